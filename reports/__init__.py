@@ -1,0 +1,1 @@
+"""Reports: one function per format over `loadgen.analyze.results.Analysis`."""
