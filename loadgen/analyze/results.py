@@ -1,0 +1,344 @@
+"""What an analysis says: frozen values, the only thing that reports may read.
+
+Times are seconds on the run's time axis, with 0 at the start of the load (the first stage) unless a field says
+otherwise; durations are seconds; ratios are 0..1 unless a field is the queue-to-compute ratio. Missing is None
+(or NaN inside a series) and stays missing up to the page. `docs/metrics.md` holds every formula.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Verdict = Literal["pass", "fail", "invalid"]
+Severity = Literal["fail", "invalid", "warning", "info"]
+Direction = Literal["up", "down"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One checked statement; page, JUnit and exit code are all made from these.
+
+    Attributes:
+        code: Stable identifier, such as `slo.ttft.p95` or `validity.send_lag`.
+        severity: `fail` and `invalid` decide the verdict; `warning` and `info` do not.
+        passed: Whether the limit was met; always False for warning and info.
+        title: What was checked, such as "TTFT p95".
+        measured: The measured value in base units (seconds, ratio, count), None when not measured.
+        limit: The limit in the same unit, None when there is none.
+        unit: `s`, `ratio`, `count` or `per_s`.
+        window: Where it was measured: "whole run", a stage name, or "from 31.0 s to 58.0 s".
+        advice: One sentence: what this means and what to do next.
+    """
+
+    code: str
+    severity: Severity
+    passed: bool
+    title: str
+    measured: float | None
+    limit: float | None
+    unit: str
+    window: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """A latency distribution in seconds; `count` is the number of values it is made of."""
+
+    count: int
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latencies:
+    """Latencies of one group of requests (a stage, a replica count, or the whole run).
+
+    Attributes:
+        name: Stage name, "1 replica" …, or "whole run".
+        start_s: Start of the group's span; None for a group that is no span.
+        end_s: End of the group's span.
+        scheduled: Number of due requests.
+        answered: Number with outcome `ok`.
+        failed: Number with any other outcome.
+        offered_per_s: Due requests per second.
+        completed_per_s: Requests per second that ended `ok` within the span.
+        output_tokens_per_s: Output tokens per second received within the span.
+        ttft: First token − scheduled, over requests that got a first token.
+        itl: Gaps between consecutive tokens, over all tokens of the group.
+        tpot: Mean gap of each request with at least two tokens.
+        e2e: Last token − scheduled, over `ok` requests.
+        send_lag: Sent − scheduled, over sent requests.
+    """
+
+    name: str
+    start_s: float | None
+    end_s: float | None
+    scheduled: int
+    answered: int
+    failed: int
+    offered_per_s: float | None
+    completed_per_s: float | None
+    output_tokens_per_s: float | None
+    ttft: Stats
+    itl: Stats
+    tpot: Stats
+    e2e: Stats
+    send_lag: Stats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeCount:
+    """How many requests ended in one way, for one cause; times of the first and last of them."""
+
+    outcome: str
+    cause: str | None
+    count: int
+    first_s: float
+    last_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingEvent:
+    """One change of the desired replica count and what followed; every time is None when it was not seen.
+
+    Attributes:
+        direction: `up` or `down`.
+        before: Desired replicas before.
+        after: Desired replicas after.
+        reason: The autoscaler's own words.
+        trigger_s: Load step: when the load crossed what the replicas before could carry (see docs/metrics.md).
+        over_target_s: When the ratio that the autoscaler reads crossed its target (with tolerance).
+        decided_s: When the autoscaler changed the desired count.
+        created_s: When the last replica of this event was created (up) or began to stop (down).
+        scheduled_s: When it was placed.
+        started_s: When its server process started, after pull and load.
+        ready_s: When it became ready (up), or was gone (down).
+        serving_s: When it had answered its first request.
+        recovered_s: When latency was back within the SLO, and stayed there for the time that docs/metrics.md names.
+        pods: Names of the replicas that it added or removed.
+        complete: Whether the whole chain was seen.
+        missing: Why links are missing, one sentence each.
+    """
+
+    direction: Direction
+    before: int
+    after: int
+    reason: str
+    trigger_s: float | None
+    over_target_s: float | None
+    decided_s: float
+    created_s: float | None
+    scheduled_s: float | None
+    started_s: float | None
+    ready_s: float | None
+    serving_s: float | None
+    recovered_s: float | None
+    pods: tuple[str, ...]
+    complete: bool
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A point on the time axis worth a line in the figures: kind, short label, replica if it concerns one."""
+
+    t_s: float
+    kind: str
+    label: str
+    pod: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A named span of time, such as a stage or a lag window."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """Series on one grid; all tuples have the length of `t_s`, missing values are NaN.
+
+    Attributes:
+        t_s: Start of each bin; 0 is the start of the load, earlier bins are negative.
+        bin_s: Width of a bin.
+        offered_per_s: Due requests per second.
+        completed_per_s: Requests per second that ended `ok` in the bin.
+        failed_per_s: Requests per second with another outcome, by the time they ended (else were due).
+        in_flight: Requests sent and not ended, at the bin's end.
+        ttft_p50_s: Median TTFT of requests due in the bin.
+        ttft_p95_s: 95th percentile of TTFT of requests due in the bin (5 s sliding window when sparse).
+        e2e_p50_s: Median E2E of requests due in the bin.
+        e2e_p95_s: 95th percentile of E2E of requests due in the bin.
+        ratio: Fleet queue-to-compute ratio that the autoscaler read.
+        ratio_truth: Fleet ratio from Triton's raw counters in the same window.
+        ratio_by_pod: Replica name → ratio series.
+        desired: Desired replicas.
+        ready: Ready replicas.
+        serving: Replicas that have answered at least one request.
+    """
+
+    t_s: tuple[float, ...]
+    bin_s: float
+    offered_per_s: tuple[float, ...]
+    completed_per_s: tuple[float, ...]
+    failed_per_s: tuple[float, ...]
+    in_flight: tuple[float, ...]
+    ttft_p50_s: tuple[float, ...]
+    ttft_p95_s: tuple[float, ...]
+    e2e_p50_s: tuple[float, ...]
+    e2e_p95_s: tuple[float, ...]
+    ratio: tuple[float, ...]
+    ratio_truth: tuple[float, ...]
+    ratio_by_pod: dict[str, tuple[float, ...]]
+    desired: tuple[float, ...]
+    ready: tuple[float, ...]
+    serving: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """Pearson correlation of two series at the lag (seconds, ≥ 0: `follower` comes later) that maximises it."""
+
+    leader: str
+    follower: str
+    coefficient: float | None
+    lag_s: float | None
+    samples: int
+    why_missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Replica-seconds used while the load ran (billed from created to gone) against static peak.
+
+    Attributes:
+        replica_seconds: Σ over replicas of the time between created and gone, within the load's span.
+        static_replicas: Replicas of the static comparison: the most that were desired at once.
+        static_replica_seconds: static_replicas × length of the load.
+        of_static_ratio: replica_seconds / static_replica_seconds.
+        mean_replicas: replica_seconds / length of the load.
+    """
+
+    replica_seconds: float | None
+    static_replicas: int | None
+    static_replica_seconds: float | None
+    of_static_ratio: float | None
+    mean_replicas: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The figures of the opening sentences; None where the run has no such thing.
+
+    Attributes:
+        worst_event: Index into `Analysis.scaling` of the scale-up with the longest lag.
+        lag_s: Its lag: from the load step to the first answer of the last new replica.
+        signal_s: Of that, load step → ratio over target.
+        decide_s: Ratio over target → decided.
+        start_s: Decided → ready.
+        traffic_s: Ready → serving.
+        slow_requests: Requests that broke the per-request TTFT limit, unanswered ones included.
+        slow_in_lag: How many of them were due within a lag window of a scale-up.
+        judged_requests: Requests that the two counts above are out of.
+        ttft_limit_s: The per-request limit used.
+        peak_replicas: Most ready replicas at once.
+        lowest_replicas: Fewest ready replicas at once while load ran, after the first was ready.
+        last_replicas: Ready replicas at the end.
+    """
+
+    worst_event: int | None
+    lag_s: float | None
+    signal_s: float | None
+    decide_s: float | None
+    start_s: float | None
+    traffic_s: float | None
+    slow_requests: int | None
+    slow_in_lag: int | None
+    judged_requests: int
+    ttft_limit_s: float | None
+    peak_replicas: int | None
+    lowest_replicas: int | None
+    last_replicas: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compressed:
+    """A duration that the local run shortens, beside its production value."""
+
+    what: str
+    local: float
+    production: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What was run: identity, settings and versions, for the page's head and foot.
+
+    Attributes:
+        run_id: Name of the run folder.
+        scenario: Scenario name.
+        started_unix_s: Wall clock at the start of the load (of the run, when no load started).
+        length_s: Length of the load, seconds; None when it never started.
+        state: `finished`, `stopped` (ended early on purpose) or `interrupted` (the tool died).
+        target: `local` or URL.
+        protocol: `grpc` or `http`.
+        stream: Whether tokens were streamed.
+        model: Model driven.
+        emulated: One sentence naming what is emulated, None when nothing is.
+        compressed: What the local run compresses.
+        ratio_target: Target of the queue-to-compute ratio, None without an autoscaler.
+        min_replicas: Fewest replicas allowed.
+        max_replicas: Most replicas allowed.
+        sync_period_s: Interval of the autoscaler.
+        settings: Resolved settings, as in run.json.
+        seeds: Seeds.
+        versions: Versions of programs and libraries.
+    """
+
+    run_id: str
+    scenario: str
+    started_unix_s: float
+    length_s: float | None
+    state: Literal["finished", "stopped", "interrupted"]
+    target: str
+    protocol: str
+    stream: bool
+    model: str | None
+    emulated: str | None
+    compressed: tuple[Compressed, ...]
+    ratio_target: float | None
+    min_replicas: int | None
+    max_replicas: int | None
+    sync_period_s: float | None
+    settings: dict[str, object] = field(default_factory=dict)
+    seeds: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """One run, judged."""
+
+    run: Run
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    headline: Headline
+    whole: Latencies
+    stages: tuple[Latencies, ...]
+    by_replicas: tuple[Latencies, ...]
+    outcomes: tuple[OutcomeCount, ...]
+    scaling: tuple[ScalingEvent, ...]
+    lag_windows: tuple[Span, ...]
+    stage_spans: tuple[Span, ...]
+    timeline: Timeline
+    marks: tuple[Mark, ...]
+    correlations: tuple[Correlation, ...]
+    cost: Cost

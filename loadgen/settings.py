@@ -1,0 +1,208 @@
+"""What a test is made of: `Scenario` and its parts. Frozen once built; unknown fields are refused."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from loadgen.checked import Settings
+from loadgen.load.rates import Rate
+
+Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Uniform(Settings):
+    """Whole numbers from `low` to `high`, all equally likely, both included."""
+
+    kind: Literal["uniform"] = "uniform"
+    low: PositiveInt
+    high: PositiveInt
+
+    def __init__(self, low: int, high: int, **fields: Any) -> None:
+        super().__init__(low=low, high=high, **fields)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.high < self.low:
+            raise ValueError(f"high {self.high} is below low {self.low}: swap them")
+        return self
+
+
+class Fixed(Settings):
+    """Always the same whole number."""
+
+    kind: Literal["fixed"] = "fixed"
+    value: PositiveInt
+
+    def __init__(self, value: int, **fields: Any) -> None:
+        super().__init__(value=value, **fields)
+
+
+class LogNormal(Settings):
+    """Log-normal lengths by median and σ of the logarithm, rounded and clipped to [low, high]."""
+
+    kind: Literal["lognormal"] = "lognormal"
+    median: PositiveFloat
+    sigma: NonNegativeFloat
+    low: PositiveInt = 1
+    high: PositiveInt
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.low <= self.median <= self.high:
+            raise ValueError(f"median {self.median:g} is outside low {self.low} … high {self.high}")
+        return self
+
+
+Lengths = Annotated[Uniform | Fixed | LogNormal, Field(discriminator="kind")]
+
+
+class Prompts(Settings):
+    """Where prompts come from: seeded cuts of the bundled text, or the user's JSONL file.
+
+    Attributes:
+        input_tokens: Length of each prompt, in tokens of about four characters (bundled text only).
+        output_tokens: `max_tokens` of each request; a file's own `max_tokens` wins.
+        file: JSONL, one object a line with `prompt` and, if wanted, `max_tokens`.
+    """
+
+    input_tokens: Lengths = Uniform(32, 256)
+    output_tokens: Lengths = Uniform(16, 64)
+    file: Path | None = None
+
+
+class Slo(Settings):
+    """Limits on named statistics: what is None is not judged. Times in seconds from the scheduled time, ratios 0..1.
+
+    A request that did not end `ok` counts as slower than every limit on TTFT, TPOT and E2E.
+    """
+
+    ttft_p50_s: PositiveFloat | None = None
+    ttft_p90_s: PositiveFloat | None = None
+    ttft_p95_s: PositiveFloat | None = None
+    ttft_p99_s: PositiveFloat | None = None
+    itl_p50_s: PositiveFloat | None = None
+    itl_p95_s: PositiveFloat | None = None
+    itl_p99_s: PositiveFloat | None = None
+    tpot_p95_s: PositiveFloat | None = None
+    e2e_p50_s: PositiveFloat | None = None
+    e2e_p95_s: PositiveFloat | None = None
+    e2e_p99_s: PositiveFloat | None = None
+    failed_ratio: Ratio | None = 0.01
+
+
+class Validity(Settings):
+    """Beyond these limits the verdict is `invalid`: the run says something about the tool, not about the server.
+
+    Attributes:
+        send_lag_p99_s: 99th percentile of sent − scheduled.
+        scrape_gap_s: Longest time without a sample of the signal while a replica was ready.
+        min_samples: Fewest answered requests.
+    """
+
+    send_lag_p99_s: PositiveFloat = 0.05
+    scrape_gap_s: PositiveFloat = 5.0
+    min_samples: PositiveInt = 100
+
+
+class Local(Settings):
+    """The embedded stack (`--target local`): emulated engine, fleet and autoscaler.
+
+    Attributes:
+        profile: Name of an engine profile in `loadgen/local/engine/profiles`, or a path to one's own.
+        replicas: Fewest and most replicas.
+        ratio_target: Queue-to-compute ratio that the autoscaler holds (Pods metric, AverageValue).
+        startup_delay_s: Emulated image pull and engine load of a new replica, before the server starts.
+        sync_period_s: Interval of the autoscaler, as the HPA controller's.
+        rate_window_s: Window of `rate()` in the recording rule of the ratio.
+        scrape_interval_s: Scrape and rule interval of Prometheus.
+        scale_down_window_s: Scale-down stabilisation window; 300 s by default in Kubernetes.
+        grace_s: Termination grace period of a replica.
+    """
+
+    profile: str = "demo"
+    replicas: tuple[PositiveInt, PositiveInt] = (1, 4)
+    ratio_target: PositiveFloat = 1.0
+    startup_delay_s: NonNegativeFloat = 10.0
+    sync_period_s: PositiveFloat = 15.0
+    rate_window_s: PositiveFloat = 10.0
+    scrape_interval_s: PositiveFloat = 1.0
+    scale_down_window_s: NonNegativeFloat = 30.0
+    grace_s: PositiveFloat = 30.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.replicas
+        if high < low:
+            raise ValueError(f"replicas: the most ({high}) is below the fewest ({low}): swap them")
+        if self.rate_window_s < 4 * self.scrape_interval_s:
+            raise ValueError(
+                f"rate_window_s {self.rate_window_s:g} holds fewer than 4 scrapes of {self.scrape_interval_s:g} s: "
+                f"lengthen it to at least {4 * self.scrape_interval_s:g}"
+            )
+        return self
+
+
+class Seeds(Settings):
+    """One seed each, so that arrivals stay the same when prompts change."""
+
+    arrivals: NonNegativeInt = 1
+    prompts: NonNegativeInt = 2
+
+
+class Scenario(Settings):
+    """A named test: load, prompts, limits and target.
+
+    Attributes:
+        name: Short name, used in the run folder and on the page.
+        load: Requests per second over time; see `loadgen.load.rates`.
+        arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
+        target: `local`, or the base URL of an existing Triton (`http://host:8000` or `grpc://host:8001`).
+        protocol: `grpc` or `http`.
+        stream: Stream tokens (ModelStreamInfer, generate_stream) or wait for the whole answer.
+        model: Model to drive; None finds the one with the tensors of TensorRT-LLM.
+        request_timeout_s: A request without its last token after this long is a `timeout`.
+        settle_s: How long to go on observing after the last answer, so that scaling down is seen.
+    """
+
+    name: str
+    load: Rate
+    arrivals: Literal["poisson", "even"] = "poisson"
+    prompts: Prompts = Prompts()
+    slo: Slo = Slo()
+    validity: Validity = Validity()
+    target: str = "local"
+    protocol: Literal["grpc", "http"] = "grpc"
+    stream: bool = True
+    model: str | None = None
+    request_timeout_s: PositiveFloat = 30.0
+    settle_s: NonNegativeFloat = 0.0
+    seeds: Seeds = Seeds()
+    local: Local = Local()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,63}", self.name):
+            raise ValueError(f"name {self.name!r} must be letters, digits, '-', '_', '.' or spaces, at most 64")
+        if self.target != "local" and not re.match(r"(https?|grpcs?)://[^/\s]+", self.target):
+            raise ValueError(f"target {self.target!r} is neither 'local' nor a URL such as http://127.0.0.1:8000")
+        if self.load.expected(self.load.length_s) < 1:
+            raise ValueError("load sends less than one request in all: raise the rate or the duration")
+        if not self.stream and (self.slo.itl_p50_s or self.slo.itl_p95_s or self.slo.itl_p99_s):
+            raise ValueError("an ITL limit needs stream=True: without streaming there are no token times")
+        return self
+
+    def replace(self, **changes: Any) -> "Scenario":
+        """A copy with other values, checked again as a whole.
+
+        Raises:
+            SettingsError: the copy would contradict itself.
+        """
+        return Scenario(**{**dict(self), **changes})
+
+
+def runs_dir() -> Path:
+    """Where run folders go: `$LOADGEN_RUNS_DIR`, else `runs/` in the working directory."""
+    return Path(os.environ.get("LOADGEN_RUNS_DIR", "runs"))
