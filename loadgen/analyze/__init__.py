@@ -1,0 +1,1 @@
+"""Analyses: DataFrames in, frozen dataclasses out; no files, sockets, clock or unseeded randomness."""
