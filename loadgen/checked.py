@@ -10,7 +10,7 @@ from loadgen.errors import SettingsError
 class Settings(BaseModel):
     """Base of all settings: frozen, unknown fields refused, faults told as one `SettingsError` sentence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -21,7 +21,8 @@ class Settings(BaseModel):
 
 def sentence(what: str, error: ValidationError) -> str:
     """A pydantic error as one sentence: where, what is wrong, and what was given."""
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

@@ -160,11 +160,13 @@ class Scenario(Settings):
         load: Requests per second over time; see `loadgen.load.rates`.
         arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
         target: `local`, or the base URL of an existing Triton (`http://host:8000` or `grpc://host:8001`).
-        protocol: `grpc` or `http`.
+        protocol: `grpc` or `http`; None takes it from the target's scheme, and `grpc` for `local`.
         stream: Stream tokens (ModelStreamInfer, generate_stream) or wait for the whole answer.
         model: Model to drive; None finds the one with the tensors of TensorRT-LLM.
         request_timeout_s: A request without its last token after this long is a `timeout`.
         settle_s: How long to go on observing after the last answer, so that scaling down is seen.
+        metrics_url: Metrics address of the server behind a URL target (`http://host:8002`), for its raw counters.
+        prometheus_url: Prometheus that scrapes the servers behind a URL target (`http://host:9090`).
     """
 
     name: str
@@ -174,11 +176,13 @@ class Scenario(Settings):
     slo: Slo = Slo()
     validity: Validity = Validity()
     target: str = "local"
-    protocol: Literal["grpc", "http"] = "grpc"
+    protocol: Literal["grpc", "http"] | None = None
     stream: bool = True
     model: str | None = None
     request_timeout_s: PositiveFloat = 30.0
     settle_s: NonNegativeFloat = 0.0
+    metrics_url: str | None = None
+    prometheus_url: str | None = None
     seeds: Seeds = Seeds()
     local: Local = Local()
 
@@ -188,11 +192,27 @@ class Scenario(Settings):
             raise ValueError(f"name {self.name!r} must be letters, digits, '-', '_', '.' or spaces, at most 64")
         if self.target != "local" and not re.match(r"(https?|grpcs?)://[^/\s]+", self.target):
             raise ValueError(f"target {self.target!r} is neither 'local' nor a URL such as http://127.0.0.1:8000")
+        scheme = self.target.partition("://")[0].rstrip("s")
+        if self.target != "local" and self.protocol and scheme != self.protocol:
+            raise ValueError(
+                f"protocol {self.protocol} contradicts target {self.target}: leave one out, or write the target as "
+                f"{self.protocol}://host:port"
+            )
+        for field, url in (("metrics_url", self.metrics_url), ("prometheus_url", self.prometheus_url)):
+            if url is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+                raise ValueError(f"{field} {url!r} is no http URL such as http://127.0.0.1:8002")
         if self.load.expected(self.load.length_s) < 1:
             raise ValueError("load sends less than one request in all: raise the rate or the duration")
         if not self.stream and (self.slo.itl_p50_s or self.slo.itl_p95_s or self.slo.itl_p99_s):
             raise ValueError("an ITL limit needs stream=True: without streaming there are no token times")
         return self
+
+    @property
+    def wire(self) -> Literal["grpc", "http"]:
+        """The protocol that is spoken: as set, else by the target's scheme."""
+        if self.protocol:
+            return self.protocol
+        return "http" if self.target.startswith("http") else "grpc"
 
     def replace(self, **changes: Any) -> "Scenario":
         """A copy with other values, checked again as a whole.

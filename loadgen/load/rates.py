@@ -359,12 +359,13 @@ class Sequence(RateBase):
         return starts
 
     def spans(self) -> tuple[Span, ...]:
-        """All spans of the parts; a name that occurs again gets the part's number."""
+        """All spans of the parts; a name that occurs again gets a number."""
         spans: list[Span] = []
-        for number, (start, part) in enumerate(zip(self._starts(), self.parts, strict=True), start=1):
-            used = {span.name for span in spans}
+        for start, part in zip(self._starts(), self.parts, strict=True):
             for span in part.spans():
-                name = f"{span.name} ({number})" if span.name in used else span.name
+                used = {other.name for other in spans}
+                names = (span.name, *(f"{span.name} ({again})" for again in range(2, len(used) + 3)))
+                name = next(name for name in names if name not in used)
                 spans.append(Span(name=name, start_s=start + span.start_s, end_s=start + span.end_s))
         return tuple(spans)
 

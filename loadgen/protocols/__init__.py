@@ -1,0 +1,1 @@
+"""Wire protocols: one module each, all answering with the same `Answer`."""

@@ -1,0 +1,58 @@
+"""Due times of an open-loop test, fixed before it starts."""
+
+from typing import Literal
+
+import numpy as np
+
+from loadgen.load.rates import Floats, RateBase
+
+_BISECTIONS = 60
+
+
+def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) -> Floats:
+    """Times at which requests are due, whatever the server answers.
+
+    Arrival k is due where the integral Λ of the rate reaches a level S_k: t_k = Λ⁻¹(S_k). With `even` spacing
+    S_k = k + ½; with `poisson` the S_k are sums of independent exponentials of mean 1, which makes the times a
+    non-homogeneous Poisson process of that rate (the time-change theorem). Λ is inverted by bisection on its exact
+    form, so no grid blurs a step or a spike.
+
+    Args:
+        rate: Requests per second over time.
+        spacing: `poisson` or `even`.
+        seed: Seed of the Poisson process; unused with `even`.
+
+    Returns:
+        Sorted seconds from the start of the rate, shape (n,); n itself is random with `poisson`.
+    """
+    total = rate.expected(rate.length_s)
+    if spacing == "even":
+        levels = np.arange(int(total)) + 0.5
+    else:
+        random = np.random.default_rng(seed)
+        levels = np.empty(0)
+        last = 0.0
+        while last < total:
+            more = last + np.cumsum(random.exponential(size=int(total - last + 10 * (total + 1) ** 0.5) + 1))
+            levels = np.concatenate((levels, more))
+            last = float(levels[-1])
+        levels = levels[levels < total]
+    low = np.zeros_like(levels)
+    high = np.full_like(levels, rate.length_s)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        reached = rate.expected(middle) >= levels
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, middle)
+    return high
+
+
+def most_in_any_window(due_s: Floats, window_s: float) -> int:
+    """The most arrivals that any window of `window_s` seconds holds.
+
+    A request is over after its time-out at the latest, so no more than this many can be in flight at once.
+    """
+    if len(due_s) == 0:
+        return 0
+    first = np.searchsorted(due_s, due_s - window_s, side="left")
+    return int(np.max(np.arange(len(due_s)) - first) + 1)

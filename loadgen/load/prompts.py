@@ -1,0 +1,126 @@
+"""Prompts: seeded cuts of the bundled public-domain text, or the user's own JSONL file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+
+from loadgen.errors import SettingsError
+from loadgen.settings import Fixed, Lengths, Prompts, Uniform
+
+CHARACTERS_PER_TOKEN = 4
+"""What a token of English text is taken to be long; only a server's tokenizer knows the true count."""
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What one request says: text, its length in tokens (see CHARACTERS_PER_TOKEN), output tokens asked for."""
+
+    text: str
+    input_tokens: int
+    max_tokens: int
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    prompt: str
+    max_tokens: PositiveInt | None = None
+    input_tokens: PositiveInt | None = None
+
+
+class PromptSource:
+    """The prompt of every arrival, a pure function of settings, seed and the arrival's number.
+
+    Args:
+        settings: Lengths, or a JSONL file with one `{"prompt": …, "max_tokens": …}` a line.
+        count: Number of arrivals.
+        seed: Seed of all draws.
+
+    Raises:
+        SettingsError: the file cannot be read or a line is malformed; the line number is named.
+    """
+
+    def __init__(self, settings: Prompts, count: int, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        self._max_tokens = draw(settings.output_tokens, count, random)
+        if settings.file is None:
+            self._lines: Sequence[_Line] = ()
+            self._text = bundled_text()
+            self._input_tokens = draw(settings.input_tokens, count, random)
+            # a cut starts anywhere: prompts that begin alike would measure the server's prefix cache
+            self._picks = random.integers(0, len(self._text), size=count)
+        else:
+            self._lines = read_jsonl(settings.file)
+            self._picks = random.integers(0, len(self._lines), size=count)
+
+    def __getitem__(self, number: int) -> Prompt:
+        pick = int(self._picks[number])
+        max_tokens = int(self._max_tokens[number])
+        if self._lines:
+            line = self._lines[pick]
+            tokens = line.input_tokens or max(1, len(line.prompt) // CHARACTERS_PER_TOKEN)
+            return Prompt(text=line.prompt, input_tokens=tokens, max_tokens=line.max_tokens or max_tokens)
+        tokens = int(self._input_tokens[number])
+        length = tokens * CHARACTERS_PER_TOKEN
+        around = self._text[pick : pick + length]
+        while len(around) < length:
+            around += self._text[: length - len(around)]
+        return Prompt(text=around, input_tokens=tokens, max_tokens=max_tokens)
+
+
+def bundled_text() -> str:
+    """The public-domain text that prompts are cut from; source and licence in `loadgen/load/text/README.md`."""
+    return (resources.files("loadgen.load") / "text" / "founding_documents.txt").read_text(encoding="ascii")
+
+
+def draw(lengths: Lengths, count: int, random: np.random.Generator) -> Ints:
+    """`count` whole numbers from a distribution of lengths."""
+    if isinstance(lengths, Fixed):
+        return np.full(count, lengths.value, dtype=np.int64)
+    if isinstance(lengths, Uniform):
+        return random.integers(lengths.low, lengths.high, size=count, endpoint=True)
+    raw = random.lognormal(np.log(lengths.median), lengths.sigma, size=count)
+    return np.clip(np.rint(raw), lengths.low, lengths.high).astype(np.int64)
+
+
+def read_jsonl(file: Path) -> list[_Line]:
+    """The prompts of a JSONL file; blank lines are passed over.
+
+    Raises:
+        SettingsError: unreadable, empty, or a malformed line (named by number).
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"prompt file {file} cannot be read: {error}; give a UTF-8 JSONL file") from error
+    lines: list[_Line] = []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        if not raw.strip():
+            continue
+        try:
+            line = _Line.model_validate(json.loads(raw))
+            if not line.prompt:
+                raise ValueError("the prompt is empty")
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "line"
+            problem = f"{field}: {first['msg'].lower()}"
+        except ValueError as error:
+            problem = str(error)
+        else:
+            lines.append(line)
+            continue
+        raise SettingsError(
+            f'prompt file {file}, line {number}: {problem}; each line must be like {{"prompt": "…", "max_tokens": 32}}'
+        )
+    if not lines:
+        raise SettingsError(f"prompt file {file} holds no prompt: write one JSON object a line")
+    return lines

@@ -1,0 +1,131 @@
+"""Which model to drive, and by which tensors: read from the server's own metadata and configuration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from loadgen.errors import TargetError
+
+Family = Literal["trtllm", "llmapi"]
+
+_REQUIRED: Mapping[Family, frozenset[str]] = {
+    # ensemble and tensorrt_llm_bls of the C++ pipeline
+    "trtllm": frozenset({"text_input", "max_tokens"}),
+    # TensorRT-LLM's LLM API behind the Python backend
+    "llmapi": frozenset({"text_input", "sampling_param_max_tokens"}),
+}
+_STREAM_INPUT: Mapping[Family, str] = {"trtllm": "stream", "llmapi": "streaming"}
+_MAX_TOKENS_INPUT: Mapping[Family, str] = {"trtllm": "max_tokens", "llmapi": "sampling_param_max_tokens"}
+
+# Of several models that fit, the first of these is driven: only the blocking BLS model has honest queue counters.
+_PREFERRED = ("tensorrt_llm_bls", "ensemble", "tensorrt_llm")
+
+_OUTPUT = "text_output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that can be driven.
+
+    Attributes:
+        name: Its name on the server.
+        family: Which tensor names it speaks.
+        batched: Whether shapes have a leading batch dimension.
+        decoupled: Whether it may answer more than once (needed for streaming).
+        streams: Whether it has an input that asks for streaming.
+        counts_tokens: Whether it can be asked for the number of output tokens.
+    """
+
+    name: str
+    family: Family
+    batched: bool
+    decoupled: bool
+    streams: bool
+    counts_tokens: bool
+
+    @property
+    def stream_input(self) -> str:
+        """Name of the input that asks for streaming."""
+        return _STREAM_INPUT[self.family]
+
+    @property
+    def max_tokens_input(self) -> str:
+        """Name of the input that limits the output."""
+        return _MAX_TOKENS_INPUT[self.family]
+
+
+class ControlPlane(Protocol):
+    """The calls of Triton's control plane that detection needs; answers as the JSON of the KServe v2 protocol."""
+
+    def models(self) -> Sequence[str]:
+        """Names of all models that are ready."""
+        ...
+
+    def metadata(self, model: str) -> Mapping[str, Any]:
+        """A model's metadata."""
+        ...
+
+    def config(self, model: str) -> Mapping[str, Any]:
+        """A model's configuration."""
+        ...
+
+
+def find_model(server: ControlPlane, *, wanted: str | None, stream: bool) -> Model:
+    """Choose the model to drive.
+
+    Args:
+        server: Control plane of the server.
+        wanted: The name that the user gave, if any.
+        stream: Whether answers are to be streamed.
+
+    Raises:
+        TargetError: no model, or not the wanted one, has the tensors that we know; the models are listed.
+    """
+    names = list(server.models())
+    if wanted is not None and wanted not in names:
+        raise TargetError(f"the server has no ready model {wanted!r}; it serves: {_listed(names)}; set --model to one")
+    fitting = [model for name in ([wanted] if wanted else names) if (model := _known(server, name))]
+    if not fitting:
+        which = f"model {wanted!r} has" if wanted else "no model has"
+        raise TargetError(
+            f"{which} the inputs of TensorRT-LLM (text_input with max_tokens or sampling_param_max_tokens) "
+            f"and the output {_OUTPUT}; the server serves: {_listed(names)}; deploy a TensorRT-LLM model or set --model"
+        )
+    by_name = {model.name: model for model in fitting}
+    chosen = next((by_name[name] for name in _PREFERRED if name in by_name), None)
+    if chosen is None and len(fitting) > 1:
+        raise TargetError(f"several models fit: {_listed(list(by_name))}; set --model to one of them")
+    chosen = chosen or fitting[0]
+    if stream and not (chosen.decoupled and chosen.streams):
+        raise TargetError(
+            f"model {chosen.name!r} cannot stream: deploy it with model_transaction_policy {{ decoupled: true }}, "
+            f"or run with --no-stream"
+        )
+    return chosen
+
+
+def _known(server: ControlPlane, name: str) -> Model | None:
+    metadata = server.metadata(name)
+    inputs = {tensor["name"] for tensor in metadata.get("inputs", ())}
+    outputs = {tensor["name"] for tensor in metadata.get("outputs", ())}
+    family = next((family for family, names in _REQUIRED.items() if names <= inputs), None)
+    if family is None or _OUTPUT not in outputs:
+        return None
+    config = server.config(name)
+    steps = config.get("ensemble_scheduling", {}).get("step", ())
+    return Model(
+        name=name,
+        family=family,
+        batched=int(config.get("max_batch_size", 0)) > 0,
+        decoupled=_decoupled(config) or any(_decoupled(server.config(step["model_name"])) for step in steps),
+        streams=_STREAM_INPUT[family] in inputs,
+        counts_tokens="return_num_output_tokens" in inputs and "num_output_tokens" in outputs,
+    )
+
+
+def _decoupled(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("model_transaction_policy", {}).get("decoupled", False))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

@@ -1,0 +1,220 @@
+"""Triton over gRPC: ModelStreamInfer and ModelInfer with the messages and stubs of tritonclient.
+
+Under gevent two things falsify or stop everything: a channel made before `init_gevent()` hangs, and every waiting
+call occupies a thread of the hub's pool, whose default of ten makes the eleventh stream wait for the first.
+"""
+
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import gevent
+import grpc
+from google.protobuf.json_format import MessageToDict
+from grpc.experimental import gevent as grpc_gevent
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from loadgen.errors import TargetError
+from loadgen.protocols.answer import Answer, failed
+from loadgen.protocols.detect import Model
+
+Call = Literal["ModelStreamInfer", "ModelInfer"]
+
+_POOL_RESERVE = 16
+_CONTROL_TIMEOUT_S = 10.0
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # a connection of one's own, so that a user is not another user's neighbour
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_retries", 0),  # a retry would hide a failure and count its time as the server's
+)
+
+
+def prepare(streams: int) -> None:
+    """Make gRPC safe under gevent in this process, for up to `streams` calls at once; before the first channel."""
+    grpc_gevent.init_gevent()
+    pool = gevent.get_hub().threadpool
+    pool.maxsize = max(pool.maxsize, streams + _POOL_RESERVE)
+
+
+def open_channel(address: str, *, tls: bool) -> grpc.Channel:
+    """A channel with its own connection to `host:port`."""
+    if tls:
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
+    return grpc.insecure_channel(address, options=_OPTIONS)
+
+
+def call_name(model: Model, *, stream: bool) -> Call:
+    """The RPC that carries a request: Triton refuses ModelInfer for decoupled models, even for one answer."""
+    return "ModelStreamInfer" if stream or model.decoupled else "ModelInfer"
+
+
+class GrpcClient:
+    """A connection that carries one request at a time; `loadgen.protocols.answer.Client` over gRPC."""
+
+    def __init__(self, address: str, model: Model, *, stream: bool, tls: bool = False) -> None:
+        self._channel = open_channel(address, tls=tls)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._model = model
+        self._stream = stream
+        self._call = call_name(model, stream=stream)
+
+    def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
+        """Send a prompt and wait for the end of its answer."""
+        request = self._request(prompt, max_tokens)
+        if self._call == "ModelInfer":
+            return self._unary(request, timeout_s)
+        return self._streamed(request, timeout_s)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def _request(self, prompt: str, max_tokens: int) -> pb.ModelInferRequest:
+        shape = [1, 1] if self._model.batched else [1]
+        text = prompt.encode()
+        tensors: list[tuple[str, str, bytes]] = [
+            ("text_input", "BYTES", struct.pack("<I", len(text)) + text),
+            (self._model.max_tokens_input, "INT32", struct.pack("<i", max_tokens)),
+        ]
+        if self._model.streams:
+            tensors.append((self._model.stream_input, "BOOL", struct.pack("<?", self._stream)))
+        if self._model.counts_tokens and not self._stream:
+            tensors.append(("return_num_output_tokens", "BOOL", b"\x01"))
+        request = pb.ModelInferRequest(model_name=self._model.name)
+        for name, datatype, raw in tensors:
+            request.inputs.add(name=name, datatype=datatype, shape=shape)
+            request.raw_input_contents.append(raw)
+        return request
+
+    def _unary(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
+        try:
+            response = self._stub.ModelInfer(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            outcome, cause = failed(error.code().name, error.details() or "", began=False)
+            return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
+        now = time.monotonic()
+        size = _output_bytes(response)
+        if not size:
+            return Answer(outcome="error", cause="empty answer", ended=now)
+        return Answer(outcome="ok", last=now, ended=now, output_tokens=_counted_tokens(response), received_bytes=size)
+
+    def _streamed(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
+        # without this a final answer that carries no output would not be sent at all
+        request.parameters["triton_enable_empty_final_response"].bool_param = True
+        times: list[float] = []
+        responses: list[pb.ModelStreamInferResponse] = []
+        code, message, finished_at = "", "", None
+        call = self._stub.ModelStreamInfer(iter((request,)), timeout=timeout_s)
+        try:
+            for response in call:
+                now = time.monotonic()
+                if response.error_message:
+                    message = response.error_message
+                    break
+                if _output_bytes(response.infer_response):
+                    times.append(now)
+                    responses.append(response)
+                if response.infer_response.parameters["triton_final_response"].bool_param:
+                    finished_at = now
+        except grpc.RpcError as error:
+            code, message = error.code().name, error.details() or ""
+        finally:
+            call.cancel()  # frees the server's slot when we leave early; nothing when the call is over
+        ended = time.monotonic()
+        answer = Answer(
+            outcome="ok",
+            token_times=times if self._stream else [],
+            last=times[-1] if times else None,
+            ended=finished_at if finished_at is not None else ended,
+            output_tokens=len(times) if self._stream else None,
+            received_bytes=sum(_output_bytes(response.infer_response) for response in responses),
+        )
+        if not self._stream and responses:
+            answer.output_tokens = _counted_tokens(responses[-1].infer_response)
+        if finished_at is None:
+            message = message or ("the stream ended without a final answer" if times else "empty answer")
+            answer.outcome, answer.cause = failed(code, message, began=bool(times))
+        elif not times:
+            answer.outcome, answer.cause = "error", "empty answer"
+        return answer
+
+
+def _output_bytes(response: pb.ModelInferResponse) -> int:
+    """Bytes of text in a response; 0 for a response that only carries flags or empty strings."""
+    for number, output in enumerate(response.outputs):
+        if output.name == "text_output":
+            if number < len(response.raw_output_contents):
+                raw = response.raw_output_contents[number]
+                return max(0, len(raw) - 4 * _elements(output.shape))  # each string has a length of four bytes
+            return sum(map(len, output.contents.bytes_contents))
+    return 0
+
+
+def _elements(shape: Sequence[int]) -> int:
+    elements = 1
+    for dimension in shape:
+        elements *= dimension
+    return elements
+
+
+def _counted_tokens(response: pb.ModelInferResponse) -> int | None:
+    """What the server itself says of the number of output tokens."""
+    for number, output in enumerate(response.outputs):
+        if output.name == "num_output_tokens" and number < len(response.raw_output_contents):
+            raw = response.raw_output_contents[number]
+            return int(struct.unpack_from("<i", raw)[0]) if len(raw) >= 4 else None
+    return None
+
+
+class GrpcControlPlane:
+    """Triton's control plane over gRPC.
+
+    Raises:
+        TargetError: nobody answers at the address, or what answers is not Triton.
+    """
+
+    def __init__(self, address: str, *, tls: bool = False) -> None:
+        self._address = address
+        self._channel = open_channel(address, tls=tls)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self.server = self._ask("ServerMetadata", pb.ServerMetadataRequest())
+
+    def models(self) -> list[str]:
+        """Names of all models that are ready."""
+        index = self._ask("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))
+        return [str(model["name"]) for model in index.get("models", ())]
+
+    def metadata(self, model: str) -> Mapping[str, Any]:
+        """A model's metadata."""
+        return self._ask("ModelMetadata", pb.ModelMetadataRequest(name=model))
+
+    def config(self, model: str) -> Mapping[str, Any]:
+        """A model's configuration."""
+        config: Mapping[str, Any] = self._ask("ModelConfig", pb.ModelConfigRequest(name=model)).get("config", {})
+        return config
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def _ask(self, call: str, request: Any) -> Mapping[str, Any]:
+        try:
+            answer = getattr(self._stub, call)(request, timeout=_CONTROL_TIMEOUT_S)
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details() or ""
+            if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise TargetError(
+                    f"cannot reach a gRPC server at {self._address} ({details[:200]}); check host and port "
+                    f"(Triton's gRPC port is usually 8001) and that the server is up"
+                ) from None
+            if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
+                raise TargetError(
+                    f"the gRPC server at {self._address} does not answer {call} ({details[:200]}); "
+                    f"is it Triton's gRPC port (usually 8001)?"
+                ) from None
+            raise TargetError(f"Triton at {self._address} refuses {call}: {details[:200]}") from None
+        result: dict[str, Any] = MessageToDict(answer, preserving_proto_field_name=True)
+        return result

@@ -1,0 +1,200 @@
+"""Triton over HTTP: `generate_stream` (server-sent events) and `generate`.
+
+Lines are read as they arrive: reading a fixed number of bytes would hold back the first tokens until that many came.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import gevent
+import gevent.socket
+from geventhttpclient.client import HTTPClient
+from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
+
+from loadgen.errors import TargetError
+from loadgen.protocols.answer import Answer, failed
+from loadgen.protocols.detect import Model
+
+_CONTROL_TIMEOUT_S = 10.0
+_JSON = {"Content-Type": "application/json"}
+_TROUBLE = (OSError, HTTPParseError)
+
+
+def _connect(address: str, *, tls: bool, timeout_s: float) -> HTTPClient:
+    host, _, port = address.rpartition(":")
+    return HTTPClient(
+        host.strip("[]"),
+        port=int(port),
+        ssl=tls,
+        concurrency=1,
+        connection_timeout=timeout_s,
+        network_timeout=timeout_s,
+    )
+
+
+class HttpClient:
+    """A keep-alive connection that carries one request at a time; `loadgen.protocols.answer.Client` over HTTP."""
+
+    def __init__(self, address: str, model: Model, *, stream: bool, tls: bool = False) -> None:
+        self._address = address
+        self._tls = tls
+        self._model = model
+        self._stream = stream
+        self._path = f"/v2/models/{quote(model.name)}/{'generate_stream' if stream else 'generate'}"
+        self._http: HTTPClient | None = None
+
+    def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
+        """Send a prompt and wait for the end of its answer."""
+        body: dict[str, Any] = {"text_input": prompt, self._model.max_tokens_input: max_tokens}
+        if self._model.streams:
+            body[self._model.stream_input] = self._stream
+        if self._model.counts_tokens and not self._stream:
+            body["return_num_output_tokens"] = True
+        lines: list[bytes] = []
+        times: list[float] = []
+        code, message = "", ""
+        response: HTTPSocketPoolResponse | None = None
+        deadline = gevent.Timeout(timeout_s)
+        deadline.start()
+        try:
+            if self._http is None:
+                # the deadline above is the one that counts: the socket's own must not come first
+                self._http = _connect(self._address, tls=self._tls, timeout_s=timeout_s + 5)
+            response = self._http.request("POST", self._path, body=json.dumps(body).encode(), headers=_JSON)
+            if response.status_code != 200:
+                code, message = str(response.status_code), _error_text(bytes(response.read()))
+            elif self._stream:
+                while line := response.readline(b"\n"):
+                    if line.startswith(b"data:"):
+                        times.append(time.monotonic())
+                        lines.append(bytes(line))
+            else:
+                lines.append(b"data:" + bytes(response.read()))
+                times.append(time.monotonic())
+        except gevent.Timeout as timeout:
+            if timeout is not deadline:
+                raise
+            code = "TIMEOUT"
+        except _TROUBLE as error:
+            message = str(error) or type(error).__name__
+        finally:
+            deadline.close()
+        ended = time.monotonic()
+        if code or message:
+            self.close()  # whatever is left on this connection belongs to an answer that we gave up
+        return self._judge(lines, times, code, message, ended)
+
+    def close(self) -> None:
+        """Close the connection; the next request opens a new one."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def _judge(self, lines: list[bytes], times: list[float], code: str, message: str, ended: float) -> Answer:
+        """Parse what came, after the end: parsing between tokens would delay their time stamps."""
+        carried: list[float] = []
+        size = 0
+        tokens: int | None = None
+        for line, at in zip(lines, times, strict=True):
+            try:
+                event = json.loads(line.removeprefix(b"data:"))
+            except ValueError:
+                message = message or "an answer that is not JSON"
+                continue
+            if not isinstance(event, dict):
+                message = message or "an answer that is not a JSON object"
+            elif "error" in event:
+                message = message or str(event["error"])
+            elif event.get("text_output"):
+                carried.append(at)
+                size += len(str(event["text_output"]).encode())
+                tokens = event.get("num_output_tokens", tokens)
+        answer = Answer(
+            outcome="ok",
+            token_times=carried if self._stream else [],
+            last=carried[-1] if carried else None,
+            ended=ended,
+            output_tokens=len(carried) if self._stream else _whole(tokens),
+            received_bytes=size,
+        )
+        if code or message:
+            answer.outcome, answer.cause = failed(code, message, began=bool(carried))
+        elif not carried:
+            answer.outcome, answer.cause = "error", "empty answer"
+        return answer
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, list):
+        value = value[-1] if value else None
+    return int(value) if isinstance(value, int | float | str) and str(value).isdigit() else None
+
+
+def _error_text(body: bytes) -> str:
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")[:200]
+    return str(parsed.get("error", parsed)) if isinstance(parsed, dict) else str(parsed)
+
+
+class HttpControlPlane:
+    """Triton's control plane over HTTP.
+
+    Raises:
+        TargetError: nobody answers at the address, or what answers is not Triton.
+    """
+
+    def __init__(self, address: str, *, tls: bool = False) -> None:
+        self._address = address
+        self._http = _connect(address, tls=tls, timeout_s=_CONTROL_TIMEOUT_S)
+        self.server = self._ask("GET", "/v2")
+        if not isinstance(self.server, dict) or "extensions" not in self.server:
+            raise TargetError(
+                f"the HTTP server at {address} is not Triton: /v2 gives no server metadata; "
+                f"check host and port (Triton's HTTP port is usually 8000)"
+            )
+
+    def models(self) -> list[str]:
+        """Names of all models that are ready."""
+        index = self._ask("POST", "/v2/repository/index", {"ready": True})
+        return [str(model["name"]) for model in index]
+
+    def metadata(self, model: str) -> Mapping[str, Any]:
+        """A model's metadata."""
+        metadata: Mapping[str, Any] = self._ask("GET", f"/v2/models/{quote(model)}")
+        return metadata
+
+    def config(self, model: str) -> Mapping[str, Any]:
+        """A model's configuration."""
+        config: Mapping[str, Any] = self._ask("GET", f"/v2/models/{quote(model)}/config")
+        return config
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        payload = json.dumps(body).encode() if body is not None else b""
+        try:
+            response = self._http.request(method, path, body=payload, headers=_JSON)
+            status, text = response.status_code, bytes(response.read())
+        except _TROUBLE as error:
+            raise TargetError(
+                f"cannot reach an HTTP server at {self._address} ({error}); check host and port "
+                f"(Triton's HTTP port is usually 8000) and that the server is up"
+            ) from None
+        if status != 200:
+            raise TargetError(
+                f"the HTTP server at {self._address} answers {path} with {status}: {_error_text(text)}; "
+                f"is it Triton's HTTP port (usually 8000)?"
+            )
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise TargetError(
+                f"the HTTP server at {self._address} is not Triton: {path} is not JSON; check host and port"
+            ) from None

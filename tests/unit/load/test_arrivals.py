@@ -1,0 +1,75 @@
+"""Arrivals: open loop, seeded, and distributed as the rate says."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.load.arrivals import due_times, most_in_any_window
+from loadgen.load.rates import Constant, Spike, Wave
+
+WAVE = Wave(trough_per_s=0, peak_per_s=40, period_s=100, cycles=2)
+
+
+def test_even_spacing() -> None:
+    """Evenly spaced arrivals of 2/s come at ¼, ¾, 1¼ … seconds."""
+    due = due_times(Constant(per_s=2, duration_s=3), "even", seed=0)
+    assert due == pytest.approx([0.25, 0.75, 1.25, 1.75, 2.25, 2.75])
+
+
+def test_same_seed_same_times() -> None:
+    """The due times depend on nothing but rate, spacing and seed."""
+    assert np.array_equal(due_times(WAVE, "poisson", 7), due_times(WAVE, "poisson", 7))
+    assert not np.array_equal(due_times(WAVE, "poisson", 7)[:50], due_times(WAVE, "poisson", 8)[:50])
+
+
+def test_poisson_counts_follow_the_rate() -> None:
+    """Counts in twenty bins have the mean and the variance that the rate's integral gives, over 200 seeds."""
+    edges = np.linspace(0, WAVE.length_s, 21)
+    expected = np.diff(WAVE.expected(edges))
+    counts = np.array([np.histogram(due_times(WAVE, "poisson", seed), edges)[0] for seed in range(200)])
+    # the mean of 200 Poisson counts of mean m has standard error sqrt(m/200): five of them never miss by chance
+    assert np.all(np.abs(counts.mean(axis=0) - expected) < 5 * np.sqrt(expected / 200) + 1e-9)
+    # index of dispersion of a Poisson count is 1; its standard error over 200 draws is sqrt(2/199) = 0.1
+    dispersion = counts.var(axis=0, ddof=1)[expected > 1] / expected[expected > 1]
+    assert np.all(np.abs(dispersion - 1) < 0.5)
+
+
+def test_gaps_are_exponential() -> None:
+    """At a constant rate the gaps have the mean and the standard deviation of an exponential."""
+    gaps = np.diff(due_times(Constant(per_s=50, duration_s=2000), "poisson", 3))
+    assert gaps.mean() == pytest.approx(0.02, rel=0.02)
+    assert gaps.std() == pytest.approx(0.02, rel=0.02)
+
+
+def test_silence_stays_silent() -> None:
+    """Where the rate is zero nothing is due."""
+    due = due_times(Spike(base_per_s=0, peak_per_s=100, start_s=10, width_s=1, duration_s=30), "poisson", 1)
+    assert len(due) > 50
+    assert due.min() >= 10
+    assert due.max() <= 11 + 1e-9
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["poisson", "even"]))
+def test_sorted_and_inside(seed: int, spacing: str) -> None:
+    """Due times are sorted and lie inside the rate."""
+    due = due_times(WAVE * 0.1, spacing, seed)  # type: ignore[arg-type]
+    assert np.all(np.diff(due) >= 0)
+    assert np.all((due >= 0) & (due <= WAVE.length_s))
+
+
+def test_most_in_any_window() -> None:
+    """[0, 1, 1.5, 1.9, 8] holds four arrivals within two seconds, and a single one within none."""
+    due = np.array([0.0, 1.0, 1.5, 1.9, 8.0])
+    assert most_in_any_window(due, 2.0) == 4
+    assert most_in_any_window(due, 0.0) == 1
+    assert most_in_any_window(np.empty(0), 2.0) == 0
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=60).map(sorted), st.floats(0.1, 50))
+def test_most_in_any_window_is_a_bound(times: list[float], window_s: float) -> None:
+    """No window, wherever it starts, holds more than the bound says."""
+    due = np.array(times)
+    bound = most_in_any_window(due, window_s)
+    for start in [*times, *(t - window_s for t in times)]:
+        assert np.sum((due >= start) & (due <= start + window_s)) <= bound + 0
