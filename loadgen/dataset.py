@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadgen.clock import Clock
-from loadgen.errors import DatasetError
+from loadgen.errors import DatasetError, RecordError
 
 SCHEMA_VERSION = 1
 
@@ -170,7 +170,7 @@ class RunFolder:
         """Make a new, empty folder below `runs`, named by UTC start time and scenario.
 
         Raises:
-            DatasetError: the folder cannot be written.
+            RecordError: the folder cannot be written.
         """
         stamp = datetime.fromtimestamp(clock.anchor_unix_s, UTC).strftime("%Y%m%dT%H%M%SZ")
         slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", scenario).strip("-") or "run"
@@ -182,11 +182,11 @@ class RunFolder:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise DatasetError(
+                raise RecordError(
                     f"cannot create the run folder {path}: {error.strerror}; free space or set --runs-dir"
                 ) from error
             return cls(path)
-        raise DatasetError(f"cannot find a free folder name below {runs}; set --runs-dir to another folder")
+        raise RecordError(f"cannot find a free folder name below {runs}; set --runs-dir to another folder")
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -249,7 +249,7 @@ class RunFolder:
             The part's path, or None when there was no row.
 
         Raises:
-            DatasetError: the disk is full or the folder is gone; nothing already recorded is touched.
+            RecordError: the disk is full or the folder is gone; nothing already recorded is touched.
         """
         schema = TABLES[table]
         data = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
@@ -267,7 +267,7 @@ class RunFolder:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise DatasetError(
+            raise RecordError(
                 f"cannot record {table} in {folder}: {error.strerror or error}; "
                 f"what was recorded before is kept: free space and run again"
             ) from error
@@ -295,7 +295,7 @@ def write_whole(path: Path, data: bytes) -> Path:
     """Write a file so that a reader sees the old content or the new, never a part.
 
     Raises:
-        DatasetError: the file cannot be written.
+        RecordError: the file cannot be written.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -309,5 +309,5 @@ def write_whole(path: Path, data: bytes) -> Path:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise DatasetError(f"cannot write {path}: {error.strerror}; free space and try again") from error
+        raise RecordError(f"cannot write {path}: {error.strerror}; free space and try again") from error
     return path

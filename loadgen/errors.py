@@ -52,3 +52,9 @@ class DatasetError(LoadgenError):
     """A run folder is unreadable, incomplete or of another schema version."""
 
     exit_code = ExitCode.USAGE
+
+
+class RecordError(DatasetError):
+    """The run folder cannot be written, as when the disk is full; what was recorded before is kept."""
+
+    exit_code = ExitCode.TOOL

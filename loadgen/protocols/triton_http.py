@@ -6,7 +6,7 @@ Lines are read as they arrive: reading a fixed number of bytes would hold back t
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import gevent
@@ -18,9 +18,16 @@ from loadgen.errors import TargetError
 from loadgen.protocols.answer import Answer, failed
 from loadgen.protocols.detect import Model
 
+Call = Literal["generate_stream", "generate"]
+
 _CONTROL_TIMEOUT_S = 10.0
 _JSON = {"Content-Type": "application/json"}
 _TROUBLE = (OSError, HTTPParseError)
+
+
+def call_name(*, stream: bool) -> Call:
+    """The call that carries a request."""
+    return "generate_stream" if stream else "generate"
 
 
 def _connect(address: str, *, tls: bool, timeout_s: float) -> HTTPClient:
@@ -43,7 +50,7 @@ class HttpClient:
         self._tls = tls
         self._model = model
         self._stream = stream
-        self._path = f"/v2/models/{quote(model.name)}/{'generate_stream' if stream else 'generate'}"
+        self._path = f"/v2/models/{quote(model.name)}/{call_name(stream=stream)}"
         self._http: HTTPClient | None = None
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:

@@ -1,0 +1,59 @@
+"""The `loadgen` command. Sentences and progress go to standard error, results to standard output."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadgen.analyze.read import load
+from loadgen.analyze.results import Analysis
+from loadgen.dataset import RunFolder
+from loadgen.errors import ExitCode, LoadgenError
+from reports.sentences import summary_lines
+from reports.write import write_reports
+
+_VERDICT_CODE = {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "invalid": ExitCode.INVALID}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="loadgen", description="Load testing and scaling validation of LLM serving on Triton and TensorRT-LLM"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    report = commands.add_parser("report", help="analyse a run folder again and rewrite every report")
+    report.add_argument("run", type=Path, help="a folder below runs/")
+    report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        return _report(options.run, as_json=options.json)
+    except LoadgenError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return int(error.exit_code)
+
+
+def _report(run: Path, *, as_json: bool) -> int:
+    folder = RunFolder.open(run)
+    analysis = load(folder)
+    paths = write_reports(analysis, folder.path)
+    if as_json:
+        sys.stdout.write(_machine(analysis, paths) + "\n")
+    else:
+        lines = [*summary_lines(analysis), "", str(paths["report.html"])]
+        sys.stdout.write("\n".join(lines) + "\n")
+    return int(_VERDICT_CODE[analysis.verdict])
+
+
+def _machine(analysis: Analysis, paths: dict[str, Path]) -> str:
+    findings = [
+        {"code": f.code, "severity": f.severity, "passed": f.passed, "measured": f.measured, "limit": f.limit}
+        for f in analysis.findings
+    ]
+    found = {
+        "run": analysis.run.run_id,
+        "verdict": analysis.verdict,
+        "findings": findings,
+        "files": {name: str(path) for name, path in paths.items()},
+    }
+    return json.dumps(found, indent=2)

@@ -1,0 +1,204 @@
+"""Who sends: this process alone, or Locust's workers; the run talks to both in the same words.
+
+Messages between Locust's master and its workers: `loadgen_prepare` (assignment) → `loadgen_prepared` (error or none),
+`loadgen_go` (start of the load), `loadgen_close`; and `loadgen_counts` about once a second.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import gevent
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadgen.errors import ExitCode, LoadgenError
+from loadgen.load.carrier import Assignment, Carrier
+from loadgen.load.sender import Counts
+from loadgen.load.statistics import report_to
+from loadgen.load.users import TritonUser
+
+_PATIENCE_S = 60.0
+_COUNTS_EVERY_S = 1.0
+
+
+class WorkerError(LoadgenError):
+    """A sending process could not do its part; carries that process's own sentence and exit code."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = ExitCode(exit_code)
+
+
+class Crew(Protocol):
+    """The sending processes of a run."""
+
+    def size(self) -> int:
+        """Number of sending processes."""
+        ...
+
+    def prepare(self, assignments: Sequence[Assignment]) -> None:
+        """Let every process plan and check itself.
+
+        Raises:
+            LoadgenError: one cannot do its part.
+        """
+        ...
+
+    def go(self, load_start_s: float) -> None:
+        """Give the users their shares; the load starts at that run time."""
+        ...
+
+    def counts(self) -> Counts:
+        """Where all of them stand together."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left; call it once the users stopped."""
+        ...
+
+
+class LoneCrew:
+    """The one sending process is this one."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._carrier: Carrier | None = None
+
+    def size(self) -> int:
+        """One."""
+        return 1
+
+    def prepare(self, assignments: Sequence[Assignment]) -> None:
+        """Plan and check this process."""
+        (assignment,) = assignments
+        call = assignment.endpoint.call_name(assignment.model, stream=assignment.stream)
+        report = report_to(self._environment, wire=assignment.endpoint.wire, name=f"{call} {assignment.model.name}")
+        self._carrier = Carrier(assignment, report)
+        self._carrier.check()
+
+    def go(self, load_start_s: float) -> None:
+        """Give this process's users their share."""
+        assert self._carrier is not None
+        self._carrier.go(load_start_s)
+        TritonUser.sender = self._carrier.sender
+
+    def counts(self) -> Counts:
+        """Where this process stands."""
+        return self._carrier.counts() if self._carrier else Counts()
+
+    def close(self) -> None:
+        """Write what is left."""
+        TritonUser.sender = None
+        if self._carrier is not None:
+            self._carrier.close()
+
+
+class WorkerCrew:
+    """Locust's workers, seen from the master."""
+
+    def __init__(self, runner: MasterRunner) -> None:
+        self._runner = runner
+        self._ids: list[str] = []
+        self._counts: dict[str, Counts] = {}
+        self._prepared: dict[str, WorkerError | None] = {}
+        runner.register_message("loadgen_prepared", self._on_prepared)
+        runner.register_message("loadgen_counts", self._on_counts)
+
+    def _connected(self) -> list[str]:
+        clients = self._runner.clients
+        return [client.id for client in [*clients.ready, *clients.spawning, *clients.running]]
+
+    def size(self) -> int:
+        """Number of workers that are connected."""
+        return len(self._connected())
+
+    def prepare(self, assignments: Sequence[Assignment]) -> None:
+        """Let every worker plan and check itself, and wait for all of them."""
+        self._ids = self._connected()[: len(assignments)]
+        self._counts, self._prepared = {}, {}
+        for worker_id, assignment in zip(self._ids, assignments, strict=True):
+            self._runner.send_message("loadgen_prepare", assignment.to_message(), worker_id)
+        answered = self._wait(lambda: len(self._prepared) == len(self._ids) or any(self._prepared.values()))
+        for error in self._prepared.values():
+            if error is not None:
+                raise error
+        if not answered:
+            raise LoadgenError(
+                f"only {len(self._prepared)} of {len(self._ids)} workers answered within {_PATIENCE_S:g} s; "
+                f"start workers with --processes, so that they run the same locustfile on the same host"
+            )
+
+    def go(self, load_start_s: float) -> None:
+        """Give every worker's users their share."""
+        for worker_id in self._ids:
+            self._runner.send_message("loadgen_go", {"load_start_s": load_start_s}, worker_id)
+
+    def counts(self) -> Counts:
+        """The sum of what the workers last said; a worker that said nothing yet has everything before it."""
+        total = Counts(closed=True)
+        for worker_id in self._ids:
+            total += self._counts.get(worker_id, Counts(total=1))
+        return total
+
+    def close(self) -> None:
+        """Let the workers write what is left, and wait for them."""
+        for worker_id in self._ids:
+            self._runner.send_message("loadgen_close", {}, worker_id)
+        self._wait(lambda: self.counts().closed or not self._connected())
+
+    def _wait(self, done: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not done():
+            if time.monotonic() > deadline:
+                return False
+            gevent.sleep(0.05)
+        return True
+
+    def _on_prepared(self, environment: Environment, msg: Any, **_: Any) -> None:
+        error = msg.data["error"]
+        self._prepared[msg.node_id] = WorkerError(error, msg.data["exit_code"]) if error else None
+
+    def _on_counts(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self._counts[msg.node_id] = Counts(**{**msg.data, "recent_ttft_s": tuple(msg.data["recent_ttft_s"])})
+
+
+class Worker:
+    """A Locust worker: does what the master's `WorkerCrew` asks by message."""
+
+    def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
+        self._runner = runner
+        self._crew = LoneCrew(environment)
+        runner.register_message("loadgen_prepare", self._on_prepare, concurrent=True)
+        runner.register_message("loadgen_go", self._on_go)
+        runner.register_message("loadgen_close", self._on_close, concurrent=True)
+        gevent.spawn(self._say_counts)
+
+    def close(self) -> None:
+        """Write what is left and tell the master so; the users have stopped."""
+        self._crew.close()
+        self._send_counts()
+
+    def _on_prepare(self, environment: Environment, msg: Any, **_: Any) -> None:
+        answer: dict[str, Any] = {"error": None, "exit_code": 0}
+        try:
+            self._crew.prepare([Assignment.from_message(msg.data)])
+        except LoadgenError as error:
+            answer = {"error": str(error), "exit_code": int(error.exit_code)}
+        self._runner.send_message("loadgen_prepared", answer)
+
+    def _on_go(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self._crew.go(msg.data["load_start_s"])
+
+    def _on_close(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self._runner.stop()  # its users first; then `close` by the test_stop event
+        self.close()
+
+    def _send_counts(self) -> None:
+        self._runner.send_message("loadgen_counts", asdict(self._crew.counts()))
+
+    def _say_counts(self) -> None:
+        while True:
+            gevent.sleep(_COUNTS_EVERY_S)
+            self._send_counts()

@@ -1,0 +1,89 @@
+"""Records of one process: one row for every arrival, written as parts of the run folder every few seconds."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from loadgen.clock import Clock
+from loadgen.dataset import REQUESTS, TOKENS, Outcome, RunFolder
+from loadgen.load.plan import Arrival
+from loadgen.protocols.answer import Answer
+
+PART_S = 3.0
+"""Seconds between parts: what a crash can lose."""
+
+
+class _Rows:
+    """Rows of a table that are not on disk yet, as columns."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._columns: list[list[Any]] = [[] for _ in schema.names]
+
+    def add(self, *values: object) -> None:
+        for column, value in zip(self._columns, values, strict=True):
+            column.append(value)
+
+    def table(self) -> pa.Table:
+        arrays = [pa.array(column, field.type) for column, field in zip(self._columns, self.schema, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+
+class Recorder:
+    """Collects rows in memory and closes them as parts; rows stay in memory when the disk refuses them.
+
+    Args:
+        folder: The run's folder.
+        clock: The run's time axis; answers come with readings of the monotonic clock.
+        worker: Number of this process; keeps its parts apart from the others'.
+    """
+
+    def __init__(self, folder: RunFolder, clock: Clock, worker: int) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._worker = worker
+        self._requests = _Rows(REQUESTS)
+        self._tokens = _Rows(TOKENS)
+
+    def record(self, arrival: Arrival, scheduled: float, sent: float, answer: Answer) -> None:
+        """Keep the row of a request that was sent; times are readings of the monotonic clock."""
+        times = self._clock.at_monotonic
+        token_times = [times(at) for at in answer.token_times]
+        self._requests.add(
+            arrival.number,
+            self._worker,
+            times(scheduled),
+            times(sent),
+            token_times[0] if token_times else None,
+            None if answer.last is None else times(answer.last),
+            times(answer.ended),
+            answer.outcome,
+            answer.cause,
+            arrival.prompt.input_tokens,
+            arrival.prompt.max_tokens,
+            answer.output_tokens,
+        )
+        if token_times:
+            self._tokens.add(arrival.number, token_times)
+
+    def record_unsent(self, arrival: Arrival, scheduled: float, cause: str) -> None:
+        """Keep the row of an arrival that was due and never sent."""
+        outcome: Outcome = "not_sent"
+        prompt = arrival.prompt
+        times = (self._clock.at_monotonic(scheduled), None, None, None, None)
+        self._requests.add(
+            arrival.number, self._worker, *times, outcome, cause, prompt.input_tokens, prompt.max_tokens, None
+        )
+
+    def flush(self) -> None:
+        """Close a part of each table.
+
+        Raises:
+            RecordError: the disk refuses; the rows are kept for the next attempt.
+        """
+        self._requests = self._close("requests", self._requests)
+        self._tokens = self._close("tokens", self._tokens)
+
+    def _close(self, table: str, rows: _Rows) -> _Rows:
+        self._folder.append(table, f"load{self._worker}", rows.table())
+        return _Rows(rows.schema)

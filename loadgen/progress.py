@@ -1,0 +1,88 @@
+"""What a run says while it goes on: one live line on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadgen.load.plan import LoadPlan
+from loadgen.load.sender import Counts
+
+_PLAIN_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What the target says of itself; None where it does not say."""
+
+    ratio: float | None = None
+    desired: int | None = None
+    ready: int | None = None
+
+
+def say(text: str) -> None:
+    """One sentence to standard error, on a line of its own."""
+    sys.stderr.write(f"{_CLEAR if _live() else ''}{text}\n")
+    sys.stderr.flush()
+
+
+_CLEAR = "\r\x1b[K"
+
+
+def _live() -> bool:
+    return sys.stderr.isatty()
+
+
+class Progress:
+    """The live line; call `show` about once a second.
+
+    Args:
+        plan: All arrivals.
+        load_start: Reading of the monotonic clock at which the load starts.
+    """
+
+    def __init__(self, plan: LoadPlan, load_start: float) -> None:
+        self._plan = plan
+        self._load_start = load_start
+        self._before = Counts()
+        self._before_s = 0.0
+        self._plain_due = 0.0
+
+    def show(self, counts: Counts, fleet: Fleet) -> None:
+        """Write the line for this moment."""
+        t_s = time.monotonic() - self._load_start
+        if t_s <= self._before_s:
+            return
+        live = _live()
+        if not live and t_s < self._plain_due:
+            return
+        text = self._line(t_s, counts, fleet)
+        sys.stderr.write(f"{_CLEAR}{text}" if live else f"{text}\n")
+        sys.stderr.flush()
+        self._before, self._before_s = counts, t_s
+        self._plain_due = t_s + _PLAIN_EVERY_S
+
+    def _line(self, t_s: float, counts: Counts, fleet: Fleet) -> str:
+        spans = self._plan.scenario.load.spans()
+        stage = next((span.name for span in spans if span.start_s <= t_s < span.end_s), "answers outstanding")
+        span_s = t_s - self._before_s
+        due = int(np.searchsorted(self._plan.due_s, t_s)) - int(np.searchsorted(self._plan.due_s, self._before_s))
+        left_s = max(0.0, self._plan.scenario.load.length_s - t_s)
+
+        def rate(now: int, before: int) -> str:
+            return f"{(now - before) / span_s:.1f}"
+
+        ttft = f"{np.percentile(counts.recent_ttft_s, 95):.2f} s" if counts.recent_ttft_s else "–"
+        parts = [
+            stage,
+            f"due {due / span_s:.1f}/s sent {rate(counts.sent, self._before.sent)} "
+            f"done {rate(counts.ok, self._before.ok)} failed {rate(counts.failed, self._before.failed)}",
+            f"in flight {counts.in_flight}",
+            f"TTFT p95 {ttft}",
+        ]
+        if fleet.desired is not None:
+            ratio = "–" if fleet.ratio is None else f"{fleet.ratio:.2f}"
+            parts += [f"ratio {ratio}", f"replicas {fleet.ready}/{fleet.desired}"]
+        parts.append(f"{left_s:.0f} s left")
+        return " │ ".join(parts)

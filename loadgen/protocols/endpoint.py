@@ -1,0 +1,76 @@
+"""Where requests go: address and protocol of a server, its model, and connections to it."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from loadgen.errors import SettingsError
+from loadgen.protocols import triton_grpc, triton_http
+from loadgen.protocols.answer import Client
+from loadgen.protocols.detect import ControlPlane, Model, find_model
+from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
+from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
+
+Wire = Literal["grpc", "http"]
+
+_DEFAULT_PORT = {"grpc": 8001, "http": 8000}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A server to send to.
+
+    Attributes:
+        address: `host:port`.
+        wire: Protocol.
+        tls: Whether the connection is encrypted.
+    """
+
+    address: str
+    wire: Wire
+    tls: bool = False
+
+    @classmethod
+    def parse(cls, url: str, wire: Wire) -> "Endpoint":
+        """An endpoint from a URL such as `http://host:8000` or `grpcs://host`; ports default to Triton's.
+
+        Raises:
+            SettingsError: not such a URL.
+        """
+        match = re.fullmatch(r"(https?|grpcs?)://(\[[0-9a-fA-F:.]+\]|[^/:\s]+)(?::(\d{1,5}))?/?", url)
+        if match is None:
+            raise SettingsError(
+                f"target {url!r} is not a base URL: write it like http://127.0.0.1:8000, without a path"
+            )
+        scheme, host, port = match.groups()
+        return cls(address=f"{host}:{port or _DEFAULT_PORT[wire]}", wire=wire, tls=scheme.endswith("s"))
+
+    def find_model(self, *, wanted: str | None, stream: bool) -> tuple[Model, str]:
+        """The model to drive, and the server's own name and version.
+
+        Raises:
+            TargetError: unreachable, not Triton, or no model fits.
+        """
+        plane: GrpcControlPlane | HttpControlPlane
+        if self.wire == "grpc":
+            plane = GrpcControlPlane(self.address, tls=self.tls)
+        else:
+            plane = HttpControlPlane(self.address, tls=self.tls)
+        try:
+            checked: ControlPlane = plane
+            model = find_model(checked, wanted=wanted, stream=stream)
+        finally:
+            plane.close()
+        return model, f"{plane.server.get('name', 'unknown')} {plane.server.get('version', '')}".strip()
+
+    def connect(self, model: Model, *, stream: bool) -> Client:
+        """A new connection that carries one request at a time."""
+        if self.wire == "grpc":
+            return GrpcClient(self.address, model, stream=stream, tls=self.tls)
+        return HttpClient(self.address, model, stream=stream, tls=self.tls)
+
+    def call_name(self, model: Model, *, stream: bool) -> str:
+        """Name of the call that carries a request, as the server's documentation has it."""
+        if self.wire == "grpc":
+            return triton_grpc.call_name(model, stream=stream)
+        return triton_http.call_name(stream=stream)

@@ -1,0 +1,220 @@
+"""One run from folder to verdict: target up, collector on, load facts into `run.json`, everything down, report."""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import gevent
+
+from loadgen.clock import Clock
+from loadgen.collect.start import start_collector
+from loadgen.dataset import Limit, RunFolder, RunInfo, Stage, ValidityLimits
+from loadgen.errors import LoadgenError, SelfCheckError, StackError
+from loadgen.local import target as local
+from loadgen.processes import Child, spawn
+from loadgen.progress import Fleet
+from loadgen.protocols.detect import Model
+from loadgen.protocols.endpoint import Endpoint
+from loadgen.settings import Scenario, Slo, runs_dir
+
+Say = Callable[[str], None]
+
+_COLLECTOR_GRACE_S = 15.0
+_REFERENCE_START_S = 30.0
+_REPORT_TIMEOUT_S = 600.0
+_VERSIONED = (
+    "triton-loadgen",
+    "locust",
+    "tritonclient",
+    "grpcio",
+    "gevent",
+    "geventhttpclient",
+    "prometheus-api-client",
+    "numpy",
+    "pandas",
+    "pyarrow",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the load goes to, once it stands."""
+
+    endpoint: Endpoint
+    model: Model
+
+
+class Run:
+    """One run. `begin` may be called once `up` returned; `down` may be called at any time, and twice.
+
+    Args:
+        scenario: What to run.
+        say: Told what happens, one sentence at a time.
+
+    Raises:
+        LoadgenError: the run folder cannot be created.
+    """
+
+    def __init__(self, scenario: Scenario, say: Say) -> None:
+        self.scenario = scenario
+        self.clock = Clock.start()
+        self._say = say
+        self.folder = RunFolder.create(runs_dir(), scenario.name, self.clock)
+        self._stack: local.LocalStack | None = None
+        self._collector: Child | None = None
+        self._reference: Child | None = None
+        self._ended = False
+        self.info = _first_info(scenario, self.folder, self.clock)
+        self.folder.write_info(self.info)
+
+    def start_reference(self) -> Endpoint:
+        """Start the reference server of the self-check; `stop_reference` ends it.
+
+        Raises:
+            SelfCheckError: it does not start.
+        """
+        log = self.folder.logs / "reference.log"
+        command = [sys.executable, "-m", "loadgen.protocols.reference"]
+        self._reference = spawn(command, log=log, lifeline=True)
+        deadline = time.monotonic() + _REFERENCE_START_S
+        while time.monotonic() < deadline and self._reference.poll() is None:
+            lines = [line for line in log.read_text().splitlines() if line.startswith("{")]
+            if lines:
+                wire = self.scenario.wire
+                return Endpoint(address=f"127.0.0.1:{json.loads(lines[0])[wire]}", wire=wire)
+            gevent.sleep(0.05)
+        raise SelfCheckError(f"the reference server of the self-check did not start; see {log}")
+
+    def stop_reference(self) -> None:
+        """End the reference server."""
+        if self._reference is not None:
+            self._reference.stop(grace_s=1.0)
+            self._reference = None
+
+    def up(self) -> Target:
+        """Bring the target up, find the model, start the collector.
+
+        Raises:
+            LoadgenError: the stack does not come up, or the server cannot be driven.
+        """
+        scenario = self.scenario
+        if scenario.target == "local":
+            self._stack = local.start_stack(self.folder, on_progress=self._say)
+            endpoint = Endpoint(address=self._stack.endpoint, wire=scenario.wire)
+        else:
+            endpoint = Endpoint.parse(scenario.target, scenario.wire)
+        model, server = endpoint.find_model(wanted=scenario.model, stream=scenario.stream)
+        programs = self._stack.state().versions if self._stack else {"server": server}
+        self._update(model=model.name, versions={**self.info.versions, **programs})
+        self._collector = start_collector(self.folder)
+        return Target(endpoint=endpoint, model=model)
+
+    def begin(self, load_start_s: float) -> None:
+        """Write down when the load starts and what its stages are; nothing may have been sent before."""
+        stages = tuple(
+            Stage(name=span.name, start_s=load_start_s + span.start_s, end_s=load_start_s + span.end_s)
+            for span in self.scenario.load.spans()
+        )
+        self._update(state="loading", load_start_s=load_start_s, stages=stages)
+        self._event("load_started", load_start_s)
+
+    def end(self, *, stopped: bool) -> None:
+        """Write down that the load is over: every due request has its outcome, or it was stopped on purpose."""
+        if self._ended or self.info.load_start_s is None:
+            return
+        self._ended = True
+        now_s = self.clock.now_s()
+        self._event("load_stopped" if stopped else "load_ended", now_s)
+        self._update(state="stopped" if stopped else "finished", load_end_s=now_s)
+
+    def trouble(self) -> LoadgenError | None:
+        """What makes it pointless to go on, if anything does."""
+        if self._stack is None:
+            return None
+        state = self._stack.state()
+        if state.phase == "failed":
+            return StackError(state.error or f"the local stack failed; see {self.folder.logs}")
+        if not self._stack.alive():
+            return StackError(f"the local stack died; see {self.folder.logs}")
+        return None
+
+    def fleet(self) -> Fleet:
+        """What the target says of itself at this moment."""
+        if self._stack is None:
+            return Fleet()
+        state = self._stack.state()
+        return Fleet(
+            ratio=None if state.metric_milli is None else state.metric_milli / 1000,
+            desired=state.desired,
+            ready=sum(replica.phase == "ready" for replica in state.replicas),
+        )
+
+    def down(self) -> None:
+        """Stop everything that this run started; the collector last reads what is there, so it goes first."""
+        self.stop_reference()
+        if self._collector is not None:
+            self._collector.stop(_COLLECTOR_GRACE_S)
+            self._collector = None
+        if self._stack is not None:
+            self._stack.stop()
+            self._stack = None
+
+    def report(self) -> tuple[int, str]:
+        """Judge the folder in a process of its own, as `loadgen report` does; exit code and what it says."""
+        command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_REPORT_TIMEOUT_S, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def _event(self, kind: str, t_s: float) -> None:
+        self.folder.append("events", "run", [{"t_s": t_s, "kind": kind}])
+
+    def _update(self, **changes: object) -> None:
+        self.info = self.info.model_copy(update=changes)
+        self.folder.write_info(self.info)
+
+
+def _first_info(scenario: Scenario, folder: RunFolder, clock: Clock) -> RunInfo:
+    is_local = scenario.target == "local"
+    return RunInfo(
+        run_id=folder.path.name,
+        scenario=scenario.name,
+        anchor_unix_s=clock.anchor_unix_s,
+        anchor_monotonic_s=clock.anchor_monotonic_s,
+        target=scenario.target,
+        protocol=scenario.wire,
+        stream=scenario.stream,
+        model=scenario.model,
+        emulated=local.EMULATED if is_local else None,
+        compressions=local.compressions(scenario) if is_local else (),
+        autoscaler=local.autoscaler_info(scenario) if is_local else None,
+        limits=limits_of(scenario.slo),
+        validity=ValidityLimits(**dict(scenario.validity)),
+        seeds=dict(scenario.seeds),
+        settings=scenario.model_dump(mode="json"),
+        versions=_versions(),
+    )
+
+
+def limits_of(slo: Slo) -> tuple[Limit, ...]:
+    """The limits that a scenario sets, such as `ttft_p95_s=2` → TTFT, p95, 2 s."""
+    limits = []
+    for name, limit in slo:
+        if limit is not None:
+            metric, statistic = name.split("_")[:2]
+            limits.append(Limit.model_validate({"metric": metric, "statistic": statistic, "limit": limit}))
+    return tuple(limits)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _VERSIONED:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed as a package"
+    return versions
