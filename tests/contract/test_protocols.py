@@ -48,14 +48,10 @@ def control_plane(wire: str, ports: dict[str, int]) -> GrpcControlPlane | HttpCo
 
 def client_of(wire: str, port: int, model: Model, *, stream: bool) -> GrpcClient | HttpClient:
     address = f"127.0.0.1:{port}"
-    return (
-        GrpcClient(address, model, stream=stream) if wire == "grpc" else HttpClient(address, model, stream=stream)
-    )
+    return GrpcClient(address, model, stream=stream) if wire == "grpc" else HttpClient(address, model, stream=stream)
 
 
-BLS = Model(
-    name=MODEL, family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=False
-)
+BLS = Model(name=MODEL, family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=False)
 
 
 @pytest.fixture(params=["grpc", "http"])

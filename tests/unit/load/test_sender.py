@@ -1,0 +1,172 @@
+"""The sender: open loop, one row for every arrival, and nothing lost when the run is stopped."""
+
+import time
+from pathlib import Path
+
+import gevent
+import pandas as pd
+import pytest
+from gevent.pool import Group
+
+from loadgen.clock import Clock
+from loadgen.dataset import RunFolder
+from loadgen.load.plan import Arrival, LoadPlan
+from loadgen.load.rates import Constant
+from loadgen.load.recorder import Recorder
+from loadgen.load.sender import NO_FREE_USER, RUN_STOPPED, Sender
+from loadgen.protocols.answer import Answer
+from loadgen.settings import Scenario
+
+SCENARIO = Scenario(name="x", load=Constant(per_s=100, duration_s=1), arrivals="even", request_timeout_s=5)
+
+
+class Server:
+    """A hand-written stand-in for all connections: answers after `hold_s`, fails as told, counts connections."""
+
+    def __init__(self, hold_s: float = 0.0, error: Exception | None = None) -> None:
+        self.hold_s = hold_s
+        self.error = error
+        self.connections = 0
+        self.closed = 0
+
+    def connect(self) -> "Server":
+        self.connections += 1
+        return self
+
+    def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
+        gevent.sleep(self.hold_s)
+        if self.error:
+            raise self.error
+        now = time.monotonic()
+        return Answer(outcome="ok", token_times=[now], last=now, ended=now, output_tokens=1)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Bench:
+    """A sender with its recorder, and as many users as asked for."""
+
+    def __init__(self, folder: RunFolder, server: Server, scenario: Scenario = SCENARIO) -> None:
+        clock = Clock.start()
+        self.folder = folder
+        self.plan = LoadPlan(scenario)
+        self.reported: list[Arrival] = []
+        self.start = time.monotonic() + 0.05
+        self.sender = Sender(
+            plan=self.plan,
+            numbers=self.plan.share(0, 1),
+            start=self.start,
+            connect=server.connect,
+            recorder=Recorder(folder, clock, worker=0),
+            report=lambda arrival, due, answer: self.reported.append(arrival),
+        )
+        self.start_s = clock.at_monotonic(self.start)
+        self.users = Group()
+
+    def spawn(self, users: int) -> None:
+        def user() -> None:
+            while self.sender.carry():
+                pass
+
+        for _ in range(users):
+            self.users.spawn(user)
+
+    def rows(self) -> pd.DataFrame:
+        self.sender.close()
+        return self.folder.read("requests").set_index("request_id").sort_index()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+def test_every_arrival_has_a_row_and_its_due_time(folder: RunFolder) -> None:
+    """100 arrivals give 100 rows with the planned times, all answered, all told to Locust."""
+    bench = Bench(folder, Server())
+    bench.spawn(bench.plan.users(1))
+    bench.users.join()
+    rows = bench.rows()
+    assert list(rows.index) == list(range(100))
+    assert rows.scheduled_s.to_list() == pytest.approx((bench.plan.due_s + bench.start_s).tolist())
+    assert (rows.outcome == "ok").all()
+    assert len(bench.reported) == 100
+    assert bench.sender.counts().over
+
+
+def test_a_stalled_server_does_not_hold_up_the_load(folder: RunFolder) -> None:
+    """While nothing is answered for longer than the load lasts, every request is still sent when it is due."""
+    bench = Bench(folder, Server(hold_s=1.5))
+    bench.spawn(bench.plan.users(1))
+    bench.users.join()
+    rows = bench.rows()
+    # a closed loop would send nothing more until the first answer at 1.5 s
+    assert len(rows) == 100
+    assert (rows.sent_s < bench.start_s + 1.4).all()
+
+
+def test_latency_counts_from_the_due_time(folder: RunFolder) -> None:
+    """One user for many requests sends them late; the rows show when they were due and when they were sent."""
+    bench = Bench(folder, Server(hold_s=0.02))
+    bench.spawn(1)
+    bench.users.join()
+    rows = bench.rows()
+    lag = rows.sent_s - rows.scheduled_s
+    # 100 answers of 20 ms each take 2 s, the load lasts 1 s: the last is a second late
+    assert lag.iloc[-1] > 0.8
+    assert (rows.first_token_s - rows.scheduled_s).iloc[-1] > 0.8
+
+
+def test_stopping_loses_nothing(folder: RunFolder) -> None:
+    """When users are killed, what was in flight is cut off, what was due is not sent, what was not due has no row."""
+    bench = Bench(folder, Server(hold_s=60))
+    bench.spawn(20)
+    gevent.sleep(0.6)
+    bench.users.kill()
+    stopped_s = time.monotonic() - bench.start + bench.start_s
+    rows = bench.rows()
+    in_flight = rows[rows.outcome == "cut_off"]
+    unsent = rows[rows.outcome == "not_sent"]
+    assert len(in_flight) == 20
+    assert set(in_flight.cause) == {RUN_STOPPED}
+    assert len(rows) == len(in_flight) + len(unsent)
+    assert set(unsent.cause) <= {RUN_STOPPED, NO_FREE_USER}
+    assert unsent.sent_s.isna().all()
+    assert list(rows.index) == list(range(len(rows)))
+    due = int((bench.plan.due_s + bench.start_s <= stopped_s).sum())
+    assert due <= len(rows) <= due + 5
+    assert bench.sender.counts().in_flight == 0
+
+
+def test_users_waiting_for_a_due_time_leave_no_row(folder: RunFolder) -> None:
+    """A user that is stopped while it waits for a due time in the future leaves nothing behind."""
+    late = SCENARIO.replace(load=Constant(per_s=0.1, duration_s=60))
+    bench = Bench(folder, Server(), late)
+    bench.spawn(3)
+    gevent.sleep(0.1)
+    bench.users.kill()
+    assert len(bench.rows()) == 0
+
+
+def test_our_own_fault_is_an_outcome(folder: RunFolder) -> None:
+    """An exception inside the client is recorded as an error with its name; the load goes on."""
+    server = Server(error=RuntimeError("boom"))
+    bench = Bench(folder, server)
+    bench.spawn(bench.plan.users(1))
+    bench.users.join()
+    rows = bench.rows()
+    assert set(rows.outcome) == {"error"}
+    assert set(rows.cause) == {"client: RuntimeError('boom')"}
+    assert server.closed == server.connections
+
+
+def test_connections_are_used_again(folder: RunFolder) -> None:
+    """Requests that do not overlap share one connection, and it is closed at the end."""
+    server = Server()
+    bench = Bench(folder, server)
+    bench.spawn(bench.plan.users(1))
+    bench.users.join()
+    bench.sender.close()
+    assert server.connections <= 5
+    assert server.closed == server.connections

@@ -1,0 +1,138 @@
+"""The run folder: whole parts or none, nothing lost, and other versions refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadgen.clock import Clock
+from loadgen.dataset import SCHEMA_VERSION, TABLES, RunFolder, RunInfo, ValidityLimits
+from loadgen.errors import DatasetError, ExitCode, RecordError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    clock = Clock(anchor_unix_s=1_790_000_000.0, anchor_monotonic_s=5.0)
+    folder = RunFolder.create(tmp_path / "runs", "two waves", clock)
+    folder.write_info(
+        RunInfo(
+            run_id=folder.path.name,
+            scenario="two waves",
+            anchor_unix_s=clock.anchor_unix_s,
+            anchor_monotonic_s=clock.anchor_monotonic_s,
+            target="local",
+            protocol="grpc",
+            stream=True,
+            validity=ValidityLimits(send_lag_p99_s=0.05, scrape_gap_s=5, min_samples=100),
+        )
+    )
+    return folder
+
+
+def test_names_sort_by_time(tmp_path: Path) -> None:
+    """A folder is named by UTC start and scenario, and a second one in the same second gets a number."""
+    clock = Clock(anchor_unix_s=1_790_000_000.0, anchor_monotonic_s=0.0)
+    names = [RunFolder.create(tmp_path, "a b/c", clock).path.name for _ in range(2)]
+    assert names == ["20260921T141320Z-a-b-c", "20260921T141320Z-a-b-c-2"]
+
+
+def test_parts_read_back_in_one_table(folder: RunFolder) -> None:
+    """Rows of several writers and parts come back whole, in the schema's types."""
+    folder.append("samples", "a", [{"t_s": 1.0, "signal": "ratio", "pod": "p", "value": 2.0}])
+    folder.append("samples", "a", [{"t_s": 2.0, "signal": "ratio", "pod": None, "value": 3.0}])
+    folder.append("samples", "b", [{"t_s": 3.0, "signal": "up", "pod": "p", "value": 1.0}])
+    frame = folder.read("samples")
+    assert sorted(frame.t_s) == [1.0, 2.0, 3.0]
+    assert frame.pod.isna().sum() == 1
+
+
+def test_empty_tables_have_columns(folder: RunFolder) -> None:
+    """A table without parts reads as an empty frame with all columns; no rows make no part."""
+    assert folder.append("events", "a", []) is None
+    for table, schema in TABLES.items():
+        assert list(folder.read(table).columns) == schema.names
+
+
+def test_unfinished_part_is_not_seen(folder: RunFolder) -> None:
+    """What a killed writer left half written under its temporary name is not read."""
+    folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
+    (folder.path / "events" / "part-a-000001.tmp").write_bytes(b"PAR1 half")
+    assert len(folder.read("events")) == 1
+
+
+def test_damaged_part_is_named(folder: RunFolder) -> None:
+    """A part that cannot be read is refused by name, with what to do."""
+    folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
+    (folder.path / "events" / "part-a-000000.parquet").write_bytes(b"garbage")
+    with pytest.raises(DatasetError, match=r"part-a-000000\.parquet cannot be read .*delete it"):
+        folder.read("events")
+
+
+def test_disk_trouble_keeps_what_was_recorded(folder: RunFolder) -> None:
+    """When a part cannot be written the sentence says so, and earlier parts stay."""
+    folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
+    (folder.path / "samples").write_text("a file where the folder should be")
+    with pytest.raises(RecordError, match="what was recorded before is kept") as caught:
+        folder.append("samples", "a", [{"t_s": 1.0, "signal": "up", "pod": None, "value": 1.0}])
+    assert caught.value.exit_code == ExitCode.TOOL
+    assert len(folder.read("events")) == 1
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from loadgen.dataset import RunFolder
+from loadgen.errors import RecordError
+
+folder = RunFolder(Path(sys.argv[1]))
+folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # no file may grow beyond 100 bytes: the disk is full
+try:
+    folder.append("events", "a", [{"t_s": 2.0, "kind": "y"}])
+except RecordError as error:
+    print(error)
+try:
+    folder.write_text("report.md", "x" * 1000)
+except RecordError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    """When the system refuses to write, the sentence says so, no half file stays, and earlier parts are readable."""
+    done = subprocess.run([sys.executable, "-c", FILL, str(tmp_path)], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("cannot record events in")
+    assert "what was recorded before is kept" in first
+    assert second.startswith(f"cannot write {tmp_path}/report.md")
+    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == ["part-a-000000.parquet"]
+    assert len(RunFolder(tmp_path).read("events")) == 1
+
+
+def test_info_reads_back(folder: RunFolder) -> None:
+    """run.json reads back as it was written, and the clock comes from it."""
+    info = folder.read_info()
+    assert info.clock.at_unix(1_790_000_012.0) == 12.0
+    assert RunFolder.open(folder.path).read_info() == info
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "is not a run folder: it has no run.json"),
+        ("{", "run.json cannot be read"),
+        ("[]", "schema version None"),
+        (json.dumps({"schema_version": SCHEMA_VERSION + 1}), "use the loadgen release that wrote it"),
+        (json.dumps({"schema_version": SCHEMA_VERSION}), "is damaged at"),
+    ],
+)
+def test_bad_info_is_refused(tmp_path: Path, content: str | None, says: str) -> None:
+    """No run, damaged run, newer run: one sentence each, exit code of wrong usage."""
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(DatasetError) as caught:
+        RunFolder.open(tmp_path)
+    assert says in str(caught.value)
+    assert caught.value.exit_code == ExitCode.USAGE
