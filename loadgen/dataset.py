@@ -12,15 +12,17 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadgen.clock import Clock
 from loadgen.errors import DatasetError, RecordError
+
+if TYPE_CHECKING:
+    import pandas as pd  # a second of start-up that only readers need to pay
 
 SCHEMA_VERSION = 1
 
@@ -273,7 +275,7 @@ class RunFolder:
             ) from error
         return part
 
-    def read(self, table: str) -> pd.DataFrame:
+    def read(self, table: str) -> "pd.DataFrame":
         """All parts of a table in one frame, with the schema's columns also when there is no part.
 
         Raises:

@@ -3,6 +3,7 @@
 from loadgen.locust import Scenario, TritonUser, Wave
 """
 
+import signal
 import sys
 import time
 import traceback
@@ -21,11 +22,11 @@ from loadgen.load.carrier import Assignment
 from loadgen.load.crew import Crew, LoneCrew, Worker, WorkerCrew
 from loadgen.load.plan import LoadPlan
 from loadgen.load.rates import Constant, Spike, Step, Wave
-from loadgen.load.shapes import ScenarioShape
+from loadgen.load.shapes import SPAWN_PER_S, ScenarioShape
 from loadgen.load.users import TritonUser
 from loadgen.progress import Progress, say
 from loadgen.run import Run
-from loadgen.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
+from loadgen.settings import TOKEN_LIMITS, Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
 
 __all__ = [
     "Constant",
@@ -45,7 +46,6 @@ __all__ = [
 ]
 
 _LEAD_S = 1.0
-_LEAD_PER_USER_S = 0.002
 _OVERTIME_S = 15.0
 
 
@@ -82,10 +82,10 @@ def with_flags(scenario: Scenario, options: Namespace, host: str | None) -> Scen
     for flag in ("protocol", "stream", "model"):
         if (value := getattr(options, flag)) not in (None, ""):
             changes[flag] = value
-    itl = {name: None for name, limit in scenario.slo if name.startswith("itl") and limit is not None}
-    if changes.get("stream") is False and itl:
-        say("without streaming there are no token times: the scenario's ITL limits are left out")
-        changes["slo"] = Slo(**{**dict(scenario.slo), **itl})
+    timed = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
+    if changes.get("stream") is False and timed:
+        say("without streaming there are no token times: the scenario's limits on TTFT, ITL and TPOT are left out")
+        changes["slo"] = Slo(**{**dict(scenario.slo), **timed})
     return scenario.replace(**changes) if changes else scenario
 
 
@@ -128,8 +128,8 @@ class _Conductor:
         scenario = with_flags(self._scenario, options, self._environment.host)
         self._run = run = Run(scenario, say)
         say(f"run folder {run.folder.path}")
-        reference = run.start_reference()
         target = run.up()
+        reference = run.start_reference()
         workers = self._crew.size()
         self._crew.prepare(
             [
@@ -146,7 +146,7 @@ class _Conductor:
             ]
         )
         run.stop_reference()
-        load_start_s = run.clock.now_s() + _LEAD_S + _LEAD_PER_USER_S * self.users()
+        load_start_s = run.clock.now_s() + _LEAD_S + self.users() / SPAWN_PER_S
         run.begin(load_start_s)
         self._load_start = run.clock.to_monotonic(load_start_s)
         self._crew.go(load_start_s)
@@ -271,6 +271,8 @@ def _wire(environment: Environment, runner: Any, **_: Any) -> None:
     except LoadgenError as error:
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
+    # Locust handles SIGTERM only once a shape's headless run is over; until then it is to end like Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     shape = ScenarioShape(conductor.users, conductor.over)
     shape.runner = runner
     environment.shape_class = shape

@@ -93,6 +93,10 @@ class Slo(Settings):
     failed_ratio: Ratio | None = 0.01
 
 
+TOKEN_LIMITS = frozenset(name for name in Slo.model_fields if name.startswith(("ttft", "itl", "tpot")))
+"""Limits that only a streamed answer can be judged by."""
+
+
 class Validity(Settings):
     """Beyond these limits the verdict is `invalid`: the run says something about the tool, not about the server.
 
@@ -203,8 +207,8 @@ class Scenario(Settings):
                 raise ValueError(f"{field} {url!r} is no http URL such as http://127.0.0.1:8002")
         if self.load.expected(self.load.length_s) < 1:
             raise ValueError("load sends less than one request in all: raise the rate or the duration")
-        if not self.stream and (self.slo.itl_p50_s or self.slo.itl_p95_s or self.slo.itl_p99_s):
-            raise ValueError("an ITL limit needs stream=True: without streaming there are no token times")
+        if not self.stream and any(limit is not None for name, limit in self.slo if name in TOKEN_LIMITS):
+            raise ValueError("limits on TTFT, ITL and TPOT need stream=True: without it there are no token times")
         return self
 
     @property

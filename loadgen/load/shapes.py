@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 from locust import LoadTestShape
 
+SPAWN_PER_S = 100.0
+"""Users that Locust starts per second: above that it warns, and the load waits for its users anyway."""
+
 
 class ScenarioShape(LoadTestShape):
     """As many users as the plan needs, until the run says that it is over.
@@ -23,4 +26,4 @@ class ScenarioShape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """Users and spawn rate, or None at the end."""
         users = self._users()
-        return None if self._over() else (users, float(users))
+        return None if self._over() else (users, min(float(users), SPAWN_PER_S))

@@ -1,8 +1,5 @@
 """One suite against every protocol, on a server whose token times are exactly known."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -15,30 +12,19 @@ from loadgen.protocols.detect import Model, find_model
 from loadgen.protocols.reference import MODEL, Fault, Script
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
-
-
-def reference(*flags: str) -> Iterator[dict[str, int]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "loadgen.protocols.reference", *flags],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout
-        yield json.loads(process.stdout.readline())
-    finally:
-        process.communicate(timeout=20)
+from reference_server import reference_server
 
 
 @pytest.fixture(scope="module")
 def ports() -> Iterator[dict[str, int]]:
-    yield from reference()
+    with reference_server() as ports:
+        yield ports
 
 
 @pytest.fixture(scope="module")
 def plain_ports() -> Iterator[dict[str, int]]:
-    yield from reference("--not-decoupled")
+    with reference_server("--not-decoupled") as ports:
+        yield ports
 
 
 def control_plane(wire: str, ports: dict[str, int]) -> GrpcControlPlane | HttpControlPlane:

@@ -29,7 +29,7 @@ LOAD = Constant(per_s=1, duration_s=10)
         (lambda: Scenario(name="x", load=LOAD * 0), "load sends less than one request in all"),
         (
             lambda: Scenario(name="x", load=LOAD, stream=False, slo=Slo(itl_p95_s=1)),
-            "an ITL limit needs stream=True",
+            "limits on TTFT, ITL and TPOT need stream=True",
         ),
         (
             lambda: Scenario(name="x", load=LOAD, target="http://a:8000", protocol="grpc"),
@@ -72,6 +72,6 @@ def test_a_scenario_survives_json() -> None:
 def test_replace_checks_the_whole() -> None:
     """A change that contradicts another setting is refused like a new scenario."""
     scenario = Scenario(name="x", load=LOAD, slo=Slo(itl_p95_s=1))
-    with pytest.raises(SettingsError, match="needs stream=True"):
+    with pytest.raises(SettingsError, match="need stream=True"):
         scenario.replace(stream=False)
     assert scenario.replace(model="m").model == "m"

@@ -1,0 +1,35 @@
+"""`python -m loadgen.collect RUN_FOLDER`: collect until SIGTERM, SIGINT or the end of standard input."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from loadgen.collect.collector import PERIOD_S, Collector
+from loadgen.collect.raw import TIMEOUT_S
+from loadgen.collect.stop import Stop
+from loadgen.dataset import RunFolder
+from loadgen.errors import ExitCode, LoadgenError
+
+
+def main() -> int:
+    """Collect for one run folder; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m loadgen.collect", description=__doc__)
+    parser.add_argument("run_folder", type=Path, help="folder with the run.json of the run to observe")
+    parser.add_argument("--period-s", type=float, default=PERIOD_S, help="seconds between two passes (%(default)s)")
+    parser.add_argument("--timeout-s", type=float, default=TIMEOUT_S, help="for a replica's /metrics (%(default)s)")
+    args = parser.parse_args()
+    stop = Stop()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        folder = RunFolder.open(args.run_folder)
+        collector = Collector(folder, folder.read_info(), period_s=args.period_s, timeout_s=args.timeout_s)
+        written = collector.run(stop)
+    except LoadgenError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one sentence that a starter must see
+        return int(error.exit_code)
+    return int(ExitCode.PASS if written else ExitCode.TOOL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

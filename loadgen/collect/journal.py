@@ -1,0 +1,58 @@
+"""Tails the local stack's journal: one event a line, only ever appended to."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from loadgen.collect.rows import Event
+
+MOST_BYTES = 1 << 20
+_log = logging.getLogger(__name__)
+
+
+class _Line(BaseModel):
+    t_s: float
+    kind: str
+    pod: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    data: Any = None
+
+
+class Journal:
+    """Reads what was appended since the last call; a line counts once its end is there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> list[Event]:
+        """New events in order, none while the file is not there; at most about a mebibyte at a time."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read(MOST_BYTES)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            _log.warning("cannot read %s: %s", self._path, error)
+            return []
+        end = chunk.rfind(b"\n") + 1
+        if not end and len(chunk) == MOST_BYTES:
+            _log.error("%s holds a line of more than %d bytes: it is left out", self._path, MOST_BYTES)
+            end = len(chunk)
+        self._offset += end
+        events = [self._event(line) for line in chunk[:end].split(b"\n") if line.strip()]
+        return [event for event in events if event]
+
+    def _event(self, text: bytes) -> Event | None:
+        try:
+            line = _Line.model_validate_json(text)
+        except ValidationError as error:
+            _log.warning("left out a line of %s that is no event: %s", self._path, error.errors()[0]["msg"])
+            return None
+        data = None if line.data is None else json.dumps(line.data)
+        return Event(line.t_s, line.kind, line.pod, line.reason, line.message, data)

@@ -1,0 +1,80 @@
+"""Rows on their way to the disk: kept in memory until their part is closed, also while the disk is full."""
+
+import json
+import logging
+from typing import Any, NamedTuple
+
+from loadgen.dataset import RunFolder
+from loadgen.errors import DatasetError
+
+WRITER = "collect"
+_log = logging.getLogger(__name__)
+
+
+class Sample(NamedTuple):
+    """A row of `samples/`."""
+
+    t_s: float
+    signal: str
+    pod: str | None
+    value: float
+
+
+class Event(NamedTuple):
+    """A row of `events/`; `data` is a JSON object as text."""
+
+    t_s: float
+    kind: str
+    pod: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    data: str | None = None
+
+
+def gap(source: str, pod: str | None, from_s: float, to_s: float, message: str) -> Event:
+    """The event of a span in which nothing was collected from a source."""
+    data: dict[str, Any] = {"source": source, "from_s": round(from_s, 3), "to_s": round(to_s, 3)}
+    return Event(from_s, "collect_gap", pod, None, message, json.dumps(data))
+
+
+class Rows:
+    """Rows not yet in a part; beyond `most` samples the oldest are given up and told as a gap."""
+
+    def __init__(self, folder: RunFolder, most: int = 200_000) -> None:
+        self.samples: list[Sample] = []
+        self.events: list[Event] = []
+        self._folder, self._most = folder, most
+        self._given_up: tuple[float, float] | None = None
+        self._failing = False
+
+    def close_parts(self) -> bool:
+        """Write what is in memory; False when some of it could not be written and is kept for the next time."""
+        try:
+            self._folder.append("samples", WRITER, (row._asdict() for row in self.samples))
+            self.samples.clear()
+            self._folder.append("events", WRITER, (row._asdict() for row in [*self.events, *self._gap()]))
+            self.events.clear()
+            self._given_up = None
+        except DatasetError as error:
+            if not self._failing:
+                _log.error("%s (what is measured meanwhile is kept in memory and tried again)", error)
+            self._failing = True
+            self._bound()
+            return False
+        if self._failing:
+            _log.info("recording again")
+        self._failing = False
+        return True
+
+    def _bound(self) -> None:
+        excess = len(self.samples) - self._most
+        if excess > 0:
+            gone = [row.t_s for row in self.samples[:excess]] + list(self._given_up or ())
+            self._given_up = (min(gone), max(gone))
+            del self.samples[:excess]
+        # Nearly all events are copies of stack/journal.jsonl, where they stay.
+        del self.events[: max(0, len(self.events) - self._most)]
+
+    def _gap(self) -> list[Event]:
+        message = "the disk was full for so long that the oldest samples in memory were given up"
+        return [gap("disk", None, *self._given_up, message)] if self._given_up else []
