@@ -136,12 +136,8 @@ class Run:
         """What makes it pointless to go on, if anything does."""
         if self._stack is None:
             return None
-        state = self._stack.state()
-        if state.phase == "failed":
-            return StackError(state.error or f"the local stack failed; see {self.folder.logs}")
-        if not self._stack.alive():
-            return StackError(f"the local stack died; see {self.folder.logs}")
-        return None
+        failure = self._stack.failure()
+        return StackError(failure) if failure else None
 
     def fleet(self) -> Fleet:
         """What the target says of itself at this moment."""

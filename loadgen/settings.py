@@ -76,7 +76,8 @@ class Prompts(Settings):
 class Slo(Settings):
     """Limits on named statistics: what is None is not judged. Times in seconds from the scheduled time, ratios 0..1.
 
-    A request that did not end `ok` counts as slower than every limit on TTFT, TPOT and E2E.
+    A request that did not end `ok` counts as slower than every limit on TPOT and E2E, and on TTFT when it never got a
+    first token.
     """
 
     ttft_p50_s: PositiveFloat | None = None

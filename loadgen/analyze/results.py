@@ -61,9 +61,9 @@ class Latencies:
         name: Stage name, "1 replica" …, or "whole run".
         start_s: Start of the group's span; None for a group that is no span.
         end_s: End of the group's span.
-        scheduled: Number of due requests.
+        scheduled: Number of due requests; what a stop kept from being sent was never due.
         answered: Number with outcome `ok`.
-        failed: Number with any other outcome.
+        failed: Number with any other outcome, apart from those that the operator's stop ended.
         offered_per_s: Due requests per second.
         completed_per_s: Requests per second that ended `ok` within the span.
         output_tokens_per_s: Output tokens per second received within the span.
@@ -72,6 +72,8 @@ class Latencies:
         tpot: Mean gap of each request with at least two tokens.
         e2e: Last token − scheduled, over `ok` requests.
         send_lag: Sent − scheduled, over sent requests.
+        stopped: Number in flight that the operator's stop ended: in no latency above.
+            scheduled = answered + failed + stopped.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Latencies:
     tpot: Stats
     e2e: Stats
     send_lag: Stats
+    stopped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +174,10 @@ class Timeline:
         offered_per_s: Due requests per second.
         completed_per_s: Requests per second that ended `ok` in the bin.
         failed_per_s: Requests per second with another outcome, by the time they ended (else were due).
-        in_flight: Requests sent and not ended, at the bin's end.
-        ttft_p50_s: Median TTFT of requests due in the bin.
-        ttft_p95_s: 95th percentile of TTFT of requests due in the bin (5 s sliding window when sparse).
+        in_flight: Requests sent and not ended, at the bin's end (as are the ratios and the replica counts).
+        ttft_p50_s: Median TTFT of requests due in the bin (in the 5 s around it when it holds fewer than 20; so for
+            all four latency series).
+        ttft_p95_s: 95th percentile of TTFT of requests due in the bin.
         e2e_p50_s: Median E2E of requests due in the bin.
         e2e_p95_s: 95th percentile of E2E of requests due in the bin.
         ratio: Fleet queue-to-compute ratio that the autoscaler read.
@@ -325,7 +329,26 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """One run, judged."""
+    """One run, judged.
+
+    Attributes:
+        run: What was run.
+        verdict: `pass`, `fail` or `invalid`.
+        findings: Everything checked: what decides the verdict first, what passed last.
+        headline: Figures of the opening sentences.
+        whole: Latencies of all requests.
+        stages: Latencies per stage, by due time.
+        by_replicas: Latencies per count of ready replicas at the due time; empty when no replica was observed.
+        outcomes: How requests ended, the most frequent first.
+        scaling: Every change of the desired replica count.
+        lag_windows: One span for every scale-up: from the first link of its chain to the first answer.
+        stage_spans: Stages, as far as they ran.
+        timeline: Series at 1 s.
+        marks: Events worth a line in the figures.
+        correlations: Pairs of series that should move together.
+        cost: Replica-seconds.
+        capacity_per_s: Requests per second that one replica finished while others waited for it, None when unknown.
+    """
 
     run: Run
     verdict: Verdict
@@ -342,3 +365,4 @@ class Analysis:
     marks: tuple[Mark, ...]
     correlations: tuple[Correlation, ...]
     cost: Cost
+    capacity_per_s: float | None = None

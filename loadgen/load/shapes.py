@@ -19,7 +19,7 @@ class ScenarioShape(LoadTestShape):
     abstract = True  # made by the plugin for a plan; Locust must not make one by itself
 
     def __init__(self, users: Callable[[], int], over: Callable[[], bool]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._users = users
         self._over = over
 

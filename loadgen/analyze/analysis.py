@@ -1,0 +1,89 @@
+"""`analyze`: one run, judged. No files, sockets, clock or randomness: the same tables give the same values."""
+
+from typing import Literal
+
+from loadgen.analyze import latency
+from loadgen.analyze.caveats import caveats
+from loadgen.analyze.correlation import correlations
+from loadgen.analyze.cost import cost
+from loadgen.analyze.headline import headline
+from loadgen.analyze.observed import Observed, Tables
+from loadgen.analyze.prepare import observe
+from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.replicas import fleet
+from loadgen.analyze.results import Analysis, Compressed, Run
+from loadgen.analyze.scaling import lag_windows, scaling_events
+from loadgen.analyze.slo import slo
+from loadgen.analyze.timeline import marks, timeline
+from loadgen.analyze.validity import validity
+from loadgen.analyze.verdict import ordered, verdict
+from loadgen.dataset import RunInfo
+
+
+def analyze(info: RunInfo, tables: Tables) -> Analysis:
+    """Judge a run by its settings and its tables.
+
+    Args:
+        info: `run.json`.
+        tables: The four tables as read; empty ones are fine, what they would have told is then missing.
+    """
+    run = observe(info, tables)
+    replicas = fleet(run)
+    by_pod = ratio_by_pod(run, replicas)
+    ratio = mean_over_pods(by_pod, stale_s(run))
+    carried = capacity(run)
+    scaling = scaling_events(run, replicas, ratio, carried)
+    windows = lag_windows(run, scaling)
+    measured = latency.measure(run)
+    stages = latency.stage_spans(run)
+    line = timeline(run, replicas, by_pod, ratio)
+    findings = ordered(
+        [*validity(run, replicas), *slo(run, measured, windows), *caveats(run, replicas, ratio, scaling)]
+    )
+    return Analysis(
+        run=_run(run),
+        verdict=verdict(findings),
+        findings=findings,
+        headline=headline(run, replicas, scaling, windows),
+        whole=latency.whole(run, measured),
+        stages=latency.per_stage(run, measured, stages),
+        by_replicas=latency.per_replicas(run, measured, replicas),
+        outcomes=latency.outcomes(run),
+        scaling=scaling,
+        lag_windows=windows,
+        stage_spans=stages,
+        timeline=line,
+        marks=marks(run, replicas),
+        correlations=correlations(line, run.end_s),
+        cost=cost(run, replicas),
+        capacity_per_s=carried.per_s,
+    )
+
+
+def _run(run: Observed) -> Run:
+    info = run.info
+    states: dict[str, Literal["finished", "stopped"]] = {"finished": "finished", "stopped": "stopped"}
+    scaler = info.autoscaler
+    return Run(
+        run_id=info.run_id,
+        scenario=info.scenario,
+        started_unix_s=info.clock.to_unix(run.zero_s),
+        length_s=run.length_s,
+        state=states.get(info.state, "interrupted"),
+        target=info.target,
+        protocol=info.protocol,
+        stream=info.stream,
+        model=info.model,
+        emulated=info.emulated,
+        compressed=tuple(
+            Compressed(what=each.what, local=each.local, production=each.production, unit=each.unit)
+            for each in info.compressions
+        ),
+        ratio_target=scaler.target if scaler else None,
+        min_replicas=scaler.min_replicas if scaler else None,
+        max_replicas=scaler.max_replicas if scaler else None,
+        sync_period_s=scaler.sync_period_s if scaler else None,
+        settings=dict(info.settings),
+        seeds=dict(info.seeds),
+        versions=dict(info.versions),
+    )

@@ -1,0 +1,246 @@
+"""What a colleague would point out although it decides nothing."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from loadgen.analyze.observed import Observed, Series
+from loadgen.analyze.queueing import held, mean_truth, stale_s, truth
+from loadgen.analyze.replicas import Fleet
+from loadgen.analyze.results import Finding, ScalingEvent
+from loadgen.analyze.validity import longest_gap, ready_spans, sample_times, span_text
+
+TRUTH_TOLERANCE = 0.25
+MAX_SIGNAL_LAG_S = 5
+DRAIN_S = 1.0
+"""A broken stream is told to the client at most this long after the replica was gone."""
+
+
+def caveats(run: Observed, fleet: Fleet, ratio: Series, scaling: Sequence[ScalingEvent]) -> list[Finding]:
+    """All warnings, in the order in which they are worth reading."""
+    found: list[Finding] = []
+    if run.info.autoscaler is not None and len(ratio.t_s) and run.length_s:
+        found += _never_crossed(run, ratio)
+        found += _at_max(run, fleet, ratio)
+        found += _untrue(run, fleet, ratio)
+        found += _pod_gaps(run, fleet)
+    found += _flapping(run, scaling)
+    found += _unused(run, fleet)
+    found += _broken_in_drain(run, fleet)
+    found += _incidents(run)
+    return found
+
+
+def _warn(
+    code: str, title: str, measured: float | None, limit: float | None, unit: str, window: str, advice: str
+) -> Finding:
+    return Finding(
+        code=code,
+        severity="warning",
+        passed=False,
+        title=title,
+        measured=measured,
+        limit=limit,
+        unit=unit,
+        window=window,
+        advice=advice,
+    )
+
+
+def _never_crossed(run: Observed, ratio: Series) -> list[Finding]:
+    scaler = run.info.autoscaler
+    assert scaler is not None
+    edge = scaler.target * (1 + scaler.tolerance)
+    during = (ratio.t_s >= 0) & (ratio.t_s <= run.end_s) & np.isfinite(ratio.value)
+    if scaler.min_replicas == scaler.max_replicas or not during.any() or ratio.value[during].max() > edge:
+        return []
+    real = truth(run, ratio.t_s[during])
+    real = real[np.isfinite(real)]
+    if len(real) and real.max() > edge:
+        advice = (
+            f"The raw counters of the replicas reached a ratio of {real.max():.2f}, so the signal is blind: "
+            f"check model and labels in the recording rule."
+        )
+    else:
+        advice = (
+            "The autoscaler had no reason to scale, so this run proves nothing about scaling: raise the peak, "
+            "lower the target, or check that the model driven has a queue of its own."
+        )
+    highest = float(ratio.value[during].max())
+    return [_warn("signal.never_crossed", "Highest ratio", highest, edge, "ratio", "whole run", advice)]
+
+
+def _at_max(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
+    scaler = run.info.autoscaler
+    assert scaler is not None
+    at = np.arange(0.0, run.end_s, 1.0)
+    over = held(ratio, at, stale_s(run)) > scaler.target * (1 + scaler.tolerance)
+    stuck = over & (fleet.ready.at(at) >= scaler.max_replicas)
+    seconds = float(stuck.sum())
+    if seconds <= scaler.sync_period_s:
+        return []
+    times = at[stuck]
+    return [
+        _warn(
+            "scaling.at_max",
+            "Time over target with all replicas ready",
+            seconds,
+            scaler.sync_period_s,
+            "s",
+            span_text(float(times[0]), float(times[-1]) + 1.0),
+            f"All {scaler.max_replicas} replicas were ready and requests still waited: allow more replicas, "
+            f"or the load is more than this fleet is meant for.",
+        )
+    ]
+
+
+def _untrue(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
+    """The ratio as read against the mean over replicas of the true one, at the lag that suits it best."""
+    scaler = run.info.autoscaler
+    assert scaler is not None
+    at = np.arange(0.0, run.end_s, 1.0)
+    read = held(ratio, at, stale_s(run))
+    best: tuple[float, int] | None = None
+    for lag in range(MAX_SIGNAL_LAG_S + 1):
+        real = mean_truth(run, fleet, at - lag)
+        both = np.isfinite(read) & np.isfinite(real)
+        # Below its target the ratio decides nothing.
+        both &= np.maximum(read, real) > scaler.target / 2
+        if both.sum() < 10:
+            continue
+        off = float(np.median(np.abs(read[both] - real[both]) / np.maximum(real[both], scaler.target)))
+        if best is None or off < best[0]:
+            best = (off, int(both.sum()))
+    if best is None or best[0] <= TRUTH_TOLERANCE:
+        return []
+    return [
+        _warn(
+            "signal.untrue",
+            "Ratio as read, off from the raw counters",
+            best[0],
+            TRUTH_TOLERANCE,
+            "ratio",
+            "whole run",
+            f"In the {best[1]} s in which it mattered, the autoscaler's ratio was off by this share of the true one "
+            f"(median): check that the rule divides sums of one model only, and its window.",
+        )
+    ]
+
+
+def _pod_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
+    limit = run.info.validity.scrape_gap_s
+    load = ready_spans(run, fleet)
+    found = []
+    for name, pod in fleet.pods.items():
+        series = run.signals.get("ratio", {}).get(name, Series(np.empty(0), np.empty(0)))
+        spans = [
+            (max(start, first), min(end, last))
+            for start, end in pod.ready
+            for first, last in load
+            if min(end, last) > max(start, first)
+        ]
+        gap = longest_gap(series.t_s, spans)
+        fleet_gap = longest_gap(sample_times(run), spans)
+        if gap is None or fleet_gap is None or gap[1] - gap[0] <= limit or fleet_gap[1] - fleet_gap[0] > limit:
+            continue
+        advice = (
+            f"{name} was ready but its ratio was not seen: the autoscaler counted without it; see its scrape in logs/."
+        )
+        found.append(
+            _warn("signal.replica_gap", f"Gap of {name}", gap[1] - gap[0], limit, "s", span_text(*gap), advice)
+        )
+    return found
+
+
+def _flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
+    """Up, down and up again faster than a scale-down window and a pass, twice over."""
+    scaler = run.info.autoscaler
+    if scaler is None:
+        return []
+    limit = 2 * (scaler.scale_down_window_s + scaler.sync_period_s)
+    turns = [event for i, event in enumerate(scaling) if i == 0 or event.direction != scaling[i - 1].direction]
+    tight = [
+        (first, third)
+        for first, third in zip(turns, turns[2:], strict=False)
+        if first.direction == "up" and third.decided_s - first.decided_s < limit
+    ]
+    if not tight:
+        return []
+    first, third = min(tight, key=lambda pair: pair[1].decided_s - pair[0].decided_s)
+    advice = (
+        f"The fleet went up, down and up again {len(tight)} time{'s' if len(tight) > 1 else ''}: lengthen the "
+        f"scale-down window, or add a metric that does not fall to 0 below saturation."
+    )
+    window = span_text(first.decided_s, third.decided_s)
+    taken = third.decided_s - first.decided_s
+    return [_warn("scaling.flapping", "Up, down and up again within", taken, limit, "s", window, advice)]
+
+
+def _unused(run: Observed, fleet: Fleet) -> list[Finding]:
+    if "raw_success" not in run.signals:
+        return []
+    found = []
+    for pod in fleet.pods.values():
+        if not pod.ready or pod.answered_s is not None or pod.name not in run.signals["raw_success"]:
+            continue
+        start, end = max(pod.ready[0][0], 0.0), min(pod.ready[-1][1], run.end_s)
+        if end <= start:
+            continue
+        advice = (
+            f"{pod.name} was ready but answered nothing: it came after the load, or connections stick to older "
+            f"replicas; balance every request, not every connection."
+        )
+        found.append(
+            _warn("replica.unused", "Ready without an answer", end - start, None, "s", span_text(start, end), advice)
+        )
+    return found
+
+
+def _broken_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
+    requests = run.requests
+    broken = requests.judged & ((requests.outcome == "cut_off") | (requests.outcome == "error"))
+    ended = requests.ended_s[broken]
+    inside = np.zeros(len(ended), dtype=np.bool_)
+    for pod in fleet.pods.values():
+        if pod.draining_s is not None and pod.draining_s < fleet.end_s:
+            until = pod.gone_s if pod.gone_s is not None else math.inf
+            inside |= (ended >= pod.draining_s) & (ended <= until + DRAIN_S)
+    if not inside.any():
+        return []
+    times = ended[inside]
+    return [
+        _warn(
+            "drain.broken",
+            "Requests broken while a replica stopped",
+            float(len(times)),
+            0.0,
+            "count",
+            span_text(float(times.min()), float(times.max())),
+            "Streams did not survive a scale-down: take a replica out of the balancer before it is stopped, and give "
+            "it a grace period longer than the longest answer.",
+        )
+    ]
+
+
+_INCIDENTS = {
+    "replica_crashed": ("replica.crashed", "Replica crashes", "its server process ended by itself: read its log"),
+    "replica_killed": ("replica.killed", "Replicas killed", "it did not stop within its grace period: lengthen it"),
+    "part_died": ("part.died", "Parts of the stack that died", "a process ended by itself: read its log"),
+    "collect_gap": ("collect.gap", "Gaps of the collection", "nothing was collected from a source: read its log"),
+}
+
+
+def _incidents(run: Observed) -> list[Finding]:
+    found = []
+    for kind, (code, title, what) in _INCIDENTS.items():
+        events = run.of_kind(kind)
+        if not events:
+            continue
+        names = sorted(
+            {str(event.pod or event.data.get("part") or event.data.get("source") or "?") for event in events}
+        )
+        window = span_text(events[0].t_s, events[-1].t_s) if len(events) > 1 else f"at {events[0].t_s:.1f} s"
+        advice = f"{', '.join(names)}: {what} in logs/."
+        found.append(_warn(code, title, float(len(events)), 0.0, "count", window, advice))
+    return found

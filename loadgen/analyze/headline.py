@@ -1,0 +1,92 @@
+"""The figures of the opening sentences."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from loadgen.analyze.observed import Observed
+from loadgen.analyze.recovery import request_limit
+from loadgen.analyze.replicas import Fleet
+from loadgen.analyze.results import Headline, ScalingEvent, Span
+from loadgen.analyze.scaling import first_known
+from loadgen.analyze.slo import judged_ttft_s, within
+
+
+def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_windows: Sequence[Span]) -> Headline:
+    """The worst scale-up, the requests that broke the TTFT limit, and the span of ready replicas."""
+    number = _worst(scaling)
+    parts = _parts(None if number is None else scaling[number])
+    limit = request_limit(run.info.limits, "ttft")
+    slow = slow_in_lag = None
+    if limit is not None:
+        broke = judged_ttft_s(run) > limit.limit
+        slow = int(broke.sum())
+        slow_in_lag = int((broke & within(lag_windows, run.requests.scheduled_s[run.requests.judged])).sum())
+    peak, lowest, last = _ready(run, fleet)
+    return Headline(
+        worst_event=number,
+        lag_s=parts[0],
+        signal_s=parts[1],
+        decide_s=parts[2],
+        start_s=parts[3],
+        traffic_s=parts[4],
+        slow_requests=slow,
+        slow_in_lag=slow_in_lag,
+        judged_requests=int(run.requests.judged.sum()),
+        ttft_limit_s=None if limit is None else limit.limit,
+        peak_replicas=peak,
+        lowest_replicas=lowest,
+        last_replicas=last,
+    )
+
+
+def _parts(event: ScalingEvent | None) -> tuple[float | None, ...]:
+    """The lag and its four parts."""
+    if event is None:
+        return (None,) * 5
+    return (
+        _between(event.trigger_s, event.serving_s),
+        _between(event.trigger_s, event.over_target_s),
+        _between(event.over_target_s, event.decided_s),
+        _between(event.decided_s, event.ready_s),
+        _between(event.ready_s, event.serving_s),
+    )
+
+
+def _between(start_s: float | None, end_s: float | None) -> float | None:
+    return None if start_s is None or end_s is None else end_s - start_s
+
+
+def _worst(scaling: Sequence[ScalingEvent]) -> int | None:
+    """The scale-up with the longest lag; one whose load step and first answer were seen goes before any other."""
+    ups = [number for number, event in enumerate(scaling) if event.direction == "up"]
+    if not ups:
+        return None
+
+    def lag(number: int) -> tuple[bool, float]:
+        event = scaling[number]
+        whole = _between(event.trigger_s, event.serving_s)
+        if whole is not None:
+            return True, whole
+        start = first_known(event.trigger_s, event.over_target_s, event.decided_s)
+        end = first_known(event.serving_s, event.ready_s, event.started_s, event.created_s, event.decided_s)
+        return False, _between(start, end) or 0.0
+
+    return max(ups, key=lag)
+
+
+def _ready(run: Observed, fleet: Fleet) -> tuple[int | None, int | None, int | None]:
+    """Most and fewest ready replicas while the load ran, and how many were ready when the observation ended."""
+    if not fleet.pods:
+        return None, None, None
+    last = fleet.ready.at(np.array([np.nextafter(fleet.end_s, -np.inf)]))[0]
+    if run.length_s is None:
+        return None, None, int(last) if np.isfinite(last) else None
+    counts, _ = fleet.ready.within(0.0, run.end_s)
+    since = [pod.ready_s for pod in fleet.pods.values() if pod.ready_s is not None]
+    after = fleet.ready.within(max(min(since), 0.0), run.end_s)[0] if since and min(since) <= run.end_s else counts
+    return (
+        int(np.nanmax(counts)) if np.isfinite(counts).any() else None,
+        int(np.nanmin(after)) if np.isfinite(after).any() else None,
+        int(last) if np.isfinite(last) else None,
+    )

@@ -1,0 +1,171 @@
+"""Latencies from the scheduled time, per stage, per count of ready replicas and for the whole run; outcomes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from loadgen.analyze.observed import Bools, Floats, Ints, Observed
+from loadgen.analyze.replicas import Fleet
+from loadgen.analyze.results import Latencies, OutcomeCount, Span
+from loadgen.analyze.stats import stats
+from loadgen.analyze.steps import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the groups are cut from, computed once.
+
+    Attributes:
+        gap_s: Every gap between consecutive answers of one request.
+        gap_row: The request's row of each gap.
+        tpot_s: (last − first token) / (output tokens − 1) of each request; NaN below two tokens or two answers.
+        offered: Running count of due requests.
+        completed: Running count of `ok` requests by the time of their end.
+        tokens: Running sum of output tokens by the time of their arrival.
+    """
+
+    gap_s: Floats
+    gap_row: Ints
+    tpot_s: Floats
+    offered: "Running"
+    completed: "Running"
+    tokens: "Running"
+
+
+class Running:
+    """A running sum over time, made to be cut into spans."""
+
+    def __init__(self, times: Floats, weights: Floats | None = None) -> None:
+        if weights is None:
+            self._times = np.sort(times[np.isfinite(times)])
+            self._sums = np.arange(len(self._times) + 1, dtype=np.float64)
+        else:
+            use = np.isfinite(times) & np.isfinite(weights)
+            order = np.argsort(times[use], kind="stable")
+            self._times = times[use][order]
+            self._sums = np.concatenate(([0.0], np.cumsum(weights[use][order])))
+
+    def within(self, start_s: float, end_s: float, closed: bool) -> float:
+        """The sum over [start, end), or over [start, end] when closed."""
+        first = np.searchsorted(self._times, start_s, side="left")
+        last = np.searchsorted(self._times, end_s, side="right" if closed else "left")
+        return float(self._sums[last] - self._sums[first])
+
+
+def measure(run: Observed) -> Measured:
+    """Token gaps, TPOT and throughput of the whole run."""
+    requests, answers = run.requests, run.answers
+    same = answers.row[1:] == answers.row[:-1]
+    tokens = np.where(np.isnan(requests.output_tokens), answers.count, requests.output_tokens)
+    several = (tokens >= 2) & (answers.count >= 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tpot = np.where(several, (requests.last_s - requests.first_s) / (tokens - 1), np.nan)
+    at_once = answers.count == 0
+    return Measured(
+        gap_s=np.diff(answers.t_s)[same],
+        gap_row=answers.row[1:][same],
+        tpot_s=tpot,
+        offered=Running(requests.scheduled_s[requests.due]),
+        completed=Running(requests.ended_s[requests.ok]),
+        tokens=Running(
+            np.concatenate((answers.t_s, requests.last_s[at_once])),
+            np.concatenate((answers.tokens, requests.output_tokens[at_once])),
+        ),
+    )
+
+
+def whole(run: Observed, measured: Measured) -> Latencies:
+    """All requests of the run, over the length of the load."""
+    everything = np.ones(len(run.requests), dtype=np.bool_)
+    span = None if run.length_s is None else (0.0, run.length_s)
+    return _latencies(run, measured, "whole run", everything, [span] if span else [], span)
+
+
+def stage_spans(run: Observed) -> tuple[Span, ...]:
+    """The stages as far as they ran: none that began after the end of the load."""
+    spans = (
+        Span(name=stage.name, start_s=stage.start_s - run.zero_s, end_s=min(stage.end_s - run.zero_s, run.end_s))
+        for stage in run.info.stages
+    )
+    return tuple(span for span in spans if span.start_s < run.end_s)
+
+
+def per_stage(run: Observed, measured: Measured, spans: tuple[Span, ...]) -> tuple[Latencies, ...]:
+    """One group a stage: the requests due from its start until the next one's, so that every request is in one."""
+    if not spans:
+        return ()
+    starts = np.array([span.start_s for span in spans])
+    stage = np.maximum(np.searchsorted(starts, run.requests.scheduled_s, side="right") - 1, 0)
+    return tuple(
+        _latencies(run, measured, span.name, stage == number, [edges := (span.start_s, span.end_s)], edges)
+        for number, span in enumerate(spans)
+    )
+
+
+def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Latencies, ...]:
+    """One group for every count of ready replicas, by the count when a request was due."""
+    ready = fleet.ready.at(run.requests.scheduled_s)
+    edges = np.concatenate(([0.0], fleet.ready.t_s[(fleet.ready.t_s > 0) & (fleet.ready.t_s < run.end_s)], [run.end_s]))
+    held = fleet.ready.at(edges[:-1])
+    groups = []
+    for count in np.unique(ready[np.isfinite(ready)]):
+        spans = [(float(edges[i]), float(edges[i + 1])) for i in np.flatnonzero(held == count)]
+        name = f"{int(count)} replica" + ("" if count == 1 else "s")
+        groups.append(_latencies(run, measured, name, ready == count, spans, None))
+    return tuple(groups)
+
+
+def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
+    """How requests ended, by outcome and cause: the most frequent first; times of the end, else of the due time."""
+    requests = run.requests
+    when = np.where(np.isnan(requests.ended_s), requests.scheduled_s, requests.ended_s)
+    # A tuple of outcome and cause as one key: pandas drops or renames a missing part of a key.
+    keys = np.empty(len(requests), dtype=object)
+    keys[:] = list(zip(requests.outcome, requests.cause, strict=True))
+    group, ways = pd.factorize(keys)
+    counted = [
+        OutcomeCount(
+            outcome=outcome,
+            cause=cause,
+            count=int((group == number).sum()),
+            first_s=float(when[group == number].min()),
+            last_s=float(when[group == number].max()),
+        )
+        for number, (outcome, cause) in enumerate(ways)
+    ]
+    return tuple(sorted(counted, key=lambda each: (-each.count, each.outcome, each.cause or "")))
+
+
+def _latencies(
+    run: Observed, measured: Measured, name: str, members: Bools, spans: list[Interval], named: Interval | None
+) -> Latencies:
+    """One group: `spans` is the time that its rates are taken over, `named` the span that it stands for, if any."""
+    requests = run.requests
+    group = members & requests.due
+    judged = group & requests.judged
+    seconds = sum(end - start for start, end in spans)
+
+    def per_s(sums: Running) -> float | None:
+        if seconds <= 0:
+            return None
+        # The load ends with the last answer itself: it belongs to the span that it closes.
+        return sum(sums.within(start, end, closed=end == run.end_s) for start, end in spans) / seconds
+
+    return Latencies(
+        name=name,
+        start_s=named[0] if named else None,
+        end_s=named[1] if named else None,
+        scheduled=int(group.sum()),
+        answered=int((group & requests.ok).sum()),
+        failed=int((judged & ~requests.ok).sum()),
+        offered_per_s=per_s(measured.offered),
+        completed_per_s=per_s(measured.completed),
+        output_tokens_per_s=per_s(measured.tokens),
+        ttft=stats(requests.ttft_s[judged]),
+        itl=stats(measured.gap_s[judged[measured.gap_row]]),
+        tpot=stats(measured.tpot_s[judged]),
+        e2e=stats(requests.e2e_s[judged]),
+        send_lag=stats(requests.send_lag_s[judged]),
+        stopped=int((group & requests.stopped).sum()),
+    )

@@ -1,0 +1,136 @@
+"""From the tables of a run folder to sorted arrays on the load's own time axis."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from loadgen.analyze.observed import (
+    RUN_STOPPED,
+    Answers,
+    Event,
+    Floats,
+    Objects,
+    Observed,
+    Requests,
+    Series,
+    Tables,
+)
+from loadgen.dataset import RunInfo
+
+
+def observe(info: RunInfo, tables: Tables) -> Observed:
+    """Sort, shift and check the tables; rows of requests that are unknown are left out."""
+    zero = info.load_start_s or 0.0
+    requests = _requests(tables.requests, zero)
+    events = _events(tables.events, zero)
+    signals = _signals(tables.samples, zero)
+    traces = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
+    served = np.concatenate(traces)
+    served = served[np.isfinite(served)]
+    others = [np.array([event.t_s for event in events])]
+    others += [series.t_s for pods in signals.values() for series in pods.values()]
+    everything = np.concatenate([served, *others])
+    first = float(everything.min()) if len(everything) else 0.0
+    last = float(everything.max()) if len(everything) else 0.0
+    length: float | None = None
+    if info.load_start_s is not None:
+        known = served if len(served) else everything
+        seen = float(known.max()) if len(known) else 0.0
+        length = max(seen if info.load_end_s is None else info.load_end_s - zero, 0.0)
+    return Observed(
+        info=info,
+        zero_s=zero,
+        length_s=length,
+        first_s=min(first, 0.0),
+        last_s=max(last, length or 0.0),
+        interrupted=info.state in ("starting", "loading"),
+        requests=requests,
+        answers=_answers(tables.tokens, requests, zero),
+        signals=signals,
+        events=events,
+    )
+
+
+def _floats(frame: pd.DataFrame, column: str) -> Floats:
+    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _texts(frame: pd.DataFrame, column: str) -> Objects:
+    """A text column with None for missing, whatever pandas used."""
+    values = frame[column].to_numpy(dtype=object, copy=True)
+    values[pd.isna(values)] = None
+    return values
+
+
+def _requests(frame: pd.DataFrame, zero_s: float) -> Requests:
+    frame = frame.sort_values(["scheduled_s", "request_id"], kind="stable")
+    outcome, cause = _texts(frame, "outcome"), _texts(frame, "cause")
+    return Requests(
+        ids=frame["request_id"].to_numpy(dtype=np.int64),
+        scheduled_s=_floats(frame, "scheduled_s") - zero_s,
+        sent_s=_floats(frame, "sent_s") - zero_s,
+        first_s=_floats(frame, "first_token_s") - zero_s,
+        last_s=_floats(frame, "last_token_s") - zero_s,
+        ended_s=_floats(frame, "ended_s") - zero_s,
+        outcome=outcome,
+        cause=cause,
+        output_tokens=_floats(frame, "output_tokens"),
+        ok=np.asarray(outcome == "ok", dtype=np.bool_),
+        stopped=np.asarray((cause == RUN_STOPPED) & (outcome != "ok"), dtype=np.bool_),
+    )
+
+
+def _answers(frame: pd.DataFrame, requests: Requests, zero_s: float) -> Answers:
+    lists = list(frame["t_s"])
+    lengths = np.fromiter((len(times) for times in lists), dtype=np.int64, count=len(lists))
+    flat = np.concatenate(lists).astype(np.float64) if lists else np.empty(0)
+    order = np.argsort(requests.ids, kind="stable")
+    wanted = frame["request_id"].to_numpy(dtype=np.int64)
+    place = np.minimum(np.searchsorted(requests.ids[order], wanted), max(len(order) - 1, 0))
+    known = requests.ids[order][place] == wanted if len(order) else np.zeros(len(wanted), dtype=np.bool_)
+    rows = order[place] if len(order) else np.zeros(len(wanted), dtype=np.int64)
+    keep = np.repeat(known, lengths)
+    row = np.repeat(rows, lengths)[keep]
+    count = np.bincount(row, minlength=len(requests)).astype(np.int64)
+    per_answer = np.ones(len(requests))
+    counted = (count > 0) & np.isfinite(requests.output_tokens)
+    per_answer[counted] = requests.output_tokens[counted] / count[counted]
+    return Answers(t_s=flat[keep] - zero_s, row=row, tokens=per_answer[row], count=count)
+
+
+def _signals(frame: pd.DataFrame, zero_s: float) -> dict[str, dict[str, Series]]:
+    times, values = _floats(frame, "t_s") - zero_s, _floats(frame, "value")
+    signal, signals = pd.factorize(frame["signal"].astype(object))
+    pod, pods = pd.factorize(frame["pod"].astype(object).where(frame["pod"].notna(), ""))
+    order = np.lexsort((times, pod, signal))
+    key = (signal * max(len(pods), 1) + pod)[order]
+    result: dict[str, dict[str, Series]] = {}
+    for part in np.split(order, np.flatnonzero(np.diff(key)) + 1):
+        if not len(part):
+            continue
+        t = times[part]
+        last_of_time = np.append(np.diff(t) > 0, True)
+        series = Series(t[last_of_time], values[part][last_of_time])
+        result.setdefault(str(signals[signal[part[0]]]), {})[str(pods[pod[part[0]]])] = series
+    return {name: dict(sorted(result[name].items())) for name in sorted(result)}
+
+
+def _events(frame: pd.DataFrame, zero_s: float) -> tuple[Event, ...]:
+    frame = frame.sort_values("t_s", kind="stable")
+    columns = [_texts(frame, name) for name in ("kind", "pod", "reason", "message", "data")]
+    times = _floats(frame, "t_s") - zero_s
+    return tuple(
+        Event(t_s=float(t), kind=kind, pod=pod, reason=reason, message=message, data=_json(data))
+        for t, kind, pod, reason, message, data in zip(times, *columns, strict=True)
+    )
+
+
+def _json(text: str | None) -> dict[str, Any]:
+    """The event's data; what is not a JSON object says nothing."""
+    try:
+        data = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,56 @@
+"""When latency was back within the SLO, by windows of due time."""
+
+import math
+
+import numpy as np
+
+from loadgen.analyze.observed import Floats, Observed
+from loadgen.analyze.stats import QUANTILES, quantile
+from loadgen.dataset import Limit
+
+WINDOW_S = 5.0
+HOLD_S = 10.0
+"""Two windows: one quiet window between two bursts is no recovery."""
+STEP_S = 1.0
+_ORDER = ("p95", "p99", "p90", "p50", "max")
+
+
+def request_limit(limits: tuple[Limit, ...], metric: str) -> Limit | None:
+    """The limit that single requests are held against: of p95, else p99, p90, p50, max."""
+    given = {limit.statistic: limit for limit in limits if limit.metric == metric}
+    return next((given[name] for name in _ORDER if name in given), None)
+
+
+def recovery_limit(limits: tuple[Limit, ...]) -> Limit | None:
+    """The limit that says whether latency is fine: TTFT's, else that of E2E."""
+    return request_limit(limits, "ttft") or request_limit(limits, "e2e")
+
+
+def recovered_s(run: Observed, since_s: float) -> float | None:
+    """The first moment at or after `since_s` from which the SLO held for `HOLD_S`; None when there is none.
+
+    It holds when, in each `WINDOW_S` of due time, the limited percentile is within its limit; what was never answered
+    is slower than every limit. A window without requests says nothing; `HOLD_S` without any is no proof.
+    """
+    limit = recovery_limit(run.info.limits)
+    if limit is None:
+        return None
+    use = run.requests.judged
+    due = run.requests.scheduled_s[use]
+    values = (run.requests.ttft_s if limit.metric == "ttft" else run.requests.e2e_s)[use]
+    values = np.where(np.isnan(values), math.inf, values)
+    if not len(due):
+        return None
+    start = since_s
+    while start + HOLD_S <= due[-1]:
+        windows = [start + WINDOW_S * number for number in range(int(HOLD_S / WINDOW_S))]
+        worst = [_value(due, values, left, limit) for left in windows]
+        if any(not math.isnan(value) for value in worst) and not any(value > limit.limit for value in worst):
+            return start
+        start += STEP_S
+    return None
+
+
+def _value(due: Floats, values: Floats, left_s: float, limit: Limit) -> float:
+    first, last = np.searchsorted(due, [left_s, left_s + WINDOW_S], side="left")
+    return quantile(values[first:last], QUANTILES[limit.statistic])

@@ -1,0 +1,162 @@
+"""Replicas: the life of each pod from its events and counters, and the desired, ready and serving counts."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from loadgen.analyze.observed import Event, Observed, Series
+from loadgen.analyze.steps import Interval, Step, count
+
+_PHASES = {
+    "replica_created": "created_s",
+    "replica_scheduled": "scheduled_s",
+    "replica_started": "started_s",
+    "replica_ready": "ready_s",
+    "replica_draining": "draining_s",
+}
+_NOT_READY = ("replica_draining", "replica_crashed", "replica_killed", "replica_stopped")
+
+
+@dataclass(slots=True, kw_only=True)
+class Replica:
+    """One pod: the first time of each phase, None when not seen.
+
+    Attributes:
+        name: Pod name.
+        created_s: When it was created.
+        scheduled_s: When it was placed.
+        started_s: When its server process started.
+        ready_s: When it first became ready.
+        draining_s: When it began to stop.
+        gone_s: When it was gone.
+        ready: Spans in which it was ready; the end is infinite while it still is.
+        answered_s: When it had answered its first request.
+        serving: The part of each ready span after its first answer.
+    """
+
+    name: str
+    created_s: float | None = None
+    scheduled_s: float | None = None
+    started_s: float | None = None
+    ready_s: float | None = None
+    draining_s: float | None = None
+    gone_s: float | None = None
+    ready: list[Interval] = field(default_factory=list)
+    answered_s: float | None = None
+    serving: list[Interval] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        """Take note of one event of this pod; events come in order."""
+        phase = _PHASES.get(event.kind)
+        if phase is not None and getattr(self, phase) is None:
+            setattr(self, phase, event.t_s)
+        open_ended = bool(self.ready) and self.ready[-1][1] == math.inf
+        if event.kind == "replica_ready" and not open_ended:
+            self.ready.append((event.t_s, math.inf))
+        if event.kind in _NOT_READY and open_ended:
+            self.ready[-1] = (self.ready[-1][0], event.t_s)
+        if event.kind == "replica_stopped" or (event.kind == "replica_killed" and self.draining_s is not None):
+            self.gone_s = event.t_s
+
+    def take_counter(self, success: Series) -> None:
+        """Find the first answer of each ready span in the counter of finished requests."""
+        times = success.t_s[success.value > 0]
+        for start, end in self.ready:
+            after = times[(times >= start) & (times < end)]
+            if len(after):
+                self.serving.append((float(after[0]), end))
+        since = times[times >= (self.ready_s if self.ready_s is not None else -math.inf)]
+        self.answered_s = float(since[0]) if len(since) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """All replicas and their counts over time; a count without any event behind it is unknown throughout.
+
+    Attributes:
+        pods: Replica name → its life, in the order of creation.
+        desired: What the autoscaler wanted.
+        ready: Ready replicas.
+        serving: Ready replicas that have answered.
+        billed: Replicas between created and gone.
+        end_s: Until when the fleet is of interest: the end of the observation, or when the stack was taken down.
+    """
+
+    pods: Mapping[str, Replica]
+    desired: Step
+    ready: Step
+    serving: Step
+    billed: Step
+    end_s: float
+
+
+UNKNOWN = Step(np.empty(0), np.empty(0))
+
+
+def fleet(run: Observed) -> Fleet:
+    """The fleet of a run."""
+    pods: dict[str, Replica] = {}
+    for event in run.events:
+        if event.pod is not None and event.kind.startswith("replica_"):
+            pods.setdefault(event.pod, Replica(name=event.pod)).take(event)
+    counters = run.signals.get("raw_success", {})
+    for name, pod in pods.items():
+        if name in counters:
+            pod.take_counter(counters[name])
+    if not pods:
+        return Fleet(pods={}, desired=_desired(run), ready=UNKNOWN, serving=UNKNOWN, billed=UNKNOWN, end_s=run.last_s)
+    since = min(event.t_s for event in run.events if event.pod in pods)
+    known = any(name in counters for name in pods)
+    return Fleet(
+        pods=pods,
+        desired=_desired(run),
+        ready=count((span for pod in pods.values() for span in pod.ready), since),
+        serving=count((span for pod in pods.values() for span in pod.serving), since) if known else UNKNOWN,
+        billed=count((billed(pod, since) for pod in pods.values()), since),
+        end_s=_end(run, pods),
+    )
+
+
+def billed(pod: Replica, since_s: float) -> Interval:
+    """From created to gone; a replica whose creation was not seen counts from the first event of the fleet."""
+    start = since_s if pod.created_s is None else pod.created_s
+    return start, math.inf if pod.gone_s is None else pod.gone_s
+
+
+def _desired(run: Observed) -> Step:
+    """What every pass and every rescale of the autoscaler wanted, and what it found at the first of them."""
+    times: list[float] = []
+    values: list[float] = []
+    for event in run.of_kind("hpa_sync", "hpa_rescale"):
+        before, after = ("current", "desired") if event.kind == "hpa_sync" else ("before", "after")
+        found, wanted = event.data.get(before), event.data.get(after)
+        if not times and isinstance(found, int | float):
+            times.append(run.first_s)
+            values.append(float(found))
+        if isinstance(wanted, int | float):
+            times.append(event.t_s)
+            values.append(float(wanted))
+    return Step(np.array(times), np.array(values))
+
+
+def _end(run: Observed, pods: Mapping[str, Replica]) -> float:
+    """The end of the observation, or the take-down of the stack: replicas that stop although none was given up."""
+    rescales = [event.t_s for event in run.of_kind("hpa_rescale") if _shrinks(event)]
+    last_shrink = max(rescales, default=-math.inf)
+    given_up = 0.0
+    for event in run.of_kind("hpa_rescale"):
+        given_up += max(event.data["before"] - event.data["after"], 0) if _shrinks(event) else 0
+    stops = sorted(
+        stop
+        for pod in pods.values()
+        if (stop := pod.draining_s if pod.draining_s is not None else pod.gone_s) is not None
+    )
+    after = [stop for number, stop in enumerate(stops) if number >= given_up and stop >= max(run.end_s, last_shrink)]
+    return min(after, default=run.last_s)
+
+
+def _shrinks(event: Event) -> bool:
+    before, after = event.data.get("before"), event.data.get("after")
+    return isinstance(before, int) and isinstance(after, int) and after < before

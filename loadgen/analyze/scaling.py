@@ -1,0 +1,235 @@
+"""Scaling events with their whole chain, from the load step to the recovery of latency."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from loadgen.analyze.observed import Event, Observed, Series
+from loadgen.analyze.queueing import Capacity
+from loadgen.analyze.recovery import recovered_s, recovery_limit
+from loadgen.analyze.replicas import Fleet, Replica
+from loadgen.analyze.results import Direction, ScalingEvent, Span
+from loadgen.analyze.steps import runs
+from loadgen.analyze.trigger import load_fell, load_rose
+
+EARLY_S = 1.0
+"""A replica may seem to be created this much before its decision: Kubernetes stamps whole seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """One rescale, and the span of time that is its own: after the previous decision, before the next."""
+
+    event: Event
+    before: int
+    after: int
+    previous_s: float
+    next_s: float
+
+    @property
+    def direction(self) -> Direction:
+        return "up" if self.after > self.before else "down"
+
+
+def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> tuple[ScalingEvent, ...]:
+    """Every change of the desired count, in order.
+
+    Args:
+        run: The run.
+        fleet: Its replicas.
+        ratio: The fleet's ratio as the autoscaler read it.
+        capacity: What one replica carries.
+    """
+    events: list[ScalingEvent] = []
+    taken: set[str] = set()
+    for decision in _decisions(run):
+        missing: list[str] = []
+        crossed = _crossed(run, decision, ratio, missing)
+        trigger = _load_step(run, decision, crossed, capacity, events, missing)
+        # What an earlier decision has answered, or what was there before this step, is not this step's signal.
+        over = None if crossed is None else max(crossed, decision.previous_s, -math.inf if trigger is None else trigger)
+        event = ScalingEvent(
+            direction=decision.direction,
+            before=decision.before,
+            after=decision.after,
+            reason=decision.event.message or decision.event.reason or "",
+            trigger_s=trigger,
+            over_target_s=over,
+            decided_s=decision.event.t_s,
+            created_s=None,
+            scheduled_s=None,
+            started_s=None,
+            ready_s=None,
+            serving_s=None,
+            recovered_s=None,
+            pods=(),
+            complete=False,
+        )
+        follow = _added if decision.direction == "up" else _removed
+        event = follow(run, fleet, decision, event, taken, missing)
+        taken |= set(event.pods)
+        events.append(replace(event, complete=not missing, missing=tuple(missing)))
+    return tuple(events)
+
+
+def lag_windows(run: Observed, events: Sequence[ScalingEvent]) -> tuple[Span, ...]:
+    """For each scale-up, from the first link seen to the first answer of the last new replica."""
+    spans = []
+    for event in events:
+        if event.direction == "down":
+            continue
+        start = first_known(event.trigger_s, event.over_target_s, event.decided_s)
+        end = first_known(event.serving_s, event.ready_s, run.end_s)
+        if start is not None and end is not None and end > start:
+            spans.append(Span(name=f"{event.before} → {event.after} replicas", start_s=start, end_s=end))
+    return tuple(spans)
+
+
+def first_known(*values: float | None) -> float | None:
+    """The first value that is not missing."""
+    return next((value for value in values if value is not None), None)
+
+
+def _decisions(run: Observed) -> list[_Decision]:
+    changes: list[tuple[Event, int, int]] = []
+    for event in run.of_kind("hpa_rescale"):
+        before, after = event.data.get("before"), event.data.get("after")
+        if isinstance(before, int) and isinstance(after, int) and before != after:
+            changes.append((event, before, after))
+    times = [-math.inf, *(event.t_s for event, _, _ in changes), math.inf]
+    return [
+        _Decision(event, before, after, times[number], times[number + 2])
+        for number, (event, before, after) in enumerate(changes)
+    ]
+
+
+def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[str]) -> float | None:
+    """Start of the last stretch beyond the target that holds or closely precedes the decision."""
+    scaler = run.info.autoscaler
+    known = np.isfinite(ratio.value) & (ratio.t_s <= decision.event.t_s)
+    times, values = ratio.t_s[known], ratio.value[known]
+    if scaler is None or not len(times):
+        missing.append("over target: there is no sample of the ratio before the decision")
+        return None
+    up = decision.direction == "up"
+    edge = scaler.target * (1 + scaler.tolerance if up else 1 - scaler.tolerance)
+    stretches = runs(values > edge if up else values < edge)
+    if not stretches or times[stretches[-1][1]] < decision.event.t_s - scaler.sync_period_s:
+        missing.append(f"over target: the sampled ratio was not {'above' if up else 'below'} {edge:g} at the decision")
+        return None
+    return float(times[stretches[-1][0]])
+
+
+def _load_step(
+    run: Observed,
+    decision: _Decision,
+    crossed_s: float | None,
+    capacity: Capacity,
+    earlier: list[ScalingEvent],
+    missing: list[str],
+) -> float | None:
+    if capacity.per_s is None:
+        missing.append(f"load step: {capacity.why_missing}")
+        return None
+    decided = decision.event.t_s
+    if decided < 0 or run.length_s is None:
+        missing.append("load step: the decision came before the load")
+        return None
+    opposite = "down" if decision.direction == "up" else "up"
+    start = max([event.decided_s for event in earlier if event.direction == opposite] + [0.0])
+    due = run.requests.scheduled_s[run.requests.due]
+    if decision.direction == "down":
+        carried = decision.after * capacity.per_s
+        found = load_fell(due, carried, start, decided)
+        if found is None:
+            missing.append(
+                f"load step: at the decision the load was still above the {carried:.3g}/s that "
+                f"{_replicas(decision.after)} can carry"
+            )
+        return found
+    # A queue is proof of the step, unless it is what an earlier step left behind.
+    fresh = crossed_s is not None and crossed_s > decision.previous_s
+    carried = decision.before * capacity.per_s
+    found = load_rose(due, carried, start, crossed_s if fresh and crossed_s is not None else decided, decided)
+    if found is None:
+        missing.append(
+            f"load step: until the decision the load had not risen above the {carried:.3g}/s that "
+            f"{_replicas(decision.before)} can carry"
+        )
+    return found
+
+
+def _added(
+    run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, taken: set[str], missing: list[str]
+) -> ScalingEvent:
+    """The replicas that were created after this decision and before the next."""
+    born = [
+        (pod.created_s, name)
+        for name, pod in fleet.pods.items()
+        if pod.created_s is not None
+        and name not in taken
+        and decision.event.t_s - EARLY_S <= pod.created_s < decision.next_s
+    ]
+    pods = [fleet.pods[name] for _, name in sorted(born)][: decision.after - decision.before]
+    wanted = decision.after - decision.before
+    if len(pods) < wanted:
+        missing.append(f"created: {len(pods)} of {wanted} new replicas were created before the next decision")
+    event = replace(
+        event,
+        pods=tuple(pod.name for pod in pods),
+        created_s=_last(pods, "created_s", "created", missing),
+        scheduled_s=_last(pods, "scheduled_s", "scheduled", missing),
+        started_s=_last(pods, "started_s", "started", missing),
+        ready_s=_last(pods, "ready_s", "ready", missing),
+        serving_s=_last(pods, "answered_s", "serving", missing),
+    )
+    if recovery_limit(run.info.limits) is None:
+        return event
+    since = first_known(event.serving_s, event.ready_s)
+    if since is None:
+        missing.append("recovered: not looked for, as the new replicas were never seen ready")
+        return event
+    recovered = recovered_s(run, since)
+    if recovered is None:
+        missing.append("recovered: latency did not stay within the SLO for 10 s before the load ended")
+    return replace(event, recovered_s=recovered)
+
+
+def _removed(
+    run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, taken: set[str], missing: list[str]
+) -> ScalingEvent:
+    """The replicas that began to stop after this decision and before the next."""
+    leaving = [
+        (pod.draining_s, name)
+        for name, pod in fleet.pods.items()
+        if pod.draining_s is not None
+        and decision.event.t_s - EARLY_S <= pod.draining_s < min(decision.next_s, fleet.end_s)
+    ]
+    wanted = decision.before - decision.after
+    pods = [fleet.pods[name] for _, name in sorted(leaving)][:wanted]
+    if len(pods) < wanted:
+        missing.append(f"stopping: {len(pods)} of {wanted} replicas began to stop before the next decision")
+    return replace(
+        event,
+        pods=tuple(pod.name for pod in pods),
+        created_s=_last(pods, "draining_s", "stopping", missing),
+        ready_s=_last(pods, "gone_s", "gone", missing),
+    )
+
+
+def _last(pods: list[Replica], phase: str, word: str, missing: list[str]) -> float | None:
+    """When the last of them reached a phase; None, with the reason, when one of them was not seen to."""
+    late = [pod for pod in pods if getattr(pod, phase) is None]
+    for pod in late:
+        end = first_known(pod.draining_s, pod.gone_s)
+        until = "until the end" if end is None else f"before it was stopped at {end:.1f} s"
+        missing.append(f"{word}: {pod.name} was not seen {word} {until}")
+    if late or not pods:
+        return None
+    return max(float(getattr(pod, phase)) for pod in pods)
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica" + ("" if count == 1 else "s")

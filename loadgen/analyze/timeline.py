@@ -1,0 +1,128 @@
+"""All series on one grid of one second, and the marks on it."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from loadgen.analyze.observed import Event, Floats, Observed, Series
+from loadgen.analyze.queueing import held, stale_s, truth
+from loadgen.analyze.replicas import Fleet
+from loadgen.analyze.results import Mark, Timeline
+from loadgen.analyze.stats import rank
+
+BIN_S = 1.0
+BEFORE_S = 60.0
+"""How much of the time before the load is drawn: a long build of the stack would squeeze the rest."""
+SPARSE = 20
+"""Below this many requests a bin has no 95th percentile of its own."""
+_AROUND = 2
+"""Bins on either side that a sparse bin borrows: 5 s in all."""
+
+
+def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: Series) -> Timeline:
+    """The run second by second, from (at most `BEFORE_S` before) the load to the last thing seen.
+
+    Args:
+        run: The run.
+        fleet: Its replicas.
+        by_pod: Ratio of every replica as read.
+        ratio: Ratio of the fleet as the autoscaler read it.
+    """
+    first = math.floor(max(run.first_s, -BEFORE_S))
+    bins = max(math.ceil(min(run.last_s, fleet.end_s)) - first, 1)
+    start = first + np.arange(bins, dtype=np.float64)
+    end = start + BIN_S
+    requests = run.requests
+    ended_s = np.where(np.isnan(requests.ended_s), requests.scheduled_s, requests.ended_s)
+    sent = np.sort(requests.sent_s[~np.isnan(requests.sent_s)])
+    left = np.sort(requests.ended_s[~np.isnan(requests.sent_s)])
+    # What a crash left unwritten is unknown, not zero.
+    unseen = start >= run.end_s if run.interrupted else np.zeros(bins, dtype=np.bool_)
+
+    def rate(times: Floats) -> tuple[float, ...]:
+        index = np.floor(times[np.isfinite(times)] - first).astype(np.int64)
+        counts = np.bincount(index[(index >= 0) & (index < bins)], minlength=bins) / BIN_S
+        return tuple(np.where(unseen, np.nan, counts).tolist())
+
+    in_flight = np.searchsorted(sent, end, side="left") - np.searchsorted(left, end, side="left")
+    ttft = _percentiles(requests.scheduled_s, requests.ttft_s, requests.judged, first, bins)
+    e2e = _percentiles(requests.scheduled_s, requests.e2e_s, requests.judged, first, bins)
+    stale = stale_s(run)
+    return Timeline(
+        t_s=tuple(start.tolist()),
+        bin_s=BIN_S,
+        offered_per_s=rate(requests.scheduled_s[requests.due]),
+        completed_per_s=rate(ended_s[requests.ok]),
+        failed_per_s=rate(ended_s[requests.judged & ~requests.ok]),
+        in_flight=tuple(np.where(unseen, np.nan, in_flight).tolist()),
+        ttft_p50_s=ttft[0],
+        ttft_p95_s=ttft[1],
+        e2e_p50_s=e2e[0],
+        e2e_p95_s=e2e[1],
+        ratio=tuple(held(ratio, end, stale).tolist()),
+        ratio_truth=tuple(np.where(_counted(run, end, stale), truth(run, end), np.nan).tolist()),
+        ratio_by_pod={pod: tuple(held(series, end, stale).tolist()) for pod, series in by_pod.items() if pod},
+        desired=tuple(fleet.desired.at(end).tolist()),
+        ready=tuple(fleet.ready.at(end).tolist()),
+        serving=tuple(fleet.serving.at(end).tolist()),
+    )
+
+
+def marks(run: Observed, fleet: Fleet) -> tuple[Mark, ...]:
+    """What is worth a line in the figures, in order."""
+    found = []
+    for event in run.events:
+        label = _label(event)
+        if label is not None and event.t_s <= fleet.end_s:
+            found.append(Mark(t_s=event.t_s, kind=event.kind, label=label, pod=event.pod))
+    return tuple(found)
+
+
+_LABELS = {
+    "load_started": "load starts",
+    "load_ended": "load ends",
+    "load_stopped": "stopped early",
+    "replica_created": "replica created",
+    "replica_ready": "replica ready",
+    "replica_draining": "replica stops",
+    "replica_crashed": "replica crashed",
+    "replica_killed": "replica killed",
+}
+
+
+def _label(event: Event) -> str | None:
+    if event.kind == "hpa_rescale":
+        return f"{event.data.get('before', '?')} → {event.data.get('after', '?')} replicas"
+    if event.kind == "part_died":
+        return f"{event.data.get('part', 'a part')} died"
+    if event.kind == "collect_gap":
+        return f"no data from {event.data.get('source', 'a source')}"
+    return _LABELS.get(event.kind)
+
+
+def _counted(run: Observed, t_s: Floats, stale: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Whether any replica's own counters were read shortly before."""
+    there = np.zeros(len(t_s), dtype=np.bool_)
+    for series in run.signals.get("raw_compute_us", {}).values():
+        there |= np.isfinite(held(series, t_s, stale))
+    return there
+
+
+def _percentiles(
+    due_s: Floats, values: Floats, judged: np.ndarray[tuple[int], np.dtype[np.bool_]], first: int, bins: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Median and 95th percentile of the values that there are, by due time."""
+    use = judged & np.isfinite(values)
+    due, values = due_s[use], values[use]
+    edges = np.searchsorted(due, first + np.arange(-_AROUND, bins + _AROUND + 1, dtype=np.float64), side="left")
+    medians, highs = np.full(bins, np.nan), np.full(bins, np.nan)
+    for number in range(bins):
+        low, high = edges[number + _AROUND], edges[number + _AROUND + 1]
+        if high - low < SPARSE:
+            low, high = edges[number], edges[number + 2 * _AROUND + 1]
+        if high > low:
+            ordered = np.sort(values[low:high])
+            medians[number] = ordered[rank(high - low, 0.50)]
+            highs[number] = ordered[rank(high - low, 0.95)]
+    return tuple(medians.tolist()), tuple(highs.tolist())

@@ -1,0 +1,68 @@
+"""The command line: our flags beside Locust's own, and what they change in a scenario."""
+
+from argparse import Namespace
+from typing import Any
+
+from locust.argument_parser import LocustArgumentParser
+
+from loadgen.errors import SettingsError
+from loadgen.load.users import TritonUser
+from loadgen.progress import say
+from loadgen.settings import TOKEN_LIMITS, Scenario, Slo
+
+
+def add_flags(parser: LocustArgumentParser) -> None:
+    """Our flags beside Locust's own."""
+    group = parser.add_argument_group("Triton load test")
+    group.add_argument(
+        "--target",
+        default=None,
+        env_var="LOADGEN_TARGET",
+        help="'local' (embedded stack), or the URL of a Triton: http://host:8000, grpc://host:8001",
+    )
+    group.add_argument("--protocol", choices=["grpc", "http"], default=None, help="protocol to speak")
+    group.add_argument("--stream", dest="stream", action="store_const", const=True, default=None, help="stream tokens")
+    group.add_argument(
+        "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole answer"
+    )
+    group.add_argument("--model", default=None, help="model to drive, when several fit")
+
+
+def scenario_of(user_classes: list[type[Any]]) -> Scenario:
+    """The one scenario of the user classes that Locust was given.
+
+    Raises:
+        SettingsError: no class has one, or they have different ones.
+    """
+    scenarios = {cls.__name__: getattr(cls, "scenario", None) for cls in user_classes if issubclass(cls, TritonUser)}
+    if not scenarios:
+        raise SettingsError("the locustfile has no TritonUser: write `class MyUser(TritonUser): scenario = …`")
+    for name, scenario in scenarios.items():
+        if not isinstance(scenario, Scenario):
+            raise SettingsError(f"{name}.scenario is {scenario!r}: set it to a Scenario(…)")
+    first, *others = scenarios.values()
+    if any(other != first for other in others):
+        raise SettingsError(
+            f"a run has one scenario: name one user class on the command line, {' or '.join(scenarios)}"
+        )
+    assert isinstance(first, Scenario)
+    return first
+
+
+def with_flags(scenario: Scenario, options: Namespace, host: str | None) -> Scenario:
+    """The scenario with the command line's words; Locust's own `--host` names a target too.
+
+    Raises:
+        SettingsError: the words contradict the scenario or one another.
+    """
+    changes: dict[str, Any] = {}
+    if target := options.target or (host if host != TritonUser.host else None):
+        changes["target"] = target
+    for flag in ("protocol", "stream", "model"):
+        if (value := getattr(options, flag)) not in (None, ""):
+            changes[flag] = value
+    timed = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
+    if changes.get("stream") is False and timed:
+        say("without streaming there are no token times: the scenario's limits on TTFT, ITL and TPOT are left out")
+        changes["slo"] = Slo(**{**dict(scenario.slo), **timed})
+    return scenario.replace(**changes) if changes else scenario

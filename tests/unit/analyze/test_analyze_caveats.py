@@ -1,0 +1,148 @@
+"""What a colleague would point out although it decides nothing."""
+
+from analyze_tables import SCALER, by_code, event, info, life, observed, request, rescale, series
+
+from loadgen.analyze.caveats import caveats
+from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.replicas import fleet
+from loadgen.analyze.scaling import scaling_events
+
+REQUESTS = [request(n, float(n)) for n in range(60)]
+READY = life("a", -9, -5)
+
+
+def found(run):
+    replicas = fleet(run)
+    ratio = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
+    findings = caveats(run, replicas, ratio, scaling_events(run, replicas, ratio, Capacity(1.0)))
+    assert all(each.severity == "warning" and not each.passed for each in findings)
+    return findings
+
+
+def codes(run):
+    return [each.code for each in found(run)]
+
+
+def constant(value, pod="a", signal="ratio", until=60):
+    return series(signal, pod, {float(t): value for t in range(until)})
+
+
+def counters(ratio, pod="a"):
+    """One second of compute a second, and `ratio` times as much queue."""
+    return series("raw_compute_us", pod, {float(t): t * 1e6 for t in range(60)}) + series(
+        "raw_queue_us", pod, {float(t): ratio * t * 1e6 for t in range(60)}
+    )
+
+
+def test_an_ordinary_run_has_no_caveat():
+    """The ratio crossed its target, agreed with the counters, and nothing broke."""
+    samples = series("ratio", "a", {float(t): (2.0 if t > 30 else 0.2) for t in range(60)})
+    assert codes(observed(requests=REQUESTS, samples=samples, events=READY)) == []
+
+
+def test_a_ratio_that_never_crossed_its_target_proves_nothing():
+    """At most 0.4 of 1.1."""
+    each = by_code(found(observed(requests=REQUESTS, samples=constant(0.4), events=READY)), "signal.never_crossed")
+    assert (each.measured, each.limit) == (0.4, 1.1)
+    assert "proves nothing about scaling" in each.advice
+
+
+def test_a_blind_signal_is_told_from_a_low_load():
+    """Read 0 throughout, while the counters say 3: it is the rule, not the load."""
+    run = observed(requests=REQUESTS, samples=constant(0.0) + counters(3.0), events=READY)
+    assert "blind" in by_code(found(run), "signal.never_crossed").advice
+    each = by_code(found(run), "signal.untrue")
+    assert each.measured == 1.0  # |0 − 3| / 3
+
+
+def test_a_signal_that_agrees_with_the_counters_is_true():
+    """Read 3, true 3."""
+    assert "signal.untrue" not in codes(observed(requests=REQUESTS, samples=constant(3.0) + counters(3.0)))
+
+
+def test_a_fixed_fleet_is_not_expected_to_cross():
+    """Fewest and most replicas are the same."""
+    fixed = info(autoscaler=SCALER.model_copy(update={"max_replicas": 1}))
+    assert "signal.never_crossed" not in codes(observed(fixed, requests=REQUESTS, samples=constant(0.4)))
+
+
+def test_a_fleet_at_its_limit_says_so():
+    """All of at most 2 ready from 10 s on, the ratio at 3 until 60 s: 50 s, more than a pass of 15 s."""
+    small = info(autoscaler=SCALER.model_copy(update={"max_replicas": 2}))
+    run = observed(small, requests=REQUESTS, samples=constant(3.0), events=READY + life("b", 5, 10))
+    each = by_code(found(run), "scaling.at_max")
+    assert (each.measured, each.limit, each.window) == (50.0, 15.0, "from 10.0 s to 60.0 s")
+
+
+def test_up_down_and_up_again_in_a_short_time_is_flapping():
+    """Up at 5 s, down at 25 s, up at 45 s: 40 s, less than twice 30 + 15 s."""
+    run = observed(requests=REQUESTS, events=[*READY, rescale(5, 1, 2), rescale(25, 2, 1), rescale(45, 1, 2)])
+    each = by_code(found(run), "scaling.flapping")
+    assert (each.measured, each.limit, each.window) == (40.0, 90.0, "from 5.0 s to 45.0 s")
+
+
+def test_two_waves_are_no_flapping():
+    """The same three decisions 100 s apart follow the load."""
+    long = info(length_s=300.0, stages=(("all", 0.0, 300.0),))
+    run = observed(long, events=[*READY, rescale(5, 1, 2), rescale(60, 2, 1), rescale(105, 1, 2)])
+    assert "scaling.flapping" not in codes(run)
+
+
+def test_a_replica_that_was_ready_but_answered_nothing_is_named():
+    """b was ready from 20 s to the end at 60 s, its counter stayed at 0."""
+    run = observed(
+        requests=REQUESTS,
+        samples=constant(5.0, "a", "raw_success") + constant(0.0, "b", "raw_success"),
+        events=READY + life("b", 10, 20),
+    )
+    each = by_code(found(run), "replica.unused")
+    assert each.measured == 40.0
+    assert each.advice.startswith("b was ready but answered nothing")
+
+
+def test_streams_that_break_while_a_replica_stops_are_counted():
+    """b drains from 20 to 25 s: of three broken streams, two ended in that time (or within a second after)."""
+    broken = [
+        request(60, 15.0, 0.5, 1.0, "cut_off", "reset", ended_s=16.0),
+        request(61, 19.0, 0.5, 2.0, "cut_off", "reset", ended_s=21.0),
+        request(62, 24.0, None, None, "error", "reset", ended_s=25.5),
+    ]
+    run = observed(requests=REQUESTS + broken, events=READY + life("b", -9, -5, 20, 25) + [rescale(19.5, 2, 1)])
+    each = by_code(found(run), "drain.broken")
+    assert (each.measured, each.window) == (2.0, "from 21.0 s to 25.5 s")
+
+
+def test_a_replica_that_was_not_scraped_is_named():
+    """b was ready from 10 s on and sampled until 20 s; a was sampled throughout."""
+    samples = constant(2.0) + series("ratio", "b", {float(t): 2.0 for t in range(10, 21)})
+    run = observed(requests=REQUESTS, samples=samples, events=READY + life("b", 5, 10))
+    each = by_code(found(run), "signal.replica_gap")
+    assert each.measured == 39.0  # from 20 s to the last due request at 59 s
+    assert each.advice.startswith("b was ready")
+
+
+def test_incidents_are_counted_and_named():
+    """Crashes, kills, dead parts and gaps of the collection, each once."""
+    run = observed(
+        requests=REQUESTS,
+        events=[
+            *READY,
+            event(10, "replica_crashed", "a", exit_code=-9),
+            event(20, "replica_crashed", "a", exit_code=-9),
+            event(30, "replica_killed", "b"),
+            event(40, "part_died", part="gateway", exit_code=1),
+            event(50, "collect_gap", source="prometheus", from_s=40, to_s=50),
+        ],
+    )
+    findings = found(run)
+    crashed = by_code(findings, "replica.crashed")
+    assert (crashed.measured, crashed.window) == (2.0, "from 10.0 s to 20.0 s")
+    assert crashed.advice.startswith("a: ")
+    assert by_code(findings, "replica.killed").window == "at 30.0 s"
+    assert by_code(findings, "part.died").advice.startswith("gateway: ")
+    assert by_code(findings, "collect.gap").advice.startswith("prometheus: ")
+
+
+def test_no_table_at_all_has_no_caveat():
+    """What was not seen is not warned about."""
+    assert codes(observed()) == []

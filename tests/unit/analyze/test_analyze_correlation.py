@@ -1,0 +1,69 @@
+"""Correlation at the lag that maximises it."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.analyze.correlation import correlate
+
+WAVE = 1 + np.sin(np.arange(300) / 20)
+
+
+def test_a_delayed_copy_is_found_at_its_delay():
+    """y(t) = x(t − 17): r = 1 at lag 17, from the 283 pairs that are left."""
+    late = np.concatenate((np.full(17, np.nan), WAVE[:-17]))
+    made = correlate("x", WAVE, "y", late)
+    assert made.lag_s == 17.0
+    assert made.coefficient == pytest.approx(1.0)
+    assert made.samples == 283
+
+
+def test_scale_and_offset_do_not_matter():
+    """Pearson's r is about shape."""
+    assert correlate("x", WAVE, "y", 3 + 2 * WAVE).coefficient == pytest.approx(1.0)
+
+
+def test_missing_values_are_dropped_in_pairs():
+    """Half of y is missing: half of the pairs are left, and they still agree."""
+    holes = WAVE.copy()
+    holes[::2] = math.nan
+    made = correlate("x", WAVE, "y", holes)
+    assert (made.lag_s, made.samples) == (0.0, 150)
+
+
+def test_a_series_that_never_changes_has_no_correlation():
+    """Said in words, not as 0."""
+    made = correlate("x", WAVE, "y", np.full(300, 2.0))
+    assert made.coefficient is None
+    assert made.lag_s is None
+    assert made.why_missing == "one of the two never changed"
+
+
+def test_too_few_pairs_are_no_evidence():
+    """29 seconds are not 30."""
+    made = correlate("x", WAVE[:29], "y", WAVE[:29])
+    assert made.coefficient is None
+    assert "29 seconds" in str(made.why_missing)
+
+
+def test_a_lag_may_not_drop_more_than_half_of_the_series():
+    """A copy that is 65 s late in 100 s agrees in 35 pairs: that may be chance, and 50 s is the longest lag."""
+    late = np.concatenate((np.cos(np.arange(65) * 7.0), WAVE[:35]))
+    lag = correlate("x", WAVE[:100], "y", late).lag_s
+    assert lag is not None
+    assert lag <= 50
+
+
+@given(st.lists(st.tuples(st.floats(-10, 10), st.floats(-10, 10)), min_size=30, max_size=80))
+def test_a_coefficient_is_within_minus_one_and_one(pairs):
+    """And the samples are at least 30."""
+    x, y = np.array(pairs).T
+    made = correlate("x", x, "y", y)
+    if made.coefficient is not None:
+        assert -1 <= made.coefficient <= 1
+        assert made.samples >= 30
+    else:
+        assert made.why_missing
