@@ -1,0 +1,151 @@
+"""One sync of the HorizontalPodAutoscaler controller of Kubernetes v1.37, as a pure function.
+
+    scale ─▶ zero, above max, below min? ─▶ metrics ─▶ windows ─▶ rate limits ─▶ scale, status, events, memory
+                      │ yes                                                          ▲
+                      └──────────────── bound, or nothing at zero ───────────────────┘
+
+Source: `reconcileAutoscaler` in `pkg/controller/podautoscaler/horizontal.go`, v1.37.1; the tests replay recordings of
+it. Not modelled, because they need more than one sync's view: a status write that is lost, a write conflict that the
+retry resolves, a sync put off because the cache is behind.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from loadgen.autoscale.draft import Draft
+from loadgen.autoscale.normalize import remember_change
+from loadgen.autoscale.proposals import Sync, want
+from loadgen.autoscale.replicas import tolerances_for
+from loadgen.autoscale.spec import DEFAULT_CONTROLLER, ControllerSettings, HpaSpec
+from loadgen.autoscale.state import (
+    Decision,
+    Event,
+    HpaStatus,
+    Memory,
+    PodState,
+    ReadError,
+    Reading,
+    Recommendation,
+    ScaleState,
+    to_ns,
+)
+
+_ABOVE_MAX = "Current number of replicas above Spec.MaxReplicas"
+_BELOW_MIN = "Current number of replicas below Spec.MinReplicas"
+
+
+def reconcile(
+    spec: HpaSpec,
+    *,
+    now_s: float,
+    scale: ScaleState | ReadError,
+    pods: Sequence[PodState],
+    readings: Sequence[Reading],
+    memory: Memory,
+    status: HpaStatus,
+    controller: ControllerSettings = DEFAULT_CONTROLLER,
+) -> Decision:
+    """Decide what the controller does in one sync.
+
+    Args:
+        spec: The HPA.
+        now_s: Time of the sync, seconds on any axis that pods, samples, memory and status share.
+        scale: The target's scale, or why it cannot be read.
+        pods: All pods that the scale's selector matches.
+        readings: One answer per metric of the spec, in its order. They are not looked at when the replicas are
+            outside the bounds or the HPA is disabled.
+        memory: Of the previous decision; `Memory()` after a start of the controller.
+        status: Of the previous decision; `HpaStatus()` for a new HPA.
+        controller: The controller's flags.
+
+    Returns:
+        The decision. Its `memory` and `status` go into the next sync.
+
+    Raises:
+        ValueError: There are not as many readings as metrics.
+        TypeError: A reading is not of its metric's kind.
+    """
+    draft = Draft(now_s=now_s, memory=memory, status=status)
+    if isinstance(scale, ReadError):
+        text = f"the HPA controller was unable to get the target's current scale: {scale.message}"
+        draft.warn("FailedGetScale", scale.message)
+        draft.set("AbleToScale", "False", "FailedGetScale", text)
+        return draft.decide(None, rescaled=False)
+    text = "the HPA controller was able to get the target's current scale"
+    draft.set("AbleToScale", "True", "SucceededGetScale", text)
+    current, lowest = scale.spec_replicas, spec.lowest
+    if not memory.recommendations:
+        # taken before the metrics are read, so it is already past when a window of 0 s looks back
+        first = Recommendation(replicas=current, at_ns=to_ns(now_s) - 1)
+        draft.memory = replace(memory, recommendations=(first,))
+
+    zeroed = status.condition("ScaledToZero") if controller.scale_to_zero else None
+    zero_is_ours = zeroed is not None and zeroed.status == "True"
+    if current == 0 and not zero_is_ours:
+        # `shouldComputeMetricsForZeroReplicas`: zero replicas set by somebody else pause the HPA
+        text = "scaling is disabled since the replica count of the target is zero"
+        draft.set("ScalingActive", "False", "ScalingDisabled", text)
+        if not controller.scale_to_zero:
+            draft.unset("ScaledToZero")
+        return draft.hold(current, desired=current)
+    if current > spec.max_replicas:
+        return _rescale(draft, spec, scale, spec.max_replicas, _ABOVE_MAX, controller)
+    if 0 < current < lowest:
+        return _rescale(draft, spec, scale, lowest, _BELOW_MIN, controller)
+
+    if scale.selector_error:
+        draft.read_no_pods(scale.selector_error)
+        return draft.hold(current)
+    sync = Sync(
+        namespace=spec.namespace,
+        now_s=now_s,
+        scale=scale,
+        pods=pods,
+        tolerances=tolerances_for(spec.behavior, controller),
+        controller=controller,
+    )
+    wanted = want(spec.metrics, readings, sync)
+    draft.read_metrics(wanted)
+    if wanted.replicas is None:
+        return draft.hold(current)
+
+    desired, reason = max(wanted.replicas, 0), ""
+    if desired > current:
+        reason = f"{wanted.metric} above target"
+    elif desired < current:
+        reason = "All metrics below target"
+    desired = draft.normalize(spec, desired, current=current, window_s=controller.downscale_stabilization_s)
+    if current == 0 and desired < lowest:
+        # the lower bound was raised while the HPA was at zero
+        desired, reason = lowest, reason or _BELOW_MIN
+    if desired == current:
+        return draft.hold(current, desired=current, reason=reason)
+    return _rescale(draft, spec, scale, desired, reason, controller)
+
+
+def _rescale(
+    draft: Draft, spec: HpaSpec, scale: ScaleState, desired: int, reason: str, controller: ControllerSettings
+) -> Decision:
+    current, size = scale.spec_replicas, f"New size: {desired}; reason: {reason}"
+    if scale.update_error is not None:
+        text = f"the HPA controller was unable to update the target scale: {scale.update_error}"
+        draft.warn("FailedRescale", f"{size}; error: {scale.update_error}")
+        draft.set("AbleToScale", "False", "FailedUpdateScale", text)
+        return draft.hold(current, reason=reason)
+
+    text = f"the HPA controller was able to update the target scale to {desired}"
+    draft.set("AbleToScale", "True", "SucceededRescale", text)
+    draft.events.append(Event(type="Normal", reason="SuccessfulRescale", message=size))
+    now_ns = to_ns(draft.now_s)
+    draft.memory = remember_change(draft.memory, spec.behavior, before=current, after=desired, now_ns=now_ns)
+    if not controller.scale_to_zero:
+        draft.unset("ScaledToZero")
+    elif desired == 0:
+        # the lower bound is 0, so there is an Object or External metric to come back by: `HpaSpec` checks it
+        text = "the HPA controller scaled the workload to zero"
+        draft.set("ScaledToZero", "True", "ScaledToZero", text)
+    else:
+        text = "the HPA controller did not scale the workload to zero"
+        draft.set("ScaledToZero", "False", "NotScaledToZero", text)
+    draft.status = replace(draft.status, current_replicas=current, desired_replicas=desired, last_scale_s=draft.now_s)
+    return draft.decide(desired, rescaled=True, reason=reason)

@@ -1,0 +1,254 @@
+"""Reading an `autoscaling/v2` HorizontalPodAutoscaler, with the API server's defaults."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
+from pydantic.alias_generators import to_camel
+
+from loadgen.autoscale.quantity import parse_quantity, quantity_float, quantity_milli
+from loadgen.autoscale.spec import (
+    DEFAULT_SCALE_DOWN,
+    DEFAULT_SCALE_UP,
+    Behavior,
+    ExternalMetric,
+    HpaSpec,
+    LabelRequirement,
+    LabelSelector,
+    MetricSpec,
+    ObjectMetric,
+    PodsMetric,
+    Policy,
+    ResourceMetric,
+    ScalingRules,
+    SelectPolicy,
+    Target,
+)
+from loadgen.errors import SettingsError
+
+
+def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
+    """Read an HPA as the controller sees it, once the API server has checked it and filled in its defaults.
+
+    Unset fields of `spec.behavior` get their defaults only where `behavior` itself is there: without it the
+    controller takes another path (see `normalize`). Without `metrics` the HPA holds CPU at 80 %.
+
+    Source: `SetDefaults_HorizontalPodAutoscaler` in `pkg/apis/autoscaling/v2/defaults.go`.
+
+    Args:
+        manifest: The object, as read from YAML or from the API.
+
+    Raises:
+        SettingsError: The manifest is no `autoscaling/v2` HPA, or the API server would refuse it.
+    """
+    try:
+        return _Manifest.model_validate(manifest).to_spec()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"the HPA manifest is wrong at {path or 'its top'} ({first['msg']}): correct it there"
+        ) from None
+
+
+_Milli = Annotated[int, BeforeValidator(lambda value: quantity_milli(parse_quantity(value)))]
+_Ratio = Annotated[float, BeforeValidator(lambda value: quantity_float(parse_quantity(value)))]
+_Name = Annotated[str, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    """A part of the spec. Unknown fields are refused, as kubectl does: a typo must not switch a rule off."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+
+class _Requirement(_Part):
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+
+class _Selector(_Part):
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[_Requirement, ...] = ()
+
+    def to_spec(self) -> LabelSelector:
+        return LabelSelector(
+            match_labels=self.match_labels,
+            match_expressions=tuple(
+                LabelRequirement(key=each.key, operator=each.operator, values=each.values)
+                for each in self.match_expressions
+            ),
+        )
+
+
+class _Identifier(_Part):
+    name: _Name
+    selector: _Selector | None = None
+
+    def label_selector(self) -> LabelSelector | None:
+        return self.selector.to_spec() if self.selector else None
+
+
+class _Target(_Part):
+    type: Literal["Utilization", "Value", "AverageValue"]
+    value: _Milli | None = None
+    average_value: _Milli | None = None
+    average_utilization: StrictInt | None = None
+
+    def to_spec(self) -> Target:
+        return Target(
+            type=self.type,
+            value_milli=self.value,
+            average_value_milli=self.average_value,
+            average_utilization_pct=self.average_utilization,
+        )
+
+
+class _Reference(_Part):
+    api_version: str | None = None
+    kind: _Name
+    name: _Name
+
+
+class _PodsSource(_Part):
+    metric: _Identifier
+    target: _Target
+
+    def to_spec(self) -> MetricSpec:
+        return PodsMetric(name=self.metric.name, selector=self.metric.label_selector(), target=self.target.to_spec())
+
+
+class _ObjectSource(_Part):
+    described_object: _Reference
+    metric: _Identifier
+    target: _Target
+
+    def to_spec(self) -> MetricSpec:
+        return ObjectMetric(
+            name=self.metric.name,
+            selector=self.metric.label_selector(),
+            target=self.target.to_spec(),
+            kind=self.described_object.kind,
+            object_name=self.described_object.name,
+        )
+
+
+class _ExternalSource(_Part):
+    metric: _Identifier
+    target: _Target
+
+    def to_spec(self) -> MetricSpec:
+        return ExternalMetric(
+            name=self.metric.name, selector=self.metric.label_selector(), target=self.target.to_spec()
+        )
+
+
+class _ResourceSource(_Part):
+    name: _Name
+    target: _Target
+
+    def to_spec(self) -> MetricSpec:
+        return ResourceMetric(resource=self.name, target=self.target.to_spec())
+
+
+class _ContainerResourceSource(_Part):
+    name: _Name
+    container: _Name
+    target: _Target
+
+    def to_spec(self) -> MetricSpec:
+        return ResourceMetric(resource=self.name, container=self.container, target=self.target.to_spec())
+
+
+class _Metric(_Part):
+    type: Literal["Pods", "Object", "External", "Resource", "ContainerResource"]
+    pods: _PodsSource | None = None
+    object: _ObjectSource | None = None
+    external: _ExternalSource | None = None
+    resource: _ResourceSource | None = None
+    container_resource: _ContainerResourceSource | None = None
+
+    def to_spec(self) -> MetricSpec:
+        sources = {
+            "Pods": self.pods,
+            "Object": self.object,
+            "External": self.external,
+            "Resource": self.resource,
+            "ContainerResource": self.container_resource,
+        }
+        source = sources.pop(self.type)
+        if source is None or any(sources.values()):
+            field = to_camel(self.type[0].lower() + self.type[1:])
+            raise SettingsError(f"a metric of type {self.type} has one source: fill in {field} and nothing else")
+        return source.to_spec()
+
+
+class _Policy(_Part):
+    type: Literal["Pods", "Percent"]
+    value: StrictInt
+    period_seconds: StrictInt
+
+
+class _Rules(_Part):
+    stabilization_window_seconds: StrictInt | None = None
+    select_policy: SelectPolicy | None = None
+    policies: tuple[_Policy, ...] | None = None
+    tolerance: _Ratio | None = None
+
+    def to_spec(self, default: ScalingRules) -> ScalingRules:
+        window_s = self.stabilization_window_seconds
+        policies = None
+        if self.policies is not None:
+            policies = tuple(
+                Policy(type=each.type, value=each.value, period_s=each.period_seconds) for each in self.policies
+            )
+        return ScalingRules(
+            policies=default.policies if policies is None else policies,
+            select_policy=self.select_policy or default.select_policy,
+            stabilization_window_s=default.stabilization_window_s if window_s is None else window_s,
+            tolerance_ratio=self.tolerance,
+        )
+
+
+class _Behavior(_Part):
+    scale_up: _Rules | None = None
+    scale_down: _Rules | None = None
+
+    def to_spec(self) -> Behavior:
+        return Behavior(
+            scale_up=(self.scale_up or _Rules()).to_spec(DEFAULT_SCALE_UP),
+            scale_down=(self.scale_down or _Rules()).to_spec(DEFAULT_SCALE_DOWN),
+        )
+
+
+_CPU_AT_80_PCT = ResourceMetric(resource="cpu", target=Target(type="Utilization", average_utilization_pct=80))
+
+
+class _Spec(_Part):
+    scale_target_ref: _Reference
+    min_replicas: StrictInt | None = None
+    max_replicas: StrictInt
+    metrics: tuple[_Metric, ...] | None = None
+    behavior: _Behavior | None = None
+
+
+class _Metadata(BaseModel):
+    namespace: _Name = "default"
+
+
+class _Manifest(BaseModel):
+    api_version: Literal["autoscaling/v2"] = Field(alias="apiVersion")
+    kind: Literal["HorizontalPodAutoscaler"]
+    metadata: _Metadata = _Metadata()
+    spec: _Spec
+
+    def to_spec(self) -> HpaSpec:
+        metrics = tuple(metric.to_spec() for metric in self.spec.metrics or ())
+        return HpaSpec(
+            min_replicas=self.spec.min_replicas,
+            max_replicas=self.spec.max_replicas,
+            metrics=metrics or (_CPU_AT_80_PCT,),
+            behavior=self.spec.behavior.to_spec() if self.spec.behavior else None,
+            namespace=self.metadata.namespace,
+        )

@@ -1,0 +1,252 @@
+"""What an HPA asks for (`HpaSpec`) and how its controller is set: values, checked as the API server checks them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from loadgen.errors import SettingsError
+
+SelectPolicy = Literal["Max", "Min", "Disabled"]
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise SettingsError(sentence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings:
+    """Flags of kube-controller-manager that every HPA shares, with the defaults of v1.37.
+
+    Attributes:
+        tolerance_ratio: `--horizontal-pod-autoscaler-tolerance`.
+        downscale_stabilization_s: `--horizontal-pod-autoscaler-downscale-stabilization`.
+        cpu_initialization_period_s: `--horizontal-pod-autoscaler-cpu-initialization-period`.
+        initial_readiness_delay_s: `--horizontal-pod-autoscaler-initial-readiness-delay`.
+        scale_to_zero: The feature gate HPAScaleToZero, on by default from v1.37.
+    """
+
+    tolerance_ratio: float = 0.1
+    downscale_stabilization_s: float = 300.0
+    cpu_initialization_period_s: float = 300.0
+    initial_readiness_delay_s: float = 30.0
+    scale_to_zero: bool = True
+
+
+DEFAULT_CONTROLLER = ControllerSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRequirement:
+    """One entry of a selector's `matchExpressions`."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"LabelSelectorRequirement{{Key:{self.key},Operator:{self.operator},Values:[{' '.join(self.values)}],}}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSelector:
+    """The selector of a metric. Its text is what the controller prints into reasons and errors."""
+
+    match_labels: Mapping[str, str] = field(default_factory=dict)
+    match_expressions: tuple[LabelRequirement, ...] = ()
+
+    def __str__(self) -> str:
+        labels = "".join(f"{key}: {value}," for key, value in sorted(self.match_labels.items()))
+        expressions = "".join(f"{requirement}," for requirement in self.match_expressions)
+        return (
+            f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+            f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The value a metric is held at.
+
+    Which field counts depends on the metric: Pods read the average value, External and Resource prefer the average
+    value over the other one, and only Object obeys `type`. An Object whose `type` names a field that is not set
+    passes the API server and then fails in every sync; so it does here.
+    """
+
+    type: Literal["Utilization", "Value", "AverageValue"]
+    value_milli: int | None = None
+    average_value_milli: int | None = None
+    average_utilization_pct: int | None = None
+
+    def __post_init__(self) -> None:
+        for number in (self.value_milli, self.average_value_milli, self.average_utilization_pct):
+            _require(number is None or number > 0, f"a metric's target of {number} can never be met: use more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodsMetric:
+    """A metric of type Pods: one value per pod, averaged."""
+
+    name: str
+    target: Target
+    selector: LabelSelector | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            self.target.average_value_milli is not None,
+            f"the Pods metric {self.name} has no target.averageValue: set one",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectMetric:
+    """A metric of type Object: one value of one Kubernetes object (`kind`, `object_name`)."""
+
+    name: str
+    target: Target
+    kind: str
+    object_name: str
+    selector: LabelSelector | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            self.target.value_milli is not None or self.target.average_value_milli is not None,
+            f"the Object metric {self.name} has no target: set target.value or target.averageValue",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalMetric:
+    """A metric of type External: the sum of all series that match."""
+
+    name: str
+    target: Target
+    selector: LabelSelector | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            (self.target.value_milli is None) != (self.target.average_value_milli is None),
+            f"the External metric {self.name} needs one target: set either target.value or target.averageValue",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceMetric:
+    """A metric of type Resource, or ContainerResource when `container` is set: CPU, memory, … per pod."""
+
+    resource: str
+    target: Target
+    container: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            (self.target.average_utilization_pct is None) != (self.target.average_value_milli is None),
+            f"the resource metric {self.resource} needs one target: set either target.averageUtilization or "
+            "target.averageValue",
+        )
+
+
+MetricSpec = PodsMetric | ObjectMetric | ExternalMetric | ResourceMetric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How much one rule allows to change in `period_s` seconds: `value` pods, or percent of the replicas."""
+
+    type: Literal["Pods", "Percent"]
+    value: int
+    period_s: int
+
+    def __post_init__(self) -> None:
+        _require(self.value > 0, f"a policy value of {self.value} allows nothing: use selectPolicy Disabled instead")
+        _require(1 <= self.period_s <= 1800, f"a policy's periodSeconds is {self.period_s}: use 1 to 1800")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingRules:
+    """One direction of `spec.behavior`, already defaulted.
+
+    Attributes:
+        policies: At least one.
+        select_policy: Which policy wins: `Max` the largest change, `Min` the smallest, `Disabled` no change at all.
+        stabilization_window_s: 0 to 3600; `None` (scale-down only) takes the controller's flag.
+        tolerance_ratio: `None` takes the controller's flag.
+    """
+
+    policies: tuple[Policy, ...]
+    select_policy: SelectPolicy = "Max"
+    stabilization_window_s: int | None = None
+    tolerance_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(bool(self.policies), "a side of behavior has no policies: list one, or leave policies out")
+        window_s, tolerance = self.stabilization_window_s, self.tolerance_ratio
+        _require(window_s is None or 0 <= window_s <= 3600, f"stabilizationWindowSeconds is {window_s}: use 0 to 3600")
+        _require(tolerance is None or tolerance >= 0, f"a tolerance of {tolerance} is negative: use 0 or more")
+
+
+# `defaultHPAScaleUpRules` and `defaultHPAScaleDownRules`
+DEFAULT_SCALE_UP = ScalingRules(
+    policies=(Policy(type="Pods", value=4, period_s=15), Policy(type="Percent", value=100, period_s=15)),
+    stabilization_window_s=0,
+)
+DEFAULT_SCALE_DOWN = ScalingRules(policies=(Policy(type="Percent", value=100, period_s=15),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behavior:
+    """`spec.behavior`; a side that the manifest leaves out has the API server's defaults."""
+
+    scale_up: ScalingRules = DEFAULT_SCALE_UP
+    scale_down: ScalingRules = DEFAULT_SCALE_DOWN
+
+    def __post_init__(self) -> None:
+        _require(
+            self.scale_up.stabilization_window_s is not None,
+            "behavior.scaleUp has no stabilizationWindowSeconds: set it (the API server's default is 0)",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HpaSpec:
+    """The part of a HorizontalPodAutoscaler that decides.
+
+    Attributes:
+        max_replicas: Upper bound, at least 1.
+        metrics: At least one; the largest proposal wins.
+        min_replicas: Lower bound; `None` means 1, and 0 needs an Object or External metric.
+        behavior: `None` takes the legacy path (at most twice the replicas or 4, one window for scaling down).
+        namespace: Only named in error texts.
+
+    Raises:
+        SettingsError: The API server would refuse the object; the sentence says what to change.
+    """
+
+    max_replicas: int
+    metrics: tuple[MetricSpec, ...]
+    min_replicas: int | None = None
+    behavior: Behavior | None = None
+    namespace: str = "default"
+
+    def __post_init__(self) -> None:
+        _require(self.max_replicas > 0, f"maxReplicas is {self.max_replicas}: use at least 1")
+        _require(self.lowest >= 0, f"minReplicas is {self.lowest}: use 0 or more")
+        _require(
+            self.lowest <= self.max_replicas,
+            f"minReplicas {self.lowest} is above maxReplicas {self.max_replicas}: lower one or raise the other",
+        )
+        _require(bool(self.metrics), "the HPA has no metrics: list at least one")
+        _require(
+            self.lowest > 0 or self.has_object_or_external,
+            "minReplicas 0 needs an Object or External metric: Pods and Resource metrics vanish with the last pod",
+        )
+
+    @property
+    def lowest(self) -> int:
+        """The lower bound in force: `min_replicas`, or 1 where it is not set."""
+        return 1 if self.min_replicas is None else self.min_replicas
+
+    @property
+    def has_object_or_external(self) -> bool:
+        """Whether some metric exists without pods, so that the HPA can leave zero (`hasObjectOrExternalMetrics`)."""
+        return any(isinstance(metric, ObjectMetric | ExternalMetric) for metric in self.metrics)
