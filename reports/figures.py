@@ -1,0 +1,191 @@
+"""A PNG for every figure of the page, for documents."""
+
+import io
+import math
+import warnings
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from loadgen.analyze.results import Analysis, Timeline
+from reports import format as fmt
+from reports.chart import lanes, measured
+from reports.lags import Bar, bars
+from reports.panels import LIGHT, Line, Panel, condense, panels, symbol_key, symbols
+
+NAMES = ("timeline.png", "load.png", "latency.png", "ratio.png", "replicas.png", "lag.png")
+_DPI = 150
+_WIDTH_IN = 9.0
+# A figure is about this many pixels wide; more bins only cost time.
+_MOST_BINS = 1_200
+
+
+def render(analysis: Analysis) -> dict[str, bytes]:
+    """The figures as PNG images by file name; a figure without anything measured is left out."""
+    timeline = condense(analysis.timeline, math.ceil(len(analysis.timeline.t_s) / _MOST_BINS))
+    drawn = [panel for panel in panels(analysis) if measured(panel, timeline)]
+    images: dict[str, bytes] = {}
+    with warnings.catch_warnings():
+        # Names of stages are the user's; a letter that the font lacks is drawn as a box, which is warning enough.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        if drawn:
+            images["timeline.png"] = _stack(analysis, timeline, drawn)
+            images |= {f"{panel.key}.png": _stack(analysis, timeline, [panel]) for panel in drawn}
+        found = bars(analysis)
+        if found:
+            images["lag.png"] = _lag(found)
+    return images
+
+
+def _png(figure: Figure) -> bytes:
+    target = io.BytesIO()
+    # Without a version in it, the same analysis gives the same bytes.
+    figure.savefig(target, format="png", dpi=_DPI, metadata={"Software": None})
+    return target.getvalue()
+
+
+def _figure(height_in: float) -> Figure:
+    figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained", facecolor=LIGHT["page"])
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _stack(analysis: Analysis, timeline: Timeline, drawn: Sequence[Panel]) -> bytes:
+    alone = len(drawn) == 1
+    figure = _figure(3.2 if alone else 2.1 * len(drawn))
+    grid = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)
+    for row, panel in zip(grid, drawn, strict=True):
+        _panel(row[0], analysis, timeline, panel)
+    axes = grid[-1][0]
+    axes.set_xlim(timeline.t_s[0], timeline.t_s[-1] + timeline.bin_s)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: fmt.clock(value)))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 1.5, 3, 6, 10]))
+    axes.set_xlabel("time from the start of the load", color=LIGHT["muted"], fontsize=8)
+    return _png(figure)
+
+
+def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> None:
+    title = f"{panel.title}, {panel.unit}" if panel.unit else panel.title
+    axes.set_title(title, loc="left", fontsize=9, fontweight="bold", color=LIGHT["ink"])
+    axes.tick_params(labelsize=8, colors=LIGHT["muted"], length=3)
+    axes.grid(visible=True, color=LIGHT["rule"], linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(LIGHT["rule"])
+    for i, span in enumerate(analysis.stage_spans):
+        if i % 2:
+            axes.axvspan(span.start_s, span.end_s, color=LIGHT["band"], zorder=0)
+    for window in analysis.lag_windows:
+        axes.axvspan(
+            window.start_s,
+            window.end_s,
+            facecolor="none",
+            edgecolor=LIGHT["orange"],
+            alpha=0.35,
+            hatch="////",
+            lw=0,
+            zorder=0.5,
+        )
+    for mark in analysis.marks:
+        symbol = symbols()[symbol_key(mark)]
+        if symbol.tall:
+            dash = ":" if symbol.shape == "disc" else "-" if symbol.shape == "cross" else "--"
+            axes.axvline(mark.t_s, color=LIGHT[symbol.colour], linestyle=dash, linewidth=0.8, alpha=0.6)
+    if panel.by_replica:
+        for k, lane in enumerate(lanes(timeline.ratio_by_pod)):
+            label = "each replica" if k == 0 else "_nolegend_"
+            axes.plot(timeline.t_s, lane.values, color=LIGHT["grey"], alpha=0.45, linewidth=0.8, label=label)
+    for line in panel.lines:
+        _line(axes, timeline, line)
+    highest = max(
+        (value for line in panel.lines for value in getattr(timeline, line.field) if math.isfinite(value)), default=0
+    )
+    for rule in panel.rules:
+        if highest == 0 or rule.value <= 2.5 * highest:
+            axes.axhline(rule.value, color=LIGHT[rule.colour], linestyle="-.", linewidth=1.2, label=rule.label)
+    if panel.whole:
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    # Above the plot, where it cannot hide what it explains.
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=6,
+        fontsize=7.5,
+        frameon=False,
+        borderaxespad=0.2,
+        labelcolor=LIGHT["ink"],
+    )
+
+
+def _line(axes: Axes, timeline: Timeline, line: Line) -> None:
+    values = getattr(timeline, line.field)
+    colour = LIGHT[line.colour]
+    if line.shape == "bars":
+        # A patch for every empty bin would cost more than the rest of the figure.
+        bins = [(t, value) for t, value in zip(timeline.t_s, values, strict=True) if value > 0] or [
+            (timeline.t_s[0], 0.0)
+        ]
+        axes.bar(
+            [t for t, _ in bins],
+            [value for _, value in bins],
+            width=timeline.bin_s,
+            align="edge",
+            color=colour,
+            edgecolor=colour,
+            lw=0.6,
+            label=line.label,
+        )
+        return
+    dash = (0, line.dash) if line.dash else "-"
+    step = "steps-post" if line.shape in ("steps", "area") else "default"
+    axes.plot(
+        timeline.t_s, values, color=colour, linewidth=line.width, linestyle=dash, drawstyle=step, label=line.label
+    )
+    if line.shape == "area":
+        axes.fill_between(timeline.t_s, values, step="post", color=colour, alpha=0.2, linewidth=0)
+
+
+def _lag(found: Sequence[Bar]) -> bytes:
+    figure = _figure(0.9 + 0.34 * len(found))
+    axes = figure.subplots()
+    for row, bar in enumerate(found):
+        for segment in bar.segments:
+            none = segment.colour == "none"
+            axes.barh(
+                row,
+                segment.end_s - segment.start_s,
+                left=segment.start_s,
+                height=0.7,
+                color=LIGHT["raised" if none else segment.colour],
+                edgecolor=LIGHT["muted" if none else "page"],
+                linestyle="--" if none else "-",
+                linewidth=0.8,
+            )
+    axes.set_yticks(range(len(found)), [f"{bar.name}, {bar.starts}" for bar in found], fontsize=8, color=LIGHT["ink"])
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds from the load step", fontsize=8, color=LIGHT["muted"])
+    axes.tick_params(labelsize=8, colors=LIGHT["muted"])
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    handles: dict[str, Patch] = {}
+    for bar in found:
+        for segment in bar.segments:
+            none = segment.colour == "none"
+            handles.setdefault(
+                segment.name,
+                Patch(
+                    facecolor=LIGHT["raised" if none else segment.colour],
+                    edgecolor=LIGHT["muted" if none else "page"],
+                    linestyle="--" if none else "-",
+                    label=segment.name,
+                ),
+            )
+    figure.legend(handles=list(handles.values()), loc="outside upper left", ncols=4, fontsize=7.5, frameon=False)
+    return _png(figure)

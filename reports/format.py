@@ -1,0 +1,230 @@
+"""Numbers as text: the only place where milliseconds, per cent and rounding exist.
+
+Values come in base units (seconds, 0..1, counts). A missing value (None or NaN) is `MISSING` in a table, and is told
+as "not measured" in a sentence; it is never shown as 0.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TypeGuard
+
+MISSING = "–"
+MINUS = "−"
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+# What XML 1.0 forbids, lone surrogates included: outside text may hold anything.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def known(value: float | None) -> TypeGuard[float]:
+    """Whether there is a value to show; None and NaN are missing, infinity is a value."""
+    return value is not None and not math.isnan(value)
+
+
+def clean(text: str) -> str:
+    """Outside text without characters that XML, HTML or a terminal cannot carry."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number: no digit after the point beyond the first `digits` significant ones: `1,480`, `12.3`, `0.042`."""
+    if not known(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    decimals = max(0, digits - 1 - exponent)
+    text = f"{abs(value):,.{decimals}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return (MINUS if value < 0 and text != "0" else "") + text
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands grouped: `1,480`."""
+    if not known(value):
+        return MISSING
+    return number(value) if math.isinf(value) else f"{value:,.0f}".replace("-", MINUS)
+
+
+def word(value: int) -> str:
+    """A small count as prose has it: `two`, but `13`."""
+    return _WORDS[value] if 0 <= value < len(_WORDS) else count(value)
+
+
+def plural(value: float, noun: str, many: str | None = None) -> str:
+    """The noun that fits the count: `request` for one, else `requests` (or `many`)."""
+    return noun if value == 1 else many or f"{noun}s"
+
+
+def join(parts: Iterable[str]) -> str:
+    """Parts as prose joins them: `a, b and c`."""
+    items = list(parts)
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def seconds(value: float | None, digits: int = 3) -> str:
+    """A duration: `180 ms`, `2.04 s`, `41 s`; digits as in `number`."""
+    if not known(value):
+        return MISSING
+    if 0 < abs(value) < 1 and float(f"{abs(value):.{digits}g}") < 1:
+        return f"{number(value * 1000, digits)} ms"
+    return f"{number(value, digits)} s"
+
+
+def about(value: float | None) -> str:
+    """A duration in prose, without false precision: `41 s`, `4.2 s`, `180 ms`, `12 min 5 s`, `2 h 5 min`."""
+    if not known(value):
+        return MISSING
+    size = abs(value)
+    sign = MINUS if value < 0 else ""
+    if math.isinf(value) or size < 9.95:
+        return seconds(float(f"{value:.2g}"))
+    whole = round(size)
+    if whole < 600:
+        return f"{sign}{whole} s"
+    if whole < 3600:
+        return f"{sign}{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(size / 60)
+    return f"{sign}{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def split(total_s: float, parts_s: Sequence[float]) -> tuple[str, list[str]]:
+    """A duration and its parts, rounded so that the parts still add up to the whole (largest remainder).
+
+    Args:
+        total_s: The whole, seconds.
+        parts_s: Its parts, all ≥ 0, which add up to it.
+
+    Returns:
+        The whole and the parts as text, all in seconds with the same number of decimals.
+    """
+    step = 1.0 if total_s >= 9.95 else 0.1 if total_s >= 0.95 else 0.001
+    units = round(total_s / step)
+    exact = [part / step for part in parts_s]
+    rounded = [math.floor(value + 1e-9) for value in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda i: rounded[i] - exact[i])
+    for i in by_remainder[: max(0, units - sum(rounded))]:
+        rounded[i] += 1
+
+    def text(value: int) -> str:
+        if step == 0.001:
+            return f"{value} ms"
+        return f"{value} s" if step == 1.0 else f"{value / 10:.1f} s"
+
+    return text(units), [text(value) for value in rounded]
+
+
+def percent(value: float | None) -> str:
+    """A share of 0..1 as per cent: `61 %`, `3.1 %`, `<0.1 %`; never rounded up to 100 % or down to 0 %."""
+    if not known(value):
+        return MISSING
+    if value in (0.0, 1.0) or math.isinf(value):
+        return f"{number(value * 100)} %"
+    if 0 < value < 0.001:
+        return "<0.1 %"
+    if 0.999 < value < 1:
+        return ">99.9 %"
+    decimals = 1 if abs(value) < 0.0995 or 0.99 < value < 1 else 0
+    return f"{value * 100:.{decimals}f}".replace("-", MINUS).removesuffix(".0") + " %"
+
+
+def rate(value: float | None) -> str:
+    """Something per second: `8.2/s`."""
+    return f"{number(value)}/s" if known(value) else MISSING
+
+
+def signal(value: float | None) -> str:
+    """A queue-to-compute ratio, which is not a share of 1: `1.31`."""
+    return number(value)
+
+
+def quantity(value: float | None, unit: str, digits: int = 3) -> str:
+    """A value of a finding in its unit (`s`, `ratio`, `count`, `per_s`), as text."""
+    if not known(value):
+        return MISSING
+    if unit == "s":
+        return seconds(value, digits)
+    if unit == "ratio":
+        return percent(value) if digits <= 3 else f"{number(value * 100, digits)} %"
+    if unit == "count":
+        return count(value) if float(value).is_integer() else number(value, digits)
+    if unit == "per_s":
+        return f"{number(value, digits)}/s"
+    return f"{number(value, digits)} {unit}".strip()
+
+
+def against(measured: float | None, limit: float | None, unit: str) -> tuple[str, str]:
+    """A measured value and its limit, with as many digits as it takes to tell them apart.
+
+    Without this, 2.0004 s would be shown as "2 s, over its limit of 2 s".
+    """
+    texts = quantity(measured, unit), quantity(limit, unit)
+    for digits in range(4, 13):
+        if texts[0] != texts[1] or measured == limit:
+            break
+        texts = quantity(measured, unit, digits), quantity(limit, unit, digits)
+    return texts
+
+
+def clock(value: float | None, decimals: int = 0) -> str:
+    """A point on the time axis: `1:05`, `1:02:03`, `−0:05`."""
+    if not known(value):
+        return MISSING
+    if math.isinf(value):
+        return number(value)
+    scale = 10**decimals
+    ticks = round(abs(value) * scale)
+    minutes, rest = divmod(ticks, 60 * scale)
+    hours, minutes = divmod(minutes, 60)
+    second = f"{rest / scale:0{2 if decimals == 0 else 3 + decimals}.{decimals}f}"
+    sign = MINUS if value < 0 and ticks else ""
+    return f"{sign}{hours}:{minutes:02d}:{second}" if hours else f"{sign}{minutes}:{second}"
+
+
+def later(value: float | None) -> str:
+    """A difference of two times: `+9.0 s`, `−0.4 s`."""
+    if not known(value):
+        return MISSING
+    text = f"{abs(value):.1f}"
+    return f"{'+' if value >= 0 or text == '0.0' else MINUS}{text} s"
+
+
+def between(start_s: float | None, end_s: float | None) -> str:
+    """A span of the time axis: `0:38–1:52`."""
+    return f"{clock(start_s)}–{clock(end_s)}" if known(start_s) and known(end_s) else MISSING
+
+
+def moment(unix_s: float) -> str:
+    """A point of wall-clock time, UTC: `2026-11-24 12:00:00 UTC`."""
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def iso(unix_s: float) -> str:
+    """A point of wall-clock time in ISO 8601, UTC, without zone: `2026-11-24T12:00:00`."""
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def column(values: Iterable[float | None]) -> tuple[str, list[str]]:
+    """Durations of one table with one unit and the same decimals, so that a column can be compared at sight.
+
+    Returns:
+        The unit (`s` or `ms`) and one text without unit for each value.
+    """
+    items = list(values)
+    most = max((abs(value) for value in items if known(value) and not math.isinf(value)), default=1.0)
+    unit, factor = ("s", 1.0) if most >= 0.9995 else ("ms", 1000.0)
+    size = most * factor
+    decimals = 1 if size >= 99.95 else 2
+    if unit == "ms":
+        decimals = 0 if size >= 99.5 else 1 if size >= 9.95 else 2
+    texts = []
+    for value in items:
+        if not known(value) or math.isinf(value):
+            texts.append(number(value))
+        else:
+            texts.append(f"{value * factor:,.{decimals}f}".replace("-", MINUS))
+    return unit, texts

@@ -1,0 +1,267 @@
+"""`report.html`: one file that opens without network and tells what happened."""
+
+import base64
+import hashlib
+import json
+import math
+import re
+from dataclasses import asdict
+from importlib import resources
+from pathlib import PurePosixPath
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
+
+from loadgen.analyze.results import Analysis
+from reports import chart, glossary, lags, provenance, tables
+from reports import format as fmt
+from reports.findings import SYMBOL, finding_sentence, in_pieces, notable
+from reports.panels import DARK, LIGHT, Panel, condense, mark_text, panels, symbol_key, symbols
+from reports.sentences import VERDICT, emulation, opening, replica_span
+
+_TABLE_ROWS = 120
+_UNITS = re.compile(r"(?<=[\d∞]) (?=(?:s|ms|min|h|%)\b|%)")
+
+
+def render(analysis: Analysis) -> str:
+    """The page as one HTML text: style, script, chart library and data inside, nothing fetched from anywhere.
+
+    Its content security policy allows exactly the scripts and the style that are inside, by their hashes, and no
+    connection at all; so the page cannot ask for anything, whatever text a server put into an error message.
+    """
+    environment = Environment(
+        loader=_Templates(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "units": _units,
+        "about": fmt.about,
+        "moment": fmt.moment,
+        "clock": fmt.clock,
+        "count": fmt.count,
+    }
+    environment.finalize = lambda value: fmt.clean(value) if type(value) is str else value
+    # Its licence asks to be kept with every copy, and this page is one.
+    library = f"/*!\n{_read('vendor/uPlot.LICENSE')}\n*/\n{_read('vendor/uPlot.iife.min.js')}"
+    script = _read("report.js")
+    style = _read("vendor/uPlot.min.css") + _palette() + _read("report.css")
+    timeline, factor = chart.shown(analysis.timeline)
+    return environment.get_template("report.html.j2").render(
+        a=analysis,
+        verdict=VERDICT[analysis.verdict],
+        symbol=SYMBOL,
+        in_pieces=in_pieces,
+        told=opening(analysis),
+        emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
+        notable=[(f.severity, finding_sentence(f)) for f in notable(analysis)],
+        facts=_facts(analysis),
+        panels=[(panel, chart.measured(panel, timeline)) for panel in panels(analysis)],
+        why_blank=_why_blank(analysis),
+        has_lanes=bool(chart.lanes(timeline.ratio_by_pod)),
+        factor=factor,
+        bin_s=timeline.bin_s,
+        symbols=_legend_symbols(analysis),
+        rows=figures_table(analysis),
+        marks=_marks(analysis),
+        tables=tables,
+        lags=lags,
+        provenance=provenance,
+        bars=_bars(analysis),
+        glossary=glossary.TERMS,
+        style=style,
+        library=library,
+        script=script,
+        data=_data(analysis),
+        policy=_policy(style, library, script),
+        icon=_icon(analysis),
+        dashes=_dashes,
+    )
+
+
+class _Templates(BaseLoader):
+    """Templates out of the package, also when it is not a folder on disk."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, None]:
+        if PurePosixPath(template).name != template:
+            raise TemplateNotFound(template)
+        return _read(template), None, None
+
+
+def _read(name: str) -> str:
+    return (resources.files("reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _data(analysis: Analysis) -> str:
+    """The data as JSON that cannot end its script element: ASCII, and `<` only as an escape."""
+    text = json.dumps(chart.data(analysis), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(style: str, *scripts: str) -> str:
+    def digest(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    allowed = " ".join(digest(script) for script in scripts)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {digest(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _palette() -> str:
+    """The colours of `reports.panels` as CSS variables: light, dark by preference or choice, and light on paper."""
+
+    def block(selector: str, scheme: str, colours: dict[str, str]) -> str:
+        variables = "".join(f"--{name}:{value};" for name, value in colours.items())
+        return f"{selector}{{color-scheme:{scheme};{variables}}}\n"
+
+    return (
+        "\n"
+        + block(":root", "light", LIGHT)
+        + "@media (prefers-color-scheme:dark){"
+        + block(":root:not([data-theme=light])", "dark", DARK)
+        + "}\n"
+        + block(":root[data-theme=dark]", "dark", DARK)
+        + "@media print{"
+        + block(":root:root:root", "light", LIGHT)
+        + "}\n"
+    )
+
+
+def _icon(analysis: Analysis) -> str:
+    colour = {"pass": LIGHT["pass"], "fail": LIGHT["fail"], "invalid": LIGHT["invalid"]}[analysis.verdict]
+    sign = {"pass": "M4 8.5l3 3 5-6", "fail": "M4.5 4.5l7 7m0-7l-7 7", "invalid": "M8 3.5v5.5m0 2.5v1"}[
+        analysis.verdict
+    ]
+    svg = (
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>"
+        f"<rect width='16' height='16' rx='3' fill='{colour}'/>"
+        f"<path d='{sign}' fill='none' stroke='#fff' stroke-width='2'/></svg>"
+    )
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _units(text: str) -> str:
+    """Text in which a number and its unit stay on one line."""
+    return _UNITS.sub("\N{NO-BREAK SPACE}", text)
+
+
+def _facts(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """Key figures below the prose: label, value, remark."""
+    whole, cost = analysis.whole, analysis.cost
+    facts = [
+        ("Requests", fmt.count(whole.scheduled), f"{fmt.count(whole.answered)} answered"),
+        ("TTFT p95", fmt.seconds(whole.ttft.p95), f"p50 {fmt.seconds(whole.ttft.p50)}"),
+        ("E2E p95", fmt.seconds(whole.e2e.p95), f"p50 {fmt.seconds(whole.e2e.p50)}"),
+        ("ITL p95", fmt.seconds(whole.itl.p95), f"p50 {fmt.seconds(whole.itl.p50)}"),
+        ("Output tokens", fmt.rate(whole.output_tokens_per_s), "mean of the run"),
+        ("Replicas", replica_span(analysis.headline) or fmt.MISSING, "lowest → peak → last"),
+        ("Cost", fmt.percent(cost.of_static_ratio), "of static peak"),
+    ]
+    return [(label, value, note if value != fmt.MISSING else "not measured") for label, value, note in facts]
+
+
+def _why_blank(analysis: Analysis) -> str:
+    if not analysis.timeline.t_s:
+        return "Not measured, because this run has no timeline."
+    if analysis.run.ratio_target is None:
+        return "Not measured, because only the endpoint of this target can be seen, not the fleet behind it."
+    return "Not measured in this run."
+
+
+def _legend_symbols(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """The kinds of marks that occur: shape, colour and name."""
+    used = {symbol_key(mark) for mark in analysis.marks}
+    return [(s.shape, s.colour, s.name) for key, s in symbols().items() if key in used]
+
+
+def _marks(analysis: Analysis) -> tables.Table:
+    ordered = sorted(analysis.marks, key=lambda mark: mark.t_s)
+    rows = [
+        (
+            tables.Cell(text=fmt.clock(mark.t_s, 1)),
+            tables.Cell(text=mark_text(mark)),
+            tables.Cell(text=mark.pod or "", literal=bool(mark.pod)),
+        )
+        for mark in ordered[:500]
+    ]
+    left = len(ordered) - len(rows)
+    return tables.Table(
+        key="marks",
+        title="Events",
+        columns=tuple(tables.Column(label=label) for label in ("At", "Event", "Replica")),
+        rows=tuple(rows),
+        notes=(f"{fmt.count(left)} more events in analysis.json.",) if left > 0 else (),
+    )
+
+
+def figures_table(analysis: Analysis) -> tables.Table:
+    """The figures as a table: a row for every bin, or for as many bins as fit `_TABLE_ROWS` rows."""
+    timeline = analysis.timeline
+    factor = max(1, math.ceil(len(timeline.t_s) / _TABLE_ROWS))
+    coarse = condense(timeline, factor)
+    fields = [
+        ("Offered /s", coarse.offered_per_s),
+        ("Completed /s", coarse.completed_per_s),
+        ("Failed /s", coarse.failed_per_s),
+        ("In flight", coarse.in_flight),
+        ("TTFT p50, s", coarse.ttft_p50_s),
+        ("TTFT p95, s", coarse.ttft_p95_s),
+        ("E2E p50, s", coarse.e2e_p50_s),
+        ("E2E p95, s", coarse.e2e_p95_s),
+        ("Ratio", coarse.ratio),
+        ("Ratio, truth", coarse.ratio_truth),
+        ("Desired", coarse.desired),
+        ("Ready", coarse.ready),
+        ("Serving", coarse.serving),
+    ]
+    note: tuple[str, ...] = ()
+    if factor > 1:
+        note = (
+            f"One row stands for {fmt.seconds(coarse.bin_s)}: rates, ratios and medians are means, p95 is the largest, "
+            "counts are the last of the row.",
+        )
+    return tables.Table(
+        key="rows",
+        title="The figures as a table",
+        columns=(tables.Column(label="At"), *(tables.Column(label=label, numeric=True) for label, _ in fields)),
+        rows=tuple(
+            (tables.Cell(text=fmt.clock(at)), *(tables.Cell(text=fmt.number(series[i])) for _, series in fields))
+            for i, at in enumerate(coarse.t_s)
+        ),
+        notes=note,
+    )
+
+
+def _bars(analysis: Analysis) -> dict[str, object]:
+    """The lag bars with one scale for all, in per cent of the widest."""
+    found = lags.bars(analysis)
+    widest = max((bar.segments[-1].end_s for bar in found), default=1.0)
+    return {
+        "rows": [
+            {
+                "name": bar.name,
+                "starts": bar.starts,
+                "lag": bar.lag,
+                "segments": [
+                    {
+                        **asdict(segment),
+                        "x": f"{segment.start_s / widest * 100:.3f}%",
+                        "width": f"{(segment.end_s - segment.start_s) / widest * 100:.3f}%",
+                        "middle": f"{(segment.end_s + segment.start_s) / widest * 50:.3f}%",
+                        "text": fmt.about(segment.end_s - segment.start_s),
+                        "wide": (segment.end_s - segment.start_s) / widest > 0.075,
+                    }
+                    for segment in bar.segments
+                ],
+            }
+            for bar in found
+        ],
+        "legend": [
+            (name, colour)
+            for _, name, colour in lags.SEGMENTS
+            if any(segment.name == name for bar in found for segment in bar.segments)
+        ],
+    }
+
+
+def _dashes(panel: Panel, index: int) -> str:
+    return " ".join(str(length) for length in panel.lines[index].dash)

@@ -1,0 +1,31 @@
+"""`analysis.json`: the whole analysis for machines, in base units and unrounded."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from loadgen.analyze.results import Analysis
+
+
+def render(analysis: Analysis) -> str:
+    """The analysis as JSON text, fields in the order of `loadgen.analyze.results`.
+
+    Missing values (None, NaN) are null; an infinite value, which JSON does not know, is the string "Infinity".
+    A series is one line, so that two runs can be compared by any diff.
+    """
+    return _text(asdict(analysis), "") + "\n"
+
+
+def _text(value: Any, indent: str) -> str:
+    inner = indent + "  "
+    if isinstance(value, dict) and value:
+        rows = [f"{inner}{json.dumps(str(key))}: {_text(entry, inner)}" for key, entry in value.items()]
+        return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    if isinstance(value, list | tuple):
+        if any(isinstance(entry, dict | list | tuple) for entry in value):
+            return "[\n" + ",\n".join(inner + _text(entry, inner) for entry in value) + f"\n{indent}]"
+        return "[" + ", ".join(_text(entry, inner) for entry in value) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "null" if math.isnan(value) else json.dumps("Infinity" if value > 0 else "-Infinity")
+    return json.dumps(value, default=str)

@@ -1,0 +1,153 @@
+"""Scaling events as tables and bars: the chain of links of each, from the load step to recovery."""
+
+from dataclasses import dataclass
+
+from loadgen.analyze.results import Analysis, ScalingEvent
+from reports import format as fmt
+from reports.findings import sentence
+from reports.sentences import event_name
+from reports.tables import MOST_ROWS, Cell, Column, Table, capped
+
+_UP = (
+    ("trigger_s", "Load step"),
+    ("over_target_s", "Over target"),
+    ("decided_s", "Decided"),
+    ("created_s", "Created"),
+    ("scheduled_s", "Scheduled"),
+    ("started_s", "Started"),
+    ("ready_s", "Ready"),
+    ("serving_s", "Serving"),
+    ("recovered_s", "Recovered"),
+)
+_DOWN = (
+    ("decided_s", "Decided"),
+    ("created_s", "Began to stop"),
+    ("ready_s", "Gone"),
+)
+
+
+def scale_ups(analysis: Analysis) -> Table:
+    """The lag chain of every scale-up: each link's time, and its difference to the link before."""
+    return _lag_table(analysis, "up", "Scale-ups", _UP)
+
+
+def scale_downs(analysis: Analysis) -> Table:
+    """Every scale-down: decided, began to stop, gone."""
+    return _lag_table(analysis, "down", "Scale-downs", _DOWN)
+
+
+def _lag_table(analysis: Analysis, direction: str, title: str, links: tuple[tuple[str, str], ...]) -> Table:
+    events = [(i, event) for i, event in enumerate(analysis.scaling) if event.direction == direction]
+    rows = [_lag_row(number, event, links) for number, event in events]
+    shown, more = capped(rows, "events")
+    columns = [Column(label="Event"), *(Column(label=label, numeric=True) for _, label in links)]
+    if direction == "up":
+        columns.append(Column(label="Lag", numeric=True, term="lag"))
+    columns.append(Column(label="Reason given"))
+    return Table(
+        key=f"scale-{direction}s",
+        title=title,
+        columns=tuple(columns),
+        rows=shown,
+        notes=(*more, *_missing(events[:MOST_ROWS])),
+    )
+
+
+def _missing(events: list[tuple[int, ScalingEvent]]) -> list[str]:
+    """Why links are missing; a reason that several events share is told once."""
+    reasons: dict[str, list[str]] = {}
+    for index, event in events:
+        for reason in event.missing:
+            reasons.setdefault(sentence(reason), []).append(str(index + 1))
+    return [f"{', '.join(numbers)}: {reason}" for reason, numbers in reasons.items()][:MOST_ROWS]
+
+
+def _lag_row(index: int, event: ScalingEvent, links: tuple[tuple[str, str], ...]) -> tuple[Cell, ...]:
+    cells = [Cell(text=f"{index + 1}: {event_name(event)}")]
+    before: float | None = None
+    for attribute, _ in links:
+        at: float | None = getattr(event, attribute)
+        if not fmt.known(at):
+            cells.append(Cell(text=fmt.MISSING, mood="muted"))
+            continue
+        cells.append(Cell(text=fmt.clock(at), note=fmt.later(at - before) if before is not None else None))
+        before = at
+    if event.direction == "up":
+        lag = event_lag(event)
+        cells.append(Cell(text=fmt.about(lag)) if fmt.known(lag) else Cell(text=fmt.MISSING, mood="muted"))
+    cells.append(Cell(text=event.reason))
+    return tuple(cells)
+
+
+def event_lag(event: ScalingEvent) -> float | None:
+    """From the load step to the first answer of the last new replica, seconds; None when either was not seen."""
+    if not fmt.known(event.trigger_s) or not fmt.known(event.serving_s):
+        return None
+    return event.serving_s - event.trigger_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A stretch of a lag bar between two links that were seen: seconds after the bar's own start."""
+
+    name: str
+    colour: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One scale-up as a stacked bar; 0 is its load step, or else its first link that was seen."""
+
+    name: str
+    starts: str
+    segments: tuple[Segment, ...]
+    lag: str
+
+
+# More bars than fit one glance are not looked at; the table has every event.
+MOST_BARS = 12
+SEGMENTS = (
+    ("over_target_s", "signal crosses its target", "grey"),
+    ("decided_s", "next HPA sync", "orange"),
+    ("created_s", "replica created", "purple"),
+    ("scheduled_s", "scheduled", "vermillion"),
+    ("started_s", "pull and load", "blue"),
+    ("ready_s", "start to ready", "navy"),
+    ("serving_s", "traffic arrives", "green"),
+    ("recovered_s", "latency recovers", "none"),
+)
+
+
+def bars(analysis: Analysis) -> tuple[Bar, ...]:
+    """Bars of the scale-ups, in order; of many, those with the longest chains.
+
+    A link that was not seen joins its neighbours' stretch.
+    """
+    ups = ((i, event) for i, event in enumerate(analysis.scaling) if event.direction == "up")
+    found = [bar for i, event in ups if (bar := _bar(i, event)) is not None]
+    longest = sorted(found, key=lambda bar: -bar.segments[-1].end_s)[:MOST_BARS]
+    return tuple(bar for bar in found if bar in longest)
+
+
+def _bar(index: int, event: ScalingEvent) -> Bar | None:
+    seen: list[float] = [at for attribute, _ in _UP if fmt.known(at := getattr(event, attribute))]
+    zero = event.trigger_s if fmt.known(event.trigger_s) else min(seen)
+    previous = zero
+    segments: list[Segment] = []
+    for attribute, name, colour in SEGMENTS:
+        end: float | None = getattr(event, attribute)
+        # A link before its cause, such as a signal that was over its target already, takes no time of this event.
+        if fmt.known(end) and end > previous:
+            segments.append(Segment(name=name, colour=colour, start_s=previous - zero, end_s=end - zero))
+            previous = end
+    if not segments:
+        return None
+    lag = event_lag(event)
+    return Bar(
+        name=f"{index + 1}: {event_name(event)}",
+        starts=fmt.clock(zero),
+        segments=tuple(segments),
+        lag=fmt.about(lag) if fmt.known(lag) else fmt.MISSING,
+    )

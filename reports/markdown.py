@@ -1,0 +1,109 @@
+"""`report.md`: the page's sentences and tables as GitHub Markdown, short enough for a comment of a CI job."""
+
+import re
+from collections.abc import Iterable
+
+from loadgen.analyze.results import Analysis
+from reports import format as fmt
+from reports import lags, provenance, tables
+from reports.findings import SYMBOL, finding_sentence, in_pieces, notable
+from reports.sentences import VERDICT, emulation, opening
+from reports.tables import Cell, Table
+
+# GitHub refuses comments of more than 65,536 characters.
+MOST_CHARACTERS = 60_000
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#@])")
+_STARTS_BLOCK = re.compile(r"^(\d*)([-+=.)])(?=\s|$)")
+
+
+def render(analysis: Analysis) -> str:
+    """The run as Markdown: verdict and findings in sentences, then the tables that explain them."""
+    run = analysis.run
+    told = " ".join(opening(analysis))
+    word = VERDICT[analysis.verdict]
+    parts = [
+        f"# {escape(run.scenario)}: {word}",
+        escape(told).replace(word, f"**{word}**", 1),
+        "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in notable(analysis)),
+        f"> {escape(emulation(run.emulated))}" if run.emulated else "",
+        _section(provenance.compressed(analysis)),
+        _section(lags.scale_ups(analysis)),
+        _section(lags.scale_downs(analysis)),
+        _section(tables.findings(analysis)),
+        _section(tables.requests(analysis)),
+        *(_section(table) for table in tables.latencies(analysis)),
+        _section(tables.outcomes(analysis)),
+        _section(tables.correlations(analysis)),
+        _section(tables.cost(analysis)),
+        _about(analysis),
+    ]
+    return _fitting([part for part in parts if part])
+
+
+def escape(text: str) -> str:
+    """Outside text as plain Markdown text: no markup, no link, no mention, on one line."""
+    line = " ".join(fmt.clean(text).split())
+    return _STARTS_BLOCK.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", line))
+
+
+def prose(text: str) -> str:
+    """A sentence as Markdown, with what stands between backquotes as code."""
+    line = " ".join(text.split())
+    return "".join(
+        code(piece) if is_code else _SPECIAL.sub(r"\\\1", fmt.clean(piece)) for piece, is_code in in_pieces(line)
+    )
+
+
+def code(text: str) -> str:
+    """Outside text as a code span, where nothing in it is markup or a mention."""
+    line = " ".join(fmt.clean(text).split()).replace("`", "'").replace("|", "\\|")
+    return f"`{line}`" if line else ""
+
+
+def _section(table: Table) -> str:
+    if not table.rows:
+        return ""
+    heads = [escape(column.label) for column in table.columns]
+    rules = ["---:" if column.numeric else "---" for column in table.columns]
+    rows = [_line(heads), _line(rules), *(_line(_cell(cell) for cell in row) for row in table.rows)]
+    notes = [f"- {escape(note)}" for note in table.notes]
+    return "\n".join([f"## {escape(table.title)}", "", *rows, *(["", *notes] if notes else [])])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: Cell) -> str:
+    text = code(cell.text) if cell.literal else prose(cell.text)
+    if cell.mood in ("fail", "invalid", "over"):
+        text = f"**{text}**"
+    return f"{text} ({escape(cell.note)})" if cell.note else text
+
+
+def _about(analysis: Analysis) -> str:
+    run = analysis.run
+    facts = [
+        f"Run {code(run.run_id)}, {fmt.moment(run.started_unix_s)}, target {code(run.target)}"
+        + (f", model {code(run.model)}" if run.model else "")
+        + f", {'streaming' if run.stream else 'whole answers'} over {escape(run.protocol)}.",
+        f"Again, from the folder alone: {code(f'loadgen report runs/{run.run_id}')}.",
+    ]
+    if run.seeds:
+        facts.append("Seeds: " + fmt.join(f"{code(name)} {value}" for name, value in run.seeds.items()) + ".")
+    if run.versions:
+        facts.append("Versions: " + fmt.join(code(f"{name} {value}") for name, value in run.versions.items()) + ".")
+    return "\n".join(["## Run", "", *(f"- {fact}" for fact in facts)])
+
+
+def _fitting(parts: list[str]) -> str:
+    """The parts in order; from the first that does not fit on, only a note of what is missing."""
+    kept: list[str] = []
+    size = 0
+    for part in parts:
+        size += len(part) + 2
+        if size > MOST_CHARACTERS:
+            kept.append("The rest did not fit into a comment: see report.html.")
+            break
+        kept.append(part)
+    return "\n\n".join(kept) + "\n"

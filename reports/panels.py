@@ -1,0 +1,278 @@
+"""The figures as values: which series a panel holds, in which colour and dash. Page and PNG draw the same panels."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from loadgen.analyze.results import Analysis, Mark, Timeline
+from reports import format as fmt
+
+# After Okabe and Ito (2008), darkened on white and lightened on black until text in them has a contrast of 4.5:1.
+LIGHT = {
+    "page": "#ffffff",
+    "raised": "#f5f7f9",
+    "band": "#f3f5f7",
+    "ink": "#1b2127",
+    "muted": "#56616c",
+    "rule": "#d9dee3",
+    "grey": "#66717c",
+    "blue": "#0072b2",
+    "navy": "#1f3f77",
+    "green": "#007d5a",
+    "orange": "#a86200",
+    "vermillion": "#c04800",
+    "purple": "#a3477c",
+    "pass": "#0b6b4a",
+    "fail": "#b3261e",
+    "invalid": "#7a4a00",
+    "over": "#b3261e",
+    "on": "#ffffff",
+}
+DARK = {
+    "page": "#14181c",
+    "raised": "#1c2228",
+    "band": "#191e23",
+    "ink": "#e6eaee",
+    "muted": "#a3aeb9",
+    "rule": "#333c45",
+    "grey": "#98a4b0",
+    "blue": "#5aaef0",
+    "navy": "#b9dcff",
+    "green": "#2dbe96",
+    "orange": "#eeb045",
+    "vermillion": "#ff8b4d",
+    "purple": "#e08fbf",
+    "pass": "#4cc79b",
+    "fail": "#ff8a80",
+    "invalid": "#f0b860",
+    "over": "#ff9a91",
+    "on": "#14181c",
+}
+
+Shape = Literal["line", "steps", "area", "bars"]
+SOLID: tuple[int, ...] = ()
+DASHED = (6, 4)
+DOTTED = (2, 3)
+# More bins than this do not fit the page's 2 MB with every series; 7,200 is two hours at one second.
+MOST_BINS = 7_800
+MOST_POD_VALUES = 220_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A series of a panel: the name of its `Timeline` field, how it is called, and how it is drawn.
+
+    Of a series with `mean`, the page draws means while its bins are narrower than pixels.
+    """
+
+    field: str
+    label: str
+    colour: str
+    dash: tuple[int, ...] = SOLID
+    width: float = 1.5
+    shape: Shape = "line"
+    mean: bool = False
+    term: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A level line of a panel, such as an SLO or the autoscaler's target."""
+
+    label: str
+    value: float
+    colour: str = "vermillion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """Series that share a y axis. `by_replica` adds a light line for every replica."""
+
+    key: str
+    title: str
+    unit: str
+    lines: tuple[Line, ...]
+    rules: tuple[Rule, ...] = ()
+    by_replica: bool = False
+    whole: bool = False
+
+
+def panels(analysis: Analysis) -> tuple[Panel, ...]:
+    """The four panels of the time axis: load, latency, signal, replicas."""
+    target = analysis.run.ratio_target
+    return (
+        Panel(
+            key="load",
+            title="Load",
+            unit="requests/s",
+            lines=(
+                Line(field="offered_per_s", label="offered", colour="grey", shape="area", mean=True, term="arrival"),
+                Line(field="completed_per_s", label="completed", colour="blue", width=1.75, mean=True),
+                Line(field="failed_per_s", label="failed", colour="vermillion", shape="bars"),
+            ),
+        ),
+        Panel(
+            key="latency",
+            title="Latency",
+            unit="s",
+            lines=(
+                Line(field="ttft_p95_s", label="TTFT p95", colour="blue", width=2, term="ttft"),
+                Line(field="ttft_p50_s", label="TTFT p50", colour="blue", dash=DOTTED, term="ttft"),
+                Line(field="e2e_p95_s", label="E2E p95", colour="green", width=2, term="e2e"),
+                Line(field="e2e_p50_s", label="E2E p50", colour="green", dash=DOTTED, term="e2e"),
+            ),
+            rules=_limits(analysis),
+        ),
+        Panel(
+            key="ratio",
+            title="Queue-to-compute ratio",
+            unit="",
+            lines=(
+                Line(field="ratio", label="fleet, as the HPA reads it", colour="blue", width=2, term="ratio"),
+                Line(field="ratio_truth", label="fleet, ground truth", colour="orange", dash=DASHED, term="truth"),
+            ),
+            rules=(Rule(label=f"target {fmt.signal(target)}", value=target),) if fmt.known(target) else (),
+            by_replica=True,
+        ),
+        Panel(
+            key="replicas",
+            title="Replicas",
+            unit="",
+            lines=(
+                Line(field="serving", label="serving", colour="green", shape="area", width=1, term="serving"),
+                Line(field="ready", label="ready", colour="blue", shape="steps", width=2, term="ready"),
+                Line(field="desired", label="desired", colour="orange", shape="steps", dash=DASHED, term="desired"),
+            ),
+            whole=True,
+        ),
+    )
+
+
+def _limits(analysis: Analysis) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(label=f"SLO {f.title} ≤ {fmt.seconds(f.limit)}", value=f.limit)
+        for f in analysis.findings
+        if f.code.startswith(("slo.ttft.", "slo.e2e.")) and f.unit == "s" and fmt.known(f.limit)
+    )
+
+
+def has_values(series: Sequence[float]) -> bool:
+    """Whether a series holds anything to draw."""
+    return any(math.isfinite(value) for value in series)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbol:
+    """How a kind of mark looks: its shape, colour and name; only `tall` ones cross all panels as a line."""
+
+    shape: Literal["up", "down", "disc", "ring", "cross", "diamond", "tick"]
+    colour: str
+    name: str
+    tall: bool = False
+
+
+_SYMBOLS = {
+    "up": Symbol(shape="up", colour="orange", name="scale-up decided", tall=True),
+    "down": Symbol(shape="down", colour="orange", name="scale-down decided", tall=True),
+    "ready": Symbol(shape="disc", colour="blue", name="replica ready"),
+    "serving": Symbol(shape="diamond", colour="green", name="replica serves its first request"),
+    "trouble": Symbol(shape="cross", colour="vermillion", name="crash, kill or gap", tall=True),
+    "stopped": Symbol(shape="ring", colour="grey", name="replica drains or stops"),
+    "step": Symbol(shape="diamond", colour="purple", name="load step", tall=True),
+    "created": Symbol(shape="tick", colour="blue", name="replica created"),
+    "load": Symbol(shape="tick", colour="purple", name="load starts or ends", tall=True),
+    "other": Symbol(shape="tick", colour="grey", name="other event"),
+}
+_BY_WORD = (
+    ("load_started", "load"),
+    ("load_ended", "load"),
+    ("load_stopped", "load"),
+    ("crash", "trouble"),
+    ("kill", "trouble"),
+    ("died", "trouble"),
+    ("gap", "trouble"),
+    ("rescale_up", "up"),
+    ("scale_up", "up"),
+    ("rescale_down", "down"),
+    ("scale_down", "down"),
+    ("serving", "serving"),
+    ("ready", "ready"),
+    ("created", "created"),
+    ("drain", "stopped"),
+    ("stopped", "stopped"),
+    ("trigger", "step"),
+    ("load_step", "step"),
+)
+
+
+def symbol_key(mark: Mark) -> str:
+    """The key into `symbols()` that fits a mark's kind; kinds that are new here are drawn as `other`."""
+    kind = mark.kind.lower()
+    for found, key in _BY_WORD:
+        if found in kind:
+            return key
+    if "rescale" in kind or kind in ("up", "down"):
+        return "down" if "down" in kind or _falls(mark.label) else "up"
+    return "other"
+
+
+def mark_text(mark: Mark) -> str:
+    """What a mark says: its label, and for a decision of the autoscaler that it is one."""
+    key = symbol_key(mark)
+    return f"{_SYMBOLS[key].name}: {mark.label}" if key in ("up", "down") else mark.label or mark.kind
+
+
+def _falls(label: str) -> bool:
+    """Whether a label such as `3 → 1` goes down."""
+    numbers = [int(word) for word in label.replace("→", " ").split() if word.isdigit()]
+    return len(numbers) >= 2 and numbers[-1] < numbers[-2]
+
+
+def symbols() -> dict[str, Symbol]:
+    """How every kind of mark looks."""
+    return dict(_SYMBOLS)
+
+
+def condense(timeline: Timeline, factor: int) -> Timeline:
+    """The timeline on a grid that is `factor` times as coarse.
+
+    Rates, ratios and medians are averaged, a 95th percentile is the largest of its bins, replicas and requests in
+    flight are the last value; missing bins are left out of the average.
+    """
+    if factor <= 1:
+        return timeline
+
+    def groups(series: Sequence[float]) -> list[list[float]]:
+        return [
+            [value for value in series[i : i + factor] if not math.isnan(value)] for i in range(0, len(series), factor)
+        ]
+
+    def mean(series: Sequence[float]) -> tuple[float, ...]:
+        return tuple(sum(group) / len(group) if group else math.nan for group in groups(series))
+
+    def most(series: Sequence[float]) -> tuple[float, ...]:
+        return tuple(max(group) if group else math.nan for group in groups(series))
+
+    def last(series: Sequence[float]) -> tuple[float, ...]:
+        return tuple(group[-1] if group else math.nan for group in groups(series))
+
+    return replace(
+        timeline,
+        t_s=timeline.t_s[::factor],
+        bin_s=timeline.bin_s * factor,
+        offered_per_s=mean(timeline.offered_per_s),
+        completed_per_s=mean(timeline.completed_per_s),
+        failed_per_s=mean(timeline.failed_per_s),
+        in_flight=last(timeline.in_flight),
+        ttft_p50_s=mean(timeline.ttft_p50_s),
+        ttft_p95_s=most(timeline.ttft_p95_s),
+        e2e_p50_s=mean(timeline.e2e_p50_s),
+        e2e_p95_s=most(timeline.e2e_p95_s),
+        ratio=mean(timeline.ratio),
+        ratio_truth=mean(timeline.ratio_truth),
+        ratio_by_pod={pod: mean(series) for pod, series in timeline.ratio_by_pod.items()},
+        desired=last(timeline.desired),
+        ready=last(timeline.ready),
+        serving=last(timeline.serving),
+    )

@@ -1,0 +1,76 @@
+"""Tables of what was run: what a local run shortens, settings, seeds and versions."""
+
+from collections.abc import Iterable
+
+from loadgen.analyze.results import Analysis
+from reports import format as fmt
+from reports.tables import Cell, Column, Table
+
+
+def compressed(analysis: Analysis) -> Table:
+    """What a local run shortens, beside its usual value in production."""
+    rows = (
+        (
+            Cell(text=row.what),
+            Cell(text=_with_unit(row.local, row.unit)),
+            Cell(text=_with_unit(row.production, row.unit)),
+        )
+        for row in analysis.run.compressed
+    )
+    return Table(
+        key="compressed",
+        title="Shortened here",
+        columns=(
+            Column(label="Duration"),
+            Column(label="This run", numeric=True),
+            Column(label="Usual in production", numeric=True),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _with_unit(value: float, unit: str) -> str:
+    return f"{fmt.number(value)} {unit}".strip()
+
+
+def key_values(key: str, title: str, values: Iterable[tuple[str, object]]) -> Table:
+    """Names and values, one a row; both are outside text."""
+    rows = tuple((Cell(text=name, literal=True), Cell(text=_plain(value), literal=True)) for name, value in values)
+    return Table(key=key, title=title, columns=(Column(label="Name"), Column(label="Value")), rows=rows)
+
+
+def settings(analysis: Analysis) -> Table:
+    """Resolved settings, flattened to dotted names."""
+    return key_values("settings", "Settings", _flat("", analysis.run.settings))
+
+
+def seeds(analysis: Analysis) -> Table:
+    """Seeds of everything random."""
+    return key_values("seeds", "Seeds", analysis.run.seeds.items())
+
+
+def versions(analysis: Analysis) -> Table:
+    """Versions of programs and libraries."""
+    return key_values("versions", "Versions", analysis.run.versions.items())
+
+
+def _flat(prefix: str, value: object) -> list[tuple[str, object]]:
+    if isinstance(value, dict) and value:
+        return [
+            row for name, inner in value.items() for row in _flat(f"{prefix}.{name}" if prefix else str(name), inner)
+        ]
+    if isinstance(value, list | tuple) and any(isinstance(inner, dict | list | tuple) for inner in value):
+        return [row for i, inner in enumerate(value) for row in _flat(f"{prefix}[{i}]", inner)]
+    return [(prefix, value)] if prefix else []
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(inner) for inner in value) or "empty"
+    if isinstance(value, dict):
+        return "empty"
+    return str(value)

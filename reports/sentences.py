@@ -1,0 +1,288 @@
+"""What a run says, in the words of a colleague: shared by page, Markdown and console.
+
+Every sentence is built from values that may be missing; what is missing is left out or told as "not measured", with
+the reason where the analysis gives one.
+"""
+
+import re
+
+from loadgen.analyze.results import Analysis, Headline, ScalingEvent
+from reports import format as fmt
+from reports.findings import SYMBOL, failed, finding_sentence, in_brackets, mid, notable, sentence, statement_of
+
+VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
+_ENDED = {
+    "rejected": "rejected",
+    "timeout": "timed out",
+    "error": "ended in an error",
+    "cut_off": "cut off",
+    "not_sent": "never sent",
+}
+_PASSIVE = {"rejected", "cut_off", "not_sent"}
+_RUN_STOPPED = "run stopped"
+# A share of slow requests from which on the lag, and not something else, is the story of the run.
+_LAG_EXPLAINS = 0.5
+
+
+def opening(analysis: Analysis) -> list[str]:
+    """The opening paragraph: verdict, lag, slow requests, where the lag went, the fleet, cost; one sentence each."""
+    lag_leads = _lag_leads(analysis)
+    sentences = _lead(analysis, lag_leads=lag_leads)
+    if analysis.run.state != "finished" and not _end_is_told(analysis):
+        sentences.append(_early_end(analysis))
+    if analysis.whole.scheduled == 0:
+        sentences.append("No request was due, so there is nothing to measure.")
+    if not lag_leads:
+        sentences += _lag(analysis)
+    sentences += _slow(analysis)
+    if lag_leads:
+        # With the lag in front, every missed limit is named here, so that none hides behind it.
+        broken = failed(analysis)
+        listed = fmt.join(in_brackets(f) for f in broken)
+        sentences.append(f"{fmt.plural(len(broken), 'Limit')} missed: {listed}.")
+    sentences += _unanswered(analysis)
+    sentences += _lag_parts(analysis)
+    sentences += _fleet(analysis)
+    if fmt.known(analysis.cost.of_static_ratio):
+        sentences.append(f"Cost: {fmt.percent(analysis.cost.of_static_ratio)} of static peak.")
+    elif analysis.run.ratio_target is not None:
+        sentences.append("Cost: not measured.")
+    return [fmt.clean(text) for text in sentences]
+
+
+def summary_lines(analysis: Analysis) -> list[str]:
+    """The end-of-run summary for a console: the opening, then one line for every finding that asks for something."""
+    lines = opening(analysis)
+    for finding in notable(analysis):
+        lines.append(f"  {SYMBOL[finding.severity]} {finding_sentence(finding)}")
+    if analysis.run.emulated:
+        lines.append(f"  {fmt.clean(emulation(analysis.run.emulated))}")
+    return lines
+
+
+def emulation(text: str) -> str:
+    """The sentence that names what is emulated, with that word in it."""
+    return sentence(text) if "emulated" in text.lower() else f"Emulated: {text}"
+
+
+def replica_span(headline: Headline) -> str | None:
+    """How the fleet's size went, lowest to peak to last: `1 → 3 → 1`; None when it was not observed."""
+    low, peak, last = headline.lowest_replicas, headline.peak_replicas, headline.last_replicas
+    if low is None or peak is None:
+        return None
+    if low == peak and last in (None, peak):
+        return str(peak)
+    return f"{low} → {peak}" if last is None else f"{low} → {peak} → {last}"
+
+
+def event_name(event: ScalingEvent) -> str:
+    """A scaling event in short: `1 → 3`."""
+    return f"{event.before} → {event.after}"
+
+
+def _lead(analysis: Analysis, *, lag_leads: bool) -> list[str]:
+    start = VERDICT[analysis.verdict]
+    if analysis.verdict == "pass":
+        judged = sum(f.severity == "fail" for f in analysis.findings)
+        if judged == 0:
+            return [f"{start}: no limit was set, so nothing could fail."]
+        return [
+            f"{start}: the one limit was met." if judged == 1 else f"{start}: all {fmt.word(judged)} limits were met."
+        ]
+    if analysis.verdict == "invalid":
+        reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
+        seen = [in_brackets(f) for f in failed(analysis)]
+        beside = [f"Not to be trusted, but seen: {fmt.join(seen)}."] if seen else []
+        return [f"{start}: this run cannot be judged.", *(finding_sentence(f, advice=False) for f in reasons), *beside]
+    if lag_leads:
+        lag_sentence = _lag_statement(analysis, extra="")
+        return [f"{start}: {lag_sentence}."]
+    broken = failed(analysis)
+    if not broken:
+        return [f"{start}."]
+    first = f"{start}: {statement_of(broken[0])}."
+    if len(broken) == 1:
+        return [first]
+    return [first, f"Also missed: {fmt.join(in_brackets(f) for f in broken[1:])}."]
+
+
+def _end_is_told(analysis: Analysis) -> bool:
+    """Whether a finding that made the run invalid has told already how it ended."""
+    return any(f.code == "validity.interrupted" and not f.passed for f in analysis.findings)
+
+
+def _early_end(analysis: Analysis) -> str:
+    length, stopped = analysis.run.length_s, analysis.whole.stopped
+    when = f" after {fmt.about(length)}" if fmt.known(length) else ""
+    if analysis.run.state == "interrupted":
+        return f"The run was interrupted{when}; what was recorded until then is told here."
+    ended = f"The run was ended early{when}, on purpose"
+    if not stopped:
+        return f"{ended}."
+    verbs = ("was", "is") if stopped == 1 else ("were", "are")
+    told = f"{fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight {verbs[0]} cut short by it"
+    return f"{ended}; {told} and {verbs[1]} not judged."
+
+
+def _worst(analysis: Analysis) -> ScalingEvent | None:
+    index = analysis.headline.worst_event
+    return analysis.scaling[index] if index is not None and 0 <= index < len(analysis.scaling) else None
+
+
+def _stage_of(analysis: Analysis, event: ScalingEvent) -> str | None:
+    if len(analysis.stage_spans) < 2:
+        return None
+    at = event.trigger_s if fmt.known(event.trigger_s) else event.decided_s
+    return next((span.name for span in analysis.stage_spans if span.start_s <= at < span.end_s), None)
+
+
+def _lag_leads(analysis: Analysis) -> bool:
+    """Whether the lag is what a colleague would tell first: it was measured, and it explains the slow requests."""
+    head = analysis.headline
+    if analysis.verdict != "fail" or not fmt.known(head.lag_s) or _worst(analysis) is None:
+        return False
+    if not any(f.code.startswith("slo.") and f.unit == "s" for f in failed(analysis)):
+        return False
+    return bool(head.slow_requests and head.slow_in_lag and head.slow_in_lag >= _LAG_EXPLAINS * head.slow_requests)
+
+
+def _lag_statement(analysis: Analysis, extra: str) -> str:
+    event = _worst(analysis)
+    assert event is not None
+    stage = _stage_of(analysis, event)
+    place = f"in {stage} the fleet" if stage else "the fleet"
+    return f"{place} followed the load {fmt.about(analysis.headline.lag_s)} late{extra}"
+
+
+def _ups(analysis: Analysis) -> list[ScalingEvent]:
+    return [event for event in analysis.scaling if event.direction == "up"]
+
+
+def _lag(analysis: Analysis) -> list[str]:
+    ups = _ups(analysis)
+    if fmt.known(analysis.headline.lag_s) and _worst(analysis) is not None:
+        extra = f", the longest of {fmt.word(len(ups))} scale-ups" if len(ups) > 1 else ""
+        return [sentence(_lag_statement(analysis, extra))]
+    if ups:
+        which = "the one scale-up" if len(ups) == 1 else f"any of {fmt.word(len(ups))} scale-ups"
+        reason = _because(_worst(analysis) or ups[0]) or ", because its chain of events is incomplete"
+        return [f"How late the fleet followed was not measured for {which}{reason}."]
+    return []
+
+
+def _because(event: ScalingEvent) -> str:
+    """Why a link of a chain is missing, as the end of a sentence; the name of the link before a colon is left out."""
+    if not event.missing:
+        return ""
+    reason = re.sub(r"^[a-z ]+: ", "", event.missing[0].strip().rstrip("."))
+    return f", because {mid(reason)}"
+
+
+def _slow(analysis: Analysis) -> list[str]:
+    head = analysis.headline
+    if head.slow_requests is None or not fmt.known(head.ttft_limit_s) or head.judged_requests < 1:
+        return []
+    limit = f"TTFT ≤ {fmt.seconds(head.ttft_limit_s)}"
+    requests = fmt.plural(head.judged_requests, "request")
+    if head.slow_requests == 0:
+        if head.judged_requests == 1:
+            return [f"The one request met {limit}."]
+        return [f"All {fmt.count(head.judged_requests)} {requests} met {limit}."]
+    text = f"{fmt.count(head.slow_requests)} of {fmt.count(head.judged_requests)} {requests} broke {limit}"
+    return [text + _inside_lag(head, len(analysis.lag_windows)) + "."]
+
+
+def _inside_lag(head: Headline, windows: int) -> str:
+    if head.slow_in_lag is None or not head.slow_requests or windows == 0:
+        return ""
+    place = "the lag window" if windows == 1 else f"the {fmt.word(windows)} lag windows"
+    if head.slow_requests == 1:
+        place = "the lag window" if windows == 1 else f"one of {place}"
+        return f", {'' if head.slow_in_lag else 'not '}inside {place}"
+    if head.slow_in_lag == 0:
+        return f", none of them inside {place}"
+    share = "all" if head.slow_in_lag >= head.slow_requests else fmt.percent(head.slow_in_lag / head.slow_requests)
+    return f", {share} of them inside {place}"
+
+
+def _unanswered(analysis: Analysis) -> list[str]:
+    """What was lost, and how; what the operator's own stop ended is told with the stop."""
+    totals: dict[str, int] = {}
+    for row in analysis.outcomes:
+        if row.outcome != "ok" and row.cause != _RUN_STOPPED:
+            totals[row.outcome] = totals.get(row.outcome, 0) + row.count
+    lost, scheduled = sum(totals.values()), analysis.whole.scheduled
+    if lost == 0 or scheduled == 0:
+        return []
+    of_all = f"{fmt.count(lost)} of {fmt.count(scheduled)} {fmt.plural(scheduled, 'request')}"
+    if len(totals) == 1:
+        return [f"{of_all} {_ended(next(iter(totals)), lost)}."]
+    ways = fmt.join(f"{fmt.count(number)} {_ended(outcome, number)}" for outcome, number in totals.items())
+    return [f"{of_all} got no whole answer: {ways}."]
+
+
+def _ended(outcome: str, number: int) -> str:
+    verb = ("was " if number == 1 else "were ") if outcome in _PASSIVE else ""
+    return verb + _ENDED.get(outcome, f"ended as {outcome}")
+
+
+def _lag_parts(analysis: Analysis) -> list[str]:
+    """Where the lag went; of a chain with a gap, what was seen of it."""
+    head = analysis.headline
+    event = _worst(analysis)
+    if event is None:
+        return []
+    replicas = "the new replica" if abs(event.after - event.before) == 1 else "the last new replica"
+    parts = [
+        (head.signal_s, "{} until the signal crossed its target"),
+        (head.decide_s, "{} until the next HPA sync"),
+        (head.start_s, "{} in start-up"),
+        (head.traffic_s, f"{{}} until traffic reached {replicas}"),
+    ]
+    measured = [(value, text) for value, text in parts if fmt.known(value)]
+    if not measured:
+        return []
+    if any(value < 0 for value, _ in measured):
+        return [_out_of_order(head, replicas)]
+    whole = fmt.known(head.lag_s) and len(measured) == len(parts)
+    total, texts = fmt.about(head.lag_s), [fmt.about(value) for value, _ in measured]
+    if whole and fmt.known(head.lag_s):
+        total, texts = fmt.split(head.lag_s, [value for value, _ in measured])
+    shares = [text.format(value) for value, (_, text) in zip(texts, measured, strict=True)]
+    if not fmt.known(head.lag_s):
+        return [f"What was seen of {event_name(event)}: {', '.join(shares)}."]
+    shares[0] = shares[0].replace(texts[0], f"{texts[0]} passed", 1)
+    told = f"Of the {total}, {', '.join(shares)}"
+    return [f"{told}." if whole else f"{told}; the rest was not measured{_because(event)}."]
+
+
+def _out_of_order(head: Headline, replicas: str) -> str:
+    """The chain as separate steps: with a step before its cause, the parts do not add up to the lag."""
+    steps = []
+    if fmt.known(head.signal_s):
+        order = "before" if head.signal_s < 0 else "after"
+        steps.append(f"the signal crossed its target {fmt.about(abs(head.signal_s))} {order} the load step")
+    if fmt.known(head.decide_s):
+        order = "before" if head.decide_s < 0 else "after"
+        steps.append(f"the HPA decided {fmt.about(abs(head.decide_s))} {order} that")
+    if fmt.known(head.start_s):
+        steps.append(f"start-up took {fmt.about(head.start_s)}")
+    if fmt.known(head.traffic_s):
+        order = "before it was ready" if head.traffic_s < 0 else "later"
+        steps.append(f"traffic reached {replicas} {fmt.about(abs(head.traffic_s))} {order}")
+    return f"Step by step: {fmt.join(steps)}."
+
+
+def _fleet(analysis: Analysis) -> list[str]:
+    head, run = analysis.headline, analysis.run
+    low, peak, last = head.lowest_replicas, head.peak_replicas, head.last_replicas
+    if low is None or peak is None:
+        if run.ratio_target is None and not analysis.scaling:
+            behind = "" if run.target == "local" else f" behind {run.target}"
+            return [f"The fleet{behind} was not observed: nothing is said of replicas, lag or cost."]
+        return ["How many replicas were ready was not measured."]
+    if low == peak and last in (None, peak):
+        held = f"{fmt.count(peak)} {fmt.plural(peak, 'replica')} served throughout"
+        return [f"{held}: the autoscaler never changed their number." if run.ratio_target is not None else f"{held}."]
+    end = f", and ended at {fmt.count(last)}" if last is not None else ""
+    return [f"The fleet ran between {fmt.count(low)} and {fmt.count(peak)} replicas{end}."]

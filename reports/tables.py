@@ -1,0 +1,276 @@
+"""The tables of a report as values: what page and Markdown show alike.
+
+A table is columns and rows of text that is already formatted; a renderer only escapes and lays out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadgen.analyze.results import Analysis, Finding, Latencies, Stats
+from reports import format as fmt
+from reports.findings import Mood, measured_text, result, sentence, values
+
+# Error messages of a server can all differ; a page that lists thousands helps nobody.
+MOST_ROWS = 60
+STATISTICS = ("p50", "p90", "p95", "p99", "max")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A heading; `term` is its key in the glossary, `numeric` columns are set flush right."""
+
+    label: str
+    numeric: bool = False
+    term: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A cell's text, a second line if there is one, its mood, and whether it is literal outside text (set as code)."""
+
+    text: str
+    note: str | None = None
+    mood: Mood = ""
+    literal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table with its caption, its rows, and footnotes below it; the first cell of a row names the row.
+
+    Rows in `breaks` start a new group, set off by a stronger rule.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    breaks: tuple[int, ...] = ()
+
+
+def capped(rows: Sequence[tuple[Cell, ...]], what: str) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
+    """At most `MOST_ROWS` rows, and a footnote that says how many were left out."""
+    rest = len(rows) - MOST_ROWS
+    if rest <= 0:
+        return tuple(rows), ()
+    return tuple(rows[:MOST_ROWS]), (f"{fmt.count(rest)} more {what} in analysis.json.",)
+
+
+def findings(analysis: Analysis) -> Table:
+    """Every checked statement, what was not met first."""
+    order = {"invalid": 0, "fail": 1, "warning": 2, "info": 4}
+    ranked = sorted(analysis.findings, key=lambda f: 3 if f.passed else order[f.severity])
+    return Table(
+        key="findings",
+        title="Findings",
+        columns=(
+            Column(label="Checked"),
+            Column(label="Result"),
+            Column(label="Measured", numeric=True),
+            Column(label="Limit", numeric=True),
+            Column(label="Where"),
+            Column(label="What it means, what to do"),
+        ),
+        rows=tuple(_finding_row(finding) for finding in ranked),
+    )
+
+
+def _finding_row(finding: Finding) -> tuple[Cell, ...]:
+    text, mood = result(finding)
+    return (
+        Cell(text=finding.title, note=finding.code),
+        Cell(text=text, mood=mood),
+        Cell(text=measured_text(finding)),
+        Cell(text=values(finding)[1]),
+        Cell(text=finding.window),
+        Cell(text=sentence(finding.advice)),
+    )
+
+
+def groups(analysis: Analysis) -> tuple[Latencies, ...]:
+    """All groups of requests that have latencies: stages, replica counts, the whole run."""
+    return (*analysis.stages, *analysis.by_replicas, analysis.whole)
+
+
+def requests(analysis: Analysis) -> Table:
+    """Counts and rates of every group of requests; a column for what a stop ended only where one did."""
+    stopped = any(group.stopped for group in groups(analysis))
+    columns = [
+        Column(label="Group"),
+        Column(label="Span", numeric=True),
+        Column(label="Due", numeric=True, term="arrival"),
+        Column(label="Answered", numeric=True),
+        Column(label="Failed", numeric=True),
+        Column(label="Offered /s", numeric=True),
+        Column(label="Completed /s", numeric=True),
+        Column(label="Output tokens /s", numeric=True),
+    ]
+    if stopped:
+        columns.insert(5, Column(label="Stopped", numeric=True))
+    shown, notes = _last_kept([_request_row(group, stopped=stopped) for group in groups(analysis)])
+    if fmt.known(analysis.capacity_per_s):
+        notes += (f"One replica finished {fmt.rate(analysis.capacity_per_s)} while others waited for it.",)
+    return Table(
+        key="requests",
+        title="Requests",
+        columns=tuple(columns),
+        rows=shown,
+        notes=notes,
+        breaks=_breaks(analysis, len(shown)),
+    )
+
+
+def _request_row(group: Latencies, *, stopped: bool) -> tuple[Cell, ...]:
+    cells = [
+        Cell(text=group.name),
+        Cell(text=fmt.between(group.start_s, group.end_s)),
+        Cell(text=fmt.count(group.scheduled)),
+        Cell(text=fmt.count(group.answered)),
+        Cell(text=fmt.count(group.failed), mood="over" if group.failed else ""),
+        Cell(text=fmt.number(group.offered_per_s)),
+        Cell(text=fmt.number(group.completed_per_s)),
+        Cell(text=fmt.number(group.output_tokens_per_s)),
+    ]
+    if stopped:
+        cells.insert(5, Cell(text=fmt.count(group.stopped)))
+    return tuple(cells)
+
+
+def _breaks(analysis: Analysis, rows: int) -> tuple[int, ...]:
+    """Where replica counts and the whole run start, in a table of all groups."""
+    stages = len(analysis.stages)
+    return tuple(sorted({row for row in (stages, rows - 1) if 0 < row < rows}))
+
+
+def _last_kept(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
+    """Cap the rows, but keep the last: it is the whole run."""
+    if len(rows) <= MOST_ROWS:
+        return tuple(rows), ()
+    left = len(rows) - MOST_ROWS
+    return (*rows[: MOST_ROWS - 1], rows[-1]), (f"{fmt.count(left)} more groups in analysis.json.",)
+
+
+METRICS = (("ttft", "TTFT"), ("e2e", "E2E"), ("tpot", "TPOT"), ("itl", "ITL"), ("send_lag", "Send lag"))
+
+
+def latencies(analysis: Analysis) -> tuple[Table, ...]:
+    """One table a metric: its distribution in every group; values over the SLO's limit are marked."""
+    return tuple(_latency(analysis, metric, label) for metric, label in METRICS)
+
+
+def _latency(analysis: Analysis, metric: str, label: str) -> Table:
+    limits = {
+        f.code.rsplit(".", 1)[-1]: f.limit
+        for f in analysis.findings
+        if f.code.startswith(f"slo.{metric}.") and f.unit == "s" and fmt.known(f.limit)
+    }
+    stats: list[tuple[str, Stats]] = [(group.name, getattr(group, metric)) for group in groups(analysis)]
+    names = ("mean", *STATISTICS)
+    values: list[float | None] = [getattr(stat, name) for _, stat in stats for name in names]
+    unit, texts = fmt.column(values)
+    rows = []
+    for i, (group, stat) in enumerate(stats):
+        cells = [Cell(text=group), Cell(text=fmt.count(stat.count))]
+        for j, name in enumerate(names):
+            value, limit = getattr(stat, name), limits.get(name)
+            over = fmt.known(value) and limit is not None and value > limit
+            text = texts[i * len(names) + j]
+            cells.append(Cell(text=text, mood="over" if over else "muted" if text == fmt.MISSING else ""))
+        rows.append(tuple(cells))
+    shown, notes = _last_kept(rows)
+    told = tuple(f"Limit on {name}: {fmt.seconds(limit)}; values over it are marked." for name, limit in limits.items())
+    return Table(
+        key=metric.replace("_", "-"),
+        title=f"{label}, {unit}",
+        columns=(
+            Column(label=label, term=metric.replace("_", "-")),
+            Column(label="Values", numeric=True),
+            *(Column(label=name, numeric=True) for name in names),
+        ),
+        rows=shown,
+        notes=(*told, *notes),
+        breaks=_breaks(analysis, len(shown)),
+    )
+
+
+def outcomes(analysis: Analysis) -> Table:
+    """How requests ended, by outcome and cause, the most frequent first."""
+    total = sum(row.count for row in analysis.outcomes)
+    ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != "ok", -row.count))
+    rows = [
+        (
+            Cell(text=row.outcome.replace("_", " "), mood="" if row.outcome == "ok" else "over"),
+            Cell(text=row.cause, literal=True) if row.cause else Cell(text=fmt.MISSING, mood="muted"),
+            Cell(text=fmt.count(row.count)),
+            Cell(text=fmt.percent(row.count / total) if total else fmt.MISSING),
+            Cell(text=fmt.clock(row.first_s)),
+            Cell(text=fmt.clock(row.last_s)),
+        )
+        for row in ranked
+    ]
+    shown, notes = capped(rows, "causes")
+    return Table(
+        key="outcomes",
+        title="Outcomes",
+        columns=(
+            Column(label="Outcome"),
+            Column(label="Cause"),
+            Column(label="Requests", numeric=True),
+            Column(label="Share", numeric=True),
+            Column(label="First at", numeric=True),
+            Column(label="Last at", numeric=True),
+        ),
+        rows=shown,
+        notes=notes,
+    )
+
+
+def correlations(analysis: Analysis) -> Table:
+    """Which series follows which, how closely and how much later."""
+    rows = [
+        (
+            Cell(text=f"{pair.leader} → {pair.follower}"),
+            Cell(
+                text=f"{pair.coefficient:.2f}".replace("-", fmt.MINUS) if fmt.known(pair.coefficient) else fmt.MISSING
+            ),
+            Cell(text=fmt.seconds(pair.lag_s)),
+            Cell(text=fmt.count(pair.samples)),
+            Cell(text=f"not measured, because {pair.why_missing.rstrip('.')}." if pair.why_missing else ""),
+        )
+        for pair in analysis.correlations
+    ]
+    return Table(
+        key="correlations",
+        title="What follows what",
+        columns=(
+            Column(label="Leader → follower"),
+            Column(label="r", numeric=True, term="correlation"),
+            Column(label="Later by", numeric=True),
+            Column(label="Samples", numeric=True),
+            Column(label="Remark"),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def cost(analysis: Analysis) -> Table:
+    """Replica-seconds of this run against the static peak."""
+    value = analysis.cost
+    rows = (
+        ("Replica-seconds used", fmt.count(value.replica_seconds)),
+        ("Replicas on average", fmt.number(value.mean_replicas)),
+        ("Static peak, replicas", fmt.count(value.static_replicas)),
+        ("Static peak, replica-seconds", fmt.count(value.static_replica_seconds)),
+        ("Used of static peak", fmt.percent(value.of_static_ratio)),
+    )
+    return Table(
+        key="cost",
+        title="Cost",
+        columns=(Column(label="Measure", term="cost"), Column(label="Value", numeric=True)),
+        rows=tuple((Cell(text=name), _or_missing(text)) for name, text in rows),
+    )
+
+
+def _or_missing(text: str) -> Cell:
+    return Cell(text="not measured", mood="muted") if text == fmt.MISSING else Cell(text=text)

@@ -1,0 +1,100 @@
+"""What the reports say, word by word, against files in `tests/golden/reports/`.
+
+After a change that is meant, write the files again and read the difference:
+
+    UPDATE_GOLDEN=1 uv run pytest tests/golden/test_reports.py && git diff tests/golden/reports
+"""
+
+import os
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import sample_analysis as samples
+from loadgen.analyze.results import Analysis
+from reports import html, junit, markdown
+from reports.sentences import summary_lines
+
+FOLDER = Path(__file__).parent / "reports"
+BLOCKS = {
+    "p",
+    "li",
+    "tr",
+    "h1",
+    "h2",
+    "h3",
+    "dt",
+    "div",
+    "section",
+    "summary",
+    "option",
+    "figcaption",
+    "title",
+    "aside",
+}
+
+
+class _Text(HTMLParser):
+    """The text of a page: a line for every block, cells apart by a bar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self.silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.silent += tag in ("script", "style", "svg")
+        self.parts.append("\n" if tag in BLOCKS else " | " if tag in ("td", "th") else "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.silent -= tag in ("script", "style", "svg")
+        self.parts.append("\n" if tag in BLOCKS else " " if tag in ("small", "button", "dd", "span") else "")
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent:
+            self.parts.append(data)
+
+
+def page_text(analysis: Analysis) -> str:
+    """The visible text of the page; blank lines and runs of spaces are scrubbed."""
+    reader = _Text()
+    reader.feed(html.render(analysis))
+    lines = (re.sub(r"\s+", " ", line).strip(" |") for line in "".join(reader.parts).split("\n"))
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def console(analysis: Analysis) -> str:
+    return "\n".join(summary_lines(analysis)) + "\n"
+
+
+RENDER: dict[str, Callable[[Analysis], str]] = {
+    "md": markdown.render,
+    "xml": junit.render,
+    "page.txt": page_text,
+    "console.txt": console,
+}
+CASES = [
+    *(("failing", suffix) for suffix in RENDER),
+    *(("invalid", suffix) for suffix in ("xml", "console.txt")),
+    *(("nothing-measured", suffix) for suffix in ("md", "page.txt")),
+    ("passing", "console.txt"),
+    ("interrupted", "console.txt"),
+    ("stopped", "console.txt"),
+    ("never-answered", "console.txt"),
+    ("url-target", "console.txt"),
+    ("hostile", "md"),
+]
+
+
+@pytest.mark.parametrize(("sample", "suffix"), CASES, ids=lambda value: value)
+def test_reports_say_what_they_said(sample: str, suffix: str) -> None:
+    """The text of a report changes only on purpose."""
+    made = RENDER[suffix](samples.SAMPLES[sample]())
+    file = FOLDER / f"{sample}.{suffix}"
+    if os.environ.get("UPDATE_GOLDEN"):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(made, encoding="utf-8")
+    assert made == file.read_text(encoding="utf-8"), "see the head of this file for how to accept a change"

@@ -1,0 +1,212 @@
+"""Numbers as text."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import format as fmt
+
+MISSING = [None, math.nan]
+
+
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize(
+    "show",
+    [
+        fmt.number,
+        fmt.count,
+        fmt.seconds,
+        fmt.about,
+        fmt.percent,
+        fmt.rate,
+        fmt.signal,
+        fmt.clock,
+        fmt.later,
+        lambda value: fmt.quantity(value, "s"),
+        lambda value: fmt.quantity(value, "ratio"),
+        lambda value: fmt.quantity(value, "count"),
+        lambda value: fmt.between(value, 1.0),
+        lambda value: fmt.column([value])[1][0],
+    ],
+)
+def test_missing_is_a_dash(show, missing) -> None:
+    """A missing value is shown as missing by every formatter, never as 0."""
+    assert show(missing) == fmt.MISSING
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (1480, "1,480"),
+        (12.34, "12.3"),
+        (0.04216, "0.0422"),
+        (9.999, "10"),
+        (-3.5, "−3.5"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+    ],
+)
+def test_number(value: float, text: str) -> None:
+    """A number has three significant digits, grouped thousands, a real minus and no trailing zeros."""
+    assert fmt.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 s"),
+        (0.0004, "0.4 ms"),
+        (0.18, "180 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1 s"),
+        (2.04, "2.04 s"),
+        (41.0, "41 s"),
+    ],
+)
+def test_seconds(value: float, text: str) -> None:
+    """Below a second a duration is in milliseconds, and rounding never gives 1000 ms."""
+    assert fmt.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.1834, "180 ms"),
+        (4.24, "4.2 s"),
+        (9.96, "10 s"),
+        (41.3, "41 s"),
+        (599.4, "599 s"),
+        (725.0, "12 min 5 s"),
+        (720.0, "12 min"),
+        (7500.0, "2 h 5 min"),
+        (7200.0, "2 h"),
+        (-12.3, "−12 s"),
+    ],
+)
+def test_about(value: float, text: str) -> None:
+    """Prose has two digits, or whole seconds from ten on."""
+    assert fmt.about(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 %"),
+        (1.0, "100 %"),
+        (0.61, "61 %"),
+        (0.031, "3.1 %"),
+        (0.0004, "<0.1 %"),
+        (0.9996, ">99.9 %"),
+        (0.995, "99.5 %"),
+        (0.0996, "10 %"),
+        (1.42, "142 %"),
+    ],
+)
+def test_percent(value: float, text: str) -> None:
+    """A share is per cent with a digit after the point only where it tells something."""
+    assert fmt.percent(value) == text
+
+
+@given(st.floats(0, 1, exclude_min=True, exclude_max=True))
+def test_percent_is_never_rounded_to_all_or_nothing(share: float) -> None:
+    """Only exactly none is 0 %, only exactly all is 100 %."""
+    assert fmt.percent(share) not in ("0 %", "100 %", "0.0 %", "100.0 %")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (2.5, "s", "2.5 s"),
+        (0.01, "ratio", "1 %"),
+        (1480.0, "count", "1,480"),
+        (8.25, "per_s", "8.25/s"),
+        (1.1, "", "1.1"),
+    ],
+)
+def test_quantity(value: float, unit: str, text: str) -> None:
+    """A finding's value is shown in its unit."""
+    assert fmt.quantity(value, unit) == text
+
+
+def test_against_has_the_digits_that_tell_them_apart() -> None:
+    """A limit missed by half a millisecond is not shown as missed by nothing."""
+    assert fmt.against(2.0004, 2.0, "s") == ("2.0004 s", "2 s")
+    assert fmt.against(0.010004, 0.01, "ratio") == ("1.0004 %", "1 %")
+    assert fmt.against(2.0, 2.0, "s") == ("2 s", "2 s")
+    assert fmt.against(None, 2.0, "s") == ("–", "2 s")
+
+
+def test_split_adds_up() -> None:
+    """Rounded parts add up to the rounded whole, also where plain rounding would not."""
+    # 13.4 + 9.4 + 14.4 + 3.4 = 40.6: plain rounding gives 13 + 9 + 14 + 3 = 39 of 41
+    assert fmt.split(40.6, [13.4, 9.4, 14.4, 3.4]) == ("41 s", ["14 s", "10 s", "14 s", "3 s"])
+    assert fmt.split(4.0, [1.25, 2.75]) == ("4.0 s", ["1.3 s", "2.7 s"])
+    assert fmt.split(0.25, [0.1004, 0.1496]) == ("250 ms", ["100 ms", "150 ms"])
+
+
+@given(st.lists(st.floats(0, 500), min_size=1, max_size=6))
+def test_split_always_adds_up(parts: list[float]) -> None:
+    """For any parts, what is shown of them sums to what is shown of the whole, and none is off by more than a step."""
+    total = sum(parts)
+    whole, shown = fmt.split(total, parts)
+
+    def value(text: str) -> float:
+        number, unit = text.split()
+        return float(number) / (1000 if unit == "ms" else 1)
+
+    step = 1.0 if total >= 9.95 else 0.1 if total >= 0.95 else 0.001
+    assert math.isclose(sum(map(value, shown)), value(whole), abs_tol=1e-9)
+    assert all(abs(value(text) - part) <= step + 1e-6 for text, part in zip(shown, parts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(65.0, "1:05"), (3723.0, "1:02:03"), (-5.0, "−0:05"), (-0.2, "0:00"), (59.6, "1:00")]
+)
+def test_clock(value: float, text: str) -> None:
+    """A time on the axis is minutes and seconds, and rounding carries over."""
+    assert fmt.clock(value) == text
+
+
+def test_clock_with_decimals() -> None:
+    """Tenths keep the two digits of the seconds."""
+    assert fmt.clock(65.04, 1) == "1:05.0"
+    assert fmt.clock(-4.96, 1) == "−0:05.0"
+
+
+def test_later_has_a_sign() -> None:
+    """A difference says in which direction, and a rounded nothing is not negative."""
+    assert (fmt.later(9.04), fmt.later(-0.4), fmt.later(-0.01)) == ("+9.0 s", "−0.4 s", "+0.0 s")
+
+
+def test_column_has_one_unit() -> None:
+    """All values of a column have the unit and the decimals of its largest."""
+    assert fmt.column([0.012, 0.5, None]) == ("ms", ["12", "500", "–"])
+    assert fmt.column([0.012, 4.6249]) == ("s", ["0.01", "4.62"])
+    assert fmt.column([0.0006, 0.002]) == ("ms", ["0.60", "2.00"])
+    assert fmt.column([math.inf, 3.0]) == ("s", ["∞", "3.00"])
+    assert fmt.column([None]) == ("s", ["–"])
+
+
+def test_words_and_lists() -> None:
+    """Small counts are words, nouns fit their count, and lists read as prose."""
+    assert [fmt.word(n) for n in (0, 2, 12, 13)] == ["no", "two", "twelve", "13"]
+    assert [fmt.plural(n, "replica") for n in (0, 1, 2)] == ["replicas", "replica", "replicas"]
+    assert [fmt.join(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+
+
+@given(st.text(alphabet=st.characters()))
+def test_clean_text_can_be_written(text: str) -> None:
+    """Cleaned text can be encoded and holds no control character but tab and line ends."""
+    cleaned = fmt.clean(text)
+    cleaned.encode()
+    assert not any(ord(c) < 32 and c not in "\t\n\r" for c in cleaned)
+    assert len(cleaned) == len(text)
+
+
+def test_moments_are_utc() -> None:
+    """Wall-clock times are UTC and do not depend on where the report is written."""
+    assert fmt.moment(1_795_521_600.0) == "2026-11-24 12:00:00 UTC"
+    assert fmt.iso(1_795_521_600.0) == "2026-11-24T12:00:00"
