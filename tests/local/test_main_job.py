@@ -1,0 +1,158 @@
+"""The whole job with real parts: locust, Triton, Prometheus, gateway, autoscaler, collector, report."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+import psutil
+import pytest
+
+from loadgen.dataset import RunFolder
+from loadgen.local.leftovers import SHARED_MEMORY
+
+LOCUST = str(Path(sys.executable).with_name("locust"))
+LOCUSTFILE = Path(__file__).with_name("short_wave.py")
+
+# one run for all tests of this file; on a fresh machine it first fetches the programs of the stack
+pytestmark = pytest.mark.timeout(900)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished run: what the command said and left."""
+
+    code: int
+    out: str
+    err: str
+    folder: RunFolder
+    peak_rss_bytes: int
+
+    @property
+    def analysis(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder.path / "analysis.json").read_text())
+        return found
+
+    def events(self, *kinds: str) -> pd.DataFrame:
+        events = self.folder.read("events")
+        return events[events.kind.isin(kinds)].sort_values("t_s")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    runs = tmp_path_factory.mktemp("main-job")
+    out, err = runs / "stdout", runs / "stderr"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(
+            [LOCUST, "-f", str(LOCUSTFILE), "--headless"],
+            env={**os.environ, "LOADGEN_RUNS_DIR": str(runs)},
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, sum(map(rss_bytes, tree_of(process.pid))))
+        time.sleep(1)
+    (folder,) = (path for path in runs.iterdir() if path.is_dir())
+    return Done(process.returncode, out.read_text(), err.read_text(), RunFolder(folder), peak)
+
+
+def tree_of(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def rss_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def test_it_ends_with_a_verdict_and_the_path_of_the_page(done: Done) -> None:
+    """The command ends by itself, exit code as the verdict says, the page's path last."""
+    assert done.code == {"pass": 0, "fail": 1, "invalid": 3}[done.analysis["verdict"]], done.err
+    assert done.analysis["verdict"] != "invalid", done.out
+    assert done.out.strip().splitlines()[-1] == str(done.folder.path / "report.html")
+    assert "Traceback" not in done.err
+
+
+def test_every_arrival_has_a_row(done: Done) -> None:
+    """Every scheduled arrival has one row, sent at its time, and the fleet answered all but a few."""
+    rows = done.folder.read("requests").sort_values("request_id")
+    assert rows.request_id.to_list() == list(range(len(rows)))
+    assert len(rows) > 100
+    assert (rows.outcome == "ok").mean() > 0.99, rows.groupby(["outcome", "cause"]).size()
+    assert (rows.output_tokens[rows.outcome == "ok"] == rows.max_tokens[rows.outcome == "ok"]).all()
+
+
+def test_the_fleet_follows_the_wave(done: Done) -> None:
+    """The autoscaler takes the fleet up to at least two replicas and back to one."""
+    desired = [json.loads(data)["after"] for data in done.events("hpa_rescale").data]
+    assert max(desired) >= 2
+    assert desired[-1] == 1
+    assert len(done.events("replica_ready")) >= 2
+
+
+def test_a_scaling_event_has_its_whole_chain(done: Done) -> None:
+    """At least one scale-up has every link, in order: load step, over target, decided, created … serving."""
+    chains = [event for event in done.analysis["scaling"] if event["direction"] == "up" and event["complete"]]
+    assert chains, [event["missing"] for event in done.analysis["scaling"]]
+    links = ("trigger_s", "over_target_s", "decided_s", "created_s", "scheduled_s", "started_s", "ready_s", "serving_s")
+    for event in chains:
+        times = [event[link] for link in links]
+        assert times == sorted(times)
+
+
+def test_the_signal_was_seen_and_true(done: Done) -> None:
+    """The ratio crossed its target, and what Prometheus recorded is what the replicas' raw counters say."""
+    ratio = done.folder.read("samples").query("signal == 'ratio'")
+    assert ratio.value.max() > 0.2
+    assert not [finding for finding in done.analysis["findings"] if finding["code"] == "signal.untrue"]
+
+
+def test_reports_are_there_and_agree(done: Done) -> None:
+    """Page, Markdown, JUnit and figures are written and say the same verdict."""
+    verdict = done.analysis["verdict"].upper()
+    assert verdict in (done.folder.path / "report.html").read_text()
+    assert verdict in (done.folder.path / "report.md").read_text()
+    suite = ElementTree.parse(done.folder.path / "junit.xml").getroot()
+    failed = suite.findall(".//failure") + suite.findall(".//error")
+    assert bool(failed) == (verdict != "PASS")
+    assert len(list((done.folder.path / "figures").glob("*.png"))) >= 5
+
+
+def test_what_is_emulated_is_said(done: Done) -> None:
+    """Every report names the emulated engine and start-up, and what the local run compresses."""
+    for name in ("report.html", "report.md"):
+        text = (done.folder.path / name).read_text()
+        assert "emulated" in text
+        assert "scale-down stabilization window" in text
+
+
+def test_the_stack_is_small(done: Done) -> None:
+    """Locust and the whole stack together stay under 4 GiB (shared pages counted again for every process)."""
+    assert 0 < done.peak_rss_bytes < 4 * 2**30
+
+
+def test_nothing_is_left_behind(done: Done) -> None:
+    """When the command has ended, no process names its run folder, and no shared memory of a dead stack is left."""
+    named = [
+        process.info
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if any(str(done.folder.path) in part for part in process.info["cmdline"] or ())
+    ]
+    assert named == []
+    owners = [re.match(r"loadgen-(\d+)-", path.name) for path in SHARED_MEMORY.iterdir()]
+    assert [owner[0] for owner in owners if owner and not psutil.pid_exists(int(owner[1]))] == []
