@@ -8,8 +8,6 @@ from reports import format as fmt
 
 SYMBOL = {"pass": "✓", "fail": "✗", "invalid": "?", "warning": "!", "info": "i"}
 Mood = Literal["", "pass", "fail", "invalid", "warning", "info", "over", "muted"]
-# Findings about the queue-to-compute ratio say "ratio" as those about a share do, but 1.1 of it is not 110 %.
-_SIGNAL_CODES = {"signal.never_crossed"}
 
 
 def notable(analysis: Analysis) -> list[Finding]:
@@ -26,8 +24,7 @@ def failed(analysis: Analysis) -> list[Finding]:
 
 def values(finding: Finding) -> tuple[str, str]:
     """Measured value and limit as text; `MISSING` where there is none."""
-    unit = "" if finding.code in _SIGNAL_CODES else finding.unit
-    return fmt.against(finding.measured, finding.limit, unit)
+    return fmt.against(finding.measured, finding.limit, finding.unit)
 
 
 def finding_sentence(finding: Finding, *, advice: bool = True) -> str:

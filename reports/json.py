@@ -8,13 +8,17 @@ from typing import Any
 from loadgen.analyze.results import Analysis
 
 
+SCHEMA_VERSION = 1
+"""Of `analysis.json`; it changes when a field is renamed or changes its meaning."""
+
+
 def render(analysis: Analysis) -> str:
     """The analysis as JSON text, fields in the order of `loadgen.analyze.results`.
 
     Missing values (None, NaN) are null; an infinite value, which JSON does not know, is the string "Infinity".
     A series is one line, so that two runs can be compared by any diff.
     """
-    return _text(asdict(analysis), "") + "\n"
+    return _text({"schema_version": SCHEMA_VERSION, **asdict(analysis)}, "") + "\n"
 
 
 def _text(value: Any, indent: str) -> str:

@@ -68,7 +68,7 @@ def _never_crossed(run: Observed, ratio: Series) -> list[Finding]:
             "lower the target, or check that the model driven has a queue of its own."
         )
     highest = float(ratio.value[during].max())
-    return [_warn("signal.never_crossed", "Highest ratio", highest, edge, "ratio", "whole run", advice)]
+    return [_warn("signal.never_crossed", "Highest ratio", highest, edge, "", "whole run", advice)]
 
 
 def _at_max(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
@@ -174,7 +174,7 @@ def _flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
     )
     window = span_text(first.decided_s, third.decided_s)
     taken = third.decided_s - first.decided_s
-    return [_warn("scaling.flapping", "Up, down and up again within", taken, limit, "s", window, advice)]
+    return [_warn("scaling.flapping", "Up, down and up again", taken, limit, "s", window, advice)]
 
 
 def _unused(run: Observed, fleet: Fleet) -> list[Finding]:

@@ -24,7 +24,7 @@ class Finding:
         title: What was checked, such as "TTFT p95".
         measured: The measured value in base units (seconds, ratio, count), None when not measured.
         limit: The limit in the same unit, None when there is none.
-        unit: `s`, `ratio`, `count` or `per_s`.
+        unit: `s`, `ratio` (of a whole, 0..1), `count`, `per_s`, or empty for a plain number.
         window: Where it was measured: "whole run", a stage name, or "from 31.0 s to 58.0 s".
         advice: One sentence: what this means and what to do next.
     """

@@ -82,7 +82,7 @@ def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], lim
         return _finding(limit, True, value, f"{said}.")
     if math.isinf(value):
         share = 1 - QUANTILES[limit.statistic]
-        many = "At least one" if limit.statistic == "max" else f"More than {share:.0%}"
+        many = "At least one" if limit.statistic == "max" else f"More than {share * 100:.0f} %"
         never = f"{int(np.isinf(values).sum()):,} of {len(values):,}"
         return _finding(
             limit, False, None, f"{many} of the requests ({never}) {_NEVER[limit.metric]}: see the outcomes for why."
@@ -96,7 +96,7 @@ def _where(slow: Bools, due_s: Floats, lag_windows: Sequence[Span]) -> str:
         return ": the replicas cannot carry this load within the limit; add replicas or lower the load."
     inside = int((slow & within(lag_windows, due_s)).sum())
     share = inside / max(int(slow.sum()), 1)
-    said = f", {share:.0%} of them due while a scale-up was under way"
+    said = f", {share * 100:.0f} % of them due while a scale-up was under way"
     if share >= 0.5:
         return f"{said}: shorten the longest link of the lag chain, scale earlier, or keep more replicas ready."
     return f"{said}: most were slow with the replicas in place; allow more replicas or look for a queue elsewhere."

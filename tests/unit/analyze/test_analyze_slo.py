@@ -31,7 +31,7 @@ def test_a_broken_limit_tells_how_many_broke_it_and_whether_scaling_was_the_reas
     requests = [request(n, float(n), 3.0 if n in (4, 5, 15) else 0.5, 4.0) for n in range(20)]
     (found,) = judge([("ttft", "p95", 2.0)], requests, windows=[Span(name="1 → 2", start_s=3.0, end_s=6.0)])
     assert (found.passed, found.measured) == (False, 3.0)
-    assert "3 of 20 requests were slower than 2 s, 67% of them due while a scale-up was under way" in found.advice
+    assert "3 of 20 requests were slower than 2 s, 67 % of them due while a scale-up was under way" in found.advice
 
 
 def test_what_was_never_answered_is_slower_than_every_limit():
@@ -40,7 +40,7 @@ def test_what_was_never_answered_is_slower_than_every_limit():
     requests += [request(18 + n, 18.0 + n, None, None, "rejected", "full", ended_s=20.0) for n in range(2)]
     findings = judge([("ttft", "p95", 9.0), ("ttft", "p90", 9.0), ("e2e", "p95", 9.0)], requests)
     assert (findings[0].passed, findings[0].measured, findings[0].severity) == (False, None, "fail")
-    assert "More than 5% of the requests (2 of 20) never got a first token" in findings[0].advice
+    assert "More than 5 % of the requests (2 of 20) never got a first token" in findings[0].advice
     assert (findings[1].passed, findings[1].measured) == (True, 0.5)
     assert (findings[2].passed, findings[2].measured) == (False, None)
 

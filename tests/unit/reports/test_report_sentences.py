@@ -211,7 +211,7 @@ def test_what_a_stop_ended_is_not_lost() -> None:
             "Crashes: 1 at 9 s. Start sooner.",
         ),
         (
-            {"severity": "warning", "code": "signal.never_crossed", "measured": 0.4, "limit": 1.1, "unit": "ratio"},
+            {"severity": "warning", "code": "signal.never_crossed", "measured": 0.4, "limit": 1.1, "unit": ""},
             "TTFT p95: 0.4, limit 1.1. Start sooner.",
         ),
     ],
