@@ -210,23 +210,25 @@ def kill_descendants(within_s: float = _KILLED_WITHIN_S) -> None:
 
 def children_of(parent: int) -> list[int]:
     """Process ids of the direct children of a process, as /proc says."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                # the program's name stands in parentheses and may itself hold spaces and parentheses
-                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(after_name[1]) == parent:
-                    found.append(int(entry.name))
-    return found
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if _stat(pid)[1:2] == [str(parent)]]
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this id exists, a zombie included."""
+    """Whether a process of this id runs; one that has ended and only waits to be reaped does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    return _stat(pid)[:1] != ["Z"]
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and so on of a process as /proc says; empty without such a process, or without /proc."""
+    try:
+        # the program's name stands in parentheses and may itself hold spaces and parentheses
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -1,0 +1,169 @@
+"""The stack's autoscaler: prometheus-adapter's query, then the HPA twin, then the fleet's desired count.
+
+The value path is that of a cluster: the controller asks for the metric of its pods, prometheus-adapter turns that
+into one instant query and the answer into milli quantities, and the controller decides. Messages of a failed read are
+the adapter's, so that conditions and events read as in Kubernetes.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from loadgen.autoscale.hpa import reconcile
+from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMetric, Target
+from loadgen.autoscale.state import (
+    Decision,
+    HpaStatus,
+    Memory,
+    PodState,
+    PodValues,
+    ReadError,
+    Reading,
+    ScaleState,
+)
+from loadgen.clock import Clock
+from loadgen.local.fleet import Fleet
+from loadgen.local.http import Unreachable, get
+from loadgen.local.prometheus import RATIO_METRIC
+from loadgen.local.state import Emit, ReplicaPhase
+from loadgen.settings import Local
+
+_QUERY_TIMEOUT_S = 3.0
+# apierr.NewInternalError and provider.NewMetricNotFoundError of prometheus-adapter
+_UNREADABLE = ReadError(message="Internal error occurred: unable to fetch metrics")
+_NOT_FOUND = ReadError(message=f"the server could not find the metric {RATIO_METRIC} for pods")
+
+
+def hpa_spec(settings: Local) -> HpaSpec:
+    """The HorizontalPodAutoscaler of the stack: Pods metric, AverageValue, `behavior` with the scenario's window.
+
+    Raises:
+        SettingsError: the API server would refuse it, for instance a window of more than an hour.
+    """
+    low, high = settings.replicas
+    target = Target(type="AverageValue", average_value_milli=round(settings.ratio_target * 1000))
+    window_s = round(settings.scale_down_window_s)
+    return HpaSpec(
+        min_replicas=low,
+        max_replicas=high,
+        metrics=(PodsMetric(name=RATIO_METRIC, target=target),),
+        behavior=Behavior(scale_down=replace(DEFAULT_SCALE_DOWN, stabilization_window_s=window_s)),
+    )
+
+
+def adapter_query(pods: Iterable[str]) -> str:
+    """PromQL that prometheus-adapter's default rule makes of a request for these pods' metric."""
+    return f'sum({RATIO_METRIC}{{pod=~"{"|".join(pods)}"}}) by (pod)'
+
+
+def adapter_answer(body: bytes) -> Reading:
+    """What the controller gets for the body of Prometheus' answer; NaN is 0 and no series is an error, as upstream."""
+    try:
+        series = json.loads(body)["data"]["result"]
+        values = {each["metric"]["pod"]: float(each["value"][1]) for each in series}
+    except (ValueError, KeyError, TypeError, IndexError):
+        return _UNREADABLE
+    if not values:
+        return _NOT_FOUND
+    # the rule divides by at least 1: it is finite, and int64(+Inf·1000) of the adapter never comes up
+    return PodValues(milli={pod: int(value * 1000) if math.isfinite(value) else 0 for pod, value in values.items()})
+
+
+async def read_metric(prometheus: str, pods: Sequence[str]) -> Reading:
+    """Ask Prometheus (`host:port`) for the metric of these pods, as the adapter does in every sync."""
+    if not pods:
+        return _NOT_FOUND
+    try:
+        path = "/api/v1/query?" + urlencode({"query": adapter_query(pods)})
+        status, body = await get(prometheus, path, timeout_s=_QUERY_TIMEOUT_S)
+    except Unreachable:
+        return _UNREADABLE
+    return adapter_answer(body) if status == 200 else _UNREADABLE
+
+
+def pod_state(name: str, phase: ReplicaPhase) -> PodState:
+    """A replica as the controller sees a pod: Pending until its container runs, ignored once it is deleted."""
+    return PodState(
+        name=name,
+        phase="Pending" if phase in ("created", "scheduled", "pulling") else "Running",
+        ready="True" if phase == "ready" else "False",
+        deleting=phase == "draining",
+    )
+
+
+class Autoscaler:
+    """The controller's memory between syncs; it is lost with the process, as in Kubernetes."""
+
+    def __init__(self, settings: Local) -> None:
+        self.spec = hpa_spec(settings)
+        self._memory = Memory()
+        self._status = HpaStatus()
+
+    def sync(self, *, now_s: float, desired: int, pods: Sequence[PodState], reading: Reading) -> Decision:
+        """One pass of the controller at run time `now_s`; `decision.replicas` is the new desired count."""
+        decision = reconcile(
+            self.spec,
+            now_s=now_s,
+            scale=ScaleState(spec_replicas=desired, status_replicas=sum(not pod.deleting for pod in pods)),
+            pods=pods,
+            readings=(reading,),
+            memory=self._memory,
+            status=self._status,
+        )
+        self._memory, self._status = decision.memory, decision.status
+        return decision
+
+    async def scale(self, fleet: Fleet, *, prometheus: str, clock: Clock, emit: Emit) -> int | None:
+        """One pass, journalled: read the metric of the fleet's pods, decide, tell the fleet.
+
+        Args:
+            fleet: What is scaled.
+            prometheus: `host:port` of Prometheus.
+            clock: The run's time axis.
+            emit: The journal.
+
+        Returns:
+            The average that it decided on, in milli; None when the metric could not be read.
+        """
+        states, before = fleet.states(), fleet.desired
+        reading = await read_metric(prometheus, [each.name for each in states])
+        now_s = clock.now_s()
+        pods = [pod_state(each.name, each.phase) for each in states]
+        decision = self.sync(now_s=now_s, desired=before, pods=pods, reading=reading)
+        active = decision.status.condition("ScalingActive")
+        emit(
+            "hpa_sync",
+            t_s=now_s,
+            reason=active.reason if active else None,
+            message=decision.error,
+            data=sync_data(self.spec, decision, current=before),
+        )
+        if decision.rescaled and decision.replicas is not None:
+            said = next(event for event in decision.events if event.reason == "SuccessfulRescale")
+            data = {"before": before, "after": decision.replicas}
+            emit("hpa_rescale", t_s=now_s, reason=said.reason, message=said.message, data=data)
+            fleet.scale(decision.replicas, now_s=now_s)
+        return metric_milli(decision)
+
+
+def metric_milli(decision: Decision) -> int | None:
+    """Average that the decision was made on, in milli; None when there was none."""
+    return decision.proposals[0].current_milli if decision.proposals else None
+
+
+def sync_data(spec: HpaSpec, decision: Decision, *, current: int) -> dict[str, Any]:
+    """`data` of the event `hpa_sync` (docs/dataset.md)."""
+    return {
+        "current": current,
+        "desired": decision.replicas,
+        "metric_milli": metric_milli(decision),
+        "target_milli": spec.metrics[0].target.average_value_milli,
+        "conditions": [
+            {"type": each.type, "status": each.status, "reason": each.reason, "message": each.message}
+            for each in decision.status.conditions
+        ],
+        "proposals": [asdict(proposal) for proposal in decision.proposals],
+    }

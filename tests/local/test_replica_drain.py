@@ -1,0 +1,50 @@
+"""How a real Triton ends, as far as the order of a drain relies on it."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_stack import MODEL, Stream
+
+from loadgen.local.binaries import find_tritonserver
+from loadgen.local.engine.profile import load_profile
+from loadgen.local.engine.repository import render_repository
+from loadgen.local.http import is_ready
+from loadgen.local.pod import SETTLE_S
+from loadgen.local.replica import TritonServer, queue_is_empty
+from stack_runs import eventually
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[TritonServer]:
+    repository = tmp_path / "models"
+    render_repository(repository, load_profile("demo"))
+    server = TritonServer(
+        find_tritonserver(), "one", repository=repository, shm_prefix="lgtest-", log=tmp_path / "log", grace_s=60
+    )
+    try:
+        eventually(lambda: asyncio.run(is_ready(server.http)), of="readiness")
+        yield server
+    finally:
+        server.kill()
+        eventually(lambda: server.poll() is not None, of="its end")
+
+
+def test_server_whose_queue_ran_empty_finishes_what_it_executes(server: TritonServer) -> None:
+    """Told to end once its queue is empty, the server still answers every stream to its last token, then ends."""
+    streams = [Stream(server.grpc, 40) for _ in range(6)]
+
+    def empty() -> bool:
+        return asyncio.run(queue_is_empty(server.metrics, MODEL))
+
+    eventually(lambda: not empty(), of="a queue: six requests on four places")
+    eventually(empty, of="the queue's end")
+    time.sleep(SETTLE_S)
+    assert not all(stream.ended.is_set() for stream in streams)
+    server.terminate()
+    for stream in streams:
+        stream.finish()
+    assert [(stream.tokens, stream.error) for stream in streams] == [(40, None)] * 6
+    assert eventually(lambda: server.poll() is not None, of="its end")

@@ -1,0 +1,293 @@
+"""The local stack on real parts: Triton, Traefik, Prometheus and the autoscaler, with small delays.
+
+One stack serves all tests of this module, in their order: up, scaled up, scaled down, crashed, blind.
+"""
+
+import json
+import queue
+import signal
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import tritonclient.grpc as triton
+
+from loadgen.dataset import RunFolder
+from loadgen.local.state import ReplicaState
+from loadgen.local.target import LocalStack, start_stack
+from loadgen.settings import Local
+from stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
+
+LOCAL = Local(
+    replicas=(1, 3),
+    startup_delay_s=1.0,
+    sync_period_s=2.0,
+    rate_window_s=4.0,
+    scale_down_window_s=4.0,
+)
+MODEL = "tensorrt_llm_bls"
+
+
+class Up:
+    """The stack under test."""
+
+    def __init__(self, folder: RunFolder, stack: LocalStack, said: list[str]) -> None:
+        self.folder, self.stack, self.said = folder, stack, said
+
+    def replicas(self, phase: str = "ready") -> list[ReplicaState]:
+        return [each for each in self.stack.state().replicas if each.phase == phase]
+
+    def events(self, *kinds: str, pod: str | None = None) -> list[dict[str, Any]]:
+        return journal(self.folder, *kinds, pod=pod)
+
+    def query(self, promql: str) -> dict[str, float]:
+        url = f"{self.stack.state().prometheus}/api/v1/query?{urllib.parse.urlencode({'query': promql})}"
+        result = json.loads(get(url))["data"]["result"]
+        return {each["metric"].get("pod", ""): float(each["value"][1]) for each in result}
+
+    def process(self, mark: str) -> psutil.Process:
+        """The one process of the stack with this in its command line."""
+        found = [each for each in processes_of(self.folder, self.stack.pid) if mark in " ".join(each.cmdline())]
+        (only,) = [each for each in found if not any(parent in found for parent in each.parents())]
+        return only
+
+    def generate(self, text: str, max_tokens: int) -> str:
+        body = json.dumps({"text_input": text, "max_tokens": max_tokens, "stream": False}).encode()
+        return str(json.loads(get(f"http://{self.stack.endpoint}/v2/models/{MODEL}/generate", body))["text_output"])
+
+
+def get(url: str, body: bytes | None = None) -> str:
+    with urllib.request.urlopen(url, body, timeout=60) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+class Stream:
+    """One gRPC stream of tokens through the gateway, on a connection of its own."""
+
+    def __init__(self, endpoint: str, max_tokens: int) -> None:
+        self.tokens = 0
+        self.error: Exception | None = None
+        self.ended = threading.Event()
+        self._client = triton.InferenceServerClient(endpoint)
+        self._answers: queue.Queue[None] = queue.Queue()
+        self._client.start_stream(self._answer)
+        inputs = []
+        for name, kind, value in (
+            ("text_input", "BYTES", np.array([[b"once upon a time"]], dtype=np.object_)),
+            ("max_tokens", "INT32", np.array([[max_tokens]], dtype=np.int32)),
+            ("stream", "BOOL", np.array([[True]])),
+        ):
+            tensor = triton.InferInput(name, [1, 1], kind)
+            tensor.set_data_from_numpy(value)
+            inputs.append(tensor)
+        self._client.async_stream_infer(MODEL, inputs, enable_empty_final_response=True)
+
+    def _answer(self, result: triton.InferResult | None, error: Exception | None) -> None:
+        if result is None or error is not None:
+            self.error = error
+            self.ended.set()
+            return
+        if result.as_numpy("text_output") is not None:
+            self.tokens += 1
+        if result.get_response().parameters["triton_final_response"].bool_param:
+            self.ended.set()
+
+    def finish(self) -> None:
+        assert self.ended.wait(60), f"no end after {self.tokens} tokens"
+        self._client.stop_stream()
+        self._client.close()
+
+
+@contextmanager
+def load(up: Up, streams: int) -> Iterator[None]:
+    """So many requests in flight at any time, all of which must succeed."""
+    stop, failures = threading.Event(), []
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                up.generate("once upon a time", 24)
+            except (OSError, ValueError) as error:
+                failures.append(error)
+                return
+
+    threads = [threading.Thread(target=ask) for _ in range(streams)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    folder = run_folder(tmp_path_factory.mktemp("runs"), LOCAL)
+    said: list[str] = []
+    stack = start_stack(folder, on_progress=said.append)
+    try:
+        yield Up(folder, stack, said)
+    finally:
+        stack.stop()
+
+
+def test_ready_means_that_it_serves_both_protocols_and_is_scraped(up: Up) -> None:
+    """When the start returns, one address answers HTTP and gRPC, and Prometheus has scraped every replica."""
+    state = up.stack.state()
+    assert (state.phase, state.desired, len(state.replicas)) == ("ready", 1, 1)
+    assert sorted(state.versions) == ["prometheus", "traefik", "tritonserver"]
+    assert any("1 replica" in sentence for sentence in up.said)
+    assert up.generate("once upon a time", 5)
+    with triton.InferenceServerClient(up.stack.endpoint) as client:
+        assert client.is_model_ready(MODEL)
+    stream = Stream(up.stack.endpoint, 5)
+    stream.finish()
+    assert (stream.tokens, stream.error) == (5, None)
+    assert up.query("up") == {up.replicas()[0].name: 1.0}
+
+
+def test_gives_way_to_nobody_outside_the_machine(up: Up) -> None:
+    """Every port of the stack listens on the loopback interface only."""
+    addresses = {
+        connection.laddr.ip.removeprefix("::ffff:")
+        for process in processes_of(up.folder, up.stack.pid)
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses == {"127.0.0.1"}
+
+
+def test_scales_up_on_the_ratio(up: Up) -> None:
+    """Twelve requests in flight on four places raise the ratio; a new replica goes through its phases and serves."""
+    first = up.replicas()[0].name
+    with load(up, 12):
+        eventually(lambda: up.query("triton:queue_compute:ratio").get(first, 0) > 1.1, of="a ratio over its target")
+        rescale = eventually(lambda: up.events("hpa_rescale"), of="a rescale")[0]
+        new = up.events("replica_created")[1]["pod"]
+        eventually(lambda: new in [each.name for each in up.replicas()], of="readiness of the new replica")
+        served = f'nv_inference_request_success{{model="{MODEL}",pod="{new}"}} > 0'
+        eventually(lambda: up.query(served), of="a request that the new replica served")
+    assert rescale["reason"] == "SuccessfulRescale"
+    assert rescale["message"].endswith("reason: pods metric triton:queue_compute:ratio above target")
+    assert rescale["data"]["before"] == 1
+    phases = [event["kind"].removeprefix("replica_") for event in up.events(pod=new)]
+    assert phases == ["created", "scheduled", "pulling", "started", "ready"]
+    times = [event["t_s"] for event in up.events()]
+    assert times == sorted(times)
+    sync = next(event for event in up.events("hpa_sync") if event["t_s"] == rescale["t_s"])
+    assert sync["data"]["metric_milli"] > 1100
+    assert sync["data"]["desired"] == rescale["data"]["after"]
+
+
+def test_scales_down_without_cutting_a_stream(up: Up) -> None:
+    """Replicas go while streams run on them: every stream ends with all its tokens, and no replica is killed."""
+    eventually(lambda: len(up.replicas()) >= 2 and not up.replicas("pulling") and not up.replicas("started"))
+    streams: list[Stream] = []
+
+    def drained_with_streams() -> bool:
+        # one a replica at any time: the gateway deals them out in turn
+        if len([each for each in streams if not each.ended.is_set()]) < 2 * len(up.replicas()):
+            streams.append(Stream(up.stack.endpoint, 200))
+        return any(
+            "nv_trt_llm_request_metrics" in line and 'request_type="active"' in line and float(line.split()[-1]) > 0
+            for each in up.replicas("draining")
+            for line in get(f"http://{each.metrics}/metrics").splitlines()
+        )
+
+    eventually(drained_with_streams, of="a drain with a stream in flight")
+    for stream in streams:
+        stream.finish()
+    assert [(stream.tokens, stream.error) for stream in streams] == [(200, None)] * len(streams)
+    eventually(lambda: len(up.stack.state().replicas) == 1, of="the last drained replica's end")
+    gone = [event["pod"] for event in up.events("replica_stopped")]
+    assert gone
+    assert gone == [event["pod"] for event in up.events("replica_draining")] or set(gone) == {
+        event["pod"] for event in up.events("replica_draining")
+    }
+    assert up.events("replica_killed") == []
+    assert up.generate("still there", 3)
+
+
+def test_crashed_replica_is_restarted(up: Up) -> None:
+    """After SIGKILL of a server the replica crashes, starts again on its own and serves; all of it is journalled."""
+    replica = up.replicas()[0]
+    assert replica.http is not None
+    up.process(f"--http-port={replica.http.rpartition(':')[2]}").kill()
+    crash = eventually(lambda: up.events("replica_crashed", pod=replica.name), of="the crash")[0]
+    assert crash["data"]["exit_code"] == -signal.SIGKILL
+    back = eventually(
+        lambda: [each for each in up.events("replica_ready", pod=replica.name) if each["t_s"] > crash["t_s"]],
+        of="the replica's return",
+    )
+    after = [each["kind"] for each in up.events(pod=replica.name) if each["t_s"] > crash["t_s"]]
+    assert (len(back), after) == (1, ["replica_started", "replica_ready"])
+    eventually(lambda: [each.name for each in up.replicas()] == [replica.name], of="its state")
+    assert up.replicas()[0].http != replica.http
+    eventually(lambda: answers(lambda: up.generate("back again", 3)), of="an answer through the gateway")
+
+
+def test_blind_autoscaler_holds(up: Up) -> None:
+    """While Prometheus does not answer, the count is held and the sync says why; killed, it comes back by itself."""
+    eventually(lambda: up.query("triton:queue_compute:ratio"), of="a ratio of the restarted replica")
+    prometheus = up.process("--web.listen-address")
+    before = len(up.events("hpa_sync"))
+    prometheus.suspend()
+    try:
+        blind = eventually(
+            lambda: [each for each in up.events("hpa_sync")[before:] if each["reason"] == "FailedGetPodsMetric"],
+            of="a sync without the metric",
+        )[0]
+    finally:
+        prometheus.kill()
+    assert (blind["data"]["metric_milli"], blind["data"]["desired"]) == (None, blind["data"]["current"])
+    assert "unable to fetch metrics" in blind["message"]
+    died = eventually(lambda: up.events("part_died"), of="its death in the journal")[0]
+    assert died["data"] == {"part": "prometheus", "exit_code": -signal.SIGKILL}
+    eventually(
+        lambda: (
+            up.events("hpa_sync")[-1]["reason"] == "ValidMetricFound" and up.events("hpa_sync")[-1]["t_s"] > died["t_s"]
+        ),
+        of="a sync with the metric",
+    )
+    assert up.stack.state().phase == "ready"
+
+
+def test_gateway_that_dies_comes_back_at_its_address(up: Up) -> None:
+    """Clients keep the address that they were given."""
+    endpoint = up.stack.endpoint
+    up.process("--configFile").kill()
+    eventually(lambda: len(up.events("part_died")) == 2, of="its death in the journal")
+    eventually(lambda: answers(lambda: up.generate("back again", 3)), of="an answer through the gateway")
+    assert up.stack.endpoint == endpoint
+    assert up.stack.failure() is None
+
+
+def test_stop_leaves_nothing_behind(up: Up) -> None:
+    """After `stop` there is no process, no shared memory and no temporary folder; a second stop does nothing."""
+    assert left_on_disk(up.stack.pid)
+    up.stack.stop()
+    assert processes_of(up.folder, up.stack.pid) == []
+    assert left_on_disk(up.stack.pid) == []
+    state = up.stack.state()
+    assert (state.phase, state.error, state.replicas) == ("stopping", None, ())
+    up.stack.stop()
+
+
+def answers(ask: Callable[[], str]) -> bool:
+    try:
+        return bool(ask())
+    except (urllib.error.URLError, ConnectionError):
+        time.sleep(0.1)
+        return False

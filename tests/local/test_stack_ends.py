@@ -1,0 +1,115 @@
+"""Nothing of the local stack is left behind on any way out; each way with a stack of its own, on real parts."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loadgen.dataset import RunFolder
+from loadgen.errors import StackError
+from loadgen.local.leftovers import sweep_dead
+from loadgen.local.state import StackFolder, StackState
+from loadgen.local.target import start_stack
+from loadgen.settings import Local
+from stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
+
+# What a Locust process does: patched by gevent, it starts the stack and goes on with other things.
+PARENT = """
+from gevent import monkey
+monkey.patch_all()
+import sys, time
+from pathlib import Path
+from loadgen.dataset import RunFolder
+from loadgen.local.target import start_stack
+stack = start_stack(RunFolder(Path(sys.argv[1])), on_progress=lambda said: None)
+time.sleep(600)
+"""
+
+
+def serving(folder: RunFolder) -> StackState | None:
+    """The state once a server process is ready: everything of a stack is running then."""
+    state = StackFolder(folder.path)
+    if not state.state_file.exists():
+        return None
+    now = state.read()
+    return now if now.replicas and now.replicas[0].phase == "ready" and now.gateway else None
+
+
+def listening(state: StackState) -> list[str]:
+    """Addresses of the stack on which somebody still listens."""
+    replicas = [address for each in state.replicas for address in (each.http, each.grpc, each.metrics)]
+    found = []
+    for address in (state.gateway, (state.prometheus or "").removeprefix("http://"), *replicas):
+        host, _, port = (address or "").rpartition(":")
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                found.append(f"{host}:{port}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("victims", "phase"),
+    [(("parent",), "stopping"), (("stack",), "failed"), (("guardian", "stack"), None)],
+)
+def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase: str | None) -> None:
+    """Whoever of the three processes is killed: no process, port, shared memory or temporary folder stays."""
+    folder = run_folder(tmp_path, Local(startup_delay_s=0.5))
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(folder.path)]) as parent:
+        try:
+            state = eventually(lambda: serving(folder), of="a stack that serves")
+            (guardian,) = psutil.Process(parent.pid).children()
+            (stack,) = guardian.children()
+            assert len(processes_of(folder, guardian.pid)) > 5
+            assert left_on_disk(guardian.pid)
+            assert listening(state)
+            pids = {"parent": parent.pid, "guardian": guardian.pid, "stack": stack.pid}
+            for victim in victims:
+                os.kill(pids[victim], signal.SIGKILL)
+            eventually(
+                lambda: [each for each in processes_of(folder, guardian.pid) if each.pid != parent.pid] == [],
+                of="the end of all processes",
+            )
+        finally:
+            parent.kill()
+    if victims == ("guardian", "stack"):
+        # both who would clean up were killed at once: the next start does it
+        sweep_dead()
+    assert left_on_disk(guardian.pid) == []
+    assert listening(state) == []
+    if phase:
+        last = StackFolder(folder.path).read()
+        assert (last.phase, last.replicas) == (phase, ())
+    if phase == "failed":
+        assert journal(folder, "part_died")[-1]["data"] == {"part": "stack", "exit_code": -signal.SIGKILL}
+
+
+def test_part_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Prometheus on PATH that cannot run ends the start with its last words and the log to read; nothing stays."""
+    broken = tmp_path / "bin" / "prometheus"
+    broken.parent.mkdir()
+    broken.write_text(
+        "#!/bin/sh\ncase $1 in --version) echo version 9.9.9;; *) echo no storage for me; exit 1;; esac\n"
+    )
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    folder = run_folder(tmp_path, Local())
+    with pytest.raises(StackError, match=r"prometheus did not start: 'no storage for me'; read .*prometheus\.log"):
+        start_stack(folder, on_progress=lambda said: None)
+    last = StackFolder(folder.path).read()
+    assert (last.phase, last.versions["prometheus"]) == ("failed", "9.9.9")
+    eventually(lambda: [each for each in processes_of(folder, 0) if each.pid != os.getpid()] == [])
+
+
+def test_full_disk_ends_the_stack(tmp_path: Path) -> None:
+    """When events cannot be recorded any more the stack says so and ends: a run with holes would be judged wrongly."""
+    folder = run_folder(tmp_path, Local())
+    (folder.path / "stack").mkdir()
+    (folder.path / "stack" / "journal.jsonl").symlink_to("/dev/full")
+    with pytest.raises(StackError, match="No space left on device; free space"):
+        start_stack(folder, on_progress=lambda said: None)
+    eventually(lambda: [each for each in processes_of(folder, 0) if each.pid != os.getpid()] == [])

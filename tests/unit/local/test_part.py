@@ -1,0 +1,177 @@
+"""A part of the stack is started, watched and started again; the program is a small HTTP server."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.clock import Clock
+from loadgen.errors import StackError
+from loadgen.local import part as part_module
+from loadgen.local.http import Unreachable, get
+from loadgen.local.part import ATTEMPTS, Part, last_line
+
+CLOCK = Clock.start()
+
+# ends at once as often as its first argument says, else answers on the port of its second
+PROGRAM = """
+import sys, http.server, pathlib
+starts = pathlib.Path(sys.argv[1])
+count = len(starts.read_text()) if starts.exists() else 0
+starts.write_text("x" * (count + 1))
+print("start", count, flush=True)
+if count < int(sys.argv[2]):
+    sys.exit("address already in use")
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+        self.wfile.write(b"well")
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Page).serve_forever()
+"""
+
+
+def make(folder: Path, *, failures: int, asked: list[list[int]]) -> Part:
+    def command(ports: Sequence[int]) -> list[str]:
+        asked.append(list(ports))
+        return [sys.executable, "-c", PROGRAM, str(folder / "starts"), str(failures), str(ports[-1])]
+
+    return Part("server", command=command, port_count=2, health_path="/health", logs=folder)
+
+
+def test_taken_port_is_no_error(tmp_path: Path) -> None:
+    """A program that ends because a port was taken is started again on others."""
+    asked: list[list[int]] = []
+    part = make(tmp_path, failures=1, asked=asked)
+
+    async def run() -> None:
+        await part.start()
+        assert (await get(part.address(1), "/health"))[1] == b"well"
+        await part.stop()
+
+    asyncio.run(run())
+    assert len(asked) == 2
+    assert not set(asked[0]) & set(asked[1])
+    assert part.ports == asked[1]
+
+
+def test_gives_up_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that never answers is tried a few times; the error holds its last line and its log."""
+    monkeypatch.setattr(part_module, "PAUSE_S", 0.01)
+    asked: list[list[int]] = []
+    part = make(tmp_path, failures=99, asked=asked)
+    with pytest.raises(StackError, match=r"server did not start: 'address already in use'; read .*server\.log"):
+        asyncio.run(part.start())
+    assert len(asked) == ATTEMPTS
+
+
+def test_dead_part_is_journalled_and_comes_back_at_its_address(tmp_path: Path) -> None:
+    """After it has answered once it keeps its ports, because clients hold them."""
+    asked: list[list[int]] = []
+    events: list[tuple[str, Any]] = []
+    part = make(tmp_path, failures=0, asked=asked)
+
+    def emit(kind: str, *, data: Any = None, **_: Any) -> None:
+        events.append((kind, data))
+
+    async def run() -> None:
+        await part.start()
+        watching = asyncio.create_task(part.watch(emit=emit, clock=CLOCK))
+        assert part.pid is not None
+        os.kill(part.pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while len(asked) < 2 or not await answers(part):
+                await asyncio.sleep(0.02)
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await part.stop()
+
+    asyncio.run(run())
+    assert asked[0] == asked[1]
+    assert events == [("part_died", {"part": "server", "exit_code": -signal.SIGKILL})]
+
+
+def test_part_that_does_not_come_up_again_is_tried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round of failed starts is journalled with the program's last words; then it is tried again."""
+    monkeypatch.setattr(part_module, "PAUSE_S", 0.01)
+    (tmp_path / "starts").write_text("x" * (ATTEMPTS + 1))
+    part = make(tmp_path, failures=ATTEMPTS + 1, asked=[])
+    said: list[str] = []
+
+    async def run() -> None:
+        await part.start()
+        watching = asyncio.create_task(part.watch(emit=lambda _, **event: said.append(event["message"]), clock=CLOCK))
+        assert part.pid is not None
+        (tmp_path / "starts").write_text("")
+        os.kill(part.pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while len(said) < 2 or not await answers(part):
+                await asyncio.sleep(0.02)
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await part.stop()
+
+    asyncio.run(run())
+    assert len(said) == 2
+    assert "started again" in said[0]
+    assert "address already in use" in said[1]
+
+
+async def answers(part: Part) -> bool:
+    try:
+        return (await get(part.address(1), "/health"))[0] == 200
+    except Unreachable:
+        return False
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"SSH-2.0-what\r\n", b"HTTP/1.0\r\n\r\n"])
+def test_what_is_no_http_answer(answer: bytes | None) -> None:
+    """Silence, an empty answer and another protocol are all `Unreachable`, within the timeout."""
+
+    served = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        served.set()
+
+    async def run() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            with pytest.raises(Unreachable):
+                await get(f"{host}:{port}", "/", timeout_s=0.2)
+            await served.wait()
+
+    asyncio.run(run())
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is `Unreachable`."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(Unreachable, match=address):
+        asyncio.run(get(address, "/"))
+
+
+def test_last_line(tmp_path: Path) -> None:
+    """The last line with something in it; a missing log has none."""
+    log = tmp_path / "log"
+    assert last_line(log) == ""
+    log.write_text("one\ntwo  \n\n")
+    assert last_line(log) == "two"
