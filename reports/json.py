@@ -7,7 +7,6 @@ from typing import Any
 
 from loadgen.analyze.results import Analysis
 
-
 SCHEMA_VERSION = 1
 """Of `analysis.json`; it changes when a field is renamed or changes its meaning."""
 

@@ -6,13 +6,13 @@ the adapter's, so that conditions and events read as in Kubernetes.
 """
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 
 from loadgen.autoscale.hpa import reconcile
+from loadgen.autoscale.quantity import milli_from_reading
 from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMetric, Target
 from loadgen.autoscale.state import (
     Decision,
@@ -32,9 +32,8 @@ from loadgen.local.state import Emit, ReplicaPhase
 from loadgen.settings import Local
 
 _QUERY_TIMEOUT_S = 3.0
-# apierr.NewInternalError and provider.NewMetricNotFoundError of prometheus-adapter
+# apierr.NewInternalError of prometheus-adapter
 _UNREADABLE = ReadError(message="Internal error occurred: unable to fetch metrics")
-_NOT_FOUND = ReadError(message=f"the server could not find the metric {RATIO_METRIC} for pods")
 
 
 def hpa_spec(settings: Local) -> HpaSpec:
@@ -60,22 +59,19 @@ def adapter_query(pods: Iterable[str]) -> str:
 
 
 def adapter_answer(body: bytes) -> Reading:
-    """What the controller gets for the body of Prometheus' answer; NaN is 0 and no series is an error, as upstream."""
+    """What the controller gets for the body of Prometheus' answer; no series are an empty list, as upstream."""
     try:
         series = json.loads(body)["data"]["result"]
         values = {each["metric"]["pod"]: float(each["value"][1]) for each in series}
     except (ValueError, KeyError, TypeError, IndexError):
         return _UNREADABLE
-    if not values:
-        return _NOT_FOUND
-    # the rule divides by at least 1: it is finite, and int64(+Inf·1000) of the adapter never comes up
-    return PodValues(milli={pod: int(value * 1000) if math.isfinite(value) else 0 for pod, value in values.items()})
+    return PodValues(milli={pod: milli_from_reading(value) for pod, value in values.items()})
 
 
 async def read_metric(prometheus: str, pods: Sequence[str]) -> Reading:
     """Ask Prometheus (`host:port`) for the metric of these pods, as the adapter does in every sync."""
     if not pods:
-        return _NOT_FOUND
+        return PodValues(milli={})
     try:
         path = "/api/v1/query?" + urlencode({"query": adapter_query(pods)})
         status, body = await get(prometheus, path, timeout_s=_QUERY_TIMEOUT_S)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from loadgen.local.binaries import TritonProgram, find_prometheus, find_traefik, find_tritonserver
 
+FAST_DISCOVERY = "--scrape.discovery-reload-interval=1s"
+"""Scrape a new replica within a second of its being published: Prometheus' own default waits up to five."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
@@ -16,6 +19,7 @@ class Programs:
     triton: TritonProgram
     prometheus: Path
     traefik: Path
+    prometheus_flags: tuple[str, ...]
     versions: dict[str, str]
 
 
@@ -33,7 +37,21 @@ def find_programs(progress: Callable[[str], None]) -> Programs:
         "prometheus": _version([prometheus, "--version"]),
         "traefik": _version([traefik, "version"]),
     }
-    return Programs(triton=triton, prometheus=prometheus, traefik=traefik, versions=versions)
+    return Programs(
+        triton=triton,
+        prometheus=prometheus,
+        traefik=traefik,
+        prometheus_flags=known_flags(prometheus, FAST_DISCOVERY),
+        versions=versions,
+    )
+
+
+def known_flags(program: Path, flag: str) -> tuple[str, ...]:
+    """The flag, if this build of the program knows it; hidden flags stand in no help text, so it is asked."""
+    asked = subprocess.run(
+        [program, flag, "--version"], capture_output=True, timeout=30, check=False, stdin=subprocess.DEVNULL
+    )
+    return (flag,) if asked.returncode == 0 else ()
 
 
 def version_in(text: str) -> str:

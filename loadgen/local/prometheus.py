@@ -74,7 +74,9 @@ class Prometheus:
         part: The program.
     """
 
-    def __init__(self, program: Path, *, settings: Local, model: str, work: Path, logs: Path) -> None:
+    def __init__(
+        self, program: Path, *, flags: Sequence[str], settings: Local, model: str, work: Path, logs: Path
+    ) -> None:
         self._targets_file = work / "targets.json"
         self._published = ""
         self.publish({})
@@ -91,6 +93,7 @@ class Prometheus:
                 f"--storage.tsdb.path={work / 'prometheus'}",
                 f"--web.listen-address={LOOPBACK}:{ports[0]}",
                 "--log.level=warn",
+                *flags,
             ]
 
         self.part = Part("prometheus", command=command, port_count=1, health_path="/-/ready", logs=logs)

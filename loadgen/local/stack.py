@@ -78,7 +78,12 @@ class Stack:
         fleet = self._fleet = self._make_fleet(programs, repository)
         gateway = self._gateway = Gateway(programs.traefik, work=self._work, logs=self._logs)
         prometheus = self._prometheus = Prometheus(
-            programs.prometheus, settings=self._settings, model=self._state.model, work=self._work, logs=self._logs
+            programs.prometheus,
+            flags=programs.prometheus_flags,
+            settings=self._settings,
+            model=self._state.model,
+            work=self._work,
+            logs=self._logs,
         )
         low = self._settings.replicas[0]
         self._record.progress(f"starting the gateway, Prometheus and {low} {'replica' if low == 1 else 'replicas'}")

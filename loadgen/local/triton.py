@@ -13,8 +13,8 @@ from loadgen.local.binaries import TritonProgram
 LOOPBACK = "127.0.0.1"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it; only names of our own prefix are touched
 
-# The server's log line after which no request is in flight any more: what follows is only the unloading of its
-# models, about a second for each instance. Whoever waits for a drained replica may end it from there on.
+# The server's log line from which on it only unloads its models, about a second for each instance. Blocking models may
+# still be streaming then, so it says that a server can be ended only where nobody waits for an answer any more.
 DRAINED_LOG_LINE = "All models are stopped, unloading models"
 
 
