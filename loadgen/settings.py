@@ -129,12 +129,12 @@ class Local(Settings):
 
     profile: str = "demo"
     replicas: tuple[PositiveInt, PositiveInt] = (1, 4)
-    ratio_target: PositiveFloat = 1.0
+    ratio_target: PositiveFloat = 0.1
     startup_delay_s: NonNegativeFloat = 10.0
     sync_period_s: PositiveFloat = 15.0
     rate_window_s: PositiveFloat = 10.0
     scrape_interval_s: PositiveFloat = 1.0
-    scale_down_window_s: NonNegativeFloat = 30.0
+    scale_down_window_s: NonNegativeFloat = 60.0
     grace_s: PositiveFloat = 30.0
 
     @model_validator(mode="after")
