@@ -128,6 +128,10 @@ def _untrue(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
     ]
 
 
+FIRST_SAMPLE_S = 5.0
+"""How long a new replica's first sample may take: Prometheus hands discovered targets over every five seconds."""
+
+
 def _pod_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
     limit = run.info.validity.scrape_gap_s
     load = ready_spans(run, fleet)
@@ -135,10 +139,10 @@ def _pod_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
     for name, pod in fleet.pods.items():
         series = run.signals.get("ratio", {}).get(name, Series(np.empty(0), np.empty(0)))
         spans = [
-            (max(start, first), min(end, last))
+            (max(start + FIRST_SAMPLE_S, first), min(end, last))
             for start, end in pod.ready
             for first, last in load
-            if min(end, last) > max(start, first)
+            if min(end, last) > max(start + FIRST_SAMPLE_S, first)
         ]
         gap = longest_gap(series.t_s, spans)
         fleet_gap = longest_gap(sample_times(run), spans)
