@@ -18,7 +18,7 @@ MODEL = "tensorrt_llm_bls"
 RATIO = "triton:queue_compute:ratio"
 
 
-def eventually(true: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+def eventually(true: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
     """Poll until it holds; `within_s` only bounds the wait of a broken program."""
     end = time.monotonic() + within_s
     while not true():

@@ -17,8 +17,8 @@ from loadgen.protocols.answer import Answer, Client
 from loadgen.protocols.reference import Script
 
 MOST_STREAMS = 128
-_HOLD_S = 1.0
-_LIMIT_S = 0.5
+_HOLD_S = 2.0
+_LIMIT_S = 1.5
 _PATIENCE_S = 20.0
 
 
@@ -34,7 +34,7 @@ def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
     """Open `streams` streams (at most MOST_STREAMS) to the reference server at once and compare the stamps.
 
     Raises:
-        SelfCheckError: streams fail or hang, or a stamp is later than half the time that streams are held open.
+        SelfCheckError: streams fail or hang, or a stamp is later than three quarters of the time that streams are held.
     """
     streams = min(max(streams, 1), MOST_STREAMS)
     prompt = Script(tokens=1, hold_s=_HOLD_S).prompt()

@@ -37,6 +37,7 @@ from loadgen.local.triton import (
     remove_shared_memory,
     tritonserver_command,
 )
+from stack_runs import FOUR_PLACES
 
 pytestmark = pytest.mark.timeout(600)  # on a fresh machine the first test fetches the server
 FRONTS = ("tensorrt_llm_bls", "ensemble")
@@ -164,7 +165,7 @@ class Stream:
 
 @pytest.fixture(scope="module")
 def replica(tmp_path_factory) -> Iterator[Replica]:
-    replica = Replica(tmp_path_factory.mktemp("replica"), load_profile("demo"), RepositoryOptions())
+    replica = Replica(tmp_path_factory.mktemp("replica"), load_profile(FOUR_PLACES), RepositoryOptions())
     yield replica
     replica.kill()
 
@@ -172,7 +173,7 @@ def replica(tmp_path_factory) -> Iterator[Replica]:
 @pytest.fixture
 def small(tmp_path) -> Iterator[Replica]:
     """Return a replica with room for one request and a queue for one more, in the server and in the engine."""
-    demo = load_profile("demo")
+    demo = load_profile(FOUR_PLACES)
     engine = dataclasses.replace(demo.engine, max_batch_size=1, max_queue_size=1)
     options = RepositoryOptions(bls_instance_count=1, bls_max_queue_size=1)
     replica = Replica(tmp_path, dataclasses.replace(demo, engine=engine), options)

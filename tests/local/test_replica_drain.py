@@ -14,13 +14,13 @@ from loadgen.local.engine.repository import render_repository
 from loadgen.local.http import is_ready
 from loadgen.local.pod import SETTLE_S
 from loadgen.local.replica import TritonServer, queue_is_empty
-from stack_runs import eventually
+from stack_runs import FOUR_PLACES, eventually
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[TritonServer]:
     repository = tmp_path / "models"
-    render_repository(repository, load_profile("demo"))
+    render_repository(repository, load_profile(FOUR_PLACES))
     server = TritonServer(
         find_tritonserver(), "one", repository=repository, shm_prefix="lgtest-", log=tmp_path / "log", grace_s=60
     )

@@ -40,7 +40,10 @@ def test_the_front_model_has_the_profiles_instances_unless_told_otherwise(tmp_pa
     profile = load_profile("demo")
     render_repository(tmp_path / "a", profile)
     render_repository(tmp_path / "b", profile, options=RepositoryOptions(bls_instance_count=7))
-    assert f"count: {profile.bls_instance_count} kind: KIND_CPU" in (tmp_path / "a/tensorrt_llm_bls/config.pbtxt").read_text()
+    assert (
+        f"count: {profile.bls_instance_count} kind: KIND_CPU"
+        in (tmp_path / "a/tensorrt_llm_bls/config.pbtxt").read_text()
+    )
     assert "count: 7 kind: KIND_CPU" in (tmp_path / "b/tensorrt_llm_bls/config.pbtxt").read_text()
 
 

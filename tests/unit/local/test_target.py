@@ -23,7 +23,7 @@ def scenario(**local: object) -> Scenario:
 def test_compressions_name_what_is_shorter_than_in_production() -> None:
     """The defaults compress five durations; the autoscaler's interval is Kubernetes' own and not among them."""
     assert compressions(scenario()) == (
-        Compression(what="scale-down stabilization window", local=30, production=300),
+        Compression(what="scale-down stabilization window", local=60, production=300),
         Compression(what="image pull and engine load of a new replica", local=10, production=180),
         Compression(what="scrape and rule interval", local=1, production=30),
         Compression(what="rate window of the ratio", local=10, production=60),
