@@ -20,8 +20,9 @@ FOUR_PLACES = str(Path(__file__).with_name("four_places.yaml"))
 
 
 def run_folder(runs: Path, local: Local) -> RunFolder:
-    """A new run folder whose `run.json` asks for this local stack, with the engine of four places."""
-    local = local.model_copy(update={"profile": FOUR_PLACES})
+    """A new run folder whose `run.json` asks for this local stack; with the engine of four places if it names none."""
+    if "profile" not in local.model_fields_set:
+        local = local.model_copy(update={"profile": FOUR_PLACES})
     scenario = Scenario(name="stack", load=Constant(per_s=1, duration_s=60), local=local)
     clock = Clock.start()
     folder = RunFolder.create(runs, scenario.name, clock)
