@@ -69,7 +69,7 @@ def folder(tmp_path: Path, prometheus: FakePrometheus, replica: FakeReplica) -> 
 
 @contextmanager
 def collecting(folder: RunFolder, period_s: float = 1.0, timeout_s: float = 10.0) -> Iterator[Process]:
-    """The collector, at its own pace and more patient, on a lifeline; ended with the block when the test has not ended it."""
+    """The collector at its own pace, on a lifeline; ended with the block when the test has not ended it."""
     with (folder.logs / "collector.log").open("wb") as log:
         process = subprocess.Popen(
             [*COMMAND, f"--period-s={period_s}", f"--timeout-s={timeout_s}", str(folder.path)],
