@@ -129,7 +129,7 @@ class Local(Settings):
 
     profile: str = "demo"
     replicas: tuple[PositiveInt, PositiveInt] = (1, 4)
-    ratio_target: PositiveFloat = 0.1
+    ratio_target: PositiveFloat = 0.2
     startup_delay_s: NonNegativeFloat = 10.0
     sync_period_s: PositiveFloat = 15.0
     rate_window_s: PositiveFloat = 10.0

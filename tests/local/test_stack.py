@@ -28,6 +28,7 @@ from stack_runs import eventually, journal, left_on_disk, processes_of, run_fold
 
 LOCAL = Local(
     replicas=(1, 3),
+    ratio_target=1.0,
     startup_delay_s=1.0,
     sync_period_s=2.0,
     rate_window_s=4.0,
