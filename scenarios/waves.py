@@ -8,10 +8,10 @@ from loadgen.locust import Local, Prompts, Scenario, Slo, TritonUser, Uniform, W
 
 waves = Scenario(
     name="waves",
-    load=Wave(trough_per_s=0.5, peak_per_s=8, period_s=150, cycles=2),
+    load=Wave(trough_per_s=0.5, peak_per_s=7, period_s=150, cycles=2),
     prompts=Prompts(input_tokens=Uniform(32, 256), output_tokens=Uniform(16, 64)),
     slo=Slo(ttft_p50_s=0.5, ttft_p95_s=8.0, itl_p95_s=0.1),
-    local=Local(profile="demo", replicas=(1, 4), ratio_target=0.2, scale_down_window_s=45),
+    local=Local(profile="demo", replicas=(1, 4), ratio_target=0.15, scale_down_window_s=45),
     settle_s=10,
 )
 

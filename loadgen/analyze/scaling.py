@@ -27,6 +27,7 @@ class _Decision:
     after: int
     previous_s: float
     next_s: float
+    next_down_s: float
 
     @property
     def direction(self) -> Direction:
@@ -99,8 +100,16 @@ def _decisions(run: Observed) -> list[_Decision]:
         if isinstance(before, int) and isinstance(after, int) and before != after:
             changes.append((event, before, after))
     times = [-math.inf, *(event.t_s for event, _, _ in changes), math.inf]
+    downs = [event.t_s for event, before, after in changes if after < before]
     return [
-        _Decision(event, before, after, times[number], times[number + 2])
+        _Decision(
+            event=event,
+            before=before,
+            after=after,
+            previous_s=times[number],
+            next_s=times[number + 2],
+            next_down_s=next((at for at in downs if at > event.t_s), math.inf),
+        )
         for number, (event, before, after) in enumerate(changes)
     ]
 
@@ -149,13 +158,18 @@ def _load_step(
                 f"{_replicas(decision.after)} can carry"
             )
         return found
-    # A queue is proof of the step, unless it is what an earlier step left behind.
+    # A queue is proof of the step, unless it is what an earlier step left behind. A target that is crossed below
+    # capacity is answered before the load has outgrown the replicas: then what comes until the next scale-down counts.
     fresh = crossed_s is not None and crossed_s > decision.previous_s
     carried = decision.before * capacity.per_s
-    found = load_rose(due, carried, start, crossed_s if fresh and crossed_s is not None else decided, decided)
+    latest, proven_by, until = decided, decided, "the decision"
+    if fresh and crossed_s is not None:
+        latest, until = crossed_s, "the next scale-down" if math.isfinite(decision.next_down_s) else "its end"
+        proven_by = min(decision.next_down_s, run.length_s)
+    found = load_rose(due, carried, start, latest, proven_by)
     if found is None:
         missing.append(
-            f"load step: until the decision the load had not risen above the {carried:.3g}/s that "
+            f"load step: until {until} the load had not risen above the {carried:.3g}/s that "
             f"{_replicas(decision.before)} can carry"
         )
     return found

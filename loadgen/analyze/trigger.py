@@ -12,8 +12,8 @@ the lowest point of A(t) − C·t (upwards), or its highest (downwards).
                         load step  decided
 
 The lowest point is also the last moment at which a queue served at C would have been empty. It needs no smoothing:
-a burst that is made up for before the decision moves nothing. A step that has not brought a second's work by the
-decision is not told from chance.
+a burst that is made up for before the decision moves nothing. A step that brings less than a second's work is not told
+from chance; where the ratio crossed its target before the decision, the load may prove it later.
 """
 
 import numpy as np
@@ -21,31 +21,30 @@ import numpy as np
 from loadgen.analyze.observed import Floats
 
 MIN_STEP_S = 1.0
-"""A step must have brought (or spared) this much work by the decision: one clump of requests is none."""
+"""A step must have brought (or spared) this much work: one clump of requests is none."""
 
 
-def load_rose(due_s: Floats, carried_per_s: float, start_s: float, latest_s: float, decided_s: float) -> float | None:
-    """When the load rose above what is carried; None when it had not by the decision.
+def load_rose(due_s: Floats, carried_per_s: float, start_s: float, latest_s: float, proven_by_s: float) -> float | None:
+    """When the load rose above what is carried; None when it had not.
 
     Args:
         due_s: When requests were due, in order.
         carried_per_s: C, requests per second.
         start_s: Where to begin: the start of the load, or the last decision to have fewer replicas.
-        latest_s: The step is at or before this: when the ratio crossed its target.
-        decided_s: When the autoscaler decided.
+        latest_s: The step is at or before this: when the ratio crossed its target, or the decision.
+        proven_by_s: By then the step must have brought a second's work.
     """
-    due = due_s[(due_s >= start_s) & (due_s <= decided_s)]
-    # The sum just before each arrival: a step begins with the first request that is too many.
-    lows = np.arange(len(due)) - carried_per_s * (due - start_s)
+    due = due_s[(due_s >= start_s) & (due_s <= proven_by_s)]
     if not len(due):
         return None
-    end = len(due) - carried_per_s * (decided_s - start_s)
-    if end - lows.min() < carried_per_s * MIN_STEP_S:
+    # The sum just before each arrival: a step begins with the first request that is too many.
+    lows = np.arange(len(due)) - carried_per_s * (due - start_s)
+    early = int(np.searchsorted(due, latest_s, side="right"))
+    lowest = early - 1 - int(np.argmin(lows[:early][::-1])) if early else 0
+    brought = np.append(lows[lowest:] + 1, len(due) - carried_per_s * (proven_by_s - start_s)) - lows[lowest]
+    if brought.max() < carried_per_s * MIN_STEP_S:
         return None
-    early = due <= latest_s
-    if not early.any():
-        return latest_s
-    return float(due[early][len(lows[early]) - 1 - int(np.argmin(lows[early][::-1]))])
+    return float(due[lowest]) if early else latest_s
 
 
 def load_fell(due_s: Floats, carried_per_s: float, start_s: float, decided_s: float) -> float | None:

@@ -155,6 +155,24 @@ def test_a_scale_up_ahead_of_the_load_has_no_load_step():
     assert lag_windows(run, [up])[0].start_s == 23.0
 
 
+def test_a_target_below_capacity_is_answered_before_the_load_has_outgrown_the_replicas():
+    """1/s until 20 s, then 2/s, of 2.5/s that are carried; decided at 30 s; from 36 s on 4/s: the load did rise."""
+    due = [*np.arange(0, 20, 1.0), *np.arange(20, 36, 0.5), *np.arange(36, 60, 0.25)]
+    events = [*life("a", -9, -5), rescale(30, 1, 2), *life("b", 30.5, 40)]
+    samples = ratio(23, 50) + serving("b", 42)
+    capacity = Capacity(2.5)
+    (up,) = chain(observed(requests=[request(n, t) for n, t in enumerate(due)], samples=samples, events=events), capacity)
+    assert up.trigger_s is not None
+    assert 20.0 <= up.trigger_s <= 23.0
+    assert up.over_target_s == 23.0
+    assert up.complete
+    # had the fleet been made smaller before, the rise would belong to the next scale-up
+    earlier = observed(
+        requests=[request(n, t) for n, t in enumerate(due)], samples=samples, events=[*events, rescale(35, 2, 1)]
+    )
+    assert chain(earlier, capacity)[0].trigger_s is None
+
+
 def test_only_the_last_stretch_over_the_target_counts():
     """Over at 10 … 12 s and again from 25 s: the decision at 30 s answers the second. 1.1 is inside the tolerance."""
     values = {float(t): (3.0 if 10 <= t < 13 or t >= 26 else 1.1) for t in range(60)}

@@ -36,6 +36,18 @@ def test_no_step_when_the_load_stayed_below():
     assert load_rose(STEP, 2.0, 0.0, 50.0, 50.0) is None
 
 
+def test_a_step_may_be_proven_after_the_ratio_crossed_its_target():
+    """The target is crossed at 60.3 s, with a fifth of a second's work too many: the load of the next seconds proves it."""
+    assert load_rose(STEP, 2.0, 0.0, 60.3, 60.3) is None
+    assert load_rose(STEP, 2.0, 0.0, 60.3, 70.0) == 60.0
+
+
+def test_a_hump_that_is_over_when_it_must_be_proven_was_a_step_all_the_same():
+    """5/s from 60 s to 70 s, 1/s before and long after, 2/s carried: 30 too many, whatever comes later."""
+    hump = np.concatenate((steady(1, 0, 60), steady(5, 60, 70), steady(1, 70, 200)))
+    assert load_rose(hump, 2.0, 0.0, 62.0, 200.0) == 60.0
+
+
 def test_no_step_without_requests():
     """Nothing was due."""
     assert load_rose(np.empty(0), 2.0, 0.0, 5.0, 5.0) is None
