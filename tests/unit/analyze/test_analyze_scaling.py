@@ -161,7 +161,9 @@ def test_a_target_below_capacity_is_answered_before_the_load_has_outgrown_the_re
     events = [*life("a", -9, -5), rescale(30, 1, 2), *life("b", 30.5, 40)]
     samples = ratio(23, 50) + serving("b", 42)
     capacity = Capacity(2.5)
-    (up,) = chain(observed(requests=[request(n, t) for n, t in enumerate(due)], samples=samples, events=events), capacity)
+    (up,) = chain(
+        observed(requests=[request(n, t) for n, t in enumerate(due)], samples=samples, events=events), capacity
+    )
     assert up.trigger_s is not None
     assert 20.0 <= up.trigger_s <= 23.0
     assert up.over_target_s == 23.0

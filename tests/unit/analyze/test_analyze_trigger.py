@@ -37,7 +37,7 @@ def test_no_step_when_the_load_stayed_below():
 
 
 def test_a_step_may_be_proven_after_the_ratio_crossed_its_target():
-    """The target is crossed at 60.3 s, with a fifth of a second's work too many: the load of the next seconds proves it."""
+    """The target is crossed at 60.3 s, hardly too much having come: the next seconds prove it."""
     assert load_rose(STEP, 2.0, 0.0, 60.3, 60.3) is None
     assert load_rose(STEP, 2.0, 0.0, 60.3, 70.0) == 60.0
 
