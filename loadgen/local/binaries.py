@@ -20,6 +20,7 @@ from pathlib import Path
 
 from loadgen.errors import StackError
 from loadgen.local.fetch_cache import Progress, fetched, say
+from loadgen.local.fetch_debian import unpack_package
 from loadgen.local.fetch_prometheus import build_prometheus, unpack_prometheus
 from loadgen.local.fetch_python import Interpreter, find_interpreter, install
 
@@ -130,6 +131,20 @@ def find_prometheus(*, progress: Progress = say, cache: Path | None = None) -> P
     )
 
 
+def find_ip(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
+    """Return `ip` of iproute2: the system's, else unpacked from the distribution's package; None without either."""
+    return _of_the_system("ip") or unpack_package(
+        "iproute2", "bin/ip", with_libraries=True, version_flag="-V", progress=progress, cache=cache
+    )
+
+
+def find_nft(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
+    """Return `nft` of nftables: the system's, else unpacked from the distribution's package; None without either."""
+    return _of_the_system("nft") or unpack_package(
+        "nftables", "usr/sbin/nft", with_libraries=True, progress=progress, cache=cache
+    )
+
+
 def find_traefik(*, progress: Progress = say, cache: Path | None = None) -> Path:
     """Return Traefik: on PATH, else the pinned and checked one of the cache.
 
@@ -174,6 +189,12 @@ def check_sha256(path: Path, expected: str) -> None:
 
 def _on_path(name: str) -> Path | None:
     found = shutil.which(name)
+    return Path(found).resolve() if found else None
+
+
+def _of_the_system(name: str) -> Path | None:
+    """A program that may lie where only root's PATH leads."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     return Path(found).resolve() if found else None
 
 

