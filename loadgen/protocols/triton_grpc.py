@@ -17,13 +17,14 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from loadgen.errors import TargetError
-from loadgen.protocols.answer import Answer, failed
+from loadgen.protocols.answer import Answer, counted, failed
 from loadgen.protocols.detect import Model
 
 Call = Literal["ModelStreamInfer", "ModelInfer"]
 
 _POOL_RESERVE = 16
 _CONTROL_TIMEOUT_S = 10.0
+_INTEGERS = {"INT32": (4, True), "INT64": (8, True), "UINT32": (4, False), "UINT64": (8, False)}
 _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a connection of one's own, so that a user is not another user's neighbour
     ("grpc.max_send_message_length", -1),
@@ -55,22 +56,33 @@ class GrpcClient:
     """A connection that carries one request at a time; `loadgen.protocols.answer.Client` over gRPC."""
 
     def __init__(self, address: str, model: Model, *, stream: bool, tls: bool = False) -> None:
-        self._channel = open_channel(address, tls=tls)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._address = address
+        self._tls = tls
         self._model = model
         self._stream = stream
         self._call = call_name(model, stream=stream)
+        self._open()
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         """Send a prompt and wait for the end of its answer."""
         request = self._request(prompt, max_tokens)
-        if self._call == "ModelInfer":
-            return self._unary(request, timeout_s)
-        return self._streamed(request, timeout_s)
+        self._broken = False
+        answer = self._unary(request, timeout_s) if self._call == "ModelInfer" else self._streamed(request, timeout_s)
+        if self._broken and answer.outcome != "rejected":
+            # gRPC itself would wait, up to two minutes, before it connects again, and fail every request until then
+            self.close()
+            self._open()
+        return answer
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+    def _open(self) -> None:
+        """A new channel; it connects with the next request."""
+        self._channel = open_channel(self._address, tls=self._tls)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._broken = False
 
     def _request(self, prompt: str, max_tokens: int) -> pb.ModelInferRequest:
         shape = [1, 1] if self._model.batched else [1]
@@ -93,6 +105,7 @@ class GrpcClient:
         try:
             response = self._stub.ModelInfer(request, timeout=timeout_s)
         except grpc.RpcError as error:
+            self._broken = True
             outcome, cause = failed(error.code().name, error.details() or "", began=False)
             return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
         now = time.monotonic()
@@ -120,6 +133,7 @@ class GrpcClient:
                 if response.infer_response.parameters["triton_final_response"].bool_param:
                     finished_at = now
         except grpc.RpcError as error:
+            self._broken = True
             code, message = error.code().name, error.details() or ""
         finally:
             call.cancel()  # frees the server's slot when we leave early; nothing when the call is over
@@ -164,8 +178,9 @@ def _counted_tokens(response: pb.ModelInferResponse) -> int | None:
     """What the server itself says of the number of output tokens."""
     for number, output in enumerate(response.outputs):
         if output.name == "num_output_tokens" and number < len(response.raw_output_contents):
-            raw = response.raw_output_contents[number]
-            return int(struct.unpack_from("<i", raw)[0]) if len(raw) >= 4 else None
+            size, signed = _INTEGERS.get(output.datatype, (0, False))
+            raw = response.raw_output_contents[number][:size]
+            return counted(int.from_bytes(raw, "little", signed=signed)) if raw else None
     return None
 
 

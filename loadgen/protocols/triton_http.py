@@ -3,19 +3,24 @@
 Lines are read as they arrive: reading a fixed number of bytes would hold back the first tokens until that many came.
 """
 
+import functools
 import json
+import select
 import time
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
 import gevent
+import gevent.monkey
 import gevent.socket
+import gevent.ssl
 from geventhttpclient.client import HTTPClient
+from geventhttpclient.connectionpool import SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
 from loadgen.errors import TargetError
-from loadgen.protocols.answer import Answer, failed
+from loadgen.protocols.answer import Answer, counted, failed
 from loadgen.protocols.detect import Model
 
 Call = Literal["generate_stream", "generate"]
@@ -23,6 +28,7 @@ Call = Literal["generate_stream", "generate"]
 _CONTROL_TIMEOUT_S = 10.0
 _JSON = {"Content-Type": "application/json"}
 _TROUBLE = (OSError, HTTPParseError)
+_MOST_DIGITS = 20  # of a number in a string, more than any count has
 
 
 def call_name(*, stream: bool) -> Call:
@@ -30,16 +36,38 @@ def call_name(*, stream: bool) -> Call:
     return "generate_stream" if stream else "generate"
 
 
+@functools.cache
+def tls_context() -> gevent.ssl.SSLContext:
+    """The one TLS context of this process: reading the certificates takes 20 ms, in which no token could be timed."""
+    return gevent.ssl.create_default_context(cafile=SSLConnectionPool.default_options["ca_certs"])
+
+
 def _connect(address: str, *, tls: bool, timeout_s: float) -> HTTPClient:
     host, _, port = address.rpartition(":")
-    return HTTPClient(
+    http = HTTPClient(
         host.strip("[]"),
         port=int(port),
         ssl=tls,
+        ssl_context_factory=(lambda **_: tls_context()) if tls else None,
         concurrency=1,
         connection_timeout=timeout_s,
         network_timeout=timeout_s,
     )
+    http._connection_pool._is_socket_alive = _is_idle  # type: ignore[method-assign]  # theirs fails above 1024 files
+    return http
+
+
+def _is_idle(sock: gevent.socket.socket | None) -> bool:
+    """Whether a kept connection is good for one more request: open, and nothing came that nobody asked for.
+
+    The library asks select(), which knows only the first 1024 open files of a process: beyond, each request would
+    connect anew.
+    """
+    if sock is None or sock.fileno() < 0:
+        return False
+    poller = gevent.monkey.get_original("select", "poll")()
+    poller.register(sock.fileno(), select.POLLIN)
+    return not poller.poll(0)
 
 
 class HttpClient:
@@ -52,6 +80,8 @@ class HttpClient:
         self._stream = stream
         self._path = f"/v2/models/{quote(model.name)}/{call_name(stream=stream)}"
         self._http: HTTPClient | None = None
+        if tls:
+            tls_context()  # now rather than while the first request waits
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         """Send a prompt and wait for the end of its answer."""
@@ -78,6 +108,11 @@ class HttpClient:
                     if line.startswith(b"data:"):
                         times.append(time.monotonic())
                         lines.append(bytes(line))
+                if (rest := bytes(response.read())).startswith(b"data:"):  # a last line without its end
+                    times.append(time.monotonic())
+                    lines.append(rest)
+                if not _has_length(response):
+                    message = "the connection closed, and nothing says that the answer was whole"
             else:
                 lines.append(b"data:" + bytes(response.read()))
                 times.append(time.monotonic())
@@ -113,7 +148,7 @@ class HttpClient:
                 continue
             if not isinstance(event, dict):
                 message = message or "an answer that is not a JSON object"
-            elif "error" in event:
+            elif event.get("error"):
                 message = message or str(event["error"])
             elif event.get("text_output"):
                 carried.append(at)
@@ -134,10 +169,17 @@ class HttpClient:
         return answer
 
 
+def _has_length(response: HTTPSocketPoolResponse) -> bool:
+    """Whether the answer says where it ends; else it ends where the connection does, wanted or not."""
+    return "content-length" in response or "chunked" in str(response.get("transfer-encoding")).lower()
+
+
 def _whole(value: object) -> int | None:
     if isinstance(value, list):
         value = value[-1] if value else None
-    return int(value) if isinstance(value, int | float | str) and str(value).isdigit() else None
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value[:_MOST_DIGITS])
+    return counted(value)
 
 
 def _error_text(body: bytes) -> str:

@@ -1,17 +1,28 @@
 """One suite against every protocol, on a server whose token times are exactly known."""
 
+import os
+import resource
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from geventhttpclient.connectionpool import SSLConnectionPool
 
 from loadgen.errors import TargetError
-from loadgen.protocols.answer import Answer, Client
+from loadgen.protocols.answer import Answer, Client, counted, failed
 from loadgen.protocols.detect import Model, find_model
 from loadgen.protocols.reference import MODEL, Fault, Script
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
-from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
+from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
+from raw_server import raw_server, relay
 from reference_server import reference_server
 
 
@@ -133,14 +144,187 @@ def test_a_client_goes_on_after_trouble(wire: str, ports: dict[str, int]) -> Non
     assert outcomes == ["cut_off", "ok", "timeout", "ok", "rejected", "ok"]
 
 
-def test_nobody_there(wire: str) -> None:
-    """A connection that cannot be made is a failure with a groupable cause, not an exception."""
-    client = client_of(wire, 1, BLS, stream=True)
-    answer = client.infer("x", 8, 5.0)
-    client.close()
-    assert answer.outcome in ("error", "rejected")
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "nowhere.invalid"])
+def test_nobody_there(wire: str, host: str) -> None:
+    """A connection that cannot be made is an error with a groupable cause, over both protocols: nobody refused it."""
+    cls = GrpcClient if wire == "grpc" else HttpClient
+    with closing(cls(f"{host}:1", BLS, stream=True)) as client:
+        answer = client.infer("x", 8, 5.0)
+    assert answer.outcome == "error"
     assert answer.cause is not None
-    assert ":1" not in answer.cause
+    assert "::1" not in answer.cause
+    assert "127.0.0.1" not in answer.cause
+
+
+def test_a_server_that_dies_before_the_first_token(wire: str) -> None:
+    """A request that the server had taken is broken, not refused, when the server ends: an error on both protocols."""
+    with ExitStack() as server:
+        ports = server.enter_context(reference_server())
+        with closing(client_of(wire, ports[wire], BLS, stream=True)) as client:
+            assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+            threading.Timer(0.3, server.close).start()
+            answer = client.infer(Script(first_s=30).prompt(), 8, 20.0)
+    assert answer.outcome == "error"
+
+
+def test_a_server_that_comes_back(wire: str, ports: dict[str, int]) -> None:
+    """After twenty failed requests the first one after the outage is answered: a connection does not sulk."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with closing(client_of(wire, port, BLS, stream=True)) as client:
+        assert {client.infer(Script().prompt(), 8, 5.0).outcome for _ in range(20)} == {"error"}
+        with relay(port, ports[wire]):
+            assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+            client.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "outcome"),
+    [
+        # what Triton says when it does not take a request, with and without a code
+        ("UNAVAILABLE", "[request id: 1] Exceeds maximum queue size", "rejected"),
+        ("", "[request id: 1] Exceeds maximum queue size", "rejected"),
+        ("UNAVAILABLE", "Request for unknown model: 'm' has no available versions", "rejected"),
+        ("UNAVAILABLE", "'m' version 1 is not at ready state", "rejected"),
+        ("UNAVAILABLE", "Server is stopping", "rejected"),
+        ("503", "Server exiting", "rejected"),
+        ("503", "", "rejected"),
+        # what gRPC and proxies say of connections
+        ("UNAVAILABLE", "Stream removed (Socket closed)", "error"),
+        ("UNAVAILABLE", "Stream removed (GOAWAY received; Error code: 0; Debug Text: )", "error"),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: UNAVAILABLE: Socket closed", "error"),
+        ("UNAVAILABLE", "recvmsg:Connection reset by peer", "error"),
+        ("UNAVAILABLE", "some day gRPC says it otherwise", "error"),
+        ("503", "upstream connect error or disconnect/reset before headers", "error"),
+        ("INTERNAL", "Stream removed (RST_STREAM (Received RST_STREAM with error code 2))", "error"),
+        # the same answers of a proxy over both protocols
+        ("UNAVAILABLE", "Received http2 header with status: 502", "error"),
+        ("502", "Bad Gateway", "error"),
+        ("UNAVAILABLE", "Received http2 header with status: 503", "rejected"),
+        ("503", "no available server", "rejected"),
+    ],
+)
+def test_refused_or_broken(code: str, message: str, outcome: str) -> None:
+    """Only the server's own word is a refusal; a broken connection is an error, and after output always a cut."""
+    assert failed(code, message, began=False)[0] == outcome
+    assert failed(code, message, began=True)[0] == "cut_off"
+
+
+@pytest.mark.parametrize(
+    ("said", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
+)
+def test_counted(said: object, tokens: int | None) -> None:
+    """A count of output tokens that no request can have is no count."""
+    assert counted(said) == tokens
+
+
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+EVENT = b'data: {"text_output": "x"}\n\n'
+
+
+def chunks(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+@pytest.mark.parametrize(
+    ("says", "outcome", "cause", "tokens"),
+    [
+        (b"Transfer-Encoding: chunked\r\n\r\n" + chunks(EVENT, EVENT.strip()), "ok", None, 2),
+        (b"Content-Length: %d\r\n\r\n" % len(EVENT) + EVENT, "ok", None, 1),
+        (
+            b"Transfer-Encoding: chunked\r\n\r\n" + chunks(b'data: {"text_output": "x", "error": null}\n\n'),
+            "ok",
+            None,
+            1,
+        ),
+        (b"Connection: close\r\n\r\n" + EVENT, "cut_off", "nothing says that the answer was whole", 1),
+        (b"Connection: close\r\n\r\n", "error", "nothing says that the answer was whole", 0),
+        (b"Content-Length: 500\r\n\r\n" + EVENT, "cut_off", "Incomplete", 1),
+        (b"Transfer-Encoding: chunked\r\n\r\n" + chunks(EVENT)[:-5], "cut_off", "Incomplete", 1),
+    ],
+    ids=["no-newline", "length", "error-null", "until-close", "until-close-empty", "short", "no-last-chunk"],
+)
+def test_ends_of_http_streams(says: bytes, outcome: str, cause: str | None, tokens: int) -> None:
+    """Every event counts, the last without its newline too; a stream whose end nothing marks was cut off."""
+    with raw_server(EVENTS + says) as port, closing(client_of("http", port, BLS, stream=True)) as client:
+        answer = client.infer("x", 8, 5.0)
+    assert (answer.outcome, answer.output_tokens) == (outcome, tokens)
+    assert (cause or "") in (answer.cause or "")
+
+
+@pytest.mark.parametrize(("said", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
+def test_http_count_of_tokens(said: str, tokens: int | None) -> None:
+    """A count that the table of requests cannot hold is not recorded, and the request is as good as any."""
+    body = b'{"text_output": "x", "num_output_tokens": %s}' % said.encode()
+    says = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with raw_server(says) as port, closing(client_of("http", port, BLS, stream=False)) as client:
+        answer = client.infer("x", 8, 5.0)
+    assert (answer.outcome, answer.output_tokens) == ("ok", tokens)
+
+
+def test_connections_are_kept_beyond_1024_open_files(ports: dict[str, int]) -> None:
+    """A connection whose descriptor select() does not know carries the next request all the same."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip(f"this shell may open {hard} files only: raise `ulimit -Hn`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    with ExitStack() as files:
+        while (descriptor := os.open("/dev/null", os.O_RDONLY)) < 1100:
+            files.callback(os.close, descriptor)
+        os.close(descriptor)
+        connections: set[str] = set()
+        with closing(client_of("http", ports["http"], BLS, stream=True)) as client:
+            for _ in range(3):
+                assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+                connections.update(str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if _high(path))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(connections) == 1
+
+
+def _high(path: Path) -> bool:
+    """Whether this is an open socket whose number select() does not know."""
+    return int(path.name) > 1024 and path.is_symlink() and str(path.readlink()).startswith("socket:")
+
+
+class _Secure(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay silent."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(EVENT)))
+        self.end_headers()
+        self.wfile.write(EVENT)
+        self.close_connection = True
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program makes the test's certificate")
+def test_https_clients_share_one_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates are read once for a process, not once for a connection while its request waits; all are checked."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with HTTPServer(("127.0.0.1", 0), _Secure) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        outcomes = []
+        for trusted in (str(certificate), SSLConnectionPool.default_options["ca_certs"]):
+            with monkeypatch.context() as patch:
+                patch.setitem(SSLConnectionPool.default_options, "ca_certs", trusted)
+                tls_context.cache_clear()
+                for _ in range(2):
+                    with closing(HttpClient(f"localhost:{server.server_port}", BLS, stream=True, tls=True)) as client:
+                        outcomes.append(client.infer("x", 8, 5.0).outcome)
+                assert tls_context.cache_info().misses == 1
+        server.shutdown()
+    tls_context.cache_clear()
+    assert outcomes == ["ok", "ok", "error", "error"]
 
 
 def test_garbage_in_a_stream(ports: dict[str, int]) -> None:

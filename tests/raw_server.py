@@ -1,0 +1,59 @@
+"""Servers without a protocol: one says fixed bytes to every request, one passes everything on to another."""
+
+import contextlib
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def raw_server(says: bytes) -> Iterator[int]:
+    """Port of a server that reads once, says `says` and closes the connection."""
+
+    class _Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(says)
+
+    with _serving(_Handler, 0) as port:
+        yield port
+
+
+@contextmanager
+def relay(port: int, to: int) -> Iterator[None]:
+    """Somebody listens on `port`, and is the server on port `to`."""
+
+    class _Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", to)) as server:
+                back = threading.Thread(target=_copy, args=(server, self.request), daemon=True)
+                back.start()
+                _copy(self.request, server)
+                back.join(10)
+
+    with _serving(_Handler, port):
+        yield
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+
+
+@contextmanager
+def _serving(handler: type[socketserver.BaseRequestHandler], port: int) -> Iterator[int]:
+    with _Server(("127.0.0.1", port), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    """Pass on until the source closes; then the sink is told so."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
