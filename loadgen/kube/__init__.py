@@ -1,0 +1,1 @@
+"""Kubernetes: clusters as targets, and a real control plane without containers."""

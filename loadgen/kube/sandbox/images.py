@@ -1,0 +1,41 @@
+"""Which programs of this machine stand for which images."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from loadgen.dataset import write_whole
+from loadgen.kube.sandbox.config import SandboxConfig
+
+_REGISTRY = r"([a-z0-9.-]+(:\d+)?/)?"
+_TAG = r"(:[\w.+-]+)?(@sha256:[0-9a-f]+)?"
+
+
+def reference(repository: str) -> str:
+    """A pattern for an image by its repository, with any registry, tag and digest."""
+    return f"{_REGISTRY}{repository}{_TAG}"
+
+
+def table(config: SandboxConfig) -> list[dict[str, Any]]:
+    """The image table of the process kubelet; an image that no line matches is ErrImageNeverPull."""
+    of_programs = {
+        "coredns/coredns": "coredns",
+        "prometheus-operator/prometheus-operator": "prometheus-operator",
+        "prometheus-operator/prometheus-config-reloader": "prometheus-config-reloader",
+        "prometheus/prometheus": "prometheus",
+        "prometheus-adapter/prometheus-adapter": "prometheus-adapter",
+        "(library/)?traefik": "traefik",
+    }
+    rows: list[dict[str, Any]] = [
+        {"match": reference(image), "entrypoint": [str(config.tools[program])], "pull_s": 0.0}
+        for image, program in of_programs.items()
+        if program in config.tools
+    ]
+    # the machine's own userland: a shell, coreutils, whatever is installed
+    rows.append({"match": reference("(library/)?(busybox|alpine|debian|ubuntu)"), "cmd": ["/bin/sh"]})
+    return rows
+
+
+def write_images(config: SandboxConfig) -> None:
+    """Write the table where the kubelets read it."""
+    write_whole(Path(config.folder / "images.json"), json.dumps(table(config), indent=1).encode())
