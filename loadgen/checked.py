@@ -1,8 +1,8 @@
 """Settings that are checked when they are built, and told as one sentence when they are wrong."""
 
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from loadgen.errors import SettingsError
 
@@ -17,6 +17,22 @@ class Settings(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise SettingsError(sentence(type(self).__name__, error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_numbers_are_numbers(cls, fields: Any) -> Any:
+        """Pydantic takes True for 1 and "5" for 5; its strict mode would also refuse what is read back from JSON."""
+        for name, value in fields.items() if isinstance(fields, dict) else ():
+            if name in cls.model_fields and _holds_numbers(cls.model_fields[name].annotation):
+                for item in value if isinstance(value, list | tuple) else (value,):
+                    if isinstance(item, bool | str):
+                        raise ValueError(f"{name} must be a number, got {item!r}")
+        return fields
+
+
+def _holds_numbers(annotation: Any) -> bool:
+    """Whether a field is a number, maybe None, or a tuple of numbers."""
+    return annotation in (int, float) or any(_holds_numbers(argument) for argument in get_args(annotation))
 
 
 def sentence(what: str, error: ValidationError) -> str:

@@ -9,6 +9,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from loadgen.checked import Settings
 from loadgen.load.rates import Rate
+from loadgen.urls import Url, parse_url
+
+Tokens = Annotated[int, Field(gt=0, le=2**31 - 1)]
+"""A number of tokens: Triton's tensors and the table of requests hold 32 bits."""
 
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -17,8 +21,8 @@ class Uniform(Settings):
     """Whole numbers from `low` to `high`, all equally likely, both included."""
 
     kind: Literal["uniform"] = "uniform"
-    low: PositiveInt
-    high: PositiveInt
+    low: Tokens
+    high: Tokens
 
     def __init__(self, low: int, high: int, **fields: Any) -> None:
         super().__init__(low=low, high=high, **fields)
@@ -34,7 +38,7 @@ class Fixed(Settings):
     """Always the same whole number."""
 
     kind: Literal["fixed"] = "fixed"
-    value: PositiveInt
+    value: Tokens
 
     def __init__(self, value: int, **fields: Any) -> None:
         super().__init__(value=value, **fields)
@@ -46,8 +50,8 @@ class LogNormal(Settings):
     kind: Literal["lognormal"] = "lognormal"
     median: PositiveFloat
     sigma: NonNegativeFloat
-    low: PositiveInt = 1
-    high: PositiveInt
+    low: Tokens = 1
+    high: Tokens
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -195,29 +199,33 @@ class Scenario(Settings):
     def _check(self) -> Self:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,63}", self.name):
             raise ValueError(f"name {self.name!r} must be letters, digits, '-', '_', '.' or spaces, at most 64")
-        if self.target != "local" and not re.match(r"(https?|grpcs?)://[^/\s]+", self.target):
-            raise ValueError(f"target {self.target!r} is neither 'local' nor a URL such as http://127.0.0.1:8000")
-        scheme = self.target.partition("://")[0].rstrip("s")
-        if self.target != "local" and self.protocol and scheme != self.protocol:
-            raise ValueError(
-                f"protocol {self.protocol} contradicts target {self.target}: leave one out, or write the target as "
-                f"{self.protocol}://host:port"
-            )
-        for field, url in (("metrics_url", self.metrics_url), ("prometheus_url", self.prometheus_url)):
-            if url is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
-                raise ValueError(f"{field} {url!r} is no http URL such as http://127.0.0.1:8002")
+        self._check_urls()
         if self.load.expected(self.load.length_s) < 1:
             raise ValueError("load sends less than one request in all: raise the rate or the duration")
         if not self.stream and any(limit is not None for name, limit in self.slo if name in TOKEN_LIMITS):
             raise ValueError("limits on TTFT, ITL and TPOT need stream=True: without it there are no token times")
         return self
 
+    def _check_urls(self) -> None:
+        if self.target != "local":
+            example = "http://127.0.0.1:8000, or 'local'"
+            scheme = _parsed("target", self.target, ("http", "https", "grpc", "grpcs"), example).scheme.rstrip("s")
+            if self.protocol and scheme != self.protocol:
+                raise ValueError(
+                    f"protocol {self.protocol} contradicts target {self.target}: leave one out, or write the target as "
+                    f"{self.protocol}://host:port"
+                )
+        if self.metrics_url is not None:
+            _parsed("metrics_url", self.metrics_url, ("http", "https"), "http://127.0.0.1:8002", path=True)
+        if self.prometheus_url is not None:
+            _parsed("prometheus_url", self.prometheus_url, ("http", "https"), "http://127.0.0.1:9090", path=True)
+
     @property
     def wire(self) -> Literal["grpc", "http"]:
         """The protocol that is spoken: as set, else by the target's scheme."""
         if self.protocol:
             return self.protocol
-        return "http" if self.target.startswith("http") else "grpc"
+        return "http" if self.target.lower().startswith("http") else "grpc"
 
     def replace(self, **changes: Any) -> "Scenario":
         """A copy with other values, checked again as a whole.
@@ -226,6 +234,13 @@ class Scenario(Settings):
             SettingsError: the copy would contradict itself.
         """
         return Scenario(**{**dict(self), **changes})
+
+
+def _parsed(setting: str, url: str, schemes: tuple[str, ...], example: str, *, path: bool = False) -> Url:
+    try:
+        return parse_url(url, schemes=schemes, example=example, path=path)
+    except ValueError as error:
+        raise ValueError(f"{setting} {error}") from None
 
 
 def runs_dir() -> Path:

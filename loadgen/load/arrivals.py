@@ -1,9 +1,11 @@
 """Due times of an open-loop test, fixed before it starts."""
 
+import math
 from typing import Literal
 
 import numpy as np
 
+from loadgen.errors import SettingsError
 from loadgen.load.rates import Floats, RateBase
 
 _BISECTIONS = 60
@@ -12,10 +14,10 @@ _BISECTIONS = 60
 def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) -> Floats:
     """Times at which requests are due, whatever the server answers.
 
-    Arrival k is due where the integral Λ of the rate reaches a level S_k: t_k = Λ⁻¹(S_k). With `even` spacing
-    S_k = k + ½; with `poisson` the S_k are sums of independent exponentials of mean 1, which makes the times a
-    non-homogeneous Poisson process of that rate (the time-change theorem). Λ is inverted by bisection on its exact
-    form, so no grid blurs a step or a spike.
+    Arrival k is due where the integral Λ of the rate reaches a level S_k: t_k = Λ⁻¹(S_k), for all levels up to
+    Λ(end). With `even` spacing S_k = k + ½; with `poisson` the S_k are sums of independent exponentials of mean 1,
+    which makes the times a non-homogeneous Poisson process of that rate (the time-change theorem). Λ is inverted by
+    bisection on its exact form, so no grid blurs a step or a spike.
 
     Args:
         rate: Requests per second over time.
@@ -24,10 +26,13 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
 
     Returns:
         Sorted seconds from the start of the rate, shape (n,); n itself is random with `poisson`.
+
+    Raises:
+        SettingsError: no arrival at all, as may happen by chance when few are expected.
     """
     total = rate.expected(rate.length_s)
     if spacing == "even":
-        levels = np.arange(int(total)) + 0.5
+        levels = np.arange(math.floor(total + 0.5)) + 0.5
     else:
         random = np.random.default_rng(seed)
         levels = np.empty(0)
@@ -37,6 +42,11 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
             levels = np.concatenate((levels, more))
             last = float(levels[-1])
         levels = levels[levels < total]
+    if len(levels) == 0:
+        raise SettingsError(
+            f"the load sends no request: {total:g} are expected in all, and {spacing} arrivals with seed {seed} give "
+            f"none; raise the rate or the duration"
+        )
     low = np.zeros_like(levels)
     high = np.full_like(levels, rate.length_s)
     for _ in range(_BISECTIONS):

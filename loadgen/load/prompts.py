@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadgen.errors import SettingsError
-from loadgen.settings import Fixed, Lengths, Prompts, Uniform
+from loadgen.settings import Fixed, Lengths, Prompts, Tokens, Uniform
 
 CHARACTERS_PER_TOKEN = 4
 """What a token of English text is taken to be long; only a server's tokenizer knows the true count."""
@@ -32,8 +32,8 @@ class _Line(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     prompt: str
-    max_tokens: PositiveInt | None = None
-    input_tokens: PositiveInt | None = None
+    max_tokens: Tokens | None = None
+    input_tokens: Tokens | None = None
 
 
 class PromptSource:
@@ -98,21 +98,24 @@ def read_jsonl(file: Path) -> list[_Line]:
         SettingsError: unreadable, empty, or a malformed line (named by number).
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"prompt file {file} cannot be read: {error}; give a UTF-8 JSONL file") from error
     lines: list[_Line] = []
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(text.split("\n"), start=1):  # a string of JSON may hold what splitlines() cuts at
         if not raw.strip():
             continue
         try:
             line = _Line.model_validate(json.loads(raw))
             if not line.prompt:
                 raise ValueError("the prompt is empty")
+            line.prompt.encode()
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "line"
             problem = f"{field}: {first['msg'].lower()}"
+        except UnicodeEncodeError as error:
+            problem = f"prompt: character {error.start + 1} is half of a surrogate pair, which no text can hold"
         except ValueError as error:
             problem = str(error)
         else:

@@ -243,6 +243,8 @@ class Wave(RateBase):
     def _check(self) -> Self:
         if self.peak_per_s < self.trough_per_s:
             raise ValueError(f"peak_per_s {self.peak_per_s:g} is below trough_per_s {self.trough_per_s:g}: swap them")
+        if self.phase_names[0] == self.phase_names[1]:
+            raise ValueError(f"phase_names are both {self.phase_names[0]!r}: give trough and peak a name each")
         return self
 
     @property

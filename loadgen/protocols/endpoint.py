@@ -1,6 +1,5 @@
 """Where requests go: address and protocol of a server, its model, and connections to it."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +9,12 @@ from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
+from loadgen.urls import parse_url
 
 Wire = Literal["grpc", "http"]
 
-_DEFAULT_PORT = {"grpc": 8001, "http": 8000}
+# Triton's own ports; it has no HTTPS, so that is a proxy on the usual port
+_DEFAULT_PORT = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +33,16 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str, wire: Wire) -> "Endpoint":
-        """An endpoint from a URL such as `http://host:8000` or `grpcs://host`; ports default to Triton's.
+        """An endpoint from a URL such as `http://host:8000` or `grpcs://host`; ports default to Triton's, https to 443.
 
         Raises:
             SettingsError: not such a URL.
         """
-        match = re.fullmatch(r"(https?|grpcs?)://(\[[0-9a-fA-F:.]+\]|[^/:\s]+)(?::(\d{1,5}))?/?", url)
-        if match is None:
-            raise SettingsError(
-                f"target {url!r} is not a base URL: write it like http://127.0.0.1:8000, without a path"
-            )
-        scheme, host, port = match.groups()
-        return cls(address=f"{host}:{port or _DEFAULT_PORT[wire]}", wire=wire, tls=scheme.endswith("s"))
+        try:
+            target = parse_url(url, schemes=_DEFAULT_PORT, example=f"{wire}://127.0.0.1:{_DEFAULT_PORT[wire]}")
+        except ValueError as error:
+            raise SettingsError(f"target {error}") from None
+        return cls(address=target.address(_DEFAULT_PORT[target.scheme]), wire=wire, tls=target.scheme.endswith("s"))
 
     def find_model(self, *, wanted: str | None, stream: bool) -> tuple[Model, str]:
         """The model to drive, and the server's own name and version.

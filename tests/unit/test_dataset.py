@@ -55,6 +55,13 @@ def test_empty_tables_have_columns(folder: RunFolder) -> None:
         assert list(folder.read(table).columns) == schema.names
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """The sentence names the variable that says where folders go; there is no flag for it."""
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(RecordError, match=r"cannot create the run folder .* set LOADGEN_RUNS_DIR"):
+        RunFolder.create(tmp_path / "runs", "x", Clock(anchor_unix_s=0.0, anchor_monotonic_s=0.0))
+
+
 def test_unfinished_part_is_not_seen(folder: RunFolder) -> None:
     """What a killed writer left half written under its temporary name is not read."""
     folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])

@@ -8,11 +8,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 # A package or module, and what of our own it may import besides itself. Everyone may import BASE.
-BASE = {"loadgen.errors", "loadgen.checked", "loadgen.clock"}
+BASE = {"loadgen.errors", "loadgen.checked", "loadgen.clock", "loadgen.urls"}
 MAY_IMPORT: dict[str, set[str]] = {
     "loadgen.errors": set(),
     "loadgen.checked": set(),
     "loadgen.clock": set(),
+    "loadgen.urls": set(),
     "loadgen.processes": set(),
     "loadgen.dataset": set(),
     "loadgen.load.rates": set(),

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from loadgen.errors import ExitCode, SettingsError
-from loadgen.load.rates import Constant
-from loadgen.settings import Local, LogNormal, Prompts, Scenario, Slo, Uniform
+from loadgen.load.rates import Constant, Step
+from loadgen.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform
 
 LOAD = Constant(per_s=1, duration_s=10)
 
@@ -25,7 +25,7 @@ LOAD = Constant(per_s=1, duration_s=10)
         (lambda: Scenario(name="", load=LOAD), "name '' must be letters"),
         (lambda: Scenario(name="x"), "Scenario.load: field required"),
         (lambda: Scenario(name="x", load=3), "Scenario.load: input should be"),
-        (lambda: Scenario(name="x", load=LOAD, target="tritron"), "neither 'local' nor a URL"),
+        (lambda: Scenario(name="x", load=LOAD, target="tritron"), "target 'tritron' is no URL"),
         (lambda: Scenario(name="x", load=LOAD * 0), "load sends less than one request in all"),
         (
             lambda: Scenario(name="x", load=LOAD, stream=False, slo=Slo(itl_p95_s=1)),
@@ -35,6 +35,19 @@ LOAD = Constant(per_s=1, duration_s=10)
             lambda: Scenario(name="x", load=LOAD, target="http://a:8000", protocol="grpc"),
             "protocol grpc contradicts target http://a:8000",
         ),
+        # three thousand million tokens are no 32-bit number
+        (lambda: Uniform(1, 2**31), "Uniform.high: input should be less than or equal to 2147483647, got 2147483648"),
+        (lambda: Fixed(10**30), "Fixed.value: input should be less than or equal to 2147483647"),
+        (lambda: LogNormal(median=5, sigma=1, high=3_000_000_000), "LogNormal.high: input should be less than"),
+        # what Python and pydantic take for numbers
+        (lambda: Constant(per_s=True, duration_s=5), "Constant: per_s must be a number, got True"),
+        (lambda: Constant(per_s=1, duration_s="5"), "Constant: duration_s must be a number, got '5'"),
+        (lambda: Slo(ttft_p95_s=True), "Slo: ttft_p95_s must be a number, got True"),
+        (lambda: Uniform(True, 5), "Uniform: low must be a number, got True"),
+        (lambda: Step(levels_per_s=(1, "2"), hold_s=1), "Step: levels_per_s must be a number, got '2'"),
+        (lambda: Local(replicas=(True, 2)), "Local: replicas must be a number, got True"),
+        (lambda: Seeds(arrivals="1"), "Seeds: arrivals must be a number, got '1'"),
+        (lambda: LOAD * True, "Scaled: factor must be a number, got True"),
         (lambda: Prompts(input_tokens=Uniform(1, 2), lenght=3), "Prompts.lenght: no such setting"),
     ],
 )
@@ -54,6 +67,7 @@ def test_refusals(build: Callable[[], object], says: str) -> None:
         ("local", "http", "http"),
         ("http://a:8000", None, "http"),
         ("https://a", None, "http"),
+        ("HTTP://a", None, "http"),
         ("grpc://a:8001", None, "grpc"),
         ("grpcs://a:8001", "grpc", "grpc"),
     ],
@@ -61,6 +75,51 @@ def test_refusals(build: Callable[[], object], says: str) -> None:
 def test_protocol_follows_the_target(target: str, protocol: str | None, wire: str) -> None:
     """The scheme of the target says which protocol is spoken; the local stack is driven over gRPC."""
     assert Scenario(name="x", load=LOAD, target=target, protocol=protocol).wire == wire
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://h:99999", "target 'http://h:99999' has a port that is not 1 to 65535"),
+        ("http://h:0", "has a port that is not 1 to 65535"),
+        ("http://h:80x", "a port that is no number"),
+        ("http://h:", "a port that is no number"),
+        ("http://:8000", "has no host name or address"),
+        ("http://[::1", "has a host that cannot be read"),
+        ("http://[::1]x:80", "has no host name or address"),
+        ("http://user@h", "target has a user name or a password"),
+        ("http://h/v2/models", "has the path '/v2/models'"),
+        ("http://h?token=SECRET", "target 'http://h' has a query"),
+        ("http://h#f", "target 'http://h' has a fragment"),
+        ("http://h\n", "has a space or a control character"),
+        ("ftp://h", "is no URL (http, https, grpc, grpcs)"),
+        ("h:8000", "is no URL"),
+        ("", "is no URL"),
+    ],
+)
+def test_target_refusals(url: str, says: str) -> None:
+    """A target that is no address of a server is refused before a run folder is made, with what is wrong with it."""
+    with pytest.raises(SettingsError) as caught:
+        Scenario(name="x", load=LOAD, target=url)
+    assert says in str(caught.value)
+    assert "write it like http://127.0.0.1:8000" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["target", "metrics_url", "prometheus_url"])
+@pytest.mark.parametrize("url", ["http://user:SECRET@h", "http://user:SEC/SECRET@h:99999", "http://h/?SECRET@"])
+def test_passwords_are_not_repeated(setting: str, url: str) -> None:
+    """A password in an address is refused, as it would be recorded with the run, and the sentence does not show it."""
+    with pytest.raises(SettingsError, match=f"{setting} has a user name or a password") as caught:
+        Scenario(name="x", load=LOAD, **{setting: url})
+    assert "SECRET" not in str(caught.value)
+
+
+def test_addresses_of_signals_may_have_a_path() -> None:
+    """Prometheus and metrics behind a proxy have a path, with IPv6 and a port or without; a bad port is refused."""
+    Scenario(name="x", load=LOAD, metrics_url="https://a/pod/metrics", prometheus_url="http://[::1]:9090/prometheus")
+    with pytest.raises(SettingsError, match="prometheus_url 'http://a:99999/p' has a port"):
+        Scenario(name="x", load=LOAD, prometheus_url="http://a:99999/p")
 
 
 def test_a_scenario_survives_json() -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.errors import SettingsError
 from loadgen.load.arrivals import due_times, most_in_any_window
 from loadgen.load.rates import Constant, Spike, Wave
 
@@ -15,6 +16,33 @@ def test_even_spacing() -> None:
     """Evenly spaced arrivals of 2/s come at ¼, ¾, 1¼ … seconds."""
     due = due_times(Constant(per_s=2, duration_s=3), "even", seed=0)
     assert due == pytest.approx([0.25, 0.75, 1.25, 1.75, 2.25, 2.75])
+
+
+@pytest.mark.parametrize(
+    ("per_s", "due_s"),
+    [
+        (0.26, [1.923, 5.769, 9.615]),  # Λ(10) = 2.6 reaches ½, 1½ and 2½: at 0.5/0.26, 1.5/0.26, 2.5/0.26
+        (0.24, [2.083, 6.25]),  # Λ(10) = 2.4 reaches ½ and 1½
+    ],
+)
+def test_even_spacing_fills_the_end(per_s: float, due_s: list[float]) -> None:
+    """Every level k + ½ that the rate reaches has its arrival."""
+    assert due_times(Constant(per_s=per_s, duration_s=10), "even", seed=0) == pytest.approx(due_s, abs=0.001)
+
+
+@given(st.integers(0, 9), st.integers(1, 40), st.integers(1, 60), st.integers(1, 3))
+def test_even_waves_of_whole_totals(trough: int, extra: int, half_period: int, cycles: int) -> None:
+    """A wave whose area is a whole number sends just that many requests, however the integral is rounded."""
+    wave = Wave(trough_per_s=trough, peak_per_s=trough + extra, period_s=2 * half_period, cycles=cycles)
+    # mean of trough and peak over a period of 2·h: (2·trough + extra)·h
+    assert len(due_times(wave, "even", seed=0)) == (2 * trough + extra) * half_period * cycles
+
+
+def test_no_arrival_by_chance() -> None:
+    """Few expected arrivals may draw none; that is told, not run."""
+    # e⁻¹ = 37 % of all seeds draw none where one is expected: 1 is such a seed
+    with pytest.raises(SettingsError, match="1 are expected in all, and poisson arrivals with seed 1 give none"):
+        due_times(Constant(per_s=0.1, duration_s=10), "poisson", seed=1)
 
 
 def test_same_seed_same_times() -> None:

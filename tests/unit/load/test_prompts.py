@@ -1,5 +1,6 @@
 """Prompts: seeded, as long as declared, and a malformed file is refused by line."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,25 @@ def test_own_file(tmp_path: Path) -> None:
     assert seen == {("Why is the sky blue?", 5, 7), ("Hello", 3, 50)}
 
 
+def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
+    """What else Python takes for the end of a line may stand inside a prompt; a byte order mark is passed over."""
+    prompts = [f"a{end}b" for end in "\u2028\u2029\x85\u00e9"]
+    lines = [json.dumps({"prompt": prompt}, ensure_ascii=False) for prompt in prompts]
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    source = PromptSource(Prompts(file=file), 100, seed=1)
+    assert {source[i].text for i in range(100)} == set(prompts)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         ('{"prompt": "a"}\n{"prompt": }\n', "line 2: Expecting value"),
         ('{"prompt": "a"}\n\n{"text": "a"}\n', "line 3: prompt: field required"),
         ('{"prompt": "a", "max_tokens": 0}\n', "line 1: max_tokens: input should be greater than 0"),
+        ('{"prompt": "a", "max_tokens": 3000000000}\n', "line 1: max_tokens: input should be less than or equal to"),
+        ('{"prompt": "a", "input_tokens": 3000000000}\n', "line 1: input_tokens: input should be less than or equal"),
+        ('{"prompt": "a"}\n{"prompt": "b\\ud800"}\n', "line 2: prompt: character 2 is half of a surrogate pair"),
         ('["a"]\n', "line 1"),
         ('{"prompt": ""}\n', "line 1: the prompt is empty"),
         ("\n\n", "holds no prompt"),

@@ -67,14 +67,34 @@ rates = st.recursive(
         st.builds(Constant, per_s=st.floats(0, 50), duration_s=positive),
         st.builds(Step, levels_per_s=st.lists(st.floats(0, 50), min_size=1, max_size=4).map(tuple), hold_s=positive),
         st.builds(
-            lambda low, extra, period, cycles, shape: Wave(
-                trough_per_s=low, peak_per_s=low + extra, period_s=period, cycles=cycles, shape=shape
+            lambda base, extra, start, width, rest: Spike(
+                base_per_s=base,
+                peak_per_s=base + extra,
+                start_s=start,
+                width_s=width,
+                duration_s=start + width + rest,
+            ),
+            st.floats(0, 10),
+            st.floats(0, 40),
+            positive,
+            st.floats(1, 10),  # wide enough to be seen by the sampling below
+            positive,
+        ),
+        st.builds(
+            lambda low, extra, period, cycles, shape, names: Wave(
+                trough_per_s=low,
+                peak_per_s=low + extra,
+                period_s=period,
+                cycles=cycles,
+                shape=shape,
+                phase_names=names,
             ),
             st.floats(0, 10),
             st.floats(0, 40),
             positive,
             st.integers(1, 3),
             st.sampled_from(["sine", "trapezoid"]),
+            st.lists(st.sampled_from(["a", "b", "a 1", "off-peak"]), min_size=2, max_size=2, unique=True).map(tuple),
         ),
     ),
     lambda inner: st.one_of(
@@ -138,6 +158,10 @@ def test_wave_spans_are_named_phases() -> None:
         (lambda: Constant(per_s=float("nan"), duration_s=1), "Constant.per_s"),
         (lambda: Constant(per_s=1, duration_s=float("inf")), "Constant.duration_s"),
         (lambda: WAVE * -1, "Scaled.factor"),
+        (
+            lambda: Wave(trough_per_s=1, peak_per_s=8, period_s=10, phase_names=("a", "a")),
+            "phase_names are both 'a': give trough and peak a name each",
+        ),
         (
             lambda: Spike(base_per_s=1, peak_per_s=2, start_s=5, width_s=6, duration_s=10),
             "lengthen duration_s",
