@@ -22,8 +22,8 @@ def raw_server(says: bytes) -> Iterator[int]:
 
 
 @contextmanager
-def relay(port: int, to: int) -> Iterator[None]:
-    """Somebody listens on `port`, and is the server on port `to`."""
+def relay(port: int, to: int, host: str = "127.0.0.1") -> Iterator[int]:
+    """Somebody listens on `port` of `host` (0: on any, which is given), and is the server on port `to`."""
 
     class _Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -33,8 +33,8 @@ def relay(port: int, to: int) -> Iterator[None]:
                 _copy(self.request, server)
                 back.join(10)
 
-    with _serving(_Handler, port):
-        yield
+    with _serving(_Handler, port, host) as listening:
+        yield listening
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -43,9 +43,13 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 @contextmanager
-def _serving(handler: type[socketserver.BaseRequestHandler], port: int) -> Iterator[int]:
-    with _Server(("127.0.0.1", port), handler) as server:
+def _serving(handler: type[socketserver.BaseRequestHandler], port: int, host: str = "127.0.0.1") -> Iterator[int]:
+    with (_Server6 if ":" in host else _Server)((host, port), handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()

@@ -112,7 +112,7 @@ class GrpcClient:
         size = _output_bytes(response)
         if not size:
             return Answer(outcome="error", cause="empty answer", ended=now)
-        return Answer(outcome="ok", last=now, ended=now, output_tokens=_counted_tokens(response), received_bytes=size)
+        return Answer(outcome="ok", last=now, ended=now, output_tokens=counted_tokens(response), received_bytes=size)
 
     def _streamed(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
         # without this a final answer that carries no output would not be sent at all
@@ -147,7 +147,7 @@ class GrpcClient:
             received_bytes=sum(_output_bytes(response.infer_response) for response in responses),
         )
         if not self._stream and responses:
-            answer.output_tokens = _counted_tokens(responses[-1].infer_response)
+            answer.output_tokens = counted_tokens(responses[-1].infer_response)
         if finished_at is None:
             message = message or ("the stream ended without a final answer" if times else "empty answer")
             answer.outcome, answer.cause = failed(code, message, began=bool(times))
@@ -174,7 +174,7 @@ def _elements(shape: Sequence[int]) -> int:
     return elements
 
 
-def _counted_tokens(response: pb.ModelInferResponse) -> int | None:
+def counted_tokens(response: pb.ModelInferResponse) -> int | None:
     """What the server itself says of the number of output tokens."""
     for number, output in enumerate(response.outputs):
         if output.name == "num_output_tokens" and number < len(response.raw_output_contents):

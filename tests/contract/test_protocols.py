@@ -12,15 +12,18 @@ from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from geventhttpclient.connectionpool import SSLConnectionPool
+from tritonclient.grpc import service_pb2 as pb
 
 from loadgen.errors import TargetError
 from loadgen.protocols.answer import Answer, Client, counted, failed
 from loadgen.protocols.detect import Model, find_model
+from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference import MODEL, Fault, Script
-from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
+from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, counted_tokens
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
 from raw_server import raw_server, relay
 from reference_server import reference_server
@@ -177,6 +180,42 @@ def test_a_server_that_comes_back(wire: str, ports: dict[str, int]) -> None:
         with relay(port, ports[wire]):
             assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
             client.close()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+def test_ipv6(wire: Literal["grpc", "http"], ports: dict[str, int]) -> None:
+    """A target such as http://[::1]:8000 is found and driven over both protocols."""
+    with relay(0, ports[wire], "::1") as port:
+        endpoint = Endpoint.parse(f"{wire}://[::1]:{port}", wire)
+        model, _ = endpoint.find_model(wanted=None, stream=True)
+        with closing(endpoint.connect(model, stream=True)) as client:
+            assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("datatype", "raw", "tokens"),
+    [
+        ("INT32", (7).to_bytes(4, "little"), 7),
+        ("INT64", (7).to_bytes(8, "little"), 7),
+        ("INT64", (2**32 + 7).to_bytes(8, "little"), None),
+        ("UINT32", (2**32 - 1).to_bytes(4, "little"), None),
+        ("INT32", b"\xff\xff\xff\xff", None),  # -1
+        ("INT32", b"", None),
+    ],
+)
+def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> None:
+    """The server's count is read in the type that it has, and is no count beyond what the table of requests holds."""
+    response = pb.ModelInferResponse(raw_output_contents=[raw])
+    response.outputs.add(name="num_output_tokens", datatype=datatype, shape=[1])
+    assert counted_tokens(response) == tokens
 
 
 @pytest.mark.parametrize(
