@@ -2,13 +2,15 @@
 
 import sys
 import time
-import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import gevent
+import numpy as np
 from locust.env import Environment
-from locust.runners import MasterRunner
+from locust.runners import STATE_SPAWNING, MasterRunner
 
-from loadgen.errors import ExitCode, LoadgenError
+from loadgen.errors import LoadgenError, unexpected
 from loadgen.flags import with_flags
 from loadgen.load.carrier import Assignment
 from loadgen.load.crew import Crew, LoneCrew, WorkerCrew
@@ -20,50 +22,65 @@ from loadgen.settings import Scenario
 
 _LEAD_S = 1.0
 _OVERTIME_S = 15.0
+_STOP_MARGIN_S = 1.0
+"""Workers hear of a stop at moments of their own, so the last arrivals before it may have no row."""
 
 
 class Conductor:
     """The process that has the run folder and the target: an ordinary Locust process, or the master of workers."""
 
     def __init__(self, environment: Environment, scenario: Scenario) -> None:
+        assert environment.parsed_options is not None
         self._environment = environment
+        self._options = environment.parsed_options
+        self._run_time_flag = self._options.run_time
         self._scenario = scenario
         self._plan = LoadPlan(scenario)
         self._crew: Crew
         runner = environment.runner
         self._crew = WorkerCrew(runner) if isinstance(runner, MasterRunner) else LoneCrew(environment)
+        self._workers: int | None = None
         self._run: Run | None = None
+        self._run_time_s: float | None = None
         self._load_start: float | None = None
         self._over_at: float | None = None
+        self._stopped_at: float | None = None
         self._error: LoadgenError | None = None
-        self._last_words = ""
         self._progress: gevent.Greenlet | None = None
+        self._finishing = gevent.spawn(lambda: None)
+        self._last_words = ""
+        self._last_error: LoadgenError | None = None
 
     def users(self) -> int:
-        """Locust users that keep the loop open."""
-        return self._plan.users(max(1, self._crew.size()))
+        """Locust users that keep the loop open; fixed while a load runs, whatever becomes of the workers."""
+        return self._plan.users(self._workers or max(1, self._crew.size()))
 
     def start(self) -> None:
         """Everything from the run folder to the first request; on trouble the run is called off."""
-        self._load_start = self._over_at = self._error = None
-        self._last_words = ""
+        runner = self._environment.runner
+        if isinstance(runner, MasterRunner):
+            runner.update_state(STATE_SPAWNING)  # until then it does not listen to Stop
+        self._finishing.join()
+        self._load_start = self._over_at = self._stopped_at = self._error = self._workers = None
+        self._last_words, self._last_error = "", None
+        # the web UI leaves its run time behind for the runs after it
+        self._run_time_s, self._options.run_time = self._options.run_time, self._run_time_flag
         try:
             self._start()
         except LoadgenError as error:
-            self._call_off(error)
-        except Exception as error:  # a fault of ours must still take the target down, and be seen
-            traceback.print_exc()
-            self._call_off(LoadgenError(f"unexpected {error!r}: please report it with the lines above"))
+            self._error = error
+        except Exception as fault:  # a fault of ours must still take the target down, and be seen
+            self._error = unexpected(fault)
 
     def _start(self) -> None:
-        options = self._environment.parsed_options
-        assert options is not None
-        scenario = with_flags(self._scenario, options, self._environment.host)
+        scenario = with_flags(self._scenario, self._environment)
+        if scenario.slo != self._scenario.slo:
+            say("without streaming there are no token times: the scenario's limits on TTFT, ITL and TPOT are left out")
         self._run = run = Run(scenario, say)
         say(f"run folder {run.folder.path}")
         target = run.up()
         reference = run.start_reference()
-        workers = self._crew.size()
+        self._workers = workers = self._crew.size()
         self._crew.prepare(
             [
                 Assignment(
@@ -80,7 +97,7 @@ class Conductor:
         )
         run.stop_reference()
         load_start_s = run.clock.now_s() + _LEAD_S + self.users() / SPAWN_PER_S
-        run.begin(load_start_s)
+        run.begin(load_start_s, arrivals=len(self._plan))
         self._load_start = run.clock.to_monotonic(load_start_s)
         self._crew.go(load_start_s)
         call = target.endpoint.call_name(target.model, stream=scenario.stream)
@@ -96,7 +113,7 @@ class Conductor:
             try:
                 return self._over(self._run, time.monotonic() - self._load_start)
             except LoadgenError as error:
-                self._call_off(error)
+                self._error = error
         return self._error is not None
 
     def _over(self, run: Run, t_s: float) -> bool:
@@ -105,69 +122,101 @@ class Conductor:
             raise LoadgenError(counts.error)
         if (trouble := run.trouble()) is not None:
             raise trouble
-        options = self._environment.parsed_options
-        if options is not None and options.run_time and t_s > float(options.run_time):
+        if self._run_time_s and t_s > self._run_time_s:
             return True
         load_s = run.scenario.load.length_s
         if self._over_at is None and counts.over and t_s >= load_s:
             self._over_at = t_s
-            run.end(stopped=False)
+            run.end()
         if self._over_at is not None:
             return t_s >= self._over_at + run.scenario.settle_s
-        return t_s > load_s + run.scenario.request_timeout_s + _OVERTIME_S
+        if t_s > load_s + run.scenario.request_timeout_s + _OVERTIME_S:
+            missing = counts.total - counts.ok - counts.failed
+            raise LoadgenError(
+                f"{missing} requests have no outcome {t_s - load_s:.0f} s after the load, though each times out after "
+                f"{run.scenario.request_timeout_s:g} s: free CPU, or use more processes (--processes), and run again"
+            )
+        return False
+
+    def stopping(self) -> None:
+        """Note when the stop came: what is due from then on is not sent."""
+        self._stopped_at = time.monotonic()
 
     def finish(self) -> None:
-        """Close the records, take everything down, judge and report; the users have stopped."""
-        run, self._run = self._run, None
-        if run is None:
-            self._set_exit_code(self._error.exit_code if self._error else None)
-            return
+        """Close the records, take everything down, judge and report; the users have stopped.
+
+        A greenlet of its own does it, for Locust may kill the one that called; a second call waits for the first.
+        """
+        if self._finishing.ready():
+            self._finishing = gevent.spawn(self._finish)
+        try:
+            self._finishing.join()
+        except KeyboardInterrupt:
+            self._finishing.kill()  # no report, but everything goes down
+            raise
+
+    def _finish(self) -> None:
+        run, load_start = self._run, self._load_start
+        errors = [] if self._error is None else [self._error]
+        self._run = self._load_start = self._error = self._workers = None
+        code: int | None = None
         if self._progress is not None:
             self._progress.kill()
             self._progress = None
-        try:
-            self._crew.close()
-            error = self._crew.counts().error
-            if error and self._error is None:
-                self._error = LoadgenError(error)
-            run.end(stopped=True)  # unless it ended by itself before
-        except LoadgenError as error_at_end:
-            self._error = self._error or error_at_end
-        finally:
-            run.down()
-        if self._load_start is None:
-            self._set_exit_code(self._error.exit_code if self._error else ExitCode.TOOL)
-            return
-        say("analysing …")
-        code, text = run.report()
-        self._set_exit_code(self._error.exit_code if self._error else code)
-        self._last_words = text
+        if run is not None:
+            if load_start is None and not errors:
+                errors.append(LoadgenError("stopped before the load began; nothing was sent"))
+            try:
+                with _kept(errors):
+                    if load_start is not None:
+                        self._close(run, load_start, broken=bool(errors))
+            finally:
+                with _kept(errors):
+                    run.down()
+            if load_start is not None:
+                say("analysing …")
+                with _kept(errors):
+                    code, self._last_words = run.report()
+        if errors:
+            self._last_error, code = errors[0], errors[0].exit_code
+        if code is not None:
+            self._environment.process_exit_code = int(code)
         if self._environment.web_ui is not None:
             self.last_words()
+
+    def _close(self, run: Run, load_start: float, *, broken: bool) -> None:
+        self._crew.close()
+        if error := self._crew.counts().error:
+            raise LoadgenError(error)
+        if not broken:
+            stopped_at = self._stopped_at or time.monotonic()
+            run.stopped(int(np.searchsorted(self._plan.due_s, stopped_at - load_start - _STOP_MARGIN_S)))
 
     def last_words(self) -> None:
         """What the run comes to, after Locust's own tables."""
         if self._last_words:
             sys.stdout.write(f"\n{self._last_words}")
             sys.stdout.flush()
-            self._last_words = ""
-        if self._error is not None:
-            say(f"error: {self._error}")
+        if self._last_error is not None:
+            say(f"error: {self._last_error}")
+        self._last_words, self._last_error = "", None
 
     def active(self) -> bool:
         """Whether something stands that must be taken down."""
-        return self._run is not None
-
-    def _call_off(self, error: LoadgenError) -> None:
-        self._error = error
-        if self._environment.web_ui is not None:
-            say(f"error: {error}")
-
-    def _set_exit_code(self, code: int | None) -> None:
-        if code is not None:
-            self._environment.process_exit_code = int(code)
+        return self._run is not None or not self._finishing.ready()
 
     def _show_progress(self, run: Run, progress: Progress) -> None:
         while True:
             progress.show(self._crew.counts(), run.fleet())
             gevent.sleep(1.0)
+
+
+@contextmanager
+def _kept(errors: list[LoadgenError]) -> Iterator[None]:
+    """Add what goes wrong to the errors, so that the next step is still taken."""
+    try:
+        yield
+    except LoadgenError as error:
+        errors.append(error)
+    except Exception as fault:
+        errors.append(unexpected(fault))

@@ -148,6 +148,8 @@ class RunInfo(_Frozen):
     autoscaler: Autoscaler | None = None
     load_start_s: float | None = None
     load_end_s: float | None = None
+    expected_rows: int | None = None
+    """Arrivals that must have a row: all, or those due until a second before a stop; None in older folders."""
     stages: tuple[Stage, ...] = ()
     limits: tuple[Limit, ...] = ()
     validity: ValidityLimits
@@ -185,10 +187,10 @@ class RunFolder:
                 continue
             except OSError as error:
                 raise RecordError(
-                    f"cannot create the run folder {path}: {error.strerror}; free space or set --runs-dir"
+                    f"cannot create the run folder {path}: {error.strerror}; free space, or set LOADGEN_RUNS_DIR"
                 ) from error
             return cls(path)
-        raise RecordError(f"cannot find a free folder name below {runs}; set --runs-dir to another folder")
+        raise RecordError(f"cannot find a free folder name below {runs}; set LOADGEN_RUNS_DIR to another folder")
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":

@@ -3,6 +3,7 @@
 Every message says what happened and what to do next, in one sentence a user can act on.
 """
 
+import traceback
 from enum import IntEnum
 
 
@@ -58,3 +59,9 @@ class RecordError(DatasetError):
     """The run folder cannot be written, as when the disk is full; what was recorded before is kept."""
 
     exit_code = ExitCode.TOOL
+
+
+def unexpected(fault: Exception) -> LoadgenError:
+    """A fault of ours as a sentence; its traceback goes to standard error."""
+    traceback.print_exception(fault)
+    return LoadgenError(f"unexpected {fault!r}: please report it with the lines above")

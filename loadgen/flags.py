@@ -1,13 +1,12 @@
 """The command line: our flags beside Locust's own, and what they change in a scenario."""
 
-from argparse import Namespace
 from typing import Any
 
 from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
 
 from loadgen.errors import SettingsError
 from loadgen.load.users import TritonUser
-from loadgen.progress import say
 from loadgen.settings import TOKEN_LIMITS, Scenario, Slo
 
 
@@ -49,20 +48,31 @@ def scenario_of(user_classes: list[type[Any]]) -> Scenario:
     return first
 
 
-def with_flags(scenario: Scenario, options: Namespace, host: str | None) -> Scenario:
-    """The scenario with the command line's words; Locust's own `--host` names a target too.
+def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
+    """The scenario with the command line's words; Locust's own `--host` and a class's `host` name a target too.
 
     Raises:
         SettingsError: the words contradict the scenario or one another.
     """
+    options = environment.parsed_options
+    assert options is not None
     changes: dict[str, Any] = {}
-    if target := options.target or (host if host != TritonUser.host else None):
+    if target := options.target or _host(environment):
         changes["target"] = target
     for flag in ("protocol", "stream", "model"):
         if (value := getattr(options, flag)) not in (None, ""):
             changes[flag] = value
     timed = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
     if changes.get("stream") is False and timed:
-        say("without streaming there are no token times: the scenario's limits on TTFT, ITL and TPOT are left out")
         changes["slo"] = Slo(**{**dict(scenario.slo), **timed})
     return scenario.replace(**changes) if changes else scenario
+
+
+def _host(environment: Environment) -> str | None:
+    """The host that Locust was given, or that the user classes have; None where it is the one that says nothing."""
+    classes = [cls for cls in environment.user_classes if issubclass(cls, TritonUser)]
+    said = {environment.host} if environment.host else {cls.host for cls in classes}
+    hosts = sorted(host for host in said if host and host != TritonUser.host)
+    if len(hosts) > 1:
+        raise SettingsError(f"a run has one target: the user classes have hosts {' and '.join(hosts)}; set --host")
+    return hosts[0] if hosts else None

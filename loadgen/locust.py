@@ -51,7 +51,7 @@ def _wire(environment: Environment, runner: Any, **_: Any) -> None:
     assert options is not None
     try:
         scenario = scenario_of(environment.user_classes)
-        with_flags(scenario, options, environment.host)
+        with_flags(scenario, environment)
         conductor = Conductor(environment, scenario)
     except LoadgenError as error:
         say(f"error: {error}")
@@ -64,6 +64,7 @@ def _wire(environment: Environment, runner: Any, **_: Any) -> None:
     if not options.print_stats:
         options.only_summary = True  # the live line stands where Locust would print its table every two seconds
     environment.events.test_start.add_listener(lambda **_: conductor.start())
+    environment.events.test_stopping.add_listener(lambda **_: conductor.stopping())
     environment.events.test_stop.add_listener(lambda **_: conductor.finish())
     environment.events.quit.add_listener(lambda **_: conductor.last_words())
 

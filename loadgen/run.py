@@ -14,10 +14,11 @@ import gevent
 from loadgen.clock import Clock
 from loadgen.collect.start import start_collector
 from loadgen.dataset import Limit, RunFolder, RunInfo, Stage, ValidityLimits
-from loadgen.errors import LoadgenError, SelfCheckError, StackError
+from loadgen.errors import ExitCode, LoadgenError, SelfCheckError, StackError
 from loadgen.local import target as local
 from loadgen.processes import Child, spawn
 from loadgen.progress import Fleet
+from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.settings import Scenario, Slo, runs_dir
@@ -68,7 +69,6 @@ class Run:
         self._stack: local.LocalStack | None = None
         self._collector: Child | None = None
         self._reference: Child | None = None
-        self._ended = False
         self.info = _first_info(scenario, self.folder, self.clock)
         self.folder.write_info(self.info)
 
@@ -103,6 +103,8 @@ class Run:
             LoadgenError: the stack does not come up, or the server cannot be driven.
         """
         scenario = self.scenario
+        if scenario.wire == "grpc":
+            triton_grpc.prepare(1)  # before the first channel, or nothing else goes on while it waits
         if scenario.target == "local":
             self._stack = local.start_stack(self.folder, on_progress=self._say)
             endpoint = Endpoint(address=self._stack.endpoint, wire=scenario.wire)
@@ -114,23 +116,28 @@ class Run:
         self._collector = start_collector(self.folder)
         return Target(endpoint=endpoint, model=model)
 
-    def begin(self, load_start_s: float) -> None:
-        """Write down when the load starts and what its stages are; nothing may have been sent before."""
+    def begin(self, load_start_s: float, arrivals: int) -> None:
+        """Write down when the load starts, its stages and its number of arrivals; nothing may have been sent before."""
         stages = tuple(
             Stage(name=span.name, start_s=load_start_s + span.start_s, end_s=load_start_s + span.end_s)
             for span in self.scenario.load.spans()
         )
-        self._update(state="loading", load_start_s=load_start_s, stages=stages)
+        self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
         self._event("load_started", load_start_s)
 
-    def end(self, *, stopped: bool) -> None:
-        """Write down that the load is over: every due request has its outcome, or it was stopped on purpose."""
-        if self._ended or self.info.load_start_s is None:
-            return
-        self._ended = True
+    def end(self) -> None:
+        """Write down that the load is over: every arrival has its outcome."""
         now_s = self.clock.now_s()
-        self._event("load_stopped" if stopped else "load_ended", now_s)
-        self._update(state="stopped" if stopped else "finished", load_end_s=now_s)
+        self._event("load_ended", now_s)
+        self._update(state="finished", load_end_s=now_s)
+
+    def stopped(self, arrivals: int) -> None:
+        """Write down that the load was stopped on purpose after so many arrivals, unless it had ended before."""
+        if self.info.state != "loading":
+            return
+        now_s = self.clock.now_s()
+        self._event("load_stopped", now_s)
+        self._update(state="stopped", load_end_s=now_s, expected_rows=arrivals)
 
     def trouble(self) -> LoadgenError | None:
         """What makes it pointless to go on, if anything does."""
@@ -163,8 +170,15 @@ class Run:
     def report(self) -> tuple[int, str]:
         """Judge the folder in a process of its own, as `loadgen report` does; exit code and what it says."""
         command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_REPORT_TIMEOUT_S, check=False)
-        return done.returncode, done.stdout + done.stderr
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_REPORT_TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise LoadgenError(
+                f"no report within {_REPORT_TIMEOUT_S:g} s; everything is recorded: "
+                f"free memory and CPU, then `loadgen report {self.folder.path}`"
+            ) from None
+        known = done.returncode in tuple(ExitCode)
+        return done.returncode if known else ExitCode.TOOL, done.stdout + done.stderr
 
     def _event(self, kind: str, t_s: float) -> None:
         self.folder.append("events", "run", [{"t_s": t_s, "kind": kind}])

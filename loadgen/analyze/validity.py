@@ -17,7 +17,7 @@ CLOCK_S = 0.001
 
 def validity(run: Observed, fleet: Fleet) -> list[Finding]:
     """One finding for every condition of a verdict, met or not."""
-    findings = [_ended(run), _send_lag(run), _samples(run), _order(run)]
+    findings = [_ended(run), _rows(run), _send_lag(run), _samples(run), _order(run)]
     if run.length_s is None:
         findings.insert(0, _check("load", "Load", False, None, None, "s", "No load started: see the logs of the run."))
     if run.info.autoscaler is not None:
@@ -106,10 +106,26 @@ def _ended(run: Observed) -> Finding:
         "stopped": "The run was stopped early on purpose; what the stop ended is shown and not judged.",
     }.get(
         run.info.state,
-        f"The tool died {run.end_s:.0f} s into the load: what was recorded until then is shown; "
+        f"The load broke off {run.end_s:.0f} s after its start, because the tool or a part of it died: what was "
+        f"recorded until then is shown; "
         f"read the logs of the run, then run it again.",
     )
     return _check("interrupted", "Run ended in order", not run.interrupted, None, None, "s", advice)
+
+
+def _rows(run: Observed) -> Finding:
+    ids = np.unique(run.requests.ids)
+    highest = int(ids[-1]) + 1 if len(ids) else 0
+    known = run.info.expected_rows
+    expected = highest if known is None or run.interrupted else max(known, highest)
+    missing = expected - len(ids)
+    advice = (
+        "Every request that was due has its row."
+        if not missing
+        else f"{missing:,} of {expected:,} requests that were due have no row, so nobody knows what became of them: "
+        f"a load process died or lost them; read the logs of the run, then run it again."
+    )
+    return _check("rows", "Due requests without a row", not missing, float(missing), 0.0, "count", advice)
 
 
 def _send_lag(run: Observed) -> Finding:

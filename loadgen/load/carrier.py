@@ -9,10 +9,10 @@ from typing import Any
 import gevent
 
 from loadgen.dataset import RunFolder
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, unexpected
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import PART_S, Recorder
-from loadgen.load.selfcheck import SelfCheck, self_check
+from loadgen.load.selfcheck import SelfCheck, self_check, streams_to_check
 from loadgen.load.sender import Counts, Sender
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.answer import Answer
@@ -83,6 +83,7 @@ class Carrier:
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)
         self._flusher: gevent.Greenlet | None = None
         self._error: str | None = None
+        self._closed = False
         self.sender: Sender | None = None
 
     def check(self) -> SelfCheck:
@@ -91,10 +92,13 @@ class Carrier:
         Raises:
             SelfCheckError: token times from this process could not be trusted.
         """
-        streams = self._plan.users(self._assignment.workers) // self._assignment.workers
+        workers = self._assignment.workers
+        users = self._plan.users(workers) // workers
         if self._assignment.endpoint.wire == "grpc":
-            triton_grpc.prepare(streams)
-        return self_check(lambda: self._assignment.reference.connect(REFERENCE_MODEL, stream=True), streams)
+            triton_grpc.prepare(users)
+        return self_check(
+            lambda: self._assignment.reference.connect(REFERENCE_MODEL, stream=True), streams_to_check(users, workers)
+        )
 
     def go(self, load_start_s: float) -> None:
         """Start the share; the load starts at `load_start_s` of the run's time axis."""
@@ -112,16 +116,22 @@ class Carrier:
     def counts(self) -> Counts:
         """Where this process stands."""
         counts = self.sender.counts() if self.sender else Counts(total=len(self._plan))
-        return replace(counts, error=self._error)
+        return replace(counts, error=self._error, closed=self._closed)
+
+    def stop(self) -> None:
+        """Send nothing that is due from now on."""
+        if self.sender is not None:
+            self.sender.stop()
 
     def close(self) -> None:
         """Write what is left; call it once the users stopped. A second call does nothing."""
-        if self._flusher is None or self.sender is None:
-            return
-        self._flusher.kill()
-        self._flusher = None
-        with self._told():
-            self.sender.close()
+        if self._flusher is not None:
+            self._flusher.kill()
+            self._flusher = None
+        if self.sender is not None and not self._closed:
+            with self._told():
+                self.sender.close()
+        self._closed = True
 
     def _flush_for_ever(self) -> None:
         while self._error is None:
@@ -135,3 +145,5 @@ class Carrier:
             yield
         except LoadgenError as error:
             self._error = str(error)
+        except Exception as fault:  # a fault of ours must end the run with a sentence, not lose rows in silence
+            self._error = str(unexpected(fault))

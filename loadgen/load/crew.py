@@ -6,14 +6,14 @@ Messages between Locust's master and its workers: `loadgen_prepare` (assignment)
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadgen.errors import ExitCode, LoadgenError
+from loadgen.errors import ExitCode, LoadgenError, unexpected
 from loadgen.load.carrier import Assignment, Carrier
 from loadgen.load.sender import Counts
 from loadgen.load.statistics import report_to
@@ -21,6 +21,8 @@ from loadgen.load.users import TritonUser
 
 _PATIENCE_S = 60.0
 _COUNTS_EVERY_S = 1.0
+_SILENT_S = 10.0
+"""A worker that Locust misses and that said nothing for so long is lost."""
 
 
 class WorkerError(LoadgenError):
@@ -55,7 +57,11 @@ class Crew(Protocol):
         ...
 
     def close(self) -> None:
-        """Write what is left; call it once the users stopped."""
+        """Write what is left; call it once the users stopped.
+
+        Raises:
+            LoadgenError: a process did not write what it has.
+        """
         ...
 
 
@@ -65,6 +71,7 @@ class LoneCrew:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._carrier: Carrier | None = None
+        environment.events.test_stopping.add_listener(self._stop)
 
     def size(self) -> int:
         """One."""
@@ -94,6 +101,10 @@ class LoneCrew:
         if self._carrier is not None:
             self._carrier.close()
 
+    def _stop(self, **_: Any) -> None:
+        if self._carrier is not None:
+            self._carrier.stop()
+
 
 class WorkerCrew:
     """Locust's workers, seen from the master."""
@@ -101,7 +112,9 @@ class WorkerCrew:
     def __init__(self, runner: MasterRunner) -> None:
         self._runner = runner
         self._ids: list[str] = []
+        self._folder = ""
         self._counts: dict[str, Counts] = {}
+        self._heard: dict[str, float] = {}
         self._prepared: dict[str, WorkerError | None] = {}
         runner.register_message("loadgen_prepared", self._on_prepared)
         runner.register_message("loadgen_counts", self._on_counts)
@@ -117,7 +130,8 @@ class WorkerCrew:
     def prepare(self, assignments: Sequence[Assignment]) -> None:
         """Let every worker plan and check itself, and wait for all of them."""
         self._ids = self._connected()[: len(assignments)]
-        self._counts, self._prepared = {}, {}
+        self._folder = assignments[0].folder
+        self._heard, self._prepared = {}, {}
         for worker_id, assignment in zip(self._ids, assignments, strict=True):
             self._runner.send_message("loadgen_prepare", assignment.to_message(), worker_id)
         answered = self._wait(lambda: len(self._prepared) == len(self._ids) or any(self._prepared.values()))
@@ -132,24 +146,48 @@ class WorkerCrew:
 
     def go(self, load_start_s: float) -> None:
         """Give every worker's users their share."""
+        self._counts, self._heard = {}, dict.fromkeys(self._ids, time.monotonic())
         for worker_id in self._ids:
             self._runner.send_message("loadgen_go", {"load_start_s": load_start_s}, worker_id)
 
     def counts(self) -> Counts:
         """The sum of what the workers last said; a worker that said nothing yet has everything before it."""
         total = Counts(closed=True)
-        for worker_id in self._ids:
+        for worker_id in self._heard:
             total += self._counts.get(worker_id, Counts(total=1))
+        if total.error is None and (lost := self._lost()):
+            numbers = ", ".join(str(self._ids.index(worker_id) + 1) for worker_id in lost)
+            total = replace(
+                total,
+                error=f"worker {numbers} of {len(self._ids)} died: nothing was heard for {_SILENT_S:g} s and that part "
+                f"of the load is missing; look above for last words, free memory and CPU, and run again",
+            )
         return total
 
     def close(self) -> None:
-        """Let the workers write what is left, and wait for them."""
-        for worker_id in self._ids:
+        """Let the workers write what is left, and wait for those that are alive."""
+        for worker_id in self._heard:
             self._runner.send_message("loadgen_close", {}, worker_id)
-        self._wait(lambda: self.counts().closed or not self._connected())
+        patience_s = _PATIENCE_S + (self._runner.environment.stop_timeout or 0.0)
+        if not self._wait(lambda: self._open() == self._lost(), patience_s):
+            raise LoadgenError(
+                f"{len(self._open())} of {len(self._ids)} workers did not write their last rows within "
+                f"{patience_s:g} s; free memory and CPU, and run again"
+            )
 
-    def _wait(self, done: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + _PATIENCE_S
+    def _open(self) -> list[str]:
+        """Workers that started and did not say that they have written everything."""
+        return [worker_id for worker_id in self._heard if not self._counts.get(worker_id, Counts()).closed]
+
+    def _lost(self) -> list[str]:
+        """Workers that will never say it: gone for Locust, which one that ends in order is too, and silent."""
+        connected, silent = self._connected(), time.monotonic() - _SILENT_S
+        return [
+            worker_id for worker_id in self._open() if worker_id not in connected and self._heard[worker_id] < silent
+        ]
+
+    def _wait(self, done: Callable[[], bool], patience_s: float = _PATIENCE_S) -> bool:
+        deadline = time.monotonic() + patience_s
         while not done():
             if time.monotonic() > deadline:
                 return False
@@ -157,11 +195,15 @@ class WorkerCrew:
         return True
 
     def _on_prepared(self, environment: Environment, msg: Any, **_: Any) -> None:
+        if msg.data["folder"] != self._folder:
+            return  # of a run that was stopped before its load began
         error = msg.data["error"]
         self._prepared[msg.node_id] = WorkerError(error, msg.data["exit_code"]) if error else None
 
     def _on_counts(self, environment: Environment, msg: Any, **_: Any) -> None:
-        self._counts[msg.node_id] = Counts(**{**msg.data, "recent_ttft_s": tuple(msg.data["recent_ttft_s"])})
+        if msg.node_id in self._heard:
+            self._heard[msg.node_id] = time.monotonic()
+            self._counts[msg.node_id] = Counts(**{**msg.data, "recent_ttft_s": tuple(msg.data["recent_ttft_s"])})
 
 
 class Worker:
@@ -181,11 +223,13 @@ class Worker:
         self._send_counts()
 
     def _on_prepare(self, environment: Environment, msg: Any, **_: Any) -> None:
-        answer: dict[str, Any] = {"error": None, "exit_code": 0}
+        answer: dict[str, Any] = {"folder": msg.data["folder"], "error": None, "exit_code": 0}
         try:
             self._crew.prepare([Assignment.from_message(msg.data)])
         except LoadgenError as error:
-            answer = {"error": str(error), "exit_code": int(error.exit_code)}
+            answer |= {"error": str(error), "exit_code": int(error.exit_code)}
+        except Exception as fault:
+            answer |= {"error": str(unexpected(fault)), "exit_code": int(ExitCode.TOOL)}
         self._runner.send_message("loadgen_prepared", answer)
 
     def _on_go(self, environment: Environment, msg: Any, **_: Any) -> None:

@@ -14,9 +14,9 @@ from gevent.pool import Group
 
 from loadgen.errors import SelfCheckError
 from loadgen.protocols.answer import Answer, Client
-from loadgen.protocols.reference import Script
+from loadgen.protocols.reference import MOST_STREAMS, Script
 
-MOST_STREAMS = 128
+_ENOUGH_STREAMS = 128
 _HOLD_S = 2.0
 _LIMIT_S = 1.5
 _PATIENCE_S = 20.0
@@ -30,13 +30,17 @@ class SelfCheck:
     worst_delay_s: float
 
 
+def streams_to_check(users: int, workers: int) -> int:
+    """Streams that one of `workers` processes opens: one a user, as far as that proves more and the server has room."""
+    return max(1, min(users, _ENOUGH_STREAMS, MOST_STREAMS // workers))
+
+
 def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
-    """Open `streams` streams (at most MOST_STREAMS) to the reference server at once and compare the stamps.
+    """Open `streams` streams to the reference server at once and compare the stamps.
 
     Raises:
         SelfCheckError: streams fail or hang, or a stamp is later than three quarters of the time that streams are held.
     """
-    streams = min(max(streams, 1), MOST_STREAMS)
     prompt = Script(tokens=1, hold_s=_HOLD_S).prompt()
     answers: list[Answer] = []
     sent_at = time.monotonic()

@@ -1,5 +1,6 @@
 """Sends one process's share of the arrivals, each at its due time, whatever became of the others."""
 
+import heapq
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,9 +13,13 @@ from loadgen.load.recorder import Recorder
 from loadgen.protocols.answer import Answer, Client
 
 RUN_STOPPED = "run stopped"
+USER_STOPPED = "user stopped"
 NO_FREE_USER = "no free user"
 
 _RECENT_S = 10.0
+_OVERDUE_S = 1.0
+_LOOK_S = 1.0
+"""How often a user that waits for a due time looks whether the run was stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,6 @@ class Counts:
 
     Attributes:
         total: Arrivals in its share.
-        taken: Arrivals that a user took on.
         sent: Requests sent.
         ok: Requests that ended well.
         failed: Requests that ended otherwise.
@@ -33,7 +37,6 @@ class Counts:
     """
 
     total: int = 0
-    taken: int = 0
     sent: int = 0
     ok: int = 0
     failed: int = 0
@@ -54,7 +57,6 @@ class Counts:
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
             total=self.total + other.total,
-            taken=self.taken + other.taken,
             sent=self.sent + other.sent,
             ok=self.ok + other.ok,
             failed=self.failed + other.failed,
@@ -88,31 +90,38 @@ class Sender:
     ) -> None:
         self._plan = plan
         self._numbers = iter(numbers)
+        self._returned: list[int] = []  # a heap: numbers whose user was stopped before they were due
         self._total = len(numbers)
         self._start = start
         self._connect = connect
         self._recorder = recorder
         self._report = report
         self._idle: list[Client] = []
-        self._taken = self._sent = self._ok = self._failed = 0
+        self._sent = self._ok = self._failed = 0
         self._recent: deque[tuple[float, float]] = deque()
-        self._closed = False
+        self._stopped_at: float | None = None
 
     def carry(self) -> bool:
-        """Take the next arrival, wait until it is due, send it, record it; False when none is left."""
-        number = next(self._numbers, None)
+        """Take the next arrival, wait until it is due, send it, record it; False when none is left or the run stops."""
+        number = self._take()
         if number is None:
             return False
-        self._taken += 1
         arrival = self._plan.arrival(number)
         due = self._start + arrival.due_s
+        is_due = False
         try:
-            gevent.sleep(max(0.0, due - time.monotonic()))
-        except BaseException:
-            self._give_up(arrival, due, RUN_STOPPED)
-            raise
-        self._send(arrival, due)
-        return True
+            is_due = self._wait(due)
+        finally:
+            if not is_due:
+                heapq.heappush(self._returned, number)  # for another user: this one is being stopped
+        if is_due:
+            self._send(arrival, due)
+        return is_due
+
+    def stop(self) -> None:
+        """Send nothing that is due from now on; what is in flight goes on. A second call does nothing."""
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
 
     def counts(self) -> Counts:
         """Where this process stands now."""
@@ -121,57 +130,68 @@ class Sender:
             self._recent.popleft()
         return Counts(
             total=self._total,
-            taken=self._taken,
             sent=self._sent,
             ok=self._ok,
             failed=self._failed,
             recent_ttft_s=tuple(ttft for _, ttft in self._recent),
-            closed=self._closed,
         )
 
     def close(self) -> None:
-        """Record what was due and never taken, close all connections and the last part; call it once users stopped.
+        """Record what was due and never sent, close all connections and the last part; call it once users stopped.
 
         Raises:
             RecordError: the disk refuses the last part.
         """
-        overdue = time.monotonic() - 1.0
-        for number in self._numbers:
+        self.stop()
+        assert self._stopped_at is not None
+        while (number := self._take()) is not None:
             arrival = self._plan.arrival(number)
             due = self._start + arrival.due_s
-            if due > time.monotonic():
+            if due > self._stopped_at:
                 break
-            self._give_up(arrival, due, NO_FREE_USER if due < overdue else RUN_STOPPED)
-        while self._idle:
-            self._idle.pop().close()
-        self._closed = True
-        self._recorder.flush()
-
-    def _give_up(self, arrival: Arrival, due: float, cause: str) -> None:
-        if due <= time.monotonic():
             self._failed += 1
             self._sent += 1  # keeps `in_flight` what it is: due, and over
-            self._recorder.record_unsent(arrival, due, cause)
+            overdue = due < self._stopped_at - _OVERDUE_S
+            self._recorder.record_unsent(arrival, due, NO_FREE_USER if overdue else RUN_STOPPED)
+        while self._idle:
+            self._idle.pop().close()
+        self._recorder.flush()
+
+    def _take(self) -> int | None:
+        return heapq.heappop(self._returned) if self._returned else next(self._numbers, None)
+
+    def _wait(self, due: float) -> bool:
+        """Wait for a due time; False when the run was stopped."""
+        while self._stopped_at is None and (left := due - time.monotonic()) > 0:
+            gevent.sleep(min(left, _LOOK_S))
+        return self._stopped_at is None
 
     def _send(self, arrival: Arrival, due: float) -> None:
-        client = self._idle.pop() if self._idle else self._connect()
         prompt = arrival.prompt
-        sent = time.monotonic()
+        client: Client | None = None
         self._sent += 1
+        sent = time.monotonic()
         try:
+            client = self._idle.pop() if self._idle else self._connect()
+            sent = time.monotonic()
             answer = client.infer(prompt.text, prompt.max_tokens, self._plan.scenario.request_timeout_s)
-        except Exception as error:
-            # a fault of ours must not lose the row: it is an outcome, and it shows on the page
-            answer = Answer(outcome="error", cause=f"client: {error!r}"[:160], ended=time.monotonic())
-            client.close()
-        except BaseException:
-            stopped = Answer(outcome="cut_off", cause=RUN_STOPPED, ended=time.monotonic())
-            self._end(arrival, due, sent, stopped)
-            client.close()
-            raise
+        except BaseException as error:
+            # neither a fault of ours nor a stop must lose the row: it is an outcome, and it shows on the page
+            self._end(arrival, due, sent, self._broken(error))
+            if client is not None:
+                client.close()
+            if not isinstance(error, Exception):
+                raise
         else:
             self._idle.append(client)
-        self._end(arrival, due, sent, answer)
+            self._end(arrival, due, sent, answer)
+
+    def _broken(self, error: BaseException) -> Answer:
+        """The outcome of a request that an exception ended."""
+        now = time.monotonic()
+        if isinstance(error, Exception):
+            return Answer(outcome="error", cause=f"client: {error!r}"[:160], ended=now)
+        return Answer(outcome="cut_off", cause=USER_STOPPED if self._stopped_at is None else RUN_STOPPED, ended=now)
 
     def _end(self, arrival: Arrival, due: float, sent: float, answer: Answer) -> None:
         if answer.outcome == "ok":

@@ -24,7 +24,8 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 MODEL = "tensorrt_llm_bls"
-_MOST_STREAMS = 1024
+MOST_STREAMS = 1024
+"""Streams that it serves at once, of all processes together."""
 
 Fault = Literal["none", "reject", "error", "cut", "empty", "not_json", "unfinished"]
 
@@ -212,13 +213,13 @@ class _Http(BaseHTTPRequestHandler):
 
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = _MOST_STREAMS
+    request_queue_size = MOST_STREAMS
 
 
 def main() -> None:
     """Serve until standard input closes."""
     decoupled = "--not-decoupled" not in sys.argv
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=_MOST_STREAMS))
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=MOST_STREAMS))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Grpc(decoupled=decoupled), server)
     grpc_port = server.add_insecure_port("127.0.0.1:0")
     server.start()

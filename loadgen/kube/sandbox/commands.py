@@ -40,6 +40,7 @@ class Sandbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._holder = folder / "holder.json"
+        self._world: Child | None = None
 
     @classmethod
     def named(cls, name: str) -> "Sandbox":
@@ -86,7 +87,7 @@ class Sandbox:
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         SandboxState.file(self.folder).unlink(missing_ok=True)
         config.write()
-        world = create(config.file, log=self.folder / "logs" / "plane.log", attached=attached)
+        self._world = world = create(config.file, log=self.folder / "logs" / "plane.log", attached=attached)
         held = {"pid": world.pid, "started": _started(world.pid)}
         write_whole(self._holder, json.dumps(held).encode())
         try:
@@ -106,13 +107,21 @@ class Sandbox:
                     os.kill(init, signal.SIGTERM)
             deadline = time.monotonic() + STOP_WITHIN_S
             while alive(holder) and time.monotonic() < deadline:
-                _reap(holder)
+                if self._world is not None:
+                    self._world.poll()  # buries it when it is our child
                 time.sleep(_POLL_S)
             if alive(holder):
                 os.kill(holder, signal.SIGKILL)
-                _reap(holder)
+        if self._world is not None:
+            self._world.stop(0.0)
+            self._world = None
         if not self._kept():
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def delete(self) -> None:
+        """End it and remove what it holds on disk, also when it was to be kept."""
+        self.down()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs another one inside, with KUBECONFIG and kubectl and helm on PATH.
@@ -199,8 +208,3 @@ def _started(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
-
-
-def _reap(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)

@@ -26,6 +26,7 @@ def test_a_sound_run_passes_every_check_and_shows_each():
     findings = check(observed(requests=REQUESTS, samples=sampled(range(-5, 60)), events=READY))
     assert [finding.code for finding in findings] == [
         "validity.interrupted",
+        "validity.rows",
         "validity.send_lag",
         "validity.samples",
         "validity.clock",
@@ -33,6 +34,30 @@ def test_a_sound_run_passes_every_check_and_shows_each():
         "validity.scrape_gap",
     ]
     assert all(finding.passed and finding.advice and finding.severity == "invalid" for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({}, 2),
+        ({"expected_rows": 60}, 2),
+        ({"expected_rows": 70}, 12),
+        ({"expected_rows": 70, "state": "loading"}, 2),  # nobody knows how many were due when it broke off
+        ({"expected_rows": 40, "state": "stopped"}, 2),
+    ],
+)
+def test_a_request_without_a_row_invalidates(changes, missing):
+    """Of 60 rows two are missing, and of 70 arrivals that were due the last ten as well."""
+    rows = [row for row in REQUESTS if row["request_id"] not in (20, 31)]
+    found = by_code(check(observed(info(**changes), requests=rows)), "validity.rows")
+    assert (found.passed, found.measured, found.limit) == (False, float(missing), 0.0)
+    assert "requests that were due have no row" in found.advice
+
+
+def test_arrivals_that_were_not_due_at_a_stop_need_no_row():
+    """60 rows; the 50 arrivals due until a second before the stop must have one."""
+    found = by_code(check(observed(info(state="stopped", expected_rows=50), requests=REQUESTS)), "validity.rows")
+    assert (found.passed, found.measured) == (True, 0.0)
 
 
 def test_a_late_generator_invalidates():

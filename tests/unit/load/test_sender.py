@@ -13,7 +13,7 @@ from loadgen.dataset import RunFolder
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.rates import Constant
 from loadgen.load.recorder import Recorder
-from loadgen.load.sender import NO_FREE_USER, RUN_STOPPED, Sender
+from loadgen.load.sender import NO_FREE_USER, RUN_STOPPED, USER_STOPPED, Sender
 from loadgen.protocols.answer import Answer
 from loadgen.settings import Scenario
 
@@ -63,11 +63,12 @@ class Bench:
         )
         self.start_s = clock.at_monotonic(self.start)
         self.users = Group()
+        self.stopped = False
 
     def spawn(self, users: int) -> None:
         def user() -> None:
-            while self.sender.carry():
-                pass
+            while self.sender.carry() or not (self.sender.counts().over or self.stopped):
+                gevent.sleep(0.01)
 
         for _ in range(users):
             self.users.spawn(user)
@@ -123,6 +124,7 @@ def test_stopping_loses_nothing(folder: RunFolder) -> None:
     bench = Bench(folder, Server(hold_s=60))
     bench.spawn(20)
     gevent.sleep(0.6)
+    bench.sender.stop()
     bench.users.kill()
     stopped_s = time.monotonic() - bench.start + bench.start_s
     rows = bench.rows()
@@ -137,6 +139,65 @@ def test_stopping_loses_nothing(folder: RunFolder) -> None:
     due = int((bench.plan.due_s + bench.start_s <= stopped_s).sum())
     assert due <= len(rows) <= due + 5
     assert bench.sender.counts().in_flight == 0
+
+
+def test_an_arrival_whose_user_is_stopped_goes_to_another(folder: RunFolder) -> None:
+    """Locust takes one of 8 users away while it waits for a due time: every arrival is still sent."""
+    bench = Bench(folder, Server())
+    bench.spawn(8)
+    gevent.sleep(0.3)
+    bench.users.killone(next(iter(bench.users)))
+    bench.users.join()
+    rows = bench.rows()
+    assert list(rows.index) == list(range(100))
+    assert set(rows.outcome) == {"ok"}
+
+
+def test_a_request_whose_user_is_stopped_is_nobody_elses_fault(folder: RunFolder) -> None:
+    """Taken away in flight while the run goes on: cut off, with a cause that is judged, unlike the run's own stop."""
+    bench = Bench(folder, Server(hold_s=60), SCENARIO.replace(load=Constant(per_s=10, duration_s=0.1)))
+    bench.spawn(1)
+    gevent.sleep(0.3)
+    bench.users.kill()
+    rows = bench.rows()
+    assert rows.cause.to_list() == [USER_STOPPED]
+
+
+def test_after_a_stop_nothing_is_sent_and_users_are_let_go(folder: RunFolder) -> None:
+    """With a grace time, what is in flight ends well; what is due in the grace time was never due."""
+    bench = Bench(folder, Server(hold_s=0.5))
+    bench.spawn(bench.plan.users(1))
+    gevent.sleep(0.4)
+    bench.sender.stop()
+    stopped_s = time.monotonic() - bench.start + bench.start_s
+    bench.stopped = True
+    with gevent.Timeout(10):
+        bench.users.join()
+    gevent.sleep(1.2)  # what was due before the stop would now be overdue
+    rows = bench.rows()
+    assert (rows.scheduled_s <= stopped_s).all()
+    assert set(rows.outcome) <= {"ok", "not_sent"}
+    assert set(rows.cause.dropna()) <= {RUN_STOPPED}
+    assert list(rows.index) == list(range(len(rows)))
+
+
+def test_a_connection_that_cannot_be_made_is_an_outcome(folder: RunFolder) -> None:
+    """One connection of many fails, as when file handles run out: that row is an error, the others are sent."""
+
+    class Short(Server):
+        def connect(self) -> "Server":
+            super().connect()
+            if self.connections == 1:
+                raise OSError(24, "Too many open files")
+            return self
+
+    bench = Bench(folder, Short())
+    bench.spawn(bench.plan.users(1))
+    bench.users.join()
+    rows = bench.rows()
+    assert len(rows) == 100
+    assert rows.outcome.value_counts().to_dict() == {"ok": 99, "error": 1}
+    assert "Too many open files" in rows.cause.dropna().iloc[0]
 
 
 def test_users_waiting_for_a_due_time_leave_no_row(folder: RunFolder) -> None:
