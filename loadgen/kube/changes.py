@@ -1,0 +1,166 @@
+"""What a watched object says that it did not say before, as events of the run folder: pure functions of raw objects.
+
+Times are those of the API, which stamps whole seconds; where it stamps none, the moment at which the change was seen.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Raw = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One event; `unix_s` is seconds since the epoch, the other fields are those of the table `events`."""
+
+    unix_s: float
+    kind: str
+    pod: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    data: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class PodStory:
+    """What was told of one pod: each kind of event once, but for crashes."""
+
+    told: set[str] = field(default_factory=set)
+    restarts: int = 0
+    not_ready: bool = False
+
+
+def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
+    """What is new in a pod; `story` remembers what was told."""
+    meta, status = pod["metadata"], pod.get("status", {})
+    name = meta["name"]
+    conditions = {each["type"]: each for each in status.get("conditions", [])}
+    containers = status.get("containerStatuses", [])
+
+    def once(kind: str, at: float | None, **fields: Any) -> Iterator[Change]:
+        if at is not None and kind not in story.told:
+            story.told.add(kind)
+            yield Change(unix_s=at, kind=kind, pod=name, **fields)
+
+    yield from once("replica_created", _unix(meta.get("creationTimestamp")))
+    yield from once("replica_scheduled", _since(conditions.get("PodScheduled"), now_s))
+    for container in containers:
+        yield from _crash(story, name, container, now_s)
+    if containers and all("running" in each.get("state", {}) for each in containers):
+        started = max(_unix(each["state"]["running"].get("startedAt")) or now_s for each in containers)
+        yield from once("replica_started", started)
+    ready = conditions.get("Ready", {}).get("status") == "True"
+    if ready:
+        if story.not_ready:
+            story.told.discard("replica_ready")
+            story.not_ready = False
+        yield from once("replica_ready", _since(conditions["Ready"], now_s))
+    elif "replica_ready" in story.told:
+        story.not_ready = True
+    if meta.get("deletionTimestamp"):
+        # the API stamps when the grace period ends
+        end = _unix(meta["deletionTimestamp"])
+        grace = float(meta.get("deletionGracePeriodSeconds") or 0)
+        yield from once("replica_draining", now_s if end is None else min(end - grace, now_s))
+
+
+def pod_gone(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
+    """A pod is deleted: it stops now, and had to begin to stop before."""
+    name = pod["metadata"]["name"]
+    if "replica_draining" not in story.told:
+        story.told.add("replica_draining")
+        yield Change(unix_s=now_s, kind="replica_draining", pod=name)
+    yield Change(unix_s=now_s, kind="replica_stopped", pod=name)
+
+
+def hpa_sync(hpa: Raw, now_s: float) -> Change:
+    """What the controller last wrote into the status of an HPA."""
+    spec, status = hpa["spec"], hpa.get("status", {})
+    conditions = [
+        {key: each.get(key) for key in ("type", "status", "reason", "message")} for each in status.get("conditions", [])
+    ]
+    active = next((each for each in conditions if each["type"] == "ScalingActive"), None)
+    return Change(
+        unix_s=now_s,
+        kind="hpa_sync",
+        reason=active["reason"] if active else None,
+        message=active["message"] if active and active["status"] != "True" else None,
+        data={
+            "current": status.get("currentReplicas"),
+            "desired": status.get("desiredReplicas"),
+            "metric_milli": _value_milli(next(iter(status.get("currentMetrics") or []), None), "current"),
+            "target_milli": _value_milli(next(iter(spec.get("metrics") or []), None), "target"),
+            "conditions": conditions,
+            "proposals": [],
+        },
+    )
+
+
+def rescale(before: int, after: int, message: str | None, now_s: float) -> Change:
+    """The desired count of a workload changed."""
+    return Change(
+        unix_s=now_s,
+        kind="hpa_rescale",
+        reason="SuccessfulRescale",
+        message=message,
+        data={"before": before, "after": after},
+    )
+
+
+def new_size(event: Raw) -> tuple[int, str] | None:
+    """The count that a SuccessfulRescale event of an HPA speaks of, and its words; None for another event."""
+    if event.get("reason") != "SuccessfulRescale":
+        return None
+    said = str(event.get("message") or event.get("note") or "")
+    found = re.match(r"New size: (\d+);", said)
+    return (int(found[1]), said) if found else None
+
+
+def milli(quantity: str | None) -> int | None:
+    """A Kubernetes quantity in milli: `1500m` and `1.5` are 1500."""
+    if quantity is None:
+        return None
+    factors = {"m": 1, "": 1000, "k": 1_000_000, "M": 1_000_000_000}
+    found = re.fullmatch(r"(-?[\d.]+)([mkM]?)", quantity)
+    return round(float(found[1]) * factors[found[2]]) if found else None
+
+
+def _crash(story: PodStory, name: str, container: Raw, now_s: float) -> Iterator[Change]:
+    restarts = int(container.get("restartCount", 0))
+    ended = container.get("lastState", {}).get("terminated")
+    if restarts <= story.restarts or not ended:
+        return
+    story.restarts = restarts
+    story.told.discard("replica_started")
+    if "replica_ready" in story.told:
+        story.told.discard("replica_ready")
+        story.not_ready = False
+    yield Change(
+        unix_s=_unix(ended.get("finishedAt")) or now_s,
+        kind="replica_crashed",
+        pod=name,
+        reason=ended.get("reason"),
+        data={"exit_code": ended.get("exitCode"), "crashes": restarts, "backoff_s": None},
+    )
+
+
+def _value_milli(metric: Raw | None, side: str) -> int | None:
+    if metric is None:
+        return None
+    source = metric.get(str(metric.get("type", ""))[:1].lower() + str(metric.get("type", ""))[1:], {})
+    value = source.get(side, {})
+    return milli(value.get("averageValue") or value.get("value"))
+
+
+def _since(condition: Raw | None, now_s: float) -> float | None:
+    if condition is None or condition.get("status") != "True":
+        return None
+    at = _unix(condition.get("lastTransitionTime"))
+    return now_s if at is None else at
+
+
+def _unix(stamp: str | None) -> float | None:
+    return None if stamp is None else datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
