@@ -9,7 +9,7 @@ from pathlib import Path
 from loadgen.analyze.read import load
 from loadgen.analyze.results import Analysis
 from loadgen.dataset import RunFolder
-from loadgen.errors import ExitCode, LoadgenError
+from loadgen.errors import ExitCode, LoadgenError, unexpected
 from reports.sentences import summary_lines
 from reports.write import write_reports
 
@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _report(options.run, as_json=options.json)
-    except LoadgenError as error:
+    except Exception as fault:
+        # exit code 1, which Python itself would give, says that the server failed the test
+        error = fault if isinstance(fault, LoadgenError) else unexpected(fault)
         sys.stderr.write(f"error: {error}\n")
         return int(error.exit_code)
 
