@@ -1,9 +1,7 @@
 """`analyze`: one run, judged. No files, sockets, clock or randomness: the same tables give the same values."""
 
-from typing import Literal
-
 from loadgen.analyze import latency
-from loadgen.analyze.caveats import caveats
+from loadgen.analyze.caveats import caveats, incidents
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.cost import cost
 from loadgen.analyze.headline import headline
@@ -11,7 +9,7 @@ from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.replicas import fleet
-from loadgen.analyze.results import Analysis, Compressed, Run
+from loadgen.analyze.results import Analysis, Compressed, Finding, Run, State
 from loadgen.analyze.scaling import lag_windows, scaling_events
 from loadgen.analyze.slo import slo
 from loadgen.analyze.timeline import marks, timeline
@@ -38,7 +36,13 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)
     findings = ordered(
-        [*validity(run, replicas), *slo(run, measured, windows), *caveats(run, replicas, ratio, scaling)]
+        [_never_started(info), *incidents(run)]
+        if info.load_start_s is None
+        else [
+            *validity(run, replicas),
+            *slo(run, measured, windows),
+            *caveats(run, replicas, ratio, scaling, carried),
+        ]
     )
     return Analysis(
         run=_run(run),
@@ -55,21 +59,39 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         timeline=line,
         marks=marks(run, replicas),
         correlations=correlations(line, run.end_s),
-        cost=cost(run, replicas),
+        cost=cost(run, replicas, carried),
         capacity_per_s=carried.per_s,
+    )
+
+
+def _never_started(info: RunInfo) -> Finding:
+    """All there is to say of a run without a load."""
+    error: str | None = getattr(info, "error", None)
+    return Finding(
+        code="validity.load",
+        severity="invalid",
+        passed=False,
+        title="Load",
+        measured=None,
+        limit=None,
+        unit="s",
+        window="whole run",
+        advice=f"The run never started: {error}"
+        if error
+        else "The run never started: its logs and the error that it printed tell why; then run it again.",
     )
 
 
 def _run(run: Observed) -> Run:
     info = run.info
-    states: dict[str, Literal["finished", "stopped"]] = {"finished": "finished", "stopped": "stopped"}
+    states: dict[str, State] = {"finished": "finished", "stopped": "stopped"}
     scaler = info.autoscaler
     return Run(
         run_id=info.run_id,
         scenario=info.scenario,
         started_unix_s=info.clock.to_unix(run.zero_s),
         length_s=run.length_s,
-        state=states.get(info.state, "interrupted"),
+        state="never_started" if info.load_start_s is None else states.get(info.state, "interrupted"),
         target=info.target,
         protocol=info.protocol,
         stream=info.stream,
@@ -83,6 +105,10 @@ def _run(run: Observed) -> Run:
         min_replicas=scaler.min_replicas if scaler else None,
         max_replicas=scaler.max_replicas if scaler else None,
         sync_period_s=scaler.sync_period_s if scaler else None,
+        ratio_metric=scaler.metric if scaler else None,
+        tolerance=scaler.tolerance if scaler else None,
+        rate_window_s=scaler.rate_window_s if scaler else None,
+        scale_down_window_s=scaler.scale_down_window_s if scaler else None,
         settings=dict(info.settings),
         seeds=dict(info.seeds),
         versions=dict(info.versions),

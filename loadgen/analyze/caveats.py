@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from loadgen.analyze.balance import at_max, old_backlog
 from loadgen.analyze.observed import Observed, Series
-from loadgen.analyze.queueing import held, mean_truth, stale_s, truth
+from loadgen.analyze.queueing import Capacity, held, mean_truth, stale_s, truth
 from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.analyze.validity import longest_gap, ready_spans, sample_times, span_text
+from loadgen.analyze.warning import warn
 
 TRUTH_TOLERANCE = 0.25
 MAX_SIGNAL_LAG_S = 5
@@ -17,35 +19,23 @@ DRAIN_S = 1.0
 """A broken stream is told to the client at most this long after the replica was gone."""
 
 
-def caveats(run: Observed, fleet: Fleet, ratio: Series, scaling: Sequence[ScalingEvent]) -> list[Finding]:
+def caveats(
+    run: Observed, fleet: Fleet, ratio: Series, scaling: Sequence[ScalingEvent], capacity: Capacity
+) -> list[Finding]:
     """All warnings, in the order in which they are worth reading."""
     found: list[Finding] = []
     if run.info.autoscaler is not None and len(ratio.t_s) and run.length_s:
         found += _never_crossed(run, ratio)
-        found += _at_max(run, fleet, ratio)
+        found += at_max(run, fleet, ratio, capacity)
         found += _untrue(run, fleet, ratio)
         found += _pod_gaps(run, fleet)
+    found += old_backlog(run, fleet, scaling)
+    found += _needless(scaling, capacity)
     found += _flapping(run, scaling)
     found += _unused(run, fleet)
     found += _broken_in_drain(run, fleet)
-    found += _incidents(run)
+    found += incidents(run)
     return found
-
-
-def _warn(
-    code: str, title: str, measured: float | None, limit: float | None, unit: str, window: str, advice: str
-) -> Finding:
-    return Finding(
-        code=code,
-        severity="warning",
-        passed=False,
-        title=title,
-        measured=measured,
-        limit=limit,
-        unit=unit,
-        window=window,
-        advice=advice,
-    )
 
 
 def _never_crossed(run: Observed, ratio: Series) -> list[Finding]:
@@ -68,31 +58,7 @@ def _never_crossed(run: Observed, ratio: Series) -> list[Finding]:
             "lower the target, or check that the model driven has a queue of its own."
         )
     highest = float(ratio.value[during].max())
-    return [_warn("signal.never_crossed", "Highest ratio", highest, edge, "", "whole run", advice)]
-
-
-def _at_max(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
-    scaler = run.info.autoscaler
-    assert scaler is not None
-    at = np.arange(0.0, run.end_s, 1.0)
-    over = held(ratio, at, stale_s(run)) > scaler.target * (1 + scaler.tolerance)
-    stuck = over & (fleet.ready.at(at) >= scaler.max_replicas)
-    seconds = float(stuck.sum())
-    if seconds <= scaler.sync_period_s:
-        return []
-    times = at[stuck]
-    return [
-        _warn(
-            "scaling.at_max",
-            "Time over target with all replicas ready",
-            seconds,
-            scaler.sync_period_s,
-            "s",
-            span_text(float(times[0]), float(times[-1]) + 1.0),
-            f"All {scaler.max_replicas} replicas were ready and requests still waited: allow more replicas, "
-            f"or the load is more than this fleet is meant for.",
-        )
-    ]
+    return [warn("signal.never_crossed", "Highest ratio", highest, edge, "", "whole run", advice)]
 
 
 def _untrue(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
@@ -115,7 +81,7 @@ def _untrue(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
     if best is None or best[0] <= TRUTH_TOLERANCE:
         return []
     return [
-        _warn(
+        warn(
             "signal.untrue",
             "Ratio as read, off from the raw counters",
             best[0],
@@ -151,10 +117,41 @@ def _pod_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
         advice = (
             f"{name} was ready but its ratio was not seen: the autoscaler counted without it; see its scrape in logs/."
         )
-        found.append(
-            _warn("signal.replica_gap", f"Gap of {name}", gap[1] - gap[0], limit, "s", span_text(*gap), advice)
-        )
+        found.append(warn("signal.replica_gap", f"Gap of {name}", gap[1] - gap[0], limit, "s", span_text(*gap), advice))
     return found
+
+
+def _needless(scaling: Sequence[ScalingEvent], capacity: Capacity) -> list[Finding]:
+    """Scale-ups from a number of replicas that the load never outgrew."""
+    found = [(number, event) for number, event in enumerate(scaling) if event.needless]
+    if not found or capacity.per_s is None:
+        return []
+    each = "; ".join(
+        f"{event.before} → {event.after} at {event.decided_s:.1f} s, with the load not above the "
+        f"{event.before * capacity.per_s:.3g}/s that {event.before} can carry"
+        for _, event in found
+    )
+    # A decision on a crossing that an earlier scale-up had answered already is made on what that one left behind.
+    left = any(
+        number > 0
+        and scaling[number - 1].direction == "up"
+        and event.over_target_s is not None
+        and event.over_target_s <= scaling[number - 1].decided_s
+        for number, event in found
+    )
+    why = (
+        "A queue that an old replica still works off lifts the mean over replicas, and a longer rate window only "
+        "keeps it up for longer. Give scale-ups a stabilization window of the time that a replica takes to start, or "
+        "a second metric that counts requests"
+        if left
+        else "The ratio crossed its target although the replicas carry this load: raise the target, give scale-ups a "
+        "stabilization window, or add a second metric that counts requests"
+    )
+    times = [event.decided_s for _, event in found]
+    window = span_text(times[0], times[-1]) if len(times) > 1 else f"at {times[0]:.1f} s"
+    return [
+        warn("scaling.needless", "Scale-ups without need", float(len(found)), 0.0, "count", window, f"{each}. {why}.")
+    ]
 
 
 def _flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
@@ -178,7 +175,7 @@ def _flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
     )
     window = span_text(first.decided_s, third.decided_s)
     taken = third.decided_s - first.decided_s
-    return [_warn("scaling.flapping", "Up, down and up again", taken, limit, "s", window, advice)]
+    return [warn("scaling.flapping", "Up, down and up again", taken, limit, "s", window, advice)]
 
 
 def _unused(run: Observed, fleet: Fleet) -> list[Finding]:
@@ -196,7 +193,7 @@ def _unused(run: Observed, fleet: Fleet) -> list[Finding]:
             f"replicas; balance every request, not every connection."
         )
         found.append(
-            _warn("replica.unused", "Ready without an answer", end - start, None, "s", span_text(start, end), advice)
+            warn("replica.unused", "Ready without an answer", end - start, None, "s", span_text(start, end), advice)
         )
     return found
 
@@ -214,7 +211,7 @@ def _broken_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
         return []
     times = ended[inside]
     return [
-        _warn(
+        warn(
             "drain.broken",
             "Requests broken while a replica stopped",
             float(len(times)),
@@ -235,7 +232,8 @@ _INCIDENTS = {
 }
 
 
-def _incidents(run: Observed) -> list[Finding]:
+def incidents(run: Observed) -> list[Finding]:
+    """Crashes, kills, dead parts and gaps of the collection, counted and named."""
     found = []
     for kind, (code, title, what) in _INCIDENTS.items():
         events = run.of_kind(kind)
@@ -246,5 +244,5 @@ def _incidents(run: Observed) -> list[Finding]:
         )
         window = span_text(events[0].t_s, events[-1].t_s) if len(events) > 1 else f"at {events[0].t_s:.1f} s"
         advice = f"{', '.join(names)}: {what} in logs/."
-        found.append(_warn(code, title, float(len(events)), 0.0, "count", window, advice))
+        found.append(warn(code, title, float(len(events)), 0.0, "count", window, advice))
     return found

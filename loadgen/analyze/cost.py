@@ -1,10 +1,19 @@
-"""What the fleet cost, in replica-seconds, against a fleet of the peak size throughout."""
+"""What the fleet cost, in replica-seconds, against fleets of a fixed size: of its peak, and of what the load needs."""
+
+import math
+from dataclasses import replace
 
 import numpy as np
 
-from loadgen.analyze.observed import Observed
+from loadgen.analyze.observed import Floats, Observed
+from loadgen.analyze.queueing import Capacity
+from loadgen.analyze.recovery import request_limit
 from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Cost
+from loadgen.analyze.trigger import MIN_STEP_S, longest_wait_s
+
+MEAN_S = 10.0
+"""Without a limit on TTFT, a fixed fleet has to carry the highest load as a mean over this time."""
 
 _UNKNOWN = Cost(
     replica_seconds=None,
@@ -15,11 +24,11 @@ _UNKNOWN = Cost(
 )
 
 
-def cost(run: Observed, fleet: Fleet) -> Cost:
+def cost(run: Observed, fleet: Fleet, capacity: Capacity) -> Cost:
     """Replica-seconds within the load; unknown without a load or without replica events.
 
-    The static fleet has the most replicas that were desired at once while the load ran; without an autoscaler, the
-    most that existed.
+    The static peak has the most replicas that were desired at once while the load ran; without an autoscaler, the
+    most that existed. The needed fleet has the fewest that carry the load.
     """
     length = run.end_s
     if length <= 0 or not fleet.pods:
@@ -29,10 +38,49 @@ def cost(run: Observed, fleet: Fleet) -> Cost:
     wanted, _ = fleet.desired.within(0.0, length)
     peak = wanted if np.isfinite(wanted).any() else replicas
     static = int(np.nanmax(peak)) if np.isfinite(peak).any() else 0
-    return Cost(
+    known = Cost(
         replica_seconds=used,
         static_replicas=static,
         static_replica_seconds=static * length,
         of_static_ratio=used / (static * length) if static else None,
         mean_replicas=used / length,
     )
+    due = run.requests.scheduled_s[run.requests.due]
+    if capacity.per_s is None:
+        return replace(known, needed_why_missing=capacity.why_missing)
+    if not len(due):
+        return replace(known, needed_why_missing="no request was due")
+    limit = request_limit(run.info.limits, "ttft")
+    needed = needed_replicas(due, capacity.per_s, None if limit is None else limit.limit)
+    return replace(
+        known,
+        needed_replicas=needed,
+        needed_replica_seconds=needed * length,
+        of_needed_ratio=used / (needed * length),
+    )
+
+
+def needed_replicas(due_s: Floats, per_s: float, ttft_limit_s: float | None) -> int:
+    """The fewest replicas that carry these requests.
+
+    Args:
+        due_s: When requests were due, in order; at least one.
+        per_s: What one replica carries, requests per second.
+        ttft_limit_s: As many as it takes for no request to wait longer than this (or than a second: one clump of
+            requests asks for no replica) in one queue for all; without it, to carry the highest mean of `MEAN_S`.
+    """
+    if ttft_limit_s is None:
+        since = np.searchsorted(due_s, due_s - MEAN_S, side="right")
+        highest = float((np.arange(1, len(due_s) + 1) - since).max()) / MEAN_S
+        return max(1, math.ceil(highest / per_s))
+    allowed = max(ttft_limit_s, MIN_STEP_S)
+    low, high = 1, 1
+    while longest_wait_s(due_s, high * per_s) > allowed:
+        low, high = high + 1, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        if longest_wait_s(due_s, middle * per_s) > allowed:
+            low = middle + 1
+        else:
+            high = middle
+    return high

@@ -51,6 +51,17 @@ def recovered_s(run: Observed, since_s: float) -> float | None:
     return None
 
 
+def broke_limit(run: Observed, start_s: float, recovered_at_s: float) -> bool | None:
+    """Whether any request due from `start_s` until the SLO held again broke the limit; None without a limit."""
+    limit = recovery_limit(run.info.limits)
+    if limit is None:
+        return None
+    due = run.requests.scheduled_s
+    use = run.requests.judged & (due >= start_s) & (due < recovered_at_s + HOLD_S)
+    values = (run.requests.ttft_s if limit.metric == "ttft" else run.requests.e2e_s)[use]
+    return bool((~(values <= limit.limit)).any())
+
+
 def _value(due: Floats, values: Floats, left_s: float, limit: Limit) -> float:
     first, last = np.searchsorted(due, [left_s, left_s + WINDOW_S], side="left")
     return quantile(values[first:last], QUANTILES[limit.statistic])

@@ -11,6 +11,7 @@ from typing import Literal
 Verdict = Literal["pass", "fail", "invalid"]
 Severity = Literal["fail", "invalid", "warning", "info"]
 Direction = Literal["up", "down"]
+State = Literal["finished", "stopped", "interrupted", "never_started"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,8 @@ class ScalingEvent:
         pods: Names of the replicas that it added or removed.
         complete: Whether the whole chain was seen.
         missing: Why links are missing, one sentence each.
+        needless: Whether it is known that the load never outgrew the replicas before, until the next scale-down.
+        broke_limit: Whether a request broke the limit between the first link and the recovery; None when not known.
     """
 
     direction: Direction
@@ -143,6 +146,8 @@ class ScalingEvent:
     pods: tuple[str, ...]
     complete: bool
     missing: tuple[str, ...] = ()
+    needless: bool = False
+    broke_limit: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +225,7 @@ class Correlation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Replica-seconds used while the load ran (billed from created to gone) against static peak.
+    """Replica-seconds used while the load ran (billed from created to gone) against fleets of a fixed size.
 
     Attributes:
         replica_seconds: Σ over replicas of the time between created and gone, within the load's span.
@@ -228,6 +233,10 @@ class Cost:
         static_replica_seconds: static_replicas × length of the load.
         of_static_ratio: replica_seconds / static_replica_seconds.
         mean_replicas: replica_seconds / length of the load.
+        needed_replicas: Replicas of the smallest fixed fleet that carries this load (see docs/metrics.md).
+        needed_replica_seconds: needed_replicas × length of the load.
+        of_needed_ratio: replica_seconds / needed_replica_seconds.
+        needed_why_missing: Why the three above are missing.
     """
 
     replica_seconds: float | None
@@ -235,6 +244,10 @@ class Cost:
     static_replica_seconds: float | None
     of_static_ratio: float | None
     mean_replicas: float | None
+    needed_replicas: int | None = None
+    needed_replica_seconds: float | None = None
+    of_needed_ratio: float | None = None
+    needed_why_missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +304,8 @@ class Run:
         scenario: Scenario name.
         started_unix_s: Wall clock at the start of the load (of the run, when no load started).
         length_s: Length of the load, seconds; None when it never started.
-        state: `finished`, `stopped` (ended early on purpose) or `interrupted` (the tool died).
+        state: `finished`, `stopped` (ended early on purpose), `interrupted` (the tool died), or `never_started`
+            (it ended before any load).
         target: `local` or URL.
         protocol: `grpc` or `http`.
         stream: Whether tokens were streamed.
@@ -302,6 +316,10 @@ class Run:
         min_replicas: Fewest replicas allowed.
         max_replicas: Most replicas allowed.
         sync_period_s: Interval of the autoscaler.
+        ratio_metric: Name of the metric that the autoscaler reads.
+        tolerance: Share of the target within which it does nothing.
+        rate_window_s: Window of the ratio.
+        scale_down_window_s: How long a lower count must be wanted before it is followed.
         settings: Resolved settings, as in run.json.
         seeds: Seeds.
         versions: Versions of programs and libraries.
@@ -311,7 +329,7 @@ class Run:
     scenario: str
     started_unix_s: float
     length_s: float | None
-    state: Literal["finished", "stopped", "interrupted"]
+    state: State
     target: str
     protocol: str
     stream: bool
@@ -322,6 +340,10 @@ class Run:
     min_replicas: int | None
     max_replicas: int | None
     sync_period_s: float | None
+    ratio_metric: str | None = None
+    tolerance: float | None = None
+    rate_window_s: float | None = None
+    scale_down_window_s: float | None = None
     settings: dict[str, object] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

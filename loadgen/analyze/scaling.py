@@ -8,11 +8,11 @@ import numpy as np
 
 from loadgen.analyze.observed import Event, Observed, Series
 from loadgen.analyze.queueing import Capacity
-from loadgen.analyze.recovery import recovered_s, recovery_limit
+from loadgen.analyze.recovery import broke_limit, recovered_s, recovery_limit
 from loadgen.analyze.replicas import Fleet, Replica
 from loadgen.analyze.results import Direction, ScalingEvent, Span
 from loadgen.analyze.steps import runs
-from loadgen.analyze.trigger import load_fell, load_rose
+from loadgen.analyze.trigger import MIN_STEP_S, load_fell, load_rose, longest_wait_s
 
 EARLY_S = 1.0
 """A replica may seem to be created this much before its decision: Kubernetes stamps whole seconds."""
@@ -67,6 +67,7 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacit
             recovered_s=None,
             pods=(),
             complete=False,
+            needless=trigger is None and _needless(run, decision, capacity, events),
         )
         follow = _added if decision.direction == "up" else _removed
         event = follow(run, fleet, decision, event, taken, missing)
@@ -131,6 +132,28 @@ def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[st
     return float(times[stretches[-1][0]])
 
 
+def _can_be_judged(run: Observed, decision: _Decision, capacity: Capacity) -> bool:
+    """Whether the load can be held against the replicas: what one carries is known, and there was a load."""
+    return capacity.per_s is not None and run.length_s is not None and decision.event.t_s >= 0
+
+
+def _needless(run: Observed, decision: _Decision, capacity: Capacity, earlier: list[ScalingEvent]) -> bool:
+    """Whether the load outgrew the replicas before neither by the decision nor later, until the next scale-down."""
+    if decision.direction == "down" or not _can_be_judged(run, decision, capacity):
+        return False
+    assert capacity.per_s is not None
+    start = _since_last("down", earlier)
+    end = min(decision.next_down_s, run.end_s)
+    due = run.requests.scheduled_s[run.requests.due]
+    due = due[(due >= start) & (due <= end)]
+    return not len(due) or longest_wait_s(due, decision.before * capacity.per_s) < MIN_STEP_S
+
+
+def _since_last(direction: Direction, earlier: list[ScalingEvent]) -> float:
+    """When the last event of this direction was decided; the start of the load without one."""
+    return max([event.decided_s for event in earlier if event.direction == direction] + [0.0])
+
+
 def _load_step(
     run: Observed,
     decision: _Decision,
@@ -143,11 +166,10 @@ def _load_step(
         missing.append(f"load step: {capacity.why_missing}")
         return None
     decided = decision.event.t_s
-    if decided < 0 or run.length_s is None:
+    if run.length_s is None or not _can_be_judged(run, decision, capacity):
         missing.append("load step: the decision came before the load")
         return None
-    opposite = "down" if decision.direction == "up" else "up"
-    start = max([event.decided_s for event in earlier if event.direction == opposite] + [0.0])
+    start = _since_last("down" if decision.direction == "up" else "up", earlier)
     due = run.requests.scheduled_s[run.requests.due]
     if decision.direction == "down":
         carried = decision.after * capacity.per_s
@@ -208,7 +230,10 @@ def _added(
     recovered = recovered_s(run, since)
     if recovered is None:
         missing.append("recovered: latency did not stay within the SLO for 10 s before the load ended")
-    return replace(event, recovered_s=recovered)
+        return event
+    start = first_known(event.trigger_s, event.over_target_s, event.decided_s)
+    assert start is not None  # every event was decided
+    return replace(event, recovered_s=recovered, broke_limit=broke_limit(run, start, recovered))
 
 
 def _removed(

@@ -77,17 +77,31 @@ def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], lim
     value = quantile(values, QUANTILES[limit.statistic])
     slow = values > limit.limit
     what = "token gaps" if limit.metric == "itl" else "requests"
-    said = f"{int(slow.sum()):,} of {len(values):,} {what} were slower than {limit.limit:g} s"
+    if not slow.any():
+        return _finding(limit, True, value, f"All {len(values):,} {what} were within {limit.limit:g} s.")
+    many = int(slow.sum())
+    share = f"{_percent(many / len(values))}, and {_allowed(limit)} may be"
+    said = f"{many:,} of {len(values):,} {what} were slower than {limit.limit:g} s ({share})"
     if value <= limit.limit:
         return _finding(limit, True, value, f"{said}.")
     if math.isinf(value):
-        share = 1 - QUANTILES[limit.statistic]
-        many = "At least one" if limit.statistic == "max" else f"More than {share * 100:.0f} %"
+        over = "At least one" if limit.statistic == "max" else f"More than {_allowed(limit)}"
         never = f"{int(np.isinf(values).sum()):,} of {len(values):,}"
         return _finding(
-            limit, False, None, f"{many} of the requests ({never}) {_NEVER[limit.metric]}: see the outcomes for why."
+            limit, False, None, f"{over} of the requests ({never}) {_NEVER[limit.metric]}: see the outcomes for why."
         )
     return _finding(limit, False, value, f"{said}{_where(slow, due, lag_windows)}")
+
+
+def _allowed(limit: Limit) -> str:
+    """The share that may be slower than the limit."""
+    return "none" if limit.statistic == "max" else _percent(1 - QUANTILES[limit.statistic])
+
+
+def _percent(share: float) -> str:
+    if share < 0.001:
+        return "<0.1 %"
+    return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.1f}".removesuffix(".0") + " %"
 
 
 def _where(slow: Bools, due_s: Floats, lag_windows: Sequence[Span]) -> str:

@@ -63,3 +63,12 @@ def load_fell(due_s: Floats, carried_per_s: float, start_s: float, decided_s: fl
     if highs.max() - end < carried_per_s * MIN_STEP_S:
         return None
     return float(times[int(np.argmax(highs))])
+
+
+def longest_wait_s(due_s: Floats, carried_per_s: float) -> float:
+    """The longest wait of any request in one queue that is served at C; at least one is due.
+
+    It is the greatest rise of A(t) − C·t from any earlier moment, as a time: rise / C.
+    """
+    sums = np.arange(len(due_s)) - carried_per_s * due_s
+    return float((sums - np.minimum.accumulate(sums)).max()) / carried_per_s

@@ -55,7 +55,7 @@ def test_the_verdict_follows_from_the_findings(runs, variant, verdict, broken):
         ("blind", "signal.untrue"),
         ("gap", "collect.gap"),
         ("cut-on-drain", "drain.broken"),
-        ("waves", "scaling.at_max"),
+        ("waves", "balance.old_backlog"),
     ],
 )
 def test_what_is_wrong_with_a_run_is_warned_about(runs, variant, warning):
@@ -95,13 +95,30 @@ def test_a_run_that_died_before_its_load_is_invalid_and_empty():
     """No start of the load, no row in any table: everything is missing, nothing is zero."""
     made = analyze(info(zero_s=None, length_s=None, state="starting", limits=SLO), tables(zero_s=0.0))
     assert made.verdict == "invalid"
-    assert made.run.state == "interrupted"
+    assert made.run.state == "never_started"
+    (found,) = made.findings
+    assert (found.code, found.severity) == ("validity.load", "invalid")
+    assert found.advice.startswith("The run never started: ")
     assert made.run.length_s is None
     assert made.whole.scheduled == 0
     assert made.whole.offered_per_s is None
     assert made.stages == made.scaling == made.lag_windows == made.outcomes == ()
     assert made.cost.replica_seconds is None
     assert made.headline.worst_event is None
+
+
+def test_what_died_before_the_load_is_told_with_a_run_that_never_started():
+    """A replica that crashed on its way up is the reason, and is named."""
+    never = info(zero_s=None, length_s=None, state="starting", limits=SLO)
+    made = analyze(never, tables(events=[event(1, "replica_crashed", "a", exit_code=1)], zero_s=0.0))
+    assert [each.code for each in made.findings] == ["validity.load", "replica.crashed"]
+
+
+def test_the_error_that_kept_a_run_from_starting_is_told():
+    """Where `run.json` has it, its words are the finding."""
+    never = info(zero_s=None, length_s=None, state="starting").model_copy(update={"error": "no server at :8000"})
+    (found,) = analyze(never, tables(zero_s=0.0)).findings
+    assert found.advice == "The run never started: no server at :8000"
 
 
 @pytest.mark.parametrize("left_out", ["requests", "tokens", "samples", "events"])
@@ -114,7 +131,8 @@ def test_any_table_may_be_empty(left_out):
     if left_out == "requests":
         assert made.verdict == "invalid"
         assert made.whole.ttft.p50 is None
-        assert made.cost == full.cost
+        assert made.cost.replica_seconds == full.cost.replica_seconds
+        assert made.cost.needed_why_missing == "no request was due"
     if left_out == "tokens":
         assert made.whole.itl.count == 0
         assert made.whole.ttft == full.whole.ttft

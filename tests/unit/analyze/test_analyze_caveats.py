@@ -11,10 +11,13 @@ REQUESTS = [request(n, float(n)) for n in range(60)]
 READY = life("a", -9, -5)
 
 
-def found(run):
+ONE_A_SECOND = Capacity(1.0)
+
+
+def found(run, capacity=ONE_A_SECOND):
     replicas = fleet(run)
     ratio = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
-    findings = caveats(run, replicas, ratio, scaling_events(run, replicas, ratio, Capacity(1.0)))
+    findings = caveats(run, replicas, ratio, scaling_events(run, replicas, ratio, capacity), capacity)
     assert all(each.severity == "warning" and not each.passed for each in findings)
     return findings
 
@@ -66,12 +69,38 @@ def test_a_fixed_fleet_is_not_expected_to_cross():
     assert "signal.never_crossed" not in codes(observed(fixed, requests=REQUESTS, samples=constant(0.4)))
 
 
-def test_a_fleet_at_its_limit_says_so():
-    """All of at most 2 ready from 10 s on, the ratio at 3 until 60 s: 50 s, more than a pass of 15 s."""
-    small = info(autoscaler=SCALER.model_copy(update={"max_replicas": 2}))
-    run = observed(small, requests=REQUESTS, samples=constant(3.0), events=READY + life("b", 5, 10))
-    each = by_code(found(run), "scaling.at_max")
-    assert (each.measured, each.limit, each.window) == (50.0, 15.0, "from 10.0 s to 60.0 s")
+def test_a_scale_up_that_the_load_never_outgrew_is_needless():
+    """1/s comes and one replica carries 2/s: 1 → 2 at 30 s had no need."""
+    samples = series("ratio", "a", {float(t): (2.0 if t > 25 else 0.2) for t in range(60)})
+    run = observed(requests=REQUESTS, samples=samples, events=[*READY, rescale(30, 1, 2), *life("b", 31, 40)])
+    each = by_code(found(run, Capacity(2.0)), "scaling.needless")
+    assert (each.measured, each.limit, each.window) == (1.0, 0.0, "at 30.0 s")
+    assert "1 → 2 at 30.0 s, with the load not above the 2/s that 1 can carry" in each.advice
+    assert "raise the target" in each.advice
+
+
+def test_a_second_step_on_the_queue_of_the_first_is_told_apart():
+    """2/s come, 1.5/s are carried: 1 → 2 was needed, 2 → 3 a pass later followed the same crossing."""
+    twice = [request(n, n / 2) for n in range(120)]
+    samples = series("ratio", "a", {float(t): (2.0 if t > 12 else 0.2) for t in range(60)})
+    run = observed(requests=twice, samples=samples, events=[*READY, rescale(15, 1, 2), rescale(30, 2, 3)])
+    each = by_code(found(run, Capacity(1.5)), "scaling.needless")
+    assert (each.measured, each.window) == (1.0, "at 30.0 s")
+    assert "a longer rate window only keeps it up for longer" in each.advice
+
+
+def test_a_step_that_the_load_outgrew_later_was_not_needless():
+    """1/s until 40 s, then 5/s, and 2/s are carried: the decision at 30 s was early, but right."""
+    rising = [request(n, float(n)) for n in range(40)] + [request(40 + n, 40 + n / 5) for n in range(100)]
+    samples = series("ratio", "a", {float(t): (2.0 if 10 < t < 20 or t > 40 else 0.2) for t in range(60)})
+    run = observed(requests=rising, samples=samples, events=[*READY, rescale(30, 1, 2)])
+    assert "scaling.needless" not in [each.code for each in found(run, Capacity(2.0))]
+
+
+def test_nothing_is_needless_where_what_a_replica_carries_is_not_known():
+    """Without a capacity nobody can say."""
+    run = observed(requests=REQUESTS, events=[*READY, rescale(30, 1, 2)])
+    assert "scaling.needless" not in [each.code for each in found(run, Capacity(None, "not collected"))]
 
 
 def test_up_down_and_up_again_in_a_short_time_is_flapping():

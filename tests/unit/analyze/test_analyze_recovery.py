@@ -3,7 +3,7 @@
 import pytest
 from analyze_tables import info, observed, request
 
-from loadgen.analyze.recovery import recovered_s, recovery_limit, request_limit
+from loadgen.analyze.recovery import broke_limit, recovered_s, recovery_limit, request_limit
 
 TTFT = (("ttft", "p95", 1.0),)
 
@@ -70,3 +70,10 @@ def test_single_requests_are_held_against_the_limit_of_p95_first(given, expected
     found = request_limit(limits, "ttft")
     assert found is not None
     assert found.statistic == expected
+
+
+def test_whether_the_limit_was_broken_at_all_is_known():
+    """Slow until 30 s: from 20 s on it was broken, from 30 s on never; without a limit nobody knows."""
+    assert broke_limit(slow_until(30.0), 20.0, 30.0) is True
+    assert broke_limit(slow_until(30.0), 30.0, 35.0) is False
+    assert broke_limit(slow_until(30.0, ()), 20.0, 30.0) is None

@@ -43,6 +43,7 @@ def test_every_link_of_a_scale_up_is_a_moment_of_the_run():
     assert (up.created_s, up.scheduled_s, up.started_s) == (30.5, 30.75, 31.5)
     assert (up.ready_s, up.serving_s) == (40.0, 42.0)
     assert up.recovered_s == 42.0  # TTFT never broke its limit: it had recovered when it was first looked at
+    assert (up.broke_limit, up.needless) == (False, False)
     assert up.complete
     assert up.missing == ()
     (window,) = lag_windows(run, [up])
