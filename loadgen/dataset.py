@@ -5,9 +5,7 @@ so every part that can be seen is whole; parts are closed every few seconds, so 
 The columns are documented in `docs/dataset.md`.
 """
 
-import contextlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadgen.clock import Clock
 from loadgen.errors import DatasetError, RecordError
+from loadgen.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd  # a second of start-up that only readers need to pay
@@ -293,25 +292,3 @@ class RunFolder:
                 raise DatasetError(f"{part} cannot be read ({error}); delete it to report on the rest") from error
         frame: pd.DataFrame = (pa.concat_tables(tables) if tables else schema.empty_table()).to_pandas()
         return frame
-
-
-def write_whole(path: Path, data: bytes) -> Path:
-    """Write a file so that a reader sees the old content or the new, never a part.
-
-    Raises:
-        RecordError: the file cannot be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise RecordError(f"cannot write {path}: {error.strerror}; free space and try again") from error
-    return path

@@ -8,11 +8,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 # A package or module, and what of our own it may import besides itself. Everyone may import BASE.
-BASE = {"loadgen.errors", "loadgen.checked", "loadgen.clock", "loadgen.urls"}
+BASE = {"loadgen.errors", "loadgen.checked", "loadgen.clock", "loadgen.files", "loadgen.urls"}
 MAY_IMPORT: dict[str, set[str]] = {
     "loadgen.errors": set(),
     "loadgen.checked": set(),
     "loadgen.clock": set(),
+    "loadgen.files": set(),
     "loadgen.urls": set(),
     "loadgen.processes": set(),
     "loadgen.dataset": set(),
@@ -23,6 +24,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loadgen.load": {"loadgen.settings", "loadgen.dataset", "loadgen.protocols"},
     "loadgen.collect": {"loadgen.settings", "loadgen.dataset", "loadgen.processes"},
     "loadgen.local": {"loadgen.settings", "loadgen.dataset", "loadgen.autoscale", "loadgen.processes"},
+    "loadgen.kube": {
+        "loadgen.collect.stop",
+        "loadgen.dataset",
+        "loadgen.local",
+        "loadgen.processes",
+        "loadgen.settings",
+    },
+    "loadgen.kube.sandbox.kubelet": {"loadgen.processes"},
     "loadgen.analyze": {"loadgen.dataset", "loadgen.autoscale"},
     "loadgen.progress": {"loadgen.load"},
     "reports": {"loadgen.analyze.results"},

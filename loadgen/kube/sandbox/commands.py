@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from loadgen.dataset import write_whole
 from loadgen.errors import SettingsError, StackError
+from loadgen.files import write_whole
 from loadgen.kube.sandbox.config import Node, SandboxConfig, SandboxState
 from loadgen.kube.sandbox.world import create, entry, first_process
 from loadgen.local.fetch_cache import cache_dir

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from loadgen.dataset import write_whole
+from loadgen.files import write_whole
 from loadgen.kube.sandbox.config import SandboxConfig
 
 _REGISTRY = r"([a-z0-9.-]+(:\d+)?/)?"
