@@ -1,0 +1,56 @@
+"""Writes the files of a volume so that a reader sees all of the old ones or all of the new ones."""
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from loadgen.kube.sandbox.kubelet.projection import FileContent, Payload
+
+_DATA = "..data"
+
+
+def write_atomically(folder: Path, payload: Payload) -> bool:
+    """Make the volume hold exactly these files.
+
+    The files stand in a folder of their own, `..data` points at it, and each name of the volume points into `..data`;
+    renaming the link swaps all at once.
+
+    Returns:
+        Whether anything changed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    old = folder / (folder / _DATA).readlink() if (folder / _DATA).is_symlink() else None
+    if old and _read(old) == payload:
+        return False
+    new = Path(tempfile.mkdtemp(prefix="..", dir=folder))
+    new.chmod(0o755)
+    for path, content in payload.items():
+        file = new / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.data)
+        file.chmod(content.mode)
+    swap = folder / "..data_tmp"
+    with contextlib.suppress(FileNotFoundError):
+        swap.unlink()
+    swap.symlink_to(new.name)
+    swap.replace(folder / _DATA)
+    names = {path.split("/")[0] for path in payload}
+    for entry in folder.iterdir():
+        if not entry.name.startswith("..") and entry.name not in names:
+            entry.unlink()
+    for name in names:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"{_DATA}/{name}")
+    if old:
+        shutil.rmtree(old, ignore_errors=True)
+    return True
+
+
+def _read(folder: Path) -> Payload:
+    found: Payload = {}
+    for file in folder.rglob("*"):
+        if file.is_file():
+            mode = file.stat().st_mode & 0o7777
+            found[str(file.relative_to(folder))] = FileContent(data=file.read_bytes(), mode=mode)
+    return found
