@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.progress",
         "loadgen.settings",
     },
-    "loadgen.cli": {"loadgen.analyze", "loadgen.dataset", "reports"},
+    "loadgen.cli": {"loadgen.analyze", "loadgen.dataset", "loadgen.kube.sandbox.cli", "reports"},
     "loadgen.__main__": {"loadgen.cli"},
     "scenarios": {"loadgen.locust"},
 }
