@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from loadgen.analyze.results import Analysis, ScalingEvent, Timeline
 from reports import format as fmt
+from reports.lag_words import event_name
 from reports.lags import event_lag
 from reports.panels import (
     MOST_BINS,
@@ -18,7 +19,6 @@ from reports.panels import (
     symbol_key,
     symbols,
 )
-from reports.sentences import event_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def _panel(panel: Panel, timeline: Timeline) -> dict[str, object]:
             }
             for line in panel.lines
         ],
-        "rules": [[rule.label, rule.value] for rule in panel.rules],
+        "rules": [[rule.short, rule.value] for rule in panel.rules],
         "measured": measured(panel, timeline),
     }
 
@@ -130,7 +130,7 @@ def _event(index: int, event: ScalingEvent) -> list[object]:
     seen = [at for at in times if fmt.known(at)]
     margin = max(5.0, 0.15 * (max(seen) - min(seen)))
     lag = event_lag(event)
-    told = f", {fmt.about(lag)}" if fmt.known(lag) else ""
+    told = f", {fmt.lag(lag)}" if fmt.known(lag) else ""
     name = f"{index + 1}: {event_name(event)} at {fmt.clock(event.decided_s)}{told}"
     return [name, _short(min(seen) - margin), _short(max(seen) + margin)]
 

@@ -6,7 +6,7 @@ as "not measured" in a sentence; it is never shown as 0.
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TypeGuard
 
@@ -92,30 +92,14 @@ def about(value: float | None) -> str:
     return f"{sign}{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
-def split(total_s: float, parts_s: Sequence[float]) -> tuple[str, list[str]]:
-    """A duration and its parts, rounded so that the parts still add up to the whole (largest remainder).
-
-    Args:
-        total_s: The whole, seconds.
-        parts_s: Its parts, all ≥ 0, which add up to it.
-
-    Returns:
-        The whole and the parts as text, all in seconds with the same number of decimals.
-    """
-    step = 1.0 if total_s >= 9.95 else 0.1 if total_s >= 0.95 else 0.001
-    units = round(total_s / step)
-    exact = [part / step for part in parts_s]
-    rounded = [math.floor(value + 1e-9) for value in exact]
-    by_remainder = sorted(range(len(exact)), key=lambda i: rounded[i] - exact[i])
-    for i in by_remainder[: max(0, units - sum(rounded))]:
-        rounded[i] += 1
-
-    def text(value: int) -> str:
-        if step == 0.001:
-            return f"{value} ms"
-        return f"{value} s" if step == 1.0 else f"{value / 10:.1f} s"
-
-    return text(units), [text(value) for value in rounded]
+def lag(value: float | None) -> str:
+    """A duration with one decimal below 100 s, so that it agrees with its parts: `41.3 s`, `0.4 s`; else as `about`."""
+    if not known(value):
+        return MISSING
+    text = f"{abs(value):.1f}"
+    if float(text) >= 100:
+        return about(value)
+    return f"{MINUS if value < 0 and text != '0.0' else ''}{text} s"
 
 
 def percent(value: float | None) -> str:

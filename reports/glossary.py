@@ -46,7 +46,8 @@ TERMS: dict[str, tuple[str, str]] = {
     "cost": (
         "Cost",
         "Replica-seconds from created to gone while the load ran, against the most replicas ever desired, kept for "
-        "the whole load (static peak).",
+        "the whole load (static peak), and against the fewest replicas that would have carried this load without a "
+        "wait beyond the limit on TTFT.",
     ),
 }
 

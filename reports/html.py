@@ -14,9 +14,9 @@ from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 from loadgen.analyze.results import Analysis
 from reports import chart, glossary, lags, provenance, tables
 from reports import format as fmt
-from reports.findings import SYMBOL, finding_sentence, in_pieces, notable
+from reports.findings import SYMBOL, finding_sentence, in_pieces
 from reports.panels import DARK, LIGHT, Panel, condense, mark_text, panels, symbol_key, symbols
-from reports.sentences import VERDICT, emulation, opening, replica_span
+from reports.sentences import VERDICT, beside_the_opening, emulation, opening, replica_span
 
 _TABLE_ROWS = 120
 _UNITS = re.compile(r"(?<=[\d∞]) (?=(?:s|ms|min|h|%)\b|%)")
@@ -51,7 +51,9 @@ def render(analysis: Analysis) -> str:
         in_pieces=in_pieces,
         told=opening(analysis),
         emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
-        notable=[(f.severity, finding_sentence(f)) for f in notable(analysis)],
+        notable=[(f.severity, finding_sentence(f)) for f in beside_the_opening(analysis)],
+        driven=provenance.autoscaler(analysis),
+        measured=analysis.run.state != "never_started",
         facts=_facts(analysis),
         panels=[(panel, chart.measured(panel, timeline)) for panel in panels(analysis)],
         why_blank=_why_blank(analysis),
@@ -147,6 +149,7 @@ def _units(text: str) -> str:
 def _facts(analysis: Analysis) -> list[tuple[str, str, str]]:
     """Key figures below the prose: label, value, remark."""
     whole, cost = analysis.whole, analysis.cost
+    beside = f", {fmt.percent(cost.of_needed_ratio)} of what is needed" if fmt.known(cost.of_needed_ratio) else ""
     facts = [
         ("Requests", fmt.count(whole.scheduled), f"{fmt.count(whole.answered)} answered"),
         ("TTFT p95", fmt.seconds(whole.ttft.p95), f"p50 {fmt.seconds(whole.ttft.p50)}"),
@@ -154,7 +157,7 @@ def _facts(analysis: Analysis) -> list[tuple[str, str, str]]:
         ("ITL p95", fmt.seconds(whole.itl.p95), f"p50 {fmt.seconds(whole.itl.p50)}"),
         ("Output tokens", fmt.rate(whole.output_tokens_per_s), "mean of the run"),
         ("Replicas", replica_span(analysis.headline) or fmt.MISSING, "lowest → peak → last"),
-        ("Cost", fmt.percent(cost.of_static_ratio), "of static peak"),
+        ("Cost", fmt.percent(cost.of_static_ratio), f"of static peak{beside}"),
     ]
     return [(label, value, note if value != fmt.MISSING else "not measured") for label, value, note in facts]
 
@@ -247,7 +250,7 @@ def _bars(analysis: Analysis) -> dict[str, object]:
                         "x": f"{segment.start_s / widest * 100:.3f}%",
                         "width": f"{(segment.end_s - segment.start_s) / widest * 100:.3f}%",
                         "middle": f"{(segment.end_s + segment.start_s) / widest * 50:.3f}%",
-                        "text": fmt.about(segment.end_s - segment.start_s),
+                        "text": fmt.lag(segment.end_s - segment.start_s),
                         "wide": (segment.end_s - segment.start_s) / widest > 0.075,
                     }
                     for segment in bar.segments

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from loadgen.analyze.results import Analysis, ScalingEvent
 from reports import format as fmt
 from reports.findings import sentence
-from reports.sentences import event_name
+from reports.lag_words import event_name
 from reports.tables import MOST_ROWS, Cell, Column, Table, capped
 
 _UP = (
@@ -67,6 +67,9 @@ def _lag_row(index: int, event: ScalingEvent, links: tuple[tuple[str, str], ...]
     before: float | None = None
     for attribute, _ in links:
         at: float | None = getattr(event, attribute)
+        if attribute == "recovered_s" and fmt.known(at) and event.broke_limit is False:
+            cells.append(Cell(text="never broke the limit", mood="muted"))
+            continue
         if not fmt.known(at):
             cells.append(Cell(text=fmt.MISSING, mood="muted"))
             continue
@@ -74,7 +77,7 @@ def _lag_row(index: int, event: ScalingEvent, links: tuple[tuple[str, str], ...]
         before = at
     if event.direction == "up":
         lag = event_lag(event)
-        cells.append(Cell(text=fmt.about(lag)) if fmt.known(lag) else Cell(text=fmt.MISSING, mood="muted"))
+        cells.append(Cell(text=fmt.lag(lag)) if fmt.known(lag) else Cell(text=fmt.MISSING, mood="muted"))
     cells.append(Cell(text=event.reason))
     return tuple(cells)
 
@@ -149,5 +152,5 @@ def _bar(index: int, event: ScalingEvent) -> Bar | None:
         name=f"{index + 1}: {event_name(event)}",
         starts=fmt.clock(zero),
         segments=tuple(segments),
-        lag=fmt.about(lag) if fmt.known(lag) else fmt.MISSING,
+        lag=fmt.lag(lag) if fmt.known(lag) else fmt.MISSING,
     )

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from loadgen.analyze.results import Analysis
 from reports import format as fmt
 from reports import lags, provenance, tables
-from reports.findings import SYMBOL, finding_sentence, in_pieces, notable
-from reports.sentences import VERDICT, emulation, opening
+from reports.findings import SYMBOL, finding_sentence, in_pieces
+from reports.sentences import VERDICT, beside_the_opening, emulation, opening
 from reports.tables import Cell, Table
 
 # GitHub refuses comments of more than 65,536 characters.
@@ -21,12 +21,22 @@ def render(analysis: Analysis) -> str:
     run = analysis.run
     told = " ".join(opening(analysis))
     word = VERDICT[analysis.verdict]
+    driven = provenance.autoscaler(analysis)
     parts = [
         f"# {escape(run.scenario)}: {word}",
         escape(told).replace(word, f"**{word}**", 1),
-        "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in notable(analysis)),
+        "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in beside_the_opening(analysis)),
+        prose(driven) if driven else "",
         f"> {escape(emulation(run.emulated))}" if run.emulated else "",
         _section(provenance.compressed(analysis)),
+        *(_measured(analysis) if run.state != "never_started" else ()),
+        _about(analysis),
+    ]
+    return _fitting([part for part in parts if part])
+
+
+def _measured(analysis: Analysis) -> list[str]:
+    return [
         _section(lags.scale_ups(analysis)),
         _section(lags.scale_downs(analysis)),
         _section(tables.findings(analysis)),
@@ -35,9 +45,7 @@ def render(analysis: Analysis) -> str:
         _section(tables.outcomes(analysis)),
         _section(tables.correlations(analysis)),
         _section(tables.cost(analysis)),
-        _about(analysis),
     ]
-    return _fitting([part for part in parts if part])
 
 
 def escape(text: str) -> str:

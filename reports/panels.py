@@ -78,9 +78,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A level line of a panel, such as an SLO or the autoscaler's target."""
+    """A level line of a panel, such as an SLO or the autoscaler's target; `short` stands in the margin beside it."""
 
     label: str
+    short: str
     value: float
     colour: str = "vermillion"
 
@@ -132,7 +133,9 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
                 Line(field="ratio", label="fleet, as the HPA reads it", colour="blue", width=2, term="ratio"),
                 Line(field="ratio_truth", label="fleet, ground truth", colour="orange", dash=DASHED, term="truth"),
             ),
-            rules=(Rule(label=f"target {fmt.signal(target)}", value=target),) if fmt.known(target) else (),
+            rules=(Rule(label=f"target {fmt.signal(target)}", short=fmt.signal(target), value=target),)
+            if fmt.known(target)
+            else (),
             by_replica=True,
         ),
         Panel(
@@ -151,7 +154,7 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
 
 def _limits(analysis: Analysis) -> tuple[Rule, ...]:
     return tuple(
-        Rule(label=f"SLO {f.title} ≤ {fmt.seconds(f.limit)}", value=f.limit)
+        Rule(label=f"SLO {f.title} ≤ {fmt.seconds(f.limit)}", short=fmt.seconds(f.limit), value=f.limit)
         for f in analysis.findings
         if f.code.startswith(("slo.ttft.", "slo.e2e.")) and f.unit == "s" and fmt.known(f.limit)
     )

@@ -29,6 +29,26 @@ def compressed(analysis: Analysis) -> Table:
     )
 
 
+def autoscaler(analysis: Analysis) -> str | None:
+    """What drove the replica count, in one sentence with the metric's name as code; None without an autoscaler."""
+    run = analysis.run
+    if not fmt.known(run.ratio_target):
+        return None
+    metric = f"`{run.ratio_metric.replace('`', '')}`" if run.ratio_metric else "the queue-to-compute ratio"
+    edge = f" (up above {fmt.signal(run.ratio_target * (1 + run.tolerance))})" if fmt.known(run.tolerance) else ""
+    parts = [f"Autoscaler: mean of {metric} over replicas, target {fmt.signal(run.ratio_target)}{edge}"]
+    if fmt.known(run.rate_window_s):
+        parts.append(f"rate window {fmt.seconds(run.rate_window_s)}")
+    if fmt.known(run.sync_period_s):
+        parts.append(f"a decision every {fmt.seconds(run.sync_period_s)}")
+    if run.min_replicas is not None and run.max_replicas is not None:
+        most = fmt.plural(run.max_replicas, "replica")
+        parts.append(f"{fmt.count(run.min_replicas)} to {fmt.count(run.max_replicas)} {most}")
+    if fmt.known(run.scale_down_window_s):
+        parts.append(f"scale-down window {fmt.seconds(run.scale_down_window_s)}")
+    return ", ".join(parts) + "."
+
+
 def _with_unit(value: float, unit: str) -> str:
     return f"{fmt.number(value)} {unit}".strip()
 

@@ -4,11 +4,10 @@ Every sentence is built from values that may be missing; what is missing is left
 the reason where the analysis gives one.
 """
 
-import re
-
-from loadgen.analyze.results import Analysis, Headline, ScalingEvent
+from loadgen.analyze.results import Analysis, Finding, Headline
 from reports import format as fmt
 from reports.findings import SYMBOL, failed, finding_sentence, in_brackets, mid, notable, sentence, statement_of
+from reports.lag_words import lag, lag_parts, lag_statement, worst
 
 VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
 _ENDED = {
@@ -26,6 +25,8 @@ _LAG_EXPLAINS = 0.5
 
 def opening(analysis: Analysis) -> list[str]:
     """The opening paragraph: verdict, lag, slow requests, where the lag went, the fleet, cost; one sentence each."""
+    if analysis.run.state == "never_started":
+        return [fmt.clean(_never_started(analysis))]
     lag_leads = _lag_leads(analysis)
     sentences = _lead(analysis, lag_leads=lag_leads)
     if analysis.run.state != "finished" and not _end_is_told(analysis):
@@ -33,7 +34,7 @@ def opening(analysis: Analysis) -> list[str]:
     if analysis.whole.scheduled == 0:
         sentences.append("No request was due, so there is nothing to measure.")
     if not lag_leads:
-        sentences += _lag(analysis)
+        sentences += lag(analysis)
     sentences += _slow(analysis)
     if lag_leads:
         # With the lag in front, every missed limit is named here, so that none hides behind it.
@@ -41,23 +42,26 @@ def opening(analysis: Analysis) -> list[str]:
         listed = fmt.join(in_brackets(f) for f in broken)
         sentences.append(f"{fmt.plural(len(broken), 'Limit')} missed: {listed}.")
     sentences += _unanswered(analysis)
-    sentences += _lag_parts(analysis)
+    sentences += lag_parts(analysis)
     sentences += _fleet(analysis)
-    if fmt.known(analysis.cost.of_static_ratio):
-        sentences.append(f"Cost: {fmt.percent(analysis.cost.of_static_ratio)} of static peak.")
-    elif analysis.run.ratio_target is not None:
-        sentences.append("Cost: not measured.")
+    sentences += _cost(analysis)
     return [fmt.clean(text) for text in sentences]
 
 
 def summary_lines(analysis: Analysis) -> list[str]:
     """The end-of-run summary for a console: the opening, then one line for every finding that asks for something."""
     lines = opening(analysis)
-    for finding in notable(analysis):
+    for finding in beside_the_opening(analysis):
         lines.append(f"  {SYMBOL[finding.severity]} {finding_sentence(finding)}")
     if analysis.run.emulated:
         lines.append(f"  {fmt.clean(emulation(analysis.run.emulated))}")
     return lines
+
+
+def beside_the_opening(analysis: Analysis) -> list[Finding]:
+    """The findings to list below the opening; of a run that never started, it has told why already."""
+    never = analysis.run.state == "never_started"
+    return [f for f in notable(analysis) if not (never and f.severity == "invalid")]
 
 
 def emulation(text: str) -> str:
@@ -75,27 +79,23 @@ def replica_span(headline: Headline) -> str | None:
     return f"{low} → {peak}" if last is None else f"{low} → {peak} → {last}"
 
 
-def event_name(event: ScalingEvent) -> str:
-    """A scaling event in short: `1 → 3`."""
-    return f"{event.before} → {event.after}"
-
-
 def _lead(analysis: Analysis, *, lag_leads: bool) -> list[str]:
     start = VERDICT[analysis.verdict]
     if analysis.verdict == "pass":
         judged = sum(f.severity == "fail" for f in analysis.findings)
+        idle = any(f.code == "signal.never_crossed" for f in analysis.findings)
+        untested = "; scaling was not tested: the ratio never crossed its target" if idle else ""
         if judged == 0:
-            return [f"{start}: no limit was set, so nothing could fail."]
-        return [
-            f"{start}: the one limit was met." if judged == 1 else f"{start}: all {fmt.word(judged)} limits were met."
-        ]
+            return [f"{start}: no limit was set, so nothing could fail{untested}."]
+        met = {1: "the one limit was", 2: "both limits were"}.get(judged, f"all {fmt.word(judged)} limits were")
+        return [f"{start}: {met} met{untested}."]
     if analysis.verdict == "invalid":
         reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
         seen = [in_brackets(f) for f in failed(analysis)]
         beside = [f"Not to be trusted, but seen: {fmt.join(seen)}."] if seen else []
         return [f"{start}: this run cannot be judged.", *(finding_sentence(f, advice=False) for f in reasons), *beside]
     if lag_leads:
-        lag_sentence = _lag_statement(analysis, extra="")
+        lag_sentence = lag_statement(analysis, extra="")
         return [f"{start}: {lag_sentence}."]
     broken = failed(analysis)
     if not broken:
@@ -104,6 +104,13 @@ def _lead(analysis: Analysis, *, lag_leads: bool) -> list[str]:
     if len(broken) == 1:
         return [first]
     return [first, f"Also missed: {fmt.join(in_brackets(f) for f in broken[1:])}."]
+
+
+def _never_started(analysis: Analysis) -> str:
+    """All there is to say; warnings, such as a crashed replica, are listed below it."""
+    reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
+    told = finding_sentence(reasons[0]) if reasons else "The run never started."
+    return f"{VERDICT[analysis.verdict]}: {mid(told)}"
 
 
 def _end_is_told(analysis: Analysis) -> bool:
@@ -124,58 +131,14 @@ def _early_end(analysis: Analysis) -> str:
     return f"{ended}; {told} and {verbs[1]} not judged."
 
 
-def _worst(analysis: Analysis) -> ScalingEvent | None:
-    index = analysis.headline.worst_event
-    return analysis.scaling[index] if index is not None and 0 <= index < len(analysis.scaling) else None
-
-
-def _stage_of(analysis: Analysis, event: ScalingEvent) -> str | None:
-    if len(analysis.stage_spans) < 2:
-        return None
-    at = event.trigger_s if fmt.known(event.trigger_s) else event.decided_s
-    return next((span.name for span in analysis.stage_spans if span.start_s <= at < span.end_s), None)
-
-
 def _lag_leads(analysis: Analysis) -> bool:
     """Whether the lag is what a colleague would tell first: it was measured, and it explains the slow requests."""
     head = analysis.headline
-    if analysis.verdict != "fail" or not fmt.known(head.lag_s) or _worst(analysis) is None:
+    if analysis.verdict != "fail" or not fmt.known(head.lag_s) or worst(analysis) is None:
         return False
     if not any(f.code.startswith("slo.") and f.unit == "s" for f in failed(analysis)):
         return False
     return bool(head.slow_requests and head.slow_in_lag and head.slow_in_lag >= _LAG_EXPLAINS * head.slow_requests)
-
-
-def _lag_statement(analysis: Analysis, extra: str) -> str:
-    event = _worst(analysis)
-    assert event is not None
-    stage = _stage_of(analysis, event)
-    place = f"in {stage} the fleet" if stage else "the fleet"
-    return f"{place} followed the load {fmt.about(analysis.headline.lag_s)} late{extra}"
-
-
-def _ups(analysis: Analysis) -> list[ScalingEvent]:
-    return [event for event in analysis.scaling if event.direction == "up"]
-
-
-def _lag(analysis: Analysis) -> list[str]:
-    ups = _ups(analysis)
-    if fmt.known(analysis.headline.lag_s) and _worst(analysis) is not None:
-        extra = f", the longest of {fmt.word(len(ups))} scale-ups" if len(ups) > 1 else ""
-        return [sentence(_lag_statement(analysis, extra))]
-    if ups:
-        which = "the one scale-up" if len(ups) == 1 else f"any of {fmt.word(len(ups))} scale-ups"
-        reason = _because(_worst(analysis) or ups[0]) or ", because its chain of events is incomplete"
-        return [f"How late the fleet followed was not measured for {which}{reason}."]
-    return []
-
-
-def _because(event: ScalingEvent) -> str:
-    """Why a link of a chain is missing, as the end of a sentence; the name of the link before a colon is left out."""
-    if not event.missing:
-        return ""
-    reason = re.sub(r"^[a-z ]+: ", "", event.missing[0].strip().rstrip("."))
-    return f", because {mid(reason)}"
 
 
 def _slow(analysis: Analysis) -> list[str]:
@@ -226,53 +189,6 @@ def _ended(outcome: str, number: int) -> str:
     return verb + _ENDED.get(outcome, f"ended as {outcome}")
 
 
-def _lag_parts(analysis: Analysis) -> list[str]:
-    """Where the lag went; of a chain with a gap, what was seen of it."""
-    head = analysis.headline
-    event = _worst(analysis)
-    if event is None:
-        return []
-    replicas = "the new replica" if abs(event.after - event.before) == 1 else "the last new replica"
-    parts = [
-        (head.signal_s, "{} until the signal crossed its target"),
-        (head.decide_s, "{} until the next HPA sync"),
-        (head.start_s, "{} in start-up"),
-        (head.traffic_s, f"{{}} until traffic reached {replicas}"),
-    ]
-    measured = [(value, text) for value, text in parts if fmt.known(value)]
-    if not measured:
-        return []
-    if any(value < 0 for value, _ in measured):
-        return [_out_of_order(head, replicas)]
-    whole = fmt.known(head.lag_s) and len(measured) == len(parts)
-    total, texts = fmt.about(head.lag_s), [fmt.about(value) for value, _ in measured]
-    if whole and fmt.known(head.lag_s):
-        total, texts = fmt.split(head.lag_s, [value for value, _ in measured])
-    shares = [text.format(value) for value, (_, text) in zip(texts, measured, strict=True)]
-    if not fmt.known(head.lag_s):
-        return [f"What was seen of {event_name(event)}: {', '.join(shares)}."]
-    shares[0] = shares[0].replace(texts[0], f"{texts[0]} passed", 1)
-    told = f"Of the {total}, {', '.join(shares)}"
-    return [f"{told}." if whole else f"{told}; the rest was not measured{_because(event)}."]
-
-
-def _out_of_order(head: Headline, replicas: str) -> str:
-    """The chain as separate steps: with a step before its cause, the parts do not add up to the lag."""
-    steps = []
-    if fmt.known(head.signal_s):
-        order = "before" if head.signal_s < 0 else "after"
-        steps.append(f"the signal crossed its target {fmt.about(abs(head.signal_s))} {order} the load step")
-    if fmt.known(head.decide_s):
-        order = "before" if head.decide_s < 0 else "after"
-        steps.append(f"the HPA decided {fmt.about(abs(head.decide_s))} {order} that")
-    if fmt.known(head.start_s):
-        steps.append(f"start-up took {fmt.about(head.start_s)}")
-    if fmt.known(head.traffic_s):
-        order = "before it was ready" if head.traffic_s < 0 else "later"
-        steps.append(f"traffic reached {replicas} {fmt.about(abs(head.traffic_s))} {order}")
-    return f"Step by step: {fmt.join(steps)}."
-
-
 def _fleet(analysis: Analysis) -> list[str]:
     head, run = analysis.headline, analysis.run
     low, peak, last = head.lowest_replicas, head.peak_replicas, head.last_replicas
@@ -286,3 +202,25 @@ def _fleet(analysis: Analysis) -> list[str]:
         return [f"{held}: the autoscaler never changed their number." if run.ratio_target is not None else f"{held}."]
     end = f", and ended at {fmt.count(last)}" if last is not None else ""
     return [f"The fleet ran between {fmt.count(low)} and {fmt.count(peak)} replicas{end}."]
+
+
+def _cost(analysis: Analysis) -> list[str]:
+    """Against static peak, and against the smallest fixed fleet that carries the load: an overshoot flatters itself."""
+    cost = analysis.cost
+    if not fmt.known(cost.of_static_ratio) or cost.static_replicas is None:
+        return ["Cost: not measured."] if analysis.run.ratio_target is not None else []
+    static, needed = cost.static_replicas, cost.needed_replicas
+    text = f"Cost: {fmt.percent(cost.of_static_ratio)} of static peak ({_replicas(static)})"
+    if needed is None or not fmt.known(cost.of_needed_ratio):
+        return [f"{text}."]
+    if needed == static:
+        return [f"{text}, which is what this load needs."]
+    if needed > static:
+        return [f"{text}; this load needs {_replicas(needed)}."]
+    but = "but" if cost.of_needed_ratio > 1 else "and"
+    which = "one replica" if needed == 1 else _replicas(needed)
+    return [f"{text}, {but} {fmt.percent(cost.of_needed_ratio)} of the {which} that this load needs."]
+
+
+def _replicas(count: int) -> str:
+    return f"{fmt.count(count)} {fmt.plural(count, 'replica')}"

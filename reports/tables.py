@@ -12,6 +12,8 @@ from reports.findings import Mood, measured_text, result, sentence, values
 
 # Error messages of a server can all differ; a page that lists thousands helps nobody.
 MOST_ROWS = 60
+# With fewer values than this, p95 is the largest of them.
+FEW = 20
 STATISTICS = ("p50", "p90", "p95", "p99", "max")
 
 
@@ -171,15 +173,19 @@ def _latency(analysis: Analysis, metric: str, label: str) -> Table:
     unit, texts = fmt.column(values)
     rows = []
     for i, (group, stat) in enumerate(stats):
-        cells = [Cell(text=group), Cell(text=fmt.count(stat.count))]
+        few = stat.count < FEW
+        cells = [Cell(text=group), Cell(text=fmt.count(stat.count), mood="muted" if few else "")]
         for j, name in enumerate(names):
             value, limit = getattr(stat, name), limits.get(name)
             over = fmt.known(value) and limit is not None and value > limit
             text = texts[i * len(names) + j]
-            cells.append(Cell(text=text, mood="over" if over else "muted" if text == fmt.MISSING else ""))
+            mood: Mood = "muted" if few or text == fmt.MISSING else "over" if over else ""
+            cells.append(Cell(text=text, mood=mood))
         rows.append(tuple(cells))
     shown, notes = _last_kept(rows)
     told = tuple(f"Limit on {name}: {fmt.seconds(limit)}; values over it are marked." for name, limit in limits.items())
+    if any(0 < stat.count < FEW for _, stat in stats):
+        told += (f"Groups of fewer than {FEW} values are grey and never marked: a percentile of so few is chance.",)
     return Table(
         key=metric.replace("_", "-"),
         title=f"{label}, {unit}",
@@ -255,20 +261,25 @@ def correlations(analysis: Analysis) -> Table:
 
 
 def cost(analysis: Analysis) -> Table:
-    """Replica-seconds of this run against the static peak."""
+    """Replica-seconds of this run against the static peak, and against the smallest fixed fleet for this load."""
     value = analysis.cost
+    why = f"Smallest fleet for this load: not measured, because {value.needed_why_missing}."
     rows = (
         ("Replica-seconds used", fmt.count(value.replica_seconds)),
         ("Replicas on average", fmt.number(value.mean_replicas)),
         ("Static peak, replicas", fmt.count(value.static_replicas)),
         ("Static peak, replica-seconds", fmt.count(value.static_replica_seconds)),
         ("Used of static peak", fmt.percent(value.of_static_ratio)),
+        ("Smallest fleet for this load, replicas", fmt.count(value.needed_replicas)),
+        ("Smallest fleet for this load, replica-seconds", fmt.count(value.needed_replica_seconds)),
+        ("Used of smallest fleet", fmt.percent(value.of_needed_ratio)),
     )
     return Table(
         key="cost",
         title="Cost",
         columns=(Column(label="Measure", term="cost"), Column(label="Value", numeric=True)),
         rows=tuple((Cell(text=name), _or_missing(text)) for name, text in rows),
+        notes=(why,) if value.needed_why_missing else (),
     )
 
 

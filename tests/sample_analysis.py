@@ -292,6 +292,7 @@ def _up(
         ready_s=ready,
         serving_s=ready + 1.2,
         recovered_s=ready + 9.4 if seen else None,
+        broke_limit=True if seen else None,
         pods=tuple(pods),
         complete=seen,
         missing=() if seen else ("No load step was found before it: the queue was still full from the step before",),
@@ -407,6 +408,7 @@ def played(
     event = scaling[worst] if worst is not None else None
     peak_replicas = int(max(ready))
     used = fleet.replica_seconds
+    needed = math.ceil(peak / PER_REPLICA)
     head = Headline(
         worst_event=worst,
         lag_s=lags[worst] if worst is not None else None,
@@ -516,6 +518,10 @@ def played(
             min_replicas=1,
             max_replicas=most,
             sync_period_s=SYNC_S,
+            ratio_metric="triton:queue_compute:ratio",
+            tolerance=0.1,
+            rate_window_s=10.0,
+            scale_down_window_s=30.0,
             settings={
                 "name": "waves",
                 "load": {
@@ -570,6 +576,9 @@ def played(
             static_replica_seconds=float(peak_replicas * length),
             of_static_ratio=used / (peak_replicas * length),
             mean_replicas=used / length,
+            needed_replicas=needed,
+            needed_replica_seconds=float(needed * length),
+            of_needed_ratio=used / (needed * length),
         ),
         capacity_per_s=PER_REPLICA,
     )
@@ -692,6 +701,10 @@ def url_target() -> Analysis:
             min_replicas=None,
             max_replicas=None,
             sync_period_s=None,
+            ratio_metric=None,
+            tolerance=None,
+            rate_window_s=None,
+            scale_down_window_s=None,
         ),
         headline=replace(
             NO_HEADLINE,
@@ -772,6 +785,21 @@ def nothing_measured() -> Analysis:
 
 
 @cache
+def never_started() -> Analysis:
+    """The run printed an error before its load: that is all there is to say."""
+    run = failing()
+    why = finding(
+        "validity.load",
+        None,
+        None,
+        severity="invalid",
+        title="Load",
+        advice="The run never started; it printed: no Triton answers at http://127.0.0.1:1; check --target",
+    )
+    return replace(nothing_measured(), run=replace(run.run, length_s=None, state="never_started"), findings=(why,))
+
+
+@cache
 def two_hours() -> Analysis:
     """Two hours at one second: eight waves of fifteen minutes, up to eight replicas."""
     return played(period_s=900.0, cycles=8, peak=26.0, most=8)
@@ -819,6 +847,7 @@ SAMPLES: dict[str, Callable[[], Analysis]] = {
     "url-target": url_target,
     "zero-requests": zero_requests,
     "nothing-measured": nothing_measured,
+    "never-started": never_started,
     "two-hours": two_hours,
     "hostile": hostile,
 }

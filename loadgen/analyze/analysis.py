@@ -76,9 +76,9 @@ def _never_started(info: RunInfo) -> Finding:
         limit=None,
         unit="s",
         window="whole run",
-        advice=f"The run never started: {error}"
+        advice=f"The run never started; it printed: {error}"
         if error
-        else "The run never started: its logs and the error that it printed tell why; then run it again.",
+        else "The run never started; the error that it printed and its logs tell why.",
     )
 
 

@@ -5,7 +5,7 @@
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const SVG = "http://www.w3.org/2000/svg";
-  const AXIS = 52, RIGHT = 24;
+  const AXIS = 52, RIGHT = 52;
 
   let repaint = () => {};
   theme();
@@ -258,18 +258,13 @@
         ctx.lineTo(bbox.left + bbox.width, y);
         ctx.stroke();
       }
-      const text = above ? label + " ↑ above" : label, width = ctx.measureText(text).width;
-      const high = above || y - px(14) < bbox.top ? y + px(13) : y - px(4);
-      let right = bbox.left + bbox.width - px(4);
-      for (const [ty, left] of taken) if (Math.abs(ty - high) < px(13)) right = Math.min(right, left - px(10));
-      taken.push([high, right - width]);
-      ctx.fillStyle = ink.page;
-      ctx.globalAlpha = 0.9;
-      ctx.fillRect(right - width - px(2), high - px(10), width + px(4), px(13));
-      ctx.globalAlpha = 1;
+      /* Beside the plot, where it covers nothing; what is close above pushes it down. */
+      let text_y = above ? bbox.top + px(8) : y + px(4);
+      for (const other of taken) if (Math.abs(other - text_y) < px(12)) text_y = other + px(12);
+      taken.push(text_y);
       ctx.fillStyle = ink.vermillion;
-      ctx.textAlign = "right";
-      ctx.fillText(text, right, high);
+      ctx.textAlign = "left";
+      ctx.fillText(above ? "↑ " + label : label, bbox.left + bbox.width + px(4), text_y);
     }
     ctx.restore();
   }

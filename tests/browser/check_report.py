@@ -55,9 +55,10 @@ def test_charts_are_drawn(tmp_path: Path, sample: str) -> None:
     assert 'class="stage' in dom
 
 
-def test_a_page_without_charts_opens(tmp_path: Path) -> None:
-    """A run without a timeline opens without a complaint."""
+@pytest.mark.parametrize("sample", ["nothing-measured", "never-started"])
+def test_a_page_without_charts_opens(tmp_path: Path, sample: str) -> None:
+    """A run without a timeline, or without a load, opens without a complaint."""
     assert CHROMIUM, "install Chromium to run this check"
-    dom, complaints = opened(tmp_path, "nothing-measured")
+    dom, complaints = opened(tmp_path, sample)
     assert complaints == ""
     assert "<canvas" not in dom

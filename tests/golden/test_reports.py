@@ -80,6 +80,7 @@ CASES = [
     *(("failing", suffix) for suffix in RENDER),
     *(("invalid", suffix) for suffix in ("xml", "console.txt")),
     *(("nothing-measured", suffix) for suffix in ("md", "page.txt")),
+    *(("never-started", suffix) for suffix in RENDER),
     ("passing", "console.txt"),
     ("interrupted", "console.txt"),
     ("stopped", "console.txt"),

@@ -70,7 +70,7 @@ def test_junit_tells_warnings_in_its_output(failing: Analysis) -> None:
     """Warnings are no test cases, but they are not lost."""
     out = ET.fromstring(junit.render(failing)).findtext("testsuite/system-out") or ""
     assert "warning: Signal behind the load: 14 s" in out
-    assert out.startswith("FAIL: in peak 2 the fleet followed the load 25 s late.")
+    assert out.startswith("FAIL: in peak 2 the fleet followed the load 24.5 s late.")
 
 
 # Markdown

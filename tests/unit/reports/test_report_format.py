@@ -139,27 +139,28 @@ def test_against_has_the_digits_that_tell_them_apart() -> None:
     assert fmt.against(None, 2.0, "s") == ("–", "2 s")
 
 
-def test_split_adds_up() -> None:
-    """Rounded parts add up to the rounded whole, also where plain rounding would not."""
-    # 13.4 + 9.4 + 14.4 + 3.4 = 40.6: plain rounding gives 13 + 9 + 14 + 3 = 39 of 41
-    assert fmt.split(40.6, [13.4, 9.4, 14.4, 3.4]) == ("41 s", ["14 s", "10 s", "14 s", "3 s"])
-    assert fmt.split(4.0, [1.25, 2.75]) == ("4.0 s", ["1.3 s", "2.7 s"])
-    assert fmt.split(0.25, [0.1004, 0.1496]) == ("250 ms", ["100 ms", "150 ms"])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.42, "2.4 s"),
+        (29.94, "29.9 s"),
+        (0.04, "0.0 s"),
+        (-0.04, "0.0 s"),
+        (-3.0, "−3.0 s"),
+        (99.97, "100 s"),
+        (725.0, "12 min 5 s"),
+    ],
+)
+def test_lag_has_one_decimal(value: float, text: str) -> None:
+    """A lag and its parts are told to the tenth of a second, in prose as in the table."""
+    assert fmt.lag(value) == text
+    assert fmt.lag(None) == fmt.MISSING
 
 
-@given(st.lists(st.floats(0, 500), min_size=1, max_size=6))
-def test_split_always_adds_up(parts: list[float]) -> None:
-    """For any parts, what is shown of them sums to what is shown of the whole, and none is off by more than a step."""
-    total = sum(parts)
-    whole, shown = fmt.split(total, parts)
-
-    def value(text: str) -> float:
-        number, unit = text.split()
-        return float(number) / (1000 if unit == "ms" else 1)
-
-    step = 1.0 if total >= 9.95 else 0.1 if total >= 0.95 else 0.001
-    assert math.isclose(sum(map(value, shown)), value(whole), abs_tol=1e-9)
-    assert all(abs(value(text) - part) <= step + 1e-6 for text, part in zip(shown, parts, strict=True))
+@given(st.floats(0, 99.9))
+def test_a_lag_in_prose_is_the_lag_of_the_table(value: float) -> None:
+    """What the table shows as a difference of two links is what the sentence says."""
+    assert f"+{fmt.lag(value)}" == fmt.later(value)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,36 @@ def test_a_day_is_condensed_and_says_so() -> None:
     assert "One point is 4\N{NO-BREAK SPACE}s (analysis.json holds bins of 1\N{NO-BREAK SPACE}s)" in page
 
 
+def test_findings_name_their_columns_for_a_narrow_screen() -> None:
+    """There a finding is a card, and each value has its heading beside it."""
+    part = html.render(samples.failing()).split('id="t-findings"')[1].split("</table>")[0]
+    for label in ("Result", "Measured", "Limit", "Where"):
+        assert f'data-label="{label}"' in part
+
+
+def test_settings_are_shown_whole() -> None:
+    """However many there are, they are in no box that has to be scrolled."""
+    failing = samples.failing()
+    many = replace(failing.run, settings={f"name_{n}": n for n in range(80)})
+    part = html.render(replace(failing, run=many)).split('id="t-settings"')[1].split("<table")[0]
+    assert "tall" not in part
+
+
+def test_level_lines_have_their_value_beside_the_plot() -> None:
+    """What is written into a plot covers curves; the legend has the whole name."""
+    rules = {panel["key"]: panel["rules"] for panel in chart.data(samples.failing())["panels"]}  # type: ignore[attr-defined]
+    assert rules["latency"] == [["2 s", 2.0]]
+    assert rules["ratio"] == [["1", 1.0]]
+    assert "SLO TTFT p95 ≤ 2" in html.render(samples.failing())
+
+
+def test_a_run_that_never_started_has_no_empty_sections() -> None:
+    """Its page is the sentence, the settings and the words."""
+    text = html.render(samples.never_started())
+    assert 'id="settings"' in text
+    assert not any(f'id="{part}"' in text for part in ("timeline", "scaling", "findings", "latency", "relations"))
+
+
 def test_unmeasured_panels_say_why() -> None:
     """Of a target without autoscaler the ratio and the replicas are said to be unmeasured, not drawn as 0."""
     page = html.render(samples.url_target())

@@ -36,12 +36,13 @@ def test_a_failed_run_reads_as_a_colleague_would_write_it(failing: Analysis) -> 
     )
     run = replace(failing, headline=head, outcomes=(), cost=replace(failing.cost, of_static_ratio=0.608))
     assert told(run) == (
-        "FAIL: in peak 2 the fleet followed the load 41 s late. "
+        "FAIL: in peak 2 the fleet followed the load 41.2 s late. "
         "212 of 1,480 requests broke TTFT ≤ 2 s, 91 % of them inside the two lag windows. "
         "Limit missed: TTFT p95 (4.62 s, limit 2 s). "
-        "Of the 41 s, 13 s passed until the signal crossed its target, 9 s until the next HPA sync, "
-        "15 s in start-up, 4 s until traffic reached the new replica. "
-        "The fleet ran between 1 and 3 replicas, and ended at 1. Cost: 61 % of static peak."
+        "Of the 41.2 s, 13.1 s passed until the signal crossed its target, 9.2 s until the next HPA sync, "
+        "15.0 s in start-up, 3.9 s until traffic reached the new replica. "
+        "The fleet ran between 1 and 3 replicas, and ended at 1. "
+        "Cost: 61 % of static peak (4 replicas), but 116 % of the 2 replicas that this load needs."
     )
 
 
@@ -78,6 +79,8 @@ def test_every_sample_has_its_summary(name: str) -> None:
     run = samples.SAMPLES[name]()
     lines = summary_lines(run)
     asking = [f for f in run.findings if not f.passed and f.severity != "info"]
+    if run.run.state == "never_started":
+        asking = [f for f in asking if f.severity == "warning"]
     assert lines[: len(opening(run))] == opening(run)
     assert len([line for line in lines if line.startswith(("  ✗ ", "  ? ", "  ! "))]) == len(asking)
     assert all("\n" not in line and line.isprintable() for line in lines)
@@ -95,6 +98,74 @@ def test_nothing_measured_is_said_to_be_so() -> None:
     )
 
 
+def test_a_run_that_never_started_is_one_sentence() -> None:
+    """The error that it printed, and nothing of what was not measured; a crash on the way up is listed."""
+    run = samples.never_started()
+    assert told(run) == (
+        "INVALID: the run never started; it printed: no Triton answers at http://127.0.0.1:1; check --target."
+    )
+    crash = samples.finding("replica.crashed", 1.0, 0.0, severity="warning", title="Replica crashes", unit="count")
+    lines = summary_lines(replace(run, findings=(*run.findings, crash)))
+    assert [line for line in lines if "Replica crashes" in line] == [f"  ! {finding_sentence(crash)}"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        (0, "PASS: no limit was set, so nothing could fail."),
+        (1, "PASS: the one limit was met."),
+        (2, "PASS: both limits were met."),
+        (3, "PASS: all three limits were met."),
+    ],
+)
+def test_limits_that_were_met_are_counted(limits: int, text: str) -> None:
+    """None, one, both, all three."""
+    run = samples.passing()
+    met = tuple(f for f in run.findings if f.severity == "fail")[:limits]
+    rest = tuple(f for f in run.findings if f.severity != "fail")
+    assert opening(replace(run, findings=(*met, *rest)))[0] == text
+
+
+def test_a_pass_that_tested_no_scaling_says_so() -> None:
+    """Limits are met easily by a fleet that never had to follow."""
+    run = samples.passing()
+    idle = samples.finding("signal.never_crossed", 0.4, 1.1, severity="warning", title="Highest ratio", unit="")
+    assert opening(replace(run, findings=(*run.findings, idle)))[0] == (
+        "PASS: all three limits were met; scaling was not tested: the ratio never crossed its target."
+    )
+
+
+@pytest.mark.parametrize(
+    ("static", "needed", "of_needed", "text"),
+    [
+        (4, 2, 1.3, "Cost: 65 % of static peak (4 replicas), but 130 % of the 2 replicas that this load needs."),
+        (4, 3, 0.87, "Cost: 65 % of static peak (4 replicas), and 87 % of the 3 replicas that this load needs."),
+        (4, 1, 2.6, "Cost: 65 % of static peak (4 replicas), but 260 % of the one replica that this load needs."),
+        (4, 4, 0.65, "Cost: 65 % of static peak (4 replicas), which is what this load needs."),
+        (1, 3, 0.22, "Cost: 65 % of static peak (1 replica); this load needs 3 replicas."),
+        (4, None, None, "Cost: 65 % of static peak (4 replicas)."),
+    ],
+)
+def test_cost_is_told_against_what_the_load_needs(
+    failing: Analysis, static: int, needed: int | None, of_needed: float | None, text: str
+) -> None:
+    """An overshoot raises its own static peak, so the smallest fleet that carries the load stands beside it."""
+    cost = replace(
+        failing.cost, of_static_ratio=0.65, static_replicas=static, needed_replicas=needed, of_needed_ratio=of_needed
+    )
+    assert text in opening(replace(failing, cost=cost))
+
+
+def test_two_scale_ups_are_compared_as_two(failing: Analysis) -> None:
+    """The longer of two; either of two."""
+    ups = tuple(event for event in failing.scaling if event.direction == "up")[:2]
+    run = replace(failing, verdict="pass", scaling=ups, headline=replace(failing.headline, worst_event=0))
+    assert "the longer of two scale-ups" in told(run)
+    assert "was not measured for either of two scale-ups" in told(
+        replace(run, headline=replace(run.headline, lag_s=None))
+    )
+
+
 def test_a_target_without_autoscaler_is_named() -> None:
     """Of somebody's own server nothing is claimed about the fleet behind it."""
     text = told(samples.url_target())
@@ -106,7 +177,7 @@ def test_the_lag_leads_only_when_it_explains_the_slow_requests(failing: Analysis
     """When most slow requests fell outside the lag windows, the missed limit comes first and the lag after it."""
     run = replace(failing, headline=replace(failing.headline, slow_requests=200, slow_in_lag=40))
     assert told(run).startswith(
-        "FAIL: TTFT p95 was 4.62 s, above the limit of 2 s. In peak 2 the fleet followed the load 25 s late, "
+        "FAIL: TTFT p95 was 4.62 s, above the limit of 2 s. In peak 2 the fleet followed the load 24.5 s late, "
         "the longest of four scale-ups. 200 of 823 requests broke TTFT ≤ 2 s, 20 % of them inside"
     )
 
@@ -122,21 +193,24 @@ def test_a_missing_lag_has_its_reason(failing: Analysis) -> None:
         "How late the fleet followed was not measured for the one scale-up, "
         "because the load had not risen before the decision." in text
     )
-    assert "What was seen of 1 → 2: 1 s until the next HPA sync, 15 s in start-up" in text
+    assert "What was seen of 1 → 2: 1.0 s until the next HPA sync, 15.3 s in start-up" in text
 
 
 def test_a_partly_measured_lag_names_the_rest(failing: Analysis) -> None:
     """A lag whose parts are not all known does not pretend that they add up."""
     text = told(replace(failing, headline=replace(failing.headline, decide_s=None, signal_s=None)))
-    assert "Of the 25 s, 15 s passed in start-up, 1.2 s until traffic reached the new replica; the rest was not" in text
+    assert (
+        "Of the 24.5 s, 15.3 s passed in start-up, 1.2 s until traffic reached the new replica; the rest was not"
+        in text
+    )
 
 
 def test_a_signal_before_the_load_step_is_told_in_steps(failing: Analysis) -> None:
     """A step before its cause is said to be one; its parts are not summed."""
     head = replace(failing.headline, signal_s=-3.0, decide_s=12.0, start_s=15.0, traffic_s=4.0, lag_s=28.0)
     assert (
-        "Step by step: the signal crossed its target 3 s before the load step, the HPA decided 12 s after that, "
-        "start-up took 15 s and traffic reached the new replica 4 s later." in told(replace(failing, headline=head))
+        "Step by step: the signal crossed its target 3.0 s before the load step, the HPA decided 12.0 s after that, "
+        "start-up took 15.0 s and traffic reached the new replica 4.0 s later." in told(replace(failing, headline=head))
     )
 
 

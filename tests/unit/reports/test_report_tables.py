@@ -87,9 +87,15 @@ def test_lag_table_has_times_and_differences(failing: Analysis) -> None:
         ("1:17", "+4.0 s"),
         ("1:21", "+4.0 s"),
         ("1:35", "+14.0 s"),
-        ("41 s", None),
+        ("41.0 s", None),
         ("", None),
     ]
+
+
+def test_what_never_broke_has_no_moment_of_recovery(failing: Analysis) -> None:
+    """A time would say that there was something to recover from."""
+    row = lags.scale_ups(replace(failing, scaling=(event(broke_limit=False),))).rows[0]
+    assert (row[9].text, row[9].note) == ("never broke the limit", None)
 
 
 def test_lag_needs_both_ends(failing: Analysis) -> None:
@@ -118,7 +124,7 @@ def test_bars_cover_the_chain(failing: Analysis) -> None:
         ("traffic arrives", 37.0, 41.0),
         ("latency recovers", 41.0, 55.0),
     ]
-    assert bar.lag == "41 s"
+    assert bar.lag == "41.0 s"
 
 
 def test_a_link_before_its_cause_takes_no_time(failing: Analysis) -> None:
@@ -145,6 +151,42 @@ def test_values_over_a_limit_are_marked(failing: Analysis) -> None:
     assert ("whole run", "p95") in marked
     assert {column for _, column in marked} == {"p95"}
     assert ("off-peak 1", "p95") not in marked
+
+
+def test_groups_of_few_values_are_grey_and_not_marked(failing: Analysis) -> None:
+    """19 values are few, 20 are not: a percentile of 19 is its maximum."""
+    slow = samples.stats([3.0] * 20)
+    few = replace(failing.whole, name="few", ttft=replace(slow, count=19))
+    many = replace(failing.whole, name="many", ttft=slow)
+    table = tables.latencies(replace(failing, stages=(), by_replicas=(few, many)))[0]
+    moods = {row[0].text: {cell.mood for cell in row[1:]} for row in table.rows}
+    assert moods["few"] == {"muted"}
+    assert "over" in moods["many"]
+    assert any("fewer than 20 values" in note for note in table.notes)
+
+
+def test_the_cost_table_says_why_the_needed_fleet_is_not_known(failing: Analysis) -> None:
+    """Missing, with the reason."""
+    cost = replace(
+        failing.cost, needed_replicas=None, needed_replica_seconds=None, of_needed_ratio=None, needed_why_missing="why"
+    )
+    table = tables.cost(replace(failing, cost=cost))
+    assert table.rows[-1][1].text == "not measured"
+    assert table.notes == ("Smallest fleet for this load: not measured, because why.",)
+
+
+def test_the_autoscaler_is_told_in_a_sentence(failing: Analysis) -> None:
+    """Metric, target, window, interval and bounds; what is not known is left out, and without one nothing is said."""
+    assert provenance.autoscaler(failing) == (
+        "Autoscaler: mean of `triton:queue_compute:ratio` over replicas, target 1 (up above 1.1), rate window 10 s, "
+        "a decision every 15 s, 1 to 4 replicas, scale-down window 30 s."
+    )
+    bare = replace(failing.run, ratio_metric=None, tolerance=None, rate_window_s=None, scale_down_window_s=None)
+    assert provenance.autoscaler(replace(failing, run=bare)) == (
+        "Autoscaler: mean of the queue-to-compute ratio over replicas, target 1, a decision every 15 s, "
+        "1 to 4 replicas."
+    )
+    assert provenance.autoscaler(samples.url_target()) is None
 
 
 def test_latency_tables_say_their_unit(failing: Analysis) -> None:
