@@ -75,7 +75,7 @@ class Sandbox:
 
         Raises:
             SettingsError: a sandbox of this name is up.
-            StackError: it does not come up; nothing of it is left.
+            StackError: it does not come up; nothing of it is left but its logs.
         """
         if self.holder() is not None:
             raise SettingsError(
@@ -93,12 +93,17 @@ class Sandbox:
         try:
             self._wait(world, say)
         except BaseException:
-            self.down()
+            self._end()  # its logs stay: the sentence names them
             raise
         return world
 
     def down(self) -> None:
         """End it: in order within its time, else at once; what it holds on disk goes unless it is to be kept."""
+        self._end()
+        if not self._kept():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self) -> None:
         holder = self.holder()
         if holder is not None:
             init = first_process(holder)
@@ -115,8 +120,6 @@ class Sandbox:
         if self._world is not None:
             self._world.stop(0.0)
             self._world = None
-        if not self._kept():
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     def delete(self) -> None:
         """End it and remove what it holds on disk, also when it was to be kept."""

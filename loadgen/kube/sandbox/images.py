@@ -27,7 +27,12 @@ def table(config: SandboxConfig) -> list[dict[str, Any]]:
         "(library/)?traefik": "traefik",
     }
     rows: list[dict[str, Any]] = [
-        {"match": reference(image), "entrypoint": [str(config.tools[program])], "pull_s": 0.0}
+        {
+            "match": reference(image),
+            "entrypoint": [str(config.tools[program])],
+            "programs": {f"/bin/{program}": str(config.tools[program])},
+            "pull_s": 0.0,
+        }
         for image, program in of_programs.items()
         if program in config.tools
     ]

@@ -109,7 +109,7 @@ def command(container: Json, image: Image, variables: Mapping[str, str]) -> list
     argv = [*own, *arguments] if own else [*image.entrypoint, *(arguments or image.cmd)]
     if not argv:
         raise EnvironmentFault("no command specified")
-    return argv
+    return [image.programs.get(argv[0], argv[0]), *argv[1:]]
 
 
 def text_of(kind: str, data: Json) -> dict[str, str]:

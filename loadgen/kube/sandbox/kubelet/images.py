@@ -25,6 +25,7 @@ class Image(Settings):
         cmd: Its arguments when the container names neither command nor arguments.
         env: Environment of its containers, which their own variables override.
         path: Folders put first on PATH.
+        programs: What stands for the programs that the image has at fixed paths.
         workdir: Working directory of a container that names none.
         pull_s: Emulated time of its first pull on a node; None takes the node's.
         size_bytes: What the event of the pull says.
@@ -35,6 +36,7 @@ class Image(Settings):
     cmd: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     path: tuple[str, ...] = ()
+    programs: dict[str, str] = Field(default_factory=dict)
     workdir: str = "/"
     pull_s: Annotated[float, Field(ge=0)] | None = None
     size_bytes: Annotated[int, Field(ge=0)] = 0
