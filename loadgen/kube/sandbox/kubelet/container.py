@@ -5,9 +5,10 @@
     python -I -S container.py exec SPEC STARTED GO FAULT    one more process in a running container
 
 SPEC is a JSON file; the others are file descriptors of pipes. `run` forks, so that the container gets a PID namespace
-of its own and all of it dies with its first process; it tells the fork's id by STARTED and ends. The fork then waits
-for a byte from GO, which comes when the kubelet has become its parent, and asks the kernel to be killed with it.
-Faults are told by FAULT as one sentence; its end without a word means that the program was executed.
+of its own and all of it dies with its first process; `exec` forks to enter that namespace. The fork's id is told by
+STARTED, then the launcher ends. The fork waits for a byte from GO, which comes when the kubelet has become its parent,
+and asks the kernel to be killed with it. Faults are told by FAULT as one sentence; its end without a word means that
+the program was executed.
 """
 
 # pathlib and contextlib would double the start time of every container; programs are started without a shell
@@ -233,6 +234,30 @@ def run(spec: dict[str, Any], started: int, go: int, fault: int) -> None:
     die_with_parent()
     join(spec["pause_pid"], *spec["joins"])
     unshare(_CLONE_NEWNS | _CLONE_NEWPID)
+    _hand_over(started, go)
+    mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    root = Root(spec["root"])
+    for each in spec["mounts"]:
+        root.place(each["source"], each["path"], each.get("read_only", False))
+    root.enter()
+    _become(spec)
+
+
+def execute(spec: dict[str, Any], started: int, go: int, fault: int) -> None:
+    """Become one more process in a container."""
+    die_with_parent()
+    join(spec["pid"], "uts", "ipc", "net", "pid", "mnt")
+    _hand_over(started, go)
+    if spec.get("tty"):
+        import fcntl
+        import termios
+
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    _become(spec)
+
+
+def _hand_over(started: int, go: int) -> None:
+    """Go on as a fork in the new PID namespace: a child of the kubelet that leads a session and dies with it."""
     child = os.fork()
     if child:
         os.write(started, b"%d\n" % child)
@@ -243,31 +268,6 @@ def run(spec: dict[str, Any], started: int, go: int, fault: int) -> None:
     if _gone(go):
         os._exit(0)  # the kubelet went before the kernel was asked
     os.setsid()
-    mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    root = Root(spec["root"])
-    for each in spec["mounts"]:
-        root.place(each["source"], each["path"], each.get("read_only", False))
-    root.enter()
-    _become(spec)
-
-
-def execute(spec: dict[str, Any], started: int, go: int, fault: int) -> None:
-    """Run one more process in a container and end as it ends."""
-    die_with_parent()
-    join(spec["pid"], "uts", "ipc", "net", "pid", "mnt")
-    child = os.fork()
-    if child:
-        _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        os._exit(code if code >= 0 else 128 - code)
-    die_with_parent()
-    os.setsid()
-    if spec.get("tty"):
-        import fcntl
-        import termios
-
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    _become(spec)
 
 
 def _become(spec: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from loadgen.kube.sandbox.kubelet.environment import (
 )
 from loadgen.kube.sandbox.kubelet.images import Image
 from loadgen.kube.sandbox.kubelet.meta import Json, is_host_network
-from loadgen.kube.sandbox.kubelet.process import start_container
+from loadgen.kube.sandbox.kubelet.process import start_inside
 from loadgen.kube.sandbox.kubelet.projection import VolumeFault
 from loadgen.kube.sandbox.kubelet.room import PodRoom
 from loadgen.kube.sandbox.kubelet.volumes import container_mounts
@@ -159,11 +159,13 @@ class Creation:
         }
         room.node.events.of_container(room.pod, self.container, "Created", "Container created")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        null = os.open(os.devnull, os.O_RDONLY)
         log = os.open(self.log_file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
         try:
-            process = await start_container(spec, self._message_file.with_name("spec.json"), log)
+            process = await start_inside("run", spec, self._message_file.with_name("spec.json"), (null, log, log))
         finally:
             os.close(log)
+            os.close(null)
         room.node.events.of_container(room.pod, self.container, "Started", "Container started")
         return Attempt(
             room=room, container=self.container, state=state, process=process, env=env, workdir=workdir, init=self.init

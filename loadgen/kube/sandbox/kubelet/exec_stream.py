@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 
 from loadgen.kube.sandbox.kubelet.attempt import Attempt
 from loadgen.kube.sandbox.kubelet.meta import Json
-from loadgen.kube.sandbox.kubelet.process import Process, StartError, start_exec
+from loadgen.kube.sandbox.kubelet.process import Process, StartError, start_inside
 from loadgen.kube.sandbox.kubelet.room import exec_spec
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
@@ -106,7 +106,7 @@ async def serve_exec(request: web.Request, attempt: Attempt) -> web.StreamRespon
             attempt.process.pid, query.getall("command", []), attempt.env, attempt.workdir, tty=wants["tty"]
         )
         try:
-            process = await start_exec(spec, attempt.room.exec_file(), streams.theirs)
+            process = await start_inside("exec", spec, attempt.room.exec_file(), streams.theirs)
         except StartError as error:
             await _tell(socket, _ERROR, json.dumps(outcome(None, str(error))).encode())
             return socket

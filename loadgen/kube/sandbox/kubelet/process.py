@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from loadgen.errors import LoadgenError
 
@@ -153,13 +153,16 @@ async def hold_namespaces(spec: Mapping[str, Any], spec_file: Path, wire: "Wire"
     return process
 
 
-async def start_container(spec: Mapping[str, Any], spec_file: Path, log: int) -> Process:
-    """Start a container's first process, which leads a session and a PID namespace of its own.
+async def start_inside(
+    mode: Literal["run", "exec"], spec: Mapping[str, Any], spec_file: Path, stdio: tuple[int, int, int]
+) -> Process:
+    """Start a container's first process, or one more process in a container; returns when its program was executed.
 
     Args:
-        spec: What `container.run` reads.
+        mode: `run` for a container, which gets a PID namespace of its own, `exec` for one more process.
+        spec: What `container.run` or `container.execute` reads.
         spec_file: Where to write it; holds secrets, and is taken away afterwards.
-        log: File that its output goes to.
+        stdio: File descriptors of its input, output and error output.
 
     Raises:
         StartError: it could not be made, or its program not be executed.
@@ -169,11 +172,11 @@ async def start_container(spec: Mapping[str, Any], spec_file: Path, log: int) ->
     process: Process | None = None
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
-            launcher = _spawn("run", spec_file, pipes, (subprocess.DEVNULL, log, log))
+            launcher = _spawn(mode, spec_file, pipes, stdio)
             told = await _line(pipes.started)
             await launcher.wait()
             if not told:
-                raise StartError(await _fault(pipes.fault) or "the container's namespaces could not be made")
+                raise StartError(await _fault(pipes.fault) or "the process could not be made")
             process = Process(int(told))
             os.write(pipes.go, b"+")
             fault = await _fault(pipes.fault)
@@ -184,37 +187,8 @@ async def start_container(spec: Mapping[str, Any], spec_file: Path, log: int) ->
         if process:
             process.send(signal.SIGKILL)
         if isinstance(error, TimeoutError):
-            raise StartError(f"the container was not started within {_START_TIMEOUT_S:.0f} s") from error
+            raise StartError(f"the process was not started within {_START_TIMEOUT_S:.0f} s") from error
         raise
-    finally:
-        pipes.close()
-        spec_file.unlink(missing_ok=True)
-    return process
-
-
-async def start_exec(spec: Mapping[str, Any], spec_file: Path, stdio: tuple[int, int, int]) -> Process:
-    """Start one more process in a container; returns when its program was executed.
-
-    Args:
-        spec: What `container.execute` reads.
-        spec_file: Where to write it; taken away afterwards.
-        stdio: File descriptors of its input, output and error output.
-
-    Raises:
-        StartError: the container is gone, or the program cannot be executed.
-    """
-    _write_spec(spec_file, spec)
-    pipes = _Pipes.open()
-    try:
-        process = _spawn("exec", spec_file, pipes, stdio)
-        try:
-            async with asyncio.timeout(_START_TIMEOUT_S):
-                fault = await _fault(pipes.fault)
-        except BaseException:
-            process.send(signal.SIGKILL)
-            raise
-        if fault:
-            raise StartError(fault)
     finally:
         pipes.close()
         spec_file.unlink(missing_ok=True)

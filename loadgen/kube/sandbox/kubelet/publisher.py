@@ -1,15 +1,17 @@
 """Writes a pod's status to the API: only when it changed, and again when somebody else changed it."""
 
 import asyncio
+import logging
 import time
 from typing import Any
 
 from loadgen.kube.sandbox.kubelet.api import ApiError
-from loadgen.kube.sandbox.kubelet.meta import Json, pod_path, uid_of
+from loadgen.kube.sandbox.kubelet.meta import Json, described, pod_path, uid_of
 from loadgen.kube.sandbox.kubelet.room import NodeRoom
 from loadgen.kube.sandbox.kubelet.states import PodState
 from loadgen.kube.sandbox.kubelet.status import pod_status
 
+_LOG = logging.getLogger(__name__)
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.2, 10.0
 
 
@@ -76,6 +78,7 @@ class Publisher:
                 if error.status in (404, 409):
                     self.silence()  # it is gone, or another pod of its name
                     continue
+                _LOG.warning("the status of %s is not written: %s", described(self._pod), error)
                 await asyncio.sleep(retry_s)
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
                 self._dirty.set()
@@ -92,7 +95,9 @@ class Publisher:
         )
         if status == self._sent:
             return
-        patch: dict[str, Any] = {"metadata": {"uid": uid_of(self._pod)}, "status": status}
+        # the API would add our address to those of a former life of the pod
+        whole = {key: [{"$patch": "replace"}, *status[key]] for key in ("podIPs", "hostIPs") if key in status}
+        patch: dict[str, Any] = {"metadata": {"uid": uid_of(self._pod)}, "status": {**status, **whole}}
         answer = await self._node.api.patch(pod_path(self._pod, subresource="status"), patch)
         self._sent, self._sent_version = status, int(answer["metadata"]["resourceVersion"])
 

@@ -22,7 +22,7 @@ from loadgen.kube.sandbox.kubelet.images import ImageStore, ImageTable
 from loadgen.kube.sandbox.kubelet.memory import MemoryWatch
 from loadgen.kube.sandbox.kubelet.meta import Json, is_host_network, uid_of
 from loadgen.kube.sandbox.kubelet.network import Addresses, PodWire, pod_batch
-from loadgen.kube.sandbox.kubelet.process import Process, StartError, Wire, hold_namespaces, start_exec
+from loadgen.kube.sandbox.kubelet.process import Process, StartError, Wire, hold_namespaces, start_inside
 from loadgen.kube.sandbox.kubelet.projection import host_name, hosts_file, read_resolv_conf, resolv_conf
 from loadgen.kube.sandbox.kubelet.states import PodState
 from loadgen.kube.sandbox.kubelet.volumes import Volumes, memory_folder
@@ -190,7 +190,7 @@ class PodRoom:
         stdio = (subprocess.DEVNULL, write_end, write_end)
         started_s = time.monotonic()
         try:
-            process = await start_exec(exec_spec(pid, argv, env, workdir), self.exec_file(), stdio)
+            process = await start_inside("exec", exec_spec(pid, argv, env, workdir), self.exec_file(), stdio)
         except BaseException:
             os.close(read_end)
             raise
@@ -241,7 +241,10 @@ async def _read_all(handle: int) -> bytes:
         while True:
             await ready.wait()
             ready.clear()
-            chunk = os.read(handle, 65536)
+            try:
+                chunk = os.read(handle, 65536)
+            except BlockingIOError:
+                continue
             if not chunk:
                 return kept
             kept = (kept + chunk)[:_OUTPUT_BYTES]
