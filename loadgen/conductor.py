@@ -145,10 +145,16 @@ class Conductor:
     def finish(self) -> None:
         """Close the records, take everything down, judge and report; the users have stopped.
 
-        A greenlet of its own does it, for Locust may kill the one that called; a second call waits for the first.
+        A greenlet of its own does it, for Locust may kill the one that called. Behind the web UI the call returns at
+        once: Locust would ignore a Start until then, and ours waits.
         """
         if self._finishing.ready():
             self._finishing = gevent.spawn(self._finish)
+        if self._environment.web_ui is None or self._options.autostart:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until all that `finish` does is done."""
         try:
             self._finishing.join()
         except KeyboardInterrupt:

@@ -72,6 +72,7 @@ def _wire(environment: Environment, runner: Any, **_: Any) -> None:
         if conductor.active():  # SIGTERM: Locust decides on its exit code before it stops the run
             runner.stop()
             conductor.finish()
+            conductor.wait()
 
     environment.events.quitting.add_listener(take_down)
 

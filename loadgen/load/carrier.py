@@ -81,6 +81,7 @@ class Carrier:
         self._scenario = Scenario(**info.settings)
         self._plan = LoadPlan(self._scenario)
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)
+        self._recorder.flush()  # the first table loads pandas: a second without a request, so not during the load
         self._flusher: gevent.Greenlet | None = None
         self._error: str | None = None
         self._closed = False

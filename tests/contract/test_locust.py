@@ -5,15 +5,18 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pandas as pd
+import psutil
 import pytest
 
 from loadgen.dataset import RunFolder
@@ -46,7 +49,16 @@ class Bench:
         command = [LOCUST, "-f", str(LOCUSTFILE), *(["--headless"] if headless else []), *flags]
         if "--target" not in flags:
             command += ["--target", f"grpc://127.0.0.1:{self.ports['grpc']}"]
-        env = {**os.environ, "TEST_PROMPTS": str(self.folder / "prompts.jsonl"), **settings}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])  # each master its own, for tests run side by side
+        env = {
+            **os.environ,
+            "TEST_PROMPTS": str(self.folder / "prompts.jsonl"),
+            "LOCUST_MASTER_BIND_PORT": port,
+            "LOCUST_MASTER_NODE_PORT": port,
+            **settings,
+        }
         return subprocess.Popen(
             command, cwd=self.folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -112,7 +124,7 @@ def test_all_protocols(bench: Bench, protocol: str, stream: str) -> None:
     assert entries[protocol]["Request Count"] == "40"
     assert entries[""]["Request Count"] == "40"
     if stream == "--no-stream":
-        assert "no token times: the scenario's limits on TTFT, ITL and TPOT are left out" in err
+        assert err.count("no token times: the scenario's limits on TTFT, ITL and TPOT are left out") == 1
         assert set(entries) == {protocol, ""}
     else:
         assert entries["TTFT"]["Request Count"] == "40"
@@ -155,6 +167,51 @@ def test_run_time_ends_the_run_early(bench: Bench) -> None:
     assert bench.run_folder().read_info().state == "stopped"
     assert 20 <= len(bench.requests()) <= 60
     assert out.strip().endswith("report.html")
+
+
+@pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["lone", "workers"])
+def test_a_grace_time_sends_nothing_more(bench: Bench, flags: tuple[str, ...]) -> None:
+    """--stop-timeout lets what is in flight end well; what is due meanwhile is not held against the generator."""
+    bench.prompts(Script(tokens=3, gap_s=0.7))
+    _, _, err = bench.run("-t", "3s", "--stop-timeout", "5", *flags, TEST_S="60", TEST_PER_S="10")
+    rows = bench.requests()
+    assert set(rows.outcome) <= {"ok", "not_sent"}, err
+    assert set(rows.cause.dropna()) <= {"run stopped"}
+    load_end_s = bench.run_folder().read_info().load_end_s
+    assert load_end_s is not None
+    # the last answers come 1.4 s after the stop, while many users are free
+    assert (rows.scheduled_s < load_end_s - 1).all()
+
+
+@pytest.mark.parametrize("dead", [1, 2], ids=["one", "all"])
+def test_a_worker_that_dies_ends_the_run(bench: Bench, dead: int) -> None:
+    """A killed worker takes its requests along: the run is a tool error, and what was recorded is reported on."""
+    process = bench.start("--processes", "2", TEST_S="60", TEST_PER_S="20")
+    bench.wait_for(lambda: bench.rows_so_far() > 40)
+    workers = [child for child in psutil.Process(process.pid).children() if child.name() == "locust"]
+    for worker in workers[:dead]:
+        worker.kill()
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 4, err
+    assert re.search(r"^error: worker [12](, 2)? of 2 died", err, re.MULTILINE), err
+    assert "INVALID" in out
+    assert bench.run_folder().read_info().state == "loading"
+    assert (bench.run_folder().path / "report.html").is_file()
+
+
+@pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["lone", "workers"])
+def test_stopped_before_the_load(bench: Bench, flags: tuple[str, ...]) -> None:
+    """Ctrl-C while the target is asked for its models ends at once with one sentence and no traceback."""
+    with silent_server() as address:
+        process = bench.start("--target", f"grpc://{address}", *flags)
+        bench.wait_for(lambda: any((bench.folder / "runs").glob("*/run.json")))
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 4, err
+    assert err.count("error: stopped before the load began") == 1
+    assert "Traceback" not in err
+    assert "cannot reach" not in err
 
 
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["lone", "workers"])
@@ -212,15 +269,12 @@ def test_web_ui_starts_and_stops_runs(bench: Bench) -> None:
     process = bench.start("--web-port", "0", "--web-host", "127.0.0.1", headless=False, TEST_S="60")
     try:
         assert process.stderr
-        port = web_port(process.pid, bench)
-        base = f"http://127.0.0.1:{port}"
+        base = web_base(process.pid, bench)
         for number in (1, 2):
-            form = urlencode({"user_count": 1, "spawn_rate": 1, "host": "local"}).encode()
-            answer = json.load(urllib.request.urlopen(f"{base}/swarm", form, timeout=30))
-            assert answer["success"], answer
+            swarm(base)
             bench.wait_for(lambda: bench.rows_so_far() > 0 and web_state(base) == "running")
             bench.wait_for(lambda: any(entry["method"] == "grpc" for entry in web_stats(base)["stats"]))
-            urllib.request.urlopen(f"{base}/stop", b"", timeout=60).read()
+            stop(base)
             bench.wait_for(lambda n=number: len(list((bench.folder / "runs").glob("*/report.html"))) == n)
     finally:
         process.send_signal(signal.SIGINT)
@@ -230,17 +284,93 @@ def test_web_ui_starts_and_stops_runs(bench: Bench) -> None:
         assert len(RunFolder(path).read("requests")) > 0
 
 
-def web_port(pid: int, bench: Bench) -> int:
-    import psutil
+def test_web_ui_starts_again_after_a_start_that_failed(bench: Bench) -> None:
+    """A wrong host is told as a sentence; with the right one the next Start works."""
+    process = bench.start("--web-port", "0", "--web-host", "127.0.0.1", "--target", "", headless=False, TEST_S="60")
+    try:
+        base = web_base(process.pid, bench)
+        swarm(base, host="grpc://127.0.0.1:1")
+        bench.wait_for(lambda: bool(list((bench.folder / "runs").glob("*"))) and web_state(base) == "stopped")
+        swarm(base, host=f"grpc://127.0.0.1:{bench.ports['grpc']}")
+        bench.wait_for(lambda: bench.rows_so_far() > 0)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert err.count("error: cannot reach") == 1, err
+    assert len(list((bench.folder / "runs").glob("*/report.html"))) == 1
 
+
+def test_web_ui_runs_leave_nothing_to_one_another(bench: Bench) -> None:
+    """A run time is that run's alone, and a Start while the run before is taken down leaves both their reports."""
+    process = bench.start("--web-port", "0", "--web-host", "127.0.0.1", headless=False, TEST_S="60")
+    try:
+        base = web_base(process.pid, bench)
+        swarm(base, run_time="1s")
+        bench.wait_for(lambda: len(list((bench.folder / "runs").glob("*/report.html"))) == 1)
+        first = bench.rows_so_far()
+        swarm(base)
+        bench.wait_for(lambda: bench.rows_so_far() > first + 160)  # 4 s of the load
+        assert web_state(base) == "running"
+        stop(base)
+        swarm(base)
+        bench.wait_for(lambda: len(list((bench.folder / "runs").glob("*/requests"))) == 3)
+        stop(base)
+        bench.wait_for(lambda: len(list((bench.folder / "runs").glob("*/report.html"))) == 3)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_web_ui_stop_is_heard_before_the_load(bench: Bench) -> None:
+    """Locust's master does not listen to Stop before it has users; ours does while the target comes up."""
+    flags = ("--processes", "2", "--web-port", "0", "--web-host", "127.0.0.1")
+    with silent_server() as address:
+        process = bench.start(*flags, "--target", f"grpc://{address}", headless=False)
+        try:
+            base = web_base(process.pid, bench)
+            swarm(base)
+            bench.wait_for(lambda: any((bench.folder / "runs").glob("*/run.json")))
+            time.sleep(1)
+            stop(base)
+            bench.wait_for(lambda: web_state(base) == "stopped")
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+    assert err.count("error: stopped before the load began") == 1, err
+    assert "cannot reach" not in err
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """A server that takes connections and never says a word: `host:port`."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def web_base(pid: int, bench: Bench) -> str:
     ports: list[int] = []
 
     def listening() -> bool:
-        ports[:] = [c.laddr.port for c in psutil.Process(pid).net_connections("tcp") if c.status == "LISTEN"]
+        sockets = [c.laddr for c in psutil.Process(pid).net_connections("tcp") if c.status == "LISTEN"]
+        ports[:] = [address.port for address in sockets if address.ip == "127.0.0.1"]  # a master listens on all
         return bool(ports)
 
     bench.wait_for(listening)
-    return ports[0]
+    return f"http://127.0.0.1:{ports[0]}"
+
+
+def swarm(base: str, **fields: str) -> None:
+    """Press Start."""
+    form = urlencode({"user_count": 1, "spawn_rate": 1, "host": "local", **fields}).encode()
+    answer = json.load(urllib.request.urlopen(f"{base}/swarm", form, timeout=30))
+    assert answer["success"], answer
+
+
+def stop(base: str) -> None:
+    """Press Stop; the report comes later."""
+    urllib.request.urlopen(f"{base}/stop", b"", timeout=90).read()
 
 
 def web_stats(base: str) -> dict[str, list[dict[str, str]]]:

@@ -1,5 +1,7 @@
 """A process's part: it always says when it is closed, and its own faults become sentences."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,18 @@ def test_closed_before_it_began(tmp_path: Path) -> None:
     carrier.close()
     assert carrier.counts().closed
     assert carrier.counts().error is None
+
+
+def test_nothing_is_left_to_load_while_requests_are_due(tmp_path: Path) -> None:
+    """pyarrow loads pandas at its first table, for a second in which nothing is sent: that is over before the load."""
+    code = (
+        f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"from test_carrier import Beyond, carrier_to\n"
+        f"before = 'pandas' in sys.modules; carrier_to(Beyond(), Path({str(tmp_path)!r}))\n"
+        f"print(before, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False True\n"
 
 
 def test_a_fault_of_ours_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
