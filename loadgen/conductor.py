@@ -47,7 +47,7 @@ class Conductor:
         self._stopped_at: float | None = None
         self._error: LoadgenError | None = None
         self._progress: gevent.Greenlet | None = None
-        self._finishing = gevent.spawn(lambda: None)
+        self._finishing: gevent.Greenlet | None = None
         self._last_words = ""
         self._last_error: LoadgenError | None = None
 
@@ -60,7 +60,7 @@ class Conductor:
         runner = self._environment.runner
         if isinstance(runner, MasterRunner):
             runner.update_state(STATE_SPAWNING)  # until then it does not listen to Stop
-        self._finishing.join()
+        self.wait()
         self._load_start = self._over_at = self._stopped_at = self._error = self._workers = None
         self._last_words, self._last_error = "", None
         # the web UI leaves its run time behind for the runs after it
@@ -148,13 +148,15 @@ class Conductor:
         A greenlet of its own does it, for Locust may kill the one that called. Behind the web UI the call returns at
         once: Locust would ignore a Start until then, and ours waits.
         """
-        if self._finishing.ready():
+        if self._finishing is None:
             self._finishing = gevent.spawn(self._finish)
         if self._environment.web_ui is None or self._options.autostart:
             self.wait()
 
     def wait(self) -> None:
         """Wait until all that `finish` does is done."""
+        if self._finishing is None:
+            return
         try:
             self._finishing.join()
         except KeyboardInterrupt:
@@ -189,6 +191,7 @@ class Conductor:
             self._environment.process_exit_code = int(code)
         if self._environment.web_ui is not None:
             self.last_words()
+        self._finishing = None
 
     def _close(self, run: Run, load_start: float, *, broken: bool) -> None:
         self._crew.close()
@@ -209,7 +212,7 @@ class Conductor:
 
     def active(self) -> bool:
         """Whether something stands that must be taken down."""
-        return self._run is not None or not self._finishing.ready()
+        return self._run is not None or self._finishing is not None
 
     def _show_progress(self, run: Run, progress: Progress) -> None:
         while True:
