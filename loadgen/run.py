@@ -14,7 +14,7 @@ import gevent
 from loadgen.clock import Clock
 from loadgen.collect.start import start_collector
 from loadgen.dataset import Limit, RunFolder, RunInfo, Stage, ValidityLimits
-from loadgen.errors import ExitCode, LoadgenError, SelfCheckError, StackError
+from loadgen.errors import CollectError, ExitCode, LoadgenError, SelfCheckError, StackError
 from loadgen.local import target as local
 from loadgen.processes import Child, spawn
 from loadgen.progress import Fleet
@@ -141,9 +141,11 @@ class Run:
 
     def trouble(self) -> LoadgenError | None:
         """What makes it pointless to go on, if anything does."""
-        if self._stack is None:
-            return None
-        failure = self._stack.failure()
+        if self._collector is not None and (code := self._collector.poll()) is not None:
+            return CollectError(
+                f"the collector ended by itself (exit code {code}): read {self._collector.log}, run again"
+            )
+        failure = self._stack.failure() if self._stack else None
         return StackError(failure) if failure else None
 
     def fleet(self) -> Fleet:

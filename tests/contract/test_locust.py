@@ -199,6 +199,19 @@ def test_a_worker_that_dies_ends_the_run(bench: Bench, dead: int) -> None:
     assert (bench.run_folder().path / "report.html").is_file()
 
 
+def test_a_collector_that_dies_ends_the_run(bench: Bench) -> None:
+    """A run that nobody observes is no run: it is a tool error that names the log, and what was recorded is there."""
+    process = bench.start(TEST_S="60", TEST_PER_S="20")
+    bench.wait_for(lambda: bench.rows_so_far() > 40)
+    collectors = [child for child in psutil.Process(process.pid).children() if "loadgen.collect" in child.cmdline()]
+    assert len(collectors) == 1
+    collectors[0].kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 4, err
+    assert "error: the collector ended by itself (exit code -9): read " in err
+    assert len(bench.requests()) > 40
+
+
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["lone", "workers"])
 def test_stopped_before_the_load(bench: Bench, flags: tuple[str, ...]) -> None:
     """Ctrl-C while the target is asked for its models ends at once with one sentence and no traceback."""
