@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
 def _own_folders(config: KubeletConfig) -> Path:
     """The node's folders, empty of what pods of a former process left, and a tmpfs of our own."""
     shutil.rmtree(config.data_dir / "pods", ignore_errors=True)
-    memory = config.data_dir / "memory"
+    memory = config.data_dir.resolve() / "memory"
     for folder in (config.data_dir / "pods", config.data_dir / "root", memory, config.logs_dir, config.volumes_dir):
         folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNS, _CLONE_NEWPID = 0x20000, 0x20000000
 _CLONE_NEWUTS, _CLONE_NEWIPC, _CLONE_NEWNET = 0x4000000, 0x8000000, 0x40000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
-_MS_BIND, _MS_REC, _MS_UNBINDABLE, _MS_PRIVATE = 4096, 16384, 1 << 17, 1 << 18
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 _NR_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, 155)
 
@@ -45,14 +45,10 @@ def _checked(result: int, what: str) -> None:
 
 
 def own_mounts(memory: str) -> None:
-    """Give this process a mount namespace of its own, with a tmpfs that no container sees by chance.
-
-    The tmpfs is unbindable, so that containers, whose roots show all of the machine, do not hold what is mounted in it.
-    """
+    """Give this process a mount namespace of its own, so that its mounts go with it, and a tmpfs for its pods."""
     unshare(_CLONE_NEWNS)
     mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     mount("tmpfs", memory, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=700")
-    mount("none", memory, None, _MS_UNBINDABLE)
 
 
 def die_with_parent() -> None:
@@ -92,7 +88,7 @@ class Root:
     shows each of its old entries, so the new one is created in memory and nothing on the machine's disk.
     """
 
-    def __init__(self, at: str) -> None:
+    def __init__(self, at: str, hidden: str) -> None:
         self.at = at
         self._ours: set[str] = {"/"}  # folders that are tmpfs of our own: entries can be created in them
         mount("tmpfs", at, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=16m")
@@ -100,6 +96,8 @@ class Root:
             if name != "proc":
                 self._show("/" + name, at + "/" + name)
         os.mkdir(at + "/proc", 0o555)
+        # else this container would see, and keep alive, what the kubelet mounted there for other pods
+        unmount(at + hidden)
 
     def place(self, source: str, path: str, read_only: bool = False) -> None:
         """Show a file or folder of the machine at a path of the container."""
@@ -235,8 +233,7 @@ def run(spec: dict[str, Any], started: int, go: int, fault: int) -> None:
     join(spec["pause_pid"], *spec["joins"])
     unshare(_CLONE_NEWNS | _CLONE_NEWPID)
     _hand_over(started, go)
-    mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    root = Root(spec["root"])
+    root = Root(spec["root"], spec["hidden"])
     for each in spec["mounts"]:
         root.place(each["source"], each["path"], each.get("read_only", False))
     root.enter()

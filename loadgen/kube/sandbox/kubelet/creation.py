@@ -152,6 +152,7 @@ class Creation:
             "pause_pid": room.pause_pid,
             "joins": ["uts", "ipc"] if is_host_network(room.pod) else ["uts", "ipc", "net"],
             "root": str(room.node.root),
+            "hidden": str(room.node.memory),
             "mounts": [*room.file_mounts({mount["path"] for mount in mounts}), message, *mounts],
             "env": env,
             "argv": argv,

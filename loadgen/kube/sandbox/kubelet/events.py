@@ -56,20 +56,19 @@ class Events:
 
     async def _write(self, about: Json, kind: str, reason: str, message: str, at_unix_s: float) -> None:
         key = (about["uid"], about.get("fieldPath", ""), kind, reason, message)
-        name, count = self._written.get(key, ("", 0))
+        name, count = self._written.get(key, (f"{about['name']}.{time.time_ns():x}", 0))
         path = f"/api/v1/namespaces/{about.get('namespace') or 'default'}/events"
         for last in [False] * (_TRIES - 1) + [True]:
             try:
-                if name:
+                if count:
                     change = {"count": count + 1, "lastTimestamp": rfc3339(at_unix_s)}
                     await self._api.patch(f"{path}/{name}", change, MERGE)
                 else:
-                    name = f"{about['name']}.{time.time_ns():x}"
                     await self._api.create(path, self._event(name, about, kind, reason, message, at_unix_s))
                 break
             except ApiError as error:
                 if error.status == 404 and count:
-                    name, count = "", 0  # it expired: a new one counts from one
+                    name, count = f"{about['name']}.{time.time_ns():x}", 0  # it expired: a new one counts from one
                 elif last or 400 <= error.status < 500:
                     raise
                 else:
