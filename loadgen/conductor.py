@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import gevent
 import numpy as np
@@ -48,6 +49,7 @@ class Conductor:
         self._error: LoadgenError | None = None
         self._progress: gevent.Greenlet | None = None
         self._finishing: gevent.Greenlet | None = None
+        self._folder: Path | None = None
         self._last_words = ""
         self._last_error: LoadgenError | None = None
 
@@ -77,6 +79,7 @@ class Conductor:
         if scenario.slo != self._scenario.slo:
             say("without streaming there are no token times: the scenario's limits on TTFT, ITL and TPOT are left out")
         self._run = run = Run(scenario, say)
+        self._folder = run.folder.path
         say(f"run folder {run.folder.path}")
         target = run.up()
         reference = run.start_reference()
@@ -161,6 +164,7 @@ class Conductor:
             self._finishing.join()
         except KeyboardInterrupt:
             self._finishing.kill()  # no report, but everything goes down
+            say(f"stopped at once; what was recorded is judged by `loadgen report {self._folder}`")
             raise
 
     def _finish(self) -> None:

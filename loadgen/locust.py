@@ -8,6 +8,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
+import gevent
 from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
@@ -56,8 +57,7 @@ def _wire(environment: Environment, runner: Any, **_: Any) -> None:
     except LoadgenError as error:
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
-    # Locust handles SIGTERM only once a shape's headless run is over; until then it is to end like Ctrl-C
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _interrupt_only_main()
     shape = ScenarioShape(conductor.users, conductor.over)
     shape.runner = runner
     environment.shape_class = shape
@@ -77,12 +77,28 @@ def _wire(environment: Environment, runner: Any, **_: Any) -> None:
     environment.events.quitting.add_listener(take_down)
 
 
+def _interrupt_only_main() -> None:
+    """Let Ctrl-C reach Locust's main greenlet, whichever one runs at that moment: in any other it is a traceback.
+
+    SIGTERM ends a run like Ctrl-C, too: Locust handles it only once a shape's headless run is over.
+    """
+    main = gevent.getcurrent()
+    loop = gevent.get_hub().loop
+
+    def interrupt(*_: object) -> None:
+        loop.run_callback(main.throw, KeyboardInterrupt)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
 def _tell_as_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Show our own errors as one sentence: Locust lets those of a locustfile's import fall through."""
     if isinstance(error, LoadgenError):
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
-    sys.__excepthook__(kind, error, trace)
+    if not isinstance(error, KeyboardInterrupt):  # the second Ctrl-C: the conductor has said what is left
+        sys.__excepthook__(kind, error, trace)
 
 
 events.init_command_line_parser.add_listener(add_flags)

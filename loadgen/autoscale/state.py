@@ -97,6 +97,10 @@ Reading = PodValues | ObjectValue | ExternalValues | ResourceSamples | ReadError
 class SelectorError:
     """The scale's selector is of no use; `message` is the event's text.
 
+    A malformed one comes as a `ReadError` of the scale: client-go parses the selector when it reads the scale
+    (`client-go/scale/scheme/autoscalingv1/conversion.go`), so `InvalidSelector` is in the controller's code and has
+    not been seen from a real one.
+
     Attributes:
         reason: The event's reason.
         message: For `InvalidSelector` and `AmbiguousSelector` it names the selector, so it has to be given.

@@ -242,6 +242,20 @@ def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[st
     assert set(rows.cause.dropna()) <= {"run stopped", "no free user"}
     assert bench.run_folder().read_info().state == "stopped"
     assert (bench.run_folder().path / "report.html").is_file(), out + err
+    assert "Traceback" not in err
+
+
+def test_stopped_twice(bench: Bench) -> None:
+    """A second Ctrl-C ends at once: no traceback, and the command that judges what was recorded."""
+    process = bench.start(TEST_S="60", TEST_PER_S="10")
+    bench.wait_for(lambda: bench.rows_so_far() > 20)
+    process.send_signal(signal.SIGINT)
+    bench.wait_for(lambda: bench.run_folder().read_info().state == "stopped")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert f"loadgen report {bench.run_folder().path.relative_to(bench.folder)}" in err
+    assert "Traceback" not in err
 
 
 def test_killed_loses_seconds_not_the_run(bench: Bench) -> None:
