@@ -96,8 +96,9 @@ class Root:
             if name != "proc":
                 self._show("/" + name, at + "/" + name)
         os.mkdir(at + "/proc", 0o555)
-        # else this container would see, and keep alive, what the kubelet mounted there for other pods
-        unmount(at + hidden)
+        # else this container would keep alive what the kubelet mounted for other pods, and see its own root in itself
+        for path in (hidden, at):
+            unmount(at + path)
 
     def place(self, source: str, path: str, read_only: bool = False) -> None:
         """Show a file or folder of the machine at a path of the container."""

@@ -151,7 +151,7 @@ class Creation:
         spec = {
             "pause_pid": room.pause_pid,
             "joins": ["uts", "ipc"] if is_host_network(room.pod) else ["uts", "ipc", "net"],
-            "root": str(room.node.root),
+            "root": str(room.node.root.resolve()),
             "hidden": str(room.node.memory),
             "mounts": [*room.file_mounts({mount["path"] for mount in mounts}), message, *mounts],
             "env": env,
