@@ -180,7 +180,9 @@ class Conductor:
                 errors.append(LoadgenError("stopped before the load began; nothing was sent"))
             try:
                 with _kept(errors):
-                    if load_start is not None:
+                    if load_start is None:
+                        run.not_started(str(errors[0]))
+                    else:
                         self._close(run, load_start, broken=bool(errors))
             finally:
                 with _kept(errors):

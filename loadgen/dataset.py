@@ -149,6 +149,8 @@ class RunInfo(_Frozen):
     load_end_s: float | None = None
     expected_rows: int | None = None
     """Arrivals that must have a row: all, or those due until a second before a stop; None in older folders."""
+    error: str | None = None
+    """Why no load was sent, as the user was told."""
     stages: tuple[Stage, ...] = ()
     limits: tuple[Limit, ...] = ()
     validity: ValidityLimits

@@ -125,6 +125,10 @@ class Run:
         self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
         self._event("load_started", load_start_s)
 
+    def not_started(self, error: str) -> None:
+        """Write down why no load was sent."""
+        self._update(error=error)
+
     def end(self) -> None:
         """Write down that the load is over: every arrival has its outcome."""
         now_s = self.clock.now_s()

@@ -66,7 +66,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
 
 def _never_started(info: RunInfo) -> Finding:
     """All there is to say of a run without a load."""
-    error: str | None = getattr(info, "error", None)
+    error = info.error
     return Finding(
         code="validity.load",
         severity="invalid",

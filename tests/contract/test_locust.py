@@ -426,6 +426,8 @@ def test_bad_flags(bench: Bench, flags: tuple[str, ...], code: int, says: str) -
     assert got == code, err
     assert re.search(f"^error: .*{says}", err, re.MULTILINE), err
     assert "Traceback" not in err
+    for folder in (bench.folder / "runs").glob("*"):  # those that were refused later than at the flags
+        assert re.search(says, str(RunFolder.open(folder).read_info().error))
 
 
 def test_bad_prompts(bench: Bench) -> None:
