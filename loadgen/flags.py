@@ -17,7 +17,8 @@ def add_flags(parser: LocustArgumentParser) -> None:
         "--target",
         default=None,
         env_var="LOADGEN_TARGET",
-        help="'local' (embedded stack), or the URL of a Triton: http://host:8000, grpc://host:8001",
+        help="'local' (embedded stack), 'sandbox' (a real Kubernetes control plane on this machine), "
+        "or the URL of a Triton: http://host:8000, grpc://host:8001",
     )
     group.add_argument("--protocol", choices=["grpc", "http"], default=None, help="protocol to speak")
     group.add_argument("--stream", dest="stream", action="store_const", const=True, default=None, help="stream tokens")

@@ -14,6 +14,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadgen.conductor import Conductor
+from loadgen.entry import enter_sandbox_if_asked
 from loadgen.errors import LoadgenError
 from loadgen.flags import add_flags, scenario_of, with_flags
 from loadgen.load.crew import Worker
@@ -101,6 +102,7 @@ def _tell_as_sentence(kind: type[BaseException], error: BaseException, trace: Tr
         sys.__excepthook__(kind, error, trace)
 
 
+sys.excepthook = _tell_as_sentence
+enter_sandbox_if_asked()
 events.init_command_line_parser.add_listener(add_flags)
 events.init.add_listener(_wire)
-sys.excepthook = _tell_as_sentence

@@ -15,13 +15,14 @@ from loadgen.clock import Clock
 from loadgen.collect.start import start_collector
 from loadgen.dataset import Limit, RunFolder, RunInfo, Stage, ValidityLimits
 from loadgen.errors import CollectError, ExitCode, LoadgenError, SelfCheckError, StackError
+from loadgen.kube import workload
 from loadgen.local import target as local
 from loadgen.processes import Child, spawn
 from loadgen.progress import Fleet
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
-from loadgen.settings import Scenario, Slo, runs_dir
+from loadgen.settings import FLEETS, Scenario, Slo, runs_dir
 
 Say = Callable[[str], None]
 
@@ -66,7 +67,7 @@ class Run:
         self.clock = Clock.start()
         self._say = say
         self.folder = RunFolder.create(runs_dir(), scenario.name, self.clock)
-        self._stack: local.LocalStack | None = None
+        self._stack: local.LocalStack | workload.Workload | None = None
         self._collector: Child | None = None
         self._reference: Child | None = None
         self.info = _first_info(scenario, self.folder, self.clock)
@@ -105,8 +106,9 @@ class Run:
         scenario = self.scenario
         if scenario.wire == "grpc":
             triton_grpc.prepare(1)  # before the first channel, or nothing else goes on while it waits
-        if scenario.target == "local":
-            self._stack = local.start_stack(self.folder, on_progress=self._say)
+        if scenario.target in FLEETS:
+            start = local.start_stack if scenario.target == "local" else workload.start_workload
+            self._stack = start(self.folder, on_progress=self._say)
             endpoint = Endpoint(address=self._stack.endpoint, wire=scenario.wire)
         else:
             endpoint = Endpoint.parse(scenario.target, scenario.wire)
@@ -195,7 +197,8 @@ class Run:
 
 
 def _first_info(scenario: Scenario, folder: RunFolder, clock: Clock) -> RunInfo:
-    is_local = scenario.target == "local"
+    fleet = scenario.target in FLEETS
+    emulated = {"local": local.EMULATED, "sandbox": workload.EMULATED}
     return RunInfo(
         run_id=folder.path.name,
         scenario=scenario.name,
@@ -205,9 +208,9 @@ def _first_info(scenario: Scenario, folder: RunFolder, clock: Clock) -> RunInfo:
         protocol=scenario.wire,
         stream=scenario.stream,
         model=scenario.model,
-        emulated=local.EMULATED if is_local else None,
-        compressions=local.compressions(scenario) if is_local else (),
-        autoscaler=local.autoscaler_info(scenario) if is_local else None,
+        emulated=emulated.get(scenario.target),
+        compressions=local.compressions(scenario) if fleet else (),
+        autoscaler=local.autoscaler_info(scenario) if fleet else None,
         limits=limits_of(scenario.slo),
         validity=ValidityLimits(**dict(scenario.validity)),
         seeds=dict(scenario.seeds),

@@ -98,6 +98,9 @@ class Slo(Settings):
     failed_ratio: Ratio | None = 0.01
 
 
+FLEETS = ("local", "sandbox")
+"""Targets that are started for the run, by the settings `local`."""
+
 TOKEN_LIMITS = frozenset(name for name in Slo.model_fields if name.startswith(("ttft", "itl", "tpot")))
 """Limits that only a streamed answer can be judged by."""
 
@@ -168,7 +171,8 @@ class Scenario(Settings):
         name: Short name, used in the run folder and on the page.
         load: Requests per second over time; see `loadgen.load.rates`.
         arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
-        target: `local`, or the base URL of an existing Triton (`http://host:8000` or `grpc://host:8001`).
+        target: `local`, `sandbox` (a real Kubernetes control plane on this machine), or the base URL of an existing
+            Triton (`http://host:8000` or `grpc://host:8001`).
         protocol: `grpc` or `http`; None takes it from the target's scheme, and `grpc` for `local`.
         stream: Stream tokens (ModelStreamInfer, generate_stream) or wait for the whole answer.
         model: Model to drive; None finds the one with the tensors of TensorRT-LLM.
@@ -207,8 +211,8 @@ class Scenario(Settings):
         return self
 
     def _check_urls(self) -> None:
-        if self.target != "local":
-            example = "http://127.0.0.1:8000, or 'local'"
+        if self.target not in FLEETS:
+            example = "http://127.0.0.1:8000, or 'local', or 'sandbox'"
             scheme = _parsed("target", self.target, ("http", "https", "grpc", "grpcs"), example).scheme.rstrip("s")
             if self.protocol and scheme != self.protocol:
                 raise ValueError(

@@ -194,7 +194,7 @@ def _fleet(analysis: Analysis) -> list[str]:
     low, peak, last = head.lowest_replicas, head.peak_replicas, head.last_replicas
     if low is None or peak is None:
         if run.ratio_target is None and not analysis.scaling:
-            behind = "" if run.target == "local" else f" behind {run.target}"
+            behind = "" if run.target in ("local", "sandbox") else f" behind {run.target}"
             return [f"The fleet{behind} was not observed: nothing is said of replicas, lag or cost."]
         return ["How many replicas were ready was not measured."]
     if low == peak and last in (None, peak):

@@ -15,6 +15,7 @@ from loadgen.collect.stop import Stop
 from loadgen.collect.targets import StackTargets, Targets, UrlTargets
 from loadgen.dataset import RunFolder, RunInfo
 from loadgen.errors import CollectError
+from loadgen.settings import FLEETS
 
 PERIOD_S = 1.0
 PASSES_PER_PART = 3
@@ -40,7 +41,7 @@ class Collector:
     ) -> None:
         self._period_s = period_s
         self._clock = info.clock
-        self._targets = StackTargets(folder, info) if info.target == "local" else UrlTargets(folder, info)
+        self._targets = StackTargets(folder, info) if info.target in FLEETS else UrlTargets(folder, info)
         self._journal = Journal(folder.path / "stack" / "journal.jsonl")
         self._rows = Rows(folder)
         self._raw = RawReader(self._clock, timeout_s)

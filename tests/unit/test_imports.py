@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loadgen.load": {"loadgen.settings", "loadgen.dataset", "loadgen.protocols"},
     "loadgen.collect": {"loadgen.settings", "loadgen.dataset", "loadgen.processes"},
     "loadgen.local": {"loadgen.settings", "loadgen.dataset", "loadgen.autoscale", "loadgen.processes"},
+    "loadgen.entry": {"loadgen.kube.sandbox", "loadgen.progress"},
     "loadgen.kube": {
         "loadgen.collect.stop",
         "loadgen.dataset",
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loadgen.run": {
         "loadgen.collect",
         "loadgen.dataset",
+        "loadgen.kube.workload",
         "loadgen.local",
         "loadgen.processes",
         "loadgen.progress",
@@ -55,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "loadgen.locust": {
         "loadgen.conductor",
+        "loadgen.entry",
         "loadgen.flags",
         "loadgen.load",
         "loadgen.progress",

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import socket
 import sys
 import threading
 from typing import Any
@@ -15,7 +14,7 @@ from loadgen.errors import SettingsError, StackError
 from loadgen.kube.sandbox.build import build, find
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import Node, SandboxConfig
-from loadgen.kube.sandbox.gate import splice
+from loadgen.kube.sandbox.forward import serve
 from loadgen.processes import Child
 
 _WATCH_S = 0.5
@@ -145,19 +144,7 @@ class _ended_by_signals:
 
 async def _open(sandbox: Sandbox, address: str, port: int) -> None:
     sandbox.connect(address).close()  # a first try tells trouble before anybody waits
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            inner = await asyncio.to_thread(sandbox.connect, address)
-        except StackError as error:
-            _say(f"error: {error}")
-            writer.close()
-            return
-        inner.setblocking(False)
-        await splice((reader, writer), await asyncio.open_connection(sock=inner))
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", port, family=socket.AF_INET)
+    server = await serve(sandbox, address, port)
     _say(f"{address} is at 127.0.0.1:{server.sockets[0].getsockname()[1]}; Ctrl-C ends it")
     async with server:
         await server.serve_forever()

@@ -18,6 +18,9 @@ from loadgen.kube.sandbox.world import create, entry, first_process
 from loadgen.local.fetch_cache import cache_dir
 from loadgen.processes import Child, alive
 
+INSIDE = "LOADGEN_SANDBOX"
+"""Environment variable that names the sandbox to the processes inside it."""
+
 READY_WITHIN_S = 180.0
 STOP_WITHIN_S = 40.0
 _POLL_S = 0.1

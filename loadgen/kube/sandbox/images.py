@@ -1,7 +1,6 @@
 """Which programs of this machine stand for which images."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from loadgen.files import write_whole
@@ -41,6 +40,6 @@ def table(config: SandboxConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def write_images(config: SandboxConfig) -> None:
-    """Write the table where the kubelets read it."""
-    write_whole(Path(config.folder / "images.json"), json.dumps(table(config), indent=1).encode())
+def write_images(config: SandboxConfig, rows: list[dict[str, Any]]) -> None:
+    """Write the table where the kubelets read it, now or later."""
+    write_whole(config.folder / "images.json", json.dumps(rows, indent=1).encode())

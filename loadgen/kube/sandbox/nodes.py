@@ -10,7 +10,7 @@ from pathlib import Path
 from loadgen.errors import StackError
 from loadgen.kube.sandbox.config import API_SERVER, DNS_IP, DOMAIN, POD_GATEWAY, Node, PartState, SandboxConfig
 from loadgen.kube.sandbox.control_plane import Credentials
-from loadgen.kube.sandbox.images import write_images
+from loadgen.kube.sandbox.images import table, write_images
 from loadgen.kube.sandbox.inside import kubectl
 from loadgen.processes import Child, spawn
 
@@ -33,7 +33,7 @@ class Nodes:
         Raises:
             StackError: one does not come up.
         """
-        write_images(self._config)
+        write_images(self._config, table(self._config))
         for number, node in enumerate(self._config.nodes):
             self._spawn(number, node)
         deadline = asyncio.get_running_loop().time() + _READY_WITHIN_S

@@ -86,7 +86,7 @@ async def _run(config: KubeletConfig, memory: Path) -> None:
             if registering.done():
                 registering.result()
                 logging.info("node %s is registered, process %d", config.node, os.getpid())
-                tasks += [asyncio.create_task(each) for each in (node.renew_lease(), node.heartbeat(), pods.run())]
+                tasks += [asyncio.create_task(each) for each in (node.renew_lease(), node.stay_ready(), pods.run())]
                 await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 for task in tasks:
                     if task.done():

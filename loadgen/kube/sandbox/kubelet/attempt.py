@@ -50,7 +50,8 @@ class Attempt:
     failed_probe: Kind | None = None
     up: asyncio.Event = field(default_factory=asyncio.Event)
     _since_s: float = field(default_factory=time.monotonic)
-    _ending: bool = False
+    _deadline: Deadline | None = None
+    _killing: "asyncio.Task[None] | None" = None
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def live(self) -> int:
@@ -76,10 +77,12 @@ class Attempt:
             message: What the event says.
             turn: What must be over before it is told to end.
         """
-        if self._ending or self.process.code is not None:
+        if self._deadline or self.process.code is not None:
+            if self._deadline:
+                self._deadline.shorten(deadline.left_s())
             await self.process.wait()
             return
-        self._ending = True
+        self._deadline = deadline
         self.room.node.events.of_container(self.room.pod, self.container, "Killing", message)
         handler = (self.container.get("lifecycle") or {}).get("preStop")
         if handler and deadline.left_s() > 0:
@@ -141,7 +144,7 @@ class Attempt:
                 due_s = max(due_s, counter.rhythm.next_tick_s(self._age_s()))
         while True:
             await asyncio.sleep(max(0.0, due_s - self._age_s()))
-            if self._ending and kind != "readiness":
+            if self._deadline and kind != "readiness":
                 return
             verdict = counter.add(await self._ask(kind, spec, counter.rhythm))
             if verdict is not None and self._judge(kind, verdict, spec):
@@ -168,11 +171,10 @@ class Attempt:
             if kind == "startup":
                 self._started()
             return kind == "startup"
-        if not self._ending:
+        if not self._deadline:
             self.failed_probe = kind
             # its end cancels the probes, so the one that ends it is none of them
-            killing = asyncio.create_task(self._kill_unhealthy(kind, spec))
-            killing.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._killing = asyncio.create_task(self._kill_unhealthy(kind, spec))
         return True
 
     async def _kill_unhealthy(self, kind: Kind, spec: Json) -> None:

@@ -136,6 +136,7 @@ class Node:
         self._events = events
         self._path = f"/api/v1/nodes/{config.node}"
         self.object: Json = node_object(config)
+        self._posted_s = 0.0
 
     async def register(self) -> None:
         """Create the node, or take up the one of this name; tries until the API server answers."""
@@ -159,9 +160,8 @@ class Node:
             await asyncio.sleep(_RETRY_S)
         self._events.normal(self._reference(), "Starting", "Starting kubelet.")
 
-    async def heartbeat(self) -> None:
-        """Post the node's status now and then, and at once when somebody says that it is not ready."""
-        since_s = time.monotonic()
+    async def stay_ready(self) -> None:
+        """Post the node's status at once when somebody says that the node is not ready."""
         async for kind, seen in self._api.watch(
             "/api/v1/nodes", {"fieldSelector": f"metadata.name={self._config.node}"}
         ):
@@ -169,16 +169,14 @@ class Node:
             for node in nodes if kind != "DELETED" else []:
                 self.object = node
                 conditions = {each["type"]: each["status"] for each in node["status"].get("conditions") or []}
-                doubted = any(conditions.get(kind) != status for kind, status, _, _ in _CONDITIONS)
-                if doubted or time.monotonic() - since_s > _HEARTBEAT_S:
-                    since_s = time.monotonic()
+                if any(conditions.get(kind) != status for kind, status, _, _ in _CONDITIONS):
                     try:
                         await self._post_status(node["status"])
                     except ApiError:
                         await asyncio.sleep(_RETRY_S)
 
     async def renew_lease(self) -> None:
-        """Say every ten seconds that the node lives, until cancelled."""
+        """Say every ten seconds that the node lives, and every five minutes what it is, until cancelled."""
         path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
         name = self._config.node
         while True:
@@ -198,6 +196,8 @@ class Node:
                     owner["uid"] = self.object["metadata"]["uid"]
                     meta = {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]}
                     await self._api.create(path, {"metadata": meta, "spec": spec})
+                if time.monotonic() - self._posted_s > _HEARTBEAT_S:
+                    await self._post_status(self.object["status"])
             except ApiError:
                 pause_s = _RETRY_S
             await asyncio.sleep(pause_s)
@@ -206,6 +206,7 @@ class Node:
         status = node_status(self._config, before, time.time())
         old = {condition["type"]: condition["status"] for condition in before.get("conditions") or []}
         self.object = await self._api.patch(f"{self._path}/status", {"status": status})
+        self._posted_s = time.monotonic()
         for condition in status["conditions"]:
             if old.get(condition["type"]) != condition["status"]:
                 reason = _SPOKEN[condition["type"]]

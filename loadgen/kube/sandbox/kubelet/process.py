@@ -147,6 +147,8 @@ async def hold_namespaces(spec: Mapping[str, Any], spec_file: Path, wire: "Wire"
         process.send(signal.SIGKILL)
         if isinstance(error, TimeoutError):
             raise StartError(f"the pod's namespaces were not made within {_START_TIMEOUT_S:.0f} s") from error
+        if isinstance(error, OSError):
+            raise StartError(f"the process that holds the pod's namespaces is gone ({error.strerror})") from error
         raise
     finally:
         pipes.close()
@@ -188,6 +190,8 @@ async def start_inside(
             process.send(signal.SIGKILL)
         if isinstance(error, TimeoutError):
             raise StartError(f"the process was not started within {_START_TIMEOUT_S:.0f} s") from error
+        if isinstance(error, OSError):
+            raise StartError(f"the container is gone ({error.strerror})") from error
         raise
     finally:
         pipes.close()

@@ -40,6 +40,7 @@ class Runner:
         self._init = init
         self._back_off = BackOff()
         self._stop = asyncio.Event()
+        self._ending: tuple[Deadline, tuple[Awaitable[object], ...]] | None = None
         self._creation = Creation(room=room, container=container, init=init, stop=self._stop)
         self.container = container
         self.attempt: Attempt | None = None
@@ -66,9 +67,10 @@ class Runner:
 
     async def end(self, deadline: Deadline, turn: tuple[Awaitable[object], ...] = ()) -> None:
         """End it for good; see `Attempt.kill`."""
+        self._ending = (deadline, turn)
         self._stop.set()
         if self.attempt:
-            await self.attempt.kill(deadline, f"Stopping container {self.container['name']}", turn)
+            await self._kill(self.attempt)
 
     async def _created(self) -> Attempt | None:
         """The container, running; None when it is to end before it could be created."""
@@ -86,11 +88,15 @@ class Runner:
     async def _live(self, attempt: Attempt) -> tuple[bool, Ended]:
         """Run it to its end; whether a probe ended it, and how it ended."""
         up = asyncio.create_task(self._tell_up(attempt))
+        # told to end while it was being started
+        late = asyncio.create_task(self._kill(attempt)) if self._ending else None
         started_unix_s = time.time()
         try:
             code = await attempt.live()
         finally:
             up.cancel()
+            if late:
+                await late
             self.attempt = None
         reason = "OOMKilled" if attempt.out_of_memory else "Error" if code else "Completed"
         return attempt.failed_probe is not None, self._ended(code, reason, None, started_unix_s)
@@ -129,6 +135,11 @@ class Runner:
             self._state.wait("CrashLoopBackOff", f"back-off {delay} restarting failed container={name} pod={pod}")
             self._room.changed()
             await self._pause(min(wait_s, _TOLD_EVERY_S))
+
+    async def _kill(self, attempt: Attempt) -> None:
+        assert self._ending, "not told to end"
+        deadline, turn = self._ending
+        await attempt.kill(deadline, f"Stopping container {self.container['name']}", turn)
 
     async def _tell_up(self, attempt: Attempt) -> None:
         await attempt.up.wait()

@@ -1,0 +1,75 @@
+"""A command of its own inside a sandbox of its own: Locust for `--target sandbox`, started again where its target is.
+
+    locust … --target sandbox ─▶ sandbox up ─▶ the same command line, inside ─▶ its exit code ─▶ sandbox down
+
+So requests go straight to the cluster's network, and nothing of the load passes through a tunnel.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+
+from loadgen.kube.sandbox.build import find
+from loadgen.kube.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
+from loadgen.kube.sandbox.config import SandboxConfig
+from loadgen.kube.sandbox.forward import Forward
+from loadgen.processes import children_of
+
+_POLL_S = 0.5
+
+
+def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
+    """Run a command inside a sandbox that is made for it; returns its exit code.
+
+    Args:
+        argv: The command line.
+        say: Told what the start-up does.
+        web_port: Port of a web UI inside that is opened here at the same port; None without one.
+
+    Raises:
+        LoadgenError: the sandbox does not come up.
+    """
+    sandbox = Sandbox.named(f"run-{uuid.uuid4().hex[:8]}")
+    config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=find(progress=say), nodes=DEFAULT_NODES)
+    try:
+        sandbox.up(config, say=say, attached=True)
+        with Forward(sandbox, web_port):
+            return _run(sandbox.command([*argv]), sandbox.name)
+    finally:
+        sandbox.delete()
+
+
+def _run(command: list[str], name: str) -> int:
+    # a session of its own: a Ctrl-C in the terminal reaches this process alone, which passes it on once
+    inner = subprocess.Popen(
+        command, env={**os.environ, INSIDE: name}, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+
+    def pass_on(number: int, _: object) -> None:
+        for child in children_of(inner.pid):  # what nsenter waits for
+            os.kill(child, number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while True:
+            try:
+                return _exit_code(inner.wait(_POLL_S))
+            except subprocess.TimeoutExpired:
+                continue
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        inner.kill()
+        inner.wait()
+
+
+def _exit_code(code: int) -> int:
+    return code if code >= 0 else 128 - code
+
+
+def same_command() -> list[str]:
+    """The command line of this process, to be run again."""
+    return [sys.executable, *sys.orig_argv[1:]]
