@@ -100,7 +100,7 @@ def test_an_address_without_path_means_its_metrics(address: str, url: str) -> No
 @pytest.mark.parametrize("url", ["gpu:8002", "grpc://gpu:8002", "http://", "http://a b", ""])
 def test_a_scenario_refuses_an_address_that_is_no_http_url(field: str, url: str) -> None:
     """The sentence names the field and shows a right one."""
-    with pytest.raises(SettingsError, match=f"{field} .* is no http URL such as http://"):
+    with pytest.raises(SettingsError, match=f"{field} .*: write it like http://"):
         Scenario(name="s", load=Constant(per_s=1, duration_s=10), **{field: url})
 
 
