@@ -2,11 +2,12 @@
 
 import copy
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hpa_replay import closest_call_s, differences
 from hpa_series import SERIES
-from hpa_table import RECORDED, read
+from hpa_table import RECORDED, read, table
 
 RECORDINGS = {each["series"]: each for each in read(*sorted(RECORDED.glob("*.jsonl")))}
 
@@ -30,6 +31,16 @@ def test_the_recording_is_of_the_series(name):
     assert recording["manifest"] == series.manifest()
     assert recording["claim"] == series.claim
     assert len(recording["syncs"]) == len(series.steps)
+
+
+def test_the_page_holds_the_table():
+    """Every row of the table, and the numbers under it, stand in docs/hpa-twin.md."""
+    page = (Path(__file__).parents[3] / "docs" / "hpa-twin.md").read_text()
+    rows, total = table(list(RECORDINGS.values())).split("\n\n")
+    assert [row for row in rows.splitlines() if row not in page] == []
+    syncs = sum(len(each["syncs"]) for each in RECORDINGS.values())
+    assert f"{len(RECORDINGS)} series, {syncs} syncs, " in total
+    assert total.partition(";")[0] in page
 
 
 def test_three_series_at_least_ran_at_the_defaults():
