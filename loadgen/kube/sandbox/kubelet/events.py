@@ -52,7 +52,8 @@ class Events:
     async def flush(self, within_s: float) -> None:
         """Wait until everything recorded is written, `within_s` seconds at most."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), within_s)
+            async with asyncio.timeout(within_s):
+                await self._queue.join()
 
     async def _write(self, about: Json, kind: str, reason: str, message: str, at_unix_s: float) -> None:
         key = (about["uid"], about.get("fieldPath", ""), kind, reason, message)

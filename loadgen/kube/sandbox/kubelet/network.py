@@ -119,9 +119,12 @@ async def run_ip(program: Path, batch: str, *, may_fail: bool = False) -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        _, told = await asyncio.wait_for(process.communicate(batch.encode()), _IP_TIMEOUT_S)
+        async with asyncio.timeout(_IP_TIMEOUT_S):
+            _, told = await process.communicate(batch.encode())
     except TimeoutError:
-        process.kill()
         raise StartError(f"{program} did not answer within {_IP_TIMEOUT_S:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
     if process.returncode and not may_fail:
         raise StartError(f"the pod's network could not be set up: {told.decode(errors='replace').strip()}")

@@ -121,7 +121,8 @@ async def _http(action: Json, container: Json, pod_ip: str, timeout_s: float) ->
 async def _tcp(action: Json, container: Json, pod_ip: str, timeout_s: float) -> Result:
     host, port = action.get("host") or pod_ip, port_number(action["port"], container)
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         return Result(success=False, said=f"dial tcp {host}:{port}: i/o timeout")
     except OSError as error:
@@ -138,7 +139,8 @@ async def _grpc(action: Json, pod_ip: str, timeout_s: float) -> Result:
     until_s = loop.time() + timeout_s
     async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            await asyncio.wait_for(channel.channel_ready(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await channel.channel_ready()
         except TimeoutError:
             within = go_duration(timeout_s)
             said = f'timeout: failed to connect service "{address}" within {within}: context deadline exceeded'

@@ -50,7 +50,8 @@ class Process:
     async def ended_within(self, timeout_s: float) -> bool:
         """Whether it ends within a time."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._ended.wait()
         return self._ended.is_set()
 
     def send(self, number: signal.Signals) -> None:

@@ -147,7 +147,8 @@ class Runner:
 
     async def _pause(self, duration_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), duration_s)
+            async with asyncio.timeout(duration_s):
+                await self._stop.wait()
 
     def _warn(self, reason: str, message: str) -> None:
         self._room.node.events.of_container(self._room.pod, self.container, reason, message, warning=True)

@@ -7,10 +7,9 @@ At any point a deletion, a deadline or the pod's loss leads to the end: containe
 
 import asyncio
 import time
-from collections.abc import Awaitable
 
 from loadgen.kube.sandbox.kubelet.api import ApiError
-from loadgen.kube.sandbox.kubelet.ending import Deadline
+from loadgen.kube.sandbox.kubelet.ending import Deadline, unless
 from loadgen.kube.sandbox.kubelet.former import former_life
 from loadgen.kube.sandbox.kubelet.meta import (
     Json,
@@ -84,7 +83,7 @@ class Worker:
         background = [asyncio.create_task(self._watch_deadline()), asyncio.create_task(self._refresh())]
         try:
             if not self._over_before() and not self._stop.is_set():
-                await self._until_stopped(self._life())
+                await unless(self._stop, self._life())
             await self._end()
             self._publisher.over = True
             await self.room.close()
@@ -110,18 +109,6 @@ class Worker:
             (ended := known[each["name"]].ended) and not should_restart(pod, each, ended.exit_code)
             for each in main_containers(pod)
         )
-
-    async def _until_stopped(self, work: Awaitable[None]) -> None:
-        tasks = {asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())}
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
 
     async def _life(self) -> None:
         if any(each.container_id for each in self.room.state.containers.values()):
