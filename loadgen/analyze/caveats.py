@@ -32,6 +32,7 @@ def caveats(
     found += old_backlog(run, fleet, scaling)
     found += _needless(scaling, capacity)
     found += _flapping(run, scaling)
+    found += _blind(run)
     found += _unused(run, fleet)
     found += _broken_in_drain(run, fleet)
     found += incidents(run)
@@ -176,6 +177,27 @@ def _flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
     window = span_text(first.decided_s, third.decided_s)
     taken = third.decided_s - first.decided_s
     return [warn("scaling.flapping", "Up, down and up again", taken, limit, "s", window, advice)]
+
+
+def _blind(run: Observed) -> list[Finding]:
+    """The time in which the autoscaler could not read its metric: it holds then, whatever the load does."""
+    syncs = [(event.t_s, event.reason) for event in run.of_kind("hpa_sync") if event.reason is not None]
+    ends = [*(at for at, _ in syncs[1:]), run.last_s]
+    spans = [
+        (max(at, 0.0), min(end, run.end_s), reason)
+        for (at, reason), end in zip(syncs, ends, strict=False)
+        if reason != "ValidMetricFound" and min(end, run.end_s) > max(at, 0.0)
+    ]
+    if not spans or run.length_s is None:
+        return []
+    reasons = ", ".join(sorted({reason for *_, reason in spans}))
+    advice = (
+        f"The autoscaler could not read its metric ({reasons}) and held the number of replicas: see the metrics API, "
+        f"its adapter and Prometheus in this time."
+    )
+    blind_s = sum(end - start for start, end, _ in spans)
+    window = span_text(spans[0][0], spans[-1][1])
+    return [warn("autoscaler.blind", "Autoscaler without its metric", blind_s, 0.0, "s", window, advice)]
 
 
 def _unused(run: Observed, fleet: Fleet) -> list[Finding]:

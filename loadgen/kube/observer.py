@@ -35,7 +35,7 @@ _REQUEST_TIMEOUT_S = 10
 _log = logging.getLogger("loadgen.kube.observer")
 
 Seen = tuple[str, str, dict[str, Any], float]
-"""Source, type of the change (`ADDED`, `MODIFIED`, `DELETED`; `LISTED` has all names), raw object, when (Unix, s)."""
+"""Source, type of the change (`ADDED`, `MODIFIED`, `DELETED`; `LISTED` begins a watch), raw object, when (Unix, s)."""
 
 
 class Observed(BaseModel):
@@ -99,7 +99,7 @@ class Observer:
         """One change that a watch saw."""
         source, kind, raw, now_s = seen
         if kind == "LISTED":
-            self._listed(source, raw["names"], now_s)
+            self._listed(source, raw, now_s)
         elif source == "pods":
             self._pod(kind, raw, now_s)
         elif source == "deployments":
@@ -130,11 +130,16 @@ class Observer:
         self.settle(time.time(), last=True)
         self._record.write(replace(self._state, phase="stopping"))
 
-    def _listed(self, source: str, names: list[str], now_s: float) -> None:
-        """A watch begins: what is not in its list any more was deleted while nobody looked."""
-        if source == "pods":
-            for name in [known for known in self._pods if known not in names]:
-                self._pod("DELETED", dict(self._pods[name].raw), now_s)
+    def _listed(self, source: str, raw: Mapping[str, Any], now_s: float) -> None:
+        """A watch begins: what is not in its list any more was deleted while nobody looked, and that time is a gap."""
+        if source != "pods":
+            return
+        for name in [known for known in self._pods if known not in raw["names"]]:
+            self._pod("DELETED", dict(self._pods[name].raw), now_s)
+        if raw["blind_since"] is not None:
+            from_s, to_s = (self._clock.at_unix(at) for at in (raw["blind_since"], now_s))
+            data = {"source": "kubernetes", "from_s": from_s, "to_s": to_s}
+            self._record.emit("collect_gap", t_s=to_s, message="the API server did not answer", data=data)
 
     def _pod(self, kind: str, raw: dict[str, Any], now_s: float) -> None:
         name = raw["metadata"]["name"]
@@ -196,11 +201,14 @@ def watch_for_ever(
     source: str, listing: Callable[..., Any], fields: Mapping[str, str], into: "queue.Queue[Seen]"
 ) -> None:
     """Put every object, then every change of one kind of object into a queue; ends with the process."""
+    blind_since: float | None = None
     while True:
         try:
             listed = json.loads(listing(**fields, _preload_content=False, _request_timeout=_REQUEST_TIMEOUT_S).data)
             now_s = time.time()
-            into.put((source, "LISTED", {"names": [each["metadata"]["name"] for each in listed["items"]]}, now_s))
+            names = [each["metadata"]["name"] for each in listed["items"]]
+            into.put((source, "LISTED", {"names": names, "blind_since": blind_since}, now_s))
+            blind_since = None
             for each in listed["items"]:
                 into.put((source, "MODIFIED", each, now_s))
             version = listed["metadata"]["resourceVersion"]
@@ -208,6 +216,7 @@ def watch_for_ever(
             for seen in changes:
                 into.put((source, str(seen["type"]), seen["raw_object"], time.time()))
         except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            blind_since = blind_since or time.time()
             _log.warning("the watch of %s ended (%s) and is begun again", source, str(error).splitlines()[0])
         time.sleep(_AGAIN_S)
 

@@ -175,3 +175,16 @@ def test_incidents_are_counted_and_named():
 def test_no_table_at_all_has_no_caveat():
     """What was not seen is not warned about."""
     assert codes(observed()) == []
+
+
+def test_an_autoscaler_that_cannot_read_its_metric_is_told_with_its_window():
+    """Passes at −5 (no metric), 10, 20 (none), 30 (none) and 40 s: blind for 10 s of the load, then for 20 s."""
+    reasons = {-5.0: "FailedGetPodsMetric", 10.0: "ValidMetricFound", 20.0: "FailedGetPodsMetric"}
+    reasons |= {30.0: "FailedGetPodsMetric", 40.0: "ValidMetricFound"}
+    passes = [{**event(at, "hpa_sync", current=1, desired=1), "reason": reason} for at, reason in reasons.items()]
+    samples = series("ratio", "a", {float(t): (2.0 if t > 30 else 0.2) for t in range(60)})
+    run = observed(requests=REQUESTS, samples=samples, events=[*READY, *passes])
+    blind = next(each for each in found(run) if each.code == "autoscaler.blind")
+    assert blind.measured == 10.0 + 20.0
+    assert blind.window == "from 0.0 s to 40.0 s"
+    assert "FailedGetPodsMetric" in blind.advice

@@ -1,0 +1,134 @@
+"""The main job on a real control plane: the real HPA controller scales, and what breaks meanwhile is on the page."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sandboxes import inside, processes_of
+
+from loadgen.dataset import RunFolder
+from loadgen.kube.sandbox.commands import Sandbox
+from loadgen.local.fetch_cache import cache_dir
+
+HERE = Path(__file__).parent
+LOCUST = str(Path(sys.executable).with_name("locust"))
+
+pytestmark = pytest.mark.timeout(600)
+
+
+class Job:
+    """A run of the locust command on a sandbox of its own."""
+
+    def __init__(self, runs: Path, scenario: str) -> None:
+        self._runs, self._log = runs, runs / "said"
+        known = {path.name for path in (cache_dir() / "sandboxes").glob("run-*")}
+        with self._log.open("wb") as said:
+            self.process = subprocess.Popen(
+                [LOCUST, "-f", str(HERE / scenario), "--headless", "--target", "sandbox"],
+                env={**os.environ, "LOADGEN_RUNS_DIR": str(runs)},
+                stdout=said,
+                stderr=said,
+            )
+        self.wait_for("sending ", within_s=240)
+        (name,) = [path.name for path in (cache_dir() / "sandboxes").glob("run-*") if path.name not in known]
+        self.sandbox = Sandbox.named(name)
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def wait_for(self, text: str, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while text not in self.said():
+            assert self.process.poll() is None, self.said()[-3000:]
+            assert time.monotonic() < deadline, self.said()[-3000:]
+            time.sleep(0.2)
+
+    def end(self) -> int:
+        """Exit code, once it is over; nothing of its sandbox is left then."""
+        code = self.process.wait(timeout=400)
+        assert processes_of(self.sandbox.folder) == []
+        assert not self.sandbox.folder.exists()
+        return code
+
+    @property
+    def folder(self) -> RunFolder:
+        (path,) = (each for each in self._runs.iterdir() if each.is_dir())
+        return RunFolder(path)
+
+    @property
+    def analysis(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder.path / "analysis.json").read_text())
+        return found
+
+    def events(self, kind: str) -> pd.DataFrame:
+        events = self.folder.read("events")
+        return events[events.kind == kind]
+
+    def finding(self, code: str) -> dict[str, Any]:
+        return next(each for each in self.analysis["findings"] if each["code"] == code)
+
+
+@contextmanager
+def job(runs: Path, scenario: str) -> Iterator[Job]:
+    one = Job(runs, scenario)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+            one.sandbox.delete()
+
+
+def test_the_real_controller_scales_up_and_down_again(tmp_path: Path) -> None:
+    """One wave goes from one replica to three and back, with lag chains by the API's times, and the verdict passes."""
+    with job(tmp_path, "sandbox_wave.py") as run:
+        assert run.end() == 0, run.said()[-3000:]
+    analysis = run.analysis
+    assert analysis["whole"]["failed"] == 0
+    ups = [event for event in analysis["scaling"] if event["direction"] == "up"]
+    assert ups[0]["before"] == 1
+    assert max(event["after"] for event in ups) == 3
+    assert ups[0]["complete"], ups[0]["missing"]
+    assert ups[0]["reason"].endswith("reason: pods metric triton:queue_compute:ratio above target")
+    head = analysis["headline"]
+    assert (head["lowest_replicas"], head["peak_replicas"], head["last_replicas"]) == (1, 3, 1)
+    assert set(run.folder.read("samples").signal) >= {"ratio", "raw_queue_us", "engine_active"}
+    assert (run.folder.logs / "sandbox" / "kube-apiserver.log").is_file()
+    assert "pods are processes of one machine" in (run.folder.path / "report.md").read_text().replace("\n", " ")
+
+
+def test_what_breaks_on_the_cluster_is_on_the_page(tmp_path: Path) -> None:
+    """A pod is killed, the adapter stopped, the API server killed: requests go on, and each has its window."""
+    with job(tmp_path, "sandbox_steady.py") as run:
+        box = run.sandbox
+        names = inside(box, "kubectl", "-n", "triton", "get", "pods", "--output=jsonpath={.items[*].metadata.name}")
+        victim = names.split()[0]
+        time.sleep(10)
+        inside(box, "kubectl", "-n", "triton", "delete", "pod", victim, "--grace-period=0", "--force")
+        inside(box, "kubectl", "-n", "monitoring", "scale", "deployment", "prometheus-adapter", "--replicas=0")
+        time.sleep(25)
+        state = box.state()
+        assert state is not None
+        server = next(part.pid for part in state.parts if part.name == "kube-apiserver")
+        inside(box, "kill", "-9", str(server))
+        code = run.end()
+    assert code in (0, 1), run.said()[-3000:]
+    assert victim in set(run.events("replica_stopped").pod)
+    assert len(run.events("replica_created")) == 3  # the first two, and the one instead of the victim
+    blind = run.finding("autoscaler.blind")
+    assert blind["measured"] > 10
+    assert "FailedGetPodsMetric" in blind["advice"]
+    assert run.finding("collect.gap")["advice"].startswith("kubernetes: ")
+    # the number of replicas was held
+    assert run.events("hpa_rescale").empty
+    outcomes = run.folder.read("requests").outcome
+    assert (outcomes == "ok").mean() > 0.9

@@ -1,0 +1,102 @@
+"""What the observer writes for what its watches see: state and journal, as the local stack writes them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadgen.dataset import RunFolder
+from loadgen.kube.observer import Observed, Observer
+from loadgen.local.state import StackFolder
+from observed import run_folder
+
+OBSERVED = Observed(
+    namespace="triton", deployment="triton", hpa="triton", selector="app=triton", gateway="10.96.0.7:80", model="m"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return run_folder(tmp_path)
+
+
+@pytest.fixture
+def observer(folder: RunFolder) -> Observer:
+    return Observer(folder, OBSERVED)
+
+
+def pod(name: str, *, ready: bool = True) -> dict:
+    container = {"restartCount": 0, "state": {"running": {}}}
+    condition = {"type": "Ready", "status": "True" if ready else "False"}
+    return {
+        "metadata": {"name": name, "creationTimestamp": "2026-11-24T12:00:00Z"},
+        "status": {"podIP": "10.244.1.5", "conditions": [condition], "containerStatuses": [container]},
+    }
+
+
+def deployment(replicas: int) -> dict:
+    return {"metadata": {"name": "triton"}, "spec": {"replicas": replicas}}
+
+
+def rescaled(size: int) -> dict:
+    return {"reason": "SuccessfulRescale", "message": f"New size: {size}; reason: pods metric r above target"}
+
+
+def journal(folder: RunFolder) -> list[dict]:
+    file = folder.path / "stack" / "journal.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def now(folder: RunFolder) -> float:
+    return folder.read_info().clock.anchor_unix_s + 100.0
+
+
+def test_a_pod_is_a_replica_with_addresses_of_its_own(folder, observer):
+    """Ports on the pod's own IP; ready as soon as its condition says so; the gateway as it was told."""
+    observer.take(("pods", "ADDED", pod("a"), now(folder)))
+    observer.settle(now(folder))
+    state = StackFolder(folder.path).read()
+    assert (state.phase, state.gateway) == ("ready", "10.96.0.7:80")
+    [replica] = state.replicas
+    assert (replica.name, replica.phase, replica.metrics) == ("a", "ready", "10.244.1.5:8002")
+
+
+def test_a_rescale_is_told_with_the_words_of_its_event_whichever_comes_first(folder, observer):
+    """The workload's change is the moment, the event has the reason; a change by hand has none."""
+    for seen in (
+        ("deployments", "ADDED", deployment(1), 0.0),
+        ("events", "ADDED", rescaled(4), 1.0),
+        ("deployments", "MODIFIED", deployment(4), 1.0),
+    ):
+        observer.take((*seen[:3], now(folder) + seen[3]))
+    observer.settle(now(folder) + 1.1)
+    observer.take(("deployments", "MODIFIED", deployment(2), now(folder) + 10))
+    observer.settle(now(folder) + 10.5)
+    assert len(journal(folder)) == 1  # the second still waits for its reason
+    observer.settle(now(folder) + 11.5)
+    first, second = journal(folder)
+    assert (first["kind"], first["t_s"], first["data"]) == ("hpa_rescale", 101.0, {"before": 1, "after": 4})
+    assert first["message"].startswith("New size: 4; reason: ")
+    assert (second["t_s"], second["message"]) == (110.0, None)
+
+
+def test_what_was_deleted_while_no_watch_ran_is_gone_and_the_time_is_a_gap(folder, observer):
+    """The API server was away from 103 to 108 s: one pod is not in the new list."""
+    at = now(folder)
+    observer.take(("pods", "LISTED", {"names": ["a"], "blind_since": None}, at))
+    observer.take(("pods", "MODIFIED", pod("a"), at))
+    observer.take(("pods", "LISTED", {"names": [], "blind_since": at + 3}, at + 8))
+    observer.settle(at + 8)
+    assert StackFolder(folder.path).read().replicas == ()
+    kinds = [each["kind"] for each in journal(folder)]
+    assert kinds[-3:] == ["replica_draining", "replica_stopped", "collect_gap"]
+    assert journal(folder)[-1]["data"] == {"source": "kubernetes", "from_s": 103.0, "to_s": 108.0}
+
+
+def test_the_last_word_is_that_it_stops(folder, observer):
+    """A rescale that waits for its reason is told without it."""
+    observer.take(("deployments", "ADDED", deployment(1), now(folder)))
+    observer.take(("deployments", "MODIFIED", deployment(2), now(folder)))
+    observer.end()
+    assert StackFolder(folder.path).read().phase == "stopping"
+    assert [each["kind"] for each in journal(folder)] == ["hpa_rescale"]
