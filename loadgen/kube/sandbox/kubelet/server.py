@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from loadgen.errors import LoadgenError
 from loadgen.kube.sandbox.kubelet.exec_stream import serve_exec
 from loadgen.kube.sandbox.kubelet.logs import LogQuery, read_log
 from loadgen.kube.sandbox.kubelet.meta import all_containers
@@ -42,7 +43,22 @@ class Server:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_S)
 
     async def start(self) -> None:
-        """Listen."""
+        """Listen.
+
+        Raises:
+            LoadgenError: the certificates cannot be read, or the address is taken.
+        """
+        config = self._node.config
+        try:
+            await self._listen()
+        except OSError as error:
+            where = f"{config.ip}:{config.port}"
+            told = error.strerror or str(error)
+            raise LoadgenError(
+                f"the kubelet cannot serve its API on {where} ({told}); is another one running?"
+            ) from error
+
+    async def _listen(self) -> None:
         config = self._node.config
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(config.ca_file))
         tls.verify_mode = ssl.CERT_REQUIRED
