@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -45,6 +46,12 @@ def main(arguments: list[str]) -> int:
 
 def _own_folders(config: KubeletConfig) -> Path:
     """The node's folders, empty of what pods of a former process left, and a tmpfs of our own."""
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(config.data_dir / "lock", os.O_CREAT | os.O_RDWR, 0o600)  # held open as long as this process lives
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise LoadgenError(f"another kubelet runs node {config.node} in {config.data_dir}; end it first") from error
     shutil.rmtree(config.data_dir / "pods", ignore_errors=True)
     memory = config.data_dir.resolve() / "memory"
     for folder in (config.data_dir / "pods", config.data_dir / "root", memory, config.logs_dir, config.volumes_dir):
