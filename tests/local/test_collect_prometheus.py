@@ -124,7 +124,7 @@ def folder(tmp_path: Path, replicas: list[FakeReplica], prometheus: Prometheus) 
 
 @contextmanager
 def collecting(folder: RunFolder) -> Iterator[Child]:
-    command = [sys.executable, "-m", "loadgen.collect", "--period-s=0.5", folder.path]
+    command = [sys.executable, "-m", "loadgen.collect", folder.path]
     child = spawn(command, log=folder.logs / "collector.log", lifeline=True)
     try:
         yield child
