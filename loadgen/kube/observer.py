@@ -118,9 +118,11 @@ class Observer:
             if after in self._sizes or last or now_s > at + _EVENT_WITHIN_S:
                 self._tell(rescale(before, after, self._sizes.pop(after, None), at))
                 self._pending = None
+        if self._desired is None:
+            return  # nothing is known of the workload yet
         replicas = tuple(self._replica(name, pod) for name, pod in self._pods.items())
         phase = "ready" if any(each.phase == "ready" for each in replicas) else self._state.phase
-        self._state = replace(self._state, replicas=replicas, desired=self._desired or 0, phase=phase)
+        self._state = replace(self._state, replicas=replicas, desired=self._desired, phase=phase)
         if self._state != self._written:
             self._record.write(self._state)
             self._written = self._state

@@ -55,6 +55,9 @@ def test_a_pod_is_a_replica_with_addresses_of_its_own(folder, observer):
     """Ports on the pod's own IP; ready as soon as its condition says so; the gateway as it was told."""
     observer.take(("pods", "ADDED", pod("a"), now(folder)))
     observer.settle(now(folder))
+    assert not (folder.path / "stack" / "state.json").exists()  # how many are wanted is not known yet
+    observer.take(("deployments", "ADDED", deployment(1), now(folder)))
+    observer.settle(now(folder))
     state = StackFolder(folder.path).read()
     assert (state.phase, state.gateway) == ("ready", "10.96.0.7:80")
     [replica] = state.replicas
@@ -83,6 +86,7 @@ def test_a_rescale_is_told_with_the_words_of_its_event_whichever_comes_first(fol
 def test_what_was_deleted_while_no_watch_ran_is_gone_and_the_time_is_a_gap(folder, observer):
     """The API server was away from 103 to 108 s: one pod is not in the new list."""
     at = now(folder)
+    observer.take(("deployments", "ADDED", deployment(1), at))
     observer.take(("pods", "LISTED", {"names": ["a"], "blind_since": None}, at))
     observer.take(("pods", "MODIFIED", pod("a"), at))
     observer.take(("pods", "LISTED", {"names": [], "blind_since": at + 3}, at + 8))
