@@ -16,9 +16,11 @@ from loadgen.kube.sandbox.build import find
 from loadgen.kube.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.forward import Forward
+from loadgen.local.fetch_cache import cache_dir
 from loadgen.processes import children_of
 
 _POLL_S = 0.5
+_OF_A_RUN = "run-"
 
 
 def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
@@ -32,7 +34,8 @@ def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
     Raises:
         LoadgenError: the sandbox does not come up.
     """
-    sandbox = Sandbox.named(f"run-{uuid.uuid4().hex[:8]}")
+    _sweep()
+    sandbox = Sandbox.named(f"{_OF_A_RUN}{uuid.uuid4().hex[:8]}")
     config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=find(progress=say), nodes=DEFAULT_NODES)
     try:
         sandbox.up(config, say=say, attached=True)
@@ -40,6 +43,14 @@ def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
             return _run(sandbox.command([*argv]), sandbox.name)
     finally:
         sandbox.delete()
+
+
+def _sweep() -> None:
+    """Remove what runs that were killed left on disk; their processes ended with them."""
+    for folder in (cache_dir() / "sandboxes").glob(f"{_OF_A_RUN}*/holder.json"):
+        sandbox = Sandbox(folder.parent)
+        if sandbox.holder() is None:
+            sandbox.delete()
 
 
 def _run(command: list[str], name: str) -> int:
