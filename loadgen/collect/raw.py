@@ -92,17 +92,17 @@ def fetch(url: str, timeout_s: float) -> str:
     connection = kind(parts.netloc, timeout=timeout_s)
     try:
         connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""))
-        answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            raise http.client.HTTPException(f"status {answer.status}")
-        body = bytearray()
-        while chunk := answer.read1(1 << 16):
-            body += chunk
-            if time.monotonic() > end or len(body) > MOST_BYTES:
-                raise TimeoutError(f"no end after {timeout_s:g} s and {len(body)} bytes")
-        if answer.length or not body.endswith(b"\n"):
-            raise http.client.IncompleteRead(bytes(body), answer.length)
-        return body.decode(errors="replace")
+        with connection.getresponse() as answer:  # its socket outlives the connection if it is not closed
+            if answer.status != http.client.OK:
+                raise http.client.HTTPException(f"status {answer.status}")
+            body = bytearray()
+            while chunk := answer.read1(1 << 16):
+                body += chunk
+                if time.monotonic() > end or len(body) > MOST_BYTES:
+                    raise TimeoutError(f"no end after {timeout_s:g} s and {len(body)} bytes")
+            if answer.length or not body.endswith(b"\n"):
+                raise http.client.IncompleteRead(bytes(body), answer.length)
+            return body.decode(errors="replace")
     finally:
         connection.close()
 

@@ -82,7 +82,8 @@ def is_ready(http_port: int, *, timeout_s: float = 1.0) -> bool:
     connection = http.client.HTTPConnection(LOOPBACK, http_port, timeout=timeout_s)
     try:
         connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == http.client.OK
+        with connection.getresponse() as answer:
+            return answer.status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -103,17 +103,19 @@ def web_base(pid: int, bench: Bench) -> str:
 def swarm(base: str, **fields: str) -> None:
     """Press Start."""
     form = urlencode({"user_count": 1, "spawn_rate": 1, "host": "local", **fields}).encode()
-    answer = json.load(urllib.request.urlopen(f"{base}/swarm", form, timeout=30))
+    with urllib.request.urlopen(f"{base}/swarm", form, timeout=30) as page:
+        answer = json.load(page)
     assert answer["success"], answer
 
 
 def stop(base: str) -> None:
     """Press Stop; the report comes later."""
-    urllib.request.urlopen(f"{base}/stop", b"", timeout=90).read()
+    urllib.request.urlopen(f"{base}/stop", b"", timeout=90).close()
 
 
 def web_stats(base: str) -> dict[str, list[dict[str, str]]]:
-    stats: dict[str, list[dict[str, str]]] = json.load(urllib.request.urlopen(f"{base}/stats/requests", timeout=30))
+    with urllib.request.urlopen(f"{base}/stats/requests", timeout=30) as page:
+        stats: dict[str, list[dict[str, str]]] = json.load(page)
     return stats
 
 

@@ -80,7 +80,8 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
         def serve() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, suppress(TimeoutError):
+                connection.settimeout(10)
                 connection.recv(1 << 16)
                 answer(connection)
 
@@ -131,6 +132,22 @@ def test_a_server_that_answers_drop_by_drop_is_given_up() -> None:
         with pytest.raises(TimeoutError, match="no end after"):
             fetch(url, timeout_s=0.3)
         done.set()
+
+
+def test_a_refused_answer_keeps_no_connection() -> None:
+    """The error may be kept, as the cause of another; the connection that it came over is closed at once."""
+    hung_up = threading.Event()
+
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 9\r\n\r\n")
+        while connection.recv(4096):
+            pass
+        hung_up.set()
+
+    with raw_server(refuse) as url:
+        with pytest.raises(HTTPException) as kept:
+            fetch(url, timeout_s=5.0)
+        assert hung_up.wait(5.0), kept
 
 
 def test_a_replica_that_hangs_delays_no_other() -> None:
