@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from loadgen.analyze.balance import at_max, old_backlog
+from loadgen.analyze.losses import losses
 from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import Capacity, held, mean_truth, stale_s, truth
 from loadgen.analyze.replicas import Fleet
@@ -34,6 +35,7 @@ def caveats(
     found += _flapping(run, scaling)
     found += _blind(run)
     found += _unused(run, fleet)
+    found += losses(run, fleet)
     found += _broken_in_drain(run, fleet)
     found += incidents(run)
     return found

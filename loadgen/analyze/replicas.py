@@ -16,7 +16,7 @@ _PHASES = {
     "replica_ready": "ready_s",
     "replica_draining": "draining_s",
 }
-_NOT_READY = ("replica_draining", "replica_crashed", "replica_killed", "replica_stopped")
+_NOT_READY = ("replica_not_ready", "replica_draining", "replica_crashed", "replica_killed", "replica_stopped")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -85,6 +85,7 @@ _LABELS = {
     "load_stopped": "stopped early",
     "replica_created": "replica created",
     "replica_ready": "replica ready",
+    "replica_not_ready": "replica not ready",
     "replica_draining": "replica stops",
     "replica_crashed": "replica crashed",
     "replica_killed": "replica killed",
@@ -96,6 +97,8 @@ def _label(event: Event) -> str | None:
         return f"{event.data.get('before', '?')} → {event.data.get('after', '?')} replicas"
     if event.kind == "part_died":
         return f"{event.data.get('part', 'a part')} died"
+    if event.kind in ("node_lost", "node_back"):
+        return f"node {event.data.get('node', '?')} {'lost' if event.kind == 'node_lost' else 'is back'}"
     if event.kind == "collect_gap":
         return f"no data from {event.data.get('source', 'a source')}"
     return _LABELS.get(event.kind)

@@ -4,7 +4,7 @@ Times are those of the API, which stamps whole seconds; where it stamps none, th
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -58,8 +58,10 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
             story.told.discard("replica_ready")
             story.not_ready = False
         yield from once("replica_ready", _since(conditions["Ready"], now_s))
-    elif "replica_ready" in story.told:
+    elif "replica_ready" in story.told and not story.not_ready:
         story.not_ready = True
+        if not meta.get("deletionTimestamp"):
+            yield _not_ready(name, conditions.get("Ready", {}), now_s)
     if meta.get("deletionTimestamp"):
         # the API stamps when the grace period ends
         end = _unix(meta["deletionTimestamp"])
@@ -74,6 +76,43 @@ def pod_gone(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
         story.told.add("replica_draining")
         yield Change(unix_s=now_s, kind="replica_draining", pod=name)
     yield Change(unix_s=now_s, kind="replica_stopped", pod=name)
+
+
+@dataclass(slots=True)
+class NodeStory:
+    """What is known of one node: whether it was ever ready, and whether it was told to be lost."""
+
+    ready: bool = False
+    lost: bool = False
+
+
+def node_changes(story: NodeStory, node: Raw, pods: Sequence[str], now_s: float) -> Iterator[Change]:
+    """A node that was ready is so no more, or is so again; a node that was never ready loses nothing.
+
+    Args:
+        story: Remembers what was told.
+        node: The object.
+        pods: Replicas on it.
+        now_s: When it was seen, seconds since the epoch.
+    """
+    condition = next(
+        (each for each in node.get("status", {}).get("conditions", []) if each["type"] == "Ready"), {"status": None}
+    )
+    at = _unix(condition.get("lastTransitionTime")) or now_s
+    if condition["status"] == "True":
+        if story.lost:
+            yield _node("node_back", node, pods, at, condition)
+        story.ready, story.lost = True, False
+    elif story.ready and not story.lost:
+        story.lost = True
+        yield _node("node_lost", node, pods, at, condition)
+
+
+def node_gone(story: NodeStory, node: Raw, pods: Sequence[str], now_s: float) -> Iterator[Change]:
+    """A node was taken out of the cluster: a loss if replicas were on it, otherwise the cluster only got smaller."""
+    if pods and story.ready and not story.lost:
+        condition = {"reason": "NodeDeleted", "message": "the node was taken out of the cluster"}
+        yield _node("node_lost", node, pods, now_s, condition)
 
 
 def hpa_sync(hpa: Raw, now_s: float) -> Change:
@@ -144,6 +183,26 @@ def _crash(story: PodStory, name: str, container: Raw, now_s: float) -> Iterator
         pod=name,
         reason=ended.get("reason"),
         data={"exit_code": ended.get("exitCode"), "crashes": restarts, "backoff_s": None},
+    )
+
+
+def _not_ready(pod: str, condition: Raw, now_s: float) -> Change:
+    return Change(
+        unix_s=_unix(condition.get("lastTransitionTime")) or now_s,
+        kind="replica_not_ready",
+        pod=pod,
+        reason=condition.get("reason"),
+        message=condition.get("message"),
+    )
+
+
+def _node(kind: str, node: Raw, pods: Sequence[str], at: float, condition: Raw) -> Change:
+    return Change(
+        unix_s=at,
+        kind=kind,
+        reason=condition.get("reason"),
+        message=condition.get("message"),
+        data={"node": node["metadata"]["name"], "pods": sorted(pods)},
     )
 
 

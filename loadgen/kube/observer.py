@@ -2,7 +2,7 @@
 
     python -m loadgen.kube.observer RUN_FOLDER OBSERVED_JSON      (standard input: a lifeline, if it is a pipe)
 
-Four watches, each in a thread, put what they see into one queue; the main thread alone writes. A watch that ends (it
+Five watches, each in a thread, put what they see into one queue; the main thread alone writes. A watch that ends (it
 expires, the API server restarts) is begun again with a new list, and what happened meanwhile is told by the objects.
 """
 
@@ -24,7 +24,18 @@ from pydantic import BaseModel
 from loadgen.collect.stop import Stop
 from loadgen.dataset import RunFolder
 from loadgen.errors import ExitCode
-from loadgen.kube.changes import Change, PodStory, hpa_sync, new_size, pod_changes, pod_gone, rescale
+from loadgen.kube.changes import (
+    Change,
+    NodeStory,
+    PodStory,
+    hpa_sync,
+    new_size,
+    node_changes,
+    node_gone,
+    pod_changes,
+    pod_gone,
+    rescale,
+)
 from loadgen.local.state import ReplicaPhase, ReplicaState, StackFolder, StackState
 
 _WATCH_S = 300
@@ -32,6 +43,7 @@ _AGAIN_S = 0.5
 _POLL_S = 0.2
 _EVENT_WITHIN_S = 1.0
 _REQUEST_TIMEOUT_S = 10
+_LEASES = "kube-node-lease"
 _log = logging.getLogger("loadgen.kube.observer")
 
 Seen = tuple[str, str, dict[str, Any], float]
@@ -75,13 +87,21 @@ class _Pod:
 
 
 class Observer:
-    """Keeps `stack/` in step with what the watches see."""
+    """Keeps `stack/` in step with what the watches see.
 
-    def __init__(self, folder: RunFolder, observed: Observed) -> None:
+    Args:
+        folder: The run's.
+        observed: What is watched.
+        heard: When a node, by its name, was heard of last (Unix, s); None where that is not known.
+    """
+
+    def __init__(self, folder: RunFolder, observed: Observed, heard: Callable[[str], float | None]) -> None:
         self._observed = observed
+        self._heard = heard
         self._clock = folder.read_info().clock
         self._record = StackFolder(folder.path)
         self._pods: dict[str, _Pod] = {}
+        self._nodes: dict[str, NodeStory] = {}
         self._desired: int | None = None
         self._sizes: dict[int, str] = {}
         self._pending: tuple[int, int, float] | None = None
@@ -102,6 +122,8 @@ class Observer:
             self._listed(source, raw, now_s)
         elif source == "pods":
             self._pod(kind, raw, now_s)
+        elif source == "nodes":
+            self._node(kind, raw, now_s)
         elif source == "deployments":
             self._workload(raw, now_s)
         elif source == "hpas":
@@ -134,6 +156,9 @@ class Observer:
 
     def _listed(self, source: str, raw: Mapping[str, Any], now_s: float) -> None:
         """A watch begins: what is not in its list any more was deleted while nobody looked, and that time is a gap."""
+        if source == "nodes":
+            for name in [known for known in self._nodes if known not in raw["names"]]:
+                self._node("DELETED", {"metadata": {"name": name}}, now_s)
         if source != "pods":
             return
         for name in [known for known in self._pods if known not in raw["names"]]:
@@ -153,6 +178,18 @@ class Observer:
             for change in pod_gone(pod.story, raw, now_s):
                 self._tell(change)
             del self._pods[name]
+
+    def _node(self, kind: str, raw: dict[str, Any], now_s: float) -> None:
+        name = raw["metadata"]["name"]
+        story = self._nodes.setdefault(name, NodeStory())
+        pods = [pod for pod, known in self._pods.items() if known.raw.get("spec", {}).get("nodeName") == name]
+        for change in (node_gone if kind == "DELETED" else node_changes)(story, raw, pods, now_s):
+            # the API waits long before it calls a node lost: what broke meanwhile began when it was last heard of
+            heard = self._heard(name) if change.kind == "node_lost" else None
+            silent = {} if heard is None else {"silent_s": max(change.unix_s - heard, 0.0)}
+            self._tell(replace(change, data={**(change.data or {}), **silent}))
+        if kind == "DELETED":
+            del self._nodes[name]
 
     def _workload(self, raw: dict[str, Any], now_s: float) -> None:
         desired = int(raw["spec"].get("replicas", 1))
@@ -218,9 +255,22 @@ def watch_for_ever(
             for seen in changes:
                 into.put((source, str(seen["type"]), seen["raw_object"], time.time()))
         except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if source == "nodes" and getattr(error, "status", None) == 403:
+                _log.warning("nodes may not be read with these rights: a run does not tell when one is lost")
+                return
             blind_since = blind_since or time.time()
             _log.warning("the watch of %s ended (%s) and is begun again", source, str(error).splitlines()[0])
         time.sleep(_AGAIN_S)
+
+
+def heard_of(node: str) -> float | None:
+    """When a node renewed its lease last (Unix, s); None where that cannot be read."""
+    try:
+        lease = client.CoordinationV1Api().read_namespaced_lease(node, _LEASES, _request_timeout=_REQUEST_TIMEOUT_S)
+    except (client.ApiException, urllib3.exceptions.HTTPError):
+        return None
+    renewed = lease.spec.renew_time if lease.spec else None
+    return None if renewed is None else float(renewed.timestamp())
 
 
 def main(run: str, observed_file: str) -> int:
@@ -228,7 +278,7 @@ def main(run: str, observed_file: str) -> int:
     stop = Stop()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     observed = Observed.model_validate_json(Path(observed_file).read_bytes())
-    observer = Observer(RunFolder(Path(run)), observed)
+    observer = Observer(RunFolder(Path(run)), observed, heard_of)
     config.load_config()
     core, apps, scaling = client.CoreV1Api(), client.AppsV1Api(), client.AutoscalingV2Api()
     place = {"namespace": observed.namespace}
@@ -250,6 +300,7 @@ def main(run: str, observed_file: str) -> int:
             core.list_namespaced_event,
             {**place, "field_selector": "involvedObject.kind=HorizontalPodAutoscaler"},
         ),
+        ("nodes", core.list_node, {}),
     )
     for source, listing, fields in watches:
         threading.Thread(target=watch_for_ever, args=(source, listing, fields, seen), daemon=True).start()

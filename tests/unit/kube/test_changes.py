@@ -4,7 +4,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from loadgen.kube.changes import PodStory, hpa_sync, milli, new_size, pod_changes, pod_gone
+from loadgen.kube.changes import (
+    NodeStory,
+    PodStory,
+    hpa_sync,
+    milli,
+    new_size,
+    node_changes,
+    node_gone,
+    pod_changes,
+    pod_gone,
+)
 
 
 def stamp(unix_s):
@@ -78,12 +88,52 @@ def test_a_crash_is_told_with_its_exit_code_and_the_way_back_again():
     assert told(story, pod(started=141, ready=150, restarts=1, terminated=ended)) == [("replica_ready", 150.0)]
 
 
-def test_a_pod_that_is_not_ready_for_a_while_tells_that_it_is_again():
+def test_a_pod_that_is_not_ready_for_a_while_tells_that_and_that_it_is_again():
     """A failed probe: ready at 120, not from 130, again at 140."""
     story = PodStory()
     told(story, pod(started=112, ready=120))
+    assert told(story, pod(started=112, ready=-130)) == [("replica_not_ready", 130.0)]
     assert told(story, pod(started=112, ready=-130)) == []
     assert told(story, pod(started=112, ready=140)) == [("replica_ready", 140.0)]
+
+
+def test_a_pod_that_drains_is_not_told_to_be_unready():
+    """That a pod which was given up loses its readiness says nothing new."""
+    story = PodStory()
+    told(story, pod(started=112, ready=120))
+    assert told(story, pod(started=112, ready=-131, deletion=160)) == [("replica_draining", 130.0)]
+
+
+def node(ready, at):
+    condition = {"type": "Ready", "status": ready, "reason": "NodeStatusUnknown", "lastTransitionTime": stamp(at)}
+    return {"metadata": {"name": "node-1"}, "status": {"conditions": [condition]}}
+
+
+def test_a_node_is_lost_once_and_comes_back_once():
+    """Ready at 100, unknown at 160 with two replicas on it, ready again at 200."""
+    story = NodeStory()
+    assert list(node_changes(story, node("True", 100), ["b", "a"], 999.0)) == []
+    (lost,) = node_changes(story, node("Unknown", 160), ["b", "a"], 999.0)
+    assert (lost.kind, lost.unix_s, lost.reason) == ("node_lost", 160.0, "NodeStatusUnknown")
+    assert lost.data == {"node": "node-1", "pods": ["a", "b"]}
+    assert list(node_changes(story, node("Unknown", 160), [], 999.0)) == []
+    (back,) = node_changes(story, node("True", 200), [], 999.0)
+    assert (back.kind, back.unix_s) == ("node_back", 200.0)
+
+
+def test_a_node_that_joins_is_neither_lost_nor_back():
+    """A new node is not ready at first, and one that was not ready before the run is no news."""
+    story = NodeStory()
+    assert list(node_changes(story, node("False", 100), [], 999.0)) == []
+    assert list(node_changes(story, node("True", 130), [], 999.0)) == []
+
+
+def test_a_node_that_is_taken_away_is_lost_only_with_replicas_on_it():
+    """An autoscaler of nodes takes empty ones; a spot instance goes with what is on it."""
+    story = NodeStory(ready=True)
+    assert list(node_gone(story, node("True", 100), [], 300.0)) == []
+    (lost,) = node_gone(story, node("True", 100), ["a"], 300.0)
+    assert (lost.kind, lost.unix_s, lost.reason) == ("node_lost", 300.0, "NodeDeleted")
 
 
 def test_the_status_of_an_hpa_is_one_pass_of_the_controller():

@@ -1,6 +1,7 @@
 """What the observer writes for what its watches see: state and journal, as the local stack writes them."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture
 def observer(folder: RunFolder) -> Observer:
-    return Observer(folder, OBSERVED)
+    return Observer(folder, OBSERVED, heard={}.get)
 
 
 def pod(name: str, *, ready: bool = True) -> dict:
@@ -95,6 +96,35 @@ def test_what_was_deleted_while_no_watch_ran_is_gone_and_the_time_is_a_gap(folde
     kinds = [each["kind"] for each in journal(folder)]
     assert kinds[-3:] == ["replica_draining", "replica_stopped", "collect_gap"]
     assert journal(folder)[-1]["data"] == {"source": "kubernetes", "from_s": 103.0, "to_s": 108.0}
+
+
+def node(ready: str, at_unix_s: float) -> dict:
+    stamp = datetime.fromtimestamp(at_unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"type": "Ready", "status": ready, "reason": "NodeStatusUnknown", "lastTransitionTime": stamp}
+    return {"metadata": {"name": "node-1"}, "status": {"conditions": [condition]}}
+
+
+def test_a_lost_node_is_told_with_its_replicas_and_how_long_it_was_silent(folder):
+    """Of two pods one is on the node, which renewed its lease 45 s before the API called it lost."""
+    at = float(round(now(folder)))  # the API stamps whole seconds
+    observer = Observer(folder, OBSERVED, heard={"node-1": at - 5}.get)
+    for name, place in (("a", "node-1"), ("b", "node-2")):
+        observer.take(("pods", "MODIFIED", pod(name) | {"spec": {"nodeName": place}}, at))
+    observer.take(("nodes", "MODIFIED", node("True", at - 50), at))
+    observer.take(("nodes", "MODIFIED", node("Unknown", at + 40), at + 41))
+    told = journal(folder)[-1]
+    assert (told["kind"], told["t_s"]) == ("node_lost", pytest.approx(140, abs=0.5))
+    assert told["data"] == {"node": "node-1", "pods": ["a"], "silent_s": 45.0}
+
+
+def test_a_node_that_went_while_no_watch_ran_is_lost(folder, observer):
+    """It is not in the new list, a replica was on it, and no lease of it can be read."""
+    at = now(folder)
+    observer.take(("pods", "MODIFIED", pod("a") | {"spec": {"nodeName": "node-1"}}, at))
+    observer.take(("nodes", "MODIFIED", node("True", at - 50), at))
+    observer.take(("nodes", "LISTED", {"names": [], "blind_since": at + 1}, at + 8))
+    told = journal(folder)[-1]
+    assert (told["kind"], told["t_s"], told["data"]) == ("node_lost", 108.0, {"node": "node-1", "pods": ["a"]})
 
 
 def test_the_last_word_is_that_it_stops(folder, observer):
