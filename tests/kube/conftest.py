@@ -1,11 +1,15 @@
 """Tests on a real Kubernetes: they run when they are asked for by their folder, as they need the sandbox's build."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cluster import Cluster, eventually
+from sandboxes import up
 
 from loadgen.errors import LoadgenError
 from loadgen.kube.sandbox.build import find
+from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
 
 _HERE = Path(__file__).parent
 
@@ -22,3 +26,19 @@ def _built() -> None:
         find()
     except LoadgenError:
         pytest.skip("the sandbox is not built: run `loadgen sandbox build`")
+
+
+@pytest.fixture(scope="session")
+def two_nodes(_built: None) -> Iterator[Sandbox]:
+    """A sandbox that several files share: nothing in it may be broken."""
+    with up(DEFAULT_NODES) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def cluster(two_nodes: Sandbox, request: pytest.FixtureRequest) -> Cluster:
+    """A namespace of the shared sandbox for one file."""
+    own = Cluster(two_nodes, request.module.__name__.rpartition(".")[2].replace("_", "-"))
+    own.kubectl("create", "namespace", own.namespace)
+    eventually(lambda: own.run("get", "serviceaccount", "default").returncode == 0, "a service account")
+    return own
