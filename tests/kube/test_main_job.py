@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,12 @@ from loadgen.local.fetch_cache import cache_dir
 
 HERE = Path(__file__).parent
 LOCUST = str(Path(sys.executable).with_name("locust"))
+
+FAULTS = "sandbox_faults.py"
+TO_PEAK_S = 35.0
+"""From the start of the load: the peak is from 30 s to 90 s."""
+RENEWED_EVERY_S = 10.0
+"""A node renews its lease every 10 s: the last sign of life may be that much older than the loss."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -106,24 +113,23 @@ def test_the_real_controller_scales_up_and_down_again(tmp_path: Path) -> None:
     assert "pods are processes of one machine" in (run.folder.path / "report.md").read_text().replace("\n", " ")
 
 
-def test_what_breaks_on_the_cluster_is_on_the_page(tmp_path: Path) -> None:
+def test_what_breaks_at_the_peak_is_on_the_page(tmp_path: Path) -> None:
     """A pod is killed, the adapter stopped, the API server killed: requests go on, and each has its window."""
-    with job(tmp_path, "sandbox_steady.py") as run:
+    with job(tmp_path, FAULTS) as run:
         box = run.sandbox
-        names = inside(box, "kubectl", "-n", "triton", "get", "pods", "--output=jsonpath={.items[*].metadata.name}")
-        victim = names.split()[0]
-        time.sleep(10)
+        victim = triton_pods(box)[0][0]
+        time.sleep(TO_PEAK_S)
         inside(box, "kubectl", "-n", "triton", "delete", "pod", victim, "--grace-period=0", "--force")
         inside(box, "kubectl", "-n", "monitoring", "scale", "deployment", "prometheus-adapter", "--replicas=0")
         time.sleep(25)
-        state = box.state()
-        assert state is not None
-        server = next(part.pid for part in state.parts if part.name == "kube-apiserver")
-        inside(box, "kill", "-9", str(server))
+        inside(box, "kill", "-9", str(part(box, "kube-apiserver")))
         code = run.end()
     assert code in (0, 1), run.said()[-3000:]
     assert victim in set(run.events("replica_stopped").pod)
     assert len(run.events("replica_created")) == 3  # the first two, and the one instead of the victim
+    lost = run.finding("replica.lost")
+    assert lost["measured"] == 1
+    assert lost["advice"].startswith(f"{victim} stopped although the autoscaler had not given it up")
     blind = run.finding("autoscaler.blind")
     assert blind["measured"] > 10
     assert "FailedGetPodsMetric" in blind["advice"]
@@ -132,3 +138,57 @@ def test_what_breaks_on_the_cluster_is_on_the_page(tmp_path: Path) -> None:
     assert run.events("hpa_rescale").empty
     outcomes = run.folder.read("requests").outcome
     assert (outcomes == "ok").mean() > 0.9
+    # each with its window, all of them in the peak
+    start_s, end_s = peak(run)
+    for finding in (lost, blind, run.finding("collect.gap")):
+        assert start_s < first_second(finding) < end_s, finding["window"]
+
+
+def test_a_node_that_is_lost_at_the_peak_is_on_the_page(tmp_path: Path) -> None:
+    """From its last sign of life, long before Kubernetes calls it lost, with its replica and what broke."""
+    with job(tmp_path, FAULTS) as run:
+        box = run.sandbox
+        gateway = inside(box, "kubectl", "-n", "traefik", "get", "pods", "--output=jsonpath={.items[0].spec.nodeName}")
+        victim, node = next((pod, node) for pod, node in triton_pods(box) if node != gateway)
+        time.sleep(TO_PEAK_S)
+        inside(box, "kill", "-9", str(part(box, f"kubelet {node}")))
+        code = run.end()
+    assert code in (0, 1), run.said()[-3000:]
+    (event,) = [json.loads(data) for data in run.events("node_lost").data]
+    assert (event["node"], event["pods"]) == (node, [victim])
+    assert victim in set(run.events("replica_not_ready").pod)
+    lost = run.finding("node.lost")
+    assert lost["advice"].startswith(f"{node} was heard of last at ")
+    assert f"Replicas on it: {victim};" in lost["advice"]
+    start_s, end_s = peak(run)
+    assert start_s - RENEWED_EVERY_S < first_second(lost) < end_s, lost["window"]
+    assert lost["advice"] in (run.folder.path / "report.md").read_text()
+
+
+def triton_pods(box: Sandbox) -> list[tuple[str, str]]:
+    """Name and node of each."""
+    template = "--output=jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}\n{end}"
+    told = inside(box, "kubectl", "-n", "triton", "get", "pods", template)
+    return [(name, node) for name, node in (line.split() for line in told.splitlines())]
+
+
+def part(box: Sandbox, name: str) -> int:
+    """Process id, inside, of a part of the cluster."""
+    state = box.state()
+    assert state is not None
+    return next(part.pid for part in state.parts if part.name == name)
+
+
+def peak(run: Job) -> tuple[float, float]:
+    """When the peak is, in seconds of the load."""
+    info = run.folder.read_info()
+    assert info.load_start_s is not None
+    stage = next(stage for stage in info.stages if stage.name == "peak 1")
+    return stage.start_s - info.load_start_s, stage.end_s - info.load_start_s
+
+
+def first_second(finding: dict[str, Any]) -> float:
+    """When the window of a finding begins, in seconds of the load."""
+    found = re.search(r"[\d.]+", finding["window"])
+    assert found, finding["window"]
+    return float(found[0])
