@@ -166,7 +166,7 @@ class Observer:
         if raw["blind_since"] is not None:
             from_s, to_s = (self._clock.at_unix(at) for at in (raw["blind_since"], now_s))
             data = {"source": "kubernetes", "from_s": from_s, "to_s": to_s}
-            self._record.emit("collect_gap", t_s=to_s, message="the API server did not answer", data=data)
+            self._record.emit("collect_gap", t_s=from_s, message="the API server did not answer", data=data)
 
     def _pod(self, kind: str, raw: dict[str, Any], now_s: float) -> None:
         name = raw["metadata"]["name"]

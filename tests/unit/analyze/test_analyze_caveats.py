@@ -160,7 +160,7 @@ def test_incidents_are_counted_and_named():
             event(20, "replica_crashed", "a", exit_code=-9),
             event(30, "replica_killed", "b"),
             event(40, "part_died", part="gateway", exit_code=1),
-            event(50, "collect_gap", source="prometheus", from_s=40, to_s=50),
+            event(50, "collect_gap", source="prometheus", from_s=114, to_s=117.5),
         ],
     )
     findings = found(run)
@@ -169,7 +169,9 @@ def test_incidents_are_counted_and_named():
     assert crashed.advice.startswith("a: ")
     assert by_code(findings, "replica.killed").window == "at 30.0 s"
     assert by_code(findings, "part.died").advice.startswith("gateway: ")
-    assert by_code(findings, "collect.gap").advice.startswith("prometheus: ")
+    gap = by_code(findings, "collect.gap")
+    assert gap.advice.startswith("prometheus: ")
+    assert gap.window == "from 50.0 s to 53.5 s"
 
 
 def test_no_table_at_all_has_no_caveat():
