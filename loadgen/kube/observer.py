@@ -6,7 +6,6 @@ Five watches, each in a thread, put what they see into one queue; the main threa
 expires, the API server restarts) is begun again with a new list, and what happened meanwhile is told by the objects.
 """
 
-import json
 import logging
 import queue
 import sys
@@ -17,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import urllib3
-from kubernetes import client, config, watch
+from kubernetes import client, config
 from pydantic import BaseModel
 
 from loadgen.collect.stop import Stop
@@ -36,18 +34,12 @@ from loadgen.kube.changes import (
     pod_gone,
     rescale,
 )
+from loadgen.kube.watches import Seen, heard_of, watch_for_ever
 from loadgen.local.state import ReplicaPhase, ReplicaState, StackFolder, StackState
 
-_WATCH_S = 300
-_AGAIN_S = 0.5
 _POLL_S = 0.2
 _EVENT_WITHIN_S = 1.0
-_REQUEST_TIMEOUT_S = 10
-_LEASES = "kube-node-lease"
 _log = logging.getLogger("loadgen.kube.observer")
-
-Seen = tuple[str, str, dict[str, Any], float]
-"""Source, type of the change (`ADDED`, `MODIFIED`, `DELETED`; `LISTED` begins a watch), raw object, when (Unix, s)."""
 
 
 class Observed(BaseModel):
@@ -234,43 +226,6 @@ def _phase(pod: _Pod) -> ReplicaPhase:
     if "replica_started" in story.told:
         return "started"
     return "scheduled" if "replica_scheduled" in story.told else "created"
-
-
-def watch_for_ever(
-    source: str, listing: Callable[..., Any], fields: Mapping[str, str], into: "queue.Queue[Seen]"
-) -> None:
-    """Put every object, then every change of one kind of object into a queue; ends with the process."""
-    blind_since: float | None = None
-    while True:
-        try:
-            listed = json.loads(listing(**fields, _preload_content=False, _request_timeout=_REQUEST_TIMEOUT_S).data)
-            now_s = time.time()
-            names = [each["metadata"]["name"] for each in listed["items"]]
-            into.put((source, "LISTED", {"names": names, "blind_since": blind_since}, now_s))
-            blind_since = None
-            for each in listed["items"]:
-                into.put((source, "MODIFIED", each, now_s))
-            version = listed["metadata"]["resourceVersion"]
-            changes = watch.Watch().stream(listing, resource_version=version, timeout_seconds=_WATCH_S, **fields)
-            for seen in changes:
-                into.put((source, str(seen["type"]), seen["raw_object"], time.time()))
-        except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            if source == "nodes" and getattr(error, "status", None) == 403:
-                _log.warning("nodes may not be read with these rights: a run does not tell when one is lost")
-                return
-            blind_since = blind_since or time.time()
-            _log.warning("the watch of %s ended (%s) and is begun again", source, str(error).splitlines()[0])
-        time.sleep(_AGAIN_S)
-
-
-def heard_of(node: str) -> float | None:
-    """When a node renewed its lease last (Unix, s); None where that cannot be read."""
-    try:
-        lease = client.CoordinationV1Api().read_namespaced_lease(node, _LEASES, _request_timeout=_REQUEST_TIMEOUT_S)
-    except (client.ApiException, urllib3.exceptions.HTTPError):
-        return None
-    renewed = lease.spec.renew_time if lease.spec else None
-    return None if renewed is None else float(renewed.timestamp())
 
 
 def main(run: str, observed_file: str) -> int:
