@@ -69,10 +69,11 @@ def asks(path: str) -> Json:
     return {"httpGet": {"path": path, "port": "web", "httpHeaders": headers}, "periodSeconds": 1}
 
 
-def http_pod(name: str, path: str) -> Json:
+def http_pod(name: str, path: str, node: str = "gpu-1") -> Json:
     """A pod that is ready while its server answers well for a path."""
     ports = [{"name": "web", "containerPort": 8000}]
-    return pod(name, container(PYTHON, "-c", HTTP_SERVER, ports=ports, readinessProbe=asks(path)))
+    serves = container(PYTHON, "-c", HTTP_SERVER, ports=ports, readinessProbe=asks(path))
+    return pod(name, serves, nodeSelector={"kubernetes.io/hostname": node})
 
 
 def grpc_pod(name: str, service: str) -> Json:
@@ -125,6 +126,7 @@ PODS = [
     ),
     pod("hangs", shell(FOREVER, readinessProbe=runs("sleep", "30", timeoutSeconds=1))),
     http_pod("http-well", "/399"),
+    http_pod("http-well-too", "/200", "gpu-2"),
     http_pod("http-ill", "/404"),
     tcp_pod("tcp-well", 8000),
     tcp_pod("tcp-ill", 8009),
@@ -145,7 +147,7 @@ def service(name: str) -> Json:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
-SERVICES = [service(name) for name in ("comes-and-goes", "ends-slowly", "http-well")]
+SERVICES = [service(name) for name in ("comes-and-goes", "ends-slowly", "http-well", "http-well-too")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -191,16 +193,16 @@ def test_endpoint_of_a_pod_that_ends(cluster: Cluster) -> None:
     cluster.kubectl("delete", "pod", "ends-slowly", "--grace-period=1")
 
 
-def test_service_leads_to_a_ready_pod(cluster: Cluster) -> None:
-    """A Service's address leads to the ready pods behind it."""
-    cluster.pod("http-well", ready)
-    address = cluster.get("service", "http-well")["spec"]["clusterIP"]
+@pytest.mark.parametrize("name", ["http-well", "http-well-too"])
+@pytest.mark.parametrize("client", ["http-well", "http-well-too"])
+def test_service_leads_to_a_ready_pod(cluster: Cluster, name: str, client: str) -> None:
+    """A Service's address leads to the ready pods behind it: from any node, and from the pod itself."""
+    cluster.pod(name, ready)
+    cluster.pod(client, ready)
+    address = cluster.get("service", name)["spec"]["clusterIP"]
     request = f"r.Request('http://{address}/203', headers={{'X-Asks': 'probe'}})"
-    asked = f"import urllib.request as r; print(r.urlopen({request}).status)"
-    eventually(
-        lambda: cluster.run("exec", "http-well", "--", PYTHON, "-c", asked).stdout == "203\n",
-        "an answer of the Service",
-    )
+    asked = f"import urllib.request as r; print(r.urlopen({request}, timeout=3).status)"
+    eventually(lambda: cluster.run("exec", client, "--", PYTHON, "-c", asked).stdout == "203\n", "an answer", 30)
 
 
 def test_readiness_gate(cluster: Cluster) -> None:

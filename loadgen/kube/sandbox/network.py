@@ -9,6 +9,7 @@ Nothing leaves it: there is no route to anywhere else.
 
 import subprocess
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from loadgen.errors import StackError
@@ -41,13 +42,31 @@ def lay_network(config: SandboxConfig) -> None:
             raise StackError(
                 f"the sandbox cannot set {file} ({error.strerror}): run it as root, and try again"
             ) from error
-    done = _run([config.tools["nft"], "add", "table", "ip", "loadgen_probe"])
+    done = _run([config.tools["nft"], "-f", "-"], _hairpin(config))
     if done.returncode != 0:
         raise StackError(
-            f"the sandbox needs nftables in the kernel, and it says: {done.stderr.strip()}: "
-            "load the module nf_tables (`modprobe nf_tables`) or use a kernel from 5.13 on"
+            f"the sandbox needs nftables in the kernel, and it says: {_first_line(done.stderr)}: "
+            "load the module nf_tables (`modprobe nf_tables`) or use a kernel from 5.13 on, and try again"
         )
-    _run([config.tools["nft"], "delete", "table", "ip", "loadgen_probe"])
+
+
+def _hairpin(config: SandboxConfig) -> str:
+    """Rules by which a pod reaches itself through a Service: to its own address it must come from another one.
+
+    kube-proxy does so for the pods of its own node alone, and there is one for all nodes.
+    """
+    networks = [IPv4Network(config.pod_network(number)) for number in range(len(config.nodes))]
+    pairs = ", ".join(f"{pod} . {pod}" for network in networks for pod in network.hosts())
+    elements = f"elements = {{ {pairs} }}" if pairs else ""
+    return (
+        "table ip loadgen {\n"
+        f" set themselves {{ type ipv4_addr . ipv4_addr; {elements} }}\n"
+        " chain hairpin {\n"
+        "  type nat hook postrouting priority srcnat - 1;\n"
+        "  ct status dnat ip saddr . ip daddr @themselves masquerade fully-random\n"
+        " }\n"
+        "}\n"
+    )
 
 
 def ip_batch(ip: Path, lines: Sequence[str]) -> None:
@@ -59,6 +78,11 @@ def ip_batch(ip: Path, lines: Sequence[str]) -> None:
     done = _run([ip, "-batch", "-"], "\n".join(lines) + "\n")
     if done.returncode != 0:
         raise StackError(f"the sandbox's network cannot be laid: {' '.join(done.stderr.split())}")
+
+
+def _first_line(text: str) -> str:
+    """`nft` repeats below it what it was asked for."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
 
 
 def _run(command: Sequence[str | Path], text: str = "") -> "subprocess.CompletedProcess[str]":
