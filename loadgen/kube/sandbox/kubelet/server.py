@@ -38,6 +38,8 @@ class Server:
                 web.get("/containerLogs/{namespace}/{pod}/{container}", self._logs),
                 web.get("/exec/{namespace}/{pod}/{container}", self._exec),
                 web.post("/exec/{namespace}/{pod}/{container}", self._exec),
+                web.route("*", "/attach/{namespace}/{pod}/{container}", self._attach),
+                web.route("*", "/portForward/{namespace}/{pod}", self._port_forward),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_S)
@@ -91,7 +93,8 @@ class Server:
         worker, name = self._container(request)
         state = worker.room.state.containers[name]
         query = LogQuery.of(request.query)
-        attempt = state.restarts - (1 if query.previous else 0)
+        # while the next life waits, the latest one is the previous
+        attempt = state.restarts - (1 if query.previous and state.waiting is None else 0)
         where = f"container {json.dumps(name)} in pod {json.dumps(request.match_info['pod'])}"
         if query.previous and state.last is None:
             raise web.HTTPBadRequest(text=f"previous terminated {where} not found")
@@ -119,6 +122,14 @@ class Server:
         if runner is None or runner.attempt is None:
             raise web.HTTPBadRequest(text=f"container {json.dumps(name)} is not running")
         return await serve_exec(request, runner.attempt)
+
+    async def _attach(self, _: web.Request) -> web.Response:
+        raise web.HTTPNotImplemented(
+            text="a process kubelet attaches nobody: use `kubectl logs --follow` or `kubectl exec`"
+        )
+
+    async def _port_forward(self, _: web.Request) -> web.Response:
+        raise web.HTTPNotImplemented(text="a process kubelet forwards no ports: use `loadgen sandbox open POD-IP:PORT`")
 
     def _container(self, request: web.Request) -> tuple[Worker, str]:
         names = request.match_info
