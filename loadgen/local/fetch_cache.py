@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +23,7 @@ Progress = Callable[[str], None]
 
 LOCK_TIMEOUT_S = 1800.0
 _POLL_S = 0.2
+_KILLED_WITHIN_S = 5.0
 _NO_SPACE = "No space left on device"
 
 
@@ -43,7 +47,7 @@ def fetched(
     needs_bytes: int,
     progress: Progress = say,
     cache: Path | None = None,
-    lock_timeout_s: float = LOCK_TIMEOUT_S,
+    lock_timeout_s: float | None = None,
 ) -> Path:
     """Return a folder of the cache, built first when it is missing or not whole.
 
@@ -57,27 +61,28 @@ def fetched(
         needs_bytes: Free space to ask for before anything is fetched.
         progress: Gets one line per step.
         cache: The cache; None is the user's.
-        lock_timeout_s: How long to wait for another run that is building it.
+        lock_timeout_s: How long to wait for another run that is building it; None is half an hour.
 
     Raises:
         StackError: The disk is full, the cache cannot be written, or another run holds the lock for too long.
     """
     folder = cache or cache_dir()
     place = folder / name
+    limit_s = LOCK_TIMEOUT_S if lock_timeout_s is None else lock_timeout_s
 
     def whole() -> bool:
         return all((place / file).is_file() for file in files)
 
     if whole():
         return place
-    with _told(folder):
+    with disk_told(folder, needs_bytes):
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f"{name}.lock", timeout_s=lock_timeout_s, progress=progress):
+        with locked(folder / f"{name}.lock", timeout_s=limit_s, progress=progress):
             if whole():
                 return place
             for left in folder.glob(f"{name}.partial-*"):
                 shutil.rmtree(left, ignore_errors=True)
-            _need_space(folder, needs_bytes)
+            need_space(folder, needs_bytes)
             partial = Path(tempfile.mkdtemp(prefix=f"{name}.partial-", dir=folder))
             try:
                 build(partial)
@@ -153,6 +158,7 @@ def run_step(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            process_group=0,  # so that what it starts can be ended with it
         )
     except OSError as error:
         raise StackError(f"Could not {what}: {argv[0]} did not start ({error.strerror}).") from error
@@ -172,7 +178,7 @@ def run_step(
                         progress(f"  still busy: {what} ({time.monotonic() - started:.0f} s)")
         finally:
             if process.poll() is None:
-                process.kill()
+                _end_group(process)
     if process.returncode == 0:
         return out
     text = f"{out}\n{err}"
@@ -183,21 +189,41 @@ def run_step(
     raise StackError(f"Could not {what}: {reason}")
 
 
-def _need_space(folder: Path, needs_bytes: int) -> None:
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """End a program and what it started, and wait until they are gone: they write into a folder that is removed."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(_KILLED_WITHIN_S)
+        deadline = time.monotonic() + _KILLED_WITHIN_S
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
+
+
+def need_space(folder: Path, needs_bytes: int) -> None:
+    """See that a disk has room; to be called where `disk_told` tells it.
+
+    Raises:
+        OSError: it has not.
+    """
     if shutil.disk_usage(folder).free < needs_bytes:
         raise OSError(errno.ENOSPC, _NO_SPACE)
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence that says what to do."""
+def disk_told(folder: Path, needs_bytes: int) -> Iterator[None]:
+    """Turn what the disk refuses into a sentence that says what to do.
+
+    Raises:
+        StackError: the disk is full, or the folder cannot be written.
+    """
     try:
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise StackError(
-                f"The disk that holds {folder} is full: free 1 GB there, or set XDG_CACHE_HOME to a folder on "
-                "another disk, and try again; what was fetched before is kept."
+                f"The disk that holds {folder} is full: free {max(1, math.ceil(needs_bytes / 1e9))} GB there, or set "
+                "XDG_CACHE_HOME to a folder on another disk, and try again; what was fetched before is kept."
             ) from error
         raise StackError(
             f"Cannot write to the cache {folder} ({error.strerror}): set XDG_CACHE_HOME to a folder you can write to."

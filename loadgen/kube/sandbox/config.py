@@ -106,13 +106,15 @@ class PartState(_Checked):
 
     Attributes:
         name: `etcd`, `kube-apiserver` …
-        pid: Process id inside the sandbox.
+        pid: Process id inside the sandbox; 0 for a node's kubelet that is gone.
         restarts: How often it was started again.
+        death: How it last ended by itself, as a sentence with the end of its log; empty if it never did.
     """
 
     name: str
     pid: int
     restarts: int = 0
+    death: str = ""
 
 
 class SandboxState(_Checked):

@@ -42,24 +42,26 @@ def way_in() -> list[str]:
         if tried.returncode == 0:
             return command
         said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
+    other_way = "in a container, start that with --privileged" if os.geteuid() == 0 else "run it as root"
     raise StackError(
-        f"this system lets this user make no namespaces ({said}): run it as root, or allow them with "
-        f"`sysctl -w {_switch()}`, and try again"
+        f"this system lets this user make no namespaces ({said}): allow them with `sysctl -w {_switch()}`, "
+        f"or {other_way}, and try again"
     )
 
 
-def create(config: Path, *, log: Path, attached: bool) -> Child:
+def create(way: Sequence[str], config: Path, *, log: Path, attached: bool) -> Child:
     """Start a world whose plane is described by a file.
 
     Args:
+        way: As `way_in` returns it.
         config: As `plane` reads it.
         log: Where process 1 and the plane write.
         attached: Whether the world is to end with this process, however that ends.
 
     Raises:
-        StackError: namespaces are forbidden here.
+        StackError: it cannot be started.
     """
-    command = [*way_in(), sys.executable, "-m", "loadgen.kube.sandbox.init", str(config)]
+    command = [*way, sys.executable, "-m", "loadgen.kube.sandbox.init", str(config)]
     return spawn(command, log=log, parent_death_signal=signal.SIGKILL if attached else None)
 
 

@@ -1,0 +1,30 @@
+"""Ctrl-C and SIGTERM during a step that leaves nothing half done."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from loadgen.errors import StackError
+
+
+@contextmanager
+def interruptible(sentence: str) -> Iterator[None]:
+    """Run a block that clears up after itself when SIGINT or SIGTERM interrupts it.
+
+    Args:
+        sentence: What has become of it then, and what to do next.
+
+    Raises:
+        StackError: it was interrupted.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StackError(sentence) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
