@@ -5,14 +5,32 @@ Outside writes one line, `host:port`; the gate answers `ok` or one line of troub
 
 import asyncio
 import contextlib
+import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+
+from loadgen.kube.sandbox.names import resolve
 
 _DIAL_TIMEOUT_S = 5.0
 _CHUNK = 1 << 16
 
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""A connection: what comes, and what goes."""
+
+
+@contextlib.contextmanager
+def address_of(path: Path) -> Iterator[str]:
+    """The address of a Unix socket in a folder of any depth; the kernel takes no path longer than 107 bytes."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
 
 class Gate:
-    """Serves the Unix socket inside; `through` of `commands` uses it outside."""
+    """Serves the Unix socket inside; `Sandbox.connect` uses it outside."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -21,7 +39,10 @@ class Gate:
     async def open(self) -> None:
         """Start to serve."""
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        listener = socket.socket(socket.AF_UNIX)
+        with address_of(self._path) as address:
+            listener.bind(address)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
 
     def close(self) -> None:
         """Serve no more."""
@@ -33,8 +54,7 @@ class Gate:
             line = await asyncio.wait_for(reader.readline(), _DIAL_TIMEOUT_S)
             host, _, port = line.decode().strip().rpartition(":")
             try:
-                dialled = asyncio.open_connection(host, int(port))
-                inner_reader, inner_writer = await asyncio.wait_for(dialled, _DIAL_TIMEOUT_S)
+                inner_reader, inner_writer = await asyncio.wait_for(_dial(host, int(port)), _DIAL_TIMEOUT_S)
             except (OSError, ValueError, TimeoutError) as error:
                 writer.write(f"{error or 'no answer'}\n".encode())
                 return
@@ -46,9 +66,11 @@ class Gate:
             writer.close()
 
 
-async def splice(
-    one: tuple[asyncio.StreamReader, asyncio.StreamWriter], other: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-) -> None:
+async def _dial(host: str, port: int) -> Stream:
+    return await asyncio.open_connection(await asyncio.to_thread(resolve, host), port)
+
+
+async def splice(one: Stream, other: Stream) -> None:
     """Pass bytes between two connections, both ways, until both have ended."""
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ from loadgen.kube.sandbox.config import API_SERVER, DNS_IP, DOMAIN, POD_GATEWAY,
 from loadgen.kube.sandbox.control_plane import Credentials
 from loadgen.kube.sandbox.images import table, write_images
 from loadgen.kube.sandbox.inside import kubectl
+from loadgen.kube.sandbox.words import last_words
 from loadgen.processes import Child, spawn
 
 _READY_WITHIN_S = 60.0
@@ -26,6 +27,7 @@ class Nodes:
     def __init__(self, config: SandboxConfig, own: Credentials, *, logs: Path) -> None:
         self._config, self._own, self._logs = config, own, logs
         self._children: dict[str, Child] = {}
+        self._deaths: dict[str, str] = {}
 
     async def start(self, tell: Callable[[str], None]) -> None:
         """Start every kubelet and wait until all nodes are Ready.
@@ -44,25 +46,31 @@ class Nodes:
             for name in waiting:
                 code = self._children[name].poll()
                 if code is not None:
-                    raise StackError(f"the kubelet of node {name} ended with {code}: read {self._children[name].log}")
+                    raise StackError(_ending(name, self._children[name], code))
             if waiting and asyncio.get_running_loop().time() > deadline:
-                raise StackError(f"node {waiting[0]} is not Ready: read {self._children[waiting[0]].log}")
+                log = self._children[waiting[0]].log
+                raise StackError(f"node {waiting[0]} is not Ready: {last_words(log)}; see {log}")
             await asyncio.sleep(_POLL_S)
         tell(f"{len(self._children)} nodes are Ready")
 
-    async def watch(self) -> None:
+    async def watch(self, tell: Callable[[str], None]) -> None:
         """Bury kubelets that died; a lost node is what a test may want, so none is started again."""
         while True:
-            for child in self._children.values():
-                child.poll()
+            for name, child in self._children.items():
+                code = child.poll()
+                if code is not None and name not in self._deaths:
+                    self._deaths[name] = _ending(name, child, code)
+                    tell(self._deaths[name])
             await asyncio.sleep(5 * _POLL_S)
 
     def states(self) -> list[PartState]:
-        """The kubelets that run."""
+        """The kubelets that run, and how those that died ended."""
         return [
-            PartState(name=f"kubelet {name}", pid=child.pid)
+            PartState(
+                name=f"kubelet {name}", pid=0 if name in self._deaths else child.pid, death=self._deaths.get(name, "")
+            )
             for name, child in self._children.items()
-            if child.poll() is None
+            if child.poll() is None or name in self._deaths
         ]
 
     async def stop(self) -> None:
@@ -125,3 +133,7 @@ class Nodes:
         template = '{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
         told = await kubectl(self._config, "get", "nodes", f"--output=jsonpath={template}")
         return {line.split()[0] for line in told.splitlines() if line.endswith(" True")}
+
+
+def _ending(name: str, child: Child, code: int) -> str:
+    return f"the kubelet of node {name} ended with {code}: {last_words(child.log)}; see {child.log}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from loadgen.errors import StackError
+from loadgen.kube.sandbox.words import last_words
 from loadgen.processes import Child, spawn
 
 _POLL_S = 0.05
@@ -22,6 +23,7 @@ class Part:
     Attributes:
         name: Also the name of its log.
         restarts: How often it was started again.
+        death: How it last ended by itself, as a sentence; empty if it never did.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Part:
         """`health` is a URL that answers 200 when the program serves."""
         self.name = name
         self.restarts = 0
+        self.death = ""
         self._command, self._health, self._env, self._grace_s = list(command), health, env, grace_s
         self._log = logs / f"{name}.log"
         self._child: Child | None = None
@@ -46,14 +49,6 @@ class Part:
     def pid(self) -> int:
         """Process id inside the sandbox; 0 before the first start."""
         return self._child.pid if self._child else 0
-
-    def last_lines(self, count: int = 3) -> str:
-        """The end of its log, in one line."""
-        try:
-            lines = self._log.read_text(errors="replace").splitlines()
-        except OSError:
-            return "it wrote no log"
-        return " / ".join(line.strip() for line in lines[-count:] if line.strip()) or "its log is empty"
 
     async def start(self, session: aiohttp.ClientSession, patience_s: float = _PATIENCE_S) -> None:
         """Start it and wait until it serves.
@@ -67,12 +62,12 @@ class Part:
             code = self._child.poll()
             if code is not None:
                 raise StackError(
-                    f"{self.name} ended with {code} while it started: {self.last_lines()}; see {self._log}"
+                    f"{self.name} ended with {code} while it started: {last_words(self._log)}; see {self._log}"
                 )
             if self._health is None or await self._serves(session, self._health):
                 return
             await asyncio.sleep(_POLL_S)
-        raise StackError(f"{self.name} did not serve within {patience_s:g} s: {self.last_lines()}; see {self._log}")
+        raise StackError(f"{self.name} did not serve within {patience_s:g} s: {last_words(self._log)}; see {self._log}")
 
     async def watch(self, session: aiohttp.ClientSession, tell: Callable[[str], None]) -> None:
         """Start it again whenever it dies, later each time it dies young; runs for ever."""
@@ -85,7 +80,8 @@ class Part:
                 return
             code = self._child.poll()
             deaths = 1 if asyncio.get_running_loop().time() - started_s > _PATIENCE_S else deaths + 1
-            tell(f"{self.name} ended with {code} and is started again: {self.last_lines()}")
+            self.death = f"{self.name} ended with {code} and is started again: {last_words(self._log)}; see {self._log}"
+            tell(self.death)
             await asyncio.sleep(_BACK_OFF_S[min(deaths, len(_BACK_OFF_S)) - 1])
             self.restarts += 1
             try:

@@ -6,6 +6,8 @@ It alone writes `state.json`. It ends in order on SIGTERM; whatever it leaves is
 """
 
 import asyncio
+import contextlib
+import errno
 import logging
 import os
 import signal
@@ -86,7 +88,7 @@ class Plane:
                 start(self._part("kube-scheduler", commands.scheduler(config), "https://127.0.0.1:10259/healthz")),
             )
             if config.nodes:
-                group.create_task(nodes.watch())
+                group.create_task(nodes.watch(_log.warning))
                 env = {**os.environ, "PATH": f"{config.tools['nft'].parent}:{os.environ.get('PATH', '')}"}
                 await start(self._part("kube-proxy", commands.proxy(config), "http://127.0.0.1:10256/healthz", env))
             if config.addons:
@@ -99,14 +101,16 @@ class Plane:
     async def shut_down(self, error: str | None) -> None:
         """End all parts; the last state tells why."""
         self._state = self._state.model_copy(update={"phase": "stopping", "error": error})
-        self._write()
+        with contextlib.suppress(OSError):  # a full disk does not keep the rest from ending
+            self._write()
         self._gate.close()
         if self._nodes is not None:
             await self._nodes.stop()
         for part in reversed(self._parts):
             await part.stop()
         self._state = self._state.model_copy(update={"phase": "failed" if error else "stopped"})
-        self._write()
+        with contextlib.suppress(OSError):
+            self._write()
 
     def _part(self, name: str, command: list[str | Path], health: str, env: Mapping[str, str] | None = None) -> Part:
         return Part(name, command, health=health, logs=self._logs, env=env)
@@ -117,7 +121,9 @@ class Plane:
         _log.info("%s", doing)
 
     def _write(self) -> None:
-        parts = [PartState(name=part.name, pid=part.pid, restarts=part.restarts) for part in self._parts]
+        parts = [
+            PartState(name=part.name, pid=part.pid, restarts=part.restarts, death=part.death) for part in self._parts
+        ]
         if self._nodes is not None:
             parts += self._nodes.states()
         self._state = self._state.model_copy(update={"parts": tuple(parts)})
@@ -143,6 +149,8 @@ async def serve(config: SandboxConfig) -> ExitCode:
     except Exception as fault:
         error = _sentence(fault, config)
     asked.cancel()
+    if error:
+        _log.error("%s", error)
     await plane.shut_down(error)
     return ExitCode.TOOL if error else ExitCode.PASS
 
@@ -150,6 +158,8 @@ async def serve(config: SandboxConfig) -> ExitCode:
 def _sentence(error: BaseException, config: SandboxConfig) -> str:
     if isinstance(error, LoadgenError):
         return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk that holds {config.folder} is full: free 1 GB there, and try again"
     _log.error("a fault of the sandbox itself", exc_info=error)
     return f"the sandbox has a fault of its own ({error!r}): report it with {config.folder / 'logs'}"
 

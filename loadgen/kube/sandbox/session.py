@@ -12,10 +12,12 @@ import sys
 import uuid
 from collections.abc import Sequence
 
+from loadgen.errors import StackError
 from loadgen.kube.sandbox.build import find
 from loadgen.kube.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.forward import Forward
+from loadgen.kube.sandbox.interruption import interruptible
 from loadgen.local.fetch_cache import cache_dir
 from loadgen.processes import children_of
 
@@ -32,17 +34,24 @@ def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
         web_port: Port of a web UI inside that is opened here at the same port; None without one.
 
     Raises:
-        LoadgenError: the sandbox does not come up.
+        LoadgenError: the sandbox does not come up or is lost on the way, or its port is taken here.
     """
     _sweep()
     sandbox = Sandbox.named(f"{_OF_A_RUN}{uuid.uuid4().hex[:8]}")
     config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=find(progress=say), nodes=DEFAULT_NODES)
-    try:
+    with interruptible("interrupted while the sandbox started: nothing of it is left, and no run has begun"):
         sandbox.up(config, say=say, attached=True)
+    lost = ""
+    try:
         with Forward(sandbox, web_port):
-            return _run(sandbox.command([*argv]), sandbox.name)
+            code = _run(sandbox.command([*argv]), sandbox.name)
+        if sandbox.holder() is None:
+            lost = sandbox.why_gone()
     finally:
-        sandbox.delete()
+        (sandbox.leave_logs if lost else sandbox.delete)()
+    if lost:
+        raise StackError(f"{lost}; what the run has recorded is judged by `loadgen report`")
+    return code
 
 
 def _sweep() -> None:
