@@ -21,6 +21,7 @@ from loadgen.kube.sandbox.build import KUBERNETES_VERSION, PROMETHEUS_VERSION
 from loadgen.kube.sandbox.commands import INSIDE, Sandbox
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.images import table, write_images
+from loadgen.kube.stuck import stuck
 from loadgen.local.binaries import TRAEFIK_VERSION, find_tritonserver
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.prometheus import RATIO_METRIC
@@ -38,6 +39,7 @@ EMULATED = (
 _READY_WITHIN_S = 300.0
 _METRIC_WITHIN_S = 120.0
 _POLL_S = 0.5
+_STUCK_FOR_S = 10.0
 _KUBECTL_TIMEOUT_S = 60.0
 _STOP_S = 5.0
 
@@ -66,8 +68,7 @@ class Workload:
     def stop(self) -> None:
         """Watch no more; keep the logs of the sandbox, which goes with whoever started it."""
         self._observer.stop(_STOP_S)
-        with contextlib.suppress(OSError, shutil.Error):
-            shutil.copytree(self._sandbox.folder / "logs", self._folder.logs / "sandbox", dirs_exist_ok=True)
+        _keep_logs(self._folder, self._sandbox)
 
 
 def start_workload(folder: RunFolder, *, on_progress: Say) -> Workload:
@@ -81,6 +82,14 @@ def start_workload(folder: RunFolder, *, on_progress: Say) -> Workload:
     if name is None:
         raise StackError("--target sandbox is given on the command line, so that Locust itself can run inside")
     sandbox = Sandbox.named(name)
+    try:
+        return _start(folder, sandbox, on_progress)
+    except BaseException:
+        _keep_logs(folder, sandbox)
+        raise
+
+
+def _start(folder: RunFolder, sandbox: Sandbox, on_progress: Say) -> Workload:
     scenario = Scenario.model_validate(folder.read_info().settings)
     config = SandboxConfig.model_validate_json((sandbox.folder / "config.json").read_bytes())
     profile = load_profile(scenario.local.profile)
@@ -116,6 +125,11 @@ def start_workload(folder: RunFolder, *, on_progress: Say) -> Workload:
         observer.stop(_STOP_S)
         raise
     return Workload(folder, sandbox, observer, observed.gateway or "")
+
+
+def _keep_logs(folder: RunFolder, sandbox: Sandbox) -> None:
+    with contextlib.suppress(OSError, shutil.Error):
+        shutil.copytree(sandbox.folder / "logs", folder.logs / "sandbox", dirs_exist_ok=True)
 
 
 def kubectl(*arguments: str, stdin: str = "", check: bool = True) -> str:
@@ -160,8 +174,15 @@ def _service(namespace: str, name: str) -> str:
 def _wait_for_ready(replicas: int) -> None:
     deadline = time.monotonic() + _READY_WITHIN_S
     what = ["get", "deployment", emulated.NAME, f"--namespace={emulated.NAMESPACE}"]
+    stuck_since: dict[str, float] = {}
     while int(kubectl(*what, "--output=jsonpath={.status.readyReplicas}") or 0) < replicas:
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        pods = json.loads(kubectl("get", "pods", f"--namespace={emulated.NAMESPACE}", "--output=json"))["items"]
+        stuck_since = {reason: stuck_since.get(reason, now) for reason in stuck(pods)}
+        for reason, since in stuck_since.items():
+            if now > since + _STUCK_FOR_S:
+                raise StackError(reason)
+        if now > deadline:
             raise StackError(f"the emulated Triton is not ready within {_READY_WITHIN_S:g} s: {_last_events()}")
         time.sleep(_POLL_S)
 
