@@ -191,6 +191,14 @@ def test_states_of_a_container_in_back_off() -> None:
     assert (told["restartCount"], told["ready"], told["started"]) == (4, False, False)
 
 
+def test_state_and_last_state_of_a_short_life() -> None:
+    """A container that ends before it is seen to run has its end as state, and the end before as last state."""
+    each = over("a", 1)
+    each.end(ended(0))
+    (told,) = status(pod("a", restartPolicy="OnFailure"), each)["containerStatuses"]
+    assert [told[when]["terminated"]["exitCode"] for when in ("lastState", "state")] == [1, 0]
+
+
 def test_ready_init_container_is_one_that_succeeded() -> None:
     """An init container is ready when it has ended with 0, a main container never once it has ended."""
     told = status(pod("a", init=("i",), restartPolicy="Never"), over("i", 0), over("a", 0))

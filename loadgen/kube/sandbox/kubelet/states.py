@@ -67,7 +67,8 @@ class ContainerState:
         self.container_id = container_id
 
     def end(self, ended: Ended) -> None:
-        """It has ended."""
+        """It has ended; how it ended before becomes its last state, also when it was not seen to run in between."""
+        self.last = self.ended or self.last
         self.waiting, self.running_unix_s, self.ended = None, None, ended
         self.started = self.ready = False
 
