@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import psutil
+
 from loadgen.kube.sandbox.commands import Sandbox
 
 Json = dict[str, Any]
@@ -160,3 +162,15 @@ def ended(each: Json, name: str = "main") -> Json:
     one = status(each, name)
     told: Json = one["state"].get("terminated") or one["lastState"]["terminated"]
     return told
+
+
+def said_by(words: str) -> list[int]:
+    """Processes of this machine whose command line has these words."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if words in " ".join(process.cmdline()):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found

@@ -21,6 +21,7 @@ from cluster import (
     pod,
     ready,
     restarted,
+    said_by,
     shell,
     status,
     waits,
@@ -88,6 +89,14 @@ RUN_TO_THEIR_END = [
     ),
     pod("no-image", {"name": "main", "image": "no.example/such/image:1"}),
     pod("pulled", shell("exit 0", imagePullPolicy="Always"), restartPolicy="Never"),
+    pod(
+        "share-a-network",
+        container(PYTHON, "-m", "http.server", "8000", name="server", startupProbe={"tcpSocket": {"port": 8000}}),
+        shell(
+            f"until {PYTHON} -c 'import socket; socket.create_connection((\"127.0.0.1\", 8000))' 2> /dev/null; "
+            "do sleep 0.5; done; echo reached"
+        ),
+    ),
     pod("in-the-node-s-network", shell("hostname"), restartPolicy="Never", hostNetwork=True),
 ]
 
@@ -287,6 +296,11 @@ def test_host_network(cluster: Cluster) -> None:
     assert cluster.log("in-the-node-s-network").strip() == last["spec"]["nodeName"]
 
 
+def test_containers_share_the_network(cluster: Cluster) -> None:
+    """The containers of a pod share its network namespace, and find each other on localhost."""
+    eventually(lambda: cluster.run("logs", "share-a-network", "--container=main").stdout == "reached\n", "a connection")
+
+
 # -- restarts ---------------------------------------------------------------------------------------------------------
 
 
@@ -400,6 +414,17 @@ def test_sidecars_end_last(cluster: Cluster) -> None:
     """On deletion the app containers end first, then the sidecars in the reverse order of their start."""
     _, log = released(cluster, "with-sidecars")
     assert log.splitlines() == ["one runs", "two runs", "main runs", "main ends", "two ends", "one ends"]
+
+
+def test_force_deletion(cluster: Cluster) -> None:
+    """A forced deletion takes the pod from the API at once; the node still ends its containers after it."""
+    words = f"of {cluster.sandbox.name} by force"
+    cluster.create(pod("forced", shell(f": {words}; {FOREVER}"), terminationGracePeriodSeconds=600))
+    cluster.pod("forced", ready)
+    assert said_by(words)
+    cluster.kubectl("delete", "pod", "forced", "--force", "--grace-period=0")
+    assert cluster.run("get", "pod", "forced").returncode == 1
+    eventually(lambda: not said_by(words), "the end of its containers")
 
 
 # -- events -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,11 @@
 """What kubectl asks of a node's kubelet, held against kubectl's reference: logs, exec, cp, and what is refused."""
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -50,6 +56,15 @@ def test_logs_of_a_pod_that_is_over(cluster: Cluster) -> None:
     assert len(cluster.log("lines").splitlines()) == 5
     assert cluster.kubectl("logs", "lines", "--tail=2") == "line 4\nline 5\n"
     assert cluster.kubectl("logs", "lines", "--limit-bytes=6") == "line 1"
+
+
+@pytest.mark.parametrize("option", ["--since=1s", "--since-time=2999-01-01T00:00:00Z"])
+def test_logs_since(cluster: Cluster, option: str) -> None:
+    """--since and --since-time leave out what is older; our limit: by the log's last change, as lines carry no time."""
+    cluster.log("lines")
+    eventually(lambda: cluster.kubectl("logs", "lines", option) == "", "an old log", 10)
+    assert cluster.kubectl("logs", "lines", "--since=1h", "--tail=1") == "line 5\n"
+    assert cluster.kubectl("logs", "lines", "--since-time=2001-01-01T00:00:00Z", "--tail=1") == "line 5\n"
 
 
 def test_logs_follow(cluster: Cluster) -> None:
@@ -126,6 +141,23 @@ def test_exec_is_inside(cluster: Cluster) -> None:
     cluster.pod("runs", ready)
     said = cluster.kubectl("exec", "runs", "--container=first", "--", "cat", "/proc/1/cmdline")
     assert said == "sleep\x00600\x00"
+
+
+def test_exec_with_a_terminal(cluster: Cluster) -> None:
+    """With -t the command has a terminal, as large as the one of kubectl."""
+    cluster.pod("runs", ready)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
+    # the size comes in a message of its own, so the command waits for it
+    script = "test -t 0 && test -t 1 && until test \"$(stty size)\" = '33 101'; do sleep 0.1; done; echo as large"
+    command = cluster.command("exec", "-i", "-t", "runs", "--container=first", "--", "sh", "-c", script)
+    try:
+        done = subprocess.run(command, stdin=theirs, stdout=theirs, stderr=theirs, timeout=30, check=False)
+        said = os.read(ours, 4096)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.returncode, said.splitlines()[-1]) == (0, b"as large")
 
 
 def test_exec_without_the_program(cluster: Cluster) -> None:

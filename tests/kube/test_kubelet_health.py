@@ -280,6 +280,19 @@ def test_http_probe(cluster: Cluster) -> None:
     assert not ready(cluster.get("pod", "http-ill"))
 
 
+def test_equal_events_are_one(cluster: Cluster) -> None:
+    """An event that is repeated is one object whose count grows."""
+
+    def count() -> int:
+        query = "--field-selector=involvedObject.name=http-ill,reason=Unhealthy"
+        template = '--output=jsonpath={range .items[*]}{.count}:{.message}{"\\n"}{end}'
+        listed = cluster.kubectl("get", "events", query, template).splitlines()
+        (counted,) = [line for line in listed if line.endswith("statuscode: 404")] or ["0:"]
+        return int(counted.partition(":")[0])
+
+    eventually(lambda: count() >= 3, "a count of three")
+
+
 def test_tcp_probe(cluster: Cluster) -> None:
     """A port that is open is success, one that is not a failure."""
     cluster.pod("tcp-well", ready)

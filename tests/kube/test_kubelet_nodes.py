@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
 import pytest
-from cluster import FOREVER, Cluster, Json, eventually, pod, ready, restarted, shell, status
+from cluster import FOREVER, Cluster, Json, eventually, pod, ready, restarted, said_by, shell, status
 from sandboxes import inside, up
 
 from loadgen.kube.sandbox.config import Node
@@ -236,18 +235,6 @@ def lost(cluster: Cluster) -> str:
     inside(cluster.sandbox, "kill", "-STOP", str(kubelet(cluster, "alpha")))
     inside(cluster.sandbox, "kill", "-KILL", str(kubelet(cluster, "beta")))
     return words
-
-
-def said_by(words: str) -> list[int]:
-    """Processes of this machine whose command line has these words."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if words in " ".join(process.cmdline()):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
 
 
 def test_containers_of_a_lost_node_are_gone(lost: str) -> None:

@@ -70,6 +70,15 @@ def test_variables_refer_to_earlier_ones_only() -> None:
     assert (found["X"], found["Z"]) == ("$(Y)", "y:80")
 
 
+@pytest.mark.parametrize("empty", [{"value": ""}, {}])
+def test_empty_value(empty: dict[str, str]) -> None:
+    """A variable whose value is empty, or that has none, is set to the empty string, over envFrom and the image too."""
+    found = variables(
+        [{"name": "A", **empty}, {"name": "B", "value": "<$(A)>"}], envFrom=[{"configMapRef": {"name": "settings"}}]
+    )
+    assert (found["A"], found["B"]) == ("", "<>")
+
+
 def test_env_overrides_env_from_and_the_image() -> None:
     """Variables from env win over envFrom, and those over the image's."""
     source = [{"configMapRef": {"name": "settings"}}]

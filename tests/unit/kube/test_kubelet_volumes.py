@@ -1,13 +1,18 @@
 """Files of volumes: https://kubernetes.io/docs/concepts/storage/projected-volumes/ and /volumes/."""
 
+import asyncio
 import base64
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from loadgen.kube.sandbox.kubelet.api import Api
+from loadgen.kube.sandbox.kubelet.config import KubeletConfig
 from loadgen.kube.sandbox.kubelet.fields import Place
+from loadgen.kube.sandbox.kubelet.meta import rfc3339
 from loadgen.kube.sandbox.kubelet.projection import (
     FileContent,
     VolumeFault,
@@ -20,7 +25,7 @@ from loadgen.kube.sandbox.kubelet.projection import (
     with_mode,
 )
 from loadgen.kube.sandbox.kubelet.volume_files import write_atomically
-from loadgen.kube.sandbox.kubelet.volumes import _host_path, container_mounts
+from loadgen.kube.sandbox.kubelet.volumes import Volumes, _host_path, container_mounts
 
 SETTINGS = {"data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\0\1").decode()}}
 
@@ -115,6 +120,47 @@ def test_unchanged_volume_is_left_alone(tmp_path: Path) -> None:
     before = (tmp_path / "..data").readlink()
     assert not write_atomically(tmp_path, payload(a="1"))
     assert (tmp_path / "..data").readlink() == before
+
+
+class TokenApi(Api):
+    """Issues numbered tokens that live as long as they are asked to, by a clock that stands."""
+
+    def __init__(self) -> None:
+        self.now_unix_s = 1e9
+        self.asked: list[dict[str, Any]] = []
+
+    async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert path == "/api/v1/namespaces/n/serviceaccounts/runner/token"
+        self.asked.append(body["spec"])
+        ends = rfc3339(self.now_unix_s + body["spec"]["expirationSeconds"])
+        return {"status": {"token": f"token {len(self.asked)}", "expirationTimestamp": ends}}
+
+
+def test_token_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A projected token is asked for again, bound to its pod, once it is older than 80 percent of its lifetime."""
+    api = TokenApi()
+    monkeypatch.setattr("loadgen.kube.sandbox.kubelet.volumes.time", SimpleNamespace(time=lambda: api.now_unix_s))
+    source = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
+    pod = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {"serviceAccountName": "runner", "volumes": [{"name": "v", "projected": {"sources": [source]}}]},
+    }
+    place = Place(node_ip="", pod_ip="", allocatable={})
+    volumes = Volumes(KubeletConfig.model_construct(), api, tmp_path / "disk", tmp_path / "memory")
+
+    async def tokens(*ages_s: float) -> list[str]:
+        await volumes.set_up(pod, place)
+        found = []
+        for age_s in ages_s:
+            api.now_unix_s = 1e9 + age_s
+            await volumes.refresh(pod, place)
+            found.append((volumes.paths["v"] / "token").read_text())
+        return found
+
+    # 80 % of 600 s are 480 s; the second token, issued at 480 s, is due at 960 s
+    assert asyncio.run(tokens(0, 479, 480, 959, 960)) == ["token 1", "token 1", "token 2", "token 2", "token 3"]
+    assert api.asked[0]["audiences"] == ["vault"]
+    assert api.asked[0]["boundObjectRef"] == {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
 
 
 def test_nested_paths_and_modes(tmp_path: Path) -> None:

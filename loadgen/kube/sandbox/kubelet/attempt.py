@@ -194,7 +194,7 @@ class Attempt:
         return float(asked)
 
     async def _run_probe(self, argv: list[str], timeout_s: float) -> tuple[int, bytes]:
-        plain = {each["name"]: each["value"] for each in self.container.get("env") or [] if each.get("value")}
+        plain = {each["name"]: each.get("value", "") for each in self.container.get("env") or []}
         return await self.run_inside([expand(part, plain) for part in argv], timeout_s)
 
     async def _pre_stop(self, handler: Json) -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadgen.kube.sandbox.kubelet.meta import unix_s
+
 _CHUNK_BYTES = 64 * 1024
 _LOOK_S = 0.2
 
@@ -37,12 +39,15 @@ class LogQuery:
             value = query.get(name, "")
             return int(value) if value.isdigit() else None
 
+        since_s: float | None = number("sinceSeconds")
+        if query.get("sinceTime"):
+            since_s = time.time() - unix_s(query["sinceTime"])
         return cls(
             follow=query.get("follow") in ("true", "1"),
             previous=query.get("previous") in ("true", "1"),
             tail_lines=number("tailLines"),
             limit_bytes=number("limitBytes"),
-            since_s=number("sinceSeconds"),
+            since_s=since_s,
         )
 
 
