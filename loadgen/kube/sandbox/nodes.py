@@ -67,10 +67,11 @@ class Nodes:
         """The kubelets that run, and how those that died ended."""
         return [
             PartState(
-                name=f"kubelet {name}", pid=0 if name in self._deaths else child.pid, death=self._deaths.get(name, "")
+                name=f"kubelet {name}",
+                pid=child.pid if child.poll() is None else 0,
+                death=self._deaths.get(name, ""),
             )
             for name, child in self._children.items()
-            if child.poll() is None or name in self._deaths
         ]
 
     async def stop(self) -> None:
