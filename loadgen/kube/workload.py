@@ -72,7 +72,7 @@ class Workload:
 
 
 def start_workload(folder: RunFolder, *, on_progress: Say) -> Workload:
-    """Deploy the emulated Triton of a run's scenario and wait until the autoscaler can read its metric.
+    """Deploy the emulated Triton of a run's scenario and wait until the autoscaler reads its metric.
 
     Raises:
         SettingsError: the scenario names a profile that is not there.
@@ -119,8 +119,8 @@ def _start(folder: RunFolder, sandbox: Sandbox, on_progress: Say) -> Workload:
     try:
         on_progress("waiting for its first pod")
         _wait_for_ready(scenario.local.replicas[0])
-        on_progress("waiting until the HPA can read its metric")
-        _wait_for_metric()
+        on_progress("waiting until the HPA reads its metric")
+        _wait_for_autoscaler()
     except BaseException:
         observer.stop(_STOP_S)
         raise
@@ -187,13 +187,16 @@ def _wait_for_ready(replicas: int) -> None:
         time.sleep(_POLL_S)
 
 
-def _wait_for_metric() -> None:
-    path = f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{emulated.NAMESPACE}/pods/*/{RATIO_METRIC}"
+def _wait_for_autoscaler() -> None:
+    """Until a pass of the controller found its metric: a run that begins before that begins with a blind autoscaler."""
+    what = ["get", "hpa", emulated.NAME, f"--namespace={emulated.NAMESPACE}"]
     deadline = time.monotonic() + _METRIC_WITHIN_S
-    while '"value"' not in kubectl("get", f"--raw={path}", check=False):
+    active = '{.status.conditions[?(@.type=="ScalingActive")]'
+    while kubectl(*what, f"--output=jsonpath={active}.status}}", check=False) != "True":
         if time.monotonic() > deadline:
+            why = kubectl(*what, f"--output=jsonpath={active}.message}}", check=False)
             raise StackError(
-                f"the HPA cannot read {RATIO_METRIC} after {_METRIC_WITHIN_S:g} s: {_last_events()}; "
+                f"the HPA cannot read {RATIO_METRIC} after {_METRIC_WITHIN_S:g} s: {why or _last_events()}; "
                 "read the logs of prometheus-adapter and Prometheus"
             )
         time.sleep(_POLL_S)

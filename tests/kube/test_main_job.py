@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 from sandboxes import inside, processes_of
 
 from loadgen.dataset import RunFolder
 from loadgen.kube.sandbox.commands import Sandbox
-from loadgen.local.fetch_cache import cache_dir
 
 HERE = Path(__file__).parent
 LOCUST = str(Path(sys.executable).with_name("locust"))
@@ -36,7 +36,6 @@ class Job:
 
     def __init__(self, runs: Path, scenario: str) -> None:
         self._runs, self._log = runs, runs / "said"
-        known = {path.name for path in (cache_dir() / "sandboxes").glob("run-*")}
         with self._log.open("wb") as said:
             self.process = subprocess.Popen(
                 [LOCUST, "-f", str(HERE / scenario), "--headless", "--target", "sandbox"],
@@ -44,8 +43,14 @@ class Job:
                 stdout=said,
                 stderr=said,
             )
-        self.wait_for("sending ", within_s=240)
-        (name,) = [path.name for path in (cache_dir() / "sandboxes").glob("run-*") if path.name not in known]
+        try:
+            self.wait_for("sending ", within_s=240)
+        except BaseException:
+            self.process.kill()  # its sandbox goes with it
+            self.process.wait()
+            raise
+        lines = [" ".join(child.cmdline()) for child in psutil.Process(self.process.pid).children(recursive=True)]
+        (name,) = {name for line in lines for name in re.findall(r"sandboxes/(run-\w+)", line)}
         self.sandbox = Sandbox.named(name)
 
     def said(self) -> str:
@@ -106,6 +111,7 @@ def test_the_real_controller_scales_up_and_down_again(tmp_path: Path) -> None:
     assert max(event["after"] for event in ups) == 3
     assert ups[0]["complete"], ups[0]["missing"]
     assert ups[0]["reason"].endswith("reason: pods metric triton:queue_compute:ratio above target")
+    assert "autoscaler.blind" not in {each["code"] for each in analysis["findings"]}
     head = analysis["headline"]
     assert (head["lowest_replicas"], head["peak_replicas"], head["last_replicas"]) == (1, 3, 1)
     assert set(run.folder.read("samples").signal) >= {"ratio", "raw_queue_us", "engine_active"}
