@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cluster import FOREVER, Cluster, Json, eventually, pod, ready, restarted, said_by, shell, status
+from cluster import FOREVER, Cluster, Json, eventually, over, pod, ready, restarted, said_by, shell, status
 from sandboxes import inside, up
 
 from loadgen.kube.sandbox.config import Node
@@ -31,7 +31,7 @@ def cluster() -> Iterator[Cluster]:
     flags = ("--node-monitor-grace-period=20s", "--node-monitor-period=1s")
     with up(NODES, controller_manager_flags=flags) as sandbox:
         own = Cluster(sandbox, "default")
-        eventually(lambda: own.run("get", "serviceaccount", "default").returncode == 0, "a service account")
+        own.create(pod("early", shell("exit 0"), restartPolicy="Never"))
         yield own
 
 
@@ -97,6 +97,11 @@ def kubelet(cluster: Cluster, node: str) -> int:
     state = cluster.sandbox.state()
     assert state is not None
     return next(part.pid for part in state.parts if part.name == f"kubelet {node}")
+
+
+def test_pods_are_let_in_at_once(cluster: Cluster) -> None:
+    """A sandbox that is up lets pods in: the account that they run as is there."""
+    assert cluster.pod("early", over)["spec"]["serviceAccountName"] == "default"
 
 
 # -- what a node says of itself ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from loadgen.errors import ExitCode, LoadgenError
+from loadgen.errors import ExitCode, LoadgenError, StackError
 from loadgen.kube.sandbox import control_plane as commands
 from loadgen.kube.sandbox.addons import deploy
 from loadgen.kube.sandbox.config import (
@@ -27,11 +27,14 @@ from loadgen.kube.sandbox.config import (
     SandboxState,
 )
 from loadgen.kube.sandbox.gate import Gate
+from loadgen.kube.sandbox.inside import kubectl
 from loadgen.kube.sandbox.network import lay_network
 from loadgen.kube.sandbox.nodes import Nodes
 from loadgen.kube.sandbox.parts import Part
 
 _WRITE_EVERY_S = 1.0
+_ACCOUNT_WITHIN_S = 60.0
+_ACCOUNT_POLL_S = 0.2
 _log = logging.getLogger("loadgen.kube.sandbox.plane")
 
 
@@ -93,6 +96,7 @@ class Plane:
                 await start(self._part("kube-proxy", commands.proxy(config), "http://127.0.0.1:10256/healthz", env))
             if config.addons:
                 await deploy(config, self._say)
+            await _until_pods_are_let_in(config)
             self._state = self._state.model_copy(update={"phase": "ready", "doing": ""})
             while True:
                 self._write()
@@ -128,6 +132,17 @@ class Plane:
             parts += self._nodes.states()
         self._state = self._state.model_copy(update={"parts": tuple(parts)})
         self._state.write(self._config.folder)
+
+
+async def _until_pods_are_let_in(config: SandboxConfig) -> None:
+    """Wait for the account that pods run as: a moment after the controllers began, and no pod is let in without it."""
+    deadline = asyncio.get_running_loop().time() + _ACCOUNT_WITHIN_S
+    while not await kubectl(config, "get", "serviceaccounts", "--namespace=default", "--output=name"):
+        if asyncio.get_running_loop().time() > deadline:
+            raise StackError(
+                f"the controllers made no service account: read kube-controller-manager.log of {config.folder / 'logs'}"
+            )
+        await asyncio.sleep(_ACCOUNT_POLL_S)
 
 
 async def serve(config: SandboxConfig) -> ExitCode:
