@@ -1,16 +1,21 @@
 """An address inside a sandbox, opened on a port of this machine's loopback interface."""
 
 import asyncio
+import os
 import threading
 from types import TracebackType
 
-from loadgen.errors import StackError
+from loadgen.errors import SettingsError, StackError
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.gate import splice
 
 
 async def serve(sandbox: Sandbox, address: str, port: int) -> asyncio.Server:
-    """Start to pass connections to 127.0.0.1:`port` (0: a free one) on to `address` inside; returns the server."""
+    """Start to pass connections to 127.0.0.1:`port` (0: a free one) on to `address` inside; returns the server.
+
+    Raises:
+        SettingsError: the port cannot be had.
+    """
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -22,11 +27,19 @@ async def serve(sandbox: Sandbox, address: str, port: int) -> asyncio.Server:
         await splice((reader, writer), await asyncio.open_connection(sock=inner))
         writer.close()
 
-    return await asyncio.start_server(one, "127.0.0.1", port)
+    try:
+        return await asyncio.start_server(one, "127.0.0.1", port)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingsError(f"port {port} of this machine cannot be had ({why}): choose another") from error
 
 
 class Forward:
-    """Opens a port in the background while a block runs; does nothing without a port."""
+    """Opens a port in the background while a block runs; does nothing without a port.
+
+    Raises:
+        SettingsError: the port cannot be had.
+    """
 
     def __init__(self, sandbox: Sandbox, port: int | None) -> None:
         self._sandbox, self._port = sandbox, port
@@ -39,11 +52,9 @@ class Forward:
             opening = serve(self._sandbox, f"127.0.0.1:{self._port}", self._port)
             try:
                 asyncio.run_coroutine_threadsafe(opening, self._loop).result(10.0)
-            except OSError as error:
+            except BaseException:
                 self._end()
-                raise StackError(
-                    f"port {self._port} is taken here ({error.strerror}): choose another --web-port"
-                ) from error
+                raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -19,10 +19,12 @@ from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.forward import Forward
 from loadgen.kube.sandbox.interruption import interruptible
 from loadgen.local.fetch_cache import cache_dir
-from loadgen.processes import children_of
+from loadgen.processes import Child, children_of
 
 _POLL_S = 0.5
 _OF_A_RUN = "run-"
+_KILLED = 128 + signal.SIGKILL
+_GOING_S = 5.0
 
 
 def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
@@ -39,13 +41,18 @@ def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
     _sweep()
     sandbox = Sandbox.named(f"{_OF_A_RUN}{uuid.uuid4().hex[:8]}")
     config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=find(progress=say), nodes=DEFAULT_NODES)
-    with interruptible("interrupted while the sandbox started: nothing of it is left, and no run has begun"):
-        sandbox.up(config, say=say, attached=True)
+    with Forward(sandbox, web_port):  # first, as a port that is taken needs no sandbox to be told
+        with interruptible("interrupted while the sandbox started: nothing of it is left, and no run has begun"):
+            world = sandbox.up(config, say=say, attached=True)
+        return _until_it_ends(sandbox, world, argv)
+
+
+def _until_it_ends(sandbox: Sandbox, world: Child, argv: Sequence[str]) -> int:
     lost = ""
     try:
-        with Forward(sandbox, web_port):
-            code = _run(sandbox.command([*argv]), sandbox.name)
-        if sandbox.holder() is None:
+        code = _run(sandbox.command([*argv]), sandbox.name)
+        # a world that goes kills all in it first, and is gone a moment later
+        if world.wait(_GOING_S if code == _KILLED else 0.0) is not None:
             lost = sandbox.why_gone()
     finally:
         (sandbox.leave_logs if lost else sandbox.delete)()

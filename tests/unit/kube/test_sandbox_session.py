@@ -2,8 +2,12 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 
+import pytest
+
+from loadgen.errors import SettingsError
 from loadgen.kube.sandbox import session
 
 
@@ -20,3 +24,18 @@ def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path, monkeyp
     (folder / "mine" / "holder.json").write_text(gone)
     session._sweep()
     assert sorted(path.name for path in folder.iterdir()) == ["mine", "run-alive", "run-made"]
+
+
+def test_a_port_that_is_taken_is_told_before_a_sandbox_starts(tmp_path, monkeypatch):
+    """A flag is wrong: exit code 2, and no folder is made."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(session, "find", lambda progress: {})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            SettingsError,
+            match=rf"port {port} of this machine cannot be had \(Address already in use\): choose another",
+        ) as told:
+            session.run_inside(["true"], say=lambda _: None, web_port=port)
+    assert told.value.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
