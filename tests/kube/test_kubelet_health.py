@@ -124,6 +124,14 @@ PODS = [
         ),
         volumes=SHARED,
     ),
+    pod(
+        "expands",
+        shell(
+            FOREVER,
+            env=[{"name": "WORD", "value": "word"}, {"name": "EMPTY", "value": ""}],
+            readinessProbe=runs("test", "$(WORD)<$(EMPTY)>", "=", "word<>"),
+        ),
+    ),
     pod("hangs", shell(FOREVER, readinessProbe=runs("sleep", "30", timeoutSeconds=1))),
     http_pod("http-well", "/399"),
     http_pod("http-well-too", "/200", "gpu-2"),
@@ -265,6 +273,11 @@ def test_failure_threshold(cluster: Cluster) -> None:
 
 
 # -- kinds of probes --------------------------------------------------------------------------------------------------
+
+
+def test_exec_probe_expands_variables(cluster: Cluster) -> None:
+    """$(VAR) in the command of a probe is replaced by the container's variables, an empty one by nothing."""
+    cluster.pod("expands", ready)
 
 
 def test_exec_probe_in_time(cluster: Cluster) -> None:
