@@ -168,9 +168,12 @@ def test_a_part_that_cannot_start_is_told_with_its_last_words() -> None:
     """A flag that the controller manager does not know: one sentence with its reason, and nothing is left."""
     sandbox = fresh()
     config = config_of(sandbox, controller_manager_flags=("--no-such-flag",))
-    with pytest.raises(StackError, match=r"kube-controller-manager ended with 1 .*unknown flag"):
-        sandbox.up(config, say=lambda _: None, attached=True)
-    assert processes_of(sandbox.folder) == []
+    try:
+        with pytest.raises(StackError, match=r"kube-controller-manager ended with 1 .*unknown flag"):
+            sandbox.up(config, say=lambda _: None, attached=True)
+        assert processes_of(sandbox.folder) == []
+    finally:
+        sandbox.delete()  # its logs are kept for whoever reads the sentence
 
 
 def test_commands_for_one_that_is_not_up_say_so() -> None:
