@@ -31,6 +31,8 @@ def enter_sandbox_if_asked() -> None:
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--target", default=os.environ.get("LOADGEN_TARGET"))
-    parser.add_argument("--headless", action="store_true")
-    parser.add_argument("-P", "--web-port", type=int, default=8089)
+    # Locust reads these from the environment, too
+    headless = os.environ.get("LOCUST_HEADLESS", "").lower() in ("true", "yes", "1")
+    parser.add_argument("--headless", action="store_true", default=headless)
+    parser.add_argument("-P", "--web-port", type=int, default=os.environ.get("LOCUST_WEB_PORT", "8089"))
     return parser.parse_known_args(sys.argv[1:])[0]
