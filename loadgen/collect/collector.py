@@ -13,7 +13,7 @@ from loadgen.collect.rows import Rows, Sample
 from loadgen.collect.signals import queried
 from loadgen.collect.stop import Stop
 from loadgen.collect.targets import StackTargets, Targets, UrlTargets
-from loadgen.dataset import RunFolder, RunInfo
+from loadgen.dataset import RunFolder, RunInfo, load_writer
 from loadgen.errors import CollectError
 from loadgen.settings import FLEETS
 
@@ -58,6 +58,7 @@ class Collector:
         """Collect until `stop` says why to end; False when rows could not be written to the very end."""
         if isinstance(self._targets, UrlTargets) and self._targets.nothing():
             _log.info("nothing to collect: neither prometheus_url nor metrics_url is set")
+        load_writer()
         start_s = time.monotonic()
         reason: str | None = "an error"
         try:
@@ -160,4 +161,6 @@ class Collector:
 
 def next_deadline(start_s: float, now_s: float, period_s: float) -> float:
     """The first of the moments `start_s + k·period_s` after now; those that were missed are left out."""
-    return start_s + period_s * (math.floor((now_s - start_s) / period_s) + 1)
+    passes = math.floor((now_s - start_s) / period_s) + 1
+    deadline_s = start_s + period_s * passes
+    return deadline_s if deadline_s > now_s else deadline_s + period_s  # the sum may be rounded down to now

@@ -8,7 +8,7 @@ from typing import Any
 
 import gevent
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset import RunFolder, load_writer
 from loadgen.errors import LoadgenError, unexpected
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import PART_S, Recorder
@@ -81,7 +81,7 @@ class Carrier:
         self._scenario = Scenario(**info.settings)
         self._plan = LoadPlan(self._scenario)
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)
-        self._recorder.flush()  # the first table loads pandas: a second without a request, so not during the load
+        load_writer()  # not during the load
         self._flusher: gevent.Greenlet | None = None
         self._error: str | None = None
         self._closed = False

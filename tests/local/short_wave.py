@@ -6,7 +6,7 @@ short_wave = Scenario(
     name="short wave",
     load=Wave(trough_per_s=0.5, peak_per_s=8, period_s=40),
     prompts=Prompts(input_tokens=Uniform(32, 256), output_tokens=Uniform(16, 64)),
-    slo=Slo(ttft_p95_s=25.0, itl_p95_s=0.5),
+    slo=Slo(ttft_p95_s=25.0, itl_p95_s=2.0),
     local=Local(
         replicas=(1, 3),
         ratio_target=0.2,

@@ -143,3 +143,13 @@ def test_bad_info_is_refused(tmp_path: Path, content: str | None, says: str) -> 
         RunFolder.open(tmp_path)
     assert says in str(caught.value)
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_what_a_first_table_loads_can_be_loaded_before() -> None:
+    """Importing costs no pandas; asked for, it is there before the first row is written."""
+    code = (
+        "import sys; from loadgen.dataset import load_writer; before = 'pandas' in sys.modules; load_writer(); "
+        "print(before, 'pandas' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.split() == ["False", "True"]

@@ -2,13 +2,14 @@
 
 import math
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadgen.collect.collector import next_deadline
 
 
 @given(start_s=st.floats(0, 1e6), later_s=st.floats(0, 1e5))
+@example(start_s=31072.173838532894, later_s=100000.0)  # the sum is rounded down to now
 def test_deadlines_lie_on_a_fixed_grid_ahead(start_s: float, later_s: float) -> None:
     """However long a pass took, the next one is at most a period away and a whole number of periods from the start."""
     now_s = start_s + later_s
