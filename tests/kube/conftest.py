@@ -40,5 +40,7 @@ def cluster(two_nodes: Sandbox, request: pytest.FixtureRequest) -> Cluster:
     """A namespace of the shared sandbox for one file."""
     own = Cluster(two_nodes, request.module.__name__.rpartition(".")[2].replace("_", "-"))
     own.kubectl("create", "namespace", own.namespace)
-    eventually(lambda: own.run("get", "serviceaccount", "default").returncode == 0, "a service account")
+    # what every pod mounts; without them a first pod waits, as on any cluster
+    for what in ("serviceaccount/default", "configmap/kube-root-ca.crt"):
+        eventually(lambda what=what: own.run("get", what).returncode == 0, what)
     return own
