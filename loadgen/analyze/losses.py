@@ -41,14 +41,18 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
     lost = [(name, at) for name, at in lost_replicas(run, fleet) if 0 <= at < run.end_s]
     if not lost:
         return []
-    spans = [(at, _whole_again(fleet, at, run.end_s)) for _, at in lost]
+    whole = [_whole_again(fleet, at, run.end_s) for _, at in lost]
+    spans = [(at, run.end_s if again is None else again) for (_, at), again in zip(lost, whole, strict=True)]
     start, end = spans[0][0], max(end for _, end in spans)
     names = ", ".join(name for name, _ in lost)
     longest = max(end - start for start, end in spans)
+    until = f"{longest:.1f} s at most until as many replicas were ready as desired"
+    if None in whole:
+        until = "as many replicas as desired were not ready again before the load ended"
     advice = (
         f"{names} stopped although the autoscaler had not given {'it' if len(lost) == 1 else 'them'} up (deleted, "
-        f"evicted, or the node went): {longest:.1f} s at most until as many replicas were ready as desired, "
-        f"{_broken(run, spans)} broken in this time. Keep one replica more than the load needs, let the gateway try "
+        f"evicted, or the node went): {until}, {_broken(run, spans)} broken in this time. "
+        f"Keep one replica more than the load needs, let the gateway try "
         f"again where nothing was answered yet, and give the pods a PodDisruptionBudget against evictions."
     )
     window = span_text(start, end)
@@ -83,12 +87,12 @@ def _nodes(run: Observed) -> list[Finding]:
     return [warn("node.lost", "Nodes lost", lost_s, 0.0, "s", window, advice)]
 
 
-def _whole_again(fleet: Fleet, lost_s: float, end_s: float) -> float:
-    """When as many replicas were ready as desired again, at most `end_s`."""
+def _whole_again(fleet: Fleet, lost_s: float, end_s: float) -> float | None:
+    """When as many replicas were ready as desired again; None if not before `end_s`."""
     edges = np.unique(np.concatenate((fleet.ready.t_s, fleet.desired.t_s)))
     edges = edges[(edges > lost_s) & (edges < end_s)]
     whole = edges[fleet.ready.at(edges) >= fleet.desired.at(edges)]
-    return float(whole[0]) if len(whole) else end_s
+    return float(whole[0]) if len(whole) else None
 
 
 def _broken(run: Observed, spans: Iterable[Interval]) -> str:

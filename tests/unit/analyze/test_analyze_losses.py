@@ -45,7 +45,9 @@ def test_without_a_replacement_the_window_lasts_to_the_end_of_the_load():
         requests=REQUESTS,
         events=[event(-9, "hpa_sync", current=2, desired=2), *TWO[:4], *life("b", -9, -5, 50, 51)],
     )
-    assert by_code(found(run), "replica.lost").window == "from 50.0 s to 60.0 s"
+    lost = by_code(found(run), "replica.lost")
+    assert lost.window == "from 50.0 s to 60.0 s"
+    assert "were not ready again before the load ended" in lost.advice
 
 
 def test_what_stops_after_the_load_is_not_lost():
