@@ -19,8 +19,10 @@ def test_web_ui_starts_and_stops_runs(bench: Bench) -> None:
         assert process.stderr
         base = web_base(process.pid, bench)
         for number in (1, 2):
+            before = bench.rows_so_far()
             swarm(base)
-            bench.wait_for(lambda: bench.rows_so_far() > 0 and web_state(base) == "running")
+            # Locust keeps the page of its statistics for seconds: only rows tell that this run sends
+            bench.wait_for(lambda n=before: bench.rows_so_far() > n and web_state(base) == "running")
             bench.wait_for(lambda: any(entry["method"] == "grpc" for entry in web_stats(base)["stats"]))
             stop(base)
             bench.wait_for(lambda n=number: len(list((bench.folder / "runs").glob("*/report.html"))) == n)
