@@ -106,10 +106,14 @@ def test_the_fleet_follows_the_wave(done: Done) -> None:
 
 
 def test_a_scaling_event_has_its_whole_chain(done: Done) -> None:
-    """At least one scale-up has every link, in order: load step, over target, decided, created … serving."""
-    chains = [event for event in done.analysis["scaling"] if event["direction"] == "up" and event["complete"]]
-    assert chains, [event["missing"] for event in done.analysis["scaling"]]
+    """At least one scale-up has every link, in order: load step, over target, decided, created … serving.
+
+    Whether latency recovers before this short load ends is the machine's affair, not the chain's.
+    """
     links = ("trigger_s", "over_target_s", "decided_s", "created_s", "scheduled_s", "started_s", "ready_s", "serving_s")
+    ups = [event for event in done.analysis["scaling"] if event["direction"] == "up"]
+    chains = [event for event in ups if all(event[link] is not None for link in links)]
+    assert chains, [event["missing"] for event in ups]
     for event in chains:
         times = [event[link] for link in links]
         assert times == sorted(times)
