@@ -1,0 +1,95 @@
+"""The name of an engine: what it was made from, in words and as a hash; the same on every machine that asks.
+
+An engine is bound to the GPU product, to the TensorRT-LLM version and to every option of its build. Two settings that
+would make the same engine give the same key; how it is served is not part of it.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import re
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import options
+from errors import SettingsError, run, say
+from settings import Settings
+
+_HASH_CHARACTERS = 12
+
+
+def ingredients(settings: Settings, gpu_product: str, trtllm_version: str) -> dict[str, Any]:
+    """Returns everything that decides the engine's bytes, and nothing else."""
+    return {
+        "model": {"repository": settings.model.repository, "path": settings.model.path},
+        "revision": settings.model.revision,
+        "tensor_parallelism": settings.tensor_parallelism,
+        "pipeline_parallelism": settings.pipeline_parallelism,
+        "data_type": settings.data_type,
+        "quantization": settings.quantization,
+        "gpu_product": gpu_product,
+        "trtllm_version": trtllm_version,
+        "build": asdict(settings.build),
+        "convert": asdict(settings.convert),
+        "commands": asdict(settings.commands),
+    }
+
+
+def engine_key(parts: dict[str, Any]) -> str:
+    """Returns a folder name of `ingredients`, at most 200 characters of `A-Z a-z 0-9 . _ -`.
+
+    >>> engine_key(parts)
+    'meta-llama--Llama-3.1-8B-Instruct-0e9e39f-bfloat16-none-tp1-pp1-NVIDIA-H100-80GB-HBM3-trtllm1.2.1-8c1f2f0a9b3d'
+    """
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    model = parts["model"]["repository"] or parts["model"]["path"].strip("/")
+    revision = parts["revision"]
+    words = [
+        _plain(model.replace("/", "--"), 70),
+        _plain(revision[:7] if re.fullmatch(r"[0-9a-f]{40}", revision) else revision, 20),
+        parts["data_type"],
+        parts["quantization"],
+        f"tp{parts['tensor_parallelism']}",
+        f"pp{parts['pipeline_parallelism']}",
+        _plain(parts["gpu_product"], 40),
+        "trtllm" + _plain(parts["trtllm_version"], 20),
+        digest[:_HASH_CHARACTERS],
+    ]
+    return "-".join(words)
+
+
+def _plain(text: str, characters: int) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:characters] or "x"
+
+
+def trtllm_version(settings: Settings) -> str:
+    """Returns the TensorRT-LLM version of this image, which the settings may name.
+
+    Raises:
+        SettingsError: The image has another version than the settings, or neither says one.
+    """
+    try:
+        installed = importlib.metadata.version("tensorrt_llm")
+    except importlib.metadata.PackageNotFoundError:
+        installed = None
+    if installed is None and settings.trtllm_version is None:
+        raise SettingsError(
+            "this image has no tensorrt_llm and trtllm_version is not set. Use a -trtllm- image or set it."
+        )
+    if installed and settings.trtllm_version and installed != settings.trtllm_version:
+        raise SettingsError(
+            f"the image has TensorRT-LLM {installed}, the settings say trtllm_version {settings.trtllm_version}. "
+            "An engine runs only under the version that built it: correct the value, or the image tag."
+        )
+    return str(installed or settings.trtllm_version)
+
+
+def main() -> int:
+    """Prints the key, for a person who looks for its folder."""
+    args = options.parser(__doc__).parse_args()
+    return run(lambda: say(options.resolve(args).key) or 0, args.termination_log)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

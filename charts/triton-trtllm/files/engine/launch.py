@@ -1,0 +1,141 @@
+"""Starts tritonserver on the model repository: one process on one GPU, or one MPI rank a GPU in one pod.
+
+One rank replaces this process, and so gets its signals itself. With several this process stays, because `mpirun` does
+not pass SIGTERM on: it kills every rank at once, and with them the generations that a pod would have finished.
+On SIGTERM only rank 0 is asked to end; it takes no new requests, finishes the others, and then ends the ranks that wait
+on it. Whatever lives after `--drain-s` is ended through `mpirun`.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import FrameType
+
+from errors import SettingsError, run, say
+
+# flags that rank 0 needs and the others must have as well; every other one is rank 0's
+SHARED = (
+    "--log-", "--backend-directory", "--backend-config", "--exit-timeout-secs", "--pinned-memory-pool-byte-size",
+    "--cuda-memory-pool-byte-size", "--min-supported-compute-capability",
+)  # fmt: skip
+_OURS = ("--id", "--model-repository", "--disable-auto-complete-config")
+
+
+def rank_command(rank: int, repository: str, tritonserver: str, extra: list[str]) -> list[str]:
+    """Returns one rank's command line.
+
+    Only rank 0 serves. The others load `tensorrt_llm` alone and give their hands to it.
+    """
+    command = [
+        tritonserver, f"--id=rank{rank}", f"--model-repository={repository}", "--disable-auto-complete-config",
+        f"--backend-config=python,shm-region-prefix-name=rank{rank}_",
+    ]  # fmt: skip
+    if rank == 0:
+        return command + extra
+    silent = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
+    chosen = ["--model-control-mode=explicit", "--load-model=tensorrt_llm"]
+    return command + silent + chosen + [flag for flag in extra if flag.startswith(SHARED)]
+
+
+def command(
+    world_size: int, repository: str, extra: list[str], tritonserver: str, mpirun: str, pid_file: str
+) -> list[str]:
+    """Returns the whole command line: tritonserver itself, or `mpirun` with a rank for each GPU.
+
+    Args:
+        world_size: Tensor times pipeline parallelism.
+        repository: The model repository.
+        extra: Further flags of tritonserver, each as one `--name=value`.
+        tritonserver: The server's program.
+        mpirun: Open MPI's launcher. It would bind one or two ranks to one core each, a server's threads included.
+        pid_file: Where rank 0 says its process id; with one rank not used.
+
+    Raises:
+        SettingsError: A further flag is one that this function sets.
+    """
+    for flag in extra:
+        if not flag.startswith("--") or flag.split("=")[0] in _OURS:
+            raise SettingsError(f"{flag!r} cannot be passed on: give --name=value, and none of {', '.join(_OURS)}.")
+    ranks = [rank_command(rank, repository, tritonserver, extra) for rank in range(world_size)]
+    if world_size == 1:
+        return ranks[0]
+    ranks[0] = [sys.executable, __file__, "rank0", pid_file, *ranks[0]]
+    whole = [mpirun, "--allow-run-as-root", "--bind-to", "none", "--oversubscribe"]
+    for rank in ranks:
+        whole += [*([":"] if rank is not ranks[0] else []), "-n", "1", *rank]
+    return whole
+
+
+def supervise(argv: list[str], pid_file: Path, drain_s: float) -> int:
+    """Runs `mpirun` and turns SIGTERM into a drain; returns its exit code, or 0 after a drain."""
+    asked = threading.Event()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def end() -> None:
+        for ranks in started:
+            ranks.terminate()
+
+    def drain(_number: int, _frame: FrameType | None) -> None:
+        if asked.is_set():
+            return
+        asked.set()
+        try:
+            rank0 = int(pid_file.read_text())
+            os.kill(rank0, signal.SIGTERM)
+        except (OSError, ValueError):  # rank 0 has not started: there is nothing to finish
+            end()
+            return
+        say(f"asked to end: rank 0 (process {rank0}) finishes its requests, at most {drain_s:.0f} s")
+        timer = threading.Timer(drain_s, end)
+        timer.daemon = True
+        timer.start()
+
+    signal.signal(signal.SIGTERM, drain)
+    started.append(subprocess.Popen(argv))
+    if asked.is_set():
+        end()
+    exit_code = started[0].wait()
+    return 0 if asked.is_set() else exit_code if exit_code >= 0 else 128 - exit_code
+
+
+def _as_rank0(pid_file: str, argv: list[str]) -> int:
+    Path(pid_file).write_text(str(os.getpid()))
+    os.execvp(argv[0], argv)  # noqa: S606 - the program that the chart names, without a shell
+
+
+def main() -> int:
+    """Starts the server."""
+    if sys.argv[1:2] == ["rank0"]:
+        return _as_rank0(sys.argv[2], sys.argv[3:])
+    parser = argparse.ArgumentParser(description="Start tritonserver.", allow_abbrev=False)
+    parser.add_argument("--world-size", type=int, required=True, help="tensor times pipeline parallelism")
+    parser.add_argument("--model-repository", required=True)
+    parser.add_argument("--drain-s", type=float, default=60.0, help="as tritonserver's --exit-timeout-secs, or longer")
+    parser.add_argument("--tritonserver", default="tritonserver")
+    parser.add_argument("--mpirun", default="mpirun")
+    parser.add_argument("extra", nargs="*", help="after --: further flags of tritonserver, as --name=value")
+    args = parser.parse_args()
+
+    def program() -> int:
+        if args.world_size == 1:
+            argv = command(1, args.model_repository, args.extra, args.tritonserver, args.mpirun, "")
+            say("runs: " + " ".join(argv))
+            os.execvp(argv[0], argv)  # noqa: S606 - the program that the chart names, without a shell
+        with tempfile.TemporaryDirectory() as folder:
+            pid_file = Path(folder) / "rank0.pid"
+            argv = command(
+                args.world_size, args.model_repository, args.extra, args.tritonserver, args.mpirun, str(pid_file)
+            )
+            say("runs: " + " ".join(argv))
+            return supervise(argv, pid_file, args.drain_s)
+
+    return run(program)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
