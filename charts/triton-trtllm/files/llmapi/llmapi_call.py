@@ -1,0 +1,181 @@
+"""One request of a client: what its tensors ask for, and the responses that answer it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from llmapi_account import Times
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+# Inputs that go to SamplingParams() under the name that follows the prefix.
+_SAMPLING_PREFIX = "sampling_param_"
+_SAMPLING = ("max_tokens", "temperature", "top_k", "top_p", "frequency_penalty", "presence_penalty", "seed")
+_PERF_TIMES = ("arrival", "first_scheduled", "first_token", "last_token")
+# Output, its type, and where it is in the engine's metrics of one request.
+_KV_CACHE = (
+    ("kv_cache_reused_block", np.int32, "num_reused_blocks"),
+    ("kv_cache_missed_block", np.int32, "num_missed_blocks"),
+    ("kv_cache_alloc_new_blocks", np.int32, "num_new_allocated_blocks"),
+    ("kv_cache_alloc_total_blocks", np.int32, "num_total_allocated_blocks"),
+    ("kv_cache_hit_rate", np.float32, "kv_cache_hit_rate"),
+)
+_SPECULATION = (
+    ("acceptance_rate", np.float32, "acceptance_rate"),
+    ("total_accepted_draft_tokens", np.int32, "total_accepted_draft_tokens"),
+    ("total_draft_tokens", np.int32, "total_draft_tokens"),
+)
+
+
+class RefusedError(Exception):
+    """The request asks for what this model does not do; the sentence names the tensor."""
+
+
+class Call:
+    """A client's request.
+
+    A response carries the text that is new since the one before, or all of it if the client does not stream. There is
+    one for everything that the engine delivers, also while its text is still empty (half a character is held back).
+    ``finish_reason``, ``stop_reason`` and ``cumulative_logprob`` come with the last one, the times and blocks of
+    ``sampling_param_return_perf_metrics`` with each: what has not happened yet is 0.
+
+    Attributes:
+        request_id: The client's id of the request, to be stopped by; may be empty.
+        sender: Takes the responses.
+        stop: Whether this is no request for text but for the end of the ones with its id.
+        prompt: The text to continue.
+        streaming: Whether the client wants the text piece by piece.
+        sampling: Arguments of ``SamplingParams()``.
+    """
+
+    def __init__(self, request: Any, sender: Any) -> None:
+        self._request = request
+        self.request_id: str = request.request_id()
+        self.sender = sender
+        self._wanted = set(request.requested_output_names())
+        self._sent = 0
+        self.stop = bool(self._scalar("stop", False))
+        if self.stop:
+            if not self.request_id:
+                raise RefusedError("stop ends the requests with the id of this one: it needs an id.")
+            return
+        self.prompt = self._only_text("text_input")
+        self.streaming = bool(self._scalar("streaming", False))
+        self._returns = {
+            name
+            for name in ("finish_reason", "stop_reason", "cumulative_logprob")
+            if self._scalar(f"return_{name}", False)
+        }
+        self._returns_perf = bool(self._scalar("sampling_param_return_perf_metrics", False))
+        self.sampling = self._sampling()
+
+    def _sampling(self) -> dict[str, Any]:
+        if self._scalar("sampling_param_best_of", 1) != 1:
+            raise RefusedError("sampling_param_best_of must be 1: one answer is generated for a request.")
+        if not self._scalar("sampling_param_exclude_input_from_output", True):
+            raise RefusedError(
+                "sampling_param_exclude_input_from_output must be true: the answer never has the prompt."
+            )
+        sampling = {}
+        for name in _SAMPLING:
+            value = self._scalar(_SAMPLING_PREFIX + name, None)
+            if value is not None:
+                sampling[name] = value
+        if stop := self._texts("sampling_param_stop"):
+            sampling["stop"] = stop
+        if "cumulative_logprob" in self._returns:
+            sampling["logprobs"] = 1
+        return sampling
+
+    def response(self, result: Any, *, last: bool) -> Any:
+        """Return the response for what the engine has delivered of this request.
+
+        Raises:
+            RefusedError: An output was asked for that the engine did not give.
+        """
+        output = result.outputs[0]
+        # The text may get shorter at its end: a stop word that was there is taken away.
+        text, self._sent = output.text[self._sent :], max(self._sent, len(output.text))
+        arrays = {"text_output": _strings(text)}
+        if last:
+            for name in self._returns:
+                value = getattr(output, name)
+                if name != "cumulative_logprob":
+                    arrays[name] = _strings("" if value is None else str(value))
+                elif value is None:
+                    raise RefusedError("return_cumulative_logprob: the engine gave no log probabilities.")
+                else:
+                    arrays[name] = np.array([value], np.float32)
+        if self._returns_perf:
+            arrays |= _perf_arrays(output)
+        return self._tensors(arrays)
+
+    def acknowledgement(self) -> Any:
+        """Return the response to a request to stop."""
+        return self._tensors({"text_output": _strings("")})
+
+    def _tensors(self, arrays: dict[str, Any]) -> Any:
+        # The sender would drop what was not asked for without holding the interpreter's lock, and may crash.
+        tensors = [pb_utils.Tensor(name, a) for name, a in arrays.items() if name in self._wanted]
+        return pb_utils.InferenceResponse(tensors)
+
+    def _scalar(self, name: str, default: Any) -> Any:
+        tensor = pb_utils.get_input_tensor_by_name(self._request, name)
+        if tensor is None:
+            return default
+        array = tensor.as_numpy()
+        if array.size != 1:
+            raise RefusedError(f"{name} must have one value, not {array.size}.")
+        return array.item()
+
+    def _texts(self, name: str) -> list[str]:
+        tensor = pb_utils.get_input_tensor_by_name(self._request, name)
+        values = [] if tensor is None else tensor.as_numpy().ravel().tolist()
+        try:
+            return [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values]
+        except UnicodeDecodeError as error:
+            raise RefusedError(f"{name} must be UTF-8: {error}") from error
+
+    def _only_text(self, name: str) -> str:
+        texts = self._texts(name)
+        if len(texts) != 1:
+            raise RefusedError(f"{name} must have one text, not {len(texts)}: send one request for each.")
+        return texts[0]
+
+
+def failure(message: str, code: Any) -> Any:
+    """Return a response that is an error."""
+    return pb_utils.InferenceResponse([], error=pb_utils.TritonError(message, code))
+
+
+def engine_times(result: Any) -> Times:
+    """Return the engine's times of a request, as far as it has told them."""
+    metrics = getattr(result.outputs[0], "request_perf_metrics", None)
+    if metrics is None:
+        return Times()
+    timing = metrics.timing_metrics
+    return Times(*(_ns(getattr(timing, f"{name}_time")) for name in _PERF_TIMES))
+
+
+def _perf_arrays(output: Any) -> dict[str, Any]:
+    metrics = getattr(output, "request_perf_metrics", None)
+    if metrics is None:
+        return {}
+    timing, blocks, speculation = metrics.timing_metrics, metrics.kv_cache_metrics, metrics.speculative_decoding
+    arrays = {f"{n}_time_ns": np.array([_ns(getattr(timing, f"{n}_time"))], np.int64) for n in _PERF_TIMES}
+    arrays |= {name: np.array([getattr(blocks, field)], dtype) for name, dtype, field in _KV_CACHE}
+    if speculation.total_draft_tokens:
+        arrays |= {name: np.array([getattr(speculation, field)], dtype) for name, dtype, field in _SPECULATION}
+    return arrays
+
+
+def _ns(stamp: timedelta) -> int:
+    """Return a time of the engine in ns; it comes in whole microseconds since the clock's start, or as 0."""
+    return stamp // timedelta(microseconds=1) * 1000
+
+
+def _strings(text: str) -> Any:
+    return np.array([text.encode("utf-8")], np.object_)

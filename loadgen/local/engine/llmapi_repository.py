@@ -1,0 +1,55 @@
+"""Writes the model repository of one replica of the ``llmapi`` mode: one model, served by an emulated LLM API.
+
+Only the standard library is imported, so that it also runs where this package's dependencies are not installed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadgen.local.engine.config import EngineProfile
+
+MODEL = "tensorrt_llm"
+_FOLDER = Path(__file__).parent
+_ENGINE_MODULES = ("config.py", "core.py", "tokens.py")
+
+
+def render_llmapi_repository(dest: Path, profile: EngineProfile, *, llmapi: Path, emulated: Path) -> None:
+    """Write the model repository of one replica.
+
+    Args:
+        dest: Folder to create; what an earlier call left there is replaced.
+        profile: The emulated engine.
+        llmapi: The chart's folder with ``model.py``, the modules beside it, and ``config.pbtxt``.
+        emulated: The chart's folder with the stand-in for the package ``tensorrt_llm``.
+    """
+    shutil.rmtree(dest, ignore_errors=True)
+    version = dest / MODEL / "1"
+    version.mkdir(parents=True)
+    shutil.copyfile(llmapi / "config.pbtxt", dest / MODEL / "config.pbtxt")
+    for module in llmapi.glob("*.py"):
+        shutil.copyfile(module, version / module.name)
+    package = version / "tensorrt_llm"
+    package.mkdir()
+    for module in (emulated / "tensorrt_llm").glob("*.py"):
+        shutil.copyfile(module, package / module.name)
+    # The emulated engine is found under its own name, without the rest of the package.
+    engine = version / "loadgen" / "local" / "engine"
+    engine.mkdir(parents=True)
+    for folder in (engine, *engine.parents[:2]):
+        (folder / "__init__.py").touch()
+    for name in _ENGINE_MODULES:
+        shutil.copyfile(_FOLDER / name, engine / name)
+    # The LLM API has no limit of its queue; what waits in it is what the metrics count.
+    settings = {
+        "model": f"emulated/{profile.name}",
+        "backend": "pytorch",
+        "emulated_engine": dataclasses.asdict(dataclasses.replace(profile.engine, max_queue_size=0)),
+        "triton_config": {"max_batch_size": 0, "decoupled": True},
+    }
+    (version / "model.yaml").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")  # JSON is YAML

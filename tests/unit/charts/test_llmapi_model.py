@@ -1,0 +1,261 @@
+"""The model of the ``llmapi`` mode between a server and an engine that the test plays."""
+
+import sys
+import types
+
+import pytest
+
+import llmapi_fakes as fakes
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """The model's module between a fake server and a fake engine; what it imports is loaded anew for each test."""
+    pb_utils = fakes.pb_utils()
+    engine = types.ModuleType("tensorrt_llm")
+    engine.LLM, engine.SamplingParams = fakes.LLM, fakes.SamplingParams
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", pb_utils)
+    monkeypatch.setitem(sys.modules, "tensorrt_llm", engine)
+    monkeypatch.delenv("LOADGEN_SITE_PACKAGES", raising=False)
+    monkeypatch.delenv("LLM_CONFIG_PATH", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield fakes.load("model")
+    for path in fakes.LLMAPI.glob("llmapi_*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+@pytest.fixture
+def served(module, tmp_path):
+    """The model with a fresh engine."""
+    served = fakes.Served(module, tmp_path / "tensorrt_llm")
+    yield served
+    served.model.finalize()
+    assert served.llm.is_shut_down
+
+
+def test_more_than_one_engine_is_refused(module):
+    with pytest.raises(module.pb_utils.TritonModelException, match="instance_group must have one instance"):
+        module.TritonPythonModel().initialize({"model_config": '{"instance_group": [{"count": 2}]}'})
+
+
+def test_the_engine_is_asked_for_the_numbers_that_the_metrics_are_made_of(served):
+    assert served.llm.args == {"model": "m", "return_perf_metrics": True, "enable_iter_perf_stats": True}
+
+
+def test_a_stream_brings_what_is_new_and_the_last_piece_is_final(served):
+    """The engine's text is cumulative; half a character is held back, and a stop word is taken away at the end."""
+    request = fakes.Request("Say it", streaming=True, sampling_param_max_tokens=9)
+    served.ask(request)
+    generation = served.generation()
+    assert (generation.prompt, generation.params) == ("Say it", {"max_tokens": 9})
+    for text in ("He", "Hello", "Hello", "Hello END"):
+        generation.step(text)
+    generation.step("Hello", finish_reason="stop")
+    texts = [request.text() for _ in range(5)]
+    assert texts == [("He", False), ("llo", False), ("", False), (" END", False), ("", True)]
+
+
+def test_without_streaming_there_is_one_response_with_the_whole_text(served):
+    request = fakes.Request()
+    served.ask(request)
+    generation = served.generation()
+    generation.step("one")
+    generation.step("one two")
+    generation.step("one two three", finish_reason="length")
+    assert request.text() == ("one two three", True)
+    assert request.answers.empty()
+
+
+def test_what_was_asked_for_comes_with_the_last_response_and_times_with_each(served):
+    request = fakes.Request(
+        streaming=True, sampling_param_return_perf_metrics=True, return_finish_reason=True, return_stop_reason=True
+    )
+    served.ask(request)
+    generation = served.generation()
+    generation.step("a", times_us=(1, 2, 3, 0))
+    generation.step("ab", finish_reason="length", times_us=(1, 2, 3, 4))
+    first, last = request.next()[0], request.next()[0]
+    assert first == {
+        "text_output": [b"a"],
+        "arrival_time_ns": [1000],
+        "first_scheduled_time_ns": [2000],
+        "first_token_time_ns": [3000],
+        "last_token_time_ns": [0],
+        "kv_cache_alloc_new_blocks": [3],
+    }
+    assert last == {
+        **first,
+        "text_output": [b"b"],
+        "last_token_time_ns": [4000],
+        "finish_reason": [b"length"],
+        "stop_reason": [b""],
+    }
+
+
+def test_all_sampling_values_reach_the_engine(served):
+    sampling = {"temperature": 0.5, "top_k": 3, "top_p": 0.25, "frequency_penalty": 1.0, "presence_penalty": 2.0}
+    inputs = {f"sampling_param_{name}": value for name, value in sampling.items()}
+    served.ask(fakes.Request(**inputs, sampling_param_seed=7, sampling_param_stop=["END", "ß"]))
+    assert served.generation().params == {**sampling, "seed": 7, "stop": ["END", "ß"]}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"sampling_param_best_of": 2}, "sampling_param_best_of must be 1"),
+        ({"sampling_param_exclude_input_from_output": False}, "sampling_param_exclude_input_from_output must be true"),
+        ({"text": ["one", "two"]}, "text_input must have one text, not 2"),
+        ({"sampling_param_max_tokens": [1, 2]}, "sampling_param_max_tokens must have one value, not 2"),
+        ({"stop": True}, "stop ends the requests with the id of this one: it needs an id"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(served, inputs, message):
+    request = fakes.Request(**inputs)
+    served.ask(request)
+    error, final = request.next()
+    assert message in error.message
+    assert (error.code, final) == ("INVALID_ARG", True)
+    served.wait(lambda: served.value("request_failure", reason="REJECTED") == 1)
+    assert served.llm.generations == []
+
+
+def test_log_probabilities_are_asked_of_the_engine_and_missing_ones_are_an_error(served):
+    given, missing = fakes.Request(return_cumulative_logprob=True), fakes.Request(return_cumulative_logprob=True)
+    served.ask(given, missing)
+    assert served.generation(1).params == {"logprobs": 1}
+    served.generation(0).outputs[0].cumulative_logprob = -0.5
+    for index in (0, 1):
+        served.generation(index).step("a", finish_reason="length")
+    assert given.next()[0]["cumulative_logprob"] == [-0.5]
+    assert "return_cumulative_logprob: the engine gave no log probabilities" in missing.next()[0].message
+
+
+def test_one_request_that_fails_leaves_the_others_alone(served):
+    requests = [fakes.Request(streaming=True) for _ in range(3)]
+    served.ask(*requests)
+    served.generation(2)
+    for generation in served.llm.generations:
+        generation.step("a")
+    served.generation(1).step("", error=RuntimeError("out of memory"))
+    served.llm.refuses = ValueError("prompt too long")
+    refused = fakes.Request()
+    served.ask(refused)
+    assert refused.next()[0].message == "prompt too long"
+    for index in (0, 2):
+        served.generation(index).step("ab", finish_reason="length")
+    assert [r.text() for r in requests] == [("a", False)] * 3
+    assert [requests[i].text() for i in (0, 2)] == [("b", True)] * 2
+    error, final = requests[1].next()
+    assert "out of memory" in error.message
+    assert final
+    served.wait(lambda: served.value("request_success") == 2)
+    failures = {reason: served.value("request_failure", reason=reason) for reason in ("BACKEND", "REJECTED")}
+    assert failures == {"BACKEND": 1, "REJECTED": 1}
+
+
+def test_an_engine_that_ends_a_request_early_has_failed_it(served):
+    request = fakes.Request()
+    served.ask(request)
+    served.generation().step("half", finish_reason="timeout")
+    assert "ended the request early (timeout)" in request.next()[0].message
+    served.wait(lambda: served.value("request_failure", reason="BACKEND") == 1)
+
+
+@pytest.mark.parametrize("tokens", [0, 1])
+def test_a_client_that_has_gone_ends_the_generation(served, tokens):
+    """The engine answers nothing to the abort of a request that was never scheduled, and it is not waited for."""
+    request, other = fakes.Request(streaming=True), fakes.Request()
+    served.ask(request, other)
+    generation = served.generation()
+    if tokens:
+        generation.step("a")
+        request.next()
+    request.cancelled = True
+    assert generation.aborted.wait(5)
+    error, final = request.next()
+    assert (error.code, final) == ("CANCELLED", True)
+    served.wait(lambda: served.value("request_failure", reason="CANCELED") == 1)
+    served.generation(1).step("b", finish_reason="length")
+    assert other.text() == ("b", True)
+    served.wait(lambda: served.requests() == (0, 0))
+
+
+def test_a_stop_ends_the_requests_with_its_id_with_what_there_is(served):
+    request, other = fakes.Request(id="7", return_finish_reason=True), fakes.Request(id="8")
+    served.ask(request, other)
+    served.generation().step("so far")
+    served.generation(1)
+    served.wait(lambda: served.llm.generations[0].outputs[0].text)
+    stop = fakes.Request(id="7", stop=True)
+    served.ask(stop)
+    assert stop.text() == ("", True)
+    assert request.text() == ("so far", True)
+    assert served.generation().aborted.is_set()
+    assert not served.generation(1).aborted.is_set()
+
+
+def test_a_stop_that_comes_together_with_its_request_ends_it_as_well(served):
+    request, stop = fakes.Request(id="7"), fakes.Request(id="7", stop=True)
+    served.ask(request, stop)
+    assert request.text() == ("", True)
+    assert stop.text() == ("", True)
+
+
+def test_the_counters_are_the_engines_times_to_the_microsecond(served):
+    """Queue 2.000001 s + 0.5 s; compute 3.25 s + 1 s; times to first token 2500.001 ms and 600 ms."""
+    times_us = [
+        (1_000_000, 3_000_001, 3_500_001, 6_250_001),
+        (9_000_000, 9_500_000, 9_600_000, 10_500_000),
+    ]
+    requests = [fakes.Request(streaming=True) for _ in times_us]
+    served.ask(*requests)
+    served.generation(1)
+    for generation, times in zip(served.llm.generations, times_us, strict=True):
+        generation.step("a", times_us=(*times[:3], 0))
+        generation.step("ab", finish_reason="length", times_us=times)
+    served.wait(lambda: served.value("request_success") == 2)
+    assert served.value("queue_duration_us") == 2_500_001
+    assert served.value("compute_duration_us") == 4_250_000
+    assert served.observed("time_to_first_token_ms") == [2500.001, 600.0]
+    served.ask(fakes.Request(sampling_param_best_of=2))
+    served.wait(lambda: served.value("request_failure", reason="REJECTED") == 1)
+    assert (served.value("queue_duration_us"), served.value("request_success")) == (2_500_001, 2)
+    buckets = served.buckets("time_to_first_token_ms")
+    assert (buckets[0], buckets[-1]) == (10.0, 60000.0)
+
+
+def test_the_gauges_rise_before_anything_ends_and_fall_to_nothing(served):
+    """Without the engine's numbers, what has a token runs; with them, what it had in its latest iteration."""
+    requests = [fakes.Request() for _ in range(5)]
+    served.ask(*requests)
+    served.generation(4)
+    served.wait(lambda: served.requests() == (1, 4))
+    for generation in served.llm.generations[:2]:
+        generation.step("a", times_us=(1, 2, 3, 0))
+    served.wait(lambda: served.requests() == (2, 3))
+    assert not served.has("kv_cache_usage_ratio")
+    served.llm.stats.append(
+        {
+            "inflightBatchingStats": {"numScheduledRequests": 3},
+            "kvCacheStats": {"usedNumBlocks": 30, "maxNumBlocks": 40},
+        }
+    )
+    served.wait(lambda: served.requests() == (3, 2))
+    served.wait(lambda: served.has("kv_cache_usage_ratio"))
+    assert served.value("kv_cache_usage_ratio") == 0.75
+    assert served.value("request_success") == 0
+    for generation in served.llm.generations:
+        generation.step("ab", finish_reason="length", times_us=(1, 2, 3, 4))
+    served.wait(lambda: served.requests() == (0, 0))
+    assert served.value("kv_cache_usage_ratio") == 0
+    assert served.value("request_success") == 5
+
+
+def test_what_is_left_when_the_model_is_unloaded_is_cancelled(module, tmp_path):
+    served = fakes.Served(module, tmp_path / "tensorrt_llm")
+    request = fakes.Request()
+    served.ask(request)
+    generation = served.generation()
+    served.model.finalize()
+    assert generation.aborted.is_set()
+    assert request.next()[0].code == "CANCELLED"
