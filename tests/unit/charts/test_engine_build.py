@@ -32,7 +32,7 @@ def test_a_build_leaves_engine_tokenizer_and_the_marker_and_nothing_in_the_makin
 
 def test_two_at_once_build_once_and_a_third_does_not_build(volume: Volume) -> None:
     """Whoever comes second waits for the first one's result, whoever comes later takes it."""
-    volume.plan("build", sleeps_s=0.6)
+    volume.plan("build", sleeps_s=1.5)
     first, second = volume.build("--owner", "job-1"), volume.build("--owner", "job-2")
     results = [output(first), output(second)]
     assert [code for code, _ in results] == [0, 0], results
@@ -164,13 +164,17 @@ def test_a_model_on_the_volume_is_not_downloaded(volume: Volume) -> None:
 
 
 def test_a_program_that_leaves_nothing_or_is_not_there_is_a_failure(volume: Volume) -> None:
-    """Exit code 0 without an engine does not count, and a missing program is named."""
-    volume.write(commands={**volume.said["commands"], "build": ["true"]})
+    """Exit code 0 without an engine for every rank does not count, and a missing program is named."""
+    commands = volume.said["commands"]
+    volume.write(commands={**commands, "build": ["true"]})
     code, said = output(volume.build())
-    assert (code, "left no file" in said) == (1, True)
-    volume.write(commands={**volume.said["commands"], "build": ["trtllm-build-that-is-not-there"]})
+    assert (code, "left no rank0.engine" in said) == (1, True)
+    volume.write(commands={**commands, "build": ["trtllm-build-that-is-not-there"]})
     code, said = output(volume.build())
     assert (code, "trtllm-build-that-is-not-there cannot be started" in said) == (1, True)
+    volume.write(commands=commands, tensor_parallelism=2)
+    code, said = output(volume.build())
+    assert (code, "left no rank1.engine" in said) == (1, True)
 
 
 def test_the_built_in_command_lines_are_those_of_the_image(tmp_path: Path) -> None:

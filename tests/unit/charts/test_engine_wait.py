@@ -1,8 +1,10 @@
 """What the init container of a serving pod says while there is no engine, and how it ends."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_programs import Volume, output, until
@@ -24,7 +26,7 @@ def test_it_says_who_builds_and_ends_when_the_engine_is_there(volume: Volume) ->
     assert output(volume.build("--owner", "llm-engine-x7k2p"))[0] == 0
     code, said = output(waiting)
     assert code == 0, said
-    assert "llm-engine-x7k2p builds it for 0 s, step convert" in said
+    assert re.search(r"llm-engine-x7k2p builds it for \d+ s, step convert", said)
     assert said.endswith("is ready.\n")
 
 
@@ -74,17 +76,33 @@ def test_without_a_builder_it_names_the_job(volume: Volume) -> None:
 
 def test_a_builder_that_vanished_is_nobody(volume: Volume) -> None:
     """Its lock is there, but its heartbeat is not."""
-    folder = volume.root / "engines" / json.loads(key_of(volume)) / "lock"
+    folder = Path(shown(volume)["folder"]) / "lock"
     folder.mkdir(parents=True)
     (folder / "000001").write_text('{"owner": "gone", "since_s": 1, "step": "build"}')
     code, said = output(volume.wait("--nobody-s", "0.3", "--stale-s", "0.3"))
     assert (code, "gone, ended as lost" in said) == (3, True), said
 
 
-def key_of(volume: Volume) -> str:
-    code, said = output(volume.start("key"))
+def shown(volume: Volume) -> dict[str, Any]:
+    code, said = output(volume.start("show"))
     assert code == 0, said
-    return json.dumps(said.strip())
+    return dict(json.loads(said))
+
+
+def test_the_state_of_the_volume_can_be_shown(volume: Volume) -> None:
+    """Nothing, a builder, a failure, an engine: for a person with a shell in a pod."""
+    before = shown(volume)
+    assert (before["ready"], before["failed"], before["builder"]) == (None, None, None)
+    volume.plan("build", sleeps_s=1.5, fails_with=1)
+    building = volume.build("--owner", "llm-engine-1")
+    until(lambda: "build" in volume.calls())
+    assert (shown(volume)["builder"]["owner"], shown(volume)["builder"]["step"]) == ("llm-engine-1", "build")
+    assert output(building)[0] == 1
+    assert shown(volume)["failed"]["step"] == "build"
+    volume.plan("build")
+    assert output(volume.build())[0] == 0
+    after = shown(volume)
+    assert (after["ready"]["key"], after["failed"], after["builder"]) == (before["key"], None, None)
 
 
 def test_it_does_not_wait_for_ever(volume: Volume) -> None:

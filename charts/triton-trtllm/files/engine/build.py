@@ -66,8 +66,7 @@ class Build:
             self._program(steps.fill(template, named))
         with self._step("build"):
             self._program(steps.fill(commands.build or steps.BUILD, named))
-            if not any((self._folder / "engine").glob("*")):
-                raise StepError("the build program ended well, but left no file in its output folder.")
+            self._check_ranks()
         with self._step("publish"):
             _copy_tokenizer(model, self._folder / "tokenizer")
             if not self._held.held():
@@ -106,6 +105,15 @@ class Build:
             raise StepError(
                 f"the volume has {free_bytes / 2**30:.1f} GiB free, {what} need about {needed_bytes / 2**30:.1f} GiB. "
                 "Enlarge the volume, or remove folders of unused keys under engines/."
+            )
+
+    def _check_ranks(self) -> None:
+        missing = [f"rank{rank}.engine" for rank in range(self._settings.world_size)]
+        missing = [name for name in missing if not (self._folder / "engine" / name).exists()]
+        if missing:
+            raise StepError(
+                f"the build program ended well, but left no {', '.join(missing)} in its folder. Look at its log: "
+                "tensor_parallelism and pipeline_parallelism must be those of the checkpoint."
             )
 
     def _program(self, command: list[str]) -> None:

@@ -1,6 +1,5 @@
 """What goes wrong is a sentence: on stderr, in the termination log of the container, and as an exit code."""
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +40,12 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
+def tell(sentence: str) -> None:
+    """Writes one line beside a program's own output."""
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()
+
+
 def run(program: Callable[[], int], termination_log: str = TERMINATION_LOG) -> int:
     """Runs a program and turns an error into its exit code.
 
@@ -52,15 +57,14 @@ def run(program: Callable[[], int], termination_log: str = TERMINATION_LOG) -> i
     try:
         return program()
     except EngineError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.stderr.flush()
+        tell(f"error: {error}")
         _tell_kubelet(str(error), Path(termination_log))
         return error.exit_code
 
 
 def _tell_kubelet(message: str, path: Path) -> None:
     try:
-        if path.parent.is_dir() and (not path.exists() or os.access(path, os.W_OK)):
+        if path.exists() or path.parent != Path("/dev"):  # the kubelet makes it; a developer's machine has none
             path.write_bytes(message.encode()[:_KUBELET_READS_BYTES])
     except OSError:
         pass  # the sentence is on stderr already

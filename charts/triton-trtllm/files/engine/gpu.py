@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 
-from errors import SettingsError, say
+from errors import SettingsError, tell
 
 CHECKS = ("require", "auto", "off")
 _ANSWER_WITHIN_S = 60
@@ -42,7 +42,7 @@ def product(allowed: tuple[str, ...], check: str = "auto", nvidia_smi: str = "nv
                 "engine cannot be chosen. Request nvidia.com/gpu for this container, or pass --gpu-product."
             )
         if check == "auto":
-            say(f"GPU product {wanted[0]}: taken from the settings, there is no {nvidia_smi} here to check it.")
+            tell(f"GPU product {wanted[0]}: taken from the settings, there is no {nvidia_smi} here to check it.")
         return wanted[0]
     for label in wanted:
         if _label(found) == _chip(label):

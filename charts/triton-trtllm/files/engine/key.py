@@ -8,12 +8,10 @@ import hashlib
 import importlib.metadata
 import json
 import re
-import sys
 from dataclasses import asdict
 from typing import Any
 
-import options
-from errors import SettingsError, run, say
+from errors import SettingsError
 from settings import Settings
 
 _HASH_CHARACTERS = 12
@@ -83,13 +81,3 @@ def trtllm_version(settings: Settings) -> str:
             "An engine runs only under the version that built it: correct the value, or the image tag."
         )
     return str(installed or settings.trtllm_version)
-
-
-def main() -> int:
-    """Prints the key, for a person who looks for its folder."""
-    args = options.parser(__doc__).parse_args()
-    return run(lambda: say(options.resolve(args).key) or 0, args.termination_log)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
