@@ -64,9 +64,10 @@ def test_a_killed_builder_is_followed_by_exactly_one_of_several(volume: Volume) 
 
 def test_a_builder_that_was_frozen_and_replaced_ends_without_a_trace(volume: Volume) -> None:
     """Who wakes up after a takeover ends its program and publishes nothing."""
-    volume.plan("build", sleeps_s=30)
+    volume.plan("build", sleeps_s=100)
     frozen = volume.build("--owner", "frozen")
     until(lambda: volume.calls() == ["download", "convert", "build"])
+    (program,) = psutil.Process(frozen.pid).children()
     frozen.send_signal(signal.SIGSTOP)
     volume.plan("build")
     code, said = output(volume.build(stale_s=1.0))
@@ -74,6 +75,7 @@ def test_a_builder_that_was_frozen_and_replaced_ends_without_a_trace(volume: Vol
     frozen.send_signal(signal.SIGCONT)
     code, said = output(frozen)
     assert (code, "took the lock over" in said) == (1, True), said
+    assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
     assert json.loads((volume.folder / "READY").read_text())["generation"] == 2
     assert not (volume.folder / "FAILED").exists()
 
@@ -131,6 +133,8 @@ def test_the_token_is_in_no_output(volume: Volume, tmp_path: Path, by_file: bool
     token = "hf_" + "x" * 30
     (tmp_path / "token").write_text(token + "\n")
     volume.plan("build", says=f"url: https://user:{token}@huggingface.co", fails_with=1)
+    commands = volume.said["commands"]
+    volume.write(commands=commands | {"build": [*commands["build"], f"--token={token}"]})
     given = ("--token-file", str(tmp_path / "token")) if by_file else ()
     code, said = output(volume.build(*given, **({} if by_file else {"HF_TOKEN": token})))
     assert (code, "the environment has ***" in said) == (1, True)

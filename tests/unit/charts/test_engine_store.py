@@ -29,7 +29,10 @@ def test_a_held_lock_is_nobody_elses_and_a_released_one_is_free_at_once(tmp_path
     assert lock.newest(tmp_path / "lock").released == "done"
     second = take(tmp_path / "lock", "two")
     assert second.generation == 2
-    second.release("done")
+    second.release("stopped")
+    third = take(tmp_path / "lock", "three")
+    assert third.generation == lock.newest(tmp_path / "lock").generation == 3
+    third.release("done")
 
 
 @given(st.integers(2, 8))

@@ -40,7 +40,7 @@ def wait(
             last = f"; the last builder, {holder.owner}, ended as {holder.released or 'lost'}" if holder else ""
             raise NotReadyError(
                 f"nobody has built {store.key} for {nobody_s:.0f} s{last}. Look at the Job {job}: is it there, is its "
-                "pod scheduled?"
+                "pod scheduled? Pods that wait hold their GPUs, the Job needs one more."
             )
         if now_s - started_s > timeout_s:
             raise NotReadyError(
