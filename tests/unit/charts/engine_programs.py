@@ -1,5 +1,6 @@
 """The chart's engine programs for tests: their modules, and processes on a small volume with a stand-in builder."""
 
+import contextlib
 import importlib
 import json
 import subprocess
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import psutil
 
 ENGINE = Path(__file__).parents[3] / "charts/triton-trtllm/files/engine"
 
@@ -119,6 +122,9 @@ class Volume:
 
     def end(self) -> None:
         for process in self.started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
             process.kill()
             process.communicate()
 
