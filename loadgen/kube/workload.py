@@ -15,12 +15,13 @@ from pathlib import Path
 
 from loadgen.dataset import RunFolder
 from loadgen.errors import StackError
+from loadgen.kube import chart
 from loadgen.kube.observer import Observed
 from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.build import KUBERNETES_VERSION, PROMETHEUS_VERSION
 from loadgen.kube.sandbox.commands import INSIDE, Sandbox
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.images import table, write_images
+from loadgen.kube.sandbox.programs import KUBERNETES_VERSION, PROMETHEUS_VERSION
 from loadgen.kube.stuck import stuck
 from loadgen.local.binaries import TRAEFIK_VERSION, find_tritonserver
 from loadgen.local.engine.profile import load_profile
@@ -36,6 +37,8 @@ EMULATED = (
     "are processes of one machine; Triton with its queues and counters, Prometheus, the gateway, kube-proxy, the "
     "scheduler and the HPA controller are real."
 )
+NAME = "triton"
+NAMESPACE = "triton"
 _READY_WITHIN_S = 300.0
 _METRIC_WITHIN_S = 120.0
 _POLL_S = 0.5
@@ -95,16 +98,14 @@ def _start(folder: RunFolder, sandbox: Sandbox, on_progress: Say) -> Workload:
     profile = load_profile(scenario.local.profile)
     triton = find_tritonserver(progress=on_progress)
     write_images(config, [emulated.image(triton, sandbox.folder / "bin"), *table(config)])
-    objects = emulated.manifests(scenario.local, emulated.render_models(config, profile))
-    on_progress("deploying the emulated Triton")
-    document = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-    kubectl("apply", "--filename=-", stdin=document)
+    on_progress("installing the chart triton-trtllm in mode emulated")
+    chart.install(NAME, NAMESPACE, chart.emulated_values(scenario.local, profile, name=NAME, tag=emulated.TAG))
     gateway = _service("traefik", "traefik")
     observed = Observed(
-        namespace=emulated.NAMESPACE,
-        deployment=emulated.NAME,
-        hpa=emulated.NAME,
-        selector=f"app={emulated.NAME}",
+        namespace=NAMESPACE,
+        deployment=NAME,
+        hpa=NAME,
+        selector=f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=server",
         gateway=f"{gateway}:80",
         prometheus=f"http://{_service('monitoring', 'prometheus')}:9090",
         model=scenario.model or DRIVEN_MODEL,
@@ -132,7 +133,7 @@ def _keep_logs(folder: RunFolder, sandbox: Sandbox) -> None:
         shutil.copytree(sandbox.folder / "logs", folder.logs / "sandbox", dirs_exist_ok=True)
 
 
-def kubectl(*arguments: str, stdin: str = "", check: bool = True) -> str:
+def kubectl(*arguments: str, check: bool = True) -> str:
     """Run the kubectl of the sandbox and return what it prints.
 
     Raises:
@@ -144,7 +145,7 @@ def kubectl(*arguments: str, stdin: str = "", check: bool = True) -> str:
     what = f"kubectl {' '.join(arguments[:3])}"
     try:
         done = subprocess.run(
-            [program, *arguments], input=stdin, capture_output=True, text=True, timeout=_KUBECTL_TIMEOUT_S, check=False
+            [program, *arguments], capture_output=True, text=True, timeout=_KUBECTL_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
         raise StackError(f"{what} did not end within {_KUBECTL_TIMEOUT_S:g} s: is the API server there?") from None
@@ -173,11 +174,11 @@ def _service(namespace: str, name: str) -> str:
 
 def _wait_for_ready(replicas: int) -> None:
     deadline = time.monotonic() + _READY_WITHIN_S
-    what = ["get", "deployment", emulated.NAME, f"--namespace={emulated.NAMESPACE}"]
+    what = ["get", "deployment", NAME, f"--namespace={NAMESPACE}"]
     stuck_since: dict[str, float] = {}
     while int(kubectl(*what, "--output=jsonpath={.status.readyReplicas}") or 0) < replicas:
         now = time.monotonic()
-        pods = json.loads(kubectl("get", "pods", f"--namespace={emulated.NAMESPACE}", "--output=json"))["items"]
+        pods = json.loads(kubectl("get", "pods", f"--namespace={NAMESPACE}", "--output=json"))["items"]
         stuck_since = {reason: stuck_since.get(reason, now) for reason in stuck(pods)}
         for reason, since in stuck_since.items():
             if now > since + _STUCK_FOR_S:
@@ -189,7 +190,7 @@ def _wait_for_ready(replicas: int) -> None:
 
 def _wait_for_autoscaler() -> None:
     """Until a pass of the controller found its metric: a run that begins before that begins with a blind autoscaler."""
-    what = ["get", "hpa", emulated.NAME, f"--namespace={emulated.NAMESPACE}"]
+    what = ["get", "hpa", NAME, f"--namespace={NAMESPACE}"]
     deadline = time.monotonic() + _METRIC_WITHIN_S
     active = '{.status.conditions[?(@.type=="ScalingActive")]'
     while kubectl(*what, f"--output=jsonpath={active}.status}}", check=False) != "True":
@@ -204,6 +205,6 @@ def _wait_for_autoscaler() -> None:
 
 def _last_events() -> str:
     """What the cluster last complained of."""
-    warnings = ["get", "events", f"--namespace={emulated.NAMESPACE}", "--field-selector=type=Warning"]
+    warnings = ["get", "events", f"--namespace={NAMESPACE}", "--field-selector=type=Warning"]
     told = kubectl(*warnings, "--sort-by=.lastTimestamp", "--output=jsonpath={.items[-1:].message}", check=False)
     return told.strip() or "the cluster says nothing of it"

@@ -25,8 +25,9 @@ import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from loadgen.local.binaries import find_tritonserver
+from loadgen.local.engine.config import EngineProfile
 from loadgen.local.engine.core import Engine, Sequence, play
-from loadgen.local.engine.profile import EngineProfile, load_profile
+from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import RepositoryOptions, render_repository
 from loadgen.local.engine.tokens import encode
 from loadgen.local.triton import (

@@ -88,3 +88,66 @@ class EngineConfig:
             raise ValueError("max_num_tokens must hold a full batch and one block of prefill")
         if self.max_seq_len > self.kv_blocks * self.tokens_per_block:
             raise ValueError("max_seq_len must fit into the KV cache, or such a sequence waits for ever")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRate:
+    """A published maximum throughput that the profile is held against.
+
+    Attributes:
+        input_tokens: Prompt length of every request.
+        output_tokens: Output length of every request.
+        output_tokens_per_s: Output tokens per second and GPU at maximum load.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    input_tokens: int
+    output_tokens: int
+    output_tokens_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredStep:
+    """A measured decode step that the profile is held against.
+
+    Attributes:
+        batch: Generating sequences.
+        context_tokens: Context of each of them.
+        step_s: Duration of the step.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    batch: int
+    context_tokens: int
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineProfile:
+    """One emulated engine.
+
+    Attributes:
+        name: The name in a scenario: ``demo``, ``h100-fp8-llama-3.1-8b`` …
+        title: What it emulates, for the report.
+        source: Where the numbers come from and what they leave out.
+        engine: The numbers.
+        bls_instance_count: Instances of ``tensorrt_llm_bls``: requests that generate at once through it.
+        published: Maximum throughputs to compare with.
+        measured: Decode steps to compare with.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    title: str
+    source: str
+    engine: EngineConfig
+    bls_instance_count: int
+    published: tuple[PublishedRate, ...] = ()
+    measured: tuple[MeasuredStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.bls_instance_count < 1:
+            raise ValueError("bls_instance_count must be at least 1")

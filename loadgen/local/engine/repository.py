@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.local.engine.profile import EngineProfile
+from loadgen.local.engine.config import EngineProfile
 
 _FOLDER = Path(__file__).parent
 _STUB_MODULES = ("config.py", "core.py", "tokens.py")

@@ -13,8 +13,9 @@ import pytest
 from loadgen.cli import main
 from loadgen.errors import StackError
 from loadgen.kube.sandbox import build as building
-from loadgen.kube.sandbox import world
-from loadgen.kube.sandbox.build import DEFINITIONS, PROGRAMS, Program, build, find
+from loadgen.kube.sandbox import programs, world
+from loadgen.kube.sandbox.build import build, find
+from loadgen.kube.sandbox.programs import DEFINITIONS, PROGRAMS, Program
 from loadgen.processes import alive
 
 GO = """case "$1" in
@@ -107,8 +108,8 @@ def test_a_build_says_how_far_it_is_and_keeps_what_it_made(tmp_path, bin_dir, li
 def test_another_pin_is_another_program(tmp_path, monkeypatch):
     """The folder in the cache is named by the checksum of the pins, and of the flags."""
     pins = tmp_path / "go"
-    shutil.copytree(Path(building.__file__).parent / "go", pins)
-    monkeypatch.setattr(building, "_PINS", pins)
+    shutil.copytree(programs.PINS, pins)
+    monkeypatch.setattr(programs, "PINS", pins)
     before = {one.name: one.key() for one in PROGRAMS}
     with (pins / "etcd" / "go.sum").open("a") as file:
         file.write("\n")

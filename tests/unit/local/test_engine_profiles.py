@@ -6,9 +6,9 @@ import random
 import pytest
 
 from loadgen.errors import SettingsError
-from loadgen.local.engine.config import EngineConfig
+from loadgen.local.engine.config import EngineConfig, EngineProfile
 from loadgen.local.engine.core import Engine, Sequence
-from loadgen.local.engine.profile import EngineProfile, load_profile, profile_names
+from loadgen.local.engine.profile import load_profile, profile_names
 
 NAMES = ["a100-fp16-llama-3.1-8b", "demo", "h100-fp8-llama-3.1-8b", "h200-bf16-llama-3.1-8b"]
 

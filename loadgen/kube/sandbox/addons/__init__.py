@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loadgen.errors import StackError
-from loadgen.kube.sandbox.build import PROMETHEUS_VERSION
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.inside import kubectl
+from loadgen.kube.sandbox.programs import PROMETHEUS_VERSION
 
 _FOLDER = Path(__file__).parent
 _READY_WITHIN_S = 90.0

@@ -7,7 +7,7 @@ from typing import Any
 
 # The stub's interpreter is isolated: PYTHONPATH does not count, so the numpy it can use and the emulator's own
 # modules beside this file are put first by hand, before anything imports them.
-sys.path.insert(0, os.environ["LOADGEN_SITE_PACKAGES"])
+sys.path.insert(0, os.environ.get("LOADGEN_SITE_PACKAGES", str(Path(__file__).parent)))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np

@@ -1,0 +1,88 @@
+{{/* One panel: title, unit, the queries with their legends. The expressions are those of rules and autoscaler. */}}
+{{- define "triton.panel" -}}
+{{- $targets := list -}}
+{{- range $i, $query := .queries -}}
+{{- $targets = append $targets (dict "refId" (printf "%c" (add 65 $i)) "expr" (first $query) "legendFormat" (last $query)) -}}
+{{- end -}}
+{{- $custom := dict "fillOpacity" 5 "spanNulls" false -}}
+{{- dict
+  "type" "timeseries" "title" .title "description" .about
+  "datasource" (dict "type" "prometheus" "uid" "${datasource}")
+  "gridPos" (dict "h" 8 "w" 12 "x" (mul 12 (mod .number 2)) "y" (mul 8 (div .number 2)))
+  "fieldConfig" (dict "defaults" (dict "unit" .unit "min" 0 "custom" $custom) "overrides" list)
+  "options" (dict "legend" (dict "displayMode" "list" "placement" "bottom") "tooltip" (dict "mode" "multi"))
+  "targets" $targets | toJson -}}
+{{- end -}}
+
+{{- define "triton.panels" -}}
+{{- $pods := include "triton.recorded" . -}}
+{{- $job := include "triton.job" . -}}
+{{- $front := include "triton.frontSeries" . -}}
+{{- $ratio := printf "%s{%s}" (include "triton.record.ratio" .) $pods -}}
+{{- $target := .Values.autoscaling.metrics.ratio.target -}}
+{{- $number := hasSuffix "m" (toString $target) | ternary (divf (trimSuffix "m" (toString $target) | float64) 1000) (float64 $target) -}}
+- title: Replicas
+  unit: none
+  about: Pods that are scraped, those that answer, and how many the ratio alone asks for.
+  queries:
+    - [{{ printf "count(up{%s})" $job | quote }}, running]
+    - [{{ printf "sum(up{%s})" $job | quote }}, serving]
+    - [{{ printf "clamp(ceil(sum(%s) / %v), %d, %d)" $ratio $number (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) | quote }}, asked for by the ratio]
+- title: Queue-to-compute ratio
+  unit: none
+  about: What the autoscaler compares with its target, as a mean over the pods.
+  queries:
+    - [{{ printf "avg(%s)" $ratio | quote }}, mean]
+    - [{{ printf "max(%s)" $ratio | quote }}, highest pod]
+    - [{{ printf "vector(%v)" $number | quote }}, target]
+- title: Ratio of each pod
+  unit: none
+  about: A wide spread means that the load is not balanced by request.
+  queries:
+    - [{{ $ratio | quote }}, {{ "'{{pod}}'" }}]
+- title: Busy places
+  unit: percentunit
+  about: Share of the engine's places that are taken.
+  queries:
+    - [{{ printf "%s{%s}" (include "triton.record.busy" .) $pods | quote }}, {{ "'{{pod}}'" }}]
+- title: Waiting requests
+  unit: none
+  about: Requests that wait for a place; moves at once.
+  queries:
+    - [{{ printf "%s{%s}" (include "triton.record.waiting" .) $pods | quote }}, {{ "'{{pod}}'" }}]
+- title: Requests
+  unit: reqps
+  about: Answered by the front model, and failed.
+  queries:
+    - [{{ printf "sum(rate(%s{%s}[1m]))" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, answered]
+    - [{{ printf "sum(rate(%s{%s}[1m]))" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_failure" "llmapi_request_failure") $front | quote }}, failed]
+- title: Requests of each pod
+  unit: reqps
+  about: New pods must get their share, or scaling up helps nobody.
+  queries:
+    - [{{ printf "sum by (pod) (rate(%s{%s}[1m]))" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, {{ "'{{pod}}'" }}]
+- title: KV cache
+  unit: percentunit
+  about: Used share of the blocks. Near 1 the engine holds requests back.
+  queries:
+    {{- if eq (include "triton.signal" .) "engine" }}
+    - [{{ printf "nv_trt_llm_kv_cache_block_metrics{%s,kv_cache_block_type=\"fraction\"}" $job | quote }}, {{ "'{{pod}}'" }}]
+    {{- else }}
+    - [{{ printf "llmapi_kv_cache_usage_ratio{%s}" $front | quote }}, {{ "'{{pod}}'" }}]
+    {{- end }}
+- title: Time in Triton
+  unit: s
+  about: Mean time of the requests that ended, split into queue and compute.
+  queries:
+    - [{{ printf "sum(rate(%s{%s}[1m])) / sum(rate(%s{%s}[1m])) / 1e6" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_queue_duration_us" "llmapi_queue_duration_us") $front (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, queue]
+    - [{{ printf "sum(rate(%s{%s}[1m])) / sum(rate(%s{%s}[1m])) / 1e6" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_compute_infer_duration_us" "llmapi_compute_duration_us") $front (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, compute]
+{{- if include "triton.hasTtft" . }}
+- title: Time to the first token
+  unit: s
+  about: Percentiles over all pods.
+  queries:
+    {{- range $quantile := list 0.5 0.95 0.99 }}
+    - [{{ printf "histogram_quantile(%v, sum by (le) (rate(%s{%s}[1m]))) / 1000" $quantile (include "triton.ttftBucket" $) $front | quote }}, {{ printf "p%v" (mulf $quantile 100) }}]
+    {{- end }}
+{{- end }}
+{{- end -}}

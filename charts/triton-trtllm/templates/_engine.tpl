@@ -1,0 +1,108 @@
+{{/* The engine lies on the volume; what serves it is written for each pod, so that it may change without a build. */}}
+{{- define "triton.engine.command" -}}
+command: [python3, /opt/chart/launch.py]
+args:
+  - --world-size={{ include "triton.worldSize" . }}
+  - --model-repository=/models
+  - --drain-s={{ .Values.server.longestGenerationSeconds }}
+  - --
+  {{- include "triton.flags" . | nindent 2 }}
+{{- end -}}
+
+{{- define "triton.engine.init" -}}
+{{- if and .Values.modelVolume.hostPath .Values.engine.build.enabled }}
+# each node has a disk of its own: the first pod on it builds, the others wait for that
+- name: engine
+  {{- include "triton.engine.container" . | nindent 2 }}
+  command: [python3, /opt/chart/build.py, --settings=/opt/chart/settings.json, --root=/model-volume]
+  resources:
+    {{- include "triton.resources" . | nindent 4 }}
+{{- else }}
+- name: engine
+  {{- include "triton.engine.container" . | nindent 2 }}
+  command:
+    - python3
+    - /opt/chart/wait.py
+    - --settings=/opt/chart/settings.json
+    - --root=/model-volume
+    - --job={{ include "triton.engine.job" . }}
+    - --timeout-s={{ .Values.engine.waitSeconds }}
+  resources:
+    requests: {cpu: 50m, memory: 64Mi}
+{{- end }}
+- name: models
+  {{- include "triton.engine.container" . | nindent 2 }}
+  command: [python3, /opt/chart/repository.py, --settings=/opt/chart/settings.json, --root=/model-volume, --to=/models]
+  resources:
+    requests: {cpu: 50m, memory: 64Mi}
+{{- end -}}
+
+{{/* What the containers around the engine share. */}}
+{{- define "triton.engine.container" -}}
+image: {{ include "triton.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+env:
+  - name: POD_NAME
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
+  {{- include "triton.env" . | nindent 2 }}
+securityContext:
+  {{- include "triton.containerSecurity" . | nindent 2 }}
+volumeMounts:
+  - {name: models, mountPath: /models}
+  - {name: tmp, mountPath: /tmp}
+  - {name: model-volume, mountPath: /model-volume}
+  - {name: chart, mountPath: /opt/chart, readOnly: true}
+{{- end -}}
+
+{{- define "triton.engine.mounts" }}
+- {name: chart, mountPath: /opt/chart, readOnly: true}
+{{- end -}}
+
+{{- define "triton.engine.volumes" -}}
+- {name: models, emptyDir: {}}
+- name: chart
+  configMap:
+    name: {{ include "triton.fullname" . }}-engine
+    items:
+      - {key: settings.json, path: settings.json}
+      {{- range $path, $_ := .Files.Glob "files/engine/*.py" }}
+      - {key: engine.{{ base $path }}, path: {{ base $path }}}
+      {{- end }}
+{{- end -}}
+
+{{- define "triton.engine.data" -}}
+settings.json: {{ include "triton.engine.settings" . | quote }}
+{{- include "triton.filesData" (list . "files/engine/*.py") }}
+{{- end -}}
+
+{{/* What the scripts in files/engine read. */}}
+{{- define "triton.engine.settings" -}}
+{{- $v := .Values -}}
+{{- $engine := $v.engine -}}
+{{- dict
+  "model" (dict "repository" $v.model.repository "revision" $v.model.revision "path" $v.model.path)
+  "data_type" $v.model.dataType
+  "quantization" $v.model.quantization
+  "tensor_parallelism" (int $v.parallelism.tensor)
+  "pipeline_parallelism" (int $v.parallelism.pipeline)
+  "gpu_product" $v.gpu.products
+  "build" (dict
+    "max_batch_size" (int $engine.maxBatchSize)
+    "max_input_len" (int $engine.maxInputLength)
+    "max_seq_len" (int $engine.maxSequenceLength)
+    "max_num_tokens" (int $engine.maxTokens)
+    "extra_args" $engine.build.extraArgs)
+  "convert" (dict "script" $engine.convertScript "extra_args" $engine.build.convertExtraArgs)
+  "serving" (dict
+    "bls_instance_count" (include "triton.places" . | int)
+    "preprocessing_instance_count" (int $engine.preprocessingInstances)
+    "postprocessing_instance_count" (int $engine.postprocessingInstances)
+    "kv_cache_free_gpu_mem_fraction" $engine.kvCacheFreeGpuMemoryFraction)
+  | toJson -}}
+{{- end -}}
+
+{{/* A Job cannot be changed: other settings are another Job. */}}
+{{- define "triton.engine.job" -}}
+{{- printf "%s-build-%s" (include "triton.fullname" .) (include "triton.engine.settings" . | sha256sum | trunc 8) -}}
+{{- end -}}

@@ -1,0 +1,45 @@
+{{- define "triton.llmapi.command" -}}
+command: [tritonserver]
+args:
+  - --model-repository=/models
+  - --disable-auto-complete-config
+  {{- include "triton.flags" . | nindent 2 }}
+{{- end -}}
+
+{{- define "triton.llmapi.init" -}}{{- end -}}
+
+{{- define "triton.llmapi.mounts" -}}{{- end -}}
+
+{{/* The model repository is the ConfigMap itself. */}}
+{{- define "triton.llmapi.volumes" -}}
+- name: models
+  configMap:
+    name: {{ include "triton.fullname" . }}-llmapi
+    items:
+      - {key: model.yaml, path: tensorrt_llm/1/model.yaml}
+      {{- range $path, $_ := .Files.Glob "files/llmapi/*" }}
+      {{- $name := base $path }}
+      - {key: llmapi.{{ $name }}, path: tensorrt_llm/{{ eq $name "config.pbtxt" | ternary "" "1/" }}{{ $name }}}
+      {{- end }}
+{{- end -}}
+
+{{- define "triton.llmapi.data" -}}
+model.yaml: {{ include "triton.llmapi.arguments" . | quote }}
+{{- include "triton.filesData" (list . "files/llmapi/*") }}
+{{- end -}}
+
+{{/* Arguments of LLM(), as JSON, which is YAML. */}}
+{{- define "triton.llmapi.arguments" -}}
+{{- $v := .Values -}}
+{{- $arguments := dict
+  "model" ($v.model.path | empty | ternary $v.model.repository (printf "/model-volume/%s" $v.model.path))
+  "backend" "pytorch"
+  "dtype" $v.model.dataType
+  "tensor_parallel_size" (int $v.parallelism.tensor)
+  "pipeline_parallel_size" (int $v.parallelism.pipeline)
+  "max_batch_size" (int $v.llmapi.maxBatchSize)
+  "kv_cache_config" (dict "free_gpu_memory_fraction" $v.llmapi.kvCacheFreeGpuMemoryFraction)
+-}}
+{{- if $v.model.repository -}}{{- $_ := set $arguments "revision" $v.model.revision -}}{{- end -}}
+{{- mergeOverwrite $arguments (deepCopy $v.llmapi.extraArgs) | toJson -}}
+{{- end -}}

@@ -1,0 +1,41 @@
+{{/* What differs by mode: command, init containers, volumes and the checksum of what they mount. */}}
+{{- define "triton.command" -}}
+{{- include (printf "triton.%s.command" .Values.mode) . -}}
+{{- end -}}
+
+{{- define "triton.initContainers" -}}
+{{- include (printf "triton.%s.init" .Values.mode) . -}}
+{{- end -}}
+
+{{- define "triton.mounts" -}}
+- {name: models, mountPath: /models, readOnly: true}
+- {name: tmp, mountPath: /tmp}
+{{- if include "triton.hasVolume" . }}
+- {name: model-volume, mountPath: /model-volume{{ eq .Values.mode "engine" | ternary ", readOnly: true" "" }}}
+{{- end }}
+{{- include (printf "triton.%s.mounts" .Values.mode) . }}
+{{- end -}}
+
+{{- define "triton.volumes" -}}
+- {name: tmp, emptyDir: {}}
+{{- if include "triton.hasVolume" . }}
+- name: model-volume
+  {{- include "triton.modelVolume" . | nindent 2 }}
+{{- end }}
+{{ include (printf "triton.%s.volumes" .Values.mode) . }}
+{{- end -}}
+
+{{/* Pods are replaced when what they mount changes. */}}
+{{- define "triton.configChecksum" -}}
+{{- include (printf "triton.%s.data" .Values.mode) . | sha256sum -}}
+{{- end -}}
+
+{{/* A ConfigMap's keys know no folders: slashes become dots, and the items put them back. */}}
+{{- define "triton.filesData" -}}
+{{- $root := index . 0 -}}
+{{- range $glob := slice . 1 -}}
+{{- range $path, $content := $root.Files.Glob $glob }}
+{{ trimPrefix "files/" $path | replace "/" "." }}: {{ toString $content | quote }}
+{{- end -}}
+{{- end -}}
+{{- end -}}

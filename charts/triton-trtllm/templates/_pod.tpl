@@ -1,0 +1,186 @@
+{{/* The pod that serves. */}}
+{{- define "triton.pod" -}}
+metadata:
+  labels:
+    {{- include "triton.selector" . | nindent 4 }}
+    {{- with .Values.pod.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    kubectl.kubernetes.io/default-container: server
+    {{- with include "triton.configChecksum" . }}
+    checksum/config: {{ . }}
+    {{- end }}
+    {{- with .Values.pod.annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "triton.podBasics" . | nindent 2 }}
+  terminationGracePeriodSeconds: {{ include "triton.grace" . }}
+  {{- with include "triton.initContainers" . }}
+  initContainers:
+    {{- . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: server
+      image: {{ include "triton.image" . }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      {{- include "triton.command" . | nindent 6 }}
+      env:
+        {{- include "triton.env" . | nindent 8 }}
+      ports:
+        - {name: http, containerPort: 8000}
+        - {name: grpc, containerPort: 8001}
+        - {name: metrics, containerPort: 8002}
+      # Nothing of the server listens before all models are loaded: until then only this probe asks.
+      startupProbe:
+        httpGet: {path: /v2/health/ready, port: http}
+        periodSeconds: {{ .Values.server.probes.startup.periodSeconds }}
+        failureThreshold: {{ divf .Values.server.loadBudgetSeconds .Values.server.probes.startup.periodSeconds | ceil | int }}
+      readinessProbe:
+        httpGet: {path: /v2/health/ready, port: http}
+        {{- toYaml .Values.server.probes.readiness | nindent 8 }}
+      livenessProbe:
+        httpGet: {path: /v2/health/live, port: http}
+        {{- toYaml .Values.server.probes.liveness | nindent 8 }}
+      {{- if .Values.server.preStopSeconds }}
+      lifecycle:
+        preStop: {sleep: {seconds: {{ .Values.server.preStopSeconds }}}}
+      {{- end }}
+      resources:
+        {{- include "triton.resources" . | nindent 8 }}
+      securityContext:
+        {{- include "triton.containerSecurity" . | nindent 8 }}
+      volumeMounts:
+        {{- include "triton.mounts" . | nindent 8 }}
+        - {name: shm, mountPath: /dev/shm}
+  volumes:
+    {{- include "triton.volumes" . | nindent 4 }}
+    - name: shm
+      emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
+{{- end -}}
+
+{{/* Where a pod runs and as whom: the same for serving and for building. */}}
+{{- define "triton.podBasics" -}}
+serviceAccountName: {{ include "triton.serviceAccount" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.pod.securityContext | nindent 2 }}
+{{- with .Values.pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.pod.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.pod.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $gpus := include "triton.gpus" . | int }}
+{{- if or $gpus .Values.pod.tolerations }}
+tolerations:
+  {{- if $gpus }}
+  - {key: {{ .Values.gpu.resource }}, operator: Exists, effect: NoSchedule}
+  {{- end }}
+  {{- with .Values.pod.tolerations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- with include "triton.affinity" . }}
+affinity:
+  {{- . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+  {{- if kindIs "invalid" .Values.pod.topologySpreadConstraints }}
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "triton.selector" . | nindent 8 }}
+  {{- else }}
+  {{- toYaml .Values.pod.topologySpreadConstraints | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* The user's affinity, and the GPU product in every one of its node terms: terms are alternatives. */}}
+{{- define "triton.affinity" -}}
+{{- $affinity := deepCopy .Values.pod.affinity -}}
+{{- if .Values.gpu.products -}}
+{{- $product := dict "key" "nvidia.com/gpu.product" "operator" "In" "values" .Values.gpu.products -}}
+{{- $node := $affinity.nodeAffinity | default dict -}}
+{{- $required := $node.requiredDuringSchedulingIgnoredDuringExecution | default dict -}}
+{{- $terms := list -}}
+{{- range $required.nodeSelectorTerms | default (list dict) -}}
+{{- $terms = append $terms (merge (dict "matchExpressions" (append (.matchExpressions | default list) $product)) .) -}}
+{{- end -}}
+{{- $_ := set $node "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) -}}
+{{- $_ := set $affinity "nodeAffinity" $node -}}
+{{- end -}}
+{{- with $affinity -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+
+{{- define "triton.resources" -}}
+{{- $gpus := include "triton.gpus" . | int -}}
+{{- $default := dict "requests" (dict "cpu" (toString (mul 4 (max 1 $gpus))) "memory" (printf "%dGi" (mul 32 (max 1 $gpus)))) -}}
+{{- if eq .Values.mode "emulated" -}}
+{{- $default = dict "requests" (dict "cpu" "250m" "memory" "1Gi") -}}
+{{- end -}}
+{{- $resources := deepCopy (kindIs "invalid" .Values.server.resources | ternary $default .Values.server.resources) -}}
+{{- if $gpus -}}
+{{- range $side := list "limits" "requests" -}}
+{{- $_ := set $resources $side (merge (dict $.Values.gpu.resource (toString $gpus)) (index $resources $side | default dict)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
+{{- define "triton.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+{{- if eq .Values.mode "emulated" }}
+readOnlyRootFilesystem: true
+{{- end }}
+{{- end -}}
+
+{{- define "triton.env" -}}
+- {name: HOME, value: /tmp}
+{{- if include "triton.hasVolume" . }}
+- {name: HF_HOME, value: /model-volume/huggingface}
+{{- end }}
+{{- with .Values.model.tokenSecret }}
+{{- if .name }}
+- name: HF_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}
+{{- end }}
+{{- with .Values.server.env }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end -}}
+
+{{/* Flags of tritonserver, one a line. */}}
+{{- define "triton.flags" -}}
+- --http-port=8000
+- --grpc-port=8001
+- --metrics-port=8002
+{{- if and (include "triton.hasTtft" .) (eq (include "triton.signal" .) "engine") }}
+- --metrics-config=histogram_latencies=true
+{{- end }}
+- --exit-timeout-secs={{ .Values.server.longestGenerationSeconds }}
+- --log-verbose={{ .Values.server.logVerbose }}
+{{- if .Values.server.grpcMaxConnectionAgeSeconds }}
+- --grpc-max-connection-age={{ mul 1000 (int .Values.server.grpcMaxConnectionAgeSeconds) }}
+- --grpc-max-connection-age-grace={{ mul 1000 (int .Values.server.longestGenerationSeconds) }}
+{{- end }}
+{{- range .Values.server.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}

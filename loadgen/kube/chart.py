@@ -1,0 +1,113 @@
+"""The bundled chart `triton-trtllm`: where it is, and how helm installs it."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import loadgen
+from loadgen.errors import StackError
+from loadgen.local.engine.config import EngineProfile
+from loadgen.local.prometheus import duration
+from loadgen.settings import Local
+
+_HELM_TIMEOUT_S = 120.0
+_PRE_STOP_S = 3
+
+
+def chart_folder() -> Path:
+    """The chart's folder, in an installed package or in a checkout.
+
+    Raises:
+        StackError: it is in neither.
+    """
+    package = Path(loadgen.__file__).parent
+    for charts in (package / "charts", package.parent / "charts"):
+        if (charts / "triton-trtllm/Chart.yaml").is_file():
+            return charts / "triton-trtllm"
+    raise StackError("the chart triton-trtllm is not in this installation: install triton-loadgen again")
+
+
+def emulated_values(settings: Local, profile: EngineProfile, *, name: str, tag: str) -> dict[str, Any]:
+    """Values of the chart for the emulated fleet of a scenario.
+
+    Args:
+        settings: The scenario's `local`.
+        profile: The engine to emulate.
+        name: Name of all objects.
+        tag: Tag of the server's image.
+    """
+    grace_s = round(settings.grace_s)
+    low, high = settings.replicas
+    return {
+        "mode": "emulated",
+        "fullnameOverride": name,
+        "image": {"tag": tag},
+        "emulated": {
+            "loadSeconds": settings.startup_delay_s,
+            "profile": {
+                "name": profile.name,
+                "blsInstances": profile.bls_instance_count,
+                "engine": asdict(profile.engine),
+            },
+        },
+        "gpu": {"perPod": 1},
+        "server": {
+            "preStopSeconds": _PRE_STOP_S,
+            "longestGenerationSeconds": max(1, grace_s - _PRE_STOP_S - 1),
+            "terminationGracePeriodSeconds": max(grace_s, _PRE_STOP_S + 1),
+            "resources": {},
+            "sharedMemory": "64Mi",
+            "probes": {"startup": {"periodSeconds": 1}, "readiness": {"periodSeconds": 1}},
+        },
+        "ingress": {"kind": "traefik"},
+        "metrics": {"scrapeInterval": duration(settings.scrape_interval_s)},
+        "rules": {
+            "interval": duration(settings.scrape_interval_s),
+            "window": duration(settings.rate_window_s),
+        },
+        "autoscaling": {
+            "minReplicas": low,
+            "maxReplicas": high,
+            "metrics": {
+                "ratio": {"target": f"{round(settings.ratio_target * 1000)}m"},
+                "busy": {"enabled": False},
+            },
+            # Kubernetes' own pace, which the twin of the local stack has, too
+            "behavior": {
+                "scaleDown": {
+                    "stabilizationWindowSeconds": round(settings.scale_down_window_s),
+                    "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+                }
+            },
+        },
+    }
+
+
+def install(release: str, namespace: str, values: Mapping[str, Any]) -> None:
+    """Install the chart, or upgrade what is there; returns when the API server has the objects.
+
+    Raises:
+        StackError: helm is missing or says no; the sentence holds its words.
+    """
+    helm = shutil.which("helm")
+    if helm is None:
+        raise StackError("helm is not on PATH: install it, then run again")
+    command = [helm, "upgrade", "--install", release, str(chart_folder()), f"--namespace={namespace}"]
+    try:
+        done = subprocess.run(
+            [*command, "--create-namespace", "--values=-"],
+            input=json.dumps(values),
+            capture_output=True,
+            text=True,
+            timeout=_HELM_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StackError(f"helm did not end within {_HELM_TIMEOUT_S:g} s: is the API server there?") from None
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("level=")]
+        raise StackError(f"helm could not install the chart: {' '.join(lines).strip()[-600:]}")

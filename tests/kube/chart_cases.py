@@ -1,0 +1,111 @@
+"""Sets of values that are rendered, compared with what was rendered before, and shown to a real API server."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loadgen.kube.chart import chart_folder
+
+_EXAMPLES = Path("examples")
+
+_EMULATED: dict[str, Any] = {"mode": "emulated"}
+_OTHERS: dict[str, dict[str, Any]] = {
+    "emulated-llmapi-servicemonitor": {
+        **_EMULATED,
+        "emulated": {"plays": "llmapi"},
+        "metrics": {"monitor": "ServiceMonitor", "labels": {"release": "kube-prometheus-stack"}},
+        "autoscaling": {"metrics": {"waiting": {"enabled": True}, "ttft": {"enabled": True}}},
+    },
+    "emulated-keda-from-zero": {
+        **_EMULATED,
+        "autoscaling": {
+            "kind": "keda",
+            "minReplicas": 0,
+            "keda": {"prometheusUrl": "http://prometheus-operated.monitoring.svc:9090"},
+            "activation": {"query": 'sum(rate(traefik_service_requests_total{service=~"demo.*"}[1m]))'},
+        },
+    },
+    "emulated-hpa-from-zero": {
+        **_EMULATED,
+        "autoscaling": {
+            "minReplicas": 0,
+            "activation": {"query": 'sum(rate(traefik_service_requests_total{service=~"demo.*"}[1m]))'},
+        },
+    },
+    "emulated-static": {
+        **_EMULATED,
+        "autoscaling": {"enabled": False},
+        "server": {"replicas": 3},
+        "metrics": {"monitor": "none"},
+        "rules": {"enabled": False},
+        "dashboard": {"enabled": False},
+        "adapter": {"configMap": False},
+        "podDisruptionBudget": {"enabled": False},
+        "service": {"headless": False},
+        "serviceAccount": {"create": False},
+    },
+    "emulated-everything-set": {
+        **_EMULATED,
+        "nameOverride": "llm",
+        "image": {"pullSecrets": ["ngc"], "pullPolicy": "Always"},
+        "gpu": {"perPod": 1, "products": ["NVIDIA-L40S", "NVIDIA-A10"]},
+        "modelVolume": {"claimName": "models"},
+        "model": {"tokenSecret": {"name": "hf-token"}},
+        "server": {
+            "grpcMaxConnectionAgeSeconds": 300,
+            "preStopSeconds": 0,
+            "extraArgs": ["--http-thread-count=16"],
+            "env": [{"name": "TZ", "value": "UTC"}],
+            "resources": {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": 2}},
+        },
+        "pod": {
+            "labels": {"team": "serving"},
+            "annotations": {"example.com/note": "x"},
+            "nodeSelector": {"pool": "gpu"},
+            "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a", "b"]}]}
+                        ]
+                    }
+                }
+            },
+            "topologySpreadConstraints": [],
+            "priorityClassName": "serving",
+            "runtimeClassName": "nvidia",
+        },
+        "serviceAccount": {"name": "llm", "annotations": {"example.com/role": "reader"}},
+        "rules": {"reference": {"enabled": True}, "ratio": {"idleRatio": 0.1}},
+        "networkPolicy": {"enabled": True, "clients": [{"podSelector": {"matchLabels": {"app": "gateway"}}}]},
+    },
+    "emulated-nginx": {
+        **_EMULATED,
+        "ingress": {"kind": "nginx", "host": "llm.example.com", "tlsSecret": "llm-tls"},
+    },
+    "emulated-load-balancer": {
+        **_EMULATED,
+        "service": {
+            "type": "LoadBalancer",
+            "loadBalancerSourceRanges": ["10.0.0.0/8"],
+            "annotations": {"service.beta.kubernetes.io/aws-load-balancer-type": "external"},
+        },
+    },
+    "llmapi-from-a-volume": {
+        "mode": "llmapi",
+        "model": {"path": "llama-3.1-8b"},
+        "modelVolume": {"hostPath": "/data/models"},
+        "llmapi": {"extraArgs": {"enable_chunked_prefill": True}},
+        "ingress": {"kind": "traefik", "host": "llm.example.com", "tlsSecret": "llm-tls"},
+    },
+}
+
+
+def cases() -> dict[str, dict[str, Any]]:
+    """Values by name: the examples of the chart, and what they leave out."""
+    examples = {
+        path.stem: yaml.safe_load(path.read_text()) for path in sorted((chart_folder() / _EXAMPLES).glob("*.yaml"))
+    }
+    return {**examples, **_OTHERS}

@@ -1,0 +1,56 @@
+"""The chart as tests render it: by the real helm, with values as a person would give them."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from loadgen.kube.chart import chart_folder
+from loadgen.kube.sandbox.build import find
+
+KUBE_VERSION = "1.37.1"
+_TIMEOUT_S = 60.0
+
+Values = Mapping[str, Any]
+
+
+def helm(*arguments: str, values: Values | None = None) -> subprocess.CompletedProcess[str]:
+    """What helm says and how it ends."""
+    command = [str(find()["helm"]), *arguments, *(["--values=-"] if values is not None else [])]
+    return subprocess.run(
+        command, input=json.dumps(values), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    )
+
+
+def template(values: Values, *arguments: str, release: str = "demo", namespace: str = "serving") -> str:
+    """The manifests as text."""
+    done = _template(values, *arguments, release=release, namespace=namespace)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def objects(values: Values, *arguments: str, **names: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The manifests by kind and name."""
+    documents = [each for each in yaml.safe_load_all(template(values, *arguments, **names)) if each]
+    found = {(each["kind"], each["metadata"]["name"]): each for each in documents}
+    assert len(found) == len(documents), "two objects with one name"
+    return found
+
+
+def refusal(values: Values, *arguments: str) -> str:
+    """What helm says of values that it does not take, without the frame that helm puts around it."""
+    done = _template(values, *arguments, release="demo", namespace="serving")
+    assert done.returncode != 0, "taken"
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("level=")]
+    return re.sub(r"^.*?error calling fail: ", "", " ".join(lines))
+
+
+def _template(values: Values, *arguments: str, release: str, namespace: str) -> subprocess.CompletedProcess[str]:
+    versions = (
+        [] if any(each.startswith("--kube-version") for each in arguments) else [f"--kube-version={KUBE_VERSION}"]
+    )
+    where = [release, str(chart_folder()), f"--namespace={namespace}"]
+    return helm("template", *where, *versions, *arguments, values=values)

@@ -1,0 +1,102 @@
+"""What the chart renders: as it did before, clean by helm's own rules, and accepted by a real API server.
+
+UPDATE_GOLDEN=1 uv run pytest tests/kube/test_chart_golden.py -n 0 && git diff tests/golden/chart
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from chart_cases import cases
+from cluster import Cluster
+from helm import helm, objects, template
+
+from loadgen.kube.chart import chart_folder
+from loadgen.kube.sandbox.build import find
+
+GOLDEN = Path(__file__).parents[1] / "golden/chart"
+CASES = cases()
+
+
+def scrubbed(text: str) -> str:
+    """Without what changes with every line of a script: the scripts, and checksums over them."""
+    text = re.sub(r'^(  [\w.-]+\.(?:py|pbtxt)): ".*"$', r"\1: (a file)", text, flags=re.MULTILINE)
+    return re.sub(r"checksum/config: \w{64}", "checksum/config: (a checksum)", text)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_renders_as_it_did(name: str) -> None:
+    """A change of the chart is a change of these files, for a person to read."""
+    text = scrubbed(template(CASES[name]))
+    file = GOLDEN / f"{name}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text(), f"read the difference, then UPDATE_GOLDEN=1 for {name}"
+
+
+def test_nothing_else_is_golden() -> None:
+    """A file that no case renders any more would be compared with nothing."""
+    assert {path.stem for path in GOLDEN.glob("*.yaml")} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_clean_by_helms_own_rules(name: str) -> None:
+    """`helm lint --strict` has nothing to say."""
+    done = helm("lint", "--strict", str(chart_folder()), values=CASES[name])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_real_api_server_accepts_it(name: str, cluster: Cluster, definitions: None) -> None:
+    """Every object passes validation and admission, unknown fields refused, in a dry run on the server."""
+    text = template(CASES[name], namespace=cluster.namespace)
+    done = cluster.run("apply", "--dry-run=server", "--validate=strict", "--filename=-", stdin=text)
+    assert done.returncode == 0, done.stderr
+    accepted = [line for line in done.stdout.splitlines() if line.endswith("(server dry run)")]
+    assert len(accepted) == len([each for each in yaml.safe_load_all(text) if each])
+
+
+@pytest.fixture(scope="module")
+def definitions(cluster: Cluster) -> None:
+    """What the chart's options need: the kinds of the operator, Traefik, KEDA and Gateway API."""
+    tools = find()
+    folders = [tools[name] for name in ("operator-crds", "traefik-crds", "keda-crds", "gateway-crds")]
+    cluster.kubectl("apply", "--server-side", *(f"--filename={folder}" for folder in folders))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+
+
+def pod(values: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = deployment(values)["template"]["spec"]
+    return spec
+
+
+def deployment(values: dict[str, Any]) -> dict[str, Any]:
+    (found,) = [each["spec"] for (kind, _), each in objects(values).items() if kind == "Deployment"]
+    return dict(found)
+
+
+def test_a_pod_asks_for_its_gpus_and_is_limited_in_nothing_else() -> None:
+    """TP × PP GPUs as limit and request; CPU and memory are requests, so that nothing is throttled or killed."""
+    resources = pod(CASES["llama-3.1-70b-h100-tp4"])["containers"][0]["resources"]
+    assert resources["limits"] == {"nvidia.com/gpu": "4"}
+    assert resources["requests"] == {"nvidia.com/gpu": "4", "cpu": "16", "memory": "128Gi"}
+
+
+def test_users_affinity_and_gpu_product_hold_together() -> None:
+    """Node terms are alternatives: the product is in each of them, not beside them."""
+    terms = pod(CASES["emulated-everything-set"])["affinity"]["nodeAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]["nodeSelectorTerms"]
+    (term,) = terms
+    assert [each["key"] for each in term["matchExpressions"]] == ["zone", "nvidia.com/gpu.product"]
+
+
+def test_replicas_are_not_rendered_under_an_autoscaler() -> None:
+    """An upgrade leaves the number to whoever scales; without one it is what was asked for."""
+    assert "replicas" not in deployment(CASES["emulated"])
+    assert deployment(CASES["emulated-static"])["replicas"] == 3
