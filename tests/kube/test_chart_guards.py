@@ -30,6 +30,10 @@ REFUSED = {
     "two models": ({**LLMAPI, "model": {"repository": "a/b", "path": "c"}}, "are both set"),
     "engine without a volume": ({**ENGINE, "modelVolume": {"claimName": ""}}, "mode engine needs a volume"),
     "two volumes": ({**ENGINE, "modelVolume": {"claimName": "models", "hostPath": "/m"}}, "keep one"),
+    "a Job for every node's disk": (
+        {**ENGINE, "modelVolume": {"hostPath": "/data"}},
+        "set engine.build.by=pod",
+    ),
     "path without a volume": ({"mode": "llmapi", "model": {"path": "llama"}}, "set modelVolume"),
     "engine for any GPU": ({**ENGINE, "gpu": {"products": []}}, "an engine is built for one GPU product"),
     "more GPUs than a node has": ({**LLMAPI, "parallelism": {"tensor": 16}}, "a pod would need 16 GPUs"),

@@ -10,8 +10,8 @@ args:
 {{- end -}}
 
 {{- define "triton.engine.init" -}}
-{{- if and .Values.modelVolume.hostPath .Values.engine.build.enabled }}
-# each node has a disk of its own: the first pod on it builds, the others wait for that
+{{- if and .Values.engine.build.enabled (eq .Values.engine.build.by "pod") }}
+# the first pod builds, the others wait for that
 - name: engine
   {{- include "triton.engine.container" . | nindent 2 }}
   command: [python3, /opt/chart/build.py, --settings=/opt/chart/settings.json, --root=/model-volume]

@@ -40,6 +40,9 @@
 {{- if and (eq $v.mode "engine") (not $volumes) -}}
 {{- fail "mode engine needs a volume for its engines, or every pod would build its own: set modelVolume.claimName, modelVolume.create.enabled or modelVolume.hostPath" -}}
 {{- end -}}
+{{- if and (eq $v.mode "engine") $v.modelVolume.hostPath $v.engine.build.enabled (eq $v.engine.build.by "job") -}}
+{{- fail "a Job fills only the disk of the node that it runs on, and modelVolume.hostPath is each node's own: set engine.build.by=pod" -}}
+{{- end -}}
 {{- if and $v.model.path (not $volumes) -}}
 {{- fail "model.path is a folder on the model volume, and there is none: set modelVolume" -}}
 {{- end -}}
