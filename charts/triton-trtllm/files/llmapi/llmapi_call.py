@@ -11,9 +11,9 @@ from llmapi_account import Times
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
-# Inputs that go to SamplingParams() under the name that follows the prefix.
-_SAMPLING_PREFIX = "sampling_param_"
+# Inputs that go to SamplingParams() under the name that follows "sampling_param_".
 _SAMPLING = ("max_tokens", "temperature", "top_k", "top_p", "frequency_penalty", "presence_penalty", "seed")
+_RETURNED = ("finish_reason", "stop_reason", "cumulative_logprob")
 _PERF_TIMES = ("arrival", "first_scheduled", "first_token", "last_token")
 # Output, its type, and where it is in the engine's metrics of one request.
 _KV_CACHE = (
@@ -52,43 +52,26 @@ class Call:
     """
 
     def __init__(self, request: Any, sender: Any) -> None:
-        self._request = request
+        inputs = _Inputs(request)  # not kept: its tensors occupy memory that the server shares with this process
         self.request_id: str = request.request_id()
         self.sender = sender
         self._wanted = set(request.requested_output_names())
         self._sent = 0
-        self.stop = bool(self._scalar("stop", False))
+        self.stop = bool(inputs.scalar("stop", False))
         if self.stop:
             if not self.request_id:
                 raise RefusedError("stop ends the requests with the id of this one: it needs an id.")
             return
-        self.prompt = self._only_text("text_input")
-        self.streaming = bool(self._scalar("streaming", False))
-        self._returns = {
-            name
-            for name in ("finish_reason", "stop_reason", "cumulative_logprob")
-            if self._scalar(f"return_{name}", False)
-        }
-        self._returns_perf = bool(self._scalar("sampling_param_return_perf_metrics", False))
-        self.sampling = self._sampling()
-
-    def _sampling(self) -> dict[str, Any]:
-        if self._scalar("sampling_param_best_of", 1) != 1:
-            raise RefusedError("sampling_param_best_of must be 1: one answer is generated for a request.")
-        if not self._scalar("sampling_param_exclude_input_from_output", True):
-            raise RefusedError(
-                "sampling_param_exclude_input_from_output must be true: the answer never has the prompt."
-            )
-        sampling = {}
-        for name in _SAMPLING:
-            value = self._scalar(_SAMPLING_PREFIX + name, None)
-            if value is not None:
-                sampling[name] = value
-        if stop := self._texts("sampling_param_stop"):
-            sampling["stop"] = stop
+        texts = inputs.texts("text_input")
+        if len(texts) != 1:
+            raise RefusedError(f"text_input must have one text, not {len(texts)}: send one request for each.")
+        self.prompt = texts[0]
+        self.streaming = bool(inputs.scalar("streaming", False))
+        self._returns = {name for name in _RETURNED if inputs.scalar(f"return_{name}", False)}
+        self._returns_perf = bool(inputs.scalar("sampling_param_return_perf_metrics", False))
+        self.sampling = inputs.sampling()
         if "cumulative_logprob" in self._returns:
-            sampling["logprobs"] = 1
-        return sampling
+            self.sampling["logprobs"] = 1
 
     def response(self, result: Any, *, last: bool) -> Any:
         """Return the response for what the engine has delivered of this request.
@@ -122,7 +105,23 @@ class Call:
         tensors = [pb_utils.Tensor(name, a) for name, a in arrays.items() if name in self._wanted]
         return pb_utils.InferenceResponse(tensors)
 
-    def _scalar(self, name: str, default: Any) -> Any:
+
+class _Inputs:
+    """The input tensors of a request, as Python values."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    def sampling(self) -> dict[str, Any]:
+        if self.scalar("sampling_param_best_of", 1) != 1:
+            raise RefusedError("sampling_param_best_of must be 1: one answer is generated for a request.")
+        if not self.scalar("sampling_param_exclude_input_from_output", True):
+            raise RefusedError("sampling_param_exclude_input_from_output must be true: an answer never has the prompt.")
+        values = {name: self.scalar(f"sampling_param_{name}", None) for name in _SAMPLING}
+        values["stop"] = self.texts("sampling_param_stop") or None
+        return {name: value for name, value in values.items() if value is not None}
+
+    def scalar(self, name: str, default: Any) -> Any:
         tensor = pb_utils.get_input_tensor_by_name(self._request, name)
         if tensor is None:
             return default
@@ -131,19 +130,13 @@ class Call:
             raise RefusedError(f"{name} must have one value, not {array.size}.")
         return array.item()
 
-    def _texts(self, name: str) -> list[str]:
+    def texts(self, name: str) -> list[str]:
         tensor = pb_utils.get_input_tensor_by_name(self._request, name)
         values = [] if tensor is None else tensor.as_numpy().ravel().tolist()
         try:
             return [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values]
         except UnicodeDecodeError as error:
             raise RefusedError(f"{name} must be UTF-8: {error}") from error
-
-    def _only_text(self, name: str) -> str:
-        texts = self._texts(name)
-        if len(texts) != 1:
-            raise RefusedError(f"{name} must have one text, not {len(texts)}: send one request for each.")
-        return texts[0]
 
 
 def failure(message: str, code: Any) -> Any:

@@ -60,6 +60,7 @@ class TritonPythonModel:
             settings = read_settings(Path(args["model_repository"]) / args["model_version"], os.environ)
         except SettingsError as error:
             raise pb_utils.TritonModelException(str(error)) from error
+        llm_args = self._import(settings.llm)
         self._metrics = Metrics(args["model_name"], args["model_version"])
         self._account = Account()
         self._state = State()
@@ -72,10 +73,22 @@ class TritonPythonModel:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         try:
-            self._in_loop(self._build(settings.llm)).result()
+            self._in_loop(self._build(llm_args)).result()
         except Exception:
             self._stop_threads()
             raise
+
+    def _import(self, llm_args: dict[str, Any]) -> dict[str, Any]:
+        """Import the LLM API, and return its arguments as it wants them."""
+        # No earlier: a server that only reads this model's configuration needs neither its seconds nor the GPU.
+        from tensorrt_llm import LLM, SamplingParams
+
+        self._llm_class, self._sampling_params = LLM, SamplingParams
+        with suppress(ImportError):
+            from tensorrt_llm.llmapi.llm_utils import update_llm_args_with_extra_dict
+
+            return dict(update_llm_args_with_extra_dict({}, llm_args))
+        return llm_args
 
     def execute(self, requests: list[Any]) -> None:
         """Hand the requests over; their responses come later."""
@@ -84,11 +97,8 @@ class TritonPythonModel:
             try:
                 call = Call(request, sender)
             except Exception as error:
-                code = (
-                    pb_utils.TritonError.INVALID_ARG
-                    if isinstance(error, RefusedError)
-                    else pb_utils.TritonError.INTERNAL
-                )
+                errors = pb_utils.TritonError
+                code = errors.INVALID_ARG if isinstance(error, RefusedError) else errors.INTERNAL
                 self._outbox.send(sender, failure(str(error), code))
                 self._loop.call_soon_threadsafe(self._failed, REJECTED)
             else:
@@ -108,16 +118,7 @@ class TritonPythonModel:
 
     async def _build(self, llm_args: dict[str, Any]) -> None:
         """Build the engine, and start what runs beside the requests."""
-        # Imported no earlier: the import alone takes seconds and the GPU, and a server that only reads this model's
-        # configuration needs neither.
-        from tensorrt_llm import LLM, SamplingParams
-
-        with suppress(ImportError):
-            from tensorrt_llm.llmapi.llm_utils import update_llm_args_with_extra_dict
-
-            llm_args = update_llm_args_with_extra_dict({}, llm_args)
-        self._sampling_params = SamplingParams
-        self._llm = await asyncio.to_thread(lambda: LLM(**llm_args))
+        self._llm = await asyncio.to_thread(lambda: self._llm_class(**llm_args))
         self._background = [self._loop.create_task(run()) for run in (self._write_metrics, self._read_stats)]
 
     def _start(self, call: Call) -> None:
