@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import loadgen
 from loadgen.errors import StackError
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.prometheus import duration
@@ -24,7 +23,7 @@ def chart_folder() -> Path:
     Raises:
         StackError: it is in neither.
     """
-    package = Path(loadgen.__file__).parent
+    package = Path(__file__).parents[1]
     for charts in (package / "charts", package.parent / "charts"):
         if (charts / "triton-trtllm/Chart.yaml").is_file():
             return charts / "triton-trtllm"

@@ -53,6 +53,7 @@ volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: model-volume, mountPath: /model-volume}
   - {name: chart, mountPath: /opt/chart, readOnly: true}
+  {{- include "triton.extraMounts" . | nindent 2 }}
 {{- end -}}
 
 {{- define "triton.engine.mounts" }}
@@ -94,6 +95,7 @@ settings.json: {{ include "triton.engine.settings" . | quote }}
     "max_num_tokens" (int $engine.maxTokens)
     "extra_args" $engine.build.extraArgs)
   "convert" (dict "script" $engine.convertScript "extra_args" $engine.build.convertExtraArgs)
+  "min_free_bytes" (mul 1073741824 (int $engine.build.minFreeGiB))
   "serving" (dict
     "bls_instance_count" (include "triton.places" . | int)
     "preprocessing_instance_count" (int $engine.preprocessingInstances)

@@ -14,6 +14,11 @@
 - {name: model-volume, mountPath: /model-volume{{ eq .Values.mode "engine" | ternary ", readOnly: true" "" }}}
 {{- end }}
 {{- include (printf "triton.%s.mounts" .Values.mode) . }}
+{{- include "triton.extraMounts" . | nindent 0 }}
+{{- end -}}
+
+{{- define "triton.extraMounts" -}}
+{{- with .Values.pod.extraVolumeMounts -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
 {{- define "triton.volumes" -}}
@@ -23,6 +28,9 @@
   {{- include "triton.modelVolume" . | nindent 2 }}
 {{- end }}
 {{ include (printf "triton.%s.volumes" .Values.mode) . }}
+{{- with .Values.pod.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* Pods are replaced when what they mount changes. */}}
