@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,11 @@ def test_every_value_does_something(name: str) -> None:
     )
     reached = re.search(rf"\.{re.escape(parts[-1])}\b", TEMPLATES)
     assert whole or reached, f"{name} is read by no template"
+
+
+def test_the_readme_has_the_values_as_they_are() -> None:
+    """The table is written from values.yaml: `uv run python charts/readme.py`."""
+    written = runpy.run_path(str(CHART.parent / "readme.py"))["filled"]
+    readme = (CHART / "README.md").read_text()
+    assert readme == written(readme, (CHART / "values.yaml").read_text())
+    assert "| `gpu.perNode` | `8` | GPUs of one node." in readme

@@ -1,0 +1,76 @@
+"""Writes the table of values in a chart's README from the comments in its values.yaml.
+
+uv run python charts/readme.py
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+CHARTS = [Path(__file__).parent / "triton-trtllm"]
+BEGIN, END = "<!-- values: written by charts/readme.py -->", "<!-- end of values -->"
+_KEY = re.compile(r"( *)([A-Za-z0-9_.]+):(?: |$)")
+
+
+def comments(text: str) -> dict[str, str]:
+    """What the lines above each key say, by the key's dotted name."""
+    found: dict[str, str] = {}
+    said: list[str] = []
+    path: list[str] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            said.append(stripped.removeprefix("#").strip())
+        elif match := _KEY.match(line):
+            path = [*path[: len(match[1]) // 2], match[2]]
+            if said:
+                found[".".join(path)] = " ".join(said)
+            said = []
+        elif not stripped:
+            said = []
+    return found
+
+
+def leaves(tree: dict[str, object], path: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted names and defaults."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def table(text: str) -> str:
+    """The values as a Markdown table; what is said of a group stands at its first value."""
+    about = comments(text)
+    rows = ["| value | default | what |", "|---|---|---|"]
+    for name, default in leaves(yaml.safe_load(text)):
+        parts = name.split(".")
+        said = [about.pop(".".join(parts[:n]), "") for n in range(1, len(parts) + 1)]
+        what = " ".join(filter(None, said)).replace("|", "\\|")
+        shown = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
+        rows.append(f"| `{name}` | `{shown}` | {what} |")
+    return "\n".join(rows)
+
+
+def filled(readme: str, values: str) -> str:
+    """The README with the table of these values."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table(values)}\n\n{END}{after}"
+
+
+def main() -> int:
+    """Write every chart's README."""
+    for chart in CHARTS:
+        file = chart / "README.md"
+        file.write_text(filled(file.read_text(), (chart / "values.yaml").read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
