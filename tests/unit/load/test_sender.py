@@ -28,13 +28,17 @@ class Server:
         self.error = error
         self.connections = 0
         self.closed = 0
+        self.answering = self.most_at_once = 0
 
     def connect(self) -> "Server":
         self.connections += 1
         return self
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
+        self.answering += 1
+        self.most_at_once = max(self.most_at_once, self.answering)
         gevent.sleep(self.hold_s)
+        self.answering -= 1
         if self.error:
             raise self.error
         now = time.monotonic()
@@ -229,5 +233,6 @@ def test_connections_are_used_again(folder: RunFolder) -> None:
     bench.spawn(bench.plan.users(1))
     bench.users.join()
     bench.sender.close()
-    assert server.connections <= 5
+    # how many overlap is the machine's affair: after a stall all that were due meanwhile do
+    assert server.connections <= server.most_at_once
     assert server.closed == server.connections
