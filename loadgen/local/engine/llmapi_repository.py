@@ -11,12 +11,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.local.engine.repository import copy_emulator
+
 if TYPE_CHECKING:
     from loadgen.local.engine.config import EngineProfile
 
 MODEL = "tensorrt_llm"
-_FOLDER = Path(__file__).parent
-_ENGINE_MODULES = ("config.py", "core.py", "tokens.py")
 
 
 def render_llmapi_repository(dest: Path, profile: EngineProfile, *, llmapi: Path, emulated: Path) -> None:
@@ -38,13 +38,7 @@ def render_llmapi_repository(dest: Path, profile: EngineProfile, *, llmapi: Path
     package.mkdir()
     for module in (emulated / "tensorrt_llm").glob("*.py"):
         shutil.copyfile(module, package / module.name)
-    # The emulated engine is found under its own name, without the rest of the package.
-    engine = version / "loadgen" / "local" / "engine"
-    engine.mkdir(parents=True)
-    for folder in (engine, *engine.parents[:2]):
-        (folder / "__init__.py").touch()
-    for name in _ENGINE_MODULES:
-        shutil.copyfile(_FOLDER / name, engine / name)
+    copy_emulator(version)
     # The LLM API has no limit of its queue; what waits in it is what the metrics count.
     settings = {
         "model": f"emulated/{profile.name}",

@@ -149,13 +149,17 @@ def render_repository(dest: Path, profile: EngineProfile, *, options: Repository
         if model == "ensemble":
             continue
         shutil.copyfile(_FOLDER / "models" / model / "model.py", version / "model.py")
-        # The stub finds the emulator under its own name, without the rest of the package.
-        package = version / "loadgen" / "local" / "engine"
-        package.mkdir(parents=True)
-        for folder in (package, *package.parents[:2]):
-            (folder / "__init__.py").touch()
-        for module in _STUB_MODULES:
-            shutil.copyfile(_FOLDER / module, package / module)
+        copy_emulator(version)
+
+
+def copy_emulator(version: Path) -> None:
+    """Put the emulator beside a model, where the stub finds it under its own name, without the rest of the package."""
+    package = version / "loadgen" / "local" / "engine"
+    package.mkdir(parents=True)
+    for folder in (package, *package.parents[:2]):
+        (folder / "__init__.py").touch()
+    for module in _STUB_MODULES:
+        shutil.copyfile(_FOLDER / module, package / module)
 
 
 def _config(model: str, profile: EngineProfile, options: RepositoryOptions) -> str:
