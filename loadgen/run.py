@@ -16,6 +16,7 @@ from loadgen.collect.start import start_collector
 from loadgen.dataset import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
 from loadgen.errors import CollectError, ExitCode, LoadgenError, SelfCheckError, StackError
 from loadgen.kube.cluster import ClusterTarget, start_cluster
+from loadgen.kube.endpoint import Way, reachable
 from loadgen.kube.workload import EMULATED, SandboxTarget, start_workload
 from loadgen.local import target as local
 from loadgen.processes import Child, spawn
@@ -127,8 +128,14 @@ class Run:
 
     def _start_cluster(self) -> ClusterTarget | SandboxTarget:
         if self.scenario.target == "sandbox":
-            return start_workload(self.folder, self.scenario, on_progress=self._say)
-        return start_cluster(self.folder, self.scenario, self.scenario.kube, on_progress=self._say)
+            return start_workload(self.folder, self.scenario, answers=self._answers, on_progress=self._say)
+        kube = self.scenario.kube
+        return start_cluster(self.folder, self.scenario, kube, answers=self._answers, on_progress=self._say)
+
+    def _answers(self, way: Way) -> bool:
+        return (
+            reachable(way.address) and Endpoint(address=way.address, wire=self.scenario.wire, tls=way.tls).is_triton()
+        )
 
     def begin(self, load_start_s: float, arrivals: int) -> None:
         """Write down when the load starts, its stages and its number of arrivals; nothing may have been sent before."""

@@ -27,6 +27,7 @@ from loadgen.settings import Kube, Scenario
 from loadgen.urls import parse_url
 
 Say = Callable[[str], None]
+Answers = Callable[[Way], bool]
 
 EMULATED = (
     "The engine (its batching, KV cache and token times) and its load are emulated by the chart; Triton with its "
@@ -83,6 +84,7 @@ def start_cluster(
     scenario: Scenario,
     kube: Kube,
     *,
+    answers: Answers,
     on_progress: Say,
     patience_s: float = STUCK_FOR_S,
     strict: bool = False,
@@ -93,6 +95,7 @@ def start_cluster(
         folder: The run's.
         scenario: What is run.
         kube: Which workload.
+        answers: Whether a server answers at the end of a way.
         on_progress: Gets sentences on what is found and waited for.
         patience_s: How long a pod may be stuck before that is an error.
         strict: Whether an autoscaler that cannot read its metric is an error, too.
@@ -114,7 +117,7 @@ def start_cluster(
             children.append(child)
             return child
 
-        way = _way(folder, scenario, found, kept)
+        way = _way(folder, scenario, found, kept, answers)
         on_progress(f"requests go by {way}{': all to one pod' if way.kind == 'forward' else ''}")
         sources = Sources(folder, found)
         kept(sources.relay)
@@ -131,14 +134,16 @@ def start_cluster(
     return ClusterTarget(folder, way, _info(found, way, skews), scaler, emulated, children[::-1])
 
 
-def _way(folder: RunFolder, scenario: Scenario, found: Attached, kept: Callable[[Child], Child]) -> Way:
+def _way(
+    folder: RunFolder, scenario: Scenario, found: Attached, kept: Callable[[Child], Child], answers: Answers
+) -> Way:
     wanted, workload = found.kube.endpoint, found.workload
     if "://" in wanted:
         url = parse_url(wanted, schemes=("http", "https", "grpc", "grpcs"), example="grpc://triton.example:80")
         tls = url.scheme.endswith("s")
         return Way(kind="url", address=url.address(443 if tls else 80), balances="unknown", tls=tls)
     around = endpoint.surroundings(found.api, workload, found.service)
-    way = endpoint.choose(list(endpoint.ways(around, workload, scenario.wire)), wanted)
+    way = endpoint.choose(list(endpoint.ways(around, workload, scenario.wire)), wanted, answers)
     if way.kind != "forward":
         return way
     file = folder.path / "stack" / "forward.port"

@@ -97,16 +97,15 @@ def ways(around: Surroundings, workload: Workload, wire: str) -> Iterator[Way]:
     yield Way(kind="forward", address="", balances="one pod")
 
 
-def choose(found: Sequence[Way], kind: str, *, answers: Callable[[str], bool] | None = None) -> Way:
-    """The first way of a kind (`auto`: of any) that answers.
+def choose(found: Sequence[Way], kind: str, answers: Callable[[Way], bool]) -> Way:
+    """The first way of a kind (`auto`: of any) that answers; a port-forward is taken for granted.
 
     Raises:
         TargetError: none does; the sentence lists what was tried.
     """
-    answers = answers or reachable
     wanted = [way for way in found if kind in ("auto", way.kind)]
     for way in wanted:
-        if way.kind == "forward" or answers(way.address):
+        if way.kind == "forward" or answers(way):
             return way
     tried = ", ".join(way.address for way in wanted) or f"there is no {kind} that leads to it"
     raise TargetError(

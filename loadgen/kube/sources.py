@@ -4,6 +4,8 @@ import re
 import secrets
 from urllib.parse import urlencode
 
+import requests
+
 from loadgen.dataset import Autoscaler, RunFolder
 from loadgen.errors import StackError
 from loadgen.kube import autoscaler, endpoint, prometheus, rights, rollout
@@ -14,6 +16,7 @@ from loadgen.kube.prometheus import PrometheusService, RuleTiming
 from loadgen.kube.relay import RelayConfig
 from loadgen.processes import Child
 
+_TIMEOUT_S = 2.0
 _CUSTOM = "custom.metrics.k8s.io"
 _BLIND = "the signal that the autoscaler reads is not seen"
 
@@ -106,7 +109,7 @@ class Sources:
         """URL of a pod's /metrics, with `{ip}` and `{pod}` to be filled in; None where it cannot be read."""
         pods = self._api.items(self._pods, labelSelector=self._attached.workload.selector)
         ips = [each["status"]["podIP"] for each in pods if rollout.phase(each) == "ready"]
-        if any(endpoint.reachable(f"{ip}:{self._port}") for ip in ips[:3]):
+        if any(_is_metrics_page(f"{ip}:{self._port}") for ip in ips[:3]):
             return f"http://{{ip}}:{self._port}/metrics"
         right = rights.Right(verbs=("get",), resource="pods/proxy", lost="Triton's raw counters are not read")
         missing, sentences = rights.check(self._api, self._namespace, [right])
@@ -158,3 +161,14 @@ class Sources:
 
 def _proxied(service: PrometheusService) -> str:
     return path_of("api", "v1", "namespaces", service.namespace, "services", f"{service.name}:{service.port}", "proxy")
+
+
+def _is_metrics_page(address: str) -> bool:
+    """Whether Triton's metrics are there: some proxies accept a connection to any address."""
+    if not endpoint.reachable(address):
+        return False
+    try:
+        page = requests.get(f"http://{address}/metrics", timeout=_TIMEOUT_S)
+    except requests.RequestException:
+        return False
+    return page.ok and "\nnv_" in page.text

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from loadgen.dataset import RunFolder
 from loadgen.errors import StackError
 from loadgen.kube import chart
-from loadgen.kube.cluster import ClusterTarget, start_cluster
+from loadgen.kube.cluster import Answers, ClusterTarget, start_cluster
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.commands import INSIDE, Sandbox
 from loadgen.local.engine.profile import load_profile
@@ -43,7 +43,7 @@ class SandboxTarget:
         _keep_logs(self._folder, self._sandbox)
 
 
-def start_workload(folder: RunFolder, scenario: Scenario, *, on_progress: Say) -> SandboxTarget:
+def start_workload(folder: RunFolder, scenario: Scenario, *, answers: Answers, on_progress: Say) -> SandboxTarget:
     """Deploy the emulated Triton of a scenario and wait until the autoscaler reads its metric.
 
     Raises:
@@ -56,7 +56,9 @@ def start_workload(folder: RunFolder, scenario: Scenario, *, on_progress: Say) -
     sandbox = Sandbox.named(name)
     try:
         _install(scenario, on_progress)
-        target = start_cluster(folder, scenario, _KUBE, on_progress=on_progress, patience_s=_STUCK_FOR_S, strict=True)
+        target = start_cluster(
+            folder, scenario, _KUBE, answers=answers, on_progress=on_progress, patience_s=_STUCK_FOR_S, strict=True
+        )
     except BaseException:
         _keep_logs(folder, sandbox)
         raise

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.collect",
         "loadgen.dataset",
         "loadgen.kube.cluster",
+        "loadgen.kube.endpoint",
         "loadgen.kube.workload",
         "loadgen.local",
         "loadgen.processes",
