@@ -56,15 +56,19 @@ async def _end(server: asyncio.Server) -> None:
 @contextmanager
 def by_python(core: client.CoreV1Api, namespace: str, pod: str, *ports: int) -> Iterator[Any]:
     """A forward of Python's client: one connection to each port."""
+    before = set(threading.enumerate())
     forward = portforward(
         core.connect_get_namespaced_pod_portforward, pod, namespace, ports=",".join(str(port) for port in ports)
     )
+    (proxy,) = (each for each in set(threading.enumerate()) - before if "port forward proxy" in each.name)
     for port in ports:
         forward.socket(port).settimeout(CALL_S)
     try:
         yield forward
     finally:
         forward.close()
+        proxy.join(CALL_S)
+        forward.websocket.shutdown()  # it leaves open what the other side ended
 
 
 class Kubectl:

@@ -69,6 +69,8 @@ class PodPort:
             self._writer.write_eof()
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if not self._room.alive:
+            raise ConnectionError("the pod does not run any more")
         faults = []
         for family, host, shown in _LOCALHOST:
             one = self._socket(family)
