@@ -8,8 +8,8 @@ from loadgen.analyze.replicas import fleet
 REQUESTS = [request(n, float(n)) for n in range(60)]
 READY = life("a", -9, -5)
 SAID = (
-    "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption: 0/2 nodes are "
-    "available: 2 No preemption victims found for incoming pod."
+    "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 No preemption "
+    "victims found for incoming pod."
 )
 
 
