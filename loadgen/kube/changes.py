@@ -46,6 +46,10 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
             yield Change(unix_s=at, kind=kind, pod=name, **fields)
 
     yield from once("replica_created", unix_s(meta.get("creationTimestamp")))
+    placed = conditions.get("PodScheduled", {})
+    if placed.get("reason") == "Unschedulable":
+        since = unix_s(placed.get("lastTransitionTime")) or now_s
+        yield from once("replica_unschedulable", since, reason="Unschedulable", message=placed.get("message"))
     yield from once("replica_scheduled", _since(conditions.get("PodScheduled"), now_s))
     for container in containers:
         yield from _crash(story, name, container, now_s)
