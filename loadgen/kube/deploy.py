@@ -1,12 +1,8 @@
 """Installs the bundled chart on a cluster and waits until it serves; removes it again."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from loadgen.errors import SettingsError
 from loadgen.kube import chart
 from loadgen.kube.api import Api, path_of
 from loadgen.kube.find import candidates, choose_workload
@@ -15,42 +11,12 @@ from loadgen.settings import Kube
 
 Say = Callable[[str], None]
 
-RELEASE = "triton"
 STUCK_FOR_S = 300.0
 """How long a pod may be stuck before `deploy` gives up; until then a node, an image or a Secret may still come."""
 
 
-def read_values(*files: Path) -> dict[str, Any]:
-    """Values of the chart from YAML files, of which a later one wins.
-
-    Raises:
-        SettingsError: a file is not there, or is no mapping.
-    """
-    values: dict[str, Any] = {}
-    for file in files:
-        try:
-            read = yaml.safe_load(file.read_text())
-        except OSError as error:
-            raise SettingsError(f"cannot read the values {file}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(read, dict | None):
-            raise SettingsError(f"{file} holds no values: write it as charts/triton-trtllm/values.yaml is written")
-        values = merged(values, read or {})
-    return values
-
-
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Values over values, as helm lays them: mappings key by key, everything else whole."""
-    both = dict(below)
-    for key, value in above.items():
-        under = both.get(key)
-        both[key] = merged(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
-    return both
-
-
 def deploy(
-    kube: Kube, values: Mapping[str, Any], *, say: Say, release: str = RELEASE, within_s: float = 7200.0
+    kube: Kube, values: Mapping[str, Any], *, say: Say, release: str = "triton", within_s: float = 7200.0
 ) -> Kube:
     """Install or upgrade the chart, and wait through image, engine and model until its replicas are ready.
 
@@ -89,7 +55,7 @@ def deploy(
     return kube.model_copy(update={"namespace": namespace, "workload": workload.name})
 
 
-def destroy(kube: Kube, *, say: Say, release: str = RELEASE) -> None:
+def destroy(kube: Kube, *, say: Say, release: str = "triton") -> None:
     """Remove a release; volumes that the chart made stay, as they hold the models.
 
     Raises:

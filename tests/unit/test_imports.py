@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.processes",
         "loadgen.settings",
     },
-    "loadgen.kube.cli": {"loadgen.kube.deploy", "loadgen.progress", "loadgen.settings"},
+    "loadgen.kube.cli": {"loadgen.kube.deploy", "loadgen.kube.values", "loadgen.progress", "loadgen.settings"},
     "loadgen.kube.sandbox.kubelet": {"loadgen.processes"},
     "loadgen.analyze": {"loadgen.dataset", "loadgen.autoscale"},
     "loadgen.progress": {"loadgen.load"},
