@@ -1,8 +1,10 @@
 """Installs the bundled chart on a cluster and waits until it serves; removes it again."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from loadgen.errors import StackError
 from loadgen.kube import chart
 from loadgen.kube.api import Api, path_of
 from loadgen.kube.find import candidates, choose_workload
@@ -13,6 +15,8 @@ Say = Callable[[str], None]
 
 STUCK_FOR_S = 300.0
 """How long a pod may be stuck before `deploy` gives up; until then a node, an image or a Secret may still come."""
+
+_GONE_WITHIN_S = 900.0
 
 
 def deploy(
@@ -56,7 +60,7 @@ def deploy(
 
 
 def destroy(kube: Kube, *, say: Say, release: str = "triton") -> None:
-    """Remove a release; volumes that the chart made stay, as they hold the models.
+    """Remove a release and wait until its pods have ended; volumes that the chart made stay, with their models.
 
     Raises:
         StackError: there is no such release, or helm says no.
@@ -64,7 +68,25 @@ def destroy(kube: Kube, *, say: Say, release: str = "triton") -> None:
     api = Api(kube.context)
     namespace = kube.namespace or api.namespace
     kept = chart.uninstall(release, namespace, context=kube.context)
+    _wait_for_pods(api, namespace, release, say)
     for line in kept.splitlines():
         if line.startswith("["):  # an object that is kept by its annotation
             say(f"kept: {line}")
     say(f"release {release} is gone from namespace {namespace} of context {api.context}")
+
+
+def _wait_for_pods(api: Api, namespace: str, release: str, say: Say) -> None:
+    """Helm waits for a Deployment to go, and not for its pods, which finish their answers."""
+    path = path_of("api", "v1", "namespaces", namespace, "pods")
+    deadline = time.monotonic() + _GONE_WITHIN_S
+    said = 0
+    while pods := api.items(path, labelSelector=f"app.kubernetes.io/instance={release}"):
+        if len(pods) != said:
+            said = len(pods)
+            say(f"waiting for {said} pod{'s' if said > 1 else ''} to end")
+        if time.monotonic() > deadline:
+            names = ", ".join(pod["metadata"]["name"] for pod in pods)
+            raise StackError(
+                f"still there after {_GONE_WITHIN_S:g} s: {names}; look at them with `kubectl describe pod`"
+            )
+        time.sleep(0.5)

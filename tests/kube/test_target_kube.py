@@ -58,9 +58,12 @@ def loadgen(cluster: Given | Sandbox, *argv: str) -> subprocess.CompletedProcess
     return run(cluster, str(BIN / "loadgen"), *argv, timeout_s=300)
 
 
-def locust(cluster: Given | Sandbox, runs: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [str(BIN / "locust"), "-f", SHORT, "--headless", "--target=kube", *argv]
-    return run(cluster, *command, timeout_s=300, LOADGEN_RUNS_DIR=str(runs), **env)
+def locust(
+    cluster: Given | Sandbox, runs: Path, *argv: str, kubeconfig: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    other = ["/usr/bin/env", f"KUBECONFIG={kubeconfig}"] if kubeconfig else []
+    command = [*other, str(BIN / "locust"), "-f", SHORT, "--headless", "--target=kube", *argv]
+    return run(cluster, *command, timeout_s=300, LOADGEN_RUNS_DIR=str(runs))
 
 
 def kubectl(cluster: Given | Sandbox, *argv: str) -> str:
@@ -162,7 +165,7 @@ def test_rights_that_lack_are_named_before_the_load(cluster: Given | Sandbox, de
         "--verb=get,list,watch",
     ]
     kubeconfig = account(cluster, tmp_path, "some", *may)
-    done = locust(cluster, tmp_path / "some-runs", f"--kube-namespace={NAMESPACE}", KUBECONFIG=str(kubeconfig))
+    done = locust(cluster, tmp_path / "some-runs", f"--kube-namespace={NAMESPACE}", kubeconfig=kubeconfig)
     said = done.stderr
     assert done.returncode in (0, 3), said[-3000:]
     assert f"needs list/watch on events in namespace {NAMESPACE}: without it, the autoscaler's reasons" in said
@@ -174,7 +177,7 @@ def test_rights_that_lack_are_named_before_the_load(cluster: Given | Sandbox, de
         folder(tmp_path / "some-runs").read_info().cluster.lacking  # type: ignore[union-attr]
     )
     kubeconfig = account(cluster, tmp_path, "few", "--resource=deployments.apps", "--verb=list")
-    done = locust(cluster, tmp_path / "few-runs", f"--kube-namespace={NAMESPACE}", KUBECONFIG=str(kubeconfig))
+    done = locust(cluster, tmp_path / "few-runs", f"--kube-namespace={NAMESPACE}", kubeconfig=kubeconfig)
     assert done.returncode == 2
     assert (
         "this account lacks rights that every run needs: list/watch on pods in namespace "
