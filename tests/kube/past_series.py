@@ -14,15 +14,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from cluster import eventually
+from helm import objects
 
 from loadgen.local.binaries import find_prometheus
 from loadgen.local.triton import free_ports
 
 _START_WITHIN_S = 30.0
 _ASKED_AFTER_S = 2.0
+
+
+def panel(title: str, legend: str, **values: Any) -> str:
+    """An expression of the dashboard of an emulated release."""
+    (text,) = objects({"mode": "emulated", **values})["ConfigMap", "demo-triton-trtllm-dashboard"]["data"].values()
+    (found,) = [each for each in json.loads(text)["panels"] if each["title"] == title]
+    return next(str(each["expr"]) for each in found["targets"] if each["legendFormat"] == legend)
 
 
 @dataclass(frozen=True)

@@ -258,13 +258,17 @@ def test_the_adapter_answers_by_the_charts_own_rules(engine: Release, group: Rel
             path = custom.format(release.cluster.namespace, name)
             eventually(partial(values, release, path), f"values of {name}", within_s=30)
     assert values(engine, custom.format("plays-engine", "up")) == []
+    # an HPA without a past: what it says, it has asked since
+    group.cluster.kubectl("delete", "hpa", "demo-triton-trtllm")
+    group.upgrade()
     external = "/apis/external.metrics.k8s.io/v1beta1/namespaces/over-nodes/triton:activation:value"
     assert values(group, f"{external}?labelSelector=release%3Ddemo-triton-trtllm") != []
 
     def active() -> bool:
-        conditions = {each["type"]: each["status"] for each in hpa(group)["status"]["conditions"]}
-        current = [each for each in hpa(group)["status"]["currentMetrics"] if each.get("type")]
-        return conditions["ScalingActive"] == "True" and len(current) == len(hpa(group)["spec"]["metrics"])
+        found = hpa(group)
+        conditions = {each["type"]: each["status"] for each in found["status"].get("conditions") or []}
+        current = [each for each in found["status"].get("currentMetrics") or [] if each.get("type")]
+        return conditions.get("ScalingActive") == "True" and len(current) == len(found["spec"]["metrics"])
 
     eventually(active, "an HPA that reads all its metrics", within_s=45)
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from chart_cases import cases
 from helm import objects
-from past_series import Line, past
+from past_series import Line, panel, past
 
 CASES = cases()
 
@@ -106,12 +105,6 @@ QUEUE, COMPUTE = "nv_inference_queue_duration_us", "nv_inference_compute_infer_d
 def rule(name: str, **values: Any) -> str:
     found = objects({"mode": "emulated", **values})["PrometheusRule", "demo-triton-trtllm"]
     return next(str(each["expr"]) for each in found["spec"]["groups"][0]["rules"] if each["record"] == name)
-
-
-def panel(title: str, legend: str, **values: Any) -> str:
-    (text,) = objects({"mode": "emulated", **values})["ConfigMap", "demo-triton-trtllm-dashboard"]["data"].values()
-    (found,) = [each for each in yaml.safe_load(text)["panels"] if each["title"] == title]
-    return next(str(each["expr"]) for each in found["targets"] if each["legendFormat"] == legend)
 
 
 RATIO = "triton:queue_compute:ratio"
