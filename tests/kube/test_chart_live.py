@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import group_stand_ins
 import pytest
 import yaml
 from chart_cases import LEADER_WORKER_SET
@@ -33,7 +35,8 @@ pytestmark = pytest.mark.timeout(600)
 def sandbox(_built: None) -> Iterator[Sandbox]:
     with up(DEFAULT_NODES, addons=True) as one:
         config = config_of(one, DEFAULT_NODES, addons=True)
-        write_images(config, [emulated.image(find_tritonserver(), one.folder / "bin"), *table(config)])
+        triton = emulated.image(find_tritonserver(), one.folder / "bin")
+        write_images(config, [triton, group_stand_ins.image(one.folder / "stand-in"), *table(config)])
         yield one
 
 
@@ -226,7 +229,7 @@ def test_the_hpa_scales_a_group_of_nodes(group: Release) -> None:
     name, get = "demo-triton-trtllm-group", group.cluster.get
     assert get("lws", name)["spec"]["replicas"] == 1
     with ThreadPoolExecutor() as pool:
-        load = pool.submit(group.load, 24, 45)
+        load = pool.submit(group.load, 24, 35)
         eventually(lambda: get("lws", name)["spec"]["replicas"] == 2, "two groups", within_s=60)
         group.wait_until_ready(2)
         assert load.result()["broken"] == []
@@ -238,6 +241,29 @@ def test_the_hpa_scales_a_group_of_nodes(group: Release) -> None:
     slices = group.cluster.kubectl("get", "endpointslices", "-lkubernetes.io/service-name=demo-triton-trtllm", "-ojson")
     serving = {end["targetRef"]["name"] for each in json.loads(slices)["items"] for end in each["endpoints"]}
     assert serving == {f"{name}-0", f"{name}-1"}
+
+
+def test_the_pods_of_a_group_find_each_other(group: Release, tmp_path: Path) -> None:
+    """By the name that the headless Service gives the leader, a worker dials it, and `mpirun` starts a rank there; the
+    programs of TensorRT-LLM are stand-ins."""
+    metrics = {"metrics": {"monitor": "none"}, "rules": {"enabled": False}, "emulated": {}}
+    one = installed(
+        group.cluster.sandbox,
+        tmp_path,
+        "ranks",
+        mode="llmapi",
+        image={"repository": group_stand_ins.REPOSITORY, "tag": "any", "checkTag": False},
+        model={"repository": "acme/large"},
+        parallelism={"tensor": 2},
+        gpu={"perNode": 1},
+        multiNode={"enabled": True},
+        **metrics,
+    )
+    name = "demo-triton-trtllm-group"
+    with GroupController(one.cluster, name):
+        one.wait_until_ready(within_s=60)
+    assert f"rank 0 works on {name}-0\n" in one.cluster.kubectl("logs", f"{name}-0")
+    assert f"rank 1 works on {name}-0-1\n" in one.cluster.kubectl("logs", f"{name}-0-1")
 
 
 def test_the_adapter_answers_by_the_charts_own_rules(engine: Release, group: Release) -> None:
