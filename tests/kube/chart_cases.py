@@ -98,7 +98,7 @@ _OTHERS: dict[str, dict[str, Any]] = {
         **_EMULATED,
         "parallelism": {"tensor": 8, "pipeline": 2},
         "multiNode": {"enabled": True, "exclusiveTopology": "topology.kubernetes.io/rack"},
-        "pod": {"labels": {"team": "serving"}},
+        "pod": {"labels": {"team": "serving"}, "schedulerName": "volcano"},
         "autoscaling": {"kind": "keda", "keda": {"prometheusUrl": "http://prometheus-operated.monitoring.svc:9090"}},
     },
     "engine-group": {

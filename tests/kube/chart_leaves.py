@@ -120,6 +120,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "pod.topologySpreadConstraints": (EMULATED, []),
     "pod.priorityClassName": (EMULATED, "serving"),
     "pod.runtimeClassName": (EMULATED, "nvidia"),
+    "pod.schedulerName": (EMULATED, "volcano"),
     "pod.securityContext.runAsNonRoot": (EMULATED, False),
     "pod.securityContext.runAsUser": (EMULATED, 2000),
     "pod.securityContext.runAsGroup": (EMULATED, 2000),

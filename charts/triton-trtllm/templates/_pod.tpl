@@ -87,6 +87,9 @@ priorityClassName: {{ . }}
 {{- with .Values.pod.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
+{{- with .Values.pod.schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
 {{- with .Values.pod.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}

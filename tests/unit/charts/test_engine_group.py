@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -189,7 +190,9 @@ def test_a_worker_that_does_not_come_is_named(group: Group) -> None:
     """The leader ends in time, and says which pod to look at."""
     group.worker(1)
     code, said = output(group.leader(world_size=6, nodes=3, wait_s=1.5))
-    assert (code, "worker 2 did not come within 2 s. Look at the pods" in said) == (3, True), said
+    # worker 1 may be late, too, on a slow machine
+    assert code == 3, said
+    assert re.search("worker (1, )?2 did not come within 2 s. Look at the pods", said), said
 
 
 def test_a_leader_that_does_not_answer_is_named(group: Group) -> None:
