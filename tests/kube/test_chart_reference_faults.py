@@ -4,6 +4,7 @@ What can be seen in the manifests is looked at there, for every set of values th
 makes of a series is asked of a real Prometheus. What only a running release shows is named where it is shown.
 """
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ from past_series import Line, panel, past
 CASES = cases()
 
 
-@pytest.fixture(params=CASES)
-def values(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return CASES[request.param]
+of_each_case = pytest.mark.parametrize("name", CASES)
 
 
-def pods(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+@functools.cache
+def manifests(name: str) -> dict[tuple[str, str], dict[str, Any]]:
+    return objects(CASES[name])
+
+
+def pods(name: str) -> Iterator[dict[str, Any]]:
     """The specs of all pods of a release: serving, working, building."""
-    for (kind, _), each in objects(values).items():
+    for (kind, _), each in manifests(name).items():
         if kind in ("Deployment", "Job"):
             yield each["spec"]["template"]["spec"]
         elif kind == "LeaderWorkerSet":
@@ -31,33 +35,35 @@ def pods(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from (both["leaderTemplate"]["spec"], both["workerTemplate"]["spec"])
 
 
-def servers(values: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def servers(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Pods that serve, and the container that does."""
-    found = [(pod, each) for pod in pods(values) for each in pod["containers"] if each["name"] == "server"]
+    found = [(pod, each) for pod in pods(name) for each in pod["containers"] if each["name"] == "server"]
     assert found
     return found
 
 
-def test_1_loading_is_not_taken_for_death(values: dict[str, Any]) -> None:
+@of_each_case
+def test_1_loading_is_not_taken_for_death(name: str) -> None:
     """The reference kills a server that loads for more than 40 s. Here a startup probe gives it its whole budget, and
     holds the liveness probe back for as long; `test_a_load_of_three_minutes_is_not_killed` runs one."""
-    for _, server in servers(values):
+    for _, server in servers(name):
         startup = server["startupProbe"]
-        budget_s = values.get("server", {}).get("loadBudgetSeconds", 1800)
+        budget_s = CASES[name].get("server", {}).get("loadBudgetSeconds", 1800)
         assert startup["periodSeconds"] * startup["failureThreshold"] >= budget_s
         assert server["livenessProbe"]["httpGet"] == {"path": "/v2/health/live", "port": "http"}
 
 
-def test_2_no_container_reserves_what_it_does_not_use(values: dict[str, Any]) -> None:
+@of_each_case
+def test_2_no_container_reserves_what_it_does_not_use(name: str) -> None:
     """The reference's init container holds all GPUs and 96 GiB of disk to print a line. Here one asks for a GPU only to
     build an engine, and none for disk."""
-    for pod in pods(values):
+    for pod in pods(name):
         for container in [*pod.get("initContainers", []), *pod["containers"]]:
-            asked = {name for side in container["resources"].values() for name in side}
+            asked = {what for side in container["resources"].values() for what in side}
             assert "ephemeral-storage" not in asked
         for init in pod.get("initContainers", []):
             builds = "/opt/chart/build.py" in init["command"]
-            gpus = {name for side in init["resources"].values() for name in side if name.startswith("nvidia.com/")}
+            gpus = {what for side in init["resources"].values() for what in side if what.startswith("nvidia.com/")}
             assert builds or not gpus
 
 
@@ -79,20 +85,22 @@ def test_3_nothing_is_named_for_one_cluster() -> None:
         assert {one["metadata"].get("namespace") for one in each.values()} == {None}  # helm's own
 
 
-def test_4_the_server_has_its_shared_memory(values: dict[str, Any]) -> None:
+@of_each_case
+def test_4_the_server_has_its_shared_memory(name: str) -> None:
     """The reference mounts /dev/shm where nothing serves. Here the server has it, in memory and with a limit."""
-    for pod, server in servers(values):
+    for pod, server in servers(name):
         (mount,) = [each for each in server["volumeMounts"] if each["mountPath"] == "/dev/shm"]
         (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
-        size = values.get("server", {}).get("sharedMemory", "16Gi")
+        size = CASES[name].get("server", {}).get("sharedMemory", "16Gi")
         assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": size}
 
 
-def test_5_an_upgrade_leaves_the_autoscalers_number(values: dict[str, Any]) -> None:
+@of_each_case
+def test_5_an_upgrade_leaves_the_autoscalers_number(name: str) -> None:
     """The reference renders `replicas: 1` for ever. Here there is a number only where nobody else decides it;
     `test_an_upgrade_under_load_leaves_the_replicas_and_breaks_no_stream` upgrades one."""
-    scaled = values.get("autoscaling", {}).get("enabled", True)
-    for (kind, _), each in objects(values).items():
+    scaled = CASES[name].get("autoscaling", {}).get("enabled", True)
+    for (kind, _), each in manifests(name).items():
         if kind in ("Deployment", "LeaderWorkerSet"):
             assert ("replicas" in each["spec"]) is not scaled
 
