@@ -7,7 +7,7 @@ from typing import Any
 from loadgen.errors import StackError
 from loadgen.kube import chart
 from loadgen.kube.api import Api, path_of
-from loadgen.kube.find import candidates, choose_workload
+from loadgen.kube.find import candidates, choose_hpa, choose_workload
 from loadgen.kube.readiness import wait_until_ready
 from loadgen.settings import Kube
 
@@ -50,8 +50,8 @@ def deploy(
         if each["metadata"].get("annotations", {}).get("meta.helm.sh/release-name") == release
     ]
     workload = choose_workload(candidates(objects, None), name=None, where=f"in the release {release}")
-    path = path_of("apis", "autoscaling", "v2", *inside, "horizontalpodautoscalers", workload.name)
-    hpa = api.get(path)
+    hpas = api.items(path_of("apis", "autoscaling", "v2", *inside, "horizontalpodautoscalers"))
+    hpa = choose_hpa(hpas, workload, name=None)
     raw = next(each for each in objects if each["metadata"]["name"] == workload.name)
     least = hpa["spec"].get("minReplicas", 1) if hpa else raw["spec"].get("replicas", 1)
     wait_until_ready(api, workload, least, say=say, patience_s=STUCK_FOR_S, within_s=within_s)
