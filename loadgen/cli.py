@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadgen import keep
 from loadgen.analyze.read import load
 from loadgen.analyze.results import Analysis
 from loadgen.dataset import RunFolder
@@ -26,11 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = commands.add_parser("report", help="analyse a run folder again and rewrite every report")
     report.add_argument("run", type=Path, help="a folder below runs/")
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
+    keep.add_command(commands)
     sandbox.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         if options.command == "sandbox":
             return sandbox.run(options)
+        if options.command == "keep":
+            return keep.run(options)
         return _report(options.run, as_json=options.json)
     except Exception as fault:
         # exit code 1, which Python itself would give, says that the server failed the test

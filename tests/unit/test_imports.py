@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loadgen.load.rates": set(),
     "loadgen.settings": {"loadgen.load.rates"},
     "loadgen.autoscale": set(),
-    "loadgen.protocols": {"loadgen.dataset"},
+    "loadgen.protocols": {"loadgen.dataset", "loadgen.processes"},
     "loadgen.load": {"loadgen.settings", "loadgen.dataset", "loadgen.protocols"},
     "loadgen.collect": {"loadgen.settings", "loadgen.dataset", "loadgen.processes"},
     "loadgen.local": {"loadgen.settings", "loadgen.dataset", "loadgen.autoscale", "loadgen.processes"},
@@ -63,7 +63,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.progress",
         "loadgen.settings",
     },
-    "loadgen.cli": {"loadgen.analyze", "loadgen.dataset", "loadgen.kube.sandbox.cli", "reports"},
+    "loadgen.keep": {"loadgen.progress"},
+    "loadgen.cli": {"loadgen.analyze", "loadgen.dataset", "loadgen.keep", "loadgen.kube.sandbox.cli", "reports"},
     "loadgen.__main__": {"loadgen.cli"},
     "scenarios": {"loadgen.locust"},
 }
