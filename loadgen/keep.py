@@ -151,7 +151,13 @@ def _run_first(command: Sequence[str]) -> int:
         child = subprocess.Popen(command)
     except OSError as error:
         raise SettingsError(f"cannot run {command[0]} ({error.strerror}): give a program after --after") from error
-    signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    code = child.wait()
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate()),
+    }
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return code if code >= 0 else 128 - code

@@ -14,7 +14,7 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset import RunFolder, load_writer
 from loadgen.errors import ExitCode, LoadgenError, unexpected
 from loadgen.load.carrier import Assignment, Carrier
 from loadgen.load.host import Host
@@ -233,6 +233,7 @@ class Worker:
         runner.register_message("loadgen_go", self._on_go)
         runner.register_message("loadgen_close", self._on_close, concurrent=True)
         gevent.spawn(self._say_counts)
+        load_writer()  # a second without heartbeats: now, and not when others wait for them
 
     def close(self) -> None:
         """Write what is left and tell the master so; the users have stopped."""

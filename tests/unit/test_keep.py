@@ -111,11 +111,7 @@ def test_a_run_is_known_by_its_last_file(runs: Path, tmp_path: Path) -> None:
     """Whoever finds `run.json` finds the whole run: when a file before it cannot be copied, it is not there."""
     (tmp_path / "kept/20261126-a/report.html").mkdir(parents=True)
     (runs / "20261126-a/zz").write_text("after it by name")
-    done = subprocess.run(
-        [*LOADGEN, "keep", runs, f"file://{tmp_path}/kept"], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == ExitCode.TOOL
-    assert "cannot be kept at" in done.stderr
+    assert main(["keep", str(runs), f"file://{tmp_path}/kept"]) == ExitCode.TOOL
     assert not (tmp_path / "kept/20261126-a/run.json").exists()
 
 
@@ -157,18 +153,15 @@ def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_after_a_command_it_ends_as_the_command_did(code: int, runs: Path, tmp_path: Path) -> None:
     """A failed verdict is kept like a good one, and stays the exit code: it is the gate."""
     script = f"cp -r {runs}/20261126-a {runs}/made; exit {code}"
-    keep = [*LOADGEN, "keep", runs, f"file://{tmp_path}/kept", "--after", "sh", "-c", script]
-    assert subprocess.run(keep, timeout=60, check=False).returncode == code
+    assert main(["keep", str(runs), f"file://{tmp_path}/kept", "--after", "sh", "-c", script]) == code
     assert (tmp_path / "kept/made/run.json").is_file()
 
 
-def test_a_night_that_cannot_be_kept_is_no_good_night(runs: Path, s3: str) -> None:
+def test_a_night_that_cannot_be_kept_is_no_good_night(runs: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
     """When the run passed and its folder is lost, the exit code says so; when it failed, the failure weighs more."""
     for script, code in (("exit 0", ExitCode.TOOL), ("exit 1", ExitCode.FAIL)):
-        keep = [*LOADGEN, "keep", runs, s3_url(s3, "nowhere/runs"), "--after", "sh", "-c", script]
-        done = subprocess.run(keep, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == code
-        assert "cannot be kept" in done.stderr
+        assert main(["keep", str(runs), s3_url(s3, "nowhere/runs"), "--after", "sh", "-c", script]) == code
+        assert "cannot be kept" in capsys.readouterr().err
 
 
 def test_the_command_is_told_to_end(runs: Path, tmp_path: Path) -> None:

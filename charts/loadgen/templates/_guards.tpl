@@ -37,7 +37,7 @@
 {{- if and $v.runs.claimName $v.runs.create.enabled -}}
 {{- fail "runs.claimName and runs.create.enabled are both set: keep one" -}}
 {{- end -}}
-{{- if and (include "loadgen.workers" . | int) (not $v.runs.claimName) -}}
+{{- if and .Values.workers.count (not $v.runs.claimName) -}}
 {{- if not (and $v.runs.create.enabled (has "ReadWriteMany" $v.runs.create.accessModes)) -}}
 {{- fail "workers write into the run folder of their master, and here every pod would have a disk of its own: set runs.claimName to a ReadWriteMany claim, or runs.create with accessModes [ReadWriteMany]; or use processes, which share one pod, and workers.count=0" -}}
 {{- end -}}

@@ -1,6 +1,6 @@
 {{/* One run: a Job's spec. */}}
 {{- define "loadgen.jobSpec" -}}
-{{- $workers := include "loadgen.workers" . | int -}}
+{{- $workers := int .Values.workers.count -}}
 # A verdict is never tried again until it passes: the first pod that fails ends the Job, and the condition says its code.
 backoffLimit: 0
 podFailurePolicy:

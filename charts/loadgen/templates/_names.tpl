@@ -38,8 +38,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{- define "loadgen.workers" -}}{{- int .Values.workers.count -}}{{- end -}}
-
 {{/* The claim of the run folders; empty without one. */}}
 {{- define "loadgen.claim" -}}
 {{- if .Values.runs.claimName -}}

@@ -22,12 +22,12 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "loadgen.serviceAccount" . }}
-  # a URL is driven without the cluster's API
-  automountServiceAccountToken: {{ ternary true false (not (empty .Values.target.namespace)) }}
+  # only who observes asks the cluster's API
+  automountServiceAccountToken: {{ and (not (empty .Values.target.namespace)) (ne $.component "worker") }}
   enableServiceLinks: false
   {{- if ne .Values.kind "Deployment" }}
   restartPolicy: Never
-  {{- if include "loadgen.workers" . | int }}
+  {{- if .Values.workers.count }}
   subdomain: {{ include "loadgen.fullname" . }}
   {{- end }}
   {{- end }}
@@ -136,7 +136,7 @@ nodeAffinity:
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (ne .Values.kind "Deployment") (include "loadgen.workers" . | int) }}
+{{- if and (ne .Values.kind "Deployment") .Values.workers.count }}
 - name: JOB_NAME
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
 {{- end }}
