@@ -11,6 +11,7 @@ from loadgen.analyze.read import load
 from loadgen.analyze.results import Analysis
 from loadgen.dataset import RunFolder
 from loadgen.errors import ExitCode, LoadgenError, unexpected
+from loadgen.kube import cli as cluster
 from loadgen.kube.sandbox import cli as sandbox
 from reports.sentences import summary_lines
 from reports.write import write_reports
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_argument("run", type=Path, help="a folder below runs/")
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
     keep.add_command(commands)
+    cluster.add_commands(commands)
     sandbox.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return sandbox.run(options)
         if options.command == "keep":
             return keep.run(options)
+        if options.command in ("deploy", "destroy"):
+            return cluster.run(options)
         return _report(options.run, as_json=options.json)
     except Exception as fault:
         # exit code 1, which Python itself would give, says that the server failed the test

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from loadgen.analyze.balance import at_max, old_backlog
+from loadgen.analyze.cluster import cluster_caveats
 from loadgen.analyze.losses import losses
-from loadgen.analyze.observed import Event, Observed, Series
+from loadgen.analyze.observed import Observed, Series
+from loadgen.analyze.placement import unplaced
 from loadgen.analyze.queueing import Capacity, held, mean_truth, stale_s, truth
 from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Finding, ScalingEvent
@@ -24,7 +26,7 @@ def caveats(
     run: Observed, fleet: Fleet, ratio: Series, scaling: Sequence[ScalingEvent], capacity: Capacity
 ) -> list[Finding]:
     """All warnings, in the order in which they are worth reading."""
-    found: list[Finding] = []
+    found: list[Finding] = cluster_caveats(run, ratio)
     if run.info.autoscaler is not None and len(ratio.t_s) and run.length_s:
         found += _never_crossed(run, ratio)
         found += at_max(run, fleet, ratio, capacity)
@@ -36,6 +38,7 @@ def caveats(
     found += _blind(run)
     found += _unused(run, fleet)
     found += losses(run, fleet)
+    found += unplaced(run, fleet)
     found += _broken_in_drain(run, fleet)
     found += incidents(run)
     return found
@@ -266,16 +269,8 @@ def incidents(run: Observed) -> list[Finding]:
         names = sorted(
             {str(event.pod or event.data.get("part") or event.data.get("source") or "?") for event in events}
         )
-        start, end = events[0].t_s, max(_until_s(event) for event in events)
+        start, end = events[0].t_s, max(event.until_s for event in events)
         window = span_text(start, end) if end > start else f"at {start:.1f} s"
         advice = f"{', '.join(names)}: {what} in logs/."
         found.append(warn(code, title, float(len(events)), 0.0, "count", window, advice))
     return found
-
-
-def _until_s(event: Event) -> float:
-    """When it was over: a gap of the collection lasts, the others are moments."""
-    start, end = event.data.get("from_s"), event.data.get("to_s")
-    if not isinstance(start, int | float) or not isinstance(end, int | float):
-        return event.t_s
-    return event.t_s + (end - start)

@@ -124,6 +124,14 @@ class Event:
     message: str | None
     data: Mapping[str, Any]
 
+    @property
+    def until_s(self) -> float:
+        """When it was over: a gap of the collection lasts, the others are moments."""
+        start, end = self.data.get("from_s"), self.data.get("to_s")
+        if not isinstance(start, int | float) or not isinstance(end, int | float):
+            return self.t_s
+        return self.t_s + (end - start)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:

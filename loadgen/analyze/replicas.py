@@ -11,6 +11,7 @@ from loadgen.analyze.steps import Interval, Step, count
 
 _PHASES = {
     "replica_created": "created_s",
+    "replica_unschedulable": "unplaced_s",
     "replica_scheduled": "scheduled_s",
     "replica_started": "started_s",
     "replica_ready": "ready_s",
@@ -26,6 +27,7 @@ class Replica:
     Attributes:
         name: Pod name.
         created_s: When it was created.
+        unplaced_s: When no node had room for it.
         scheduled_s: When it was placed.
         started_s: When its server process started.
         ready_s: When it first became ready.
@@ -38,6 +40,7 @@ class Replica:
 
     name: str
     created_s: float | None = None
+    unplaced_s: float | None = None
     scheduled_s: float | None = None
     started_s: float | None = None
     ready_s: float | None = None
@@ -80,7 +83,7 @@ class Fleet:
         desired: What the autoscaler wanted.
         ready: Ready replicas.
         serving: Ready replicas that have answered.
-        billed: Replicas between created and gone.
+        billed: Replicas between created and gone; one that no node had room for costs nothing until it is placed.
         end_s: Until when the fleet is of interest: the end of the observation, or when the stack was taken down.
     """
 
@@ -122,6 +125,8 @@ def fleet(run: Observed) -> Fleet:
 def billed(pod: Replica, since_s: float) -> Interval:
     """From created to gone; a replica whose creation was not seen counts from the first event of the fleet."""
     start = since_s if pod.created_s is None else pod.created_s
+    if pod.unplaced_s is not None:
+        start = math.inf if pod.scheduled_s is None else pod.scheduled_s
     return start, math.inf if pod.gone_s is None else pod.gone_s
 
 

@@ -84,6 +84,7 @@ _LABELS = {
     "load_ended": "load ends",
     "load_stopped": "stopped early",
     "replica_created": "replica created",
+    "replica_unschedulable": "no node for a replica",
     "replica_ready": "replica ready",
     "replica_not_ready": "replica not ready",
     "replica_draining": "replica stops",

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from loadgen.analyze.cluster import one_pod
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import truth
 from loadgen.analyze.replicas import Fleet
@@ -22,7 +23,7 @@ def validity(run: Observed, fleet: Fleet) -> list[Finding]:
         findings.insert(0, _check("load", "Load", False, None, None, "s", "No load started: see the logs of the run."))
     if run.info.autoscaler is not None:
         findings += _signal(run, fleet)
-    return findings
+    return findings + one_pod(run, fleet)
 
 
 def ready_spans(run: Observed, fleet: Fleet) -> list[Interval]:
@@ -198,14 +199,24 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
         )
         return [found, _check("scrape_gap", "Longest gap of the ratio", False, None, limit, "s", advice)]
     length = gap[1] - gap[0]
-    advice = (
-        "The ratio was sampled throughout."
-        if length <= limit
-        else "The autoscaler's input was not seen for this long: see whether Prometheus or the collector stalled "
-        "(logs/), and free the machine."
-    )
+    advice = "The ratio was sampled throughout." if length <= limit else _unseen(run, gap)
     window = span_text(*gap)
     return [
         found,
         _check("scrape_gap", "Longest gap of the ratio", length <= limit, length, limit, "s", advice, window),
     ]
+
+
+def _unseen(run: Observed, span: Interval) -> str:
+    """Why the ratio was not seen in this time, as far as the collection knows."""
+    gaps = [event for event in run.of_kind("collect_gap") if event.data.get("source") == "prometheus"]
+    if any(event.t_s < span[1] and event.until_s > span[0] for event in gaps):
+        return (
+            "Nothing came from Prometheus in this time, and the autoscaler reads its metric there: what it did then "
+            "says nothing of its settings. Find out what became of Prometheus (its pod, its node, its log), and run "
+            "again."
+        )
+    return (
+        "The autoscaler's input was not seen for this long: see whether Prometheus or the collector stalled (logs/), "
+        "and free the machine."
+    )

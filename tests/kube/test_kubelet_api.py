@@ -194,11 +194,3 @@ def test_attach_is_refused(cluster: Cluster) -> None:
     refused = cluster.run("attach", "runs", "--container=second")
     assert refused.returncode == 1
     assert "a process kubelet attaches nobody: use `kubectl logs --follow` or `kubectl exec`" in refused.stderr
-
-
-def test_port_forward_is_refused(cluster: Cluster) -> None:
-    """Our limit: port-forward is refused in one sentence that says what does the same."""
-    cluster.pod("runs", ready)
-    refused = cluster.run("port-forward", "runs", ":80")
-    assert refused.returncode == 1
-    assert "a process kubelet forwards no ports: use `loadgen sandbox open POD-IP:PORT`" in refused.stderr

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from analyze_tables import by_code, event, info, life, observed, request, series
+from analyze_tables import ZERO_S, by_code, event, info, life, observed, request, series
 
 from loadgen.analyze.replicas import fleet
 from loadgen.analyze.validity import longest_gap, validity
@@ -88,6 +88,16 @@ def test_a_gap_of_the_signal_invalidates_and_is_located():
     found = by_code(check(observed(requests=REQUESTS, samples=samples, events=READY)), "validity.scrape_gap")
     assert (found.passed, found.measured, found.limit) == (False, 11.0, 5.0)
     assert found.window == "from 20.0 s to 31.0 s"
+
+
+def test_a_gap_in_which_nothing_came_from_prometheus_says_so():
+    """The collection had no data from 21 to 30 s, within the gap; a gap of it at another time explains nothing."""
+    samples = sampled([*range(-5, 21), *range(31, 60)])
+    for at, told in ((21, True), (31.5, False)):
+        events = [*READY, event(at, "collect_gap", source="prometheus", from_s=at + ZERO_S, to_s=at + ZERO_S + 9)]
+        found = by_code(check(observed(requests=REQUESTS, samples=samples, events=events)), "validity.scrape_gap")
+        assert (found.passed, found.window) == (False, "from 20.0 s to 31.0 s")
+        assert found.advice.startswith("Nothing came from Prometheus in this time") is told
 
 
 def test_a_gap_while_no_replica_was_ready_is_none():

@@ -170,3 +170,28 @@ def test_the_words_of_a_rescale_come_from_its_event():
 def test_quantities_in_milli(quantity, expected):
     """As Kubernetes writes them."""
     assert milli(quantity) == expected
+
+
+def test_a_pod_that_no_node_has_room_for_tells_it_once_with_the_scheduler_s_words():
+    """Created 100, said so at 101 and again in other words, placed at 140."""
+    story, raw = PodStory(), pod()
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": stamp(101)}
+    raw["status"]["conditions"] = [condition | {"message": "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."}]
+    created, unschedulable = pod_changes(story, raw, 999.0)
+    assert (created.kind, unschedulable.kind, unschedulable.unix_s) == (
+        "replica_created",
+        "replica_unschedulable",
+        101.0,
+    )
+    assert (unschedulable.pod, unschedulable.reason) == ("triton-1", "Unschedulable")
+    assert unschedulable.message == "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+    raw["status"]["conditions"] = [condition | {"message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."}]
+    assert told(story, raw) == []
+    assert told(story, pod(scheduled=140)) == [("replica_scheduled", 140.0)]
+
+
+def test_a_pod_that_waits_for_its_scheduling_gates_is_not_unschedulable():
+    """Nobody tried to place it yet."""
+    raw = pod()
+    raw["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]
+    assert told(PodStory(), raw) == [("replica_created", 100.0)]

@@ -17,7 +17,7 @@ LEASE_S = 40
 _RENEW_S = 10.0
 _HEARTBEAT_S = 300.0  # as nodeStatusReportFrequency: the lease says that the node lives, the status what it is
 _RETRY_S = 2.0
-# the API server hands WebSockets of exec to nodes that declare this, and translates them to SPDY for others
+# the API server hands WebSockets of exec and port-forward to nodes that declare this, and makes SPDY of them for others
 _DECLARED_FEATURES = ["ExtendWebSocketsToKubelet"]
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),

@@ -1,4 +1,4 @@
-"""The kubelet's own API over HTTPS: health, pods, and what `kubectl logs` and `kubectl exec` need."""
+"""The kubelet's own API over HTTPS: health, pods, and what `kubectl logs`, `exec` and `port-forward` need."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from loadgen.kube.sandbox.kubelet.exec_stream import serve_exec
 from loadgen.kube.sandbox.kubelet.logs import LogQuery, read_log
 from loadgen.kube.sandbox.kubelet.meta import all_containers
 from loadgen.kube.sandbox.kubelet.pods import Pods
+from loadgen.kube.sandbox.kubelet.port_forward import serve_port_forward
 from loadgen.kube.sandbox.kubelet.room import NodeRoom
 from loadgen.kube.sandbox.kubelet.worker import Worker
 
@@ -39,7 +40,8 @@ class Server:
                 web.get("/exec/{namespace}/{pod}/{container}", self._exec),
                 web.post("/exec/{namespace}/{pod}/{container}", self._exec),
                 web.route("*", "/attach/{namespace}/{pod}/{container}", self._attach),
-                web.route("*", "/portForward/{namespace}/{pod}", self._port_forward),
+                web.get("/portForward/{namespace}/{pod}", self._port_forward),
+                web.post("/portForward/{namespace}/{pod}", self._port_forward),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_S)
@@ -128,14 +130,21 @@ class Server:
             text="a process kubelet attaches nobody: use `kubectl logs --follow` or `kubectl exec`"
         )
 
-    async def _port_forward(self, _: web.Request) -> web.Response:
-        raise web.HTTPNotImplemented(text="a process kubelet forwards no ports: use `loadgen sandbox open POD-IP:PORT`")
+    async def _port_forward(self, request: web.Request) -> web.StreamResponse:
+        room = self._worker(request).room
+        if not room.alive:
+            raise web.HTTPBadRequest(text=f"pod {json.dumps(request.match_info['pod'])} does not run")
+        return await serve_port_forward(request, room)
 
-    def _container(self, request: web.Request) -> tuple[Worker, str]:
+    def _worker(self, request: web.Request) -> Worker:
         names = request.match_info
         worker = self._pods.find(names["namespace"], names["pod"])
         if worker is None:
             raise web.HTTPNotFound(text=f"pod {json.dumps(names['pod'])} does not exist")
+        return worker
+
+    def _container(self, request: web.Request) -> tuple[Worker, str]:
+        worker, names = self._worker(request), request.match_info
         if all(each["name"] != names["container"] for _, each in all_containers(worker.room.pod)):
             told = f"container {json.dumps(names['container'])} not found in pod {json.dumps(names['pod'])}"
             raise web.HTTPNotFound(text=told)

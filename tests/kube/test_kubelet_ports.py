@@ -1,0 +1,171 @@
+"""Ports of pods, forwarded by the Python client and by kubectl through the real API server."""
+
+import hashlib
+import random
+import re
+import threading
+from collections.abc import Iterator
+
+import pytest
+from cluster import PYTHON, Cluster, Json, container, pod, ready
+from forwards import api_of, by_kubectl, by_python, read_all, there_and_back
+from kubernetes import client
+
+pytestmark = pytest.mark.timeout(240)
+
+ECHO, DIGEST, LOCAL, NOBODY = 8000, 8001, 8002, 8099
+SERVER = f"""
+import asyncio, hashlib, socket
+
+async def echo(reader, writer):
+    while piece := await reader.read(65536):
+        writer.write(piece)
+        await writer.drain()
+    writer.close()
+
+async def digest(reader, writer):
+    writer.write(hashlib.sha256(await reader.read()).hexdigest().encode())
+    writer.close()
+
+async def name(reader, writer):
+    writer.write(socket.gethostname().encode())
+    writer.close()
+
+async def main():
+    for serve, host, port in (echo, "0.0.0.0", {ECHO}), (digest, "0.0.0.0", {DIGEST}), (name, "127.0.0.1", {LOCAL}):
+        await asyncio.start_server(serve, host, port)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+LARGE = random.Random(7).randbytes(5_000_000)
+
+
+def serving(name: str) -> Json:
+    """A pod with the three servers."""
+    probe = {"tcpSocket": {"port": DIGEST}, "periodSeconds": 1}
+    return pod(name, container(PYTHON, "-c", SERVER, readinessProbe=probe))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _made(cluster: Cluster) -> None:
+    cluster.create(serving("serves"))
+    cluster.pod("serves", ready)
+
+
+@pytest.fixture(scope="module")
+def core(cluster: Cluster) -> Iterator[client.CoreV1Api]:
+    with api_of(cluster.sandbox) as api:
+        yield api
+
+
+# -- the Python client ------------------------------------------------------------------------------------------------
+
+
+def test_the_python_client_reaches_what_listens_inside_the_pod_alone(cluster: Cluster, core) -> None:
+    """Bytes go to the pod's own localhost, as with container runtimes; several ports go over one WebSocket."""
+    with by_python(core, cluster.namespace, "serves", LOCAL, ECHO) as forward:
+        assert forward.socket(LOCAL).recv(100) == b"serves"
+        assert there_and_back(forward.socket(ECHO), b"hello") == b"hello"
+        assert (forward.error(LOCAL), forward.error(ECHO)) == (None, None)
+
+
+def test_the_python_client_sends_and_gets_much(cluster: Cluster, core) -> None:
+    """5 MB go there and come back at the same time, byte for byte."""
+    with by_python(core, cluster.namespace, "serves", ECHO) as forward:
+        assert there_and_back(forward.socket(ECHO), LARGE) == LARGE
+
+
+def test_the_python_client_is_told_of_a_refused_port(cluster: Cluster, core) -> None:
+    """The error channel says who refused, and the socket ends; the other port of the same WebSocket goes on."""
+    with by_python(core, cluster.namespace, "serves", NOBODY, ECHO) as forward:
+        assert read_all(forward.socket(NOBODY)) == b""
+        told = forward.error(NOBODY)
+        assert told.startswith(f"error forwarding port {NOBODY} to pod serves, uid ")
+        assert f"dial tcp4 127.0.0.1:{NOBODY}: connect: connection refused" in told
+        assert there_and_back(forward.socket(ECHO), b"still there") == b"still there"
+
+
+def test_the_python_client_holds_two_forwards_at_once(cluster: Cluster, core) -> None:
+    """Two of one port do not meet: what one sends the other does not get."""
+    with (
+        by_python(core, cluster.namespace, "serves", ECHO) as one,
+        by_python(core, cluster.namespace, "serves", ECHO) as other,
+    ):
+        one.socket(ECHO).sendall(b"of the one")
+        assert there_and_back(other.socket(ECHO), b"of the other") == b"of the other"
+        assert one.socket(ECHO).recv(100) == b"of the one"
+
+
+def test_the_python_client_sees_the_end_of_a_pod(cluster: Cluster, core) -> None:
+    """A pod that is deleted meanwhile ends the connection."""
+    cluster.create(serving("goes-first"))
+    cluster.pod("goes-first", ready)
+    with by_python(core, cluster.namespace, "goes-first", ECHO) as forward:
+        assert there_and_back(forward.socket(ECHO), b"hello") == b"hello"
+        cluster.kubectl("delete", "pod", "goes-first", "--grace-period=1")
+        assert read_all(forward.socket(ECHO)) == b""
+
+
+# -- kubectl ----------------------------------------------------------------------------------------------------------
+
+
+def test_kubectl_passes_on_the_end_of_what_is_sent(cluster: Cluster) -> None:
+    """A server that answers when it has read everything answers: 5 MB there, then their digest back."""
+    with by_kubectl(cluster, "serves", f":{DIGEST}") as forward, forward.dial() as connection:
+        connection.sendall(LARGE)
+        connection.shutdown(1)
+        assert read_all(connection).decode() == hashlib.sha256(LARGE).hexdigest()
+
+
+def test_kubectl_carries_many_connections_at_once(cluster: Cluster) -> None:
+    """Twenty connections at the same time, each with its own bytes there and back; one more carries 5 MB."""
+    with by_kubectl(cluster, "pod/serves", f":{ECHO}") as forward:
+        sent = [*(f"{number} ".encode() * 10_000 for number in range(20)), LARGE]
+        got = [b""] * len(sent)
+
+        def carry(number: int) -> None:
+            with forward.dial() as connection:
+                got[number] = there_and_back(connection, sent[number])
+
+        carriers = [threading.Thread(target=carry, args=(number,)) for number in range(len(sent))]
+        for each in carriers:
+            each.start()
+        for each in carriers:
+            each.join()
+    assert got == sent
+
+
+def test_kubectl_gives_up_one_connection_and_keeps_the_others(cluster: Cluster) -> None:
+    """A client that leaves in the midst of an answer ends its own connection alone."""
+    with by_kubectl(cluster, "serves", f":{ECHO}") as forward, forward.dial() as stays:
+        assert there_and_back(stays, b"before") == b"before"
+        with forward.dial() as leaves:
+            leaves.sendall(LARGE[:500_000])
+        assert there_and_back(stays, b"after") == b"after"
+
+
+def test_kubectl_is_told_of_a_refused_port(cluster: Cluster) -> None:
+    """It says who refused, and gives the forward up, as it does with every kubelet."""
+    with by_kubectl(cluster, "serves", f":{NOBODY}") as forward:
+        with forward.dial() as connection:
+            assert read_all(connection) == b""
+        code, said = forward.end()
+    assert f"connect: connection refused, dial tcp6 [::1]:{NOBODY}" in said
+    assert (code, said.splitlines()[-1]) == (1, "error: lost connection to pod")
+
+
+def test_kubectl_sees_the_end_of_a_pod(cluster: Cluster) -> None:
+    """A pod that is deleted meanwhile ends its connections; the next one is told why."""
+    cluster.create(serving("goes"))
+    cluster.pod("goes", ready)
+    with by_kubectl(cluster, "goes", f":{ECHO}") as forward:
+        with forward.dial() as connection:
+            assert there_and_back(connection, b"hello") == b"hello"
+            cluster.kubectl("delete", "pod", "goes", "--grace-period=1")
+            assert read_all(connection) == b""
+        with forward.dial() as connection:
+            assert read_all(connection) == b""
+        code, said = forward.end()
+    assert re.search(r"error forwarding port 8000 to pod goes, uid \S+: the pod does not run any more", said), said
+    assert code == 1

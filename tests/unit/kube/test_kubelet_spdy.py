@@ -1,0 +1,121 @@
+"""SPDY/3.1 as bytes: what a client's frames say, in pieces of any size, and what a server's look like."""
+
+import zlib
+from struct import pack
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.kube.sandbox.kubelet.port_forward import ports_of
+from loadgen.kube.sandbox.kubelet.spdy import DICTIONARY, Decoder, Encoder, Frame, Kind, SpdyFault
+
+
+def control(kind: int, body: bytes, *, version: int = 3, flags: int = 0) -> bytes:
+    return pack(">HHI", 0x8000 | version, kind, flags << 24 | len(body)) + body
+
+
+class Client:
+    """Opens streams as a client does: all header blocks share one state."""
+
+    def __init__(self) -> None:
+        self._zip = zlib.compressobj(zdict=DICTIONARY)
+
+    def block(self, headers: dict[str, str]) -> bytes:
+        words = [word.encode() for pair in headers.items() for word in pair]
+        plain = pack(">I", len(headers)) + b"".join(pack(">I", len(word)) + word for word in words)
+        return self._zip.compress(plain) + self._zip.flush(zlib.Z_SYNC_FLUSH)
+
+    def opens(self, stream: int, headers: dict[str, str]) -> bytes:
+        return control(1, pack(">IIH", stream, 0, 0) + self.block(headers))
+
+
+def test_the_dictionary_is_that_of_the_protocol() -> None:
+    """1,423 bytes with the checksum that every compressed block of the protocol begins with."""
+    assert (len(DICTIONARY), zlib.adler32(DICTIONARY)) == (1423, 0xE3C6A7C2)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1))
+def test_frames_are_found_in_pieces_of_any_size(sizes: list[int]) -> None:
+    """Two streams, data with and without an end, a ping and a farewell come out the same however they are cut."""
+    client, encoder = Client(), Encoder()
+    of_errors = {"streamtype": "error", "port": "8000", "requestid": "0"}
+    of_data = {**of_errors, "streamtype": "data"}
+    whole = (
+        client.opens(1, of_errors)
+        + encoder.data(1, last=True)
+        + client.opens(3, of_data)
+        + encoder.data(3, b"hello")
+        + control(4, pack(">I", 0))  # settings: nothing that a port-forward needs
+        + control(6, pack(">I", 1))
+        + control(7, pack(">II", 3, 0))
+    )
+    decoder, found, at = Decoder(), [], 0
+    for size in [*sizes, len(whole)]:
+        found += decoder.feed(whole[at : at + size])
+        at += size
+    assert found == [
+        Frame(kind=Kind.OPEN, number=1, headers=of_errors),
+        Frame(kind=Kind.DATA, number=1, last=True),
+        Frame(kind=Kind.OPEN, number=3, headers=of_data),
+        Frame(kind=Kind.DATA, number=3, data=b"hello"),
+        Frame(kind=Kind.PING, number=1, data=pack(">I", 1)),
+        Frame(kind=Kind.GO_AWAY, number=3, data=pack(">II", 3, 0)),
+    ]
+
+
+def test_a_reply_is_a_block_without_headers() -> None:
+    """The client reads zero headers from each of two replies, which share one state as well."""
+    encoder, unzip = Encoder(), zlib.decompressobj(zdict=DICTIONARY)
+    for stream in (1, 3):
+        reply = encoder.reply(stream)
+        assert reply[:4] == b"\x80\x03\x00\x02"
+        assert int.from_bytes(reply[4:8]) == len(reply) - 8
+        assert reply[8:12] == pack(">I", stream)
+        assert unzip.decompress(reply[12:]) == pack(">I", 0)
+
+
+def test_pings_and_refusals() -> None:
+    """A pong is the ping itself; a stream that is not opened is refused by name."""
+    ping = control(6, pack(">I", 7))
+    (frame,) = Decoder().feed(ping)
+    assert Encoder().pong(frame) == ping
+    assert Encoder().refuse(5) == control(3, pack(">II", 5, 3))
+
+
+def headers_of(plain: bytes) -> bytes:
+    packer = zlib.compressobj(zdict=DICTIONARY)
+    return control(1, bytes(10) + packer.compress(plain) + packer.flush(zlib.Z_SYNC_FLUSH))
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (control(1, bytes(10), version=2), "of version 2, not of version 3"),
+        (control(1, bytes(9)), "a frame OPEN of 9 bytes is too short"),
+        (control(6, b""), "a frame PING of 0 bytes is too short"),
+        (control(1, bytes(10) + b"no zlib"), "headers cannot be read"),
+        (pack(">II", 1, 2 << 20), "a frame of 2,097,152 bytes is longer than 1,048,576"),
+        (headers_of(pack(">I", 1)), "headers are cut off"),
+        (headers_of(pack(">II", 1, 4) + b"port" + pack(">I", 9) + b"80"), "headers are cut off"),
+        (headers_of(pack(">II", 1, 200_000) + bytes(200_000)), "headers are longer than 65,536 bytes"),
+    ],
+)
+def test_what_is_no_spdy_is_refused(sent: bytes, why: str) -> None:
+    """Each with a sentence; nothing of it is taken."""
+    with pytest.raises(SpdyFault, match=why):
+        list(Decoder().feed(sent))
+
+
+def test_ports_of_a_query() -> None:
+    """One value or many, with commas or without, in their order."""
+    assert ports_of(["8000,8001", "80"]) == [8000, 8001, 80]
+
+
+@pytest.mark.parametrize("values", [[], [""], ["0"], ["65536"], ["http"], ["80,"], ["-1"], ["²"]])
+def test_ports_that_are_none_are_refused(values: list[str]) -> None:
+    """With the query's word in the sentence."""
+    with pytest.raises(web.HTTPBadRequest) as refused:
+        ports_of(values)
+    assert "is no port" in str(refused.value.text) or "is required" in str(refused.value.text)
