@@ -139,10 +139,14 @@ def test_a_master_and_its_workers_are_one_run(loads: Load) -> None:
 
 
 def test_a_night_that_fails_is_kept_and_not_tried_again(loads: Load) -> None:
-    """The CronJob's Job: FAIL is exit code 1, said by the condition; one pod; the run lies where it is to be kept."""
+    """The CronJob's Job: FAIL is exit code 1, said by the condition; one pod; the run lies where it is to be kept.
+
+    Its target is the namespace, observed with the rights that the chart gives the pod's account.
+    """
     loads.install(
         "nightly",
         kind="CronJob",
+        target={"namespace": loads.cluster.namespace, "workload": f"llm-{TRITON}"},
         env=[{"name": "TTFT_S", "value": "0.0001"}],
         runs={"claimName": loads.claim, "keepUrl": "file:///runs/kept"},
     )
@@ -158,6 +162,9 @@ def test_a_night_that_fails_is_kept_and_not_tried_again(loads: Load) -> None:
     newest = loads.folder_of(max(kept), "kept")
     assert load(newest).verdict == "fail"
     assert (newest.path / "report.html").is_file()
+    assert newest.read_info().target == "kube"
+    events = newest.read("events")
+    assert f"llm-{TRITON}" in "".join(events["pod"].dropna())
     assert "ttft" in loads.words("now").lower()
     loads.helm("uninstall", "nightly")
 

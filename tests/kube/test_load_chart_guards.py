@@ -33,6 +33,14 @@ REFUSED = {
         {**URL, "workers": {"count": 2}, "runs": {"create": {"enabled": True}}},
         "runs.create with accessModes [ReadWriteMany]",
     ),
+    "a way in that only the master has": (
+        {
+            "target": {"namespace": "serving", "endpoint": "forward"},
+            "workers": {"count": 2},
+            "runs": {"claimName": "runs"},
+        },
+        "target.endpoint forward ends in the master's pod",
+    ),
     "nights that nobody keeps": ({**URL, "kind": "CronJob"}, "would go with its pod"),
     "a web UI that keeps": (
         {**URL, "kind": "Deployment", "runs": {"keepUrl": "s3://bucket/runs"}},

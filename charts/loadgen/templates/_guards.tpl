@@ -42,6 +42,9 @@
 {{- fail "workers write into the run folder of their master, and here every pod would have a disk of its own: set runs.claimName to a ReadWriteMany claim, or runs.create with accessModes [ReadWriteMany]; or use processes, which share one pod, and workers.count=0" -}}
 {{- end -}}
 {{- end -}}
+{{- if and $v.workers.count (eq $v.target.endpoint "forward") -}}
+{{- fail "target.endpoint forward ends in the master's pod, where no worker reaches it: take service, ingress or a URL, or workers.count=0" -}}
+{{- end -}}
 {{- if and (eq $v.kind "CronJob") (not (include "loadgen.claim" .)) (not $v.runs.keepUrl) -}}
 {{- fail "what a night measures would go with its pod: set runs.claimName, runs.create.enabled or runs.keepUrl" -}}
 {{- end -}}
