@@ -81,7 +81,7 @@ def run(tmp_path: Path) -> RunFolder:
             target="grpc://127.0.0.1:1",
             protocol="grpc",
             stream=True,
-            validity=ValidityLimits(**dict(SCENARIO.validity)),
+            validity=ValidityLimits(send_lag_p99_s=0.05, scrape_gap_s=5, min_samples=100),
             settings=SCENARIO.model_dump(mode="json"),
         )
     )
