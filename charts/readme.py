@@ -1,4 +1,4 @@
-"""Writes the table of values in a chart's README from the comments in its values.yaml.
+"""Writes the table of values in each chart's README from the comments in its values.yaml.
 
 uv run python charts/readme.py
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-CHARTS = [Path(__file__).parent / "triton-trtllm"]
+CHARTS = [Path(__file__).parent / name for name in ("loadgen", "triton-trtllm")]
 BEGIN, END = "<!-- values: written by charts/readme.py -->", "<!-- end of values -->"
 _KEY = re.compile(r"( *)([A-Za-z0-9_.]+):(?: |$)")
 

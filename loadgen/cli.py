@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen import keep
 from loadgen.errors import ExitCode, LoadgenError, unexpected
 from loadgen.kube import cli as cluster
 from loadgen.kube.sandbox import cli as sandbox
@@ -29,12 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = commands.add_parser("report", help="analyse a run folder again and rewrite every report")
     report.add_argument("run", type=Path, help="a folder below runs/")
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
+    keep.add_command(commands)
     cluster.add_commands(commands)
     sandbox.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         if options.command == "sandbox":
             return sandbox.run(options)
+        if options.command == "keep":
+            return keep.run(options)
         if options.command in ("deploy", "destroy"):
             return cluster.run(options)
         return _report(options.run, as_json=options.json)

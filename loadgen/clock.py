@@ -1,7 +1,8 @@
 """One wall-clock anchor, then monotonic offsets.
 
 Every time in a run folder is `t_s`: seconds since the anchor, taken from the monotonic clock, so a step of the
-wall clock during the run moves nothing. Processes of one host share the monotonic clock, hence the anchor.
+wall clock during the run moves nothing. Processes of one host share the monotonic clock, hence the anchor; a process
+on another host takes the anchor's wall-clock time instead.
 """
 
 import time
@@ -24,6 +25,11 @@ class Clock:
     def start(cls) -> "Clock":
         """Anchor a new time axis at this moment."""
         return cls(anchor_unix_s=time.time(), anchor_monotonic_s=time.monotonic())
+
+    def elsewhere(self) -> "Clock":
+        """The same time axis on another host, by its wall clock: as true as the two wall clocks agree."""
+        since_s = time.time() - self.anchor_unix_s
+        return Clock(anchor_unix_s=self.anchor_unix_s, anchor_monotonic_s=time.monotonic() - since_s)
 
     def now_s(self) -> float:
         """Seconds since the anchor, by the monotonic clock."""

@@ -15,6 +15,7 @@ from loadgen.errors import LoadgenError, unexpected
 from loadgen.flags import with_flags
 from loadgen.load.carrier import Assignment
 from loadgen.load.crew import Crew, LoneCrew, WorkerCrew
+from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.shapes import SPAWN_PER_S
 from loadgen.progress import Progress, say
@@ -88,6 +89,7 @@ class Conductor:
             [
                 Assignment(
                     folder=str(run.folder.path.resolve()),
+                    master=Host.here(),
                     endpoint=target.endpoint,
                     model=target.model,
                     stream=scenario.stream,

@@ -1,27 +1,24 @@
 """One run from folder to verdict: target up, collector on, load facts into `run.json`, everything down, report."""
 
-import json
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-import gevent
-
 from loadgen.clock import Clock
 from loadgen.collect.start import start_collector
 from loadgen.dataset import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
-from loadgen.errors import CollectError, ExitCode, LoadgenError, SelfCheckError, StackError
+from loadgen.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.local import target as local
-from loadgen.processes import Child, spawn
+from loadgen.processes import Child
 from loadgen.progress import Fleet
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
+from loadgen.protocols.reference_process import ReferenceProcess
 from loadgen.settings import FLEETS, Scenario, Slo, Validity, runs_dir
 
 if TYPE_CHECKING:
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 _COLLECTOR_GRACE_S = 15.0
-_REFERENCE_START_S = 30.0
 _REPORT_TIMEOUT_S = 600.0
 _VERSIONED = (
     "triton-loadgen",
@@ -74,7 +70,7 @@ class Run:
         self.folder = RunFolder.create(runs_dir(), scenario.name, self.clock)
         self._stack: local.LocalStack | ClusterTarget | SandboxTarget | None = None
         self._collector: Child | None = None
-        self._reference: Child | None = None
+        self._reference: ReferenceProcess | None = None
         self.info = _first_info(scenario, self.folder, self.clock)
         self.folder.write_info(self.info)
 
@@ -84,22 +80,13 @@ class Run:
         Raises:
             SelfCheckError: it does not start.
         """
-        log = self.folder.logs / "reference.log"
-        command = [sys.executable, "-m", "loadgen.protocols.reference"]
-        self._reference = spawn(command, log=log, lifeline=True)
-        deadline = time.monotonic() + _REFERENCE_START_S
-        while time.monotonic() < deadline and self._reference.poll() is None:
-            lines = [line for line in log.read_text().splitlines() if line.startswith("{")]
-            if lines:
-                wire = self.scenario.wire
-                return Endpoint(address=f"127.0.0.1:{json.loads(lines[0])[wire]}", wire=wire)
-            gevent.sleep(0.05)
-        raise SelfCheckError(f"the reference server of the self-check did not start; see {log}")
+        self._reference = ReferenceProcess(self.scenario.wire, self.folder.logs / "reference.log")
+        return self._reference.endpoint
 
     def stop_reference(self) -> None:
         """End the reference server."""
         if self._reference is not None:
-            self._reference.stop(grace_s=1.0)
+            self._reference.stop()
             self._reference = None
 
     def up(self) -> Target:

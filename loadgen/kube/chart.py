@@ -1,4 +1,4 @@
-"""The bundled chart `triton-trtllm`: where it is, and how helm installs it."""
+"""The bundled charts: where they are, and how helm installs `triton-trtllm`."""
 
 import json
 import shutil
@@ -18,17 +18,20 @@ _UNINSTALL_S = 600.0
 _PRE_STOP_S = 3
 
 
-def chart_folder() -> Path:
-    """The chart's folder, in an installed package or in a checkout.
+def chart_folder(name: str = "triton-trtllm") -> Path:
+    """A chart's folder, in an installed package or in a checkout.
+
+    Args:
+        name: `triton-trtllm` or `loadgen`.
 
     Raises:
         StackError: it is in neither.
     """
     package = Path(__file__).parents[1]
     for charts in (package / "charts", package.parent / "charts"):
-        if (charts / "triton-trtllm/Chart.yaml").is_file():
-            return charts / "triton-trtllm"
-    raise StackError("the chart triton-trtllm is not in this installation: install triton-loadgen again")
+        if (charts / name / "Chart.yaml").is_file():
+            return charts / name
+    raise StackError(f"the chart {name} is not in this installation: install triton-loadgen again")
 
 
 def emulated_values(settings: Local, profile: EngineProfile, *, name: str, tag: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import gevent
 
 from loadgen.dataset import RunFolder, load_writer
 from loadgen.errors import LoadgenError, unexpected
+from loadgen.load.host import Host
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import PART_S, Recorder
 from loadgen.load.selfcheck import SelfCheck, self_check, streams_to_check
@@ -33,6 +34,7 @@ class Assignment:
 
     Attributes:
         folder: Path of the run folder; must be visible to the process.
+        master: Where the process runs that has the run.
         endpoint: Where requests go.
         model: What they ask.
         stream: Whether answers are streamed.
@@ -42,6 +44,7 @@ class Assignment:
     """
 
     folder: str
+    master: Host
     endpoint: Endpoint
     model: Model
     stream: bool
@@ -58,6 +61,7 @@ class Assignment:
         """From plain values."""
         parts = {
             **message,
+            "master": Host(**message["master"]),
             "endpoint": Endpoint(**message["endpoint"]),
             "model": Model(**message["model"]),
             "reference": Endpoint(**message["reference"]),
@@ -77,7 +81,8 @@ class Carrier:
         self._report = report
         self._folder = RunFolder(Path(assignment.folder))
         info = self._folder.read_info()
-        self._clock = info.clock
+        same = Host.here().same_clock(assignment.master)
+        self._clock = info.clock if same else info.clock.elsewhere()
         self._scenario = Scenario(**info.settings)
         self._plan = LoadPlan(self._scenario)
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)

@@ -7,20 +7,26 @@ Messages between Locust's master and its workers: `loadgen_prepare` (assignment)
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from loadgen.dataset import RunFolder, load_writer
 from loadgen.errors import ExitCode, LoadgenError, unexpected
 from loadgen.load.carrier import Assignment, Carrier
+from loadgen.load.host import Host
 from loadgen.load.sender import Counts
 from loadgen.load.statistics import report_to
 from loadgen.load.users import TritonUser
+from loadgen.protocols.reference_process import ReferenceProcess
 
 _PATIENCE_S = 60.0
 _COUNTS_EVERY_S = 1.0
+_SKEW_S = 1.0
+"""Wall clocks of two hosts that differ by more would tear the run's time axis; messages take milliseconds."""
 _SILENT_S = 10.0
 """A worker that Locust misses and that said nothing for so long is lost."""
 
@@ -31,6 +37,17 @@ class WorkerError(LoadgenError):
     def __init__(self, sentence: str, exit_code: int) -> None:
         super().__init__(sentence)
         self.exit_code = ExitCode(exit_code)
+
+
+def _clock_fault(unix_s: float | None) -> str | None:
+    """What is wrong with the wall clock of a worker on another host that says this time; None of one on this host."""
+    skew_s = 0.0 if unix_s is None else unix_s - time.time()
+    if abs(skew_s) <= _SKEW_S:
+        return None
+    return (
+        f"the clock of a worker's host is {skew_s:+.1f} s from this one's, and the run has one time axis: "
+        f"let all hosts follow one time server (NTP), and run again"
+    )
 
 
 class Crew(Protocol):
@@ -141,7 +158,7 @@ class WorkerCrew:
         if not answered:
             raise LoadgenError(
                 f"only {len(self._prepared)} of {len(self._ids)} workers answered within {_PATIENCE_S:g} s; "
-                f"start workers with --processes, so that they run the same locustfile on the same host"
+                f"see that all run the same locustfile and the same release of triton-loadgen, and read their logs"
             )
 
     def go(self, load_start_s: float) -> None:
@@ -197,8 +214,8 @@ class WorkerCrew:
     def _on_prepared(self, environment: Environment, msg: Any, **_: Any) -> None:
         if msg.data["folder"] != self._folder:
             return  # of a run that was stopped before its load began
-        error = msg.data["error"]
-        self._prepared[msg.node_id] = WorkerError(error, msg.data["exit_code"]) if error else None
+        error = msg.data["error"] or _clock_fault(msg.data["unix_s"])
+        self._prepared[msg.node_id] = WorkerError(error, msg.data["exit_code"] or ExitCode.TOOL) if error else None
 
     def _on_counts(self, environment: Environment, msg: Any, **_: Any) -> None:
         if msg.node_id in self._heard:
@@ -216,6 +233,7 @@ class Worker:
         runner.register_message("loadgen_go", self._on_go)
         runner.register_message("loadgen_close", self._on_close, concurrent=True)
         gevent.spawn(self._say_counts)
+        load_writer()  # a second without heartbeats: now, and not when others wait for them
 
     def close(self) -> None:
         """Write what is left and tell the master so; the users have stopped."""
@@ -223,14 +241,33 @@ class Worker:
         self._send_counts()
 
     def _on_prepare(self, environment: Environment, msg: Any, **_: Any) -> None:
-        answer: dict[str, Any] = {"folder": msg.data["folder"], "error": None, "exit_code": 0}
+        answer: dict[str, Any] = {"folder": msg.data["folder"], "error": None, "exit_code": 0, "unix_s": None}
         try:
-            self._crew.prepare([Assignment.from_message(msg.data)])
+            self._prepare(Assignment.from_message(msg.data))
         except LoadgenError as error:
             answer |= {"error": str(error), "exit_code": int(error.exit_code)}
         except Exception as fault:
             answer |= {"error": str(unexpected(fault)), "exit_code": int(ExitCode.TOOL)}
+        if not Host.here().same_clock(Host(**msg.data["master"])):
+            answer["unix_s"] = time.time()
         self._runner.send_message("loadgen_prepared", answer)
+
+    def _prepare(self, assignment: Assignment) -> None:
+        folder = RunFolder(Path(assignment.folder))
+        if not folder.logs.is_dir():
+            raise LoadgenError(
+                f"a worker does not see the run folder {folder.path}: workers write into it, so let them share the "
+                f"master's disk (--processes), or mount the volume of its runs (ReadWriteMany) at the same path"
+            )
+        if Host.here().same_loopback(assignment.master):
+            self._crew.prepare([assignment])
+            return
+        # the check is of this process alone: no network may lie between it and the reference server
+        own = ReferenceProcess(assignment.reference.wire, folder.logs / f"reference-{assignment.worker + 1}.log")
+        try:
+            self._crew.prepare([replace(assignment, reference=own.endpoint)])
+        finally:
+            own.stop()
 
     def _on_go(self, environment: Environment, msg: Any, **_: Any) -> None:
         self._crew.go(msg.data["load_start_s"])

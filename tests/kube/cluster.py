@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 IMAGE = "busybox:1.37"  # the machine's own programs stand for it
 PYTHON = sys.executable
+NO_ONE_NAMESPACE = "--namespace="  # for objects that name their own
 FOREVER = "while :; do sleep 1 & wait $!; done"  # a trap of a signal acts at once
 _CALL_TIMEOUT_S = 60.0
 _POLL_S = 0.25
@@ -118,6 +119,18 @@ class Cluster:
             f"an event {reason} of {name} that says {text!r}",
             within_s,
         )
+
+
+def volume(cluster: Cluster, name: str) -> None:
+    """A volume that all nodes share, and a claim of its name that is bound to it."""
+    place = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    claimed = {"name": name, "namespace": cluster.namespace}
+    spec = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/any"}, "claimRef": claimed, **place}
+    asked = {"resources": {"requests": {"storage": "1Gi"}}, "volumeName": name, **place}
+    cluster.create(
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": asked},
+    )
 
 
 def _moment(event: Json) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The chart as tests render it: by the real helm, with values as a person would give them."""
+"""The charts as tests render them: by the real helm, with values as a person would give them."""
 
 import json
 import re
@@ -12,6 +12,8 @@ from loadgen.kube.chart import chart_folder
 from loadgen.kube.sandbox.build import find
 
 KUBE_VERSION = "1.37.1"
+TRITON = "triton-trtllm"
+LOADGEN = "loadgen"
 _TIMEOUT_S = 60.0
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is many times faster
 
@@ -26,9 +28,11 @@ def helm(*arguments: str, values: Values | None = None) -> subprocess.CompletedP
     )
 
 
-def template(values: Values, *arguments: str, release: str = "demo", namespace: str = "serving") -> str:
+def template(
+    values: Values, *arguments: str, release: str = "demo", namespace: str = "serving", chart: str = TRITON
+) -> str:
     """The manifests as text."""
-    done = _template(values, *arguments, release=release, namespace=namespace)
+    done = _template(values, *arguments, release=release, namespace=namespace, chart=chart)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -41,17 +45,19 @@ def objects(values: Values, *arguments: str, **names: str) -> dict[tuple[str, st
     return found
 
 
-def refusal(values: Values, *arguments: str) -> str:
+def refusal(values: Values, *arguments: str, chart: str = TRITON) -> str:
     """What helm says of values that it does not take, without the frame that helm puts around it."""
-    done = _template(values, *arguments, release="demo", namespace="serving")
+    done = _template(values, *arguments, release="demo", namespace="serving", chart=chart)
     assert done.returncode != 0, "taken"
     lines = [line for line in done.stderr.splitlines() if not line.startswith("level=")]
     return re.sub(r"^.*?error calling fail: ", "", " ".join(lines))
 
 
-def _template(values: Values, *arguments: str, release: str, namespace: str) -> subprocess.CompletedProcess[str]:
+def _template(
+    values: Values, *arguments: str, release: str, namespace: str, chart: str
+) -> subprocess.CompletedProcess[str]:
     versions = (
         [] if any(each.startswith("--kube-version") for each in arguments) else [f"--kube-version={KUBE_VERSION}"]
     )
-    where = [release, str(chart_folder()), f"--namespace={namespace}"]
+    where = [release, str(chart_folder(chart)), f"--namespace={namespace}"]
     return helm("template", *where, *versions, *arguments, values=values)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cluster import Cluster, eventually, ready
+from cluster import Cluster, eventually, ready, volume
 from sandboxes import config_of, inside
 
 from loadgen.kube.chart import chart_folder
@@ -89,18 +89,6 @@ def image(cluster: Cluster) -> Iterator[Path]:
     write_images(config, table(config))
 
 
-def claim(cluster: Cluster, name: str) -> None:
-    """A volume that all nodes share, with a model on it."""
-    place = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/any"}, "claimRef": {"name": name}, **place}
-    volume["claimRef"]["namespace"] = cluster.namespace  # type: ignore[index]
-    asked = {"resources": {"requests": {"storage": "1Gi"}}, "volumeName": name, **place}
-    cluster.create(
-        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
-        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": asked},
-    )
-
-
 def on_volume(cluster: Cluster, name: str, script: str) -> str:
     """Run a script where the volume is, and return what it prints."""
     pod = {
@@ -164,7 +152,7 @@ def test_two_pods_wait_for_one_build_and_the_third_builds_nothing(
     cluster: Cluster, image: Path, tmp_path: Path
 ) -> None:
     """The Job builds once for all; a pod that is added later starts with what is there."""
-    claim(cluster, "once")
+    volume(cluster, "once")
     on_volume(cluster, "once", 'mkdir /v/tiny; echo \'{"model_type": "llama"}\' > /v/tiny/config.json')
     install(cluster, image, tmp_path, "once")
     eventually(lambda: sum(map(ready, pods(cluster, "once"))) == 2, "two ready pods", within_s=90)
@@ -178,7 +166,7 @@ def test_two_pods_wait_for_one_build_and_the_third_builds_nothing(
 
 def test_pods_that_build_themselves_build_once(cluster: Cluster, image: Path, tmp_path: Path) -> None:
     """Without a Job the first pod builds under a lock, and the second waits for its result."""
-    claim(cluster, "bypod")
+    volume(cluster, "bypod")
     on_volume(cluster, "bypod", 'mkdir /v/tiny; echo \'{"model_type": "llama"}\' > /v/tiny/config.json')
     build = {"by": "pod", "minFreeGiB": 0}
     engine = {"build": build, "convertScript": "/app/convert/convert_checkpoint.py", "maxBatchSize": 8}
@@ -190,7 +178,7 @@ def test_pods_that_build_themselves_build_once(cluster: Cluster, image: Path, tm
 
 def test_a_failed_build_is_told_by_the_pod_that_waits(cluster: Cluster, image: Path, tmp_path: Path) -> None:
     """`kubectl describe pod` of a serving pod shows the step, the exit code and the builder's own words."""
-    claim(cluster, "broken")
+    volume(cluster, "broken")
     script = 'mkdir /v/tiny; echo \'{"model_type": "llama"}\' > /v/tiny/config.json; touch /v/broken'
     on_volume(cluster, "broken", script)
     install(cluster, image, tmp_path, "broken")

@@ -1,4 +1,4 @@
-"""The chart's values, its schema and its templates name the same things."""
+"""A chart's values, its schema and its templates name the same things."""
 
 import json
 import re
@@ -10,10 +10,25 @@ from typing import Any
 import pytest
 import yaml
 
-CHART = Path(__file__).parents[3] / "charts/triton-trtllm"
-VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
-SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-TEMPLATES = "\n".join(path.read_text() for path in sorted((CHART / "templates").rglob("*")) if path.is_file())
+CHARTS = Path(__file__).parents[3] / "charts"
+NAMES = ("loadgen", "triton-trtllm")
+# structures that are handed through as they are count as one value
+HANDED_THROUGH = ("global", "autoscaling.behavior", "emulated.profile.engine", "server.probes", "resources")
+
+
+def values_of(chart: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+    return values
+
+
+def schema_of(chart: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads((CHARTS / chart / "values.schema.json").read_text())
+    return schema
+
+
+def templates_of(chart: str) -> str:
+    files = sorted((CHARTS / chart / "templates").rglob("*"))
+    return "\n".join(path.read_text() for path in files if path.is_file())
 
 
 def leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -42,14 +57,11 @@ def closed(schema: Mapping[str, Any], path: str = "values") -> Iterator[str]:
             yield from closed(below, f"{path}.{key}")
 
 
-def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
-    """A default that the schema does not know cannot be, nor a property that nobody would find in values.yaml.
-
-    A structure that is handed through as it is counts as one.
-    """
-    in_schema, in_values = list(described(SCHEMA)), list(leaves(VALUES))
-    handed_through = ("global", "autoscaling.behavior", "emulated.profile.engine", "server.probes")
-    assert strangers(in_schema, [*in_values, *handed_through]) == []
+@pytest.mark.parametrize("chart", NAMES)
+def test_every_value_is_in_the_schema_and_the_other_way_round(chart: str) -> None:
+    """A default that the schema does not know cannot be, nor a property that nobody would find in values.yaml."""
+    in_schema, in_values = list(described(schema_of(chart))), list(leaves(values_of(chart)))
+    assert strangers(in_schema, [*in_values, *HANDED_THROUGH]) == []
     assert strangers(in_values, in_schema) == []
 
 
@@ -62,28 +74,37 @@ def strangers(names: list[str], known: list[str]) -> list[str]:
     ]
 
 
-def test_the_schema_is_closed() -> None:
+@pytest.mark.parametrize("chart", NAMES)
+def test_the_schema_is_closed(chart: str) -> None:
     """No object with named properties takes a misspelt one."""
-    assert list(closed(SCHEMA)) == []
+    assert list(closed(schema_of(chart))) == []
 
 
-@pytest.mark.parametrize("name", sorted(leaves(VALUES)))
-def test_every_value_does_something(name: str) -> None:
+@pytest.mark.parametrize(("chart", "name"), [(chart, name) for chart in NAMES for name in leaves(values_of(chart))])
+def test_every_value_does_something(chart: str, name: str) -> None:
     """A value that no template reads would be a promise that is not kept."""
+    templates = templates_of(chart)
     parts = name.split(".")
     # a template may read the whole structure that holds it, or reach it by `with` or a variable
     whole = any(
-        re.search(rf"toYaml [^|]*\.{re.escape('.'.join(parts[:n]))}\b", TEMPLATES)
-        or re.search(rf"\.{re.escape('.'.join(parts[:n]))} (\||\}}\}}|-\}}\}})", TEMPLATES)
+        re.search(rf"toYaml [^|]*\.{re.escape('.'.join(parts[:n]))}\b", templates)
+        or re.search(rf"\.{re.escape('.'.join(parts[:n]))} (\||\}}\}}|-\}}\}})", templates)
         for n in range(1, len(parts) + 1)
     )
-    reached = re.search(rf"\.{re.escape(parts[-1])}\b", TEMPLATES)
+    reached = re.search(rf"\.{re.escape(parts[-1])}\b", templates)
     assert whole or reached, f"{name} is read by no template"
 
 
-def test_the_readme_has_the_values_as_they_are() -> None:
+@pytest.mark.parametrize(
+    ("chart", "row"),
+    [
+        ("loadgen", '| `cron.timeZone` | `"Etc/UTC"` |  |'),
+        ("triton-trtllm", "| `gpu.perNode` | `8` | GPUs of one node."),
+    ],
+)
+def test_the_readme_has_the_values_as_they_are(chart: str, row: str) -> None:
     """The table is written from values.yaml: `uv run python charts/readme.py`."""
-    written = runpy.run_path(str(CHART.parent / "readme.py"))["filled"]
-    readme = (CHART / "README.md").read_text()
-    assert readme == written(readme, (CHART / "values.yaml").read_text())
-    assert "| `gpu.perNode` | `8` | GPUs of one node." in readme
+    written = runpy.run_path(str(CHARTS / "readme.py"))["filled"]
+    readme = (CHARTS / chart / "README.md").read_text()
+    assert readme == written(readme, (CHARTS / chart / "values.yaml").read_text())
+    assert row in readme

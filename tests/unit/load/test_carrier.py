@@ -12,6 +12,7 @@ import pytest
 from loadgen.clock import Clock
 from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
 from loadgen.load.carrier import REFERENCE_MODEL, Assignment, Carrier
+from loadgen.load.host import Host
 from loadgen.load.rates import Constant
 from loadgen.protocols.answer import Answer
 from loadgen.protocols.endpoint import Endpoint
@@ -52,6 +53,7 @@ def carrier_to(endpoint: Any, path: Path) -> Carrier:
     RunFolder(path).write_info(info)
     assignment = Assignment(
         folder=str(path),
+        master=Host.here(),
         endpoint=endpoint,
         model=REFERENCE_MODEL,
         stream=True,

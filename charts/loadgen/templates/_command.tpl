@@ -1,0 +1,60 @@
+{{- define "loadgen.file" -}}
+{{- if .Values.locustfile.content -}}
+/locustfile/locustfile.py
+{{- else if .Values.locustfile.configMap.name -}}
+/locustfile/{{ .Values.locustfile.configMap.key }}
+{{- else -}}
+{{- .Values.locustfile.path -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Locust and its file, as a JSON list. */}}
+{{- define "loadgen.locust" -}}
+{{- list "locust" (printf "--locustfile=%s" (include "loadgen.file" .)) | toJson -}}
+{{- end -}}
+
+{{/* The same, but the run is copied where it stays, and then the exit code is the load's. */}}
+{{- define "loadgen.kept" -}}
+{{- $keep := list -}}
+{{- with .Values.runs.keepUrl -}}
+{{- $keep = list "loadgen" "keep" "/runs" . "--after" -}}
+{{- end -}}
+{{- include "loadgen.locust" . | fromJsonArray | concat $keep | toJson -}}
+{{- end -}}
+
+{{- define "loadgen.processes" -}}
+{{- gt (int .Values.processes) 1 | ternary (list (printf "--processes=%d" (int .Values.processes))) list | toJson -}}
+{{- end -}}
+
+{{/* One pod: everything in it. */}}
+{{- define "loadgen.command.lone" -}}
+command: {{ include "loadgen.kept" . }}
+args: {{ concat (list "--headless") (include "loadgen.processes" . | fromJsonArray) .Values.extraArgs | toJson }}
+{{- end -}}
+
+{{/* Pod 0 is the master, the others are its workers. */}}
+{{- define "loadgen.command.indexed" -}}
+{{- $expected := printf "--expect-workers=%d" (mul (int .Values.workers.count) (int .Values.processes)) -}}
+{{- $master := concat (include "loadgen.kept" . | fromJsonArray) (list "--headless" "--master" $expected) .Values.extraArgs -}}
+{{- $processes := include "loadgen.processes" . | fromJsonArray | join " " -}}
+command:
+  - /bin/sh
+  - -ec
+  - |
+    if [ "$JOB_COMPLETION_INDEX" = 0 ]; then exec "$@"; fi
+    exec {{ include "loadgen.locust" . | fromJsonArray | join " " }} --worker --master-host="$JOB_NAME-0.{{ include "loadgen.fullname" . }}"{{ with $processes }} {{ . }}{{ end }}
+# the first is $0
+args: {{ prepend $master "sh" | toJson }}
+{{- end -}}
+
+{{/* Behind the web UI. */}}
+{{- define "loadgen.command.web" -}}
+{{- $mode := gt (int .Values.workers.count) 0 | ternary (list "--master") (include "loadgen.processes" . | fromJsonArray) -}}
+command: {{ include "loadgen.locust" . }}
+args: {{ concat (list "--web-port=8089") $mode .Values.extraArgs | toJson }}
+{{- end -}}
+
+{{- define "loadgen.command.worker" -}}
+command: {{ include "loadgen.locust" . }}
+args: {{ concat (list "--worker" (printf "--master-host=%s" (include "loadgen.fullname" .))) (include "loadgen.processes" . | fromJsonArray) | toJson }}
+{{- end -}}

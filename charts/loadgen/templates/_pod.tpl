@@ -1,0 +1,146 @@
+{{/* A pod that runs Locust. Argument: root, component, command (a template of _command.tpl), and ports by name. */}}
+{{- define "loadgen.pod" -}}
+{{- $root := .root -}}
+{{- with $root -}}
+metadata:
+  labels:
+    {{- include "loadgen.selector" . | nindent 4 }}
+    app.kubernetes.io/component: {{ $.component }}
+    {{- with .Values.pod.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    kubectl.kubernetes.io/default-container: locust
+    # a run whose generator is moved is lost
+    cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
+    karpenter.sh/do-not-disrupt: "true"
+    {{- if and .Values.locustfile.content (eq .Values.kind "Deployment") }}
+    checksum/locustfile: {{ .Values.locustfile.content | sha256sum }}
+    {{- end }}
+    {{- with .Values.pod.annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "loadgen.serviceAccount" . }}
+  # only who observes asks the cluster's API
+  automountServiceAccountToken: {{ and (not (empty .Values.target.namespace)) (ne $.component "worker") }}
+  enableServiceLinks: false
+  {{- if ne .Values.kind "Deployment" }}
+  restartPolicy: Never
+  {{- if .Values.workers.count }}
+  subdomain: {{ include "loadgen.fullname" . }}
+  {{- end }}
+  {{- end }}
+  terminationGracePeriodSeconds: {{ .Values.pod.terminationGracePeriodSeconds }}
+  {{- with .Values.pod.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with .Values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  securityContext:
+    {{- toYaml .Values.pod.securityContext | nindent 4 }}
+  {{- with .Values.pod.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.pod.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with include "loadgen.affinity" . }}
+  affinity:
+    {{- . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: locust
+      image: {{ .Values.image.repository }}:{{ include "loadgen.tag" . }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      {{- include (printf "loadgen.command.%s" $.command) . | nindent 6 }}
+      env:
+        {{- include "loadgen.env" . | nindent 8 }}
+      {{- with $.ports }}
+      ports:
+        {{- range $name, $port := . }}
+        - {name: {{ $name }}, containerPort: {{ $port }}}
+        {{- end }}
+      {{- end }}
+      {{- if hasKey ($.ports | default dict) "web" }}
+      readinessProbe:
+        httpGet: {path: /, port: web}
+        periodSeconds: 2
+      {{- end }}
+      resources:
+        {{- toYaml .Values.resources | nindent 8 }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        capabilities: {drop: [ALL]}
+        readOnlyRootFilesystem: true
+      volumeMounts:
+        - {name: runs, mountPath: /runs}
+        - {name: tmp, mountPath: /tmp}
+        {{- if include "loadgen.configMap" . }}
+        - {name: locustfile, mountPath: /locustfile, readOnly: true}
+        {{- end }}
+        {{- with .Values.pod.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: runs
+      {{- with include "loadgen.claim" . }}
+      persistentVolumeClaim: {claimName: {{ . }}}
+      {{- else }}
+      emptyDir: {}
+      {{- end }}
+    - name: tmp
+      emptyDir: {}
+    {{- with include "loadgen.configMap" . }}
+    - name: locustfile
+      configMap: {name: {{ . }}}
+    {{- end }}
+    {{- with .Values.pod.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "loadgen.affinity" -}}
+{{- if not (kindIs "invalid" .Values.pod.affinity) -}}
+{{- with .Values.pod.affinity -}}{{- toYaml . -}}{{- end -}}
+{{- else -}}
+nodeAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      preference:
+        matchExpressions:
+          # written by NVIDIA's device plugin or GPU operator
+          - {key: nvidia.com/gpu.product, operator: DoesNotExist}
+{{- end -}}
+{{- end -}}
+
+{{/* What all processes of a run share: target and run folder. */}}
+{{- define "loadgen.env" -}}
+- {name: HOME, value: /tmp}
+- {name: LOADGEN_RUNS_DIR, value: /runs}
+{{- with .Values.target }}
+- {name: LOADGEN_TARGET, value: {{ default "kube" .url | quote }}}
+{{- if .namespace }}
+- {name: LOADGEN_KUBE_NAMESPACE, value: {{ .namespace | quote }}}
+{{- range $name := list "workload" "service" "hpa" "endpoint" "prometheus" }}
+{{- with index $.Values.target $name }}
+- {name: LOADGEN_KUBE_{{ upper $name }}, value: {{ . | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (ne .Values.kind "Deployment") .Values.workers.count }}
+- name: JOB_NAME
+  valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
+{{- end }}
+{{- with .Values.env }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end -}}

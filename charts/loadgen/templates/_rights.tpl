@@ -1,0 +1,78 @@
+{{/* A role and its binding to the pods' account. Argument: root, name, rules, and namespace unless it is the cluster. */}}
+{{- define "loadgen.grant" -}}
+{{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "loadgen.labels" .root | nindent 4 }}
+rules:
+  {{- .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "loadgen.labels" .root | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ $kind }}, name: {{ .name }}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "loadgen.serviceAccount" .root }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end -}}
+
+{{- define "loadgen.rules.observe" -}}
+- apiGroups: [""]
+  resources: [pods, events, services, endpoints]
+  verbs: [get, list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments, replicasets]
+  verbs: [get, list, watch]
+- apiGroups: [leaderworkerset.x-k8s.io]
+  resources: [leaderworkersets]
+  verbs: [get, list, watch]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch]
+- apiGroups: [traefik.io]
+  resources: [ingressroutes]
+  verbs: [get, list, watch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [get, list, watch]
+- apiGroups: [custom.metrics.k8s.io]
+  resources: ["*"]
+  verbs: [get]
+{{- end -}}
+
+{{- define "loadgen.rules.nodes" -}}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get, list, watch]
+{{- end -}}
+
+{{- define "loadgen.rules.leases" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get]
+{{- end -}}
+
+{{- define "loadgen.rules.proxy" -}}
+- apiGroups: [""]
+  resources: [services/proxy, pods/proxy]
+  verbs: [get]
+{{- end -}}

@@ -1,0 +1,48 @@
+"""The reference server as a process beside the one that asks it; see `reference`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import gevent
+
+from loadgen.errors import SelfCheckError
+from loadgen.processes import Child, spawn
+from loadgen.protocols.endpoint import Endpoint, Wire
+
+_START_S = 30.0
+
+
+class ReferenceProcess:
+    """A reference server that runs; `stop` ends it, and it ends with this process.
+
+    Args:
+        wire: What it is asked in.
+        log: File that receives its output.
+
+    Raises:
+        SelfCheckError: it does not start.
+    """
+
+    def __init__(self, wire: Wire, log: Path) -> None:
+        self._child = spawn([sys.executable, "-m", "loadgen.protocols.reference"], log=log, lifeline=True)
+        try:
+            self.endpoint = _endpoint(self._child, wire)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it; a second call does nothing."""
+        self._child.stop(grace_s=1.0)
+
+
+def _endpoint(child: Child, wire: Wire) -> Endpoint:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and child.poll() is None:
+        lines = [line for line in child.log.read_text().splitlines() if line.startswith("{")]
+        if lines:
+            return Endpoint(address=f"127.0.0.1:{json.loads(lines[-1])[wire]}", wire=wire)
+        gevent.sleep(0.05)
+    raise SelfCheckError(f"the reference server of the self-check did not start; see {child.log}")

@@ -1,0 +1,169 @@
+"""Workers that do not share the master's host: their clock, their reference server, and what they are told."""
+
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from locust.env import Environment
+
+from loadgen.clock import Clock
+from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
+from loadgen.errors import ExitCode, LoadgenError
+from loadgen.load.carrier import REFERENCE_MODEL, Assignment
+from loadgen.load.crew import Worker, WorkerCrew
+from loadgen.load.host import Host
+from loadgen.load.rates import Constant
+from loadgen.protocols.endpoint import Endpoint
+from loadgen.settings import Scenario
+
+SCENARIO = Scenario(name="x", load=Constant(per_s=2, duration_s=1), arrivals="even", request_timeout_s=1)
+NOWHERE = Endpoint(address="127.0.0.1:1", wire="http")  # gRPC wants a process that gevent has patched
+
+
+class Client:
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+class Clients:
+    ready: ClassVar = [Client("a")]
+    spawning: ClassVar[list[Client]] = []
+    running: ClassVar[list[Client]] = []
+
+
+class Messages:
+    """The part of a Locust runner that carries messages; whom a message calls is called at once."""
+
+    def __init__(self) -> None:
+        self.listeners: dict[str, Any] = {}
+        self.sent: list[tuple[str, Any]] = []
+        self.clients = Clients()
+        self.answer: Any = None
+
+    def register_message(self, name: str, listener: Any, concurrent: bool = False) -> None:
+        self.listeners[name] = listener
+
+    def send_message(self, name: str, data: Any = None, client_id: str | None = None) -> None:
+        self.sent.append((name, data))
+        if self.answer is not None:
+            self.tell("loadgen_prepared", self.answer(data))
+
+    def tell(self, name: str, data: Any) -> None:
+        message = type("Message", (), {"data": data, "node_id": "a"})()
+        self.listeners[name](environment=None, msg=message)
+
+
+def assignment(folder: Path, master: Host) -> Assignment:
+    return Assignment(
+        folder=str(folder),
+        master=master,
+        endpoint=NOWHERE,
+        model=REFERENCE_MODEL,
+        stream=True,
+        reference=NOWHERE,
+        worker=1,
+        workers=2,
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    clock = Clock.start()
+    folder = RunFolder.create(tmp_path, "x", clock)
+    folder.write_info(
+        RunInfo(
+            run_id="x",
+            scenario="x",
+            anchor_unix_s=clock.anchor_unix_s,
+            # as on another machine, that has been up for another time
+            anchor_monotonic_s=clock.anchor_monotonic_s - 5e6,
+            target="grpc://127.0.0.1:1",
+            protocol="grpc",
+            stream=True,
+            validity=ValidityLimits(send_lag_p99_s=0.05, scrape_gap_s=5, min_samples=100),
+            settings=SCENARIO.model_dump(mode="json"),
+        )
+    )
+    return folder
+
+
+def prepared(folder: Path, master: Host) -> dict[str, Any]:
+    """What a worker answers to this assignment."""
+    runner: Any = Messages()
+    Worker(Environment(), runner)
+    runner.tell("loadgen_prepare", assignment(folder, master).to_message())
+    (answer,) = [data for name, data in runner.sent if name == "loadgen_prepared"]
+    return dict(answer)
+
+
+def test_a_worker_of_another_host_checks_itself_against_a_server_of_its_own(run: RunFolder) -> None:
+    """The master's reference server is out of reach, and need not be reached; the worker says its wall clock."""
+    answer = prepared(run.path, Host(boot="another", network="1"))
+    assert answer["error"] is None
+    assert answer["unix_s"] == pytest.approx(time.time(), abs=5)
+    assert (run.logs / "reference-2.log").read_text().startswith("{")
+
+
+def test_a_worker_of_another_pod_shares_the_clock_and_not_the_loopback(run: RunFolder) -> None:
+    """Pods of one node: a reference server of its own, and nothing to compare clocks for."""
+    answer = prepared(run.path, Host(boot=Host.here().boot, network="another"))
+    assert answer["error"] is None
+    assert answer["unix_s"] is None
+    assert (run.logs / "reference-2.log").exists()
+
+
+def test_a_worker_beside_its_master_asks_the_masters_server(run: RunFolder) -> None:
+    """As with --processes; here nobody answers there, and the self-check says so."""
+    answer = prepared(run.path, Host.here())
+    assert "streams to the built-in reference server" in answer["error"]
+    assert not (run.logs / "reference-2.log").exists()
+
+
+def test_a_worker_that_does_not_see_the_run_says_what_to_share(tmp_path: Path) -> None:
+    """A pod without the volume of the runs: one sentence, before any request."""
+    answer = prepared(tmp_path / "not-mounted", Host(boot="another", network="1"))
+    assert "a worker does not see the run folder" in answer["error"]
+    assert "ReadWriteMany" in answer["error"]
+    assert answer["exit_code"] == ExitCode.TOOL
+
+
+def test_another_hosts_axis_is_that_of_its_wall_clock() -> None:
+    """At one moment both hosts read the same run time, whatever their monotonic clocks say."""
+    master = Clock(anchor_unix_s=time.time() - 100, anchor_monotonic_s=time.monotonic() - 100 - 5e6)
+    assert master.elsewhere().now_s() == pytest.approx(100, abs=0.1)
+    assert master.elsewhere().to_unix(7.0) == master.to_unix(7.0)
+
+
+@pytest.mark.parametrize("skew_s", [-2.5, 2.5])
+def test_clocks_that_disagree_are_refused(skew_s: float, run: RunFolder) -> None:
+    """More than a second apart, rows of two hosts would not lie on one axis: said before any request."""
+    master: Any = Messages()
+    crew = WorkerCrew(master)
+    part = assignment(run.path, Host.here())
+    answered = {"folder": part.folder, "error": None, "exit_code": 0}
+    master.answer = lambda _: {**answered, "unix_s": time.time() + skew_s}
+    with pytest.raises(LoadgenError, match="follow one time server") as caught:
+        crew.prepare([part])
+    assert f"{skew_s:+.1f} s" in str(caught.value)
+    assert caught.value.exit_code == ExitCode.TOOL
+
+
+@pytest.mark.parametrize("skew_s", [None, 0.4])
+def test_clocks_that_agree_are_not_spoken_of(skew_s: float | None, run: RunFolder) -> None:
+    """Less than a second, or one host."""
+    master: Any = Messages()
+    part = assignment(run.path, Host.here())
+    answered = {"folder": part.folder, "error": None, "exit_code": 0}
+    master.answer = lambda _: {**answered, "unix_s": None if skew_s is None else time.time() + skew_s}
+    WorkerCrew(master).prepare([part])
+
+
+def test_where_a_process_runs_has_a_name() -> None:
+    """On Linux both are known, and the same for two processes of one host."""
+    here = Host.here()
+    assert here.boot
+    assert here.network
+    assert here.same_clock(Host.here())
+    assert here.same_loopback(Host.here())
+    assert not here.same_loopback(Host(boot=here.boot, network="another"))

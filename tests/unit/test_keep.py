@@ -1,0 +1,184 @@
+"""`loadgen keep`: runs are copied once and whole, to a folder and to a server that speaks S3."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from pyarrow import fs
+
+from loadgen.cli import main
+from loadgen.errors import ExitCode
+from loadgen.keep import Store
+
+LOADGEN = [sys.executable, "-m", "loadgen"]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two runs, and a folder that is none."""
+    for name in ("20261126-a", "20261127-b"):
+        folder = tmp_path / "runs" / name
+        (folder / "requests").mkdir(parents=True)
+        (folder / "requests/part-load0-1.parquet").write_bytes(name.encode() * 100)
+        (folder / "requests/part-load0-2.parquet.tmp").write_bytes(b"half")
+        (folder / "report.html").write_text("<p>")
+        (folder / "run.json").write_text("{}")
+    (tmp_path / "runs/lost+found").mkdir()
+    return tmp_path / "runs"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Address of a server that speaks S3, with a bucket."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL
+    )
+    address = f"127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            assert server.poll() is None
+            try:
+                assert requests.put(f"http://{address}/kept", timeout=10).ok
+                break
+            except requests.ConnectionError:
+                assert time.monotonic() < deadline, "no S3"
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def s3_url(address: str, place: str = "kept/runs") -> str:
+    return f"s3://key:open-sesame@{place}?scheme=http&region=us-east-1&endpoint_override={address}"
+
+
+def files(url: str) -> dict[str, bytes]:
+    """Everything below a URL, by its path there."""
+    store, root = fs.FileSystem.from_uri(url)
+    found = store.get_file_info(fs.FileSelector(root, recursive=True))
+    return {
+        each.path.removeprefix(root + "/"): store.open_input_stream(each.path).read() for each in found if each.is_file
+    }
+
+
+@pytest.mark.parametrize("where", ["file", "s3"])
+def test_every_run_is_there_once_and_whole(
+    where: str, runs: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Runs keep their names, half-written files and other folders stay behind, and a second call copies nothing."""
+    url = f"file://{tmp_path}/kept" if where == "file" else s3_url(request.getfixturevalue("s3"))
+    assert len(list(Store(url).keep(runs))) == 2
+    expected = {
+        f"{run}/{file}": (runs / run / file).read_bytes()
+        for run in ("20261126-a", "20261127-b")
+        for file in ("requests/part-load0-1.parquet", "report.html", "run.json")
+    }
+    assert files(url) == expected
+    assert list(Store(url).keep(runs)) == []
+    (runs / "20261127-b/report.html").write_text("<p>judged again")
+    (again,) = Store(url).keep(runs)
+    assert again.endswith("/20261127-b")
+    assert "?" not in again
+    assert "open-sesame" not in again
+    assert files(url)["20261127-b/report.html"] == b"<p>judged again"
+
+
+def test_one_run(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run folder is kept alone, under its own name also where it is the working directory."""
+    before = Path.cwd()
+    os.chdir(runs / "20261126-a")
+    try:
+        assert main(["keep", ".", f"file://{tmp_path}/kept"]) == ExitCode.PASS
+    finally:
+        os.chdir(before)
+    assert f"kept file://{tmp_path}/kept/20261126-a" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["20261126-a"]
+
+
+def test_a_run_is_known_by_its_last_file(runs: Path, tmp_path: Path) -> None:
+    """Whoever finds `run.json` finds the whole run: when a file before it cannot be copied, it is not there."""
+    (tmp_path / "kept/20261126-a/report.html").mkdir(parents=True)
+    (runs / "20261126-a/zz").write_text("after it by name")
+    assert main(["keep", str(runs), f"file://{tmp_path}/kept"]) == ExitCode.TOOL
+    assert not (tmp_path / "kept/20261126-a/run.json").exists()
+
+
+WRONG = {
+    "no URL": ("/mnt/runs", ExitCode.USAGE, "write it like s3://bucket/runs"),
+    "a scheme that nobody has": ("ftp://host/runs", ExitCode.USAGE, "write it like s3://bucket/runs"),
+    "a relative folder": ("file://runs", ExitCode.USAGE, "cannot be relative"),
+    "a secret in a bad URL": ("s3://key:open-sesame@a b/c", ExitCode.USAGE, "s3://a b/c is no place"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_url_is_told_before_any_load(case: str, runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One sentence, without the secrets of the URL; the command of `--after` does not run for nothing."""
+    url, code, words = WRONG[case]
+    assert main(["keep", str(runs), url, "--after", "echo", "an hour of load"]) == code
+    out, err = capfd.readouterr()
+    assert words in err
+    assert "open-sesame" not in err
+    assert out == ""
+
+
+def test_a_bucket_that_is_not_there(runs: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server's own words, and what to check; no bucket is made."""
+    assert main(["keep", str(runs), s3_url(s3, "nowhere/runs")]) == ExitCode.TOOL
+    err = capsys.readouterr().err
+    assert "runs cannot be kept at s3://nowhere/runs" in err
+    assert "check bucket, credentials and network" in err
+    assert "open-sesame" not in err
+
+
+def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder without runs is wrong usage."""
+    assert main(["keep", str(tmp_path), f"file://{tmp_path}/kept"]) == ExitCode.USAGE
+    assert "there is no run in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_after_a_command_it_ends_as_the_command_did(code: int, runs: Path, tmp_path: Path) -> None:
+    """A failed verdict is kept like a good one, and stays the exit code: it is the gate."""
+    script = f"cp -r {runs}/20261126-a {runs}/made; exit {code}"
+    assert main(["keep", str(runs), f"file://{tmp_path}/kept", "--after", "sh", "-c", script]) == code
+    assert (tmp_path / "kept/made/run.json").is_file()
+
+
+def test_a_night_that_cannot_be_kept_is_no_good_night(runs: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """When the run passed and its folder is lost, the exit code says so; when it failed, the failure weighs more."""
+    for script, code in (("exit 0", ExitCode.TOOL), ("exit 1", ExitCode.FAIL)):
+        assert main(["keep", str(runs), s3_url(s3, "nowhere/runs"), "--after", "sh", "-c", script]) == code
+        assert "cannot be kept" in capsys.readouterr().err
+
+
+def test_the_command_is_told_to_end(runs: Path, tmp_path: Path) -> None:
+    """SIGTERM, as from a cluster that ends the pod, reaches the load, which judges; then its run is kept."""
+    script = f"trap 'cp -r {runs}/20261126-a {runs}/judged; exit 3' TERM; echo up; while :; do sleep 0.1; done"
+    command = [*LOADGEN, "keep", runs, f"file://{tmp_path}/kept", "--after", "sh", "-c", script]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == ExitCode.INVALID
+    process.stdout.close()
+    assert (tmp_path / "kept/judged/run.json").is_file()
+
+
+def test_a_program_that_is_not_there(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence."""
+    assert main(["keep", str(runs), f"file://{tmp_path}", "--after", "no-such-program"]) == ExitCode.USAGE
+    assert "cannot run no-such-program" in capsys.readouterr().err
