@@ -5,13 +5,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
 from cluster import Cluster, eventually
+from given import Given
 from helm import objects
 from sandboxes import inside
 
 from loadgen.kube.chart import chart_folder
+from loadgen.kube.prometheus import choose
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.commands import Sandbox
 
@@ -96,9 +99,11 @@ class Release:
         return found
 
 
-def installed(sandbox: Sandbox, folder: Path, namespace: str, **values: Any) -> Release:
+def installed(sandbox: Given | Sandbox, folder: Path, namespace: str, **values: Any) -> Release:
     cluster = Cluster(sandbox, namespace)
     inside(sandbox, "kubectl", "create", "namespace", namespace)
+    if isinstance(sandbox, Given):
+        sandbox.made.append(namespace)
     quick = {"startup": {"periodSeconds": 1}, "readiness": {"periodSeconds": 1}}
     base: dict[str, Any] = {
         "mode": "emulated",
@@ -115,15 +120,14 @@ def installed(sandbox: Sandbox, folder: Path, namespace: str, **values: Any) -> 
 
 
 def query(release: Release, expression: str) -> list[dict[str, Any]]:
-    """What the sandbox's Prometheus answers."""
+    """What the cluster's Prometheus answers, through the API server."""
     box = release.cluster.sandbox
-    address = json.loads(inside(box, "kubectl", "-n", "monitoring", "get", "service", "prometheus", "--output=json"))
-    script = (
-        "import sys, urllib.parse, urllib.request\n"
-        "url = sys.argv[1] + '/api/v1/query?' + urllib.parse.urlencode({'query': sys.argv[2]})\n"
-        "print(urllib.request.urlopen(url, timeout=20).read().decode())\n"
+    service = choose(
+        json.loads(inside(box, "kubectl", "get", "services", "--all-namespaces", "--output=json"))["items"]
     )
-    url = f"http://{address['spec']['clusterIP']}:9090"
-    answer = json.loads(inside(box, sys.executable, "-c", script, url, expression))
+    assert service is not None
+    proxy = f"/api/v1/namespaces/{service.namespace}/services/{service.name}:{service.port}/proxy"
+    path = f"{proxy}/api/v1/query?{urlencode({'query': expression})}"
+    answer = json.loads(inside(box, "kubectl", "get", f"--raw={path}"))
     assert answer["status"] == "success", answer
     return list(answer["data"]["result"])

@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 import psutil
 
-from loadgen.kube.sandbox.commands import Sandbox
-
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -58,7 +56,7 @@ def mount(name: str, path: str, **fields: Any) -> Json:
 class Cluster:
     """One namespace of a sandbox."""
 
-    sandbox: Sandbox
+    sandbox: Any  # a sandbox, or a cluster that was given
     namespace: str
 
     def run(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

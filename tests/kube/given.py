@@ -4,7 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandboxes import up
@@ -16,21 +16,40 @@ VARIABLE = "LOADGEN_KUBECONFIG"
 
 @dataclass(frozen=True)
 class Given:
-    """A cluster by its kubeconfig, with as much of a sandbox's face as such tests use."""
+    """A cluster by its kubeconfig, with as much of a sandbox's face as such tests use.
+
+    Attributes:
+        kubeconfig: Its file.
+        made: Namespaces that tests have made; they go at the end, and no other.
+    """
 
     kubeconfig: Path
+    made: list[str] = field(default_factory=list)
+
+    def remove_made(self) -> None:
+        """Remove the namespaces that were made, without waiting for them to be gone."""
+        if self.made:
+            run(self, "kubectl", "delete", "namespaces", *self.made, "--ignore-not-found", "--wait=false")
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs another one against it."""
         return ["/usr/bin/env", f"KUBECONFIG={self.kubeconfig}", *argv]
 
 
+def given_cluster() -> Given | None:
+    """The cluster that was given, if one was."""
+    given = os.environ.get(VARIABLE)
+    return Given(Path(given).resolve()) if given else None
+
+
 @contextmanager
 def some_cluster() -> Iterator[Given | Sandbox]:
     """The given cluster, else a sandbox of two nodes with add-ons and the emulated Triton."""
-    given = os.environ.get(VARIABLE)
-    if given:
-        yield Given(Path(given).resolve())
+    if (given := given_cluster()) is not None:
+        try:
+            yield given
+        finally:
+            given.remove_made()
         return
     with up(DEFAULT_NODES, addons=True, emulated=True) as sandbox:
         yield sandbox

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
+from given import given_cluster
 
 from loadgen.kube.chart import chart_folder
 from loadgen.kube.sandbox.build import find
@@ -22,7 +24,9 @@ Values = Mapping[str, Any]
 
 def helm(*arguments: str, values: Values | None = None) -> subprocess.CompletedProcess[str]:
     """What helm says and how it ends."""
-    command = [str(find()["helm"]), *arguments, *(["--values=-"] if values is not None else [])]
+    program = shutil.which("helm") if given_cluster() else str(find()["helm"])
+    assert program, "helm is not on PATH"
+    command = [program, *arguments, *(["--values=-"] if values is not None else [])]
     return subprocess.run(
         command, input=json.dumps(values), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
     )

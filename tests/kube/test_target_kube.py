@@ -40,6 +40,11 @@ VALUES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Given | Sandbox]:
     with some_cluster() as one:
+        if isinstance(one, Given):
+            mine = [NAMESPACE, f"{NAMESPACE}-two", f"{NAMESPACE}-stuck"]
+            there = run(one, "kubectl", "get", "namespaces", *mine, "--ignore-not-found", "--output=name").stdout
+            assert not there, f"these tests make namespaces that are there already: {there}"
+            one.made.extend(mine)
         yield one
 
 
@@ -211,7 +216,7 @@ def test_two_that_fit_are_listed(cluster: Given | Sandbox, deployed: str, tmp_pa
     done = locust(cluster, tmp_path)
     assert done.returncode == 2
     assert (
-        f"2 candidates in any namespace: {NAMESPACE}/llm, {NAMESPACE}-two/llm; choose one with --kube-namespace"
+        f"2 candidates in any namespace: {NAMESPACE}-two/llm, {NAMESPACE}/llm; choose one with --kube-namespace"
     ) in done.stderr
     kubectl(cluster, "delete", "namespace", f"{NAMESPACE}-two", "--wait=false")
 
