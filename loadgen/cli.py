@@ -1,20 +1,22 @@
-"""The `loadgen` command. Sentences and progress go to standard error, results to standard output."""
+"""The `loadgen` command. Sentences and progress go to standard error, results to standard output.
+
+Each command imports what it needs when it is asked for: pandas, matplotlib and the Kubernetes library take seconds.
+"""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loadgen import keep
-from loadgen.analyze.read import load
-from loadgen.analyze.results import Analysis
-from loadgen.dataset import RunFolder
 from loadgen.errors import ExitCode, LoadgenError, unexpected
 from loadgen.kube import cli as cluster
 from loadgen.kube.sandbox import cli as sandbox
-from reports.sentences import summary_lines
-from reports.write import write_reports
+
+if TYPE_CHECKING:
+    from loadgen.analyze.results import Analysis
 
 _VERDICT_CODE = {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "invalid": ExitCode.INVALID}
 
@@ -48,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(run: Path, *, as_json: bool) -> int:
+    from loadgen.analyze.read import load
+    from loadgen.dataset import RunFolder
+    from reports.sentences import summary_lines
+    from reports.write import write_reports
+
     folder = RunFolder.open(run)
     analysis = load(folder)
     paths = write_reports(analysis, folder.path)
@@ -59,7 +66,7 @@ def _report(run: Path, *, as_json: bool) -> int:
     return int(_VERDICT_CODE[analysis.verdict])
 
 
-def _machine(analysis: Analysis, paths: dict[str, Path]) -> str:
+def _machine(analysis: "Analysis", paths: dict[str, Path]) -> str:
     findings = [
         {"code": f.code, "severity": f.severity, "passed": f.passed, "measured": f.measured, "limit": f.limit}
         for f in analysis.findings

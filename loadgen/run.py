@@ -6,14 +6,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from loadgen.clock import Clock
 from loadgen.collect.start import start_collector
 from loadgen.dataset import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
 from loadgen.errors import CollectError, ExitCode, LoadgenError, StackError
-from loadgen.kube.cluster import ClusterTarget, start_cluster
-from loadgen.kube.endpoint import Way, reachable
-from loadgen.kube.workload import EMULATED, SandboxTarget, start_workload
 from loadgen.local import target as local
 from loadgen.processes import Child
 from loadgen.progress import Fleet
@@ -22,6 +20,11 @@ from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference_process import ReferenceProcess
 from loadgen.settings import FLEETS, Scenario, Slo, Validity, runs_dir
+
+if TYPE_CHECKING:
+    from loadgen.kube.cluster import ClusterTarget
+    from loadgen.kube.endpoint import Way
+    from loadgen.kube.workload import SandboxTarget
 
 Say = Callable[[str], None]
 
@@ -113,13 +116,19 @@ class Run:
         self._collector = start_collector(self.folder)
         return Target(endpoint=endpoint, model=model)
 
-    def _start_cluster(self) -> ClusterTarget | SandboxTarget:
+    def _start_cluster(self) -> "ClusterTarget | SandboxTarget":
+        # now, as the Kubernetes library takes a second that a local run need not pay
+        from loadgen.kube.cluster import start_cluster
+        from loadgen.kube.workload import start_workload
+
         if self.scenario.target == "sandbox":
             return start_workload(self.folder, self.scenario, answers=self._answers, on_progress=self._say)
         kube = self.scenario.kube
         return start_cluster(self.folder, self.scenario, kube, answers=self._answers, on_progress=self._say)
 
-    def _answers(self, way: Way) -> bool:
+    def _answers(self, way: "Way") -> bool:
+        from loadgen.kube.endpoint import reachable
+
         return (
             reachable(way.address) and Endpoint(address=way.address, wire=self.scenario.wire, tls=way.tls).is_triton()
         )
@@ -214,7 +223,7 @@ def _first_info(scenario: Scenario, folder: RunFolder, clock: Clock) -> RunInfo:
         protocol=scenario.wire,
         stream=scenario.stream,
         model=scenario.model,
-        emulated={"local": local.EMULATED, "sandbox": EMULATED}.get(scenario.target),
+        emulated=local.EMULATED if scenario.target == "local" else None,
         compressions=local.compressions(scenario) if ours else (),
         autoscaler=scaler,
         limits=limits_of(scenario.slo),

@@ -68,11 +68,11 @@ class Api:
         if self._wanted is None and not any(file.is_file() for file in files) and (_TOKEN / "token").is_file():
             config.load_incluster_config(client_configuration=self.configuration)
             return "in-cluster", (_TOKEN / "namespace").read_text().strip()
+        where = os.pathsep.join(map(str, files))
         try:
-            contexts, current = config.list_kube_config_contexts()
-            config.load_kube_config(context=self._wanted, client_configuration=self.configuration)
+            contexts, current = config.list_kube_config_contexts(config_file=where)
+            config.load_kube_config(where, context=self._wanted, client_configuration=self.configuration)
         except (ConfigException, OSError, ValueError) as error:
-            where = ", ".join(map(str, files))
             raise TargetError(
                 f"no way to a cluster: {str(error).rstrip('.')} (kubeconfig {where}); set KUBECONFIG or --kube-context"
             ) from error

@@ -16,10 +16,10 @@ _WITHIN_S = 20.0
 
 
 def start_child(folder: RunFolder, name: str, config: BaseModel) -> Child:
-    """Start `loadgen.kube.<name>` with its settings in `stack/<name>.json`, which nobody else may read."""
+    """Start `loadgen.kube.<name>` with its settings in `stack/<name>.json`; nobody else may look into that folder."""
     file: Path = folder.path / "stack" / f"{name}.json"
     file.parent.mkdir(exist_ok=True)
-    file.touch(mode=0o600)
+    file.parent.chmod(0o700)
     file.write_text(config.model_dump_json(indent=1))
     command: list[str | Path] = [sys.executable, "-m", f"loadgen.kube.{name}", file.resolve()]
     return spawn(command, log=folder.logs / f"{name}.log", lifeline=True)

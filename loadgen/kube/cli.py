@@ -4,12 +4,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from loadgen.errors import SettingsError
-from loadgen.kube.deploy import RELEASE, deploy, destroy, merged, read_values
 from loadgen.progress import say
 from loadgen.settings import Kube
+
+RELEASE = "triton"
+"""Name of the helm release where none is given."""
 
 
 def add_commands(commands: Any) -> None:
@@ -35,27 +34,15 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         LoadgenError: it cannot be done; the sentence says what to do next.
     """
+    from loadgen.kube.deploy import deploy, destroy  # the Kubernetes library takes a second
+    from loadgen.kube.values import merged, one_value, read_values
+
     kube = Kube(context=options.context, namespace=options.namespace)
     if options.command == "destroy":
         destroy(kube, say=say, release=options.release)
         return 0
     values = read_values(*options.values)
     for setting in options.set:
-        values = merged(values, _value(setting))
+        values = merged(values, one_value(setting))
     deploy(kube, values, say=say, release=options.release, within_s=options.timeout_s)
     return 0
-
-
-def _value(setting: str) -> dict[str, Any]:
-    """`a.b=1` as values."""
-    key, equals, text = setting.partition("=")
-    if not equals or not all(key.split(".")):
-        raise SettingsError(f"--set {setting} is no KEY=VALUE, such as autoscaling.maxReplicas=8")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {setting}: the value is no YAML") from error
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    found: dict[str, Any] = value
-    return found

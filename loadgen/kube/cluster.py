@@ -15,12 +15,13 @@ from loadgen.kube.api import Skew
 from loadgen.kube.attach import Attached, attach
 from loadgen.kube.autoscaler import metric_of
 from loadgen.kube.children import STOP_S, port_of, start_child, wait_for
-from loadgen.kube.deploy import deploy, read_values
+from loadgen.kube.deploy import deploy
 from loadgen.kube.endpoint import Way
 from loadgen.kube.forward import ForwardConfig
 from loadgen.kube.observer import Observed
 from loadgen.kube.readiness import wait_until_ready, why_blind
 from loadgen.kube.sources import Sources
+from loadgen.kube.values import read_values
 from loadgen.local.state import DRIVEN_MODEL, StackFolder, StackState
 from loadgen.processes import Child
 from loadgen.settings import Kube, Scenario

@@ -1,56 +1,26 @@
 """Installs the bundled chart on a cluster and waits until it serves; removes it again."""
 
+import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from loadgen.errors import SettingsError
+from loadgen.errors import StackError
 from loadgen.kube import chart
 from loadgen.kube.api import Api, path_of
-from loadgen.kube.find import candidates, choose_workload
+from loadgen.kube.find import candidates, choose_hpa, choose_workload
 from loadgen.kube.readiness import wait_until_ready
 from loadgen.settings import Kube
 
 Say = Callable[[str], None]
 
-RELEASE = "triton"
 STUCK_FOR_S = 300.0
 """How long a pod may be stuck before `deploy` gives up; until then a node, an image or a Secret may still come."""
 
-
-def read_values(*files: Path) -> dict[str, Any]:
-    """Values of the chart from YAML files, of which a later one wins.
-
-    Raises:
-        SettingsError: a file is not there, or is no mapping.
-    """
-    values: dict[str, Any] = {}
-    for file in files:
-        try:
-            read = yaml.safe_load(file.read_text())
-        except OSError as error:
-            raise SettingsError(f"cannot read the values {file}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(read, dict | None):
-            raise SettingsError(f"{file} holds no values: write it as charts/triton-trtllm/values.yaml is written")
-        values = merged(values, read or {})
-    return values
-
-
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Values over values, as helm lays them: mappings key by key, everything else whole."""
-    both = dict(below)
-    for key, value in above.items():
-        under = both.get(key)
-        both[key] = merged(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
-    return both
+_GONE_WITHIN_S = 900.0
 
 
 def deploy(
-    kube: Kube, values: Mapping[str, Any], *, say: Say, release: str = RELEASE, within_s: float = 7200.0
+    kube: Kube, values: Mapping[str, Any], *, say: Say, release: str = "triton", within_s: float = 7200.0
 ) -> Kube:
     """Install or upgrade the chart, and wait through image, engine and model until its replicas are ready.
 
@@ -80,8 +50,8 @@ def deploy(
         if each["metadata"].get("annotations", {}).get("meta.helm.sh/release-name") == release
     ]
     workload = choose_workload(candidates(objects, None), name=None, where=f"in the release {release}")
-    path = path_of("apis", "autoscaling", "v2", *inside, "horizontalpodautoscalers", workload.name)
-    hpa = api.get(path)
+    hpas = api.items(path_of("apis", "autoscaling", "v2", *inside, "horizontalpodautoscalers"))
+    hpa = choose_hpa(hpas, workload, name=None)
     raw = next(each for each in objects if each["metadata"]["name"] == workload.name)
     least = hpa["spec"].get("minReplicas", 1) if hpa else raw["spec"].get("replicas", 1)
     wait_until_ready(api, workload, least, say=say, patience_s=STUCK_FOR_S, within_s=within_s)
@@ -89,8 +59,8 @@ def deploy(
     return kube.model_copy(update={"namespace": namespace, "workload": workload.name})
 
 
-def destroy(kube: Kube, *, say: Say, release: str = RELEASE) -> None:
-    """Remove a release; volumes that the chart made stay, as they hold the models.
+def destroy(kube: Kube, *, say: Say, release: str = "triton") -> None:
+    """Remove a release and wait until its pods have ended; volumes that the chart made stay, with their models.
 
     Raises:
         StackError: there is no such release, or helm says no.
@@ -98,7 +68,25 @@ def destroy(kube: Kube, *, say: Say, release: str = RELEASE) -> None:
     api = Api(kube.context)
     namespace = kube.namespace or api.namespace
     kept = chart.uninstall(release, namespace, context=kube.context)
+    _wait_for_pods(api, namespace, release, say)
     for line in kept.splitlines():
         if line.startswith("["):  # an object that is kept by its annotation
             say(f"kept: {line}")
     say(f"release {release} is gone from namespace {namespace} of context {api.context}")
+
+
+def _wait_for_pods(api: Api, namespace: str, release: str, say: Say) -> None:
+    """Helm waits for a Deployment to go, and not for its pods, which finish their answers."""
+    path = path_of("api", "v1", "namespaces", namespace, "pods")
+    deadline = time.monotonic() + _GONE_WITHIN_S
+    said = 0
+    while pods := api.items(path, labelSelector=f"app.kubernetes.io/instance={release}"):
+        if len(pods) != said:
+            said = len(pods)
+            say(f"waiting for {said} pod{'s' if said > 1 else ''} to end")
+        if time.monotonic() > deadline:
+            names = ", ".join(pod["metadata"]["name"] for pod in pods)
+            raise StackError(
+                f"still there after {_GONE_WITHIN_S:g} s: {names}; look at them with `kubectl describe pod`"
+            )
+        time.sleep(0.5)

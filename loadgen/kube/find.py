@@ -216,7 +216,7 @@ def _scales(hpa: Raw, workload: Workload) -> bool:
 
 def _only(found: Sequence[Raw], what: str, where: str) -> Raw:
     if len(found) > 1:
-        names = ", ".join(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found)
+        names = ", ".join(sorted(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found))
         one_place = len({each["metadata"]["namespace"] for each in found}) == 1
         several = f"--kube-{what}" if one_place else "--kube-namespace"
         raise TargetError(f"{len(found)} candidates {where}: {names}; choose one with {several}")

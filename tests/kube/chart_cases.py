@@ -7,6 +7,7 @@ import yaml
 
 from loadgen.kube.chart import chart_folder
 
+LEADER_WORKER_SET = Path(__file__).parent / "leaderworkerset.yaml"
 _EXAMPLES = Path("examples")
 
 _EMULATED: dict[str, Any] = {"mode": "emulated"}
@@ -92,6 +93,24 @@ _OTHERS: dict[str, dict[str, Any]] = {
             "loadBalancerSourceRanges": ["10.0.0.0/8"],
             "annotations": {"service.beta.kubernetes.io/aws-load-balancer-type": "external"},
         },
+    },
+    "emulated-group-keda": {
+        **_EMULATED,
+        "parallelism": {"tensor": 8, "pipeline": 2},
+        "multiNode": {"enabled": True, "exclusiveTopology": "topology.kubernetes.io/rack"},
+        "pod": {"labels": {"team": "serving"}, "schedulerName": "volcano"},
+        "autoscaling": {"kind": "keda", "keda": {"prometheusUrl": "http://prometheus-operated.monitoring.svc:9090"}},
+    },
+    "engine-group": {
+        "mode": "engine",
+        "model": {"repository": "meta-llama/Llama-3.1-405B-Instruct"},
+        "parallelism": {"tensor": 4, "pipeline": 3},
+        "gpu": {"products": ["NVIDIA-H100-80GB-HBM3"], "perNode": 4},
+        "multiNode": {"enabled": True},
+        "modelVolume": {"claimName": "models"},
+        "autoscaling": {"enabled": False},
+        "server": {"replicas": 2},
+        "networkPolicy": {"enabled": True},
     },
     "llmapi-from-a-volume": {
         "mode": "llmapi",

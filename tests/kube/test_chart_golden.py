@@ -3,6 +3,7 @@
 UPDATE_GOLDEN=1 uv run pytest tests/kube/test_chart_golden.py -n 0 && git diff tests/golden
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from chart_cases import cases
+from chart_cases import LEADER_WORKER_SET, cases
 from cluster import NO_ONE_NAMESPACE, Cluster
 from helm import LOADGEN, TRITON, helm, objects, template
 from load_chart_cases import LOAD_CASES
@@ -67,13 +68,31 @@ def test_a_real_api_server_accepts_it(chart: str, name: str, cluster: Cluster, d
     assert len(accepted) == len([each for each in yaml.safe_load_all(text) if each])
 
 
+@pytest.mark.parametrize("name", [name for name, values in CASES[TRITON].items() if "multiNode" in values])
+def test_a_real_api_server_accepts_the_pods_of_a_group(name: str, cluster: Cluster) -> None:
+    """The definition of LeaderWorkerSet here lets any pod template pass; as pods they are checked as the rest is."""
+    (group,) = [each["spec"] for (kind, _), each in objects(CASES[TRITON][name]).items() if kind == "LeaderWorkerSet"]
+    pods = []
+    for role in ("leader", "worker"):
+        template = group["leaderWorkerTemplate"][f"{role}Template"]
+        # the release's own account is not there in a dry run
+        spec = {**template["spec"], "serviceAccountName": "default"}
+        metadata = {**template["metadata"], "name": role}
+        pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    whole = json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})
+    done = cluster.run("apply", "--dry-run=server", "--validate=strict", "--filename=-", stdin=whole)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("(server dry run)") == 2
+
+
 @pytest.fixture(scope="module")
 def definitions(cluster: Cluster) -> None:
-    """What the charts' options need: kinds of the operator, Traefik, KEDA and Gateway API; namespaces to read in."""
+    """What the charts need: kinds of the operator, Traefik, KEDA, Gateway API, LeaderWorkerSet; namespaces to read."""
     for namespace in ("serving", "monitoring"):
         cluster.kubectl("create", "namespace", namespace)
     tools = find()
     folders = [tools[name] for name in ("operator-crds", "traefik-crds", "keda-crds", "gateway-crds")]
+    folders.append(LEADER_WORKER_SET)
     cluster.kubectl("apply", "--server-side", *(f"--filename={folder}" for folder in folders))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
 

@@ -36,7 +36,39 @@ REFUSED = {
     ),
     "path without a volume": ({"mode": "llmapi", "model": {"path": "llama"}}, "set modelVolume"),
     "engine for any GPU": ({**ENGINE, "gpu": {"products": []}}, "an engine is built for one GPU product"),
-    "more GPUs than a node has": ({**LLMAPI, "parallelism": {"tensor": 16}}, "a pod would need 16 GPUs"),
+    "more GPUs than a node has": (
+        {**LLMAPI, "parallelism": {"tensor": 16}},
+        "a pod would need 16 GPUs and a node has 8: lower parallelism, raise gpu.perNode if your nodes have more, or "
+        "spread the model over nodes with multiNode.enabled=true",
+    ),
+    "a group of one": ({**LLMAPI, "multiNode": {"enabled": True}}, "are on one node"),
+    "a group with an odd node": (
+        {**LLMAPI, "multiNode": {"enabled": True}, "parallelism": {"tensor": 3, "pipeline": 3}},
+        "9 GPUs cannot be shared evenly by 2 nodes of gpu.perNode 8",
+    ),
+    "a group with GPUs too few": (
+        {**LLMAPI, "multiNode": {"enabled": True}, "parallelism": {"tensor": 16}, "gpu": {"perPod": 4}},
+        "gpu.perPod 4 on 2 nodes are not the 16 GPUs of tensor × pipeline: leave gpu.perPod null",
+    ),
+    "a group that shares no engine": (
+        {
+            **ENGINE,
+            "multiNode": {"enabled": True},
+            "parallelism": {"tensor": 16},
+            "modelVolume": {"hostPath": "/data", "claimName": ""},
+            "engine": {"build": {"by": "pod"}},
+        },
+        "the pods of a group read one engine",
+    ),
+    "a group on a volume of one node": (
+        {
+            **LLMAPI,
+            "multiNode": {"enabled": True},
+            "parallelism": {"tensor": 16},
+            "modelVolume": {"create": {"enabled": True, "accessModes": ["ReadWriteOnce"]}},
+        },
+        "take ReadWriteMany",
+    ),
     "replicas under an autoscaler": ({**EMULATED, "server": {"replicas": 2}}, "leave replicas null"),
     "fewest above most": ({**EMULATED, "autoscaling": {"minReplicas": 5}}, "swap them"),
     "no metric": (

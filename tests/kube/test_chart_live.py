@@ -1,27 +1,28 @@
 """The chart on a real control plane, installed by the real helm: signal, inference, upgrade, drain, slow load, removal.
 
-Two releases stay for the whole file: one plays TensorRT engines behind BLS, the other the chart's own model over the
-LLM API.
+Three releases stay for the whole file: one plays TensorRT engines behind BLS, one the chart's own model over the LLM
+API, and one is a group of two nodes, whose controller is played.
 """
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import group_stand_ins
 import pytest
 import yaml
-from cluster import Cluster, eventually
-from helm import objects
+from chart_cases import LEADER_WORKER_SET
+from chart_release import Release, installed, query
+from cluster import eventually
+from group_controller import GroupController
 from sandboxes import config_of, inside, up
 
-from loadgen.kube.chart import chart_folder
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
 from loadgen.kube.sandbox.images import table, write_images
@@ -29,111 +30,14 @@ from loadgen.local.binaries import find_tritonserver
 
 pytestmark = pytest.mark.timeout(600)
 
-LOAD = """
-import json, sys, threading, time, urllib.request
-url, body, threads, seconds = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3]), float(sys.argv[4])
-end, told = time.monotonic() + seconds, {"ok": 0, "broken": []}
-def ask():
-    while time.monotonic() < end:
-        try:
-            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                words = [json.loads(l[5:]) for l in answer.read().decode().splitlines() if l.startswith("data:")]
-            if len(words) < int(json.loads(body).get("max_tokens") or 1) or any("error" in w for w in words):
-                told["broken"].append(str(words[-1:]))
-            else:
-                told["ok"] += 1
-        except Exception as error:
-            told["broken"].append(repr(error))
-            time.sleep(0.1)
-every = [threading.Thread(target=ask) for _ in range(threads)]
-[each.start() for each in every]
-[each.join() for each in every]
-print(json.dumps(told))
-"""
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release of the chart."""
-
-    cluster: Cluster
-    values: dict[str, Any]
-    folder: Path
-    name: str = "demo"
-
-    @property
-    def plays(self) -> str:
-        return str(self.values["emulated"].get("plays", "engine"))
-
-    @property
-    def front(self) -> str:
-        return "tensorrt_llm_bls" if self.plays == "engine" else "tensorrt_llm"
-
-    def helm(self, *arguments: str) -> str:
-        return inside(self.cluster.sandbox, "helm", f"--namespace={self.cluster.namespace}", *arguments)
-
-    def upgrade(self, **changes: Any) -> None:
-        file = self.folder / f"{self.cluster.namespace}.yaml"
-        file.write_text(yaml.safe_dump({**self.values, **changes}))
-        self.helm("upgrade", "--install", self.name, str(chart_folder()), f"--values={file}")
-
-    def objects(self, **changes: Any) -> dict[tuple[str, str], dict[str, Any]]:
-        return objects({**self.values, **changes}, release=self.name, namespace=self.cluster.namespace)
-
-    def pods(self) -> list[dict[str, Any]]:
-        told = self.cluster.kubectl("get", "pods", "-lapp.kubernetes.io/component=server", "--output=json")
-        return list(json.loads(told)["items"])
-
-    def wait_until_ready(self, replicas: int = 1, within_s: float = 120) -> None:
-        eventually(
-            lambda: sum(self._ready(each) for each in self.pods()) >= replicas, f"{replicas} ready pods", within_s
-        )
-
-    @staticmethod
-    def _ready(pod: dict[str, Any]) -> bool:
-        conditions = pod["status"].get("conditions") or []
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-    def load(self, threads: int, seconds: float, tokens: int = 40) -> dict[str, Any]:
-        """Streams over the Service, so many at a time; what came of them."""
-        address = self.cluster.get("service", "demo-triton-trtllm")["spec"]["clusterIP"]
-        url = f"http://{address}:8000/v2/models/{self.front}/generate_stream"
-        asked = (
-            {"max_tokens": tokens, "stream": True}
-            if self.plays == "engine"
-            else {"sampling_param_max_tokens": tokens, "streaming": True}
-        )
-        body = json.dumps({"text_input": "Tell me of a river.", **asked})
-        command = [sys.executable, "-c", LOAD, url, body, str(threads), str(seconds)]
-        found: dict[str, Any] = json.loads(inside(self.cluster.sandbox, *command))
-        return found
-
 
 @pytest.fixture(scope="module")
 def sandbox(_built: None) -> Iterator[Sandbox]:
     with up(DEFAULT_NODES, addons=True) as one:
         config = config_of(one, DEFAULT_NODES, addons=True)
-        write_images(config, [emulated.image(find_tritonserver(), one.folder / "bin"), *table(config)])
+        triton = emulated.image(find_tritonserver(), one.folder / "bin")
+        write_images(config, [triton, group_stand_ins.image(one.folder / "stand-in"), *table(config)])
         yield one
-
-
-def installed(sandbox: Sandbox, folder: Path, namespace: str, **values: Any) -> Release:
-    cluster = Cluster(sandbox, namespace)
-    inside(sandbox, "kubectl", "create", "namespace", namespace)
-    quick = {"startup": {"periodSeconds": 1}, "readiness": {"periodSeconds": 1}}
-    base: dict[str, Any] = {
-        "mode": "emulated",
-        "image": {"tag": emulated.TAG},
-        "emulated": {"loadSeconds": 1},
-        "server": {"resources": {}, "probes": quick, "longestGenerationSeconds": 30, "preStopSeconds": 3},
-        "metrics": {"scrapeInterval": "1s"},
-        "rules": {"interval": "1s", "window": "10s", "reference": {"enabled": True}},
-        "autoscaling": {"enabled": False},
-    }
-    release = Release(cluster, {**base, **values}, folder)
-    release.upgrade()
-    return release
 
 
 @pytest.fixture(scope="module")
@@ -172,29 +76,39 @@ def slow(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Release:
     )
 
 
+@pytest.fixture(scope="module")
+def group(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """A model over two nodes; the query of its activation is never above its target."""
+    inside(sandbox, "kubectl", "apply", f"--filename={LEADER_WORKER_SET}")
+    inside(sandbox, "kubectl", "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    one = installed(
+        sandbox,
+        tmp_path_factory.mktemp("values"),
+        "over-nodes",
+        parallelism={"tensor": 8, "pipeline": 2},
+        multiNode={"enabled": True},
+        autoscaling={
+            "maxReplicas": 2,
+            "metrics": {"ratio": {"target": "200m"}, "waiting": {"enabled": True}},
+            "activation": {"query": 'sum(up{namespace="over-nodes"})', "target": "100"},
+        },
+    )
+    with GroupController(one.cluster, "demo-triton-trtllm-group"):
+        yield one
+
+
 @pytest.fixture(params=["engine", "llmapi"])
-def release(request: pytest.FixtureRequest, slow: Release) -> Release:
+def release(request: pytest.FixtureRequest, slow: Release, group: Release) -> Release:
     found: Release = request.getfixturevalue(request.param)
-    found.wait_until_ready()
-    # a kubelet brings Prometheus its new configuration once a minute
-    scraped = f'up{{namespace="{found.cluster.namespace}"}} == 1'
-    eventually(lambda: query(found, scraped), "its first scrape", within_s=120)
+    wait_until_scraped(found)
     return found
 
 
-def query(release: Release, expression: str) -> list[dict[str, Any]]:
-    """What the sandbox's Prometheus answers."""
-    box = release.cluster.sandbox
-    address = json.loads(inside(box, "kubectl", "-n", "monitoring", "get", "service", "prometheus", "--output=json"))
-    script = (
-        "import sys, urllib.parse, urllib.request\n"
-        "url = sys.argv[1] + '/api/v1/query?' + urllib.parse.urlencode({'query': sys.argv[2]})\n"
-        "print(urllib.request.urlopen(url, timeout=20).read().decode())\n"
-    )
-    url = f"http://{address['spec']['clusterIP']}:9090"
-    answer = json.loads(inside(box, sys.executable, "-c", script, url, expression))
-    assert answer["status"] == "success", answer
-    return list(answer["data"]["result"])
+def wait_until_scraped(release: Release) -> None:
+    release.wait_until_ready()
+    # a kubelet brings Prometheus its new configuration once a minute
+    scraped = f'up{{namespace="{release.cluster.namespace}"}} == 1'
+    eventually(lambda: query(release, scraped), "its first scrape", within_s=120)
 
 
 def expressions(release: Release) -> dict[str, str]:
@@ -307,3 +221,85 @@ def test_uninstalling_leaves_nothing(llmapi: Release) -> None:
     kinds = "deployments,replicasets,services,configmaps,hpa,pdb,serviceaccounts,podmonitors,prometheusrules,pods,jobs"
     query = ("get", kinds, f"-lapp.kubernetes.io/instance={llmapi.name}", "--output=name")
     eventually(lambda: not llmapi.cluster.kubectl(*query).strip(), "an empty namespace", within_s=60)
+
+
+def test_the_hpa_scales_a_group_of_nodes(group: Release) -> None:
+    """Under load the real HPA controller raises the LeaderWorkerSet's replicas, by the metrics of leaders alone."""
+    wait_until_scraped(group)
+    name, get = "demo-triton-trtllm-group", group.cluster.get
+    assert get("lws", name)["spec"]["replicas"] == 1
+    with ThreadPoolExecutor() as pool:
+        load = pool.submit(group.load, 24, 35)
+        eventually(lambda: get("lws", name)["spec"]["replicas"] == 2, "two groups", within_s=60)
+        group.wait_until_ready(2)
+        assert load.result()["broken"] == []
+    scaled = hpa(group)
+    assert scaled["spec"]["scaleTargetRef"]["kind"] == "LeaderWorkerSet"
+    assert (scaled["status"]["currentReplicas"], scaled["status"]["desiredReplicas"]) == (2, 2)
+    pods = {each["metadata"]["name"] for each in json.loads(group.cluster.kubectl("get", "pods", "-ojson"))["items"]}
+    assert pods == {name + suffix for suffix in ("-0", "-0-1", "-1", "-1-1")}
+    slices = group.cluster.kubectl("get", "endpointslices", "-lkubernetes.io/service-name=demo-triton-trtllm", "-ojson")
+    serving = {end["targetRef"]["name"] for each in json.loads(slices)["items"] for end in each["endpoints"]}
+    assert serving == {f"{name}-0", f"{name}-1"}
+
+
+def test_the_pods_of_a_group_find_each_other(group: Release, tmp_path: Path) -> None:
+    """By the name that the headless Service gives the leader, a worker dials it, and `mpirun` starts a rank there; the
+    programs of TensorRT-LLM are stand-ins."""
+    metrics = {"metrics": {"monitor": "none"}, "rules": {"enabled": False}, "emulated": {}}
+    one = installed(
+        group.cluster.sandbox,
+        tmp_path,
+        "ranks",
+        mode="llmapi",
+        image={"repository": group_stand_ins.REPOSITORY, "tag": "any", "checkTag": False},
+        model={"repository": "acme/large"},
+        parallelism={"tensor": 2},
+        gpu={"perNode": 1},
+        multiNode={"enabled": True},
+        **metrics,
+    )
+    name = "demo-triton-trtllm-group"
+    with GroupController(one.cluster, name):
+        one.wait_until_ready(within_s=60)
+    assert f"rank 0 works on {name}-0\n" in one.cluster.kubectl("logs", f"{name}-0")
+    assert f"rank 1 works on {name}-0-1\n" in one.cluster.kubectl("logs", f"{name}-0-1")
+
+
+def test_the_adapter_answers_by_the_charts_own_rules(engine: Release, group: Release) -> None:
+    """With the chart's ConfigMap as its whole configuration, the real prometheus-adapter serves each name of an HPA,
+    and the HPA reads them; stays last, as it changes what the sandbox has."""
+    box = engine.cluster.sandbox
+    rules = yaml.safe_load(group.cluster.get("configmap", "demo-triton-trtllm-adapter-rules")["data"]["rules.yaml"])
+    config = {"rules": rules["rules"]["custom"], "externalRules": rules["rules"]["external"]}
+    patch = json.dumps({"data": {"config.yaml": yaml.safe_dump(config)}})
+    kubectl = ("kubectl", "--namespace=monitoring")
+    inside(box, *kubectl, "patch", "configmap", "prometheus-adapter", f"--patch={patch}")
+    inside(box, *kubectl, "rollout", "restart", "deployment/prometheus-adapter")
+    inside(box, *kubectl, "rollout", "status", "deployment/prometheus-adapter", "--timeout=50s")
+    custom = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/{}/pods/*/{}"
+    for release in (engine, group):
+        names = [each["pods"]["metric"]["name"] for each in hpa(release)["spec"]["metrics"] if each["type"] == "Pods"]
+        for name in names:
+            path = custom.format(release.cluster.namespace, name)
+            eventually(partial(values, release, path), f"values of {name}", within_s=30)
+    assert values(engine, custom.format("plays-engine", "up")) == []
+    # an HPA without a past: what it says, it has asked since
+    group.cluster.kubectl("delete", "hpa", "demo-triton-trtllm")
+    group.upgrade()
+    external = "/apis/external.metrics.k8s.io/v1beta1/namespaces/over-nodes/triton:activation:value"
+    assert values(group, f"{external}?labelSelector=release%3Ddemo-triton-trtllm") != []
+
+    def active() -> bool:
+        found = hpa(group)
+        conditions = {each["type"]: each["status"] for each in found["status"].get("conditions") or []}
+        current = [each for each in found["status"].get("currentMetrics") or [] if each.get("type")]
+        return conditions.get("ScalingActive") == "True" and len(current) == len(found["spec"]["metrics"])
+
+    eventually(active, "an HPA that reads all its metrics", within_s=45)
+
+
+def values(release: Release, path: str) -> list[dict[str, Any]]:
+    """What a metrics API answers; empty when it does not."""
+    done = release.cluster.run("get", f"--raw={path}")
+    return json.loads(done.stdout)["items"] if done.returncode == 0 else []

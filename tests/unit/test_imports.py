@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.processes",
         "loadgen.settings",
     },
-    "loadgen.kube.cli": {"loadgen.kube.deploy", "loadgen.progress", "loadgen.settings"},
+    "loadgen.kube.cli": {"loadgen.kube.deploy", "loadgen.kube.values", "loadgen.progress", "loadgen.settings"},
     "loadgen.kube.sandbox.kubelet": {"loadgen.processes"},
     "loadgen.analyze": {"loadgen.dataset", "loadgen.autoscale"},
     "loadgen.progress": {"loadgen.load"},
@@ -66,7 +66,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.progress",
         "loadgen.settings",
     },
-    "loadgen.keep": {"loadgen.progress"},
+    "loadgen.store": set(),
+    "loadgen.keep": {"loadgen.progress", "loadgen.store"},
     "loadgen.cli": {
         "loadgen.analyze",
         "loadgen.dataset",

@@ -14,6 +14,12 @@
   "targets" $targets | toJson -}}
 {{- end -}}
 
+{{/* What kube-state-metrics says of the HPA, and another expression where it is not there. Both have no labels. */}}
+{{- define "triton.hpaSeries" -}}
+{{- $root := index . 0 -}}
+max(kube_horizontalpodautoscaler_{{ index . 1 }}{namespace="{{ $root.Release.Namespace }}",horizontalpodautoscaler="{{ include "triton.fullname" $root }}"}) or {{ index . 2 }}
+{{- end -}}
+
 {{- define "triton.panels" -}}
 {{- $pods := include "triton.recorded" . -}}
 {{- $job := include "triton.job" . -}}
@@ -21,13 +27,33 @@
 {{- $ratio := printf "%s{%s}" (include "triton.record.ratio" .) $pods -}}
 {{- $target := .Values.autoscaling.metrics.ratio.target -}}
 {{- $number := hasSuffix "m" (toString $target) | ternary (divf (trimSuffix "m" (toString $target) | float64) 1000) (float64 $target) -}}
+{{- $running := printf "count(up{%s})" $job -}}
+{{- $serving := printf "sum(up{%s})" $job -}}
+{{- $least := int .Values.autoscaling.minReplicas -}}
+{{- $most := int .Values.autoscaling.maxReplicas -}}
+{{- $asked := printf "clamp(ceil(sum(%s) / %v), %d, %d)" $ratio $number $least $most }}
 - title: Replicas
   unit: none
-  about: Pods that are scraped, those that answer, and how many the ratio alone asks for.
+  about: Pods that are scraped, those that Kubernetes calls ready, and those that answer.
   queries:
-    - [{{ printf "count(up{%s})" $job | quote }}, running]
-    - [{{ printf "sum(up{%s})" $job | quote }}, serving]
-    - [{{ printf "clamp(ceil(sum(%s) / %v), %d, %d)" $ratio $number (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) | quote }}, asked for by the ratio]
+    - [{{ $running | quote }}, running]
+    {{- if .Values.multiNode.enabled }}
+    - [{{ $serving | quote }}, serving]
+    {{- else }}
+    - [{{ printf "max(kube_deployment_status_replicas_ready{namespace=\"%s\",deployment=\"%s\"}) or %s" .Release.Namespace (include "triton.fullname" .) $serving | quote }}, ready]
+    - [{{ $serving | quote }}, serving]
+    {{- end }}
+{{- if .Values.autoscaling.enabled }}
+- title: Autoscaler
+  unit: none
+  about: What it wants, has and may have, by kube-state-metrics; without that by the ratio, the scrapes and the values.
+  queries:
+    - [{{ include "triton.hpaSeries" (list . "status_desired_replicas" $asked) | quote }}, desired]
+    - [{{ include "triton.hpaSeries" (list . "status_current_replicas" $running) | quote }}, current]
+    - [{{ include "triton.hpaSeries" (list . "spec_min_replicas" (printf "vector(%d)" $least)) | quote }}, at least]
+    - [{{ include "triton.hpaSeries" (list . "spec_max_replicas" (printf "vector(%d)" $most)) | quote }}, at most]
+    - [{{ $asked | quote }}, asked for by the ratio]
+{{- end }}
 - title: Queue-to-compute ratio
   unit: none
   about: What the autoscaler compares with its target, as a mean over the pods.

@@ -1,12 +1,6 @@
 {{/* The engine lies on the volume; what serves it is written for each pod, so that it may change without a build. */}}
 {{- define "triton.engine.command" -}}
-command: [python3, /opt/chart/launch.py]
-args:
-  - --world-size={{ include "triton.worldSize" . }}
-  - --model-repository=/models
-  - --drain-s={{ .Values.server.longestGenerationSeconds }}
-  - --
-  {{- include "triton.flags" . | nindent 2 }}
+{{- include "triton.launch" . -}}
 {{- end -}}
 
 {{- define "triton.engine.init" -}}
@@ -100,8 +94,18 @@ settings.json: {{ include "triton.engine.settings" . | quote }}
     "bls_instance_count" (include "triton.places" . | int)
     "preprocessing_instance_count" (int $engine.preprocessingInstances)
     "postprocessing_instance_count" (int $engine.postprocessingInstances)
-    "kv_cache_free_gpu_mem_fraction" $engine.kvCacheFreeGpuMemoryFraction)
+    "kv_cache_free_gpu_mem_fraction" $engine.kvCacheFreeGpuMemoryFraction
+    | merge (include "triton.engine.ranks" . | fromJson))
   | toJson -}}
+{{- end -}}
+
+{{/* An engine takes every node's GPUs for eight; a rank of a group is on one of its own pod's. */}}
+{{- define "triton.engine.ranks" -}}
+{{- if .Values.multiNode.enabled -}}
+{{- dict "parameters" (dict "gpu_device_ids" (until (include "triton.gpus" . | int) | join ",")) | toJson -}}
+{{- else -}}
+{}
+{{- end -}}
 {{- end -}}
 
 {{/* A Job cannot be changed: other settings are another Job. */}}

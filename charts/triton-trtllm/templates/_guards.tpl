@@ -50,8 +50,25 @@
 {{- fail (printf "an engine is built for one GPU product, and gpu.products names %d: name the one (kubectl get nodes -L nvidia.com/gpu.product)" (len $v.gpu.products)) -}}
 {{- end -}}
 
+{{- $world := include "triton.worldSize" . | int -}}
+{{- $nodes := include "triton.nodes" . | int -}}
 {{- if gt (include "triton.gpus" . | int) (int $v.gpu.perNode) -}}
-{{- fail (printf "a pod would need %s GPUs and a node has %d: lower parallelism, or raise gpu.perNode if your nodes have more; a model over several nodes is not supported yet" (include "triton.gpus" .) (int $v.gpu.perNode)) -}}
+{{- fail (printf "a pod would need %s GPUs and a node has %d: lower parallelism, raise gpu.perNode if your nodes have more, or spread the model over nodes with multiNode.enabled=true" (include "triton.gpus" .) (int $v.gpu.perNode)) -}}
+{{- end -}}
+{{- if and $v.multiNode.enabled (lt $nodes 2) -}}
+{{- fail (printf "multiNode is enabled, and the %d GPUs of tensor × pipeline are on one node of gpu.perNode %d: set multiNode.enabled=false" $world (int $v.gpu.perNode)) -}}
+{{- end -}}
+{{- if mod $world $nodes -}}
+{{- fail (printf "%d GPUs cannot be shared evenly by %d nodes of gpu.perNode %d: change parallelism or gpu.perNode" $world $nodes (int $v.gpu.perNode)) -}}
+{{- end -}}
+{{- if and $v.multiNode.enabled (ne $v.mode "emulated") (ne (mul $nodes (include "triton.gpus" .) | int) $world) -}}
+{{- fail (printf "gpu.perPod %s on %d nodes are not the %d GPUs of tensor × pipeline: leave gpu.perPod null" (include "triton.gpus" .) $nodes $world) -}}
+{{- end -}}
+{{- if and $v.multiNode.enabled (eq $v.mode "engine") $v.modelVolume.hostPath -}}
+{{- fail "the pods of a group read one engine, and modelVolume.hostPath is each node's own: set modelVolume.claimName or modelVolume.create.enabled" -}}
+{{- end -}}
+{{- if and $v.multiNode.enabled $v.modelVolume.create.enabled (not (or (has "ReadWriteMany" $v.modelVolume.create.accessModes) (has "ReadOnlyMany" $v.modelVolume.create.accessModes))) -}}
+{{- fail "the pods of a group are on several nodes, and modelVolume.create.accessModes lets one node mount the volume: take ReadWriteMany" -}}
 {{- end -}}
 
 {{- if and $v.autoscaling.enabled (not (kindIs "invalid" $v.server.replicas)) -}}

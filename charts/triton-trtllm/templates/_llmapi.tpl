@@ -1,14 +1,22 @@
 {{- define "triton.llmapi.command" -}}
+{{- if .Values.multiNode.enabled -}}
+{{- include "triton.launch" . -}}
+{{- else -}}
 command: [tritonserver]
 args:
   - --model-repository=/models
   - --disable-auto-complete-config
   {{- include "triton.flags" . | nindent 2 }}
 {{- end -}}
+{{- end -}}
 
 {{- define "triton.llmapi.init" -}}{{- end -}}
 
-{{- define "triton.llmapi.mounts" -}}{{- end -}}
+{{- define "triton.llmapi.mounts" -}}
+{{- if .Values.multiNode.enabled }}
+- {name: chart, mountPath: /opt/chart, readOnly: true}
+{{- end -}}
+{{- end -}}
 
 {{/* The model repository is the ConfigMap itself. */}}
 {{- define "triton.llmapi.volumes" -}}
@@ -21,11 +29,23 @@ args:
       {{- $name := base $path }}
       - {key: llmapi.{{ $name }}, path: tensorrt_llm/{{ eq $name "config.pbtxt" | ternary "" "1/" }}{{ $name }}}
       {{- end }}
+{{- if .Values.multiNode.enabled }}
+- name: chart
+  configMap:
+    name: {{ include "triton.fullname" . }}-llmapi
+    items:
+      {{- range $path, $_ := .Files.Glob (include "triton.groupFiles" .) }}
+      - {key: engine.{{ base $path }}, path: {{ base $path }}}
+      {{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "triton.llmapi.data" -}}
 model.yaml: {{ include "triton.llmapi.arguments" . | quote }}
 {{- include "triton.filesData" (list . "files/llmapi/*") }}
+{{- if .Values.multiNode.enabled }}
+{{- include "triton.filesData" (list . (include "triton.groupFiles" .)) }}
+{{- end }}
 {{- end -}}
 
 {{/* Arguments of LLM(), as JSON, which is YAML. */}}

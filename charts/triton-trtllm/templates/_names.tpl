@@ -12,11 +12,15 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What selects the pods; never changes over a release's life. */}}
+{{/* The pods that serve: of a group over several nodes the leader alone. Never changes over a release's life. */}}
 {{- define "triton.selector" -}}
+{{ include "triton.instance" . }}
+app.kubernetes.io/component: server
+{{- end -}}
+
+{{- define "triton.instance" -}}
 app.kubernetes.io/name: {{ include "triton.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: server
 {{- end -}}
 
 {{- define "triton.labels" -}}
@@ -85,7 +89,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else if eq .Values.mode "emulated" -}}
 0
 {{- else -}}
-{{- include "triton.worldSize" . -}}
+{{- div (include "triton.worldSize" .) (include "triton.nodes" .) -}}
 {{- end -}}
 {{- end -}}
 
@@ -96,9 +100,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The object that the autoscaler scales. */}}
 {{- define "triton.scaleTarget" -}}
+{{- if .Values.multiNode.enabled -}}
+apiVersion: leaderworkerset.x-k8s.io/v1
+kind: LeaderWorkerSet
+name: {{ include "triton.group" . }}
+{{- else -}}
 apiVersion: apps/v1
 kind: Deployment
 name: {{ include "triton.fullname" . }}
+{{- end -}}
 {{- end -}}
 
 {{- define "triton.modelVolume" -}}

@@ -3,19 +3,15 @@
 metadata:
   labels:
     {{- include "triton.selector" . | nindent 4 }}
-    {{- with .Values.pod.labels }}
-    {{- toYaml . | nindent 4 }}
+    {{- with include "triton.podLabels" . }}
+    {{- . | nindent 4 }}
     {{- end }}
   annotations:
     kubectl.kubernetes.io/default-container: server
-    {{- with include "triton.configChecksum" . }}
-    checksum/config: {{ . }}
-    {{- end }}
-    {{- with .Values.pod.annotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "triton.podAnnotations" . | nindent 4 }}
 spec:
   {{- include "triton.podBasics" . | nindent 2 }}
+  {{- include "triton.spread" . | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "triton.grace" . }}
   {{- with include "triton.initContainers" . }}
   initContainers:
@@ -60,6 +56,18 @@ spec:
       emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
 {{- end -}}
 
+{{- define "triton.podLabels" -}}
+{{- $group := .Values.multiNode.enabled | ternary (include "triton.groupSelector" . | fromYaml) dict -}}
+{{- with merge $group .Values.pod.labels -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+
+{{- define "triton.podAnnotations" -}}
+checksum/config: {{ include "triton.configChecksum" . }}
+{{- with .Values.pod.annotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{/* Where a pod runs and as whom: the same for serving and for building. */}}
 {{- define "triton.podBasics" -}}
 serviceAccountName: {{ include "triton.serviceAccount" . }}
@@ -79,6 +87,9 @@ priorityClassName: {{ . }}
 {{- with .Values.pod.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
+{{- with .Values.pod.schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
 {{- with .Values.pod.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -97,6 +108,9 @@ tolerations:
 affinity:
   {{- . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{- define "triton.spread" -}}
 topologySpreadConstraints:
   {{- if kindIs "invalid" .Values.pod.topologySpreadConstraints }}
   - maxSkew: 1

@@ -76,6 +76,16 @@ def test_eight_ranks_are_eight_parts() -> None:
     assert [flag for flag in argv if flag.startswith("--id=")] == [f"--id=rank{rank}" for rank in range(8)]
 
 
+def test_the_llm_api_has_one_server_below_its_launcher() -> None:
+    """Every rank is the launcher, which runs the server on rank 0 alone: one part, and no rank's own flags."""
+    hosts = ["--hostfile", "/tmp/hosts"]
+    argv = launch.command(16, "/models", [], "tritonserver", "mpirun", "/tmp/pid", hosts, "trtllm-llmapi-launch")
+    begin = ["mpirun", "--allow-run-as-root", "--bind-to", "none", *hosts, "-n", "16", "trtllm-llmapi-launch"]
+    assert argv[:9] == begin
+    assert argv[9:15] == [sys.executable, str(ENGINE / "launch.py"), "rank0", "/tmp/pid", "tritonserver", "--id=rank0"]
+    assert ":" not in argv
+
+
 @pytest.mark.parametrize("flag", ["--model-repository=/other", "--id=me", "8000"])
 def test_a_flag_that_is_the_programs_own_is_refused(flag: str) -> None:
     """Two values of one flag would be decided by chance."""

@@ -166,3 +166,18 @@ def test_a_replica_that_hangs_delays_no_other() -> None:
         assert {row.signal: row.value for row in rows}["raw_success"] == reads
         assert isinstance(answer["bad"], CollectError)
     assert bad.reads <= len(answers)
+
+
+def test_the_llm_apis_model_counts_itself() -> None:
+    """Where its own counters are on the page they count instead of Triton's, which are blind there."""
+    text = (
+        'nv_inference_queue_duration_us{model="m",version="1"} 7\n'
+        'nv_inference_compute_infer_duration_us{model="m",version="1"} 9\n'
+        'nv_inference_pending_request_count{model="m",version="1"} 0\n'
+        'llmapi_queue_duration_us{model="m",version="1"} 70\n'
+        'llmapi_compute_duration_us{model="m",version="1"} 90\n'
+        'llmapi_requests{model="m",state="running"} 8\n'
+        'llmapi_requests{model="m",state="waiting"} 3\n'
+        'llmapi_queue_duration_us{model="other",version="1"} 1000\n'
+    )
+    assert parse(text, "m") == {"raw_queue_us": 70.0, "raw_compute_us": 90.0, "raw_pending": 3.0}

@@ -144,3 +144,86 @@ def test_the_last_word_is_that_it_stops(folder, observer):
     observer.end()
     assert StackFolder(folder.path).read().phase == "stopping"
     assert [each["kind"] for each in journal(folder)] == ["hpa_rescale"]
+
+
+def test_times_of_the_api_are_put_on_our_clock(folder):
+    """Its clock is 30 s ahead: a pod that it stamps 110 s was made at 80 s, and what we see is at our own time."""
+    observer = Observer(folder, OBSERVED.model_copy(update={"skew_s": 30.0}), heard={}.get)
+    at = float(round(now(folder)))
+    made = datetime.fromtimestamp(at + 10, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    one = pod("a")
+    one["metadata"]["creationTimestamp"] = made
+    observer.take(("pods", "ADDED", one, at))
+    told = {each["kind"]: each["t_s"] for each in journal(folder)}
+    assert told["replica_created"] == pytest.approx(80, abs=0.5)
+    assert told["replica_ready"] == pytest.approx(100, abs=0.5)  # it has no stamp
+
+
+def replica_set(name: str, owner: str = "triton") -> dict:
+    return {"metadata": {"name": name, "ownerReferences": [{"kind": "Deployment", "name": owner}]}}
+
+
+def test_a_rollout_begins_with_a_new_replica_set(folder, observer):
+    """Those of the first list were there before; one of another workload is none of ours."""
+    at = now(folder)
+    for seen in (
+        ("LISTED", {"names": ["old"], "blind_since": None}),
+        ("MODIFIED", replica_set("old")),
+        ("ADDED", replica_set("other", owner="x")),
+        ("ADDED", replica_set("new")),
+        ("MODIFIED", replica_set("new")),
+    ):
+        observer.take(("replicasets", *seen, at))
+    (told,) = journal(folder)
+    assert (told["kind"], told["t_s"], told["data"]) == ("rollout_started", 100.0, {"set": "new"})
+
+
+def test_what_is_said_of_a_pod_is_told_once(folder, observer):
+    """Of our pods only, also before the pod itself is seen; not what was said before the run."""
+    at = float(round(now(folder)))
+
+    def event(name: str, uid: str, at_unix_s: float, count: int = 1) -> dict:
+        stamp = datetime.fromtimestamp(at_unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        about = {"kind": "Pod", "name": name}
+        fields = {"reason": "Pulled", "message": "in 41 s", "type": "Normal", "count": count, "lastTimestamp": stamp}
+        return {"metadata": {"uid": uid}, "involvedObject": about, **fields}
+
+    for kind, raw in (
+        ("ADDED", event("triton-7f-x", "1", at)),
+        ("MODIFIED", event("triton-7f-x", "1", at)),
+        ("MODIFIED", event("triton-7f-x", "1", at + 5, count=2)),
+        ("ADDED", event("other-1", "2", at)),
+        ("ADDED", event("triton-7f-x", "3", at - 500)),
+        ("DELETED", event("triton-7f-x", "4", at)),
+    ):
+        observer.take(("events", kind, raw, at))
+    told = journal(folder, raw=True)
+    assert [(each["kind"], each["pod"], each["reason"]) for each in told] == [
+        ("pod_event", "triton-7f-x", "Pulled")
+    ] * 2
+    assert [each["data"]["count"] for each in told] == [1, 2]
+
+
+def test_pages_of_pods_are_where_they_can_be_read(folder):
+    """Through the API server by the pod's name; nowhere without the right."""
+    for url, found in (("http://relay/{pod}:8002/metrics", "http://relay/a:8002/metrics"), (None, None)):
+        observer = Observer(folder, OBSERVED.model_copy(update={"pod_url": url}), heard={}.get)
+        observer.take(("pods", "ADDED", pod("a"), now(folder)))
+        observer.take(("workloads", "ADDED", deployment(1), now(folder)))
+        observer.settle(now(folder))
+        assert StackFolder(folder.path).read().replicas[0].metrics == found
+
+
+def test_the_metric_that_the_run_follows_is_told_of_a_pass(folder, observer):
+    """Not the first of several, and none while it is not read."""
+
+    def hpa(*values: tuple[str, str]) -> dict:
+        metrics = [{"type": "Pods", "pods": {"metric": {"name": n}, "current": {"averageValue": v}}} for n, v in values]
+        spec = [{"type": "Pods", "pods": {"metric": {"name": "ratio"}, "target": {"averageValue": "150m"}}}]
+        return {"metadata": {"name": "triton"}, "spec": {"metrics": spec}, "status": {"currentMetrics": metrics}}
+
+    observer = Observer(folder, OBSERVED.model_copy(update={"metric": "ratio"}), heard={}.get)
+    for raw in (hpa(("busy", "900m"), ("ratio", "2")), {**hpa(), "status": {"currentMetrics": [{"type": ""}]}}):
+        observer.take(("hpas", "MODIFIED", raw, now(folder)))
+    told = [each["data"] for each in journal(folder)]
+    assert [(each["metric_milli"], each["target_milli"]) for each in told] == [(2000, 150), (None, 150)]

@@ -1,22 +1,29 @@
-"""Starts tritonserver on the model repository: one process on one GPU, or one MPI rank a GPU in one pod.
+"""Starts tritonserver on the model repository: one process on one GPU, or one MPI rank a GPU, in one pod or in several.
 
 One rank replaces this process, and so gets its signals itself. With several this process stays, because `mpirun` does
 not pass SIGTERM on: it kills every rank at once, and with them the generations that a pod would have finished.
 On SIGTERM only rank 0 is asked to end; it takes no new requests, finishes the others, and then ends the ranks that wait
 on it. Whatever lives after `--drain-s` is ended through `mpirun`.
+
+With `--nodes` this pod is the leader of a group and waits for its workers first (`group.py`). An engine's ranks are
+servers each; the LLM API has one server, and `--through` names the launcher that makes the other ranks its hands.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from errors import SettingsError, run, say
+import group
+from errors import SettingsError, Stopped, run, say
 
 # flags that rank 0 needs and the others must have as well; every other one is rank 0's
 SHARED = (
@@ -43,7 +50,14 @@ def rank_command(rank: int, repository: str, tritonserver: str, extra: list[str]
 
 
 def command(
-    world_size: int, repository: str, extra: list[str], tritonserver: str, mpirun: str, pid_file: str
+    world_size: int,
+    repository: str,
+    extra: list[str],
+    tritonserver: str,
+    mpirun: str,
+    pid_file: str,
+    hosts: Sequence[str] = ("--oversubscribe",),
+    through: str = "",
 ) -> list[str]:
     """Returns the whole command line: tritonserver itself, or `mpirun` with a rank for each GPU.
 
@@ -54,6 +68,8 @@ def command(
         tritonserver: The server's program.
         mpirun: Open MPI's launcher. It would bind one or two ranks to one core each, a server's threads included.
         pid_file: Where rank 0 says its process id; with one rank not used.
+        hosts: Where the ranks run, as flags of `mpirun`: all in this pod, whatever it takes for the number of cores.
+        through: The program that runs rank 0's server on one rank, and makes the others work for it.
 
     Raises:
         SettingsError: A further flag is one that this function sets.
@@ -65,7 +81,9 @@ def command(
     if world_size == 1:
         return ranks[0]
     ranks[0] = [sys.executable, __file__, "rank0", pid_file, *ranks[0]]
-    whole = [mpirun, "--allow-run-as-root", "--bind-to", "none", "--oversubscribe"]
+    whole = [mpirun, "--allow-run-as-root", "--bind-to", "none", *hosts]
+    if through:
+        return [*whole, "-n", str(world_size), through, *ranks[0]]
     for rank in ranks:
         whole += [*([":"] if rank is not ranks[0] else []), "-n", "1", *rank]
     return whole
@@ -103,6 +121,26 @@ def supervise(argv: list[str], pid_file: Path, drain_s: float) -> int:
     return 0 if asked.is_set() else exit_code if exit_code >= 0 else 128 - exit_code
 
 
+@contextmanager
+def workers(nodes: int, slots: int, folder: Path, port: int, wait_s: float) -> Iterator[list[str]]:
+    """Waits for the workers of this pod's group, and yields the flags with which `mpirun` uses them.
+
+    Raises:
+        Stopped: Asked to end while it waited.
+        NotReadyError: A worker did not come in time.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Stopped("asked to end while it waited for its workers")
+
+    signal.signal(signal.SIGTERM, stop)
+    members = group.assemble(nodes, port, wait_s)
+    socket_path = folder / "agent"
+    agent = [sys.executable, str(Path(__file__).with_name("agent.py")), str(socket_path)]
+    with group.remote_shell(members, socket_path):
+        yield group.mpirun_flags(members, slots, folder, agent)
+
+
 def _as_rank0(pid_file: str, argv: list[str]) -> int:
     Path(pid_file).write_text(str(os.getpid()))
     os.execvp(argv[0], argv)  # noqa: S606 - the program that the chart names, without a shell
@@ -114,23 +152,34 @@ def main() -> int:
         return _as_rank0(sys.argv[2], sys.argv[3:])
     parser = argparse.ArgumentParser(description="Start tritonserver.", allow_abbrev=False)
     parser.add_argument("--world-size", type=int, required=True, help="tensor times pipeline parallelism")
+    parser.add_argument("--nodes", type=int, default=1, help="pods of the group, this one included")
+    parser.add_argument("--port", type=int, default=group.PORT, help="where workers dial")
+    parser.add_argument("--wait-s", type=float, default=1800.0, help="at most this long without all workers")
     parser.add_argument("--model-repository", required=True)
     parser.add_argument("--drain-s", type=float, default=60.0, help="as tritonserver's --exit-timeout-secs, or longer")
     parser.add_argument("--tritonserver", default="tritonserver")
     parser.add_argument("--mpirun", default="mpirun")
+    parser.add_argument("--through", default="", help="TensorRT-LLM's launcher for the LLM API: trtllm-llmapi-launch")
     parser.add_argument("extra", nargs="*", help="after --: further flags of tritonserver, as --name=value")
     args = parser.parse_args()
 
     def program() -> int:
+        programs = (args.tritonserver, args.mpirun)
         if args.world_size == 1:
-            argv = command(1, args.model_repository, args.extra, args.tritonserver, args.mpirun, "")
+            argv = command(1, args.model_repository, args.extra, *programs, "")
             say("runs: " + " ".join(argv))
             os.execvp(argv[0], argv)  # noqa: S606 - the program that the chart names, without a shell
-        with tempfile.TemporaryDirectory() as folder:
-            pid_file = Path(folder) / "rank0.pid"
-            argv = command(
-                args.world_size, args.model_repository, args.extra, args.tritonserver, args.mpirun, str(pid_file)
-            )
+        if args.world_size % args.nodes:
+            raise SettingsError(f"{args.world_size} ranks cannot be shared evenly by {args.nodes} nodes.")
+        with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+            folder = Path(name)
+            hosts: Sequence[str] = ("--oversubscribe",)
+            if args.nodes > 1:
+                slots = args.world_size // args.nodes
+                hosts = stack.enter_context(workers(args.nodes, slots, folder, args.port, args.wait_s))
+            pid_file = folder / "rank0.pid"
+            whole = (args.world_size, args.model_repository, args.extra, *programs, str(pid_file), hosts, args.through)
+            argv = command(*whole)
             say("runs: " + " ".join(argv))
             return supervise(argv, pid_file, args.drain_s)
 

@@ -1,0 +1,222 @@
+"""Another value for each leaf of values.yaml, and the values beside which it shows in what is rendered."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Values = Mapping[str, Any]
+
+LLMAPI: Values = {"mode": "llmapi", "model": {"repository": "meta-llama/Llama-3.1-8B-Instruct"}}
+ENGINE: Values = {
+    **LLMAPI,
+    "mode": "engine",
+    "gpu": {"products": ["NVIDIA-H100-80GB-HBM3"]},
+    "modelVolume": {"claimName": "models"},
+}
+EMULATED: Values = {"mode": "emulated"}
+STATIC: Values = {**EMULATED, "autoscaling": {"enabled": False}}
+CLAIM: Values = {**LLMAPI, "modelVolume": {"create": {"enabled": True}}}
+GROUP: Values = {**LLMAPI, "parallelism": {"tensor": 16}, "multiNode": {"enabled": True}}
+TTFT: Values = {**EMULATED, "autoscaling": {"metrics": {"ttft": {"enabled": True}}}}
+WAITING: Values = {**EMULATED, "autoscaling": {"metrics": {"waiting": {"enabled": True}}}}
+KEDA: Values = {**EMULATED, "autoscaling": {"kind": "keda", "keda": {"prometheusUrl": "http://prometheus:9090"}}}
+ACTIVATED: Values = {**EMULATED, "autoscaling": {"activation": {"query": "sum(rate(requests[1m]))"}}}
+REFERENCE: Values = {**EMULATED, "rules": {"reference": {"enabled": True}}}
+TRAEFIK: Values = {**EMULATED, "ingress": {"kind": "traefik"}}
+NGINX: Values = {**EMULATED, "ingress": {"kind": "nginx", "host": "llm.example.com", "tlsSecret": "tls"}}
+GATEWAY: Values = {**EMULATED, "ingress": {"kind": "gateway", "host": "llm.example.com", "gateway": {"name": "public"}}}
+POLICY: Values = {**EMULATED, "networkPolicy": {"enabled": True}}
+BALANCER: Values = {**EMULATED, "service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}}
+TOKEN: Values = {**LLMAPI, "model": {**LLMAPI["model"], "tokenSecret": {"name": "token"}}}
+
+# A change that needs others with it, to be taken, is a whole tree of values.
+CHANGES: dict[str, tuple[Values, Any]] = {
+    "mode": (EMULATED, {"mode": "llmapi", **LLMAPI}),
+    "nameOverride": (EMULATED, "llm"),
+    "fullnameOverride": (EMULATED, "llm"),
+    "image.repository": (EMULATED, "registry.example.com/triton"),
+    "image.tag": (EMULATED, "25.01-py3"),
+    "image.pullPolicy": (EMULATED, "Always"),
+    "image.pullSecrets": (EMULATED, ["ngc"]),
+    "model.repository": (LLMAPI, "meta-llama/Llama-3.1-70B-Instruct"),
+    "model.path": (CLAIM, {"model": {"repository": "", "path": "llama"}}),
+    "model.revision": (LLMAPI, "0123abc"),
+    "model.dataType": (LLMAPI, "float16"),
+    "model.quantization": (ENGINE, "fp8"),
+    "model.tokenSecret.name": (LLMAPI, "token"),
+    "model.tokenSecret.key": (TOKEN, "password"),
+    "parallelism.tensor": (LLMAPI, 2),
+    "parallelism.pipeline": (LLMAPI, 2),
+    "gpu.products": (LLMAPI, ["NVIDIA-L40S"]),
+    "gpu.resource": (LLMAPI, "nvidia.com/mig-3g.40gb"),
+    "gpu.perPod": (EMULATED, 1),
+    "gpu.perNode": (GROUP, 4),
+    "multiNode.enabled": (LLMAPI, {"multiNode": {"enabled": True}, "parallelism": {"tensor": 16}}),
+    "multiNode.exclusiveTopology": (GROUP, "topology.kubernetes.io/rack"),
+    "modelVolume.claimName": (LLMAPI, "models"),
+    "modelVolume.create.enabled": (LLMAPI, True),
+    "modelVolume.create.size": (CLAIM, "1Ti"),
+    "modelVolume.create.storageClassName": (CLAIM, "fast"),
+    "modelVolume.create.accessModes": (CLAIM, ["ReadWriteOnce"]),
+    "modelVolume.hostPath": (LLMAPI, "/data"),
+    "engine.build.enabled": (ENGINE, False),
+    "engine.build.by": (ENGINE, "pod"),
+    "engine.build.backoffLimit": (ENGINE, 5),
+    "engine.build.deadlineSeconds": (ENGINE, 600),
+    "engine.build.minFreeGiB": (ENGINE, 5),
+    "engine.build.resources": (ENGINE, {"requests": {"cpu": "1"}}),
+    "engine.build.extraArgs": (ENGINE, ["--workers=2"]),
+    "engine.build.convertExtraArgs": (ENGINE, ["--workers=2"]),
+    "engine.convertScript": (ENGINE, "/app/convert.py"),
+    "engine.maxBatchSize": (ENGINE, 8),
+    "engine.maxInputLength": (ENGINE, 512),
+    "engine.maxSequenceLength": (ENGINE, 1024),
+    "engine.maxTokens": (ENGINE, 2048),
+    "engine.kvCacheFreeGpuMemoryFraction": (ENGINE, 0.5),
+    "engine.blsInstances": (ENGINE, 7),
+    "engine.preprocessingInstances": (ENGINE, 1),
+    "engine.postprocessingInstances": (ENGINE, 1),
+    "engine.waitSeconds": (ENGINE, 60),
+    "llmapi.maxBatchSize": (LLMAPI, 8),
+    "llmapi.kvCacheFreeGpuMemoryFraction": (LLMAPI, 0.5),
+    "llmapi.extraArgs": (LLMAPI, {"enable_chunked_prefill": True}),
+    "emulated.plays": (EMULATED, "llmapi"),
+    "emulated.loadSeconds": (EMULATED, 30),
+    "emulated.profile.name": (EMULATED, "mine"),
+    "emulated.profile.blsInstances": (EMULATED, 2),
+    "emulated.profile.engine.step.base_s": (EMULATED, 0.5),
+    "emulated.profile.engine.step.per_sequence_s": (EMULATED, 0.5),
+    "emulated.profile.engine.step.per_context_token_s": (EMULATED, 0.5),
+    "emulated.profile.engine.step.per_prefill_token_s": (EMULATED, 0.5),
+    "emulated.profile.engine.max_batch_size": (EMULATED, 3),
+    "emulated.profile.engine.max_num_tokens": (EMULATED, 128),
+    "emulated.profile.engine.kv_blocks": (EMULATED, 100),
+    "emulated.profile.engine.tokens_per_block": (EMULATED, 16),
+    "emulated.profile.engine.max_seq_len": (EMULATED, 1024),
+    "server.replicas": (STATIC, 3),
+    "server.loadBudgetSeconds": (EMULATED, 60),
+    "server.longestGenerationSeconds": (EMULATED, 30),
+    "server.preStopSeconds": (EMULATED, 9),
+    "server.terminationGracePeriodSeconds": (EMULATED, 500),
+    "server.grpcMaxConnectionAgeSeconds": (EMULATED, 60),
+    "server.logVerbose": (EMULATED, 1),
+    "server.extraArgs": (EMULATED, ["--http-thread-count=16"]),
+    "server.env": (EMULATED, [{"name": "TZ", "value": "UTC"}]),
+    "server.resources": (EMULATED, {"requests": {"cpu": "2"}}),
+    "server.sharedMemory": (EMULATED, "1Gi"),
+    "server.probes.startup.periodSeconds": (EMULATED, 1),
+    "server.probes.readiness.periodSeconds": (EMULATED, 7),
+    "server.probes.readiness.timeoutSeconds": (EMULATED, 7),
+    "server.probes.readiness.failureThreshold": (EMULATED, 7),
+    "server.probes.liveness.periodSeconds": (EMULATED, 7),
+    "server.probes.liveness.timeoutSeconds": (EMULATED, 7),
+    "server.probes.liveness.failureThreshold": (EMULATED, 7),
+    "pod.labels": (EMULATED, {"team": "serving"}),
+    "pod.annotations": (EMULATED, {"example.com/note": "x"}),
+    "pod.nodeSelector": (EMULATED, {"pool": "gpu"}),
+    "pod.tolerations": (EMULATED, [{"key": "dedicated", "operator": "Exists"}]),
+    "pod.affinity": (EMULATED, {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}),
+    "pod.extraVolumes": (EMULATED, [{"name": "ca", "configMap": {"name": "ca"}}]),
+    "pod.extraVolumeMounts": (EMULATED, [{"name": "ca", "mountPath": "/ca"}]),
+    "pod.topologySpreadConstraints": (EMULATED, []),
+    "pod.priorityClassName": (EMULATED, "serving"),
+    "pod.runtimeClassName": (EMULATED, "nvidia"),
+    "pod.schedulerName": (EMULATED, "volcano"),
+    "pod.securityContext.runAsNonRoot": (EMULATED, False),
+    "pod.securityContext.runAsUser": (EMULATED, 2000),
+    "pod.securityContext.runAsGroup": (EMULATED, 2000),
+    "pod.securityContext.fsGroup": (EMULATED, 2000),
+    "pod.securityContext.seccompProfile.type": (EMULATED, "Unconfined"),
+    "serviceAccount.create": (EMULATED, False),
+    "serviceAccount.name": (EMULATED, "llm"),
+    "serviceAccount.annotations": (EMULATED, {"example.com/role": "reader"}),
+    "strategy.maxSurge": (EMULATED, 2),
+    "strategy.maxUnavailable": (EMULATED, 1),
+    "podDisruptionBudget.enabled": (EMULATED, False),
+    "podDisruptionBudget.maxUnavailable": (EMULATED, 2),
+    "service.type": (EMULATED, "NodePort"),
+    "service.annotations": (EMULATED, {"example.com/note": "x"}),
+    "service.httpPort": (EMULATED, 80),
+    "service.grpcPort": (EMULATED, 81),
+    "service.loadBalancerSourceRanges": (BALANCER, ["192.168.0.0/16"]),
+    "service.headless": (EMULATED, False),
+    "ingress.kind": (EMULATED, "traefik"),
+    "ingress.host": (TRAEFIK, "llm.example.com"),
+    "ingress.annotations": (TRAEFIK, {"example.com/note": "x"}),
+    "ingress.tlsSecret": (TRAEFIK, "tls"),
+    "ingress.traefik.entryPoints": (TRAEFIK, ["websecure"]),
+    "ingress.nginx.className": (NGINX, "internal"),
+    "ingress.gateway.name": (GATEWAY, "internal"),
+    "ingress.gateway.namespace": (GATEWAY, "gateways"),
+    "ingress.gateway.sectionName": (GATEWAY, "https"),
+    "networkPolicy.enabled": (EMULATED, True),
+    "networkPolicy.clients": (POLICY, [{"podSelector": {}}]),
+    "networkPolicy.prometheus": (POLICY, [{"podSelector": {}}]),
+    "metrics.monitor": (EMULATED, "ServiceMonitor"),
+    "metrics.scrapeInterval": (EMULATED, "1s"),
+    "metrics.labels": (EMULATED, {"release": "kube-prometheus-stack"}),
+    "rules.enabled": (STATIC, False),
+    "rules.interval": (EMULATED, "1s"),
+    "rules.window": (EMULATED, "1m"),
+    "rules.ratio.record": (EMULATED, "mine:ratio"),
+    "rules.ratio.idleRatio": (EMULATED, 0.5),
+    "rules.reference.enabled": (EMULATED, True),
+    "rules.reference.record": (REFERENCE, "mine:reference"),
+    "autoscaling.enabled": (EMULATED, False),
+    "autoscaling.kind": (EMULATED, {"autoscaling": {"kind": "keda", "keda": {"prometheusUrl": "http://p:9090"}}}),
+    "autoscaling.minReplicas": (EMULATED, 2),
+    "autoscaling.maxReplicas": (EMULATED, 9),
+    "autoscaling.metrics.ratio.enabled": (EMULATED, False),
+    "autoscaling.metrics.ratio.target": (EMULATED, "500m"),
+    "autoscaling.metrics.busy.enabled": (EMULATED, False),
+    "autoscaling.metrics.busy.target": (EMULATED, "0.5"),
+    "autoscaling.metrics.waiting.enabled": (EMULATED, True),
+    "autoscaling.metrics.waiting.target": (WAITING, "9"),
+    "autoscaling.metrics.ttft.enabled": (EMULATED, True),
+    "autoscaling.metrics.ttft.target": (TTFT, "9"),
+    "autoscaling.metrics.ttft.quantile": (TTFT, 0.5),
+    "autoscaling.behavior.scaleUp.stabilizationWindowSeconds": (EMULATED, 30),
+    "autoscaling.behavior.scaleUp.selectPolicy": (EMULATED, "Min"),
+    "autoscaling.behavior.scaleUp.policies": (EMULATED, [{"type": "Pods", "value": 1, "periodSeconds": 15}]),
+    "autoscaling.behavior.scaleDown.stabilizationWindowSeconds": (EMULATED, 30),
+    "autoscaling.behavior.scaleDown.selectPolicy": (EMULATED, "Disabled"),
+    "autoscaling.behavior.scaleDown.policies": (EMULATED, [{"type": "Pods", "value": 2, "periodSeconds": 15}]),
+    "autoscaling.activation.query": (EMULATED, "sum(rate(requests[1m]))"),
+    "autoscaling.activation.target": (ACTIVATED, "9"),
+    "autoscaling.keda.prometheusUrl": (KEDA, "http://other:9090"),
+    "autoscaling.keda.pollingSeconds": (KEDA, 5),
+    "autoscaling.keda.cooldownSeconds": (KEDA, 60),
+    "adapter.configMap": (EMULATED, False),
+    "dashboard.enabled": (EMULATED, False),
+    "dashboard.labels.grafana_dashboard": (EMULATED, "yes"),
+    "test.prompt": (EMULATED, "Hello?"),
+    "test.maxTokens": (EMULATED, 3),
+    "test.image": (EMULATED, "registry.example.com/python:3"),
+}
+
+
+def leaves(tree: Values, path: str = "") -> Iterator[str]:
+    """Dotted names of what has nothing below it."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}"
+
+
+def merged(one: Values, other: Values) -> dict[str, Any]:
+    """The second tree over the first, as helm lays values over each other."""
+    both = dict(one)
+    for key, value in other.items():
+        below = both.get(key)
+        both[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return both
+
+
+def changed(name: str) -> tuple[Values, dict[str, Any]]:
+    """The values of a leaf's case without its change, and with it."""
+    context, value = CHANGES[name]
+    top = name.partition(".")[0]
+    if not (isinstance(value, Mapping) and top in value):
+        for key in reversed(name.split(".")):
+            value = {key: value}
+    return context, merged(context, value)

@@ -1,0 +1,74 @@
+"""What the custom-metrics API says: values of pods as quantities, over a real connection."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from loadgen.clock import Clock
+from loadgen.collect.custom_metrics import number, read
+from loadgen.errors import CollectError
+
+
+@pytest.fixture
+def pages() -> dict[str, bytes]:
+    return {}
+
+
+@pytest.fixture
+def url(pages: dict[str, bytes]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = pages.get(self.path)
+            self.send_response_only(404 if body is None else 200)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def values(**pods: str) -> bytes:
+    items: list[dict[str, Any]] = [
+        {"describedObject": {"kind": "Pod", "name": name}, "value": value, "timestamp": "2026-11-24T12:00:00Z"}
+        for name, value in pods.items()
+    ]
+    return json.dumps({"kind": "MetricValueList", "items": items}).encode()
+
+
+def test_each_pod_has_its_value_at_the_moment_of_the_question(pages: dict[str, bytes], url: str) -> None:
+    """As the autoscaler would have got it then."""
+    pages["/x"] = values(a="1500m", b="0")
+    clock = Clock.start()
+    rows = read(f"{url}/x", clock)
+    assert [(row.signal, row.pod, row.value) for row in rows] == [
+        ("autoscaler_ratio", "a", 1.5),
+        ("autoscaler_ratio", "b", 0.0),
+    ]
+    assert all(0 <= row.t_s <= clock.now_s() for row in rows)
+
+
+@pytest.mark.parametrize("body", [None, b"", b"no JSON", b'{"items": [{}]}', values(a="much")])
+def test_anything_else_is_a_gap(pages: dict[str, bytes], url: str, body: bytes | None) -> None:
+    """No answer, no JSON, no list, no quantity."""
+    if body is not None:
+        pages["/x"] = body
+    with pytest.raises(CollectError, match="the custom-metrics API "):
+        read(f"{url}/x", Clock.start())
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value"),
+    [("0", 0), ("1500m", 1.5), ("12", 12), ("250u", 0.00025), ("3k", 3000), ("-500m", -0.5), ("1.5", 1.5)],
+)
+def test_quantities(quantity: str, value: float) -> None:
+    """Kubernetes' suffixes as factors."""
+    assert number(quantity) == pytest.approx(value)

@@ -1,0 +1,119 @@
+"""What an HPA is told to do, and what of its signal's timing Prometheus knows."""
+
+from typing import Any
+
+import pytest
+
+from loadgen.errors import TargetError
+from loadgen.kube.autoscaler import autoscaler_of, metric_names, metric_of
+from loadgen.kube.prometheus import PrometheusService, RuleTiming, choose, named, rule_timing, scrape_interval_s
+
+RATIO = "triton:queue_compute:ratio"
+
+
+def pods(name: str, target: str) -> dict[str, Any]:
+    return {"type": "Pods", "pods": {"metric": {"name": name}, "target": {"averageValue": target}}}
+
+
+def hpa(*metrics: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "h"}, "spec": {"maxReplicas": 4, "metrics": list(metrics), **spec}}
+
+
+def test_the_ratio_is_followed_among_several_metrics() -> None:
+    """Not the busy fraction, whose name says ratio, too; without a ratio the first metric of pods."""
+    several = hpa(pods("triton:busy:ratio", "800m"), pods(RATIO, "1"), pods("triton:waiting:requests", "4"))
+    assert metric_of(several)["metric"]["name"] == RATIO
+    assert metric_names(several) == ["triton:busy:ratio", RATIO, "triton:waiting:requests"]
+    assert metric_of(hpa(pods("waiting", "4"), pods("other", "1")))["metric"]["name"] == "waiting"
+    assert metric_of(hpa({"type": "Resource", "resource": {}})) is None
+
+
+def test_all_that_is_written_is_taken() -> None:
+    """Target as a quantity, window and tolerance of its behaviour; only the controller's interval is assumed."""
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}, "scaleUp": {"tolerance": "50m"}}
+    found, assumed = autoscaler_of(hpa(pods(RATIO, "150m"), minReplicas=2, behavior=behavior), RuleTiming(30.0, 5), 5.0)
+    assert found is not None
+    assert found.model_dump() == {
+        "metric": RATIO,
+        "target": 0.15,
+        "min_replicas": 2,
+        "max_replicas": 4,
+        "sync_period_s": 15.0,
+        "tolerance": 0.05,
+        "rate_window_s": 30.0,
+        "scrape_interval_s": 5.0,
+        "scale_down_window_s": 0.0,
+    }
+    assert assumed == ["the HPA controller's interval is taken as 15 s, Kubernetes' default"]
+
+
+def test_what_is_not_written_is_kubernetes_default_and_what_is_not_seen_is_said() -> None:
+    """Each assumption is a sentence."""
+    found, assumed = autoscaler_of(hpa(pods(RATIO, "1")), RuleTiming(None, None), None)
+    assert found is not None
+    assert (found.min_replicas, found.tolerance, found.scale_down_window_s) == (1, 0.1, 300.0)
+    assert (found.rate_window_s, found.scrape_interval_s) == (60.0, 30.0)
+    assert len(assumed) == 3
+    assert assumed[1] == f"no recording rule of {RATIO} was seen: its window is taken as 60 s"
+
+
+def test_an_autoscaler_without_a_metric_of_pods_is_not_judged() -> None:
+    """As KEDA makes it: an external metric."""
+    found, said = autoscaler_of(hpa({"type": "External", "external": {}}), RuleTiming(30, 5), 5)
+    assert found is None
+    assert said == ["the autoscaler h reads no metric of pods (External): its signal is not judged"]
+
+
+def rule(name: str, query: str) -> dict[str, Any]:
+    return {"name": name, "query": query, "type": "recording"}
+
+
+def test_the_window_is_that_of_the_rule_of_this_namespace() -> None:
+    """Several releases record the same name; the longest window of an expression counts."""
+    groups = [
+        {"interval": 15, "rules": [rule(RATIO, 'rate(q{job="other/llm"}[5m]) / rate(c{job="other/llm"}[5m])')]},
+        {"interval": 5, "rules": [rule("x", "y"), rule(RATIO, 'rate(q{job="llm/a"}[1m30s]) / rate(c[500ms])')]},
+    ]
+    assert rule_timing(groups, RATIO, "llm") == RuleTiming(90.0, 5.0)
+    assert rule_timing(groups, RATIO, "elsewhere") == RuleTiming(300.0, 15.0)
+    assert rule_timing(groups, "unknown", "llm") == RuleTiming(None, None)
+    assert rule_timing([{"rules": [rule("x", "up")]}], "x", "llm") == RuleTiming(None, None)
+
+
+def test_the_scrape_interval_is_that_of_the_pods() -> None:
+    """Of this namespace's, by name; None when Prometheus does not scrape them."""
+
+    def target(namespace: str, pod: str, interval: str) -> dict[str, Any]:
+        return {"labels": {"namespace": namespace, "pod": pod}, "scrapeInterval": interval}
+
+    targets = [target("llm", "a", "15s"), target("llm", "b", "1m"), target("x", "a", "1s"), {"labels": {}}]
+    assert scrape_interval_s(targets, "llm", ["a", "b"]) == 15.0
+    assert scrape_interval_s(targets, "llm", ["c"]) is None
+
+
+def service(namespace: str, name: str, port: int = 9090, *, ip: str = "10.0.0.1", **labels: str) -> dict[str, Any]:
+    meta = {"namespace": namespace, "name": name, "labels": labels}
+    return {"metadata": meta, "spec": {"clusterIP": ip, "ports": [{"port": port}]}}
+
+
+def test_the_operators_own_service_goes_before_a_name() -> None:
+    """It is headless, so that it has no address; what has another port is no Prometheus."""
+    operated = service("mon", "prometheus-operated", ip="None", **{"operated-prometheus": "true"})
+    other = service("mon", "prometheus", **{"app.kubernetes.io/name": "prometheus"})
+    grafana = service("mon", "grafana", 80)
+    assert choose([grafana, other, operated]) == PrometheusService("mon", "prometheus-operated", 9090, None)
+    assert choose([grafana, other]) == PrometheusService("mon", "prometheus", 9090, "10.0.0.1")
+    assert choose([grafana, service("mon", "prometheus", 1234)]) is None
+
+
+def test_several_servers_are_listed() -> None:
+    """One may scrape the workload and the other not."""
+    both = [service(each, "prometheus-server", 80) for each in ("a", "b")]
+    with pytest.raises(TargetError, match=r"2 Prometheus servers on this cluster: a/prometheus-server:80, b/prom"):
+        choose(both)
+
+
+def test_a_named_service_need_not_be_seen() -> None:
+    """Without the right to list Services it is reached through the API server."""
+    assert named("mon/prom:9091", [service("mon", "prom")]) == PrometheusService("mon", "prom", 9091, "10.0.0.1")
+    assert named("mon/prom:9091", []) == PrometheusService("mon", "prom", 9091, None)
