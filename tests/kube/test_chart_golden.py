@@ -87,7 +87,7 @@ def test_a_real_api_server_accepts_the_pods_of_a_group(name: str, cluster: Clust
 
 @pytest.fixture(scope="module")
 def definitions(cluster: Cluster) -> None:
-    """What the charts' options need: kinds of operators, gateways and groups; namespaces to read in."""
+    """What the charts need: kinds of the operator, Traefik, KEDA, Gateway API, LeaderWorkerSet; namespaces to read."""
     for namespace in ("serving", "monitoring"):
         cluster.kubectl("create", "namespace", namespace)
     tools = find()

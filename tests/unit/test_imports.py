@@ -66,7 +66,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.progress",
         "loadgen.settings",
     },
-    "loadgen.keep": {"loadgen.progress"},
+    "loadgen.store": set(),
+    "loadgen.keep": {"loadgen.progress", "loadgen.store"},
     "loadgen.cli": {
         "loadgen.analyze",
         "loadgen.dataset",

@@ -15,7 +15,7 @@ from pyarrow import fs
 
 from loadgen.cli import main
 from loadgen.errors import ExitCode
-from loadgen.keep import Store
+from loadgen.store import Store
 
 LOADGEN = [sys.executable, "-m", "loadgen"]
 
