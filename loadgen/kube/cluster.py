@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from loadgen.dataset import Autoscaler, ClusterInfo, RunFolder
-from loadgen.errors import StackError
+from loadgen.errors import StackError, TargetError
 from loadgen.kube import endpoint, prometheus
 from loadgen.kube.api import Skew
 from loadgen.kube.attach import Attached, attach
@@ -108,6 +108,11 @@ def start_cluster(
     if kube.deploy is not None:
         kube = deploy(kube, read_values(kube.deploy), say=on_progress)
     found = attach(kube, on_progress)
+    if found.workload.replicas == 0:
+        raise TargetError(
+            f"{found.workload} is scaled to zero, so nothing says which model it serves: send it a request, or scale "
+            "it to 1, and run again"
+        )
     least = found.hpa["spec"].get("minReplicas", 1) if found.hpa else 1
     wait_until_ready(found.api, found.workload, max(1, least), say=on_progress, patience_s=patience_s)
     with ExitStack() as undo:

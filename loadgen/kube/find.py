@@ -31,6 +31,7 @@ class Workload:
         http: Port of HTTP on a pod.
         grpc: Port of gRPC on a pod.
         metrics: Port of /metrics on a pod.
+        replicas: How many are wanted now.
         emulated: Whether it is the bundled chart's in mode emulated, whose engine is a volume of that name.
     """
 
@@ -42,6 +43,7 @@ class Workload:
     http: int
     grpc: int
     metrics: int
+    replicas: int
     emulated: bool
 
     def __str__(self) -> str:
@@ -158,6 +160,7 @@ def _workload(raw: Raw) -> Workload:
         http=_port(template, "http", _HTTP),
         grpc=_port(template, "grpc", _GRPC),
         metrics=_port(template, "metrics", _METRICS),
+        replicas=int(raw["spec"].get("replicas", 1)),
         emulated=_is_ours(raw) and any(each["name"] == _EMULATED for each in template["spec"].get("volumes", [])),
     )
 

@@ -88,6 +88,7 @@ def test_ports_and_labels_of_the_pods() -> None:
     found = choose_workload([deployment("t", chart=True, ports=ports)], name=None, where="here")
     assert (found.http, found.grpc, found.metrics) == (9000, 9001, 8002)
     assert (found.selector, found.labels) == ("app.kubernetes.io/instance=a", LABELS)
+    assert found.replicas == 1  # as Kubernetes takes it where nothing is written
 
 
 def test_expressions_of_a_selector() -> None:
