@@ -10,6 +10,7 @@ from loadgen.analyze.read import load
 from loadgen.analyze.results import Analysis
 from loadgen.dataset import RunFolder
 from loadgen.errors import ExitCode, LoadgenError, unexpected
+from loadgen.kube import cli as cluster
 from loadgen.kube.sandbox import cli as sandbox
 from reports.sentences import summary_lines
 from reports.write import write_reports
@@ -26,11 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = commands.add_parser("report", help="analyse a run folder again and rewrite every report")
     report.add_argument("run", type=Path, help="a folder below runs/")
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
+    cluster.add_commands(commands)
     sandbox.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         if options.command == "sandbox":
             return sandbox.run(options)
+        if options.command in ("deploy", "destroy"):
+            return cluster.run(options)
         return _report(options.run, as_json=options.json)
     except Exception as fault:
         # exit code 1, which Python itself would give, says that the server failed the test

@@ -127,6 +127,29 @@ class Autoscaler(_Frozen):
     scale_down_window_s: float
 
 
+class ClusterInfo(_Frozen):
+    """The workload on a cluster that was driven, and what of it could not be seen."""
+
+    context: str
+    namespace: str
+    kind: str
+    workload: str
+    hpa: str | None = None
+    service: str | None = None
+    endpoint: str
+    """How requests reached it, as a person says it, such as `ingress 10.96.0.7:80`."""
+    balances: Literal["requests", "connections", "one pod", "unknown"]
+    """What the endpoint spreads over the replicas."""
+    lacking: tuple[str, ...] = ()
+    """One sentence each: what was not observed, and why."""
+    assumed: tuple[str, ...] = ()
+    """One sentence each: what was taken as usual because it could not be read."""
+    skew_s: dict[str, float] = Field(default_factory=dict)
+    """By how much a clock is ahead of this machine's; times of that source are corrected by it."""
+    skew_error_s: dict[str, float] = Field(default_factory=dict)
+    """Half the width of the interval in which that skew lies."""
+
+
 class RunInfo(_Frozen):
     """`run.json`: everything that is known before the first request goes out, then how the run ended."""
 
@@ -145,6 +168,7 @@ class RunInfo(_Frozen):
     """One sentence that names what is emulated; None when nothing is."""
     compressions: tuple[Compression, ...] = ()
     autoscaler: Autoscaler | None = None
+    cluster: ClusterInfo | None = None
     load_start_s: float | None = None
     load_end_s: float | None = None
     expected_rows: int | None = None

@@ -7,7 +7,19 @@ from locust.env import Environment
 
 from loadgen.errors import SettingsError
 from loadgen.load.users import TritonUser
-from loadgen.settings import TOKEN_LIMITS, Scenario, Slo
+from loadgen.settings import TOKEN_LIMITS, Kube, Scenario, Slo
+
+_KUBE = {
+    "context": "context of the kubeconfig (the current one)",
+    "namespace": "namespace of the workload (that of the context)",
+    "workload": "Deployment or LeaderWorkerSet (found by its labels)",
+    "hpa": "its autoscaler (found)",
+    "service": "its Service (found)",
+    "endpoint": "auto, ingress, service, nodeport, forward, or a URL: how requests reach it",
+    "prometheus": "URL, or NAMESPACE/SERVICE:PORT (found)",
+    "deploy": "file of values: install or upgrade the bundled chart with them before the run",
+}
+"""Fields of the settings `kube` that the command line may set, and what they are."""
 
 
 def add_flags(parser: LocustArgumentParser) -> None:
@@ -17,8 +29,8 @@ def add_flags(parser: LocustArgumentParser) -> None:
         "--target",
         default=None,
         env_var="LOADGEN_TARGET",
-        help="'local' (embedded stack), 'sandbox' (a real Kubernetes control plane on this machine), "
-        "or the URL of a Triton: http://host:8000, grpc://host:8001",
+        help="'local' (embedded stack), 'sandbox' (a real Kubernetes control plane on this machine), 'kube' (a "
+        "cluster), or the URL of a Triton: http://host:8000, grpc://host:8001",
     )
     group.add_argument("--protocol", choices=["grpc", "http"], default=None, help="protocol to speak")
     group.add_argument("--stream", dest="stream", action="store_const", const=True, default=None, help="stream tokens")
@@ -26,6 +38,10 @@ def add_flags(parser: LocustArgumentParser) -> None:
         "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole answer"
     )
     group.add_argument("--model", default=None, help="model to drive, when several fit")
+    kube = parser.add_argument_group("Cluster (--target kube)")
+    for name, about in _KUBE.items():
+        env_var = f"LOADGEN_KUBE_{name.upper()}"
+        kube.add_argument(f"--kube-{name}", default=None, env_var=env_var, help=about)
 
 
 def scenario_of(user_classes: list[type[Any]]) -> Scenario:
@@ -63,6 +79,9 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     for flag in ("protocol", "stream", "model"):
         if (value := getattr(options, flag)) not in (None, ""):
             changes[flag] = value
+    kube = {name: value for name in _KUBE if (value := getattr(options, f"kube_{name}", None))}
+    if kube:
+        changes["kube"] = Kube(**{**dict(scenario.kube), **kube})
     timed = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
     if changes.get("stream") is False and timed:
         changes["slo"] = Slo(**{**dict(scenario.slo), **timed})

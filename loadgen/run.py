@@ -13,16 +13,18 @@ import gevent
 
 from loadgen.clock import Clock
 from loadgen.collect.start import start_collector
-from loadgen.dataset import Limit, RunFolder, RunInfo, Stage, ValidityLimits
+from loadgen.dataset import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
 from loadgen.errors import CollectError, ExitCode, LoadgenError, SelfCheckError, StackError
-from loadgen.kube import workload
+from loadgen.kube.cluster import ClusterTarget, start_cluster
+from loadgen.kube.endpoint import Way, reachable
+from loadgen.kube.workload import EMULATED, SandboxTarget, start_workload
 from loadgen.local import target as local
 from loadgen.processes import Child, spawn
 from loadgen.progress import Fleet
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
-from loadgen.settings import FLEETS, Scenario, Slo, runs_dir
+from loadgen.settings import FLEETS, Scenario, Slo, Validity, runs_dir
 
 Say = Callable[[str], None]
 
@@ -67,7 +69,7 @@ class Run:
         self.clock = Clock.start()
         self._say = say
         self.folder = RunFolder.create(runs_dir(), scenario.name, self.clock)
-        self._stack: local.LocalStack | workload.Workload | None = None
+        self._stack: local.LocalStack | ClusterTarget | SandboxTarget | None = None
         self._collector: Child | None = None
         self._reference: Child | None = None
         self.info = _first_info(scenario, self.folder, self.clock)
@@ -106,17 +108,34 @@ class Run:
         scenario = self.scenario
         if scenario.wire == "grpc":
             triton_grpc.prepare(1)  # before the first channel, or nothing else goes on while it waits
-        if scenario.target in FLEETS:
-            start = local.start_stack if scenario.target == "local" else workload.start_workload
-            self._stack = start(self.folder, on_progress=self._say)
+        if scenario.target == "local":
+            self._stack = local.start_stack(self.folder, on_progress=self._say)
             endpoint = Endpoint(address=self._stack.endpoint, wire=scenario.wire)
+        elif scenario.target in FLEETS:
+            self._stack = stack = self._start_cluster()
+            endpoint = Endpoint(address=stack.endpoint, wire=scenario.wire, tls=stack.tls)
+            validity = validity_of(scenario.validity, stack.autoscaler)
+            self._update(cluster=stack.cluster, autoscaler=stack.autoscaler, emulated=stack.emulated, validity=validity)
         else:
             endpoint = Endpoint.parse(scenario.target, scenario.wire)
         model, server = endpoint.find_model(wanted=scenario.model, stream=scenario.stream)
-        programs = self._stack.state().versions if self._stack else {"server": server}
+        programs = self._stack.state().versions if self._stack else {}
+        if self.scenario.target != "local":
+            programs = {**programs, "server": server}
         self._update(model=model.name, versions={**self.info.versions, **programs})
         self._collector = start_collector(self.folder)
         return Target(endpoint=endpoint, model=model)
+
+    def _start_cluster(self) -> ClusterTarget | SandboxTarget:
+        if self.scenario.target == "sandbox":
+            return start_workload(self.folder, self.scenario, answers=self._answers, on_progress=self._say)
+        kube = self.scenario.kube
+        return start_cluster(self.folder, self.scenario, kube, answers=self._answers, on_progress=self._say)
+
+    def _answers(self, way: Way) -> bool:
+        return (
+            reachable(way.address) and Endpoint(address=way.address, wire=self.scenario.wire, tls=way.tls).is_triton()
+        )
 
     def begin(self, load_start_s: float, arrivals: int) -> None:
         """Write down when the load starts, its stages and its number of arrivals; nothing may have been sent before."""
@@ -197,8 +216,8 @@ class Run:
 
 
 def _first_info(scenario: Scenario, folder: RunFolder, clock: Clock) -> RunInfo:
-    fleet = scenario.target in FLEETS
-    emulated = {"local": local.EMULATED, "sandbox": workload.EMULATED}
+    ours = scenario.target in ("local", "sandbox")
+    scaler = local.autoscaler_info(scenario) if ours else None
     return RunInfo(
         run_id=folder.path.name,
         scenario=scenario.name,
@@ -208,15 +227,23 @@ def _first_info(scenario: Scenario, folder: RunFolder, clock: Clock) -> RunInfo:
         protocol=scenario.wire,
         stream=scenario.stream,
         model=scenario.model,
-        emulated=emulated.get(scenario.target),
-        compressions=local.compressions(scenario) if fleet else (),
-        autoscaler=local.autoscaler_info(scenario) if fleet else None,
+        emulated={"local": local.EMULATED, "sandbox": EMULATED}.get(scenario.target),
+        compressions=local.compressions(scenario) if ours else (),
+        autoscaler=scaler,
         limits=limits_of(scenario.slo),
-        validity=ValidityLimits(**dict(scenario.validity)),
+        validity=validity_of(scenario.validity, scaler),
         seeds=dict(scenario.seeds),
         settings=scenario.model_dump(mode="json"),
         versions=_versions(),
     )
+
+
+def validity_of(validity: Validity, autoscaler: Autoscaler | None) -> ValidityLimits:
+    """Limits of the verdict; without one for gaps of the signal, three scrapes may be missed, and 5 s in any case."""
+    gap_s = validity.scrape_gap_s
+    if gap_s is None:
+        gap_s = max(5.0, 3 * autoscaler.scrape_interval_s if autoscaler else 0.0)
+    return ValidityLimits(**{**dict(validity), "scrape_gap_s": gap_s})
 
 
 def limits_of(slo: Slo) -> tuple[Limit, ...]:

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -98,8 +98,8 @@ class Slo(Settings):
     failed_ratio: Ratio | None = 0.01
 
 
-FLEETS = ("local", "sandbox")
-"""Targets that are started for the run, by the settings `local`."""
+FLEETS = ("local", "sandbox", "kube")
+"""Targets whose replicas are observed: two that are started by the settings `local`, and a cluster's by `kube`."""
 
 TOKEN_LIMITS = frozenset(name for name in Slo.model_fields if name.startswith(("ttft", "itl", "tpot")))
 """Limits that only a streamed answer can be judged by."""
@@ -110,12 +110,13 @@ class Validity(Settings):
 
     Attributes:
         send_lag_p99_s: 99th percentile of sent − scheduled.
-        scrape_gap_s: Longest time without a sample of the signal while a replica was ready.
+        scrape_gap_s: Longest time without a sample of the signal while a replica was ready; None takes 5 s, or three
+            scrape intervals where they are longer.
         min_samples: Fewest answered requests.
     """
 
     send_lag_p99_s: PositiveFloat = 0.05
-    scrape_gap_s: PositiveFloat = 5.0
+    scrape_gap_s: PositiveFloat | None = None
     min_samples: PositiveInt = 100
 
 
@@ -157,6 +158,51 @@ class Local(Settings):
         return self
 
 
+EndpointKind = Literal["auto", "ingress", "service", "nodeport", "forward"]
+
+
+class Kube(Settings):
+    """A workload on a cluster (`--target kube`), by the kubeconfig or, in a pod, by its service account.
+
+    What is None is found by labels and must be the only one of its kind.
+
+    Attributes:
+        context: Context of the kubeconfig; None takes the current one.
+        namespace: Where the workload is; None takes that of the context, and looks further if nothing is there.
+        workload: Name of the Deployment or LeaderWorkerSet.
+        hpa: Name of its autoscaler.
+        service: Name of its Service.
+        endpoint: How requests reach it: `ingress` (balances requests), `service` and `nodeport` (balance connections),
+            `forward` (one pod, through the API server), a URL, or `auto`: the first of these that answers.
+        prometheus: URL of Prometheus, or `namespace/service:port`, read directly or through the API server.
+        deploy: Values of the bundled chart, to be installed or upgraded before the run; what is deployed stays.
+    """
+
+    context: str | None = None
+    namespace: str | None = None
+    workload: str | None = None
+    hpa: str | None = None
+    service: str | None = None
+    endpoint: str = "auto"
+    prometheus: str | None = None
+    deploy: Path | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        kinds = get_args(EndpointKind)
+        if self.endpoint not in kinds:
+            if "://" not in self.endpoint:
+                raise ValueError(f"kube endpoint {self.endpoint!r} is none of {', '.join(kinds)}, and no URL")
+            _parsed("kube endpoint", self.endpoint, ("http", "https", "grpc", "grpcs"), "grpc://triton.example:80")
+        if self.prometheus is not None and not re.fullmatch(_SERVICE, self.prometheus):
+            example = "http://prometheus.example:9090, or monitoring/prometheus-operated:9090"
+            _parsed("kube prometheus", self.prometheus, ("http", "https"), example, path=True)
+        return self
+
+
+_SERVICE = r"[a-z0-9-]+/[a-z0-9.-]+:\d+"
+
+
 class Seeds(Settings):
     """One seed each, so that arrivals stay the same when prompts change."""
 
@@ -171,8 +217,8 @@ class Scenario(Settings):
         name: Short name, used in the run folder and on the page.
         load: Requests per second over time; see `loadgen.load.rates`.
         arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
-        target: `local`, `sandbox` (a real Kubernetes control plane on this machine), or the base URL of an existing
-            Triton (`http://host:8000` or `grpc://host:8001`).
+        target: `local`, `sandbox` (a real Kubernetes control plane on this machine), `kube` (a cluster), or the base
+            URL of an existing Triton (`http://host:8000` or `grpc://host:8001`).
         protocol: `grpc` or `http`; None takes it from the target's scheme, and `grpc` for `local`.
         stream: Stream tokens (ModelStreamInfer, generate_stream) or wait for the whole answer.
         model: Model to drive; None finds the one with the tensors of TensorRT-LLM.
@@ -198,6 +244,7 @@ class Scenario(Settings):
     prometheus_url: str | None = None
     seeds: Seeds = Seeds()
     local: Local = Local()
+    kube: Kube = Kube()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -212,7 +259,7 @@ class Scenario(Settings):
 
     def _check_urls(self) -> None:
         if self.target not in FLEETS:
-            example = "http://127.0.0.1:8000, or 'local', or 'sandbox'"
+            example = "http://127.0.0.1:8000, or 'local', 'sandbox' or 'kube'"
             scheme = _parsed("target", self.target, ("http", "https", "grpc", "grpcs"), example).scheme.rstrip("s")
             if self.protocol and scheme != self.protocol:
                 raise ValueError(
@@ -229,7 +276,8 @@ class Scenario(Settings):
         """The protocol that is spoken: as set, else by the target's scheme."""
         if self.protocol:
             return self.protocol
-        return "http" if self.target.lower().startswith("http") else "grpc"
+        address = self.kube.endpoint if self.target == "kube" else self.target
+        return "http" if address.lower().startswith("http") else "grpc"
 
     def replace(self, **changes: Any) -> "Scenario":
         """A copy with other values, checked again as a whole.

@@ -29,6 +29,7 @@ def render(analysis: Analysis) -> str:
         prose(driven) if driven else "",
         f"> {escape(emulation(run.emulated))}" if run.emulated else "",
         _section(provenance.compressed(analysis)),
+        _section(provenance.cluster(analysis)),
         *(_measured(analysis) if run.state != "never_started" else ()),
         _about(analysis),
     ]

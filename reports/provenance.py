@@ -59,6 +59,24 @@ def key_values(key: str, title: str, values: Iterable[tuple[str, object]]) -> Ta
     return Table(key=key, title=title, columns=(Column(label="Name"), Column(label="Value")), rows=rows)
 
 
+def cluster(analysis: Analysis) -> Table:
+    """The workload on a cluster: what and where it is, how it was reached, whose clocks were how far off."""
+    found = analysis.run.cluster
+    rows: list[tuple[str, object]] = []
+    if found is not None:
+        rows = [
+            ("workload", f"{found.workload}, namespace {found.namespace}, context {found.context}"),
+            ("autoscaler", found.hpa),
+            ("service", found.service),
+            ("requests went by", f"{found.endpoint} (balances {found.balances})"),
+        ]
+        for name, ahead_s in found.skew_s.items():
+            error_s = found.skew_error_s.get(name, 0.0)
+            rows.append((f"clock of {name}", f"{ahead_s:+.3f} s ± {error_s:.3f} s to this machine's, corrected"))
+        rows += [("assumed", sentence) for sentence in found.assumed]
+    return key_values("cluster", "Cluster", rows)
+
+
 def settings(analysis: Analysis) -> Table:
     """Resolved settings, flattened to dotted names."""
     return key_values("settings", "Settings", _flat("", analysis.run.settings))

@@ -1,6 +1,6 @@
 """`analyze`: one run, judged. No files, sockets, clock or randomness: the same tables give the same values."""
 
-from loadgen.analyze import latency
+from loadgen.analyze import cluster, latency
 from loadgen.analyze.caveats import caveats, incidents
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.cost import cost
@@ -109,6 +109,7 @@ def _run(run: Observed) -> Run:
         tolerance=scaler.tolerance if scaler else None,
         rate_window_s=scaler.rate_window_s if scaler else None,
         scale_down_window_s=scaler.scale_down_window_s if scaler else None,
+        cluster=cluster.facts(run),
         settings=dict(info.settings),
         seeds=dict(info.seeds),
         versions=dict(info.versions),

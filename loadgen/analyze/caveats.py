@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from loadgen.analyze.balance import at_max, old_backlog
+from loadgen.analyze.cluster import cluster_caveats
 from loadgen.analyze.losses import losses
 from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.placement import unplaced
@@ -25,7 +26,7 @@ def caveats(
     run: Observed, fleet: Fleet, ratio: Series, scaling: Sequence[ScalingEvent], capacity: Capacity
 ) -> list[Finding]:
     """All warnings, in the order in which they are worth reading."""
-    found: list[Finding] = []
+    found: list[Finding] = cluster_caveats(run, ratio)
     if run.info.autoscaler is not None and len(ratio.t_s) and run.length_s:
         found += _never_crossed(run, ratio)
         found += at_max(run, fleet, ratio, capacity)

@@ -296,6 +296,37 @@ class Compressed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The workload on a cluster that was driven.
+
+    Attributes:
+        workload: Kind and name.
+        namespace: Where it is.
+        context: Context of the kubeconfig, or `in-cluster`.
+        hpa: Name of its autoscaler.
+        service: Name of its Service.
+        endpoint: How requests reached it.
+        balances: What that spreads over the replicas: `requests`, `connections`, `one pod` or `unknown`.
+        lacking: What was not observed and why, one sentence each.
+        assumed: What was taken as usual because it could not be read, one sentence each.
+        skew_s: By how much a clock was ahead of the generator's; times of that source are corrected by it.
+        skew_error_s: ± of each.
+    """
+
+    workload: str
+    namespace: str
+    context: str
+    hpa: str | None
+    service: str | None
+    endpoint: str
+    balances: str
+    lacking: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    skew_s: dict[str, float] = field(default_factory=dict)
+    skew_error_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What was run: identity, settings and versions, for the page's head and foot.
 
@@ -320,6 +351,7 @@ class Run:
         tolerance: Share of the target within which it does nothing.
         rate_window_s: Window of the ratio.
         scale_down_window_s: How long a lower count must be wanted before it is followed.
+        cluster: The workload on a cluster; None for another target.
         settings: Resolved settings, as in run.json.
         seeds: Seeds.
         versions: Versions of programs and libraries.
@@ -344,6 +376,7 @@ class Run:
     tolerance: float | None = None
     rate_window_s: float | None = None
     scale_down_window_s: float | None = None
+    cluster: Cluster | None = None
     settings: dict[str, object] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from loadgen.analyze.cluster import one_pod
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import truth
 from loadgen.analyze.replicas import Fleet
@@ -22,7 +23,7 @@ def validity(run: Observed, fleet: Fleet) -> list[Finding]:
         findings.insert(0, _check("load", "Load", False, None, None, "s", "No load started: see the logs of the run."))
     if run.info.autoscaler is not None:
         findings += _signal(run, fleet)
-    return findings
+    return findings + one_pod(run, fleet)
 
 
 def ready_spans(run: Observed, fleet: Fleet) -> list[Interval]:

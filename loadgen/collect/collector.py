@@ -5,6 +5,7 @@ import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from loadgen.collect import custom_metrics
 from loadgen.collect.gaps import Gaps, Source
 from loadgen.collect.journal import Journal
 from loadgen.collect.prometheus import PrometheusReader
@@ -23,6 +24,7 @@ PERIODS_OF_A_GAP = 3
 USUAL_SCRAPE_INTERVAL_S = 15.0
 LAST_ANSWER_S = 3.0
 _PROMETHEUS = Source("prometheus")
+_CUSTOM_METRICS = Source("custom-metrics")
 _log = logging.getLogger(__name__)
 
 
@@ -46,11 +48,20 @@ class Collector:
         self._rows = Rows(folder)
         self._raw = RawReader(self._clock, timeout_s)
         interval_s = info.autoscaler.scrape_interval_s if info.autoscaler else USUAL_SCRAPE_INTERVAL_S
-        self._prometheus = PrometheusReader(queried(info), self._clock, overlap_s=max(5.0, 2 * interval_s))
-        self._prometheus_thread = ThreadPoolExecutor(1, thread_name_prefix="prometheus")
-        self._asked: Future[list[Sample]] | None = None
+        self._prometheus = PrometheusReader(
+            queried(info),
+            self._clock,
+            overlap_s=max(5.0, 2 * interval_s),
+            skew_s=info.cluster.skew_s.get("prometheus", 0.0) if info.cluster else 0.0,
+            only_replicas=info.cluster is not None,
+        )
+        self._asking = ThreadPoolExecutor(2, thread_name_prefix="asking")
+        self._asked: dict[Source, Future[list[Sample]]] = {}
         shortest_s = PERIODS_OF_A_GAP * period_s
-        self._gaps = Gaps({"prometheus": max(shortest_s, 2.5 * interval_s), "metrics": shortest_s})
+        asked_s = PASSES_PER_PART * shortest_s
+        self._gaps = Gaps(
+            {"prometheus": max(shortest_s, 2.5 * interval_s), "metrics": shortest_s, "custom-metrics": asked_s}
+        )
         self._troubled: set[Source] = set()
         self._passes = 0
 
@@ -70,12 +81,12 @@ class Collector:
         return written
 
     def collect(self) -> None:
-        """One pass: what has changed, the journal, all replicas; Prometheus and the parts at every third."""
+        """One pass: what has changed, the journal, all replicas; Prometheus, its like and the parts at every third."""
         targets = self._targets.current()
         self._expect(targets)
         self._rows.events += self._journal.read()
         self._read_raw(targets)
-        self._take_answer(wait_s=0.0)
+        self._take_answers(wait_s=0.0)
         # Prometheus answers beside the pass, and what it said is there when the next pass closes the parts.
         if self._passes % PASSES_PER_PART == PASSES_PER_PART - 1:
             self._ask(targets)
@@ -89,22 +100,24 @@ class Collector:
         while events := self._journal.read():
             self._rows.events += events
         self._read_raw(targets)
-        if self._take_answer(wait_s=LAST_ANSWER_S):
+        if self._take_answers(wait_s=LAST_ANSWER_S):
             self._ask(targets)
-            self._take_answer(wait_s=LAST_ANSWER_S)
+            self._take_answers(wait_s=LAST_ANSWER_S)
         for source in self._gaps.watched:
             self._gaps.release(source)
         written = self._close_parts()
         if not written:
             _log.error("%d samples and %d events are lost", len(self._rows.samples), len(self._rows.events))
         self._raw.close()
-        self._prometheus_thread.shutdown(wait=False, cancel_futures=True)
+        self._asking.shutdown(wait=False, cancel_futures=True)
         return written
 
     def _expect(self, targets: Targets) -> None:
         due = {Source("metrics", replica.name) for replica in targets.replicas if replica.ready and targets.model}
         if targets.prometheus and targets.serving:
             due.add(_PROMETHEUS)
+        if targets.custom_metrics and targets.serving:
+            due.add(_CUSTOM_METRICS)
         for source in self._gaps.watched - due:
             self._gaps.release(source)
             self._troubled.discard(source)
@@ -118,24 +131,28 @@ class Collector:
             self._take(Source("metrics", name), answer)
 
     def _ask(self, targets: Targets) -> None:
-        if targets.prometheus and self._asked is None:
+        if targets.prometheus and _PROMETHEUS not in self._asked:
             names = [replica.name for replica in targets.replicas]
-            self._asked = self._prometheus_thread.submit(self._prometheus.read, targets.prometheus, names)
+            self._asked[_PROMETHEUS] = self._asking.submit(self._prometheus.read, targets.prometheus, names)
+        if targets.custom_metrics and _CUSTOM_METRICS not in self._asked:
+            self._asked[_CUSTOM_METRICS] = self._asking.submit(custom_metrics.read, targets.custom_metrics, self._clock)
 
-    def _take_answer(self, wait_s: float) -> bool:
-        """Take what Prometheus answered; False when it has not answered yet, or not well."""
-        if self._asked is None:
-            return True
-        answer: list[Sample] | CollectError
-        try:
-            answer = self._asked.result(wait_s)
-        except TimeoutError:
-            return False
-        except CollectError as error:
-            answer = error
-        self._asked = None
-        self._take(_PROMETHEUS, answer)
-        return not isinstance(answer, CollectError)
+    def _take_answers(self, wait_s: float) -> bool:
+        """Take what was answered; False when Prometheus has not answered yet, or not well."""
+        well = True
+        for source, asked in list(self._asked.items()):
+            answer: list[Sample] | CollectError
+            try:
+                answer = asked.result(wait_s)
+            except TimeoutError:
+                well = well and source != _PROMETHEUS
+                continue
+            except CollectError as error:
+                answer = error
+            del self._asked[source]
+            self._take(source, answer)
+            well = well and not (source == _PROMETHEUS and isinstance(answer, CollectError))
+        return well
 
     def _take(self, source: Source, answer: list[Sample] | CollectError) -> None:
         if isinstance(answer, CollectError):

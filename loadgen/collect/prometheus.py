@@ -28,10 +28,21 @@ class PrometheusReader:
         signals: What to ask for.
         clock: Time axis of the run; samples from before its anchor are left out.
         overlap_s: By how much a window reaches back behind the last read; longer than a sample may be late.
+        skew_s: By how much the clock of Prometheus is ahead of ours.
+        only_replicas: Whether samples of other pods are left out: a cluster may have other servers with these metrics.
     """
 
-    def __init__(self, signals: Sequence[Signal[Queried]], clock: Clock, overlap_s: float) -> None:
+    def __init__(
+        self,
+        signals: Sequence[Signal[Queried]],
+        clock: Clock,
+        overlap_s: float,
+        *,
+        skew_s: float = 0.0,
+        only_replicas: bool = False,
+    ) -> None:
         self._signals, self._clock, self._overlap_s = signals, clock, overlap_s
+        self._skew_s, self._only_replicas = skew_s, only_replicas
         self._client: PrometheusConnect | None = None
         self._read_s = 0.0
         self._last_unix_s: dict[tuple[str, str | None], float] = {}
@@ -51,14 +62,15 @@ class PrometheusReader:
         now_s = self._clock.now_s()
         window_s = min(now_s - self._read_s + self._overlap_s, MOST_CATCH_UP_S)
         readings = [(signal, reading) for signal in self._signals for reading in _ask(client, signal, window_s)]
-        self._pods |= {reading.pod for signal, reading in readings if not signal.kind.stray}
-        known = self._pods | set(replicas)
+        self._pods |= set(replicas)
+        if not self._only_replicas:
+            self._pods |= {reading.pod for signal, reading in readings if not signal.kind.stray}
         rows = []
         for signal, reading in readings:
             series = (signal.field, reading.pod)
-            t_s = self._clock.at_unix(reading.unix_s)
+            t_s = self._clock.at_unix(reading.unix_s - self._skew_s)
             is_new = reading.unix_s > self._last_unix_s.get(series, 0.0) and t_s >= 0
-            if is_new and (reading.pod in known or not signal.kind.stray):
+            if is_new and (reading.pod in self._pods or (reading.pod is None and not signal.kind.stray)):
                 self._last_unix_s[series] = reading.unix_s
                 rows.append(Sample(t_s, signal.field, reading.pod, reading.value))
         self._read_s = now_s

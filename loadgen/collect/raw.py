@@ -18,7 +18,7 @@ from loadgen.errors import CollectError
 TIMEOUT_S = 0.8
 MOST_BYTES = 16 << 20
 MOST_AT_ONCE = 16
-_NAMES = tuple(signal.metric for signal in EXPOSED)
+_NAMES = tuple({name for signal in EXPOSED for name in (signal.metric, *signal.kind.instead[:1])})
 
 
 class _Page(NamedTuple):
@@ -79,8 +79,13 @@ def _rows(replica: Replica, page: Future[_Page], model: str) -> list[Sample] | C
         return error
 
 
-def fetch(url: str, timeout_s: float) -> str:
+def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
     """The body of a page, read within `timeout_s` also from a server that answers drop by drop.
+
+    Args:
+        url: Its URL.
+        timeout_s: Longest wait for all of it.
+        lines: Whether it is made of lines, so that one that does not end in a line feed is cut off.
 
     Raises:
         OSError: no connection, no answer in time.
@@ -100,7 +105,7 @@ def fetch(url: str, timeout_s: float) -> str:
                 body += chunk
                 if time.monotonic() > end or len(body) > MOST_BYTES:
                     raise TimeoutError(f"no end after {timeout_s:g} s and {len(body)} bytes")
-            if answer.length or not body.endswith(b"\n"):
+            if answer.length or (lines and not body.endswith(b"\n")):
                 raise http.client.IncompleteRead(bytes(body), answer.length)
             return body.decode(errors="replace")
     finally:

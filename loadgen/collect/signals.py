@@ -7,7 +7,7 @@ would look like a constant signal.
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -90,12 +90,29 @@ class Recorded(Gauge):
         return sum(values)
 
 
+@dataclass(frozen=True, slots=True)
 class Exposed:
-    """A counter or gauge on the replica's own /metrics: versions, instances and reasons of the model are added up."""
+    """A counter or gauge on the replica's own /metrics: versions, instances and reasons of the model are added up.
 
-    def total(self, metric: str, model: str, samples: Iterable[ExposedSample]) -> float | None:
+    Attributes:
+        instead: Name of a metric that counts instead where the page has it, and a label and its value that narrow it:
+            the bundled chart's model over the LLM API counts queue and compute itself, as Triton cannot see them there.
+    """
+
+    instead: tuple[str, ...] = ()
+
+    def total(self, metric: str, model: str, samples: Sequence[ExposedSample]) -> float | None:
         """Sum over the model's series; None when there is none, or when one is not a number."""
-        values = [s.value for s in samples if s.name == metric and s.labels.get("model") == model]
+        own = self.instead[0] if self.instead else ""
+        name = own if any(each.name == own for each in samples) else metric
+        narrow = [] if name == metric or len(self.instead) == 1 else [self.instead[1:]]
+        values = [
+            each.value
+            for each in samples
+            if each.name == name
+            and each.labels.get("model") == model
+            and all(each.labels.get(label) == value for label, value in narrow)
+        ]
         return float(sum(values)) if values and all(map(math.isfinite, values)) else None
 
 
@@ -127,11 +144,12 @@ def _queried(field: str, metric: str, kind: Queried, unit: str, *labels: str) ->
     return Signal(field=field, source="prometheus", metric=metric, kind=kind, unit=unit, labels=labels)
 
 
-def _exposed(field: str, metric: str, unit: str) -> Signal[Exposed]:
-    return Signal(field=field, source="metrics", metric=metric, kind=Exposed(), unit=unit)
+def _exposed(field: str, metric: str, unit: str, *instead: str) -> Signal[Exposed]:
+    return Signal(field=field, source="metrics", metric=metric, kind=Exposed(instead), unit=unit)
 
 
-# Metric names: Triton's `metric_model_reporter.cc`, and `custom_metrics_reporter.cc` of its TensorRT-LLM backend.
+# Metric names: Triton's `metric_model_reporter.cc`, `custom_metrics_reporter.cc` of its TensorRT-LLM backend, and
+# `llmapi_metrics.py` of the bundled chart. Only one of the two engines is there, so only one of two rows has samples.
 _REQUESTS, _BLOCKS = "nv_trt_llm_request_metrics", "nv_trt_llm_kv_cache_block_metrics"
 QUERIED: tuple[Signal[Queried], ...] = (
     _queried("ratio", "triton:queue_compute:ratio", Recorded(), "ratio"),
@@ -139,19 +157,29 @@ QUERIED: tuple[Signal[Queried], ...] = (
     _queried("engine_active", _REQUESTS, Gauge(), "requests", 'request_type="active"'),
     _queried("engine_waiting", _REQUESTS, Gauge(), "requests", 'request_type="waiting"'),
     _queried("kv_used_ratio", _BLOCKS, Gauge(), "ratio", 'kv_cache_block_type="fraction"'),
+    _queried("engine_active", "llmapi_requests", Gauge(), "requests", 'state="running"'),
+    _queried("engine_waiting", "llmapi_requests", Gauge(), "requests", 'state="waiting"'),
+    _queried("kv_used_ratio", "llmapi_kv_cache_usage_ratio", Gauge(), "ratio"),
 )
 EXPOSED: tuple[Signal[Exposed], ...] = (
-    _exposed("raw_queue_us", "nv_inference_queue_duration_us", "µs"),
-    _exposed("raw_compute_us", "nv_inference_compute_infer_duration_us", "µs"),
+    _exposed("raw_queue_us", "nv_inference_queue_duration_us", "µs", "llmapi_queue_duration_us"),
+    _exposed("raw_compute_us", "nv_inference_compute_infer_duration_us", "µs", "llmapi_compute_duration_us"),
     _exposed("raw_success", "nv_inference_request_success", "requests"),
     _exposed("raw_failure", "nv_inference_request_failure", "requests"),
-    _exposed("raw_pending", "nv_inference_pending_request_count", "requests"),
+    _exposed("raw_pending", "nv_inference_pending_request_count", "requests", "llmapi_requests", "state", "waiting"),
 )
 
 
 def queried(info: RunInfo) -> tuple[Signal[Queried], ...]:
-    """The signals to ask Prometheus for in this run: `ratio` is the metric that the run's autoscaler reads."""
+    """The signals to ask Prometheus for in this run.
+
+    `ratio` is the metric that the run's autoscaler reads; on a cluster each is that of the workload's namespace.
+    """
     metric = info.autoscaler.metric if info.autoscaler else ""
-    if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", metric):
-        return QUERIED
-    return tuple(replace(signal, metric=metric) if signal.field == "ratio" else signal for signal in QUERIED)
+    signals = QUERIED
+    if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", metric):
+        signals = tuple(replace(each, metric=metric) if each.field == "ratio" else each for each in signals)
+    if info.cluster is not None:
+        place = f'namespace="{info.cluster.namespace}"'
+        signals = tuple(replace(each, labels=(*each.labels, place)) for each in signals)
+    return signals

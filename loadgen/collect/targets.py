@@ -1,4 +1,4 @@
-"""Where to read from, now: by the local stack's `stack/state.json`, or by the addresses in the settings."""
+"""Where to read from, now: by `stack/state.json` of a stack or cluster, or by the addresses in the settings."""
 
 import contextlib
 import logging
@@ -29,12 +29,14 @@ class Targets:
 
     Attributes:
         prometheus: Base URL; None while there is none.
+        custom_metrics: URL at which a cluster says what its autoscaler reads; None without one.
         model: The model driven, whose counters are read; None while it is not known.
         replicas: Those with an address of their own.
         serving: Whether a replica serves, so that Prometheus must have samples.
     """
 
     prometheus: str | None = None
+    custom_metrics: str | None = None
     model: str | None = None
     replicas: tuple[Replica, ...] = ()
     serving: bool = False
@@ -49,12 +51,13 @@ class _Replica(BaseModel):
 class _State(BaseModel):
     phase: str = "starting"
     prometheus: str | None = None
+    custom_metrics: str | None = None
     model: str | None = None
     replicas: list[_Replica] = []
 
 
 class StackTargets:
-    """Follows `stack/state.json`, which the local stack replaces whole at every change."""
+    """Follows `stack/state.json`, which the local stack or the observer of a cluster replaces whole at every change."""
 
     def __init__(self, folder: RunFolder, info: RunInfo) -> None:
         self._path: Path = folder.path / "stack" / "state.json"
@@ -86,6 +89,7 @@ class StackTargets:
         )
         return Targets(
             prometheus=state.prometheus,
+            custom_metrics=state.custom_metrics,
             model=self._driven or state.model,
             replicas=replicas,
             serving=any(replica.ready for replica in replicas),

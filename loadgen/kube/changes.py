@@ -45,16 +45,16 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
             story.told.add(kind)
             yield Change(unix_s=at, kind=kind, pod=name, **fields)
 
-    yield from once("replica_created", _unix(meta.get("creationTimestamp")))
+    yield from once("replica_created", unix_s(meta.get("creationTimestamp")))
     placed = conditions.get("PodScheduled", {})
     if placed.get("reason") == "Unschedulable":
-        since = _unix(placed.get("lastTransitionTime")) or now_s
+        since = unix_s(placed.get("lastTransitionTime")) or now_s
         yield from once("replica_unschedulable", since, reason="Unschedulable", message=placed.get("message"))
     yield from once("replica_scheduled", _since(conditions.get("PodScheduled"), now_s))
     for container in containers:
         yield from _crash(story, name, container, now_s)
     if containers and all("running" in each.get("state", {}) for each in containers):
-        started = max(_unix(each["state"]["running"].get("startedAt")) or now_s for each in containers)
+        started = max(unix_s(each["state"]["running"].get("startedAt")) or now_s for each in containers)
         yield from once("replica_started", started)
     ready = conditions.get("Ready", {}).get("status") == "True"
     if ready:
@@ -68,7 +68,7 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
             yield _not_ready(name, conditions.get("Ready", {}), now_s)
     if meta.get("deletionTimestamp"):
         # the API stamps when the grace period ends
-        end = _unix(meta["deletionTimestamp"])
+        end = unix_s(meta["deletionTimestamp"])
         grace = float(meta.get("deletionGracePeriodSeconds") or 0)
         yield from once("replica_draining", now_s if end is None else min(end - grace, now_s))
 
@@ -102,7 +102,7 @@ def node_changes(story: NodeStory, node: Raw, pods: Sequence[str], now_s: float)
     condition = next(
         (each for each in node.get("status", {}).get("conditions", []) if each["type"] == "Ready"), {"status": None}
     )
-    at = _unix(condition.get("lastTransitionTime")) or now_s
+    at = unix_s(condition.get("lastTransitionTime")) or now_s
     if condition["status"] == "True":
         if story.lost:
             yield _node("node_back", node, pods, at, condition)
@@ -119,8 +119,14 @@ def node_gone(story: NodeStory, node: Raw, pods: Sequence[str], now_s: float) ->
         yield _node("node_lost", node, pods, now_s, condition)
 
 
-def hpa_sync(hpa: Raw, now_s: float) -> Change:
-    """What the controller last wrote into the status of an HPA."""
+def hpa_sync(hpa: Raw, now_s: float, metric: str | None = None) -> Change:
+    """What the controller last wrote into the status of an HPA.
+
+    Args:
+        hpa: The object.
+        now_s: When it was seen, seconds since the epoch.
+        metric: Name of the metric whose value is told; None takes the first.
+    """
     spec, status = hpa["spec"], hpa.get("status", {})
     conditions = [
         {key: each.get(key) for key in ("type", "status", "reason", "message")} for each in status.get("conditions", [])
@@ -134,8 +140,8 @@ def hpa_sync(hpa: Raw, now_s: float) -> Change:
         data={
             "current": status.get("currentReplicas"),
             "desired": status.get("desiredReplicas"),
-            "metric_milli": _value_milli(next(iter(status.get("currentMetrics") or []), None), "current"),
-            "target_milli": _value_milli(next(iter(spec.get("metrics") or []), None), "target"),
+            "metric_milli": _value_milli(status.get("currentMetrics"), metric, "current"),
+            "target_milli": _value_milli(spec.get("metrics"), metric, "target"),
             "conditions": conditions,
             "proposals": [],
         },
@@ -150,6 +156,19 @@ def rescale(before: int, after: int, message: str | None, now_s: float) -> Chang
         reason="SuccessfulRescale",
         message=message,
         data={"before": before, "after": after},
+    )
+
+
+def pod_event(event: Raw, now_s: float) -> Change:
+    """What the scheduler or a kubelet says of a pod, such as `Pulling` and `Pulled`."""
+    at = unix_s(event.get("lastTimestamp")) or unix_s(event.get("eventTime")) or now_s
+    return Change(
+        unix_s=at,
+        kind="pod_event",
+        pod=event["involvedObject"]["name"],
+        reason=event.get("reason"),
+        message=event.get("message"),
+        data={"type": event.get("type"), "count": event.get("count")},
     )
 
 
@@ -182,7 +201,7 @@ def _crash(story: PodStory, name: str, container: Raw, now_s: float) -> Iterator
         story.told.discard("replica_ready")
         story.not_ready = False
     yield Change(
-        unix_s=_unix(ended.get("finishedAt")) or now_s,
+        unix_s=unix_s(ended.get("finishedAt")) or now_s,
         kind="replica_crashed",
         pod=name,
         reason=ended.get("reason"),
@@ -192,7 +211,7 @@ def _crash(story: PodStory, name: str, container: Raw, now_s: float) -> Iterator
 
 def _not_ready(pod: str, condition: Raw, now_s: float) -> Change:
     return Change(
-        unix_s=_unix(condition.get("lastTransitionTime")) or now_s,
+        unix_s=unix_s(condition.get("lastTransitionTime")) or now_s,
         kind="replica_not_ready",
         pod=pod,
         reason=condition.get("reason"),
@@ -210,20 +229,24 @@ def _node(kind: str, node: Raw, pods: Sequence[str], at: float, condition: Raw) 
     )
 
 
-def _value_milli(metric: Raw | None, side: str) -> int | None:
-    if metric is None:
-        return None
-    source = metric.get(str(metric.get("type", ""))[:1].lower() + str(metric.get("type", ""))[1:], {})
-    value = source.get(side, {})
-    return milli(value.get("averageValue") or value.get("value"))
+def _value_milli(metrics: Sequence[Raw] | None, name: str | None, side: str) -> int | None:
+    for metric in metrics or ():
+        # a metric that was not read is an entry with an empty type
+        kind = str(metric.get("type", ""))
+        source = metric.get(kind[:1].lower() + kind[1:], {})
+        if name is None or source.get("metric", {}).get("name") == name:
+            value = source.get(side, {})
+            return milli(value.get("averageValue") or value.get("value"))
+    return None
 
 
 def _since(condition: Raw | None, now_s: float) -> float | None:
     if condition is None or condition.get("status") != "True":
         return None
-    at = _unix(condition.get("lastTransitionTime"))
+    at = unix_s(condition.get("lastTransitionTime"))
     return now_s if at is None else at
 
 
-def _unix(stamp: str | None) -> float | None:
+def unix_s(stamp: str | None) -> float | None:
+    """Seconds since the epoch of a time of the API, which may have fractions; None stays None."""
     return None if stamp is None else datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()

@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from loadgen.local.prometheus import duration
 from loadgen.settings import Local
 
 _HELM_TIMEOUT_S = 120.0
+_UNINSTALL_S = 600.0
 _PRE_STOP_S = 3
 
 
@@ -86,27 +87,37 @@ def emulated_values(settings: Local, profile: EngineProfile, *, name: str, tag: 
     }
 
 
-def install(release: str, namespace: str, values: Mapping[str, Any]) -> None:
+def install(release: str, namespace: str, values: Mapping[str, Any], *, context: str | None = None) -> None:
     """Install the chart, or upgrade what is there; returns when the API server has the objects.
 
     Raises:
         StackError: helm is missing or says no; the sentence holds its words.
     """
+    arguments = ["upgrade", "--install", release, str(chart_folder()), "--create-namespace", "--values=-"]
+    _helm([*arguments, f"--namespace={namespace}"], context, stdin=json.dumps(values))
+
+
+def uninstall(release: str, namespace: str, *, context: str | None = None) -> str:
+    """Remove a release and wait until its objects are gone; returns what helm says of what it keeps.
+
+    Raises:
+        StackError: as `install`; also where there is no such release.
+    """
+    wait = ["--wait", f"--timeout={round(_UNINSTALL_S)}s"]
+    return _helm(["uninstall", release, *wait, f"--namespace={namespace}"], context, timeout_s=_UNINSTALL_S + 30)
+
+
+def _helm(arguments: Sequence[str], context: str | None, *, stdin: str = "", timeout_s: float = _HELM_TIMEOUT_S) -> str:
     helm = shutil.which("helm")
     if helm is None:
         raise StackError("helm is not on PATH: install it, then run again")
-    command = [helm, "upgrade", "--install", release, str(chart_folder()), f"--namespace={namespace}"]
+    command = [helm, *arguments, *([f"--kube-context={context}"] if context else [])]
     try:
-        done = subprocess.run(
-            [*command, "--create-namespace", "--values=-"],
-            input=json.dumps(values),
-            capture_output=True,
-            text=True,
-            timeout=_HELM_TIMEOUT_S,
-            check=False,
-        )
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
-        raise StackError(f"helm did not end within {_HELM_TIMEOUT_S:g} s: is the API server there?") from None
+        raise StackError(f"helm {arguments[0]} did not end within {timeout_s:g} s: is the API server there?") from None
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if not line.startswith("level=")]
-        raise StackError(f"helm could not install the chart: {' '.join(lines).strip()[-600:]}")
+        said = " ".join(lines).strip().removeprefix("Error: ")
+        raise StackError(f"helm {arguments[0]} failed: {said[-900:]}")
+    return done.stdout

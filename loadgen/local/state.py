@@ -36,6 +36,7 @@ class StackState:
         error: Sentence for the user when the phase is `failed`.
         gateway: `host:port` of the one entry for HTTP and gRPC.
         prometheus: Base URL of Prometheus.
+        custom_metrics: URL at which a cluster's custom-metrics API says what the autoscaler reads.
         model: Model driven, whose counters make the ratio.
         desired: Replicas that the autoscaler asks for.
         metric_milli: What it last read, averaged over the pods; None when it could not read it.
@@ -47,6 +48,7 @@ class StackState:
     error: str | None = None
     gateway: str | None = None
     prometheus: str | None = None
+    custom_metrics: str | None = None
     model: str
     desired: int
     metric_milli: int | None = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from loadgen.errors import SettingsError
+from loadgen.errors import SettingsError, TargetError
 from loadgen.protocols import triton_grpc, triton_http
 from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
@@ -50,17 +50,26 @@ class Endpoint:
         Raises:
             TargetError: unreachable, not Triton, or no model fits.
         """
-        plane: GrpcControlPlane | HttpControlPlane
-        if self.wire == "grpc":
-            plane = GrpcControlPlane(self.address, tls=self.tls)
-        else:
-            plane = HttpControlPlane(self.address, tls=self.tls)
+        plane = self._control_plane()
         try:
             checked: ControlPlane = plane
             model = find_model(checked, wanted=wanted, stream=stream)
         finally:
             plane.close()
         return model, f"{plane.server.get('name', 'unknown')} {plane.server.get('version', '')}".strip()
+
+    def is_triton(self) -> bool:
+        """Whether a Triton answers here: some proxies accept a connection to any address."""
+        try:
+            self._control_plane().close()
+        except TargetError:
+            return False
+        return True
+
+    def _control_plane(self) -> GrpcControlPlane | HttpControlPlane:
+        if self.wire == "grpc":
+            return GrpcControlPlane(self.address, tls=self.tls)
+        return HttpControlPlane(self.address, tls=self.tls)
 
     def connect(self, model: Model, *, stream: bool) -> Client:
         """A new connection that carries one request at a time."""

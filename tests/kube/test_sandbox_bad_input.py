@@ -14,10 +14,10 @@ import pytest
 from sandboxes import config_of, fresh, inside, processes_of, up
 
 from loadgen.errors import StackError
+from loadgen.kube.rollout import stuck
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import Node
 from loadgen.kube.sandbox.world import first_process
-from loadgen.kube.stuck import stuck
 from loadgen.local.fetch_cache import cache_dir
 
 LOADGEN = str(Path(sys.executable).with_name("loadgen"))

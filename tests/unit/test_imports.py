@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.processes",
         "loadgen.settings",
     },
+    "loadgen.kube.cli": {"loadgen.kube.deploy", "loadgen.progress", "loadgen.settings"},
     "loadgen.kube.sandbox.kubelet": {"loadgen.processes"},
     "loadgen.analyze": {"loadgen.dataset", "loadgen.autoscale"},
     "loadgen.progress": {"loadgen.load"},
@@ -40,6 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loadgen.run": {
         "loadgen.collect",
         "loadgen.dataset",
+        "loadgen.kube.cluster",
+        "loadgen.kube.endpoint",
         "loadgen.kube.workload",
         "loadgen.local",
         "loadgen.processes",
@@ -63,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.progress",
         "loadgen.settings",
     },
-    "loadgen.cli": {"loadgen.analyze", "loadgen.dataset", "loadgen.kube.sandbox.cli", "reports"},
+    "loadgen.cli": {"loadgen.analyze", "loadgen.dataset", "loadgen.kube.cli", "loadgen.kube.sandbox.cli", "reports"},
     "loadgen.__main__": {"loadgen.cli"},
     "scenarios": {"loadgen.locust"},
 }

@@ -16,6 +16,7 @@ from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import Node, SandboxConfig
 from loadgen.kube.sandbox.forward import serve
 from loadgen.kube.sandbox.interruption import interruptible
+from loadgen.local.binaries import find_tritonserver
 from loadgen.processes import Child
 
 _WATCH_S = 0.5
@@ -87,17 +88,21 @@ def run(options: argparse.Namespace) -> int:
 
 def _up(sandbox: Sandbox, options: argparse.Namespace) -> int:
     product = options.gpu_product if options.gpus else None
+    tools = find(progress=_say)
+    if not options.no_addons:
+        find_tritonserver(progress=_say)  # now, as nothing can be fetched from inside
     try:
         config = SandboxConfig(
             name=sandbox.name,
             folder=sandbox.folder,
-            tools=find(progress=_say),
+            tools=tools,
             nodes=tuple(
                 Node(name=f"node-{number + 1}", gpu_product=product, gpus=options.gpus)
                 for number in range(options.nodes)
             ),
             image_pull_s=options.image_pull_s,
             addons=not options.no_addons,
+            emulated=not options.no_addons,
             controller_manager_flags=tuple(options.controller_manager_flag),
             durable=options.keep,
         )

@@ -61,6 +61,7 @@ class SandboxConfig(_Checked):
         nodes: Its nodes; kube-proxy runs once for all of them. Without nodes there are no pods and no Services.
         image_pull_s: Emulated time of an image pull, the first time on each node.
         addons: Whether DNS, Prometheus with its operator, prometheus-adapter and Traefik are deployed.
+        emulated: Whether the local stack's Triton stands for its image, so that the chart's mode emulated runs.
         controller_manager_flags: Flags on top of ours; the HPA's sync period and windows, for tests.
         durable: Whether etcd's data must survive a crash of the machine; a sandbox that is thrown away need not.
     """
@@ -71,6 +72,7 @@ class SandboxConfig(_Checked):
     nodes: tuple[Node, ...] = Field(max_length=_MOST_NODES)
     image_pull_s: float = Field(default=0.0, ge=0.0)
     addons: bool = True
+    emulated: bool = False
     controller_manager_flags: tuple[str, ...] = ()
     durable: bool = False
 

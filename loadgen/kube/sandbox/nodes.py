@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loadgen.errors import StackError
+from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.config import API_SERVER, DNS_IP, DOMAIN, POD_GATEWAY, Node, PartState, SandboxConfig
 from loadgen.kube.sandbox.control_plane import Credentials
 from loadgen.kube.sandbox.images import table, write_images
 from loadgen.kube.sandbox.inside import kubectl
 from loadgen.kube.sandbox.words import last_words
+from loadgen.local.binaries import find_tritonserver
 from loadgen.processes import Child, spawn
 
 _READY_WITHIN_S = 60.0
@@ -35,7 +37,10 @@ class Nodes:
         Raises:
             StackError: one does not come up.
         """
-        write_images(self._config, table(self._config))
+        rows = table(self._config)
+        if self._config.emulated:
+            rows.insert(0, emulated.image(find_tritonserver(), self._config.folder / "bin"))
+        write_images(self._config, rows)
         for number, node in enumerate(self._config.nodes):
             self._spawn(number, node)
         deadline = asyncio.get_running_loop().time() + _READY_WITHIN_S

@@ -18,6 +18,7 @@ from loadgen.kube.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.forward import Forward
 from loadgen.kube.sandbox.interruption import interruptible
+from loadgen.local.binaries import find_tritonserver
 from loadgen.local.fetch_cache import cache_dir
 from loadgen.processes import Child, children_of
 
@@ -40,8 +41,10 @@ def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
     """
     _sweep()
     sandbox = Sandbox.named(f"{_OF_A_RUN}{uuid.uuid4().hex[:8]}")
-    config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=find(progress=say), nodes=DEFAULT_NODES)
+    tools = find(progress=say)
+    config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=tools, nodes=DEFAULT_NODES, emulated=True)
     with Forward(sandbox, web_port):  # first, as a port that is taken needs no sandbox to be told
+        find_tritonserver(progress=say)  # now, as nothing can be fetched from inside
         with interruptible("interrupted while the sandbox started: nothing of it is left, and no run has begun"):
             world = sandbox.up(config, say=say, attached=True)
         return _until_it_ends(sandbox, world, argv)

@@ -12,7 +12,7 @@ from loadgen.local.state import StackFolder
 from observed import run_folder
 
 OBSERVED = Observed(
-    namespace="triton", deployment="triton", hpa="triton", selector="app=triton", gateway="10.96.0.7:80", model="m"
+    namespace="triton", workload="triton", hpa="triton", selector="app=triton", gateway="10.96.0.7:80", model="m"
 )
 
 
@@ -27,7 +27,7 @@ def observer(folder: RunFolder) -> Observer:
 
 
 def pod(name: str, *, ready: bool = True) -> dict:
-    container = {"restartCount": 0, "state": {"running": {}}}
+    container = {"name": "server", "restartCount": 0, "state": {"running": {}}}
     condition = {"type": "Ready", "status": "True" if ready else "False"}
     return {
         "metadata": {"name": name, "creationTimestamp": "2026-11-24T12:00:00Z"},
@@ -40,12 +40,22 @@ def deployment(replicas: int) -> dict:
 
 
 def rescaled(size: int) -> dict:
-    return {"reason": "SuccessfulRescale", "message": f"New size: {size}; reason: pods metric r above target"}
+    about = {"kind": "HorizontalPodAutoscaler", "name": "triton"}
+    return {
+        "involvedObject": about,
+        "reason": "SuccessfulRescale",
+        "message": f"New size: {size}; reason: pods metric r above target",
+    }
 
 
-def journal(folder: RunFolder) -> list[dict]:
+RAW = ("pod_condition", "container_state", "pod_event")
+
+
+def journal(folder: RunFolder, *, raw: bool = False) -> list[dict]:
+    """What was told; of the API's own words on pods only where they are asked for."""
     file = folder.path / "stack" / "journal.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    events = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [each for each in events if (each["kind"] in RAW) == raw]
 
 
 def now(folder: RunFolder) -> float:
@@ -57,24 +67,24 @@ def test_a_pod_is_a_replica_with_addresses_of_its_own(folder, observer):
     observer.take(("pods", "ADDED", pod("a"), now(folder)))
     observer.settle(now(folder))
     assert not (folder.path / "stack" / "state.json").exists()  # how many are wanted is not known yet
-    observer.take(("deployments", "ADDED", deployment(1), now(folder)))
+    observer.take(("workloads", "ADDED", deployment(1), now(folder)))
     observer.settle(now(folder))
     state = StackFolder(folder.path).read()
     assert (state.phase, state.gateway) == ("ready", "10.96.0.7:80")
     [replica] = state.replicas
-    assert (replica.name, replica.phase, replica.metrics) == ("a", "ready", "10.244.1.5:8002")
+    assert (replica.name, replica.phase, replica.metrics) == ("a", "ready", "http://10.244.1.5:8002/metrics")
 
 
 def test_a_rescale_is_told_with_the_words_of_its_event_whichever_comes_first(folder, observer):
     """The workload's change is the moment, the event has the reason; a change by hand has none."""
     for seen in (
-        ("deployments", "ADDED", deployment(1), 0.0),
+        ("workloads", "ADDED", deployment(1), 0.0),
         ("events", "ADDED", rescaled(4), 1.0),
-        ("deployments", "MODIFIED", deployment(4), 1.0),
+        ("workloads", "MODIFIED", deployment(4), 1.0),
     ):
         observer.take((*seen[:3], now(folder) + seen[3]))
     observer.settle(now(folder) + 1.1)
-    observer.take(("deployments", "MODIFIED", deployment(2), now(folder) + 10))
+    observer.take(("workloads", "MODIFIED", deployment(2), now(folder) + 10))
     observer.settle(now(folder) + 10.5)
     assert len(journal(folder)) == 1  # the second still waits for its reason
     observer.settle(now(folder) + 11.5)
@@ -87,7 +97,7 @@ def test_a_rescale_is_told_with_the_words_of_its_event_whichever_comes_first(fol
 def test_what_was_deleted_while_no_watch_ran_is_gone_and_the_time_is_a_gap(folder, observer):
     """The API server was away from 103 to 108 s: one pod is not in the new list."""
     at = now(folder)
-    observer.take(("deployments", "ADDED", deployment(1), at))
+    observer.take(("workloads", "ADDED", deployment(1), at))
     observer.take(("pods", "LISTED", {"names": ["a"], "blind_since": None}, at))
     observer.take(("pods", "MODIFIED", pod("a"), at))
     observer.take(("pods", "LISTED", {"names": [], "blind_since": at + 3}, at + 8))
@@ -129,8 +139,8 @@ def test_a_node_that_went_while_no_watch_ran_is_lost(folder, observer):
 
 def test_the_last_word_is_that_it_stops(folder, observer):
     """A rescale that waits for its reason is told without it."""
-    observer.take(("deployments", "ADDED", deployment(1), now(folder)))
-    observer.take(("deployments", "MODIFIED", deployment(2), now(folder)))
+    observer.take(("workloads", "ADDED", deployment(1), now(folder)))
+    observer.take(("workloads", "MODIFIED", deployment(2), now(folder)))
     observer.end()
     assert StackFolder(folder.path).read().phase == "stopping"
     assert [each["kind"] for each in journal(folder)] == ["hpa_rescale"]

@@ -37,6 +37,17 @@ class Stream:
         return []
 
 
+class Credentials:
+    """Counts how often they were read anew."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def renew(self) -> None:
+        self.read += 1
+
+
+API = Credentials()
 ONE = {"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "a"}}]}
 
 
@@ -50,9 +61,9 @@ def put(source: str, *answers: object, over: bool = True) -> list[tuple[str, dic
     into: queue.Queue = queue.Queue()
     if over:
         with pytest.raises(Over):
-            watch_for_ever(source, Listing(*answers), {}, into)
+            watch_for_ever(API, source, Listing(*answers), {}, into)
     else:
-        watch_for_ever(source, Listing(*answers), {}, into)
+        watch_for_ever(API, source, Listing(*answers), {}, into)
     return [(seen[1], seen[2]) for seen in iter(lambda: into.get() if into.qsize() else None, None)]
 
 
@@ -73,3 +84,10 @@ def test_nodes_may_be_forbidden() -> None:
 def test_pods_may_not() -> None:
     """Rights may be given while the run is on: the watch is tried again."""
     assert [kind for kind, _ in put("pods", client.ApiException(status=403), ONE)] == ["LISTED", "MODIFIED"]
+
+
+def test_credentials_that_are_not_known_any_more_are_read_anew() -> None:
+    """A token that ran out may have been replaced in its file."""
+    before = API.read
+    assert [kind for kind, _ in put("pods", client.ApiException(status=401), ONE)] == ["LISTED", "MODIFIED"]
+    assert API.read == before + 1

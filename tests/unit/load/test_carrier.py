@@ -46,7 +46,7 @@ def carrier_to(endpoint: Any, path: Path) -> Carrier:
         target="grpc://127.0.0.1:1",
         protocol="grpc",
         stream=True,
-        validity=ValidityLimits(**dict(SCENARIO.validity)),
+        validity=ValidityLimits(send_lag_p99_s=0.05, scrape_gap_s=5.0, min_samples=100),
         settings=SCENARIO.model_dump(mode="json"),
     )
     RunFolder(path).write_info(info)

@@ -1,0 +1,57 @@
+"""What a cluster's autoscaler itself reads: the custom-metrics API, which can only be asked."""
+
+import http.client
+import json
+
+from pydantic import BaseModel, ValidationError
+
+from loadgen.clock import Clock
+from loadgen.collect.raw import fetch
+from loadgen.collect.rows import Sample
+from loadgen.errors import CollectError
+
+FIELD = "autoscaler_ratio"
+TIMEOUT_S = 2.0
+_FACTORS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
+class _Object(BaseModel):
+    name: str
+
+
+class _Item(BaseModel):
+    describedObject: _Object
+    value: str
+
+
+class _Values(BaseModel):
+    items: list[_Item]
+
+
+def read(url: str, clock: Clock) -> list[Sample]:
+    """The value of each pod, as the API gives it at this moment.
+
+    Raises:
+        CollectError: it does not answer, or not with values.
+    """
+    t_s = clock.now_s()
+    try:
+        values = _Values.model_validate_json(fetch(url, TIMEOUT_S, lines=False))
+    except (OSError, http.client.HTTPException) as error:
+        raise CollectError(f"the custom-metrics API does not answer: {error}") from error
+    except (ValidationError, json.JSONDecodeError) as error:
+        raise CollectError(f"the custom-metrics API has no values: {str(error).splitlines()[0]}") from error
+    return [Sample(t_s, FIELD, each.describedObject.name, number(each.value)) for each in values.items]
+
+
+def number(quantity: str) -> float:
+    """A quantity of Kubernetes as a number, such as `1500m` → 1.5.
+
+    Raises:
+        CollectError: it is none.
+    """
+    factor = _FACTORS.get(quantity[-1:], 1.0)
+    try:
+        return float(quantity[:-1] if quantity[-1:] in _FACTORS else quantity) * factor
+    except ValueError:
+        raise CollectError(f"the custom-metrics API has the value {quantity!r}, which is no quantity") from None

@@ -1,0 +1,82 @@
+"""Which workload a run is about, with its autoscaler and Service, and what may be read of it."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from loadgen.errors import StackError, TargetError
+from loadgen.kube import autoscaler, find, rights
+from loadgen.kube.api import Api, path_of
+from loadgen.settings import Kube
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Attached:
+    """A workload and what belongs to it; `lacking` grows by a sentence for everything that a run will not see.
+
+    `assumed` grows by one for everything that is taken as usual.
+    """
+
+    api: Api
+    kube: Kube
+    workload: find.Workload
+    hpa: find.Raw | None
+    service: find.Raw | None
+    missing: list[rights.Right]
+    lacking: list[str]
+    assumed: list[str]
+
+
+def attach(kube: Kube, say: Say) -> Attached:
+    """Find what the settings mean, and ask for the rights to read it.
+
+    Raises:
+        TargetError: it is not there, is ambiguous, or may not be read.
+        StackError: the API server does not answer.
+    """
+    api = Api(kube.context)
+    objects, where = _workloads(api, kube)
+    workload = find.choose_workload(objects, name=kube.workload, where=where)
+    inside = ("namespaces", workload.namespace)
+    missing, lacking = rights.check(api, workload.namespace, rights.needed(workload.kind))
+    unread = {right.resource for right in missing}
+    hpas = path_of("apis", "autoscaling", "v2", *inside, "horizontalpodautoscalers")
+    seen = [] if "horizontalpodautoscalers" in unread else api.items(hpas)
+    hpa = find.choose_hpa(seen, workload, name=kube.hpa)
+    services = [] if "services" in unread else api.items(path_of("api", "v1", *inside, "services"))
+    service = find.choose_service(services, workload, name=kube.service)
+    if hpa is not None:
+        lost, sentences = rights.check(api, workload.namespace, rights.custom_metrics(autoscaler.metric_names(hpa)))
+        missing, lacking = missing + lost, lacking + sentences
+    scaled = f"scaled by {hpa['metadata']['name']}" if hpa else "not scaled by an HPA"
+    say(f"{workload} of context {api.context}, {scaled}")
+    return Attached(api, kube, workload, hpa, service, missing, lacking, [])
+
+
+def _workloads(api: Api, kube: Kube) -> tuple[list[Any], str]:
+    """Deployments and LeaderWorkerSets of the namespace, and where that is; of all where none was named or fits."""
+    first = kube.namespace or api.namespace
+    found = _listed(api, first)
+    if kube.namespace is None and not find.candidates(found, kube.workload):
+        with contextlib.suppress(TargetError):  # not every account may look around
+            everywhere = _listed(api, None)
+            if find.candidates(everywhere, kube.workload):
+                return everywhere, "in any namespace"
+    return found, f"in namespace {first}"
+
+
+def _listed(api: Api, namespace: str | None) -> list[Any]:
+    inside = ("namespaces", namespace) if namespace else ()
+    try:
+        deployments = api.items(path_of("apis", "apps", "v1", *inside, "deployments"))
+    except StackError as error:
+        raise TargetError(f"{error}; name another namespace with --kube-namespace, or ask for a Role") from error
+    try:
+        groups = api.items(path_of("apis", "leaderworkerset.x-k8s.io", "v1", *inside, "leaderworkersets"))
+    except StackError:
+        groups = []
+    kinds = (("Deployment", deployments), ("LeaderWorkerSet", groups))
+    return [{**each, "kind": kind} for kind, found in kinds for each in found]

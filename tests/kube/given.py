@@ -1,0 +1,48 @@
+"""Any cluster, by $LOADGEN_KUBECONFIG, instead of a sandbox: for tests that need nothing of a sandbox's inside."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandboxes import up
+
+from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
+
+VARIABLE = "LOADGEN_KUBECONFIG"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A cluster by its kubeconfig, with as much of a sandbox's face as such tests use."""
+
+    kubeconfig: Path
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The command line that runs another one against it."""
+        return ["/usr/bin/env", f"KUBECONFIG={self.kubeconfig}", *argv]
+
+
+@contextmanager
+def some_cluster() -> Iterator[Given | Sandbox]:
+    """The given cluster, else a sandbox of two nodes with add-ons and the emulated Triton."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        yield Given(Path(given).resolve())
+        return
+    with up(DEFAULT_NODES, addons=True, emulated=True) as sandbox:
+        yield sandbox
+
+
+def run(cluster: Given | Sandbox, *argv: str, timeout_s: float = 60.0, **env: str) -> subprocess.CompletedProcess[str]:
+    """What a command says and how it ends; its environment is ours and `env`."""
+    return subprocess.run(
+        cluster.command([*argv]),
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
