@@ -8,7 +8,7 @@ import numpy as np
 from loadgen.analyze.balance import at_max, old_backlog
 from loadgen.analyze.cluster import cluster_caveats
 from loadgen.analyze.losses import losses
-from loadgen.analyze.observed import Observed, Series
+from loadgen.analyze.observed import Event, Observed, Series
 from loadgen.analyze.placement import unplaced
 from loadgen.analyze.queueing import Capacity, held, mean_truth, stale_s, truth
 from loadgen.analyze.replicas import Fleet
@@ -266,11 +266,18 @@ def incidents(run: Observed) -> list[Finding]:
         events = run.of_kind(kind)
         if not events:
             continue
-        names = sorted(
-            {str(event.pod or event.data.get("part") or event.data.get("source") or "?") for event in events}
-        )
-        start, end = events[0].t_s, max(event.until_s for event in events)
-        window = span_text(start, end) if end > start else f"at {start:.1f} s"
+        by_name: dict[str, list[Event]] = {}
+        for event in events:
+            name = str(event.pod or event.data.get("part") or event.data.get("source") or "?")
+            by_name.setdefault(name, []).append(event)
+        window = _window(events)
+        names = [f"{name} ({_window(own)})" if len(by_name) > 1 else name for name, own in sorted(by_name.items())]
         advice = f"{', '.join(names)}: {what} in logs/."
         found.append(warn(code, title, float(len(events)), 0.0, "count", window, advice))
     return found
+
+
+def _window(events: Sequence[Event]) -> str:
+    """From the first to the end of the last."""
+    start, end = events[0].t_s, max(event.until_s for event in events)
+    return span_text(start, end) if end > start else f"at {start:.1f} s"

@@ -5,15 +5,18 @@ import random
 import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from cluster import PYTHON, Cluster, Json, container, pod, ready
+from cluster import PYTHON, Cluster, Json, container, over, pod, ready, shell
 from forwards import api_of, by_kubectl, by_python, read_all, there_and_back
 from kubernetes import client
+from sandboxes import inside
 
 pytestmark = pytest.mark.timeout(240)
 
-ECHO, DIGEST, LOCAL, NOBODY = 8000, 8001, 8002, 8099
+ECHO, DIGEST, LOCAL, NOBODY = 18000, 18001, 18002, 18099
+"""High, as one pod is in the network of its node."""
 SERVER = f"""
 import asyncio, hashlib, socket
 
@@ -41,10 +44,10 @@ asyncio.run(main())
 LARGE = random.Random(7).randbytes(5_000_000)
 
 
-def serving(name: str) -> Json:
+def serving(name: str, **spec: Any) -> Json:
     """A pod with the three servers."""
     probe = {"tcpSocket": {"port": DIGEST}, "periodSeconds": 1}
-    return pod(name, container(PYTHON, "-c", SERVER, readinessProbe=probe))
+    return pod(name, container(PYTHON, "-c", SERVER, readinessProbe=probe), **spec)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -107,6 +110,17 @@ def test_the_python_client_sees_the_end_of_a_pod(cluster: Cluster, core) -> None
         assert read_all(forward.socket(ECHO)) == b""
 
 
+def test_the_python_client_is_told_of_a_pod_that_is_over(cluster: Cluster, core) -> None:
+    """It has no network any more; the refusal says so."""
+    cluster.create(pod("over", shell("true"), restartPolicy="Never"))
+    cluster.pod("over", over)
+    with (
+        pytest.raises(client.ApiException, match='pod "over" does not run'),
+        by_python(core, cluster.namespace, "over", 80),
+    ):
+        pass
+
+
 # -- kubectl ----------------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +159,22 @@ def test_kubectl_gives_up_one_connection_and_keeps_the_others(cluster: Cluster) 
         assert there_and_back(stays, b"after") == b"after"
 
 
+def test_kubectl_reaches_a_pod_in_the_network_of_its_node(cluster: Cluster) -> None:
+    """With hostNetwork the pod's localhost is the node's; through a Service the pod is found by its labels."""
+    cluster.create(serving("of-the-node", hostNetwork=True))
+    cluster.pod("of-the-node", ready)
+    cluster.kubectl("expose", "pod", "of-the-node", "--port=80", f"--target-port={ECHO}")
+    with by_kubectl(cluster, "service/of-the-node", ":80") as forward, forward.dial() as connection:
+        assert there_and_back(connection, b"hello") == b"hello"
+
+
+def test_kubectl_without_websockets_is_refused(cluster: Cluster) -> None:
+    """Our limit: bare SPDY, which kubectl before 1.31 speaks, is refused in one sentence that says what is needed."""
+    line = f"kubectl --namespace={cluster.namespace} port-forward serves :{ECHO} 2>&1"
+    told = inside(cluster.sandbox, "env", "KUBECTL_PORT_FORWARD_WEBSOCKETS=false", "sh", "-c", line, check=False)
+    assert "port-forward needs a WebSocket of v4.channel.k8s.io or SPDY/3.1+portforward.k8s.io" in told
+
+
 def test_kubectl_is_told_of_a_refused_port(cluster: Cluster) -> None:
     """It says who refused, and gives the forward up, as it does with every kubelet."""
     with by_kubectl(cluster, "serves", f":{NOBODY}") as forward:
@@ -167,5 +197,5 @@ def test_kubectl_sees_the_end_of_a_pod(cluster: Cluster) -> None:
         with forward.dial() as connection:
             assert read_all(connection) == b""
         code, said = forward.end()
-    assert re.search(r"error forwarding port 8000 to pod goes, uid \S+: the pod does not run any more", said), said
+    assert re.search(rf"error forwarding port {ECHO} to pod goes, uid \S+: the pod does not run any more", said), said
     assert code == 1

@@ -58,7 +58,7 @@ def test_what_breaks_at_the_peak_is_on_the_page(tmp_path: Path) -> None:
     blind = run.finding("autoscaler.blind")
     assert blind["measured"] > 10
     assert "FailedGetPodsMetric" in blind["advice"]
-    assert run.finding("collect.gap")["advice"].startswith("kubernetes: ")
+    assert "kubernetes" in run.finding("collect.gap")["advice"].partition(":")[0]
     # the number of replicas was held
     assert run.events("hpa_rescale").empty
     outcomes = run.folder.read("requests").outcome

@@ -33,7 +33,7 @@ def test_a_prometheus_that_is_stopped_at_the_peak_is_on_the_page(tmp_path: Path)
     assert unseen["advice"].startswith("Nothing came from Prometheus in this time, ")
     blind = run.finding("autoscaler.blind")
     assert "FailedGetPodsMetric" in blind["advice"]
-    assert run.finding("collect.gap")["advice"].startswith("prometheus: ")
+    assert "prometheus" in run.finding("collect.gap")["advice"].partition(":")[0]
     start_s, end_s = peak(run)
     for finding in (unseen, run.finding("collect.gap")):
         assert start_s < first_second(finding) < last_second(finding) < end_s, finding["window"]
@@ -62,7 +62,10 @@ def test_a_replica_that_no_node_has_a_gpu_for_is_on_the_page(tmp_path: Path) -> 
         time.sleep(10)
         inside(box, "kubectl", "delete", "pods", "--selector=app=batch", "--grace-period=1", "--wait=false")
         code = run.end()
-    assert code in (0, 1), run.said()[-3000:]
+    assert code in (0, 1, 3), run.said()[-3000:]
+    # a machine that is busy with other things may have sent late; nothing else keeps the run from being judged
+    broken = {each["code"] for each in run.analysis["findings"] if each["severity"] == "invalid" and not each["passed"]}
+    assert broken <= {"validity.send_lag"}
     (event,) = run.events("replica_unschedulable").itertuples()
     assert event.reason == "Unschedulable"
     assert event.message.startswith(f"0/2 nodes are available: 2 Insufficient {GPU}.")

@@ -174,6 +174,17 @@ def test_incidents_are_counted_and_named():
     assert gap.window == "from 50.0 s to 53.5 s"
 
 
+def test_gaps_of_several_sources_have_a_window_each():
+    """Prometheus from 20 to 30 s, and the metrics API, which reads it, from 25 to 45 s."""
+    gaps = [
+        event(20, "collect_gap", source="prometheus", from_s=84, to_s=94),
+        event(25, "collect_gap", source="custom-metrics", from_s=89, to_s=109),
+    ]
+    gap = by_code(found(observed(requests=REQUESTS, events=[*READY, *gaps])), "collect.gap")
+    assert (gap.measured, gap.window) == (2.0, "from 20.0 s to 45.0 s")
+    assert gap.advice.startswith("custom-metrics (from 25.0 s to 45.0 s), prometheus (from 20.0 s to 30.0 s): ")
+
+
 def test_no_table_at_all_has_no_caveat():
     """What was not seen is not warned about."""
     assert codes(observed()) == []
