@@ -1,4 +1,4 @@
-"""The main job on a real control plane: the real HPA controller scales, and what breaks meanwhile is on the page."""
+"""The main job on a real control plane while parts of it break: each is on the page with its window."""
 
 import json
 import time
@@ -11,31 +11,12 @@ from sandboxes import inside
 from loadgen.kube.sandbox.commands import Sandbox
 
 FAULTS = "sandbox_faults.py"
-TO_PEAK_S = 35.0
-"""From the start of the load: the peak is from 30 s to 90 s."""
+TO_PEAK_S = 40.0
+"""From the start of the load: the peak is from 30 s to 90 s, and what was not collected by then is up to 5 s old."""
 RENEWED_EVERY_S = 10.0
 """A node renews its lease every 10 s: the last sign of life may be that much older than the loss."""
 
 pytestmark = pytest.mark.timeout(600)
-
-
-def test_the_real_controller_scales_up_and_down_again(tmp_path: Path) -> None:
-    """One wave goes from one replica to three and back, with lag chains by the API's times, and the verdict passes."""
-    with job(tmp_path, "sandbox_wave.py") as run:
-        assert run.end() == 0, run.said()[-3000:]
-    analysis = run.analysis
-    assert analysis["whole"]["failed"] == 0
-    ups = [event for event in analysis["scaling"] if event["direction"] == "up"]
-    assert ups[0]["before"] == 1
-    assert max(event["after"] for event in ups) == 3
-    assert ups[0]["complete"], ups[0]["missing"]
-    assert ups[0]["reason"].endswith("reason: pods metric triton:queue_compute:ratio above target")
-    assert "autoscaler.blind" not in {each["code"] for each in analysis["findings"]}
-    head = analysis["headline"]
-    assert (head["lowest_replicas"], head["peak_replicas"], head["last_replicas"]) == (1, 3, 1)
-    assert set(run.folder.read("samples").signal) >= {"ratio", "raw_queue_us", "engine_active"}
-    assert (run.folder.logs / "sandbox" / "kube-apiserver.log").is_file()
-    assert "pods are processes of one machine" in (run.folder.path / "report.md").read_text().replace("\n", " ")
 
 
 def test_what_breaks_at_the_peak_is_on_the_page(tmp_path: Path) -> None:
