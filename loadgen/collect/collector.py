@@ -132,8 +132,7 @@ class Collector:
 
     def _ask(self, targets: Targets) -> None:
         if targets.prometheus and _PROMETHEUS not in self._asked:
-            names = [replica.name for replica in targets.replicas]
-            self._asked[_PROMETHEUS] = self._asking.submit(self._prometheus.read, targets.prometheus, names)
+            self._asked[_PROMETHEUS] = self._asking.submit(self._prometheus.read, targets.prometheus, targets.names)
         if targets.custom_metrics and _CUSTOM_METRICS not in self._asked:
             self._asked[_CUSTOM_METRICS] = self._asking.submit(custom_metrics.read, targets.custom_metrics, self._clock)
 

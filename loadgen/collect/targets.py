@@ -31,7 +31,8 @@ class Targets:
         prometheus: Base URL; None while there is none.
         custom_metrics: URL at which a cluster says what its autoscaler reads; None without one.
         model: The model driven, whose counters are read; None while it is not known.
-        replicas: Those with an address of their own.
+        replicas: Those whose pages can be read.
+        names: All there are.
         serving: Whether a replica serves, so that Prometheus must have samples.
     """
 
@@ -39,6 +40,7 @@ class Targets:
     custom_metrics: str | None = None
     model: str | None = None
     replicas: tuple[Replica, ...] = ()
+    names: tuple[str, ...] = ()
     serving: bool = False
 
 
@@ -82,8 +84,9 @@ class StackTargets:
 
     def _read(self, state: _State) -> Targets:
         up = state.phase in ("starting", "ready")
+        ready = {r.name for r in state.replicas if up and r.phase in ("ready", "serving")}
         replicas = tuple(
-            Replica(name=r.name, metrics=metrics_url(r.metrics), ready=up and r.phase in ("ready", "serving"))
+            Replica(name=r.name, metrics=metrics_url(r.metrics), ready=r.name in ready)
             for r in state.replicas
             if r.metrics
         )
@@ -92,7 +95,8 @@ class StackTargets:
             custom_metrics=state.custom_metrics,
             model=self._driven or state.model,
             replicas=replicas,
-            serving=any(replica.ready for replica in replicas),
+            names=tuple(r.name for r in state.replicas),
+            serving=bool(ready),
         )
 
 
@@ -117,7 +121,8 @@ class UrlTargets:
         if self._metrics:
             name = urlsplit(self._metrics).netloc
             replicas = (Replica(name=name, metrics=metrics_url(self._metrics), ready=self._model is not None),)
-        return Targets(prometheus=self._prometheus, model=self._model, replicas=replicas, serving=True)
+        names = tuple(replica.name for replica in replicas)
+        return Targets(prometheus=self._prometheus, model=self._model, replicas=replicas, names=names, serving=True)
 
 
 def driven(info: RunInfo) -> str | None:

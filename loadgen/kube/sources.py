@@ -2,12 +2,13 @@
 
 import re
 import secrets
+from typing import Any
 from urllib.parse import urlencode
 
 import requests
 
 from loadgen.dataset import Autoscaler, RunFolder
-from loadgen.errors import StackError
+from loadgen.errors import StackError, TargetError
 from loadgen.kube import autoscaler, endpoint, prometheus, rights, rollout
 from loadgen.kube.api import path_of
 from loadgen.kube.attach import Attached
@@ -86,19 +87,16 @@ class Sources:
         service = self._service
         if service is None:
             url = self._attached.kube.prometheus
-            if url is not None:
-                prometheus.query(url, "/api/v1/query", query="time()")
+            if url is not None and (why := _why_not(url)) is not None:
+                raise TargetError(f"{url} is no Prometheus that can be asked from here ({why}): see --kube-prometheus")
             return url
         hosts = [f"{service.name}.{service.namespace}.svc", service.cluster_ip]
         direct = [f"{host}:{service.port}" for host in hosts if host]
         urls = [f"http://{address}" for address in direct if endpoint.reachable(address)]
-        why = ""
+        why: str | None = None
         for url in [*urls, f"{self._base}{_proxied(service)}"]:
-            try:
-                prometheus.query(url, "/api/v1/query", query="time()")
+            if (why := _why_not(url)) is None:
                 return url
-            except StackError as error:
-                why = str(error)
         self._lacks(
             f"Prometheus {service} does not answer from here ({why}); through the API server it needs get on "
             f"services/proxy in namespace {service.namespace}: without it, {_BLIND}"
@@ -135,11 +133,11 @@ class Sources:
             return None
         metric = autoscaler.metric_of(hpa)
         timing, interval_s = RuleTiming(None, None), None
-        if self.prometheus is not None and metric is not None:
-            groups = prometheus.query(self.prometheus, "/api/v1/rules", type="record")["groups"]
+        if metric is not None:
+            groups = self._told("/api/v1/rules", type="record").get("groups", [])
             timing = prometheus.rule_timing(groups, metric["metric"]["name"], self._namespace)
             pods = self._api.items(self._pods, labelSelector=self._attached.workload.selector)
-            targets = prometheus.query(self.prometheus, "/api/v1/targets", state="active")["activeTargets"]
+            targets = self._told("/api/v1/targets", state="active").get("activeTargets", [])
             names = [each["metadata"]["name"] for each in pods]
             interval_s = prometheus.scrape_interval_s(targets, self._namespace, names)
         found, assumed = autoscaler.autoscaler_of(hpa, timing, interval_s)
@@ -151,8 +149,17 @@ class Sources:
         version = self._api.get("/version") or {}
         found = {"kubernetes": str(version.get("gitVersion", "unknown")).removeprefix("v")}
         if self.prometheus is not None:
-            build = prometheus.query(self.prometheus, "/api/v1/status/buildinfo")
-            found["prometheus"] = str(build["version"])
+            found["prometheus"] = str(self._told("/api/v1/status/buildinfo").get("version", "unknown"))
+        return found
+
+    def _told(self, path: str, **parameters: str) -> dict[str, Any]:
+        """What Prometheus says of itself; nothing where it is one of those that only know queries."""
+        if self.prometheus is None:
+            return {}
+        try:
+            found: dict[str, Any] = prometheus.query(self.prometheus, path, **parameters)
+        except StackError:
+            return {}
         return found
 
     def _lacks(self, sentence: str) -> None:
@@ -161,6 +168,15 @@ class Sources:
 
 def _proxied(service: PrometheusService) -> str:
     return path_of("api", "v1", "namespaces", service.namespace, "services", f"{service.name}:{service.port}", "proxy")
+
+
+def _why_not(url: str) -> str | None:
+    """Why a URL is no Prometheus; None where it is one."""
+    try:
+        prometheus.query(url, "/api/v1/query", query="time()")
+    except StackError as error:
+        return str(error)
+    return None
 
 
 def _is_metrics_page(address: str) -> bool:

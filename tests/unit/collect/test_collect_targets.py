@@ -25,10 +25,20 @@ def test_the_stack_is_followed_at_every_change(tmp_path: Path) -> None:
         folder, prometheus="http://127.0.0.1:9090", replicas=[replica("a", "started"), replica("b", "pulling", None)]
     )
     a = Replica(name="a", metrics="http://127.0.0.1:8002/metrics", ready=False)
-    assert targets.current() == Targets(prometheus="http://127.0.0.1:9090", model=MODEL, replicas=(a,))
+    assert targets.current() == Targets(
+        prometheus="http://127.0.0.1:9090", model=MODEL, replicas=(a,), names=("a", "b")
+    )
     write_state(folder, prometheus="http://127.0.0.1:9090", replicas=[replica("a", "ready")])
     assert targets.current().replicas[0].ready
     assert targets.current().serving
+
+
+def test_a_replica_whose_page_cannot_be_read_still_serves(tmp_path: Path) -> None:
+    """A cluster may show Prometheus and not the pods: samples of that replica are due all the same."""
+    folder = run_folder(tmp_path)
+    write_state(folder, prometheus="http://127.0.0.1:9090", replicas=[replica("a", "ready", None)])
+    now = StackTargets(folder, folder.read_info()).current()
+    assert (now.replicas, now.names, now.serving) == ((), ("a",), True)
 
 
 def test_a_state_that_cannot_be_read_leaves_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -68,6 +78,7 @@ def test_a_url_target_is_read_where_the_settings_say(tmp_path: Path) -> None:
     assert targets.current() == Targets(
         prometheus="http://prom:9090",
         replicas=(Replica(name="gpu:8002", metrics="http://gpu:8002/metrics", ready=False),),
+        names=("gpu:8002",),
         serving=True,
     )
     folder.write_info(folder.read_info().model_copy(update={"model": "ensemble"}))

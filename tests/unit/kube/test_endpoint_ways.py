@@ -49,6 +49,12 @@ def test_a_service_balances_connections() -> None:
     assert found(Surroundings(service=one), "http")[0][1] == "lb.example:80"
 
 
+def test_an_address_of_version_six_has_brackets() -> None:
+    """Or its port would be a part of it."""
+    one = {**SERVICE, "spec": {**SERVICE["spec"], "clusterIP": "fd00::7"}}
+    assert found(Surroundings(service=one))[0][1] == "[fd00::7]:9001"
+
+
 def test_traefik_balances_requests_and_comes_first() -> None:
     """At its load balancer, else inside the cluster; at the host of the rule where it has one; not another's route."""
     inside = Surroundings(service=SERVICE, ingress_routes=[route("PathPrefix(`/v2`)")], traefiks=[traefik()])
