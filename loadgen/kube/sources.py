@@ -87,8 +87,8 @@ class Sources:
         service = self._service
         if service is None:
             url = self._attached.kube.prometheus
-            if url is not None and (why := _why_not(url)) is not None:
-                raise TargetError(f"{url} is no Prometheus that can be asked from here ({why}): see --kube-prometheus")
+            if url is not None and (reason := _why_not(url)) is not None:
+                raise TargetError(f"{url} is no Prometheus that can be asked from here ({reason}): see --kube-prometheus")
             return url
         hosts = [f"{service.name}.{service.namespace}.svc", service.cluster_ip]
         direct = [f"{host}:{service.port}" for host in hosts if host]
