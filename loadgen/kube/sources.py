@@ -88,7 +88,7 @@ class Sources:
         if service is None:
             url = self._attached.kube.prometheus
             if url is not None and (reason := _why_not(url)) is not None:
-                raise TargetError(f"{url} is no Prometheus that can be asked from here ({reason}): see --kube-prometheus")
+                raise TargetError(f"--kube-prometheus {url} is none that can be asked from here: {reason}")
             return url
         hosts = [f"{service.name}.{service.namespace}.svc", service.cluster_ip]
         direct = [f"{host}:{service.port}" for host in hosts if host]

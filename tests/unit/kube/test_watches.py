@@ -67,7 +67,15 @@ def put(source: str, *answers: object, over: bool = True) -> list[tuple[str, dic
     return [(seen[1], seen[2]) for seen in iter(lambda: into.get() if into.qsize() else None, None)]
 
 
-@pytest.mark.parametrize("error", [client.ApiException(status=500, reason="no etcd"), OSError(), ValueError("no JSON")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        client.ApiException(status=500, reason="no etcd"),
+        client.ApiException(status=410, reason="Expired"),
+        OSError(),
+        ValueError("no JSON"),
+    ],
+)
 def test_the_list_after_an_error_says_since_when_nobody_looked(error: Exception) -> None:
     """Whatever ended it, it is begun again, and the first list of all has no such time."""
     told = put("pods", ONE, error, ONE)
