@@ -13,12 +13,14 @@ from typing import Any
 
 import pandas as pd
 import psutil
-from sandboxes import processes_of
+from sandboxes import inside, processes_of
 
 from loadgen.dataset import RunFolder
 from loadgen.kube.sandbox.commands import Sandbox
 
 HERE = Path(__file__).parent
+TO_PEAK_S = 40.0
+"""From the start of the load: the peak is from 30 s to 90 s, and what was not collected by then is up to 5 s old."""
 LOCUST = str(Path(sys.executable).with_name("locust"))
 
 
@@ -110,3 +112,23 @@ def last_second(finding: dict[str, Any]) -> float:
     """When the window of a finding ends, in seconds of the load."""
     *_, last = re.findall(r"[\d.]+", finding["window"])
     return float(last)
+
+
+def triton_pods(box: Sandbox) -> list[tuple[str, str]]:
+    """Name and node of each."""
+    template = "--output=jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}\n{end}"
+    told = inside(box, "kubectl", "-n", "triton", "get", "pods", template)
+    return [(name, node) for name, node in (line.split() for line in told.splitlines())]
+
+
+def node_of(box: Sandbox, namespace: str, selector: str) -> str:
+    """Where the one pod of a kind runs."""
+    which = ("-n", namespace, "get", "pods", f"-l{selector}")
+    return inside(box, "kubectl", *which, "--output=jsonpath={.items[0].spec.nodeName}")
+
+
+def part(box: Sandbox, name: str) -> int:
+    """Process id, inside, of a part of the cluster."""
+    state = box.state()
+    assert state is not None
+    return next(part.pid for part in state.parts if part.name == name)

@@ -120,7 +120,7 @@ def test_ctrl_c_while_a_run_starts_leaves_the_logs_in_its_folder_and_nothing_els
     log = tmp_path / "said"
     argv = [str(BIN / "locust"), "-f", str(SCENARIO), "--headless", "--target", "sandbox"]
     with command(log, *argv, LOADGEN_RUNS_DIR=str(tmp_path / "runs")) as locust:
-        eventually(lambda: "waiting for its first pod" in log.read_text(), locust, log)
+        eventually(lambda: "0 of 1 replica ready" in log.read_text(), locust, log)
         box = sandbox_of(locust)
         locust.send_signal(signal.SIGINT)
         locust.wait(timeout=90)
