@@ -105,7 +105,7 @@ def test_pods_that_will_never_run_and_a_kubelet_that_dies() -> None:
         eventually(lambda: "both" if len(told()) == 2 else "")
         unscheduled, unknown = told()
         assert unscheduled.startswith("a pod of the fleet cannot be scheduled: 0/1 nodes are available: 1 Insufficient")
-        assert unknown.startswith("no program stands for the image no.example/such/image:1 in the sandbox (ErrImageN")
+        assert unknown.startswith("the image no.example/such/image:1 cannot be had (ErrImageNeverPull")
         kubelet = next(part.pid for part in parts(sandbox) if part.name == "kubelet only")
         inside(sandbox, "kill", "-9", str(kubelet))
         death = eventually(lambda: next(part.death for part in parts(sandbox) if part.name == "kubelet only"))
@@ -130,7 +130,8 @@ def test_a_fleet_that_cannot_be_scheduled(tmp_path: Path) -> None:
     )
     assert done.returncode == 4, done.stderr[-3000:]
     (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert sentence.startswith("error: a pod of the fleet cannot be scheduled: 0/2 nodes are available: 2 Insufficient")
+    why = "a pod of the fleet cannot be scheduled: 0/2 nodes are available: 2 Insufficient"
+    assert sentence.startswith(f"error: Deployment triton in namespace triton does not become ready: {why}")
     assert sentence.endswith("ask for fewer replicas or GPUs, or for more nodes")
     (run,) = (path for path in tmp_path.iterdir() if path.is_dir())
     kept = (run / "logs" / "sandbox" / "kube-apiserver.log").read_text()
