@@ -205,16 +205,13 @@ def account(cluster: Given | Sandbox, path: Path, name: str, *rules: str) -> Pat
 
 
 def test_two_that_fit_are_listed(cluster: Given | Sandbox, deployed: str, tmp_path: Path) -> None:
-    """The error names both and the flag that chooses; what is chosen then must have a replica."""
-    kubectl(cluster, "create", "namespace", f"{NAMESPACE}-two")
+    """The error names both and the flag that chooses; what is chosen, here deployed first, must have a replica."""
     values = {**VALUES, "autoscaling": {"enabled": False}, "server": {**VALUES["server"], "replicas": 0}}
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))
-    chart = Path(__file__).parents[2] / "charts/triton-trtllm"
-    done = run(cluster, "helm", "install", "two", str(chart), f"--namespace={NAMESPACE}-two", f"--values={file}")
-    assert done.returncode == 0, done.stderr
-    done = locust(cluster, tmp_path, f"--kube-namespace={NAMESPACE}-two")
+    done = locust(cluster, tmp_path, f"--kube-namespace={NAMESPACE}-two", f"--kube-deploy={file}")
     assert done.returncode == 2
+    assert f"installing the chart triton-trtllm as triton in namespace {NAMESPACE}-two" in done.stderr
     assert f"Deployment llm in namespace {NAMESPACE}-two is scaled to zero" in done.stderr
     done = locust(cluster, tmp_path)
     assert done.returncode == 2
