@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from loadgen.dataset import Autoscaler, ClusterInfo, RunFolder
 from loadgen.errors import StackError, TargetError
-from loadgen.kube import endpoint, prometheus
+from loadgen.kube import endpoint, prometheus, rights
 from loadgen.kube.api import Skew
 from loadgen.kube.attach import Attached, attach
 from loadgen.kube.autoscaler import metric_of
@@ -152,6 +152,7 @@ def _way(
     way = endpoint.choose(list(endpoint.ways(around, workload, scenario.wire)), wanted, answers)
     if way.kind != "forward":
         return way
+    rights.check(found.api, workload.namespace, [rights.PORT_FORWARD])
     file = folder.path / "stack" / "forward.port"
     config = ForwardConfig(
         context=found.kube.context,

@@ -12,6 +12,8 @@ from loadgen.kube.find import Workload
 Say = Callable[[str], None]
 
 _POLL_S = 0.5
+_SLOW_POLL_S = 3.0
+_SLOW_AFTER_S = 60.0
 _SAY_EVERY_S = 30.0
 _METRIC_WITHIN_S = 120.0
 
@@ -27,7 +29,7 @@ def wait_until_ready(
     path = path_of("api", "v1", "namespaces", workload.namespace)
     since: dict[str, float] = {}
     said, said_at = "", 0.0
-    deadline = time.monotonic() + within_s
+    started = time.monotonic()
     while True:
         now = time.monotonic()
         pods = [
@@ -50,7 +52,8 @@ def wait_until_ready(
             raise StackError(
                 f"{workload} is not ready within {within_s:g} s: {doing}; {'; '.join(since) or _last(events)}"
             )
-        time.sleep(_POLL_S)
+        # an engine may be built for hours
+        time.sleep(_POLL_S if now < started + _SLOW_AFTER_S else _SLOW_POLL_S)
 
 
 def _events(api: Api, path: str) -> list[Any]:

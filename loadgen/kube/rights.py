@@ -61,6 +61,10 @@ def needed(kind: str) -> list[Right]:
     return rights
 
 
+PORT_FORWARD = Right(verbs=("get", "create"), resource="pods/portforward")
+"""What a port-forward needs; there is no run without it where nothing else leads to the workload."""
+
+
 def custom_metrics(names: Sequence[str]) -> list[Right]:
     """The right to read what the autoscaler reads; none where it reads no metric of pods."""
     lost = "what the autoscaler itself reads is not recorded"
@@ -89,7 +93,7 @@ def check(api: Api, namespace: str, rights: Sequence[Right]) -> tuple[list[Right
     vital = [right.said(namespace) for right in missing if right.lost is None]
     if vital:
         raise TargetError(
-            f"this account lacks rights that every run needs: {'; '.join(vital)}. Ask for a Role with them (the chart "
+            f"this account lacks rights that this run needs: {'; '.join(vital)}. Ask for a Role with them (the chart "
             "charts/loadgen has one), or use another --kube-context"
         )
     return missing, [f"needs {right.said(namespace)}: without it, {right.lost}" for right in missing]

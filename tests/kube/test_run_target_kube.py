@@ -185,7 +185,7 @@ def test_rights_that_lack_are_named_before_the_load(cluster: Given | Sandbox, de
     done = locust(cluster, tmp_path / "few-runs", f"--kube-namespace={NAMESPACE}", kubeconfig=kubeconfig)
     assert done.returncode == 2
     assert (
-        "this account lacks rights that every run needs: list/watch on pods in namespace "
+        "this account lacks rights that this run needs: list/watch on pods in namespace "
         f"{NAMESPACE}; list/watch on deployments.apps in namespace {NAMESPACE}. Ask for a Role"
     ) in done.stderr
 

@@ -165,7 +165,7 @@ def test_missing_rights_are_sentences(kubeconfig: Path) -> None:
         [nodes],
         ["needs list/watch on nodes in the whole cluster: without it, a lost node is not told"],
     )
-    with pytest.raises(TargetError, match=r"every run needs: list on hpas\.autoscaling in namespace llm\. Ask for"):
+    with pytest.raises(TargetError, match=r"this run needs: list on hpas\.autoscaling in namespace llm\. Ask for"):
         rights.check(Api(), "llm", [pods, hpas, nodes])
 
 
