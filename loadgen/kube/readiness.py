@@ -48,7 +48,7 @@ def wait_until_ready(
         for reason, first in since.items():
             if now > first + patience_s:
                 raise StackError(f"{workload} does not become ready: {reason}")
-        if now > deadline:
+        if now > started + within_s:
             raise StackError(
                 f"{workload} is not ready within {within_s:g} s: {doing}; {'; '.join(since) or _last(events)}"
             )
