@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import gevent
+from locust import runners
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -133,6 +134,8 @@ class WorkerCrew:
         self._counts: dict[str, Counts] = {}
         self._heard: dict[str, float] = {}
         self._prepared: dict[str, WorkerError | None] = {}
+        # Locust gives a worker up after 3 s: one that imports pandas on a busy machine says nothing for longer
+        runners.HEARTBEAT_LIVENESS = round(_SILENT_S)
         runner.register_message("loadgen_prepared", self._on_prepared)
         runner.register_message("loadgen_counts", self._on_counts)
 

@@ -52,6 +52,23 @@ def test_a_worker_that_dies_ends_the_run(bench: Bench, dead: int) -> None:
     assert (bench.run_folder().path / "report.html").is_file()
 
 
+def test_workers_that_are_silent_for_seconds_are_not_dead(bench: Bench) -> None:
+    """A busy machine stops both for longer than Locust waits: every request still has its row, late ones say so."""
+    process = bench.start("--processes", "2", TEST_S="20", TEST_PER_S="20")
+    bench.wait_for(lambda: bench.rows_so_far() > 40)
+    workers = [child for child in psutil.Process(process.pid).children() if child.name() == "locust"]
+    for worker in workers:
+        worker.suspend()
+    time.sleep(6)
+    for worker in workers:
+        worker.resume()
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 3, err
+    info = bench.run_folder().read_info()
+    assert info.state == "finished"
+    assert len(bench.requests()) == info.expected_rows
+
+
 def test_a_collector_that_dies_ends_the_run(bench: Bench) -> None:
     """A run that nobody observes is no run: it is a tool error that names the log, and what was recorded is there."""
     process = bench.start(TEST_S="60", TEST_PER_S="20")
