@@ -39,19 +39,22 @@ def autoscaler_of(hpa: Raw, timing: RuleTiming, scrape_interval_s: float | None)
     if metric is None:
         kinds = ", ".join(each["type"] for each in hpa["spec"].get("metrics", [])) or "none"
         return None, [f"the autoscaler {name} reads no metric of pods ({kinds}): its signal is not judged"]
+    quantity = metric["target"].get("averageValue")
+    target = milli(quantity)
+    if target is None:
+        return None, [f"the autoscaler {name} has the target {quantity}, which is not understood: it is not judged"]
     assumed = [f"the HPA controller's interval is taken as {SYNC_PERIOD_S:g} s, Kubernetes' default"]
     if timing.window_s is None:
         assumed.append(f"no recording rule of {metric['metric']['name']} was seen: its window is taken as 60 s")
     if scrape_interval_s is None:
         assumed.append("the scrape interval was not seen: it is taken as 30 s")
-    target = milli(metric["target"].get("averageValue") or metric["target"].get("value"))
     down = hpa["spec"].get("behavior", {}).get("scaleDown", {})
     window = down.get("stabilizationWindowSeconds")
     tolerance = milli(hpa["spec"].get("behavior", {}).get("scaleUp", {}).get("tolerance"))
     return (
         Autoscaler(
             metric=metric["metric"]["name"],
-            target=(target or 0) / 1000,
+            target=target / 1000,
             min_replicas=hpa["spec"].get("minReplicas", 1),
             max_replicas=hpa["spec"]["maxReplicas"],
             sync_period_s=SYNC_PERIOD_S,
