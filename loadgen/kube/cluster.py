@@ -37,6 +37,9 @@ EMULATED = (
 STUCK_FOR_S = 600.0
 """How long a pod may be stuck before that is an error: a node or an image may still come."""
 
+_ROUTED_WITHIN_S = 30.0
+"""How long a gateway may take to send requests to a replica that is ready."""
+
 
 class ClusterTarget:
     """A workload on a cluster while a run drives it.
@@ -105,6 +108,7 @@ def start_cluster(
         TargetError: what is meant is not there, is ambiguous, or may not be read.
         StackError: it does not become ready; the sentence says what the cluster says of it.
     """
+    fresh = kube.deploy is not None
     if kube.deploy is not None:
         kube = deploy(kube, read_values(kube.deploy), say=on_progress)
     found = attach(kube, on_progress)
@@ -114,7 +118,7 @@ def start_cluster(
             "it to 1, and run again"
         )
     least = found.hpa["spec"].get("minReplicas", 1) if found.hpa else 1
-    wait_until_ready(found.api, found.workload, max(1, least), say=on_progress, patience_s=patience_s)
+    fresh |= wait_until_ready(found.api, found.workload, max(1, least), say=on_progress, patience_s=patience_s)
     with ExitStack() as undo:
         children: list[Child] = []
 
@@ -123,7 +127,7 @@ def start_cluster(
             children.append(child)
             return child
 
-        way = _way(folder, scenario, found, kept, answers)
+        way = _way(folder, scenario, found, kept, answers, on_progress, fresh=fresh)
         on_progress(f"requests go by {way}{': all to one pod' if way.kind == 'forward' else ''}")
         sources = Sources(folder, found)
         kept(sources.relay)
@@ -141,15 +145,27 @@ def start_cluster(
 
 
 def _way(
-    folder: RunFolder, scenario: Scenario, found: Attached, kept: Callable[[Child], Child], answers: Answers
+    folder: RunFolder,
+    scenario: Scenario,
+    found: Attached,
+    kept: Callable[[Child], Child],
+    answers: Answers,
+    say: Say,
+    *,
+    fresh: bool,
 ) -> Way:
     wanted, workload = found.kube.endpoint, found.workload
     if "://" in wanted:
         url = parse_url(wanted, schemes=("http", "https", "grpc", "grpcs"), example="grpc://triton.example:80")
         tls = url.scheme.endswith("s")
         return Way(kind="url", address=url.address(443 if tls else 80), balances="unknown", tls=tls)
-    around = endpoint.surroundings(found.api, workload, found.service)
-    way = endpoint.choose(list(endpoint.ways(around, workload, scenario.wire)), wanted, answers)
+
+    def look() -> list[Way]:
+        around = endpoint.surroundings(found.api, workload, found.service)
+        return list(endpoint.ways(around, workload, scenario.wire))
+
+    within_s = _ROUTED_WITHIN_S if fresh or wanted != "auto" else 0.0
+    way = endpoint.choose(look, wanted, answers, within_s=within_s, say=say)
     if way.kind != "forward":
         return way
     rights.check(found.api, workload.namespace, [rights.PORT_FORWARD])

@@ -7,6 +7,7 @@ A gateway that knows HTTP/2 spreads requests over the replicas. A Service spread
 
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from loadgen.kube.find import Raw, Workload, port_of
 Balances = Literal["requests", "connections", "one pod", "unknown"]
 
 _CONNECT_S = 2.0
+_ASK_EVERY_S = 0.5
 _TRAEFIK = "app.kubernetes.io/name=traefik"
 
 
@@ -97,21 +99,41 @@ def ways(around: Surroundings, workload: Workload, wire: str) -> Iterator[Way]:
     yield Way(kind="forward", address="", balances="one pod")
 
 
-def choose(found: Sequence[Way], kind: str, answers: Callable[[Way], bool]) -> Way:
-    """The first way of a kind (`auto`: of any) that answers; a port-forward is taken for granted.
+def choose(
+    look: Callable[[], Sequence[Way]],
+    kind: str,
+    answers: Callable[[Way], bool],
+    *,
+    within_s: float = 0.0,
+    say: Callable[[str], None] = lambda _: None,
+) -> Way:
+    """The best way of a kind (`auto`: of any) that answers; a port-forward is taken for granted.
+
+    A gateway learns some time after the cluster that a replica is ready, so the best kind is given `within_s` seconds
+    to answer before the next best is taken.
 
     Raises:
         TargetError: none does; the sentence lists what was tried.
     """
-    wanted = [way for way in found if kind in ("auto", way.kind)]
-    for way in wanted:
-        if way.kind == "forward" or answers(way):
-            return way
-    tried = ", ".join(way.address for way in wanted) or f"there is no {kind} that leads to it"
-    raise TargetError(
-        f"the workload cannot be reached by its {kind} from here ({tried}): run inside the cluster (charts/loadgen), "
-        "give an address with --kube-endpoint, or use --kube-endpoint forward to try it out"
-    )
+    deadline = time.monotonic() + within_s
+    told = False
+    while True:
+        late = time.monotonic() >= deadline
+        wanted = [way for way in look() if kind in ("auto", way.kind)]
+        best = [way for way in wanted if way.kind == wanted[0].kind]
+        for way in wanted if late else best:
+            if way.kind == "forward" or answers(way):
+                return way
+        tried = ", ".join(way.address for way in wanted) or f"there is no {kind} that leads to it"
+        if late:
+            raise TargetError(
+                f"the workload cannot be reached by its {kind} from here ({tried}): run inside the cluster "
+                "(charts/loadgen), give an address with --kube-endpoint, or use --kube-endpoint forward to try it out"
+            )
+        if not told:
+            say(f"waiting for an answer by {', '.join(map(str, best)) or tried}")
+            told = True
+        time.sleep(_ASK_EVERY_S)
 
 
 def reachable(address: str) -> bool:

@@ -20,8 +20,11 @@ _METRIC_WITHIN_S = 120.0
 
 def wait_until_ready(
     api: Api, workload: Workload, replicas: int, *, say: Say, patience_s: float, within_s: float = 7200.0
-) -> None:
+) -> bool:
     """Wait until so many pods are ready, and say how far they are.
+
+    Returns:
+        Whether there was something to wait for.
 
     Raises:
         StackError: a pod is stuck for longer than `patience_s`, or it takes longer than `within_s`.
@@ -38,7 +41,7 @@ def wait_until_ready(
             if "deletionTimestamp" not in pod["metadata"]
         ]
         if sum(rollout.phase(pod) == "ready" for pod in pods) >= replicas:
-            return
+            return bool(said)
         events = _events(api, path)
         since = {reason: since.get(reason, now) for reason in rollout.stuck(pods, events)}
         doing = rollout.summary(pods, replicas)

@@ -1,5 +1,6 @@
 """How requests reach a workload: every way there is, best first, and what each balances."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -105,16 +106,46 @@ def test_a_gateway_by_its_route_and_listener() -> None:
     assert found(around, "http") == [("service", "10.0.0.1:8000", "connections", False), LAST]
 
 
+GATE = Way(kind="ingress", address="a:1", balances="requests")
+SVC = Way(kind="service", address="b:2", balances="connections")
+FORWARD = Way(kind="forward", address="", balances="one pod")
+
+
+def every() -> list[Way]:
+    return [GATE, SVC, FORWARD]
+
+
 def test_the_first_way_that_answers_is_taken() -> None:
     """Of the kind that was asked for; when none does, all that was tried is told."""
-    gate = Way(kind="ingress", address="a:1", balances="requests")
-    svc = Way(kind="service", address="b:2", balances="connections")
-    forward = Way(kind="forward", address="", balances="one pod")
-    every = [gate, svc, forward]
-    assert choose(every, "auto", lambda way: way is svc) is svc
-    assert choose(every, "auto", lambda _: False) is forward
-    assert choose(every, "service", lambda _: True) is svc
+    assert choose(every, "auto", lambda way: way is SVC) is SVC
+    assert choose(every, "auto", lambda _: False) is FORWARD
+    assert choose(every, "service", lambda _: True) is SVC
     with pytest.raises(TargetError, match=r"cannot be reached by its ingress from here \(a:1\): run inside the"):
         choose(every, "ingress", lambda _: False)
     with pytest.raises(TargetError, match=r"there is no nodeport that leads to it"):
         choose(every, "nodeport", lambda _: True)
+
+
+@pytest.mark.parametrize("kind", ["auto", "ingress"])
+def test_a_gateway_may_answer_a_moment_later(kind: str) -> None:
+    """It is waited for, though the Service, by which requests are not balanced, answers at once."""
+    asked: list[Way] = []
+    said: list[str] = []
+
+    def answers(way: Way) -> bool:
+        asked.append(way)
+        return way is SVC or len(asked) == 3
+
+    assert choose(every, kind, answers, within_s=60, say=said.append) is GATE
+    assert asked == [GATE] * 3
+    assert said == ["waiting for an answer by ingress a:1"]
+
+
+def test_a_gateway_may_get_its_address_a_moment_later() -> None:
+    """The ways are looked up anew each time."""
+    looks: Iterator[list[Way]] = iter([[], [GATE]])
+    assert choose(lambda: next(looks), "ingress", lambda _: True, within_s=60) is GATE
+
+
+def test_after_its_time_the_next_best_way_is_taken() -> None:
+    assert choose(every, "auto", lambda way: way is SVC, within_s=0.2) is SVC
