@@ -66,7 +66,7 @@ def emulated_values(settings: Local, profile: EngineProfile, *, name: str, tag: 
             "sharedMemory": "64Mi",
             "probes": {"startup": {"periodSeconds": 1}, "readiness": {"periodSeconds": 1}},
         },
-        "ingress": {"kind": "traefik"},
+        "ingress": {"kind": "traefik", "host": "*"},
         "metrics": {"scrapeInterval": duration(settings.scrape_interval_s)},
         "rules": {
             "interval": duration(settings.scrape_interval_s),

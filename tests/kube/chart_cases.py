@@ -86,6 +86,14 @@ _OTHERS: dict[str, dict[str, Any]] = {
         **_EMULATED,
         "ingress": {"kind": "nginx", "host": "llm.example.com", "tlsSecret": "llm-tls"},
     },
+    "emulated-gateway": {
+        **_EMULATED,
+        "ingress": {
+            "kind": "gateway",
+            "host": "llm.example.com",
+            "gateway": {"name": "public", "namespace": "gateways", "httpHost": "http.llm.example.com"},
+        },
+    },
     "emulated-load-balancer": {
         **_EMULATED,
         "service": {

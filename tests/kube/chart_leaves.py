@@ -19,9 +19,12 @@ GROUP: Values = {**LLMAPI, "parallelism": {"tensor": 16}, "multiNode": {"enabled
 TTFT: Values = {**EMULATED, "autoscaling": {"metrics": {"ttft": {"enabled": True}}}}
 WAITING: Values = {**EMULATED, "autoscaling": {"metrics": {"waiting": {"enabled": True}}}}
 KEDA: Values = {**EMULATED, "autoscaling": {"kind": "keda", "keda": {"prometheusUrl": "http://prometheus:9090"}}}
-ACTIVATED: Values = {**EMULATED, "autoscaling": {"activation": {"query": "sum(rate(requests[1m]))"}}}
+ACTIVATED: Values = {
+    **EMULATED,
+    "autoscaling": {"minReplicas": 0, "activation": {"query": "sum(rate(requests[1m]))"}},
+}
 REFERENCE: Values = {**EMULATED, "rules": {"reference": {"enabled": True}}}
-TRAEFIK: Values = {**EMULATED, "ingress": {"kind": "traefik"}}
+TRAEFIK: Values = {**EMULATED, "ingress": {"kind": "traefik", "host": "*"}}
 NGINX: Values = {**EMULATED, "ingress": {"kind": "nginx", "host": "llm.example.com", "tlsSecret": "tls"}}
 GATEWAY: Values = {**EMULATED, "ingress": {"kind": "gateway", "host": "llm.example.com", "gateway": {"name": "public"}}}
 POLICY: Values = {**EMULATED, "networkPolicy": {"enabled": True}}
@@ -47,6 +50,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "parallelism.tensor": (LLMAPI, 2),
     "parallelism.pipeline": (LLMAPI, 2),
     "gpu.products": (LLMAPI, ["NVIDIA-L40S"]),
+    "gpu.productLabel": (ENGINE, "cloud.google.com/gke-accelerator"),
     "gpu.resource": (LLMAPI, "nvidia.com/mig-3g.40gb"),
     "gpu.perPod": (EMULATED, 1),
     "gpu.perNode": (GROUP, 4),
@@ -139,7 +143,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "service.grpcPort": (EMULATED, 81),
     "service.loadBalancerSourceRanges": (BALANCER, ["192.168.0.0/16"]),
     "service.headless": (EMULATED, False),
-    "ingress.kind": (EMULATED, "traefik"),
+    "ingress.kind": ({**EMULATED, "ingress": {"host": "llm.example.com"}}, "traefik"),
     "ingress.host": (TRAEFIK, "llm.example.com"),
     "ingress.annotations": (TRAEFIK, {"example.com/note": "x"}),
     "ingress.tlsSecret": (TRAEFIK, "tls"),
@@ -148,6 +152,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "ingress.gateway.name": (GATEWAY, "internal"),
     "ingress.gateway.namespace": (GATEWAY, "gateways"),
     "ingress.gateway.sectionName": (GATEWAY, "https"),
+    "ingress.gateway.httpHost": (GATEWAY, "http.llm.example.com"),
     "networkPolicy.enabled": (EMULATED, True),
     "networkPolicy.clients": (POLICY, [{"podSelector": {}}]),
     "networkPolicy.prometheus": (POLICY, [{"podSelector": {}}]),
@@ -180,8 +185,8 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "autoscaling.behavior.scaleDown.stabilizationWindowSeconds": (EMULATED, 30),
     "autoscaling.behavior.scaleDown.selectPolicy": (EMULATED, "Disabled"),
     "autoscaling.behavior.scaleDown.policies": (EMULATED, [{"type": "Pods", "value": 2, "periodSeconds": 15}]),
-    "autoscaling.activation.query": (EMULATED, "sum(rate(requests[1m]))"),
-    "autoscaling.activation.target": (ACTIVATED, "9"),
+    "autoscaling.activation.query": (ACTIVATED, "sum(rate(others[1m]))"),
+    "autoscaling.activation.threshold": (ACTIVATED, 9),
     "autoscaling.keda.prometheusUrl": (KEDA, "http://other:9090"),
     "autoscaling.keda.pollingSeconds": (KEDA, 5),
     "autoscaling.keda.cooldownSeconds": (KEDA, 60),
@@ -191,6 +196,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "test.prompt": (EMULATED, "Hello?"),
     "test.maxTokens": (EMULATED, 3),
     "test.image": (EMULATED, "registry.example.com/python:3"),
+    "test.withinSeconds": (EMULATED, 60),
 }
 
 

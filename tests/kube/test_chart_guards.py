@@ -78,6 +78,10 @@ REFUSED = {
     "autoscaler without rules": ({**EMULATED, "rules": {"enabled": False}}, "rules.enabled is false"),
     "autoscaler without metrics": ({**EMULATED, "metrics": {"monitor": "none"}}, "metrics.monitor is none"),
     "zero without a way back": ({**EMULATED, "autoscaling": {"minReplicas": 0}}, "set autoscaling.activation.query"),
+    "a way back that is not needed": (
+        {**EMULATED, "autoscaling": {"activation": {"query": "sum(rate(requests[1m]))"}}},
+        "set minReplicas 0, or leave activation.query empty",
+    ),
     "KEDA without Prometheus": ({**EMULATED, "autoscaling": {"kind": "keda"}}, "set autoscaling.keda.prometheusUrl"),
     "TTFT before its histogram": (
         {**EMULATED, "image": {"tag": "24.10-py3"}, "autoscaling": {"metrics": {"ttft": {"enabled": True}}}},
@@ -92,6 +96,22 @@ REFUSED = {
     "an update that cannot begin": ({**EMULATED, "strategy": {"maxSurge": 0}}, "no update could ever begin"),
     "open to everybody": ({**EMULATED, "service": {"type": "LoadBalancer"}}, "opens the model to everybody"),
     "gateway without host": ({**EMULATED, "ingress": {"kind": "gateway"}}, "needs ingress.host"),
+    "Traefik without host": ({**EMULATED, "ingress": {"kind": "traefik"}}, 'or with traefik "*" for any'),
+    "any host of a gateway": (
+        {**EMULATED, "ingress": {"kind": "gateway", "host": "*", "gateway": {"name": "public"}}},
+        "is for ingress.kind traefik alone",
+    ),
+    "two routes of one name": (
+        {
+            **EMULATED,
+            "ingress": {
+                "kind": "gateway",
+                "host": "llm.example.com",
+                "gateway": {"name": "public", "httpHost": "llm.example.com"},
+            },
+        },
+        "give HTTP another name, or leave it empty",
+    ),
     "routes that hang on nothing": (
         {**EMULATED, "ingress": {"kind": "gateway", "host": "llm.example.com"}},
         "needs ingress.gateway.name",

@@ -5,6 +5,8 @@ API, and one is a group of two nodes, whose controller is played.
 """
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -85,7 +87,7 @@ def slow(sandbox: Given | Sandbox, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def group(sandbox: Given | Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    """A model over two nodes; the query of its activation is never above its target."""
+    """A model over two nodes, that its activation keeps from zero: it reads far above what starts a pod."""
     if isinstance(sandbox, Given):
         pytest.skip("brings a definition and a controller of its own for LeaderWorkerSets, and changes the adapter")
     inside(sandbox, "kubectl", "apply", f"--filename={LEADER_WORKER_SET}")
@@ -97,9 +99,10 @@ def group(sandbox: Given | Sandbox, tmp_path_factory: pytest.TempPathFactory) ->
         parallelism={"tensor": 8, "pipeline": 2},
         multiNode={"enabled": True},
         autoscaling={
+            "minReplicas": 0,
             "maxReplicas": 2,
             "metrics": {"ratio": {"target": "200m"}, "waiting": {"enabled": True}},
-            "activation": {"query": 'sum(up{namespace="over-nodes"})', "target": "100"},
+            "activation": {"query": '1000 * sum(up{namespace="over-nodes"})'},
         },
     )
     with GroupController(one.cluster, "demo-triton-trtllm-group"):
@@ -184,6 +187,56 @@ def hpa(release: Release) -> dict[str, Any]:
 def test_helm_test_asks_for_an_answer(release: Release) -> None:
     """The hook of the chart sends one inference and passes."""
     assert "Phase:          Succeeded" in release.helm("test", release.name, "--timeout=60s")
+
+
+ASK_BY_GATEWAY = """
+import json, sys, urllib.error, urllib.request
+import grpc, tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+address, host = sys.argv[1:]
+def status(path):
+    request = urllib.request.Request(f"http://{address}{path}", headers={"Host": host})
+    try:
+        return urllib.request.urlopen(request, timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
+told = {path: status(path) for path in sys.stdin.read().split()}
+client = triton.InferenceServerClient(address, channel_args=[("grpc.default_authority", host)])
+told["gRPC live"] = client.is_server_live()
+told["gRPC models"] = len(client.get_model_repository_index().models)
+for name in ("get_log_settings", "get_trace_settings", "get_system_shared_memory_status"):
+    try:
+        getattr(client, name)()
+        told[name] = "let in"
+    except InferenceServerException as error:
+        told[name] = error.status()
+print(json.dumps(told))
+"""
+
+
+def test_the_gateway_lets_in_inference_and_nothing_that_changes_the_server(engine: Release) -> None:
+    """Triton's logging, tracing and shared memory ask for no password, so they are not reached from outside."""
+    box = engine.cluster.sandbox
+    command = ("kubectl", "get", "services", "-A", "-lapp.kubernetes.io/name=traefik", "--output=json")
+    gateways = json.loads(inside(box, *command))["items"]
+    if not gateways:
+        pytest.skip("needs Traefik, and this cluster has none")
+    address = f"{gateways[0]['spec']['clusterIP']}:{gateways[0]['spec']['ports'][0]['port']}"
+    let_in = ["/v2", "/v2/health/ready", "/v2/models/stats", "/v2/models/tensorrt_llm_bls/config"]
+    kept_out = ["/v2/logging", "/v2/trace/setting", "/v2/models/tensorrt_llm_bls/trace/setting"]
+    kept_out += ["/v2/systemsharedmemory/status", "/v2/cudasharedmemory/status", "/metrics", "/"]
+    program = [sys.executable, "-c", ASK_BY_GATEWAY, address, "engine.example.com"]
+    done = subprocess.run(
+        box.command(program), input=" ".join(let_in + kept_out), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {path: told[path] for path in let_in} == dict.fromkeys(let_in, 200)
+    assert {path: told[path] for path in kept_out} == dict.fromkeys(kept_out, 404)
+    assert told["gRPC live"] is True
+    assert told["gRPC models"] > 0
+    for name in ("get_log_settings", "get_trace_settings", "get_system_shared_memory_status"):
+        assert told[name] in ("StatusCode.UNIMPLEMENTED", "StatusCode.UNKNOWN"), name
 
 
 def test_an_upgrade_under_load_leaves_the_replicas_and_breaks_no_stream(engine: Release, slow: Release) -> None:
@@ -297,8 +350,10 @@ def test_the_adapter_answers_by_the_charts_own_rules(engine: Release, group: Rel
     assert values(engine, custom.format("plays-engine", "up")) == []
     # an HPA without a past: what it says, it has asked since
     group.cluster.kubectl("delete", "hpa", "demo-triton-trtllm")
-    group.upgrade()
-    external = "/apis/external.metrics.k8s.io/v1beta1/namespaces/over-nodes/triton:activation:value"
+    group.upgrade(
+        autoscaling={**group.values["autoscaling"], "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}
+    )
+    external = "/apis/external.metrics.k8s.io/v1beta1/namespaces/over-nodes/triton:activation:pods"
     assert values(group, f"{external}?labelSelector=release%3Ddemo-triton-trtllm") != []
 
     def active() -> bool:
@@ -308,6 +363,8 @@ def test_the_adapter_answers_by_the_charts_own_rules(engine: Release, group: Rel
         return conditions.get("ScalingActive") == "True" and len(current) == len(found["spec"]["metrics"])
 
     eventually(active, "an HPA that reads all its metrics", within_s=45)
+    # thousands of what starts a pod keep one, and start no other
+    eventually(lambda: hpa(group)["status"]["desiredReplicas"] == 1, "one group, and no more", within_s=60)
 
 
 def values(release: Release, path: str) -> list[dict[str, Any]]:

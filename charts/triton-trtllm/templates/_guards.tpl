@@ -47,7 +47,7 @@
 {{- fail "model.path is a folder on the model volume, and there is none: set modelVolume" -}}
 {{- end -}}
 {{- if and (eq $v.mode "engine") (ne (len $v.gpu.products) 1) -}}
-{{- fail (printf "an engine is built for one GPU product, and gpu.products names %d: name the one (kubectl get nodes -L nvidia.com/gpu.product)" (len $v.gpu.products)) -}}
+{{- fail (printf "an engine is built for one GPU product, and gpu.products names %d: name the one (kubectl get nodes -L %s)" (len $v.gpu.products) $v.gpu.productLabel) -}}
 {{- end -}}
 
 {{- $world := include "triton.worldSize" . | int -}}
@@ -90,6 +90,9 @@
 {{- if and $v.autoscaling.enabled (eq (int $v.autoscaling.minReplicas) 0) (not $v.autoscaling.activation.query) -}}
 {{- fail "with minReplicas 0 nothing would ever start a pod again, as pods that are not there have no metrics: set autoscaling.activation.query, or minReplicas 1" -}}
 {{- end -}}
+{{- if and $v.autoscaling.activation.query (gt (int $v.autoscaling.minReplicas) 0) -}}
+{{- fail (printf "autoscaling.activation starts the first pod of none, and minReplicas is %d: set minReplicas 0, or leave activation.query empty" (int $v.autoscaling.minReplicas)) -}}
+{{- end -}}
 {{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "hpa") (eq (int $v.autoscaling.minReplicas) 0) (semverCompare "<1.37.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "an HPA scales to zero from Kubernetes 1.37 on, and this is %s: use autoscaling.kind=keda, or minReplicas 1" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
@@ -117,8 +120,14 @@
 {{- if and (eq $v.service.type "LoadBalancer") (not $v.service.loadBalancerSourceRanges) -}}
 {{- fail "a LoadBalancer without service.loadBalancerSourceRanges opens the model to everybody: name who may reach it (0.0.0.0/0 if you mean it)" -}}
 {{- end -}}
-{{- if and (ne $v.ingress.kind "none") (ne $v.ingress.kind "traefik") (not $v.ingress.host) -}}
-{{- fail (printf "ingress.kind %s needs ingress.host" $v.ingress.kind) -}}
+{{- if and (ne $v.ingress.kind "none") (not $v.ingress.host) -}}
+{{- fail (printf "ingress.kind %s needs ingress.host: the name by which clients ask, or with traefik \"*\" for any, which leaves no room for a second release" $v.ingress.kind) -}}
+{{- end -}}
+{{- if and (eq $v.ingress.host "*") (ne $v.ingress.kind "traefik") -}}
+{{- fail (printf "ingress.host \"*\" is for ingress.kind traefik alone, and this is %s: name the host" $v.ingress.kind) -}}
+{{- end -}}
+{{- if and (eq $v.ingress.kind "gateway") (eq $v.ingress.gateway.httpHost $v.ingress.host) -}}
+{{- fail (printf "ingress.gateway.httpHost is ingress.host, %s: a gateway takes one of a GRPCRoute and an HTTPRoute of the same name; give HTTP another name, or leave it empty" $v.ingress.host) -}}
 {{- end -}}
 {{- if and (eq $v.ingress.kind "gateway") (not $v.ingress.gateway.name) -}}
 {{- fail "ingress.kind gateway needs ingress.gateway.name: the Gateway that the routes hang on" -}}

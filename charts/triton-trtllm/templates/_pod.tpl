@@ -94,20 +94,25 @@ schedulerName: {{ . }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- $gpus := include "triton.gpus" . | int }}
-{{- if or $gpus .Values.pod.tolerations }}
+{{- with include "triton.tolerations" . }}
 tolerations:
-  {{- if $gpus }}
-  - {key: {{ .Values.gpu.resource }}, operator: Exists, effect: NoSchedule}
-  {{- end }}
-  {{- with .Values.pod.tolerations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- with include "triton.affinity" . }}
 affinity:
   {{- . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* Nodes with GPUs are tainted by the name of a whole one, also where pods ask for a part. */}}
+{{- define "triton.tolerations" -}}
+{{- $tolerations := list -}}
+{{- if include "triton.gpus" . | int -}}
+{{- range list "nvidia.com/gpu" .Values.gpu.resource | uniq -}}
+{{- $tolerations = append $tolerations (dict "key" . "operator" "Exists" "effect" "NoSchedule") -}}
+{{- end -}}
+{{- end -}}
+{{- with concat $tolerations .Values.pod.tolerations -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
 {{- define "triton.spread" -}}
@@ -128,7 +133,7 @@ topologySpreadConstraints:
 {{- define "triton.affinity" -}}
 {{- $affinity := deepCopy .Values.pod.affinity -}}
 {{- if .Values.gpu.products -}}
-{{- $product := dict "key" "nvidia.com/gpu.product" "operator" "In" "values" .Values.gpu.products -}}
+{{- $product := dict "key" .Values.gpu.productLabel "operator" "In" "values" .Values.gpu.products -}}
 {{- $node := $affinity.nodeAffinity | default dict -}}
 {{- $required := $node.requiredDuringSchedulingIgnoredDuringExecution | default dict -}}
 {{- $terms := list -}}

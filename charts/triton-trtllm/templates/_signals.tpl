@@ -32,7 +32,7 @@ sum by (namespace, pod) (rate({{ $metric }}{{ "{" }}{{ include "triton.frontSeri
 {{- define "triton.record.busy" -}}triton:busy:ratio{{- end -}}
 {{- define "triton.record.waiting" -}}triton:waiting:requests{{- end -}}
 {{- define "triton.record.ttft" -}}triton:ttft:seconds{{- end -}}
-{{- define "triton.record.activation" -}}triton:activation:value{{- end -}}
+{{- define "triton.record.activation" -}}triton:activation:pods{{- end -}}
 
 {{/* Ratio: Σ queue ÷ Σ compute of a pod. Without either it is the idle value; with a queue and no compute it is the
      queue itself in µs/s: far above any target, which is what a pod that only queues deserves. */}}
@@ -42,9 +42,15 @@ sum by (namespace, pod) (rate({{ $metric }}{{ "{" }}{{ include "triton.frontSeri
 {{- end -}}
 {{- end -}}
 
-{{/* Busy: seconds computed per second and place, 0 to 1. */}}
+{{/* Busy: seconds computed per second and place. Triton's own counters move when an answer ends, so a window may hold
+     more of it than passed: no pod is more than full. */}}
 {{- define "triton.expr.busy" -}}
-{{ include "triton.computeRate" . }} / {{ mul 1000000 (include "triton.places" . | int) }}
+clamp_max({{ include "triton.computeRate" . }} / {{ mul 1000000 (include "triton.places" . | int) }}, 1)
+{{- end -}}
+
+{{/* The one pod that requests keep; a rate would be shared by the pods that there are, and never fall by adding one. */}}
+{{- define "triton.expr.activation" -}}
+({{ .Values.autoscaling.activation.query }}) > bool {{ .Values.autoscaling.activation.threshold }}
 {{- end -}}
 
 {{- define "triton.expr.waiting" -}}
