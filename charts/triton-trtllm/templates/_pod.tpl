@@ -129,7 +129,7 @@ topologySpreadConstraints:
   {{- end }}
 {{- end -}}
 
-{{/* The user's affinity, and the GPU product in every one of its node terms: terms are alternatives. */}}
+{{/* The user's affinity with the GPU product added to each of its node terms: a node need match one term only. */}}
 {{- define "triton.affinity" -}}
 {{- $affinity := deepCopy .Values.pod.affinity -}}
 {{- if .Values.gpu.products -}}
