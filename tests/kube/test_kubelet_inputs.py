@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ def pods(folder: Path) -> list[Json]:
             shell(
                 "cd /etc/settings && cat colour size && stat -Lc %a size; cd /etc/some && cat nested/colour && ls;"
                 " cat /etc/hidden/password; echo; stat -Lc %a /etc/hidden/password;"
+                " ls -A /etc/some; ls -A /etc/hidden; readlink /etc/some/nested /etc/hidden/password;"
                 " echo x > /etc/settings/colour || echo read-only",
                 volumeMounts=[
                     mount("settings", "/etc/settings"),
@@ -359,10 +361,16 @@ def test_missing_key(cluster: Cluster) -> None:
 
 
 def test_files_of_maps_and_secrets(cluster: Cluster) -> None:
-    """Every key is a file, or those that items pick at their paths, with the default mode 0644; they are read-only."""
+    """Every key is a file, or those that items pick at their paths, with the default mode 0644; they are read-only.
+
+    Beside the names are the folder with a date and `..data`, through which all names lead.
+    """
     said = cluster.log("files")
     assert said.startswith("redlarge644\nrednested\nopen sesame\n400\n")
     assert said.endswith("read-only\n")
+    dated = r"\.\.\d{4}(_\d\d){5}\.\w+"
+    listed = rf"{dated}\n\.\.data\nnested\n{dated}\n\.\.data\npassword\n\.\.data/nested\n\.\.data/password\n"
+    assert re.search(rf"^400\n{listed}", said, re.MULTILINE), said
 
 
 def test_sub_path(cluster: Cluster) -> None:

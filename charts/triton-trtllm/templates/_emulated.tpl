@@ -29,7 +29,9 @@ args:
     - {name: emulated, mountPath: /opt/emulated, readOnly: true}
 {{- end -}}
 
-{{- define "triton.emulated.mounts" -}}{{- end -}}
+{{- define "triton.emulated.mounts" -}}
+- {name: models, mountPath: /models, readOnly: true}
+{{- end -}}
 
 {{- define "triton.emulated.volumes" -}}
 - {name: models, emptyDir: {}}

@@ -50,7 +50,8 @@ volumeMounts:
   {{- include "triton.extraMounts" . | nindent 2 }}
 {{- end -}}
 
-{{- define "triton.engine.mounts" }}
+{{- define "triton.engine.mounts" -}}
+- {name: models, mountPath: /models, readOnly: true}
 - {name: chart, mountPath: /opt/chart, readOnly: true}
 {{- end -}}
 

@@ -12,22 +12,25 @@ args:
 
 {{- define "triton.llmapi.init" -}}{{- end -}}
 
+{{/* Triton takes every folder of its repository for a model, also those that a kubelet puts beside a ConfigMap's files:
+     the ConfigMap is one model's folder, where only numbers count, and the repository is the folder that the mount has made
+     for it. */}}
 {{- define "triton.llmapi.mounts" -}}
+- {name: model, mountPath: /models/tensorrt_llm, readOnly: true}
 {{- if .Values.multiNode.enabled }}
 - {name: chart, mountPath: /opt/chart, readOnly: true}
 {{- end -}}
 {{- end -}}
 
-{{/* The model repository is the ConfigMap itself. */}}
 {{- define "triton.llmapi.volumes" -}}
-- name: models
+- name: model
   configMap:
     name: {{ include "triton.fullname" . }}-llmapi
     items:
-      - {key: model.yaml, path: tensorrt_llm/1/model.yaml}
+      - {key: model.yaml, path: 1/model.yaml}
       {{- range $path, $_ := .Files.Glob "files/llmapi/*" }}
       {{- $name := base $path }}
-      - {key: llmapi.{{ $name }}, path: tensorrt_llm/{{ eq $name "config.pbtxt" | ternary "" "1/" }}{{ $name }}}
+      - {key: llmapi.{{ $name }}, path: {{ eq $name "config.pbtxt" | ternary "" "1/" }}{{ $name }}}
       {{- end }}
 {{- if .Values.multiNode.enabled }}
 - name: chart

@@ -8,12 +8,11 @@
 {{- end -}}
 
 {{- define "triton.mounts" -}}
-- {name: models, mountPath: /models, readOnly: true}
+{{- include (printf "triton.%s.mounts" .Values.mode) . }}
 - {name: tmp, mountPath: /tmp}
 {{- if include "triton.hasVolume" . }}
 - {name: model-volume, mountPath: /model-volume{{ eq .Values.mode "engine" | ternary ", readOnly: true" "" }}}
 {{- end }}
-{{- include (printf "triton.%s.mounts" .Values.mode) . }}
 {{- include "triton.extraMounts" . | nindent 0 }}
 {{- end -}}
 

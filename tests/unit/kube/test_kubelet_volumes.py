@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,6 +113,23 @@ def test_volume_is_swapped_as_a_whole(tmp_path: Path) -> None:
         "c": "4",
     }
     assert not (folder / before).exists()
+
+
+def test_volume_is_laid_out_as_a_kubelet_does(tmp_path: Path) -> None:
+    """A folder named after the time has the files, `..data` points at it, and first elements of paths into `..data`."""
+    write_atomically(
+        tmp_path, {"a": FileContent(data=b"1"), "x/y": FileContent(data=b"2"), "x/z": FileContent(data=b"3")}
+    )
+    dated = (tmp_path / "..data").readlink()
+    assert re.fullmatch(r"\.\.\d{4}(_\d\d){5}\.\w+", str(dated))
+    assert {each.name for each in tmp_path.iterdir()} == {str(dated), "..data", "a", "x"}
+    assert [str((tmp_path / each).readlink()) for each in ("a", "x")] == ["..data/a", "..data/x"]
+    assert {str(each.relative_to(tmp_path / dated)) for each in (tmp_path / dated).rglob("*")} == {
+        "a",
+        "x",
+        "x/y",
+        "x/z",
+    }
 
 
 def test_unchanged_volume_is_left_alone(tmp_path: Path) -> None:

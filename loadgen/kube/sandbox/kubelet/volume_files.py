@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from loadgen.kube.sandbox.kubelet.projection import FileContent, Payload
@@ -13,8 +14,8 @@ _DATA = "..data"
 def write_atomically(folder: Path, payload: Payload) -> bool:
     """Make the volume hold exactly these files.
 
-    The files stand in a folder of their own, `..data` points at it, and each name of the volume points into `..data`;
-    renaming the link swaps all at once.
+    As any kubelet lays them out: the files stand in a folder named after the time, `..data` points at it, and the first
+    element of each path is a link into `..data`; renaming that one link swaps all at once.
 
     Returns:
         Whether anything changed.
@@ -23,7 +24,7 @@ def write_atomically(folder: Path, payload: Payload) -> bool:
     old = folder / (folder / _DATA).readlink() if (folder / _DATA).is_symlink() else None
     if old and _read(old) == payload:
         return False
-    new = Path(tempfile.mkdtemp(prefix="..", dir=folder))
+    new = Path(tempfile.mkdtemp(prefix=time.strftime("..%Y_%m_%d_%H_%M_%S.", time.gmtime()), dir=folder))
     new.chmod(0o755)
     for path, content in payload.items():
         file = new / path
