@@ -51,6 +51,8 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 http.server.HTTPServer(("", 8000), Ready).serve_forever()
 """
+IMAGE: dict[str, Any] = {"repository": "stand-in/triton", "tag": "any", "checkTag": False}
+PODS: dict[str, Any] = {"replicas": 2, "resources": {}, "probes": {"startup": {"periodSeconds": 1}}}
 MODELS = ("ensemble", "preprocessing", "tensorrt_llm", "postprocessing", "tensorrt_llm_bls")
 # what a template of TensorRT-LLM 1.x must let one say
 SAID = (
@@ -117,7 +119,7 @@ def on_volume(cluster: Cluster, name: str, script: str) -> str:
 def install(cluster: Cluster, app: Path, folder: Path, release: str, **values: Any) -> None:
     base: dict[str, Any] = {
         "mode": "engine",
-        "image": {"repository": "stand-in/triton", "tag": "any", "checkTag": False},
+        "image": IMAGE,
         "model": {"path": "tiny"},
         "modelVolume": {"claimName": release},
         "gpu": {"products": ["NVIDIA-H100-80GB-HBM3"], "perPod": 1},
@@ -126,7 +128,7 @@ def install(cluster: Cluster, app: Path, folder: Path, release: str, **values: A
             "convertScript": "/app/convert/convert_checkpoint.py",
             "maxBatchSize": 8,
         },
-        "server": {"replicas": 2, "resources": {}, "probes": {"startup": {"periodSeconds": 1}}},
+        "server": PODS,
         "pod": {
             "extraVolumes": [{"name": "app", "hostPath": {"path": str(app)}}],
             "extraVolumeMounts": [{"name": "app", "mountPath": "/app"}],
@@ -151,7 +153,8 @@ def pods(cluster: Cluster, release: str) -> list[dict[str, Any]]:
 def test_two_pods_wait_for_one_build_and_the_third_builds_nothing(
     cluster: Cluster, image: Path, tmp_path: Path
 ) -> None:
-    """The Job builds once for all; a pod that is added later starts with what is there."""
+    """The Job builds once for all; a pod that is added later starts with what is there, and so does another Job that an
+    upgrade makes, as the one that is there cannot be changed."""
     volume(cluster, "once")
     on_volume(cluster, "once", 'mkdir /v/tiny; echo \'{"model_type": "llama"}\' > /v/tiny/config.json')
     install(cluster, image, tmp_path, "once")
@@ -161,7 +164,18 @@ def test_two_pods_wait_for_one_build_and_the_third_builds_nothing(
     assert on_volume(cluster, "once", "cat /v/calls").split() == ["build"]
     waited = cluster.kubectl("logs", pods(cluster, "once")[0]["metadata"]["name"], "--container=engine")
     assert "is ready." in waited
+    (first,) = jobs(cluster, "once")
+    changed = {"image": {**IMAGE, "pullPolicy": "Always"}, "server": {**PODS, "replicas": 3}}
+    install(cluster, image, tmp_path, "once", **changed)
+    (second,) = eventually(lambda: [each for each in jobs(cluster, "once") if each != first], "another Job")
+    cluster.kubectl("wait", "--for=condition=Complete", f"job/{second}", "--timeout=50s")
+    assert on_volume(cluster, "once", "cat /v/calls").split() == ["build"]
     inside(cluster.sandbox, "helm", "uninstall", "once", f"-n={cluster.namespace}")
+
+
+def jobs(cluster: Cluster, release: str) -> list[str]:
+    told = cluster.kubectl("get", "jobs", f"-lapp.kubernetes.io/instance={release}", "--output=name")
+    return [each.removeprefix("job.batch/") for each in told.split()]
 
 
 def test_pods_that_build_themselves_build_once(cluster: Cluster, image: Path, tmp_path: Path) -> None:

@@ -109,7 +109,41 @@ settings.json: {{ include "triton.engine.settings" . | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* A Job cannot be changed: other settings are another Job. */}}
+{{/* What Kubernetes lets nobody change of a Job that is there. */}}
+{{- define "triton.engine.jobFixed" -}}
+podFailurePolicy:
+  rules:
+    # wrong settings are as wrong the next time
+    - {action: FailJob, onExitCodes: {containerName: build, operator: In, values: [2]}}
+template:
+  metadata:
+    labels:
+      {{- include "triton.instance" . | nindent 6 }}
+      app.kubernetes.io/component: engine-build
+  spec:
+    {{- include "triton.podBasics" . | nindent 4 }}
+    {{- include "triton.spread" . | nindent 4 }}
+    restartPolicy: Never
+    terminationGracePeriodSeconds: 30
+    containers:
+      - name: build
+        {{- include "triton.engine.container" . | nindent 8 }}
+          - {name: shm, mountPath: /dev/shm}
+        command: [python3, /opt/chart/build.py, --settings=/opt/chart/settings.json, --root=/model-volume]
+        resources:
+          {{- if .Values.engine.build.resources }}
+          {{- toYaml .Values.engine.build.resources | nindent 10 }}
+          {{- else }}
+          {{- include "triton.resources" . | nindent 10 }}
+          {{- end }}
+    volumes:
+      {{- include "triton.volumes" . | nindent 6 }}
+      - name: shm
+        emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
+{{- end -}}
+
+{{/* So another build, or another pod for it, is another Job. How the engine is served is neither. */}}
 {{- define "triton.engine.job" -}}
-{{- printf "%s-build-%s" (include "triton.fullname" .) (include "triton.engine.settings" . | sha256sum | trunc 8) -}}
+{{- $build := omit (include "triton.engine.settings" . | fromJson) "serving" | toJson -}}
+{{- printf "%s-build-%s" (include "triton.fullname" .) (print (include "triton.engine.jobFixed" .) $build | sha256sum | trunc 8) -}}
 {{- end -}}
