@@ -50,6 +50,18 @@ REFUSED = {
         {**LLMAPI, "multiNode": {"enabled": True}, "parallelism": {"tensor": 16}, "gpu": {"perPod": 4}},
         "gpu.perPod 4 on 2 nodes are not the 16 GPUs of tensor × pipeline: leave gpu.perPod null",
     ),
+    "ranks without a GPU": (
+        {**LLMAPI, "parallelism": {"tensor": 4}, "gpu": {"perPod": 1}},
+        "gpu.perPod 1 is not the 4 GPUs of tensor × pipeline: each has one rank, a rank without a GPU cannot start, "
+        "and a GPU without a rank lies idle: leave gpu.perPod null",
+    ),
+    "GPUs without a rank": ({**ENGINE, "gpu": {**ENGINE["gpu"], "perPod": 2}}, "gpu.perPod 2 is not the 1 GPUs"),
+    "no GPU at all": ({**LLMAPI, "gpu": {"perPod": 0}}, "gpu.perPod 0 is not the 1 GPUs"),
+    "a quantisation that nobody reads": (
+        {**LLMAPI, "model": {**LLMAPI["model"], "quantization": "fp8"}},
+        "mode llmapi takes the quantisation from the checkpoint: name a quantised one as model.repository, such as "
+        "nvidia/Llama-3.1-8B-Instruct-FP8, and leave model.quantization none, or use mode engine",
+    ),
     "a group that shares no engine": (
         {
             **ENGINE,
@@ -138,6 +150,11 @@ def test_a_tag_of_ones_own_is_taken_when_asked() -> None:
     """`image.checkTag: false` is the way out that the sentence names."""
     own = {"repository": "registry.example.com/triton", "tag": "mine", "checkTag": False}
     assert "registry.example.com/triton:mine" in template({**LLMAPI, "image": own})
+
+
+def test_any_number_of_gpus_rehearses() -> None:
+    """Mode emulated has no ranks: its pods may ask for what is to be scheduled."""
+    assert 'nvidia.com/gpu: "1"' in template({**EMULATED, "parallelism": {"tensor": 4}, "gpu": {"perPod": 1}})
 
 
 SCHEMA = {

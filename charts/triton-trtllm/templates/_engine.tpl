@@ -4,16 +4,16 @@
 {{- end -}}
 
 {{- define "triton.engine.init" -}}
-{{- if and .Values.engine.build.enabled (eq .Values.engine.build.by "pod") }}
+{{- if include "triton.engine.byPod" . }}
 # the first pod builds, the others wait for that
 - name: engine
-  {{- include "triton.engine.container" . | nindent 2 }}
+  {{- include "triton.engine.container" (list . true) | nindent 2 }}
   command: [python3, /opt/chart/build.py, --settings=/opt/chart/settings.json, --root=/model-volume]
   resources:
     {{- include "triton.resources" . | nindent 4 }}
 {{- else }}
 - name: engine
-  {{- include "triton.engine.container" . | nindent 2 }}
+  {{- include "triton.engine.container" (list . false) | nindent 2 }}
   command:
     - python3
     - /opt/chart/wait.py
@@ -25,21 +25,23 @@
     requests: {cpu: 50m, memory: 64Mi}
 {{- end }}
 - name: models
-  {{- include "triton.engine.container" . | nindent 2 }}
+  {{- include "triton.engine.container" (list . false) | nindent 2 }}
   command: [python3, /opt/chart/repository.py, --settings=/opt/chart/settings.json, --root=/model-volume, --to=/models]
   resources:
     requests: {cpu: 50m, memory: 64Mi}
 {{- end -}}
 
-{{/* What the containers around the engine share. */}}
+{{/* What the containers around the engine share; the second argument says whether it is one that builds. */}}
 {{- define "triton.engine.container" -}}
+{{- $builds := index . 1 -}}
+{{- with index . 0 -}}
 image: {{ include "triton.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 env:
   - name: POD_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
   - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
-  {{- include "triton.env" . | nindent 2 }}
+  {{- include "triton.env" (list . $builds) | nindent 2 }}
 securityContext:
   {{- include "triton.containerSecurity" . | nindent 2 }}
 volumeMounts:
@@ -47,7 +49,26 @@ volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: model-volume, mountPath: /model-volume}
   - {name: chart, mountPath: /opt/chart, readOnly: true}
+  {{- if $builds }}
+  - {name: shm, mountPath: /dev/shm}
+  {{- end }}
   {{- include "triton.extraMounts" . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/* How long a pod may be there before it begins to load: somebody, or itself, builds its engine. */}}
+{{- define "triton.engineWait" -}}
+{{- if ne .Values.mode "engine" -}}
+0
+{{- else if include "triton.engine.byPod" . -}}
+{{- int .Values.engine.build.deadlineSeconds -}}
+{{- else -}}
+{{- int .Values.engine.waitSeconds -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "triton.engine.byPod" -}}
+{{- with .Values.engine.build -}}{{- if and .enabled (eq .by "pod") -}}true{{- end -}}{{- end -}}
 {{- end -}}
 
 {{- define "triton.engine.mounts" -}}
@@ -96,6 +117,7 @@ settings.json: {{ include "triton.engine.settings" . | quote }}
     "preprocessing_instance_count" (int $engine.preprocessingInstances)
     "postprocessing_instance_count" (int $engine.postprocessingInstances)
     "kv_cache_free_gpu_mem_fraction" $engine.kvCacheFreeGpuMemoryFraction
+    "first_response_buckets_ms" (printf "[%s]" (include "triton.ttftBuckets" .) | fromJsonArray)
     | merge (include "triton.engine.ranks" . | fromJson))
   | toJson -}}
 {{- end -}}
@@ -127,8 +149,7 @@ template:
     terminationGracePeriodSeconds: 30
     containers:
       - name: build
-        {{- include "triton.engine.container" . | nindent 8 }}
-          - {name: shm, mountPath: /dev/shm}
+        {{- include "triton.engine.container" (list . true) | nindent 8 }}
         command: [python3, /opt/chart/build.py, --settings=/opt/chart/settings.json, --root=/model-volume]
         resources:
           {{- if .Values.engine.build.resources }}
@@ -144,6 +165,7 @@ template:
 
 {{/* So another build, or another pod for it, is another Job. How the engine is served is neither. */}}
 {{- define "triton.engine.job" -}}
-{{- $build := omit (include "triton.engine.settings" . | fromJson) "serving" | toJson -}}
-{{- printf "%s-build-%s" (include "triton.fullname" .) (print (include "triton.engine.jobFixed" .) $build | sha256sum | trunc 8) -}}
+{{- $fixed := include "triton.engine.jobFixed" . | fromYaml -}}
+{{- $build := omit (include "triton.engine.settings" . | fromJson) "serving" -}}
+{{- printf "%s-build-%s" (include "triton.fullname" .) (list $fixed $build | toJson | sha256sum | trunc 8) -}}
 {{- end -}}

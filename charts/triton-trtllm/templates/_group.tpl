@@ -74,7 +74,7 @@ spec:
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "triton.workerCommand" . | nindent 6 }}
       env:
-        {{- include "triton.env" . | nindent 8 }}
+        {{- include "triton.env" (list . (eq .Values.mode "llmapi")) | nindent 8 }}
       resources:
         {{- include "triton.resources" . | nindent 8 }}
       securityContext:

@@ -50,6 +50,10 @@
 {{- fail (printf "an engine is built for one GPU product, and gpu.products names %d: name the one (kubectl get nodes -L %s)" (len $v.gpu.products) $v.gpu.productLabel) -}}
 {{- end -}}
 
+{{- if and (eq $v.mode "llmapi") (ne $v.model.quantization "none") -}}
+{{- fail "mode llmapi takes the quantisation from the checkpoint: name a quantised one as model.repository, such as nvidia/Llama-3.1-8B-Instruct-FP8, and leave model.quantization none, or use mode engine" -}}
+{{- end -}}
+
 {{- $world := include "triton.worldSize" . | int -}}
 {{- $nodes := include "triton.nodes" . | int -}}
 {{- if gt (include "triton.gpus" . | int) (int $v.gpu.perNode) -}}
@@ -63,6 +67,9 @@
 {{- end -}}
 {{- if and $v.multiNode.enabled (ne $v.mode "emulated") (ne (mul $nodes (include "triton.gpus" .) | int) $world) -}}
 {{- fail (printf "gpu.perPod %s on %d nodes are not the %d GPUs of tensor × pipeline: leave gpu.perPod null" (include "triton.gpus" .) $nodes $world) -}}
+{{- end -}}
+{{- if and (not $v.multiNode.enabled) (ne $v.mode "emulated") (ne (include "triton.gpus" . | int) $world) -}}
+{{- fail (printf "gpu.perPod %s is not the %d GPUs of tensor × pipeline: each has one rank, a rank without a GPU cannot start, and a GPU without a rank lies idle: leave gpu.perPod null" (include "triton.gpus" .) $world) -}}
 {{- end -}}
 {{- if and $v.multiNode.enabled (eq $v.mode "engine") $v.modelVolume.hostPath -}}
 {{- fail "the pods of a group read one engine, and modelVolume.hostPath is each node's own: set modelVolume.claimName or modelVolume.create.enabled" -}}

@@ -32,6 +32,14 @@
 {{- end }}
 {{- end -}}
 
+{{/* Of Triton's histogram of first responses, in ms, as files/llmapi has them; its own end at 5 s. Releases without the
+     histogram do not know how to set them. */}}
+{{- define "triton.ttftBuckets" -}}
+{{- if include "triton.hasTtft" . -}}
+10,25,50,100,250,500,1000,2500,5000,10000,30000,60000
+{{- end -}}
+{{- end -}}
+
 {{/* Pods are replaced when what they mount changes. */}}
 {{- define "triton.configChecksum" -}}
 {{- include (printf "triton.%s.data" .Values.mode) . | sha256sum -}}

@@ -23,7 +23,7 @@ spec:
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "triton.command" . | nindent 6 }}
       env:
-        {{- include "triton.env" . | nindent 8 }}
+        {{- include "triton.env" (list . (eq .Values.mode "llmapi")) | nindent 8 }}
       ports:
         - {name: http, containerPort: 8000}
         - {name: grpc, containerPort: 8001}
@@ -169,13 +169,16 @@ readOnlyRootFilesystem: true
 {{- end }}
 {{- end -}}
 
+{{/* The second argument says whether the container downloads a model: the token is for no other. */}}
 {{- define "triton.env" -}}
+{{- $downloads := index . 1 -}}
+{{- with index . 0 -}}
 - {name: HOME, value: /tmp}
 {{- if include "triton.hasVolume" . }}
 - {name: HF_HOME, value: /model-volume/huggingface}
 {{- end }}
 {{- with .Values.model.tokenSecret }}
-{{- if .name }}
+{{- if and $downloads .name }}
 - name: HF_TOKEN
   valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
 {{- end }}
@@ -183,6 +186,7 @@ readOnlyRootFilesystem: true
 {{- with .Values.server.env }}
 {{- toYaml . | nindent 0 }}
 {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* Flags of tritonserver, one a line. */}}

@@ -116,6 +116,23 @@ def test_the_engine_itself_is_asked_how_many_it_takes(templates: Path, tmp_path:
     assert found["tensorrt_llm_bls"].instance_group[0].count == 16
 
 
+def test_the_front_model_alone_has_buckets_of_its_own(templates: Path) -> None:
+    """In the words of Triton's model_config.proto; none unless given, as Triton before 24.11 does not know them."""
+    found = write(templates, serving={"first_response_buckets_ms": [100, 2500, 60000]})
+    (control,) = found["tensorrt_llm_bls"].model_metrics.metric_control
+    assert control.metric_identifier.family == "nv_inference_first_response_histogram_ms"
+    assert list(control.histogram_options.buckets) == [100, 2500, 60000]
+    assert [model for model in found if found[model].HasField("model_metrics")] == ["tensorrt_llm_bls"]
+    assert not write(templates)["tensorrt_llm_bls"].HasField("model_metrics")
+
+
+@pytest.mark.parametrize("wrong", [[100, 100], [500, 100], ["100"], [True], 100])
+def test_buckets_that_do_not_rise_are_refused(templates: Path, wrong: object) -> None:
+    """Triton would refuse them when the model is loaded."""
+    with pytest.raises(errors.SettingsError, match=r"serving\.first_response_buckets_ms .* a list of numbers"):
+        write(templates, serving={"first_response_buckets_ms": wrong})
+
+
 def test_a_value_may_be_given_for_any_placeholder(templates: Path) -> None:
     """serving.parameters wins over what the chart means to say."""
     found = write(templates, serving={"parameters": {"max_beam_width": 2, "enable_chunked_context": False}})

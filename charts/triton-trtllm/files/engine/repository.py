@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import options
@@ -18,6 +19,7 @@ from store import Store
 
 TEMPLATES = "/app/all_models/inflight_batcher_llm"
 MODELS = ("ensemble", "preprocessing", "tensorrt_llm", "postprocessing", "tensorrt_llm_bls")
+FRONT = "tensorrt_llm_bls"
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -50,6 +52,15 @@ def fill(text: str, values: dict[str, str], where: str) -> tuple[str, set[str]]:
     return _PLACEHOLDER.sub(value, text), used
 
 
+def first_response_buckets(buckets_ms: Sequence[float]) -> str:
+    """Returns what a model's `config.pbtxt` says of the buckets of its first responses; nothing for none."""
+    if not buckets_ms:
+        return ""
+    family = "nv_inference_first_response_histogram_ms"
+    options = f"histogram_options {{ buckets: [ {', '.join(f'{each:g}' for each in buckets_ms)} ] }}"
+    return f'model_metrics {{ metric_control {{ metric_identifier {{ family: "{family}" }} {options} }} }}\n'
+
+
 def write(settings: Settings, engine: Path, tokenizer: Path, templates: Path, to: Path) -> None:
     """Writes the five models into `to`, in place of what an earlier start left there.
 
@@ -67,6 +78,7 @@ def write(settings: Settings, engine: Path, tokenizer: Path, templates: Path, to
             raise SettingsError(f"there is no {template}. Engine mode needs a -trtllm- image up to 26.07.")
         filled[model], names = fill(template.read_text(), values, str(template))
         used |= names
+    filled[FRONT] += first_response_buckets(settings.serving.first_response_buckets_ms)
     if unused := sorted(set(given) - used):
         raise SettingsError(f"serving.parameters.{unused[0]} is in no template under {templates}. Correct its name.")
     if unused := sorted(set(wanted) - used):

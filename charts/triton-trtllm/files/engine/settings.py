@@ -71,6 +71,15 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(str(item) for item in value)
 
 
+def _rising(value: Any, where: str) -> tuple[float, ...]:
+    numbers = value if isinstance(value, list | tuple) else [None]
+    if any(isinstance(each, bool) or not isinstance(each, int | float) for each in numbers):
+        raise _refuse(where, value, "a list of numbers")
+    if list(numbers) != sorted(set(numbers)):
+        raise _refuse(where, value, "a list of numbers, each above the one before")
+    return tuple(float(each) for each in numbers)
+
+
 def _table(value: Any, where: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _refuse(where, value, "a table of names and values")
@@ -135,6 +144,9 @@ class Serving:
     `bls_instance_count` and `triton_max_batch_size` follow the engine's `max_batch_size` when they are not given. As
     many blocking `tensorrt_llm_bls` instances as the engine takes at once make Triton's queue of that model hold
     exactly the requests that the engine has no room for.
+
+    `first_response_buckets_ms` are those of the front model's histogram; none leaves Triton's, which end at 5 s. Triton
+    before 24.11 does not know them.
     """
 
     bls_instance_count: int | None = _setting(_whole(1), None)
@@ -150,6 +162,7 @@ class Serving:
     stats_check_period_ms: int = _setting(_whole(1), 100)
     cancellation_check_period_ms: int = _setting(_whole(1), 100)
     accumulate_tokens: bool = _setting(_flag, False)
+    first_response_buckets_ms: tuple[float, ...] = _setting(_rising, ())
     parameters: dict[str, str] = field(default_factory=dict, metadata={"read": _table})
 
 
