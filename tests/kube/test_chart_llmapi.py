@@ -115,5 +115,6 @@ def test_a_pod_serves_it(cluster: Cluster, tmp_path: Path) -> None:
         told = release.load(1, 2, tokens=4)
         assert told["broken"] == []
         assert told["ok"] > 0
+        release.helm("uninstall", release.name, "--wait", "--timeout=60s")
     finally:
         write_images(config, table(config))
