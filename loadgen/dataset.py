@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
+NOT_BY_AUTOSCALER = "NotByAutoscaler"
+"""Reason of a `hpa_rescale` that is known to be none of the autoscaler's: somebody or something else scaled."""
+
 Outcome = Literal["ok", "rejected", "timeout", "error", "cut_off", "not_sent"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "rejected", "timeout", "error", "cut_off", "not_sent")
 

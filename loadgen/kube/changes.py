@@ -4,7 +4,7 @@ Times are those of the API, which stamps whole seconds; where it stamps none, th
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -37,8 +37,8 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
     """What is new in a pod; `story` remembers what was told."""
     meta, status = pod["metadata"], pod.get("status", {})
     name = meta["name"]
-    conditions = {each["type"]: each for each in status.get("conditions", [])}
-    containers = status.get("containerStatuses", [])
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    containers = status.get("containerStatuses") or ()
 
     def once(kind: str, at: float | None, **fields: Any) -> Iterator[Change]:
         if at is not None and kind not in story.told:
@@ -64,7 +64,7 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
         yield from once("replica_ready", _since(conditions["Ready"], now_s))
     elif "replica_ready" in story.told and not story.not_ready:
         story.not_ready = True
-        if not meta.get("deletionTimestamp"):
+        if not meta.get("deletionTimestamp") and ended_s(pod, now_s) is None:
             yield _not_ready(name, conditions.get("Ready", {}), now_s)
     if meta.get("deletionTimestamp"):
         # the API stamps when the grace period ends
@@ -73,48 +73,71 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
         yield from once("replica_draining", now_s if end is None else min(end - grace, now_s))
 
 
-def pod_gone(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
-    """A pod is deleted: it stops now, and had to begin to stop before."""
-    name = pod["metadata"]["name"]
+def pod_gone(story: PodStory, pod: Raw, at_s: float) -> Iterator[Change]:
+    """A pod is deleted, or came to its end by itself: it stops now, and had to begin to stop before."""
+    name, status = pod["metadata"]["name"], pod.get("status", {})
     if "replica_draining" not in story.told:
         story.told.add("replica_draining")
-        yield Change(unix_s=now_s, kind="replica_draining", pod=name)
-    yield Change(unix_s=now_s, kind="replica_stopped", pod=name)
+        yield Change(unix_s=at_s, kind="replica_draining", pod=name)
+    reason, message = status.get("reason"), status.get("message")  # such as Evicted; a deletion has none
+    yield Change(unix_s=at_s, kind="replica_stopped", pod=name, reason=reason, message=message)
+
+
+def ended_s(pod: Raw, now_s: float) -> float | None:
+    """When a pod came to its end although nobody deleted it: evicted, preempted, or shut down with its node.
+
+    Its object may stay for ever. None while it has not, and where it is being deleted.
+    """
+    meta, status = pod["metadata"], pod.get("status", {})
+    if status.get("phase") not in ("Failed", "Succeeded") or meta.get("deletionTimestamp"):
+        return None
+    states = [each.get("state", {}).get("terminated") or {} for each in status.get("containerStatuses") or ()]
+    finished = [at for state in states if (at := unix_s(state.get("finishedAt"))) is not None]
+    if finished:
+        return max(finished)
+    conditions = {each["type"]: unix_s(each.get("lastTransitionTime")) for each in status.get("conditions") or ()}
+    # one that its node never took in has no condition at all
+    known = (conditions.get("DisruptionTarget"), conditions.get("Ready"), unix_s(status.get("startTime")))
+    return next((at for at in known if at is not None), now_s)
 
 
 @dataclass(slots=True)
 class NodeStory:
-    """What is known of one node: whether it was ever ready, and whether it was told to be lost."""
+    """What is known of one node: whether it is ready, and whether it was told to be lost."""
 
     ready: bool = False
     lost: bool = False
 
 
-def node_changes(story: NodeStory, node: Raw, pods: Sequence[str], now_s: float) -> Iterator[Change]:
-    """A node that was ready is so no more, or is so again; a node that was never ready loses nothing.
+def node_changes(story: NodeStory, node: Raw, pods: Callable[[float], Sequence[str]], now_s: float) -> Iterator[Change]:
+    """A node with replicas that was ready is so no more, or is so again.
+
+    One that was never ready loses nothing, and one without replicas is nothing to the workload.
 
     Args:
         story: Remembers what was told.
         node: The object.
-        pods: Replicas on it.
+        pods: Replicas that were on it at a time.
         now_s: When it was seen, seconds since the epoch.
     """
     condition = next(
-        (each for each in node.get("status", {}).get("conditions", []) if each["type"] == "Ready"), {"status": None}
+        (each for each in node.get("status", {}).get("conditions") or () if each["type"] == "Ready"), {"status": None}
     )
     at = unix_s(condition.get("lastTransitionTime")) or now_s
     if condition["status"] == "True":
         if story.lost:
-            yield _node("node_back", node, pods, at, condition)
+            yield _node("node_back", node, pods(at), at, condition)
         story.ready, story.lost = True, False
-    elif story.ready and not story.lost:
-        story.lost = True
-        yield _node("node_lost", node, pods, at, condition)
+    elif story.ready:
+        story.ready = False
+        if on_it := pods(at):
+            story.lost = True
+            yield _node("node_lost", node, on_it, at, condition)
 
 
 def node_gone(story: NodeStory, node: Raw, pods: Sequence[str], now_s: float) -> Iterator[Change]:
     """A node was taken out of the cluster: a loss if replicas were on it, otherwise the cluster only got smaller."""
-    if pods and story.ready and not story.lost:
+    if pods and story.ready:
         condition = {"reason": "NodeDeleted", "message": "the node was taken out of the cluster"}
         yield _node("node_lost", node, pods, now_s, condition)
 
@@ -129,7 +152,8 @@ def hpa_sync(hpa: Raw, now_s: float, metric: str | None = None) -> Change:
     """
     spec, status = hpa["spec"], hpa.get("status", {})
     conditions = [
-        {key: each.get(key) for key in ("type", "status", "reason", "message")} for each in status.get("conditions", [])
+        {key: each.get(key) for key in ("type", "status", "reason", "message")}
+        for each in status.get("conditions") or ()
     ]
     active = next((each for each in conditions if each["type"] == "ScalingActive"), None)
     return Change(
@@ -148,17 +172,6 @@ def hpa_sync(hpa: Raw, now_s: float, metric: str | None = None) -> Change:
     )
 
 
-def rescale(before: int, after: int, message: str | None, now_s: float) -> Change:
-    """The desired count of a workload changed."""
-    return Change(
-        unix_s=now_s,
-        kind="hpa_rescale",
-        reason="SuccessfulRescale",
-        message=message,
-        data={"before": before, "after": after},
-    )
-
-
 def pod_event(event: Raw, now_s: float) -> Change:
     """What the scheduler or a kubelet says of a pod, such as `Pulling` and `Pulled`."""
     at = unix_s(event.get("lastTimestamp")) or unix_s(event.get("eventTime")) or now_s
@@ -170,15 +183,6 @@ def pod_event(event: Raw, now_s: float) -> Change:
         message=event.get("message"),
         data={"type": event.get("type"), "count": event.get("count")},
     )
-
-
-def new_size(event: Raw) -> tuple[int, str] | None:
-    """The count that a SuccessfulRescale event of an HPA speaks of, and its words; None for another event."""
-    if event.get("reason") != "SuccessfulRescale":
-        return None
-    said = str(event.get("message") or event.get("note") or "")
-    found = re.match(r"New size: (\d+);", said)
-    return (int(found[1]), said) if found else None
 
 
 def milli(quantity: str | None) -> int | None:

@@ -30,7 +30,7 @@ def state_changes(story: StatesStory, pod: Raw, now_s: float) -> Iterator[Change
         now_s: When it was seen, seconds since the epoch.
     """
     name, status = pod["metadata"]["name"], pod.get("status", {})
-    for condition in status.get("conditions", ()):
+    for condition in status.get("conditions") or ():
         seen = (condition["status"], condition.get("reason"))
         if story.conditions.get(condition["type"]) != seen:
             story.conditions[condition["type"]] = seen
@@ -42,7 +42,7 @@ def state_changes(story: StatesStory, pod: Raw, now_s: float) -> Iterator[Change
                 message=condition.get("message"),
                 data={"condition": condition["type"], "status": condition["status"]},
             )
-    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         yield from _container(story, name, container, now_s)
 
 

@@ -9,7 +9,6 @@ from loadgen.kube.changes import (
     PodStory,
     hpa_sync,
     milli,
-    new_size,
     node_changes,
     node_gone,
     pod_changes,
@@ -109,23 +108,35 @@ def node(ready, at):
     return {"metadata": {"name": "node-1"}, "status": {"conditions": [condition]}}
 
 
+def on_it(*names):
+    return lambda at_s: list(names)
+
+
 def test_a_node_is_lost_once_and_comes_back_once():
     """Ready at 100, unknown at 160 with two replicas on it, ready again at 200."""
     story = NodeStory()
-    assert list(node_changes(story, node("True", 100), ["b", "a"], 999.0)) == []
-    (lost,) = node_changes(story, node("Unknown", 160), ["b", "a"], 999.0)
+    assert list(node_changes(story, node("True", 100), on_it("b", "a"), 999.0)) == []
+    (lost,) = node_changes(story, node("Unknown", 160), on_it("b", "a"), 999.0)
     assert (lost.kind, lost.unix_s, lost.reason) == ("node_lost", 160.0, "NodeStatusUnknown")
     assert lost.data == {"node": "node-1", "pods": ["a", "b"]}
-    assert list(node_changes(story, node("Unknown", 160), [], 999.0)) == []
-    (back,) = node_changes(story, node("True", 200), [], 999.0)
+    assert list(node_changes(story, node("Unknown", 160), on_it(), 999.0)) == []
+    (back,) = node_changes(story, node("True", 200), on_it(), 999.0)
     assert (back.kind, back.unix_s) == ("node_back", 200.0)
+
+
+def test_a_node_without_replicas_is_nothing_to_the_workload():
+    """In a cluster of hundreds some come and go; the replicas that count are those of the time at which it went."""
+    story = NodeStory(ready=True)
+    assert list(node_changes(story, node("Unknown", 160), lambda at_s: ["a"] if at_s < 160 else [], 999.0)) == []
+    assert list(node_changes(story, node("True", 200), on_it("a"), 999.0)) == []
+    assert [each.kind for each in node_changes(story, node("False", 300), on_it("a"), 999.0)] == ["node_lost"]
 
 
 def test_a_node_that_joins_is_neither_lost_nor_back():
     """A new node is not ready at first, and one that was not ready before the run is no news."""
     story = NodeStory()
-    assert list(node_changes(story, node("False", 100), [], 999.0)) == []
-    assert list(node_changes(story, node("True", 130), [], 999.0)) == []
+    assert list(node_changes(story, node("False", 100), on_it("a"), 999.0)) == []
+    assert list(node_changes(story, node("True", 130), on_it("a"), 999.0)) == []
 
 
 def test_a_node_that_is_taken_away_is_lost_only_with_replicas_on_it():
@@ -154,13 +165,6 @@ def test_the_status_of_an_hpa_is_one_pass_of_the_controller():
     assert (blind.reason, blind.message) == ("FailedGetPodsMetric", "no metrics")
     assert blind.data is not None
     assert blind.data["metric_milli"] is None
-
-
-def test_the_words_of_a_rescale_come_from_its_event():
-    """Other events of an HPA speak of no size."""
-    said = "New size: 4; reason: pods metric triton:queue_compute:ratio above target"
-    assert new_size({"reason": "SuccessfulRescale", "message": said}) == (4, said)
-    assert new_size({"reason": "FailedGetPodsMetric", "message": "New size: 4;"}) is None
 
 
 @pytest.mark.parametrize(
