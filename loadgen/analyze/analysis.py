@@ -1,10 +1,11 @@
 """`analyze`: one run, judged. No files, sockets, clock or randomness: the same tables give the same values."""
 
 from loadgen.analyze import cluster, latency
-from loadgen.analyze.caveats import caveats, incidents
+from loadgen.analyze.caveats import caveats
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.cost import cost
 from loadgen.analyze.headline import headline
+from loadgen.analyze.incidents import incidents
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s

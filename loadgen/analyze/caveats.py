@@ -7,14 +7,16 @@ import numpy as np
 
 from loadgen.analyze.balance import at_max, old_backlog
 from loadgen.analyze.cluster import cluster_caveats
+from loadgen.analyze.incidents import incidents, window_of
 from loadgen.analyze.losses import losses
-from loadgen.analyze.observed import Event, Observed, Series
+from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.placement import unplaced
 from loadgen.analyze.queueing import Capacity, held, mean_truth, stale_s, truth
 from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.analyze.validity import longest_gap, ready_spans, sample_times, span_text
 from loadgen.analyze.warning import warn
+from loadgen.dataset import NOT_BY_AUTOSCALER
 
 TRUTH_TOLERANCE = 0.25
 MAX_SIGNAL_LAG_S = 5
@@ -35,6 +37,7 @@ def caveats(
     found += old_backlog(run, fleet, scaling)
     found += _needless(scaling, capacity)
     found += _flapping(run, scaling)
+    found += _by_others(run)
     found += _blind(run)
     found += _unused(run, fleet)
     found += losses(run, fleet)
@@ -184,6 +187,24 @@ def _flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
     return [warn("scaling.flapping", "Up, down and up again", taken, limit, "s", window, advice)]
 
 
+def _by_others(run: Observed) -> list[Finding]:
+    """Changes of the desired count that the autoscaler did not make."""
+    events = [
+        event
+        for event in run.of_kind("hpa_rescale")
+        if event.reason == NOT_BY_AUTOSCALER and 0 <= event.t_s <= run.end_s
+    ]
+    if not events:
+        return []
+    each = "; ".join(f"{e.data.get('before')} → {e.data.get('after')} at {e.t_s:.1f} s" for e in events)
+    advice = (
+        f"{each}: something other than the autoscaler changed the number of replicas (a person, a rollout, another "
+        f"autoscaler). This is not judged as a decision of the autoscaler; keep others from it to judge the autoscaler."
+    )
+    title = "Changes of the replicas by others"
+    return [warn("scaling.by_others", title, float(len(events)), 0.0, "count", window_of(events), advice)]
+
+
 def _blind(run: Observed) -> list[Finding]:
     """The time in which the autoscaler could not read its metric: it holds then, whatever the load does."""
     syncs = [(event.t_s, event.reason) for event in run.of_kind("hpa_sync") if event.reason is not None]
@@ -249,35 +270,3 @@ def _broken_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
             "it a grace period longer than the longest answer.",
         )
     ]
-
-
-_INCIDENTS = {
-    "replica_crashed": ("replica.crashed", "Replica crashes", "its server process ended by itself: read its log"),
-    "replica_killed": ("replica.killed", "Replicas killed", "it did not stop within its grace period: lengthen it"),
-    "part_died": ("part.died", "Parts of the stack that died", "a process ended by itself: read its log"),
-    "collect_gap": ("collect.gap", "Gaps of the collection", "nothing was collected from a source: read its log"),
-}
-
-
-def incidents(run: Observed) -> list[Finding]:
-    """Crashes, kills, dead parts and gaps of the collection, counted and named."""
-    found = []
-    for kind, (code, title, what) in _INCIDENTS.items():
-        events = run.of_kind(kind)
-        if not events:
-            continue
-        by_name: dict[str, list[Event]] = {}
-        for event in events:
-            name = str(event.pod or event.data.get("part") or event.data.get("source") or "?")
-            by_name.setdefault(name, []).append(event)
-        window = _window(events)
-        names = [f"{name} ({_window(own)})" if len(by_name) > 1 else name for name, own in sorted(by_name.items())]
-        advice = f"{', '.join(names)}: {what} in logs/."
-        found.append(warn(code, title, float(len(events)), 0.0, "count", window, advice))
-    return found
-
-
-def _window(events: Sequence[Event]) -> str:
-    """From the first to the end of the last."""
-    start, end = events[0].t_s, max(event.until_s for event in events)
-    return span_text(start, end) if end > start else f"at {start:.1f} s"

@@ -62,7 +62,9 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
 def _nodes(run: Observed) -> list[Finding]:
     said, spans, pods = [], [], set()
     for event in run.of_kind("node_lost"):
-        node = event.data.get("node")
+        node, on_it = event.data.get("node"), event.data.get("pods")
+        if not on_it:
+            continue  # a cluster has many nodes, and they come and go
         back = (each.t_s for each in run.of_kind("node_back") if each.data.get("node") == node and each.t_s > event.t_s)
         silent = event.data.get("silent_s")
         start = event.t_s - (silent if isinstance(silent, int | float) else 0.0)
@@ -70,17 +72,16 @@ def _nodes(run: Observed) -> list[Finding]:
         if span[1] <= span[0]:
             continue
         spans.append(span)
-        pods |= set(event.data.get("pods") or ())
+        pods |= set(on_it)
         last = "" if start == event.t_s else f"was heard of last at {start:.1f} s and "
         said.append(f"{node} {last}was called lost at {event.t_s:.1f} s")
     if not spans:
         return []
-    held = f"Replicas on it: {', '.join(sorted(pods))}" if pods else "None of the replicas were on it"
     advice = (
-        f"{'; '.join(said)}. {held}; {_broken(run, spans)} broken in this time. Until Kubernetes calls a node lost "
-        f"(50 s by default) its replicas still get requests, and they are replaced only when they no longer tolerate "
-        f"node.kubernetes.io/unreachable (300 s by default): set a shorter tolerationSeconds, and let the gateway "
-        f"check the health of replicas itself."
+        f"{'; '.join(said)}. Replicas on it: {', '.join(sorted(pods))}; {_broken(run, spans)} broken in this time. "
+        f"Until Kubernetes calls a node lost (50 s by default) its replicas still get requests, and they are replaced "
+        f"only when they no longer tolerate node.kubernetes.io/unreachable (300 s by default): set a shorter "
+        f"tolerationSeconds, and let the gateway check the health of replicas itself."
     )
     lost_s = sum(end - start for start, end in spans)
     window = span_text(min(start for start, _ in spans), max(end for _, end in spans))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from loadgen.analyze.lives import split_lives
 from loadgen.analyze.observed import (
     RUN_STOPPED,
     Answers,
@@ -25,7 +26,7 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
     zero = info.load_start_s or 0.0
     requests = _requests(tables.requests, zero)
     events = _events(tables.events, zero)
-    signals = _signals(tables.samples, zero)
+    events, signals = split_lives(events, _signals(tables.samples, zero))
     traces = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
     served = np.concatenate(traces)
     served = served[np.isfinite(served)]

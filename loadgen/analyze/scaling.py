@@ -13,6 +13,7 @@ from loadgen.analyze.replicas import Fleet, Replica
 from loadgen.analyze.results import Direction, ScalingEvent, Span
 from loadgen.analyze.steps import runs
 from loadgen.analyze.trigger import MIN_STEP_S, load_fell, load_rose, longest_wait_s
+from loadgen.dataset import NOT_BY_AUTOSCALER
 
 EARLY_S = 1.0
 """A replica may seem to be created this much before its decision: Kubernetes stamps whole seconds."""
@@ -35,7 +36,7 @@ class _Decision:
 
 
 def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> tuple[ScalingEvent, ...]:
-    """Every change of the desired count, in order.
+    """Every change of the desired count that may have been the autoscaler's, in order.
 
     Args:
         run: The run.
@@ -45,7 +46,7 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacit
     """
     events: list[ScalingEvent] = []
     taken: set[str] = set()
-    for decision in _decisions(run):
+    for decision in _decisions(run, fleet):
         missing: list[str] = []
         crossed = _crossed(run, decision, ratio, missing)
         trigger = _load_step(run, decision, crossed, capacity, events, missing)
@@ -94,12 +95,13 @@ def first_known(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _decisions(run: Observed) -> list[_Decision]:
+def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
+    """What others changed is no decision, but ends what is the one before it's own."""
     changes: list[tuple[Event, int, int]] = []
     for event in run.of_kind("hpa_rescale"):
         before, after = event.data.get("before"), event.data.get("after")
         if isinstance(before, int) and isinstance(after, int) and before != after:
-            changes.append((event, before, after))
+            changes.append((_at_the_latest(fleet, event, up=after > before), before, after))
     times = [-math.inf, *(event.t_s for event, _, _ in changes), math.inf]
     downs = [event.t_s for event, before, after in changes if after < before]
     return [
@@ -112,7 +114,18 @@ def _decisions(run: Observed) -> list[_Decision]:
             next_down_s=next((at for at in downs if at > event.t_s), math.inf),
         )
         for number, (event, before, after) in enumerate(changes)
+        if event.reason != NOT_BY_AUTOSCALER
     ]
+
+
+def _at_the_latest(fleet: Fleet, event: Event, *, up: bool) -> Event:
+    """A change that was seen late came before the first replica that it can have created, or stopped."""
+    late_s = event.data.get("late_s")
+    if not isinstance(late_s, int | float):
+        return event
+    moments = (pod.created_s if up else pod.draining_s for pod in fleet.pods.values())
+    followed = [at for at in moments if at is not None and event.t_s - late_s <= at <= event.t_s]
+    return replace(event, t_s=min(followed, default=event.t_s))
 
 
 def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[str]) -> float | None:

@@ -71,9 +71,15 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
 
 def marks(run: Observed, fleet: Fleet) -> tuple[Mark, ...]:
     """What is worth a line in the figures, in order."""
-    found = []
+    found: list[Mark] = []
+    gaps: dict[tuple[str | None, str], float] = {}
     for event in run.events:
         label = _label(event)
+        if event.kind == "collect_gap" and label is not None:
+            # several watches of one API break together: that is one line
+            until_s = gaps.get((event.pod, label), -math.inf)
+            gaps[event.pod, label] = max(event.until_s, until_s)
+            label = None if event.t_s <= until_s else label
         if label is not None and event.t_s <= fleet.end_s:
             found.append(Mark(t_s=event.t_s, kind=event.kind, label=label, pod=event.pod))
     return tuple(found)

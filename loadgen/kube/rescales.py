@@ -159,8 +159,9 @@ def new_size(event: Raw) -> tuple[int, str] | None:
 
 def _rescale(seen: _Seen, at_s: float, reason: str | None, message: str | None, late_s: float | None = None) -> Change:
     data: dict[str, Any] = {"before": seen.before, "after": seen.after}
-    if seen.blind:
-        # seen only afterwards; late_s is by how much earlier it may have been
-        message = f"{message or 'the count changed'} (in a time without the watch)"
-        data |= {} if late_s is None else {"late_s": round(late_s, 3)}
+    if late_s is not None:
+        message = f"{message or 'the count changed'} (at some time in the {late_s:.0f} s before it was seen)"
+        data["late_s"] = round(late_s, 3)
+    elif seen.blind:
+        message = f"{message or 'told by the status'} (in a time without the watch)"
     return Change(unix_s=at_s, kind="hpa_rescale", reason=reason, message=message, data=data)

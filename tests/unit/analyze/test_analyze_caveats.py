@@ -185,6 +185,30 @@ def test_gaps_of_several_sources_have_a_window_each():
     assert gap.advice.startswith("custom-metrics (from 25.0 s to 45.0 s), prometheus (from 20.0 s to 30.0 s): ")
 
 
+def test_watches_of_one_api_that_break_together_are_one_gap():
+    """The API server is away: pods from 20 to 30 s, nodes from 22 to 31 s; later pods alone, from 40 to 42 s."""
+    gaps = [
+        event(start, "collect_gap", source="kubernetes", watch=name, from_s=64 + start, to_s=64 + end)
+        for name, start, end in (("pods", 20, 30), ("nodes", 22, 31), ("pods", 40, 42))
+    ]
+    gap = by_code(found(observed(requests=REQUESTS, events=[*READY, *gaps])), "collect.gap")
+    assert (gap.measured, gap.window) == (2.0, "from 20.0 s to 42.0 s")
+    assert gap.advice.startswith("kubernetes (nodes, pods): ")
+
+
+def test_changes_by_others_are_told_and_not_judged():
+    """Somebody scales 1 → 2 → 1 → 2 in 20 s: that is no flapping of the autoscaler, and no scale-up of its own."""
+    changes = [rescale(10, 1, 2), rescale(20, 2, 1), rescale(30, 1, 2)]
+    by_others = [{**each, "reason": "NotByAutoscaler"} for each in changes]
+    each = by_code(found(observed(requests=REQUESTS, events=[*READY, *by_others])), "scaling.by_others")
+    assert (each.measured, each.window) == (3.0, "from 10.0 s to 30.0 s")
+    assert each.advice.startswith("1 → 2 at 10.0 s; 2 → 1 at 20.0 s; 1 → 2 at 30.0 s: something other than")
+    assert not {"scaling.flapping", "scaling.needless"} & set(
+        codes(observed(requests=REQUESTS, events=[*READY, *by_others]))
+    )
+    assert "scaling.flapping" in codes(observed(requests=REQUESTS, events=[*READY, *changes]))
+
+
 def test_no_table_at_all_has_no_caveat():
     """What was not seen is not warned about."""
     assert codes(observed()) == []

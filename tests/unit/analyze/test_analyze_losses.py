@@ -72,10 +72,15 @@ def test_a_node_is_lost_from_when_it_was_heard_of_last():
 @pytest.mark.parametrize(("lost_s", "window"), [(50.0, "from 50.0 s to 60.0 s"), (-10.0, "from 0.0 s to 60.0 s")])
 def test_a_node_that_does_not_come_back_is_lost_to_the_end(lost_s, window):
     """Where no lease could be read the time begins when it was called lost; what was before the load does not count."""
-    run = observed(requests=REQUESTS, events=[*TWO, event(lost_s, "node_lost", node="node-2", pods=[])])
+    run = observed(requests=REQUESTS, events=[*TWO, event(lost_s, "node_lost", node="node-2", pods=["a"])])
     each = by_code(found(run), "node.lost")
     assert each.window == window
-    assert "None of the replicas were on it" in each.advice
+    assert "Replicas on it: a; " in each.advice
+
+
+def test_a_node_without_replicas_is_no_loss():
+    """A cluster has many nodes, and an autoscaler of nodes takes the empty ones away."""
+    assert found(observed(requests=REQUESTS, events=[*TWO, event(30, "node_lost", node="node-9", pods=[])])) == []
 
 
 def test_readiness_that_is_taken_back_ends_the_ready_span():

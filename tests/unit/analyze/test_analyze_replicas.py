@@ -64,3 +64,27 @@ def test_a_scale_down_after_the_load_is_no_take_down():
         events=[*life("a", -9, -5), *life("b", -9, -5, 80.5, 82), rescale(80, 2, 1), event(90, "hpa_sync")],
     )
     assert fleet(run).end_s == 90.0
+
+
+def test_a_name_that_is_used_again_is_another_replica():
+    """A LeaderWorkerSet at 1 → 2 → 1 → 2: llm-1 lives from 10 to 25 s, and again from 40 s; both are billed."""
+    counted = {12.0: 0.0, 15.0: 4.0, 24.0: 9.0, 46.0: 0.0, 48.0: 3.0}
+    run = observed(
+        samples=series("raw_success", "llm-1", counted) + series("raw_success", "llm-0", {1.0: 1.0}),
+        events=[*life("llm-0", -9, -5), *life("llm-1", 10, 12, 20, 25), *life("llm-1", 40, 45)],
+    )
+    found = fleet(run)
+    assert list(found.pods) == ["llm-0", "llm-1", "llm-1 (2)"]
+    first, second = found.pods["llm-1"], found.pods["llm-1 (2)"]
+    assert (first.created_s, first.ready_s, first.answered_s, first.gone_s) == (10.0, 12.0, 15.0, 25.0)
+    assert (second.created_s, second.ready_s, second.answered_s, second.gone_s) == (40.0, 45.0, 48.0, None)
+    at = np.array([15.0, 22.0, 30.0, 42.0, 50.0])
+    assert found.billed.at(at).tolist() == [2, 2, 1, 2, 2]
+    assert found.ready.at(at).tolist() == [2, 1, 1, 1, 2]
+    assert list(run.signals["raw_success"]) == ["llm-0", "llm-1", "llm-1 (2)"]
+
+
+def test_a_name_that_is_used_again_at_once_is_another_replica():
+    """The stop of the one and the creation of the other bear the same time."""
+    run = observed(events=[*life("llm-1", 10, 12, 20, 25), *life("llm-1", 25, 30)])
+    assert [(each.created_s, each.gone_s) for each in fleet(run).pods.values()] == [(10.0, 25.0), (25.0, None)]

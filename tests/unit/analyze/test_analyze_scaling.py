@@ -219,6 +219,41 @@ def test_a_rescale_without_numbers_is_no_event_of_the_chain():
     assert chain(observed(requests=STEP, events=[event(30, "hpa_rescale"), rescale(31, 2, 2)])) == ()
 
 
+def by_others(t_s, before, after):
+    return {**rescale(t_s, before, after), "reason": "NotByAutoscaler"}
+
+
+def test_what_others_change_is_no_decision_of_the_autoscaler():
+    """Somebody sets 1 → 2 at 35 s, while the replica of the autoscaler's own 1 → 2 at 30 s is still missing.
+
+    The second change has a replica of its own, c: the decision before gets none of it.
+    """
+    run = observed(
+        requests=STEP,
+        samples=ratio(23, 50) + serving("c", 45),
+        events=[*life("a", -9, -5), rescale(30, 1, 2), by_others(35, 2, 3), *life("c", 35.5, 44)],
+    )
+    (up,) = chain(run)
+    assert (up.decided_s, up.after, up.pods) == (30.0, 2, ())
+    assert chain(observed(requests=STEP, events=[*life("a", -9, -5), by_others(30, 1, 2)])) == ()
+
+
+def test_a_change_that_was_seen_late_came_before_its_replicas():
+    """Seen at 45 s, 20 s late at most: b was created at 30.5 s, so it was decided by then; a change without such
+    a replica is as late as it was seen."""
+    late = event(45, "hpa_rescale", before=1, after=2, late_s=20.0)
+    run = observed(
+        requests=STEP,
+        samples=ratio(23, 50) + serving("b", 47),
+        events=[*life("a", -9, -5), *life("b", 30.5, 46), late],
+    )
+    (up,) = chain(run)
+    assert (up.decided_s, up.created_s, up.pods) == (30.5, 30.5, ("b",))
+    assert up.over_target_s == 23.0
+    (up,) = chain(observed(requests=STEP, events=[*life("a", -9, -5), late]))
+    assert up.decided_s == 45.0
+
+
 def test_a_decision_before_the_load_has_no_load_step():
     """The fleet was brought to its minimum while the stack came up."""
     run = observed(requests=STEP, events=[rescale(-20, 1, 2), *life("b", -19, -5)])

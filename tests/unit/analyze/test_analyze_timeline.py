@@ -123,3 +123,20 @@ def test_marks_name_what_happened_until_the_stack_was_taken_down():
         (30.0, "gateway died"),
         (70.0, "replica stops"),
     ]
+
+
+def test_gaps_of_one_source_that_overlap_are_one_mark():
+    """Three watches of one API break together; Prometheus has a line of its own."""
+    gaps = [("kubernetes", 20, 30), ("kubernetes", 22, 31), ("prometheus", 23, 25), ("kubernetes", 40, 41)]
+    run = observed(
+        events=[
+            *life("a", -9, -5),
+            *(event(at, "collect_gap", source=name, from_s=at + 64, to_s=end + 64) for name, at, end in gaps),
+        ]
+    )
+    found = [(mark.t_s, mark.label) for mark in marks(run, fleet(run)) if mark.kind == "collect_gap"]
+    assert found == [
+        (20.0, "no data from kubernetes"),
+        (23.0, "no data from prometheus"),
+        (40.0, "no data from kubernetes"),
+    ]
