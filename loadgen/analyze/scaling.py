@@ -228,11 +228,11 @@ def _added(
     event = replace(
         event,
         pods=tuple(pod.name for pod in pods),
-        created_s=_last(pods, "created_s", "created", missing),
-        scheduled_s=_last(pods, "scheduled_s", "scheduled", missing),
-        started_s=_last(pods, "started_s", "started", missing),
-        ready_s=_last(pods, "ready_s", "ready", missing),
-        serving_s=_last(pods, "answered_s", "serving", missing),
+        created_s=_last(pods, "created_s", "created", decision, missing),
+        scheduled_s=_last(pods, "scheduled_s", "scheduled", decision, missing),
+        started_s=_last(pods, "started_s", "started", decision, missing),
+        ready_s=_last(pods, "ready_s", "ready", decision, missing),
+        serving_s=_last(pods, "answered_s", "serving", decision, missing),
     )
     if recovery_limit(run.info.limits) is None:
         return event
@@ -266,13 +266,16 @@ def _removed(
     return replace(
         event,
         pods=tuple(pod.name for pod in pods),
-        created_s=_last(pods, "draining_s", "stopping", missing),
-        ready_s=_last(pods, "gone_s", "gone", missing),
+        created_s=_last(pods, "draining_s", "stopping", decision, missing),
+        ready_s=_last(pods, "gone_s", "gone", decision, missing),
     )
 
 
-def _last(pods: list[Replica], phase: str, word: str, missing: list[str]) -> float | None:
-    """When the last of them reached a phase; None, with the reason, when one of them was not seen to."""
+def _last(pods: list[Replica], phase: str, word: str, decision: _Decision, missing: list[str]) -> float | None:
+    """When the last of them reached a phase; None, with the reason, when one of them was not seen to.
+
+    A stamp of whole seconds may lie before the decision that it follows: then it was in the rest of that second.
+    """
     late = [pod for pod in pods if getattr(pod, phase) is None]
     for pod in late:
         end = first_known(pod.draining_s, pod.gone_s)
@@ -280,7 +283,7 @@ def _last(pods: list[Replica], phase: str, word: str, missing: list[str]) -> flo
         missing.append(f"{word}: {pod.name} was not seen {word} {until}")
     if late or not pods:
         return None
-    return max(float(getattr(pod, phase)) for pod in pods)
+    return max(decision.event.t_s, *(float(getattr(pod, phase)) for pod in pods))
 
 
 def _replicas(count: int) -> str:

@@ -219,6 +219,13 @@ def test_a_rescale_without_numbers_is_no_event_of_the_chain():
     assert chain(observed(requests=STEP, events=[event(30, "hpa_rescale"), rescale(31, 2, 2)])) == ()
 
 
+def test_a_stamp_of_whole_seconds_is_not_before_the_decision_that_it_follows():
+    """Decided at 30.75 s by what was seen; the API says that b was created at 30 s and placed at 30.25 s."""
+    events = [*life("a", -9, -5), rescale(30.75, 1, 2), *life("b", 30, 40)]
+    (up,) = chain(observed(requests=STEP, samples=ratio(23, 50) + serving("b", 42), events=events))
+    assert (up.created_s, up.scheduled_s, up.started_s) == (30.75, 30.75, 31.0)
+
+
 def by_others(t_s, before, after):
     return {**rescale(t_s, before, after), "reason": "NotByAutoscaler"}
 
