@@ -226,6 +226,24 @@ def test_a_stamp_of_whole_seconds_is_not_before_the_decision_that_it_follows():
     assert (up.created_s, up.scheduled_s, up.started_s) == (30.75, 30.75, 31.0)
 
 
+def test_a_group_that_scales_up_again_finds_the_second_lives_of_its_names():
+    """A LeaderWorkerSet at 1 → 2 → 1 → 2: llm-1 is created at 10.25 s, and again at 40.25 s."""
+    run = observed(
+        requests=STEP,
+        samples=ratio(5, 50) + serving("llm-1", 15),
+        events=[
+            *life("llm-0", -9, -5),
+            *(rescale(at, before, 3 - before) for at, before in ((10, 1), (20, 2), (40, 1))),
+            *life("llm-1", 10.25, 13, 20.25, 24),
+            *life("llm-1", 40.25, 45),
+        ],
+    )
+    first, down, second = chain(run)
+    assert (first.pods, first.ready_s) == (("llm-1",), 13.0)
+    assert (down.pods, down.ready_s) == (("llm-1",), 24.0)
+    assert (second.pods, second.created_s, second.ready_s, second.serving_s) == (("llm-1 (2)",), 40.25, 45.0, 45.0)
+
+
 def by_others(t_s, before, after):
     return {**rescale(t_s, before, after), "reason": "NotByAutoscaler"}
 
