@@ -27,7 +27,8 @@ from loadgen.kube.rights import LEASES
 if TYPE_CHECKING:
     from loadgen.kube.observer import Observed
 
-_WATCH_S = 20
+_WATCH_S = 10
+"""Its end is the least that is heard of a watch, so a gap begins at most that much too early."""
 _SILENT_S = _WATCH_S + 10
 """A watch ends by itself before that: without a word for so long, its connection is dead."""
 _AGAIN_S = 0.5
