@@ -1,6 +1,7 @@
 """The bundled charts: where they are, and how helm installs `triton-trtllm`."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.errors import StackError
+from loadgen.kube.credentials import IN_CLUSTER, find_credentials
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.prometheus import duration
 from loadgen.settings import Local
@@ -114,9 +116,20 @@ def _helm(arguments: Sequence[str], context: str | None, *, stdin: str = "", tim
     helm = shutil.which("helm")
     if helm is None:
         raise StackError("helm is not on PATH: install it, then run again")
-    command = [helm, *arguments, *([f"--kube-context={context}"] if context else [])]
+    way, env = [f"--kube-context={context}"] if context else [], dict(os.environ)
+    if context == IN_CLUSTER and find_credentials(context).of_pod:
+        way, env["KUBECONFIG"] = [], os.devnull  # helm takes the service account where no file says anything else
+        env.pop("HELM_KUBECONTEXT", None)
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            [helm, *arguments, *way],
+            input=stdin,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         raise StackError(f"helm {arguments[0]} did not end within {timeout_s:g} s: is the API server there?") from None
     if done.returncode != 0:
