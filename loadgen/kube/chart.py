@@ -18,6 +18,14 @@ from loadgen.settings import Local
 _HELM_TIMEOUT_S = 120.0
 _UNINSTALL_S = 600.0
 _PRE_STOP_S = 3
+_ADVICE = {
+    "is forbidden": "This account may not do that, or there is no such namespace: ask an administrator for both, "
+    "or use another context",
+    "no matches for kind": "The cluster does not know that kind: install the operator that it belongs to, or turn it "
+    "off in the values (README of the chart)",
+    "release: not found": "`helm list --all-namespaces` says what is installed where",
+}
+"""What to do about words of helm."""
 
 
 def chart_folder(name: str = "triton-trtllm") -> Path:
@@ -92,14 +100,28 @@ def emulated_values(settings: Local, profile: EngineProfile, *, name: str, tag: 
     }
 
 
-def install(release: str, namespace: str, values: Mapping[str, Any], *, context: str | None = None) -> None:
+def install(
+    release: str,
+    namespace: str,
+    values: Mapping[str, Any],
+    *,
+    context: str | None = None,
+    make_namespace: bool = True,
+) -> None:
     """Install the chart, or upgrade what is there; returns when the API server has the objects.
+
+    Args:
+        release: Name of the release.
+        namespace: Where it goes.
+        values: Values of the chart.
+        context: Context of the kubeconfig, or `in-cluster`; None takes the current one.
+        make_namespace: Whether the namespace is made. Helm asks for the right to even where it is there already.
 
     Raises:
         StackError: helm is missing or says no; the sentence holds its words.
     """
-    arguments = ["upgrade", "--install", release, str(chart_folder()), "--create-namespace", "--values=-"]
-    _helm([*arguments, f"--namespace={namespace}"], context, stdin=json.dumps(values))
+    arguments = ["upgrade", "--install", release, str(chart_folder()), "--values=-", f"--namespace={namespace}"]
+    _helm([*arguments, *(["--create-namespace"] if make_namespace else [])], context, stdin=json.dumps(values))
 
 
 def uninstall(release: str, namespace: str, *, context: str | None = None) -> str:
@@ -135,5 +157,6 @@ def _helm(arguments: Sequence[str], context: str | None, *, stdin: str = "", tim
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if not line.startswith("level=")]
         said = " ".join(lines).strip().removeprefix("Error: ")
-        raise StackError(f"helm {arguments[0]} failed: {said[-900:]}")
+        advice = [f". {what}" for words, what in _ADVICE.items() if words in said]
+        raise StackError(f"helm {arguments[0]} failed: {said[-900:].rstrip('.')}{''.join(advice)}")
     return done.stdout

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loadgen.errors import StackError
+from loadgen.errors import StackError, TargetError
 from loadgen.kube import chart
 from loadgen.kube.api import Api, path_of
 from loadgen.kube.attach import serving_objects
@@ -36,12 +36,13 @@ def deploy(
         The settings with the context, the namespace and the workload that was deployed.
 
     Raises:
+        TargetError: there is no way to the cluster, or no such namespace and no right to make it.
         StackError: helm says no, or the pods do not become ready; the sentence says why.
     """
     api = Api(kube.context)
     namespace = kube.namespace or api.namespace
     say(f"installing the chart triton-trtllm as {release} in namespace {namespace} of context {api.context}")
-    chart.install(release, namespace, values, context=api.context)
+    chart.install(release, namespace, values, context=api.context, make_namespace=_must_be_made(api, namespace))
     objects = [
         each
         for each in serving_objects(api, namespace)
@@ -53,6 +54,20 @@ def deploy(
     wait_until_ready(api, workload, least, say=say, patience_s=STUCK_FOR_S, within_s=within_s)
     say(f"{workload} is ready")
     return kube.model_copy(update={"context": api.context, "namespace": namespace, "workload": workload.name})
+
+
+def _must_be_made(api: Api, namespace: str) -> bool:
+    may = api.allowed("create", "namespaces", namespace=None)
+    try:
+        there = api.get(path_of("api", "v1", "namespaces", namespace)) is not None
+    except StackError:
+        return may  # whether it is there is not known: an account of one namespace has it
+    if not there and not may:
+        raise TargetError(
+            f"there is no namespace {namespace}, and this account may not make one: ask an administrator for "
+            f"`kubectl create namespace {namespace}` and a Role in it, or name another one with --namespace"
+        )
+    return not there
 
 
 def _hpas(api: Api, namespace: str) -> list[Any]:

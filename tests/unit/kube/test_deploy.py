@@ -73,8 +73,10 @@ class Server:
             f"/api/v1{SPACE}/pods": [READY],
             f"/apis/autoscaling/v2{SPACE}/horizontalpodautoscalers": [],
             f"/api/v1{SPACE}/services": [],
+            f"/api/v1{SPACE}": [],
         }
         self.forbidden: set[str] = set()
+        self.may_make_namespaces = True
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
@@ -92,8 +94,9 @@ class Server:
                     self._say(404 if found is None else 200, {"items": found})
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self._say(201, {"status": {"allowed": True}})
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"]["resourceAttributes"]
+                allowed = asked["resource"] != "namespaces" or server.may_make_namespaces
+                self._say(201, {"status": {"allowed": allowed}})
 
             def _say(self, status: int, document: Any) -> None:
                 body = json.dumps(document).encode()
@@ -165,6 +168,38 @@ def test_an_account_of_a_namespace_may_deploy(folder: Path, server: Server, forb
     """Being refused what the cluster may not even have is no failure after helm has succeeded."""
     server.forbidden = forbidden
     assert deploy(Kube(), {}, say=lambda _: None).workload == "llm"
+
+
+@pytest.mark.parametrize(
+    ("there", "may_look", "may_make", "made"),
+    [(True, True, True, False), (False, True, True, True), (False, False, True, True), (True, False, False, False)],
+)
+def test_a_namespace_is_made_only_where_it_must_be(
+    folder: Path, server: Server, there: bool, may_look: bool, may_make: bool, made: bool
+) -> None:
+    """Helm would ask for the right to make it otherwise, too, which an account of a namespace has not."""
+    server.may_make_namespaces = may_make
+    server.forbidden = set() if may_look else {"default"}
+    if not there:
+        del server.lists[f"/api/v1{SPACE}"]
+    deploy(Kube(), {}, say=lambda _: None)
+    assert ("--create-namespace" in call(folder)["argv"]) is made
+
+
+def test_a_namespace_that_may_not_be_made_is_told(folder: Path, server: Server) -> None:
+    """Before helm is started."""
+    server.may_make_namespaces = False
+    del server.lists[f"/api/v1{SPACE}"]
+    with pytest.raises(TargetError, match=r"no namespace default, and this account may not make one: ask an adminis"):
+        deploy(Kube(), {}, say=lambda _: None)
+    assert not (folder / "call.json").exists()
+
+
+def test_what_helm_may_not_do_is_told_with_advice(folder: Path) -> None:
+    """In its own words."""
+    (folder / "fails").write_text('Error: secrets is forbidden: User "u" cannot list resource "secrets"')
+    with pytest.raises(StackError, match=r'^helm upgrade failed: secrets is forbidden: .*"secrets"\. This account may'):
+        deploy(Kube(), {}, say=lambda _: None)
 
 
 def test_an_account_that_may_not_list_deployments_is_told(folder: Path, server: Server) -> None:
