@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,8 @@ def _of_kubeconfig(context: str | None) -> Credentials:
         mark = getattr(error, "problem_mark", None)
         raise _no_way(f"{mark.name if mark else 'it'} is no YAML", where) from error
     except (ConfigException, OSError, ValueError) as error:
-        raise _no_way(str(error).rstrip("."), where) from error
+        said = re.sub(r"/\{.*\}", "", str(error)).rstrip(".")  # the library quotes whole users, with their secrets
+        raise _no_way(said, where) from None
     except (AttributeError, KeyError, TypeError) as error:  # YAML of any shape, as of a file that is half written
         raise _no_way(f"it is no kubeconfig ({error!r})", where) from error
     if "exec" in user and not configuration.api_key and not configuration.cert_file:

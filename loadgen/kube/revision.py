@@ -13,7 +13,7 @@ _GROUP_HASH = "leaderworkerset.sigs.k8s.io/template-revision-hash"
 def unseen(workload: Raw) -> bool:
     """Whether its controller has yet to look at the last change.
 
-    Controllers of LeaderWorkerSet before 0.7 do not say what they have looked at: whatever they say is believed.
+    Older controllers of LeaderWorkerSet do not say what they have looked at: they are believed at once.
     """
     status = workload.get("status", {})
     generation = workload["metadata"].get("generation", 0)

@@ -20,6 +20,8 @@ _OF_PODS = {
     "FailedAttachVolume": "a volume that one node holds cannot go to another: use ReadWriteMany, or one node",
     "FailedCreatePodSandBox": "the node's runtime or network cannot start it: look at the node",
 }
+_BEYOND = {"Pulling", "Pulled"}
+"""Events of a pod that has its volumes and its sandbox: what failed before is over, though its event stays."""
 _OF_SETS = {"FailedCreate": "a quota or an admission rule refuses its pods"}
 
 
@@ -77,10 +79,11 @@ def stuck(pods: Sequence[Raw], events: Sequence[Raw] = ()) -> list[Cause]:
         for pod in pods
         if phase(pod) in ("waiting for a node", "pulling the image")
     }
+    beyond = {event.get("involvedObject", {}).get("name") for event in events if event.get("reason") in _BEYOND}
     for event in events:
         about = event.get("involvedObject", {})
         reason, said = event.get("reason"), str(event.get("message", "")).rstrip(". ")
-        if reason in _OF_PODS and about.get("name") in waiting:
+        if reason in _OF_PODS and about.get("name") in waiting and about["name"] not in beyond:
             why = f"a pod cannot start ({reason}): {said}; {_OF_PODS[reason]}"
             causes.append(Cause(_uid(waiting[about["name"]]), reason, why))
         if reason in _OF_SETS and not pods:

@@ -120,6 +120,15 @@ def test_a_kubeconfig_that_is_half_written_is_told(kubeconfig: Path, text: str, 
         Api("a")
 
 
+def test_no_error_quotes_a_secret(kubeconfig: Path) -> None:
+    """The library's words do."""
+    provider = {"name": "oidc", "config": {"client-secret": "s3cret"}}
+    write(kubeconfig, user={"auth-provider": provider}, a="http://a:1")
+    with pytest.raises(TargetError, match="Expected key id-token in ") as raised:
+        Api("a")
+    assert "s3cret" not in str(raised.value)
+
+
 @pytest.fixture
 def pod(tmp_path: Path, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a service account."""

@@ -163,6 +163,7 @@ def test_events_tell_of_volumes_and_quotas() -> None:
         "it names"
     ]
     assert stuck([pod(SCHEDULED, READY)], [mount, quota]) == []
+    assert stuck([pod(SCHEDULED)], [mount, event("Pulling", "Pulling image")]) == []  # it got further
     assert why(events=(quota,)) == [
         "no pod can be made (FailedCreate): exceeded quota: gpus; a quota or an admission rule refuses its pods"
     ]
