@@ -167,7 +167,7 @@ class Kube(Settings):
     What is None is found by labels and must be the only one of its kind.
 
     Attributes:
-        context: Context of the kubeconfig; None takes the current one.
+        context: Context of the kubeconfig, or `in-cluster`; None takes the one that is current at the start.
         namespace: Where the workload is; None takes that of the context, and looks further if nothing is there.
         workload: Name of the Deployment or LeaderWorkerSet.
         hpa: Name of its autoscaler.

@@ -1,24 +1,29 @@
 """The Kubernetes API as this package asks it: by the kubeconfig or a pod's service account, raw JSON, short waits."""
 
 import json
-import os
+import logging
+import math
 import threading
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.config import ConfigException
+from kubernetes import client
+from kubernetes.client import rest
 
 from loadgen.errors import StackError, TargetError
+from loadgen.kube.credentials import Credentials, connection, find_credentials
 
 TIMEOUT_S = 10.0
-_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+_CALM_S = 300.0
+"""Credentials that held for so long have come to their end, and are not the trouble that lasts."""
+
+_log = logging.getLogger("loadgen.kube.api")
 _SKEW_WITHIN_S = 3.0
 _SKEW_STEP_S = 0.02
 
@@ -41,48 +46,80 @@ class Skew(NamedTuple):
 
 
 class Api:
-    """One cluster.
+    """One cluster, for as long as the object lives: whatever the current context is meanwhile.
 
     Args:
-        context: Context of the kubeconfig; None takes the current one.
+        context: Context of the kubeconfig, or `in-cluster`; None takes the current one, or the pod's service account.
 
     Attributes:
-        context: Its name, or `in-cluster`.
+        context: Its name, or `in-cluster`; another process that is given it asks the same cluster.
         namespace: Namespace of the context, or of the pod.
+        client: The library's client; what it connects with follows the credentials.
 
     Raises:
         TargetError: there is no kubeconfig and no service account, or no such context.
     """
 
     def __init__(self, context: str | None = None) -> None:
-        self._wanted = context
-        self.configuration = client.Configuration()
-        self.context, self.namespace = self._load()
+        self._credentials = find_credentials(context)
+        self.context, self.namespace = self._credentials.context, self._credentials.namespace
+        self.configuration = self._credentials.configuration
         self.configuration.retries = urllib3.Retry(0)
+        # the library's own hook runs a plugin at every request of the last minutes of a token
+        self.configuration.refresh_api_key_hook = lambda _: self._renew_if_due()  # type: ignore[assignment]
         self.client = client.ApiClient(self.configuration)
+        self._connection = connection(self.configuration)
         self._renewing = threading.Lock()
+        self._generation = 0
+        self._again_at, self._pause_s = -math.inf, 0.0
+        self._fault: str | None = None
 
-    def _load(self) -> tuple[str, str]:
-        files = [Path(each) for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each]
-        files = files or [Path.home() / ".kube" / "config"]
-        if self._wanted is None and not any(file.is_file() for file in files) and (_TOKEN / "token").is_file():
-            config.load_incluster_config(client_configuration=self.configuration)
-            return "in-cluster", (_TOKEN / "namespace").read_text().strip()
-        where = os.pathsep.join(map(str, files))
-        try:
-            contexts, current = config.list_kube_config_contexts(config_file=where)
-            config.load_kube_config(where, context=self._wanted, client_configuration=self.configuration)
-        except (ConfigException, OSError, ValueError) as error:
-            raise TargetError(
-                f"no way to a cluster: {str(error).rstrip('.')} (kubeconfig {where}); set KUBECONFIG or --kube-context"
-            ) from error
-        chosen = current if self._wanted is None else next(each for each in contexts if each["name"] == self._wanted)
-        return chosen["name"], chosen["context"].get("namespace") or "default"
+    def renew(self, refused: int | None = None) -> bool:
+        """Read the credentials again, as after a 401: a token may have been replaced in its file, or have ended.
 
-    def renew(self) -> None:
-        """Read the credentials again, as after a 401: a token may have been replaced in its file."""
+        Reading them may start a plugin, so it is done once for all threads, and less and less often while it does not
+        help.
+
+        Args:
+            refused: Generation of the credentials that were refused; newer ones are there already, or are read.
+
+        Returns:
+            Whether there are others than those that were refused.
+        """
         with self._renewing:
-            self._load()
+            if refused is not None and refused != self._generation:
+                return True
+            now = time.monotonic()
+            if now < self._again_at:
+                return False
+            calm = now > self._again_at + _CALM_S
+            self._pause_s = _PAUSE_S if calm else min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            try:
+                self._take(self._credentials.again())
+            except TargetError as error:
+                self._fault = str(error)
+                _log.warning("the credentials stay as they were: %s", error)
+                return False
+            finally:
+                self._again_at = time.monotonic() + self._pause_s
+            self._generation, self._fault = self._generation + 1, None
+            return True
+
+    def _take(self, found: Credentials) -> None:
+        self._credentials = found
+        made_of = connection(found.configuration)
+        for name in ("host", "ssl_ca_cert", "cert_file", "key_file", "verify_ssl", "tls_server_name", "proxy"):
+            setattr(self.configuration, name, getattr(found.configuration, name))
+        self.configuration.api_key = found.configuration.api_key
+        if made_of != self._connection:
+            old, self.client.rest_client = self.client.rest_client, rest.RESTClientObject(self.configuration)
+            old.pool_manager.clear()
+            self._connection = made_of
+
+    def _renew_if_due(self) -> None:
+        due_s = self._credentials.due_s
+        if due_s is not None and time.time() > due_s:
+            self.renew(self._generation)
 
     def ask(
         self,
@@ -98,10 +135,16 @@ class Api:
         Raises:
             StackError: it does not answer.
         """
-        answer = self._ask(method, path, query or {}, body, timeout_s)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            self.renew()
-            answer = self._ask(method, path, query or {}, body, timeout_s)
+        for again in (True, False):
+            generation = self._generation
+            try:
+                answer = self._ask(method, path, query or {}, body, timeout_s)
+            except urllib3.exceptions.SSLError as error:  # the cluster's authority may have been replaced, too
+                if not (again and self.renew(generation)):
+                    raise self._silent(error) from error
+            else:
+                if answer.status != HTTPStatus.UNAUTHORIZED or not (again and self.renew(generation)):
+                    break
         return answer
 
     def _ask(self, method: str, path: str, query: Mapping[str, str], body: Any, timeout_s: float) -> Answer:
@@ -119,10 +162,15 @@ class Api:
                 timeout=urllib3.Timeout(total=timeout_s),
                 retries=False,
             )
+        except urllib3.exceptions.SSLError:
+            raise
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise StackError(f"the API server at {self.configuration.host} does not answer: {why}") from error
+            raise self._silent(error) from error
         return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
+
+    def _silent(self, error: Exception) -> StackError:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return StackError(f"the API server at {self.configuration.host} does not answer: {why}")
 
     def get(self, path: str, **query: str) -> Raw | None:
         """An object or a list; None where there is none, or no such API.
@@ -134,7 +182,8 @@ class Api:
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if answer.status != HTTPStatus.OK:
-            raise StackError(f"GET {path} was refused ({answer.status}): {_message(answer.body)}")
+            fault = f"; {self._fault}" if answer.status == HTTPStatus.UNAUTHORIZED and self._fault else ""
+            raise StackError(f"GET {path} was refused ({answer.status}): {_message(answer.body)}{fault}")
         found: Raw = json.loads(answer.body)
         return found
 

@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 class Attached:
     """A workload and what belongs to it; `lacking` grows by a sentence for everything that a run will not see.
 
-    `assumed` grows by one for everything that is taken as usual.
+    `assumed` grows by one for everything that is taken as usual. The context of `kube` has its name.
     """
 
     api: Api
@@ -38,6 +38,7 @@ def attach(kube: Kube, say: Say) -> Attached:
         StackError: the API server does not answer.
     """
     api = Api(kube.context)
+    kube = kube.model_copy(update={"context": api.context})  # what is started later asks this cluster, too
     objects, where = _workloads(api, kube)
     workload = find.choose_workload(objects, name=kube.workload, where=where)
     inside = ("namespaces", workload.namespace)
@@ -59,24 +60,34 @@ def attach(kube: Kube, say: Say) -> Attached:
 def _workloads(api: Api, kube: Kube) -> tuple[list[Any], str]:
     """Deployments and LeaderWorkerSets of the namespace, and where that is; of all where none was named or fits."""
     first = kube.namespace or api.namespace
-    found = _listed(api, first)
+    try:
+        found = serving_objects(api, first)
+    except StackError as error:
+        raise TargetError(f"{error}; name another namespace with --kube-namespace, or ask for a Role") from error
     if kube.namespace is None and not find.candidates(found, kube.workload):
-        with contextlib.suppress(TargetError):  # not every account may look around
-            everywhere = _listed(api, None)
+        with contextlib.suppress(StackError):  # not every account may look around
+            everywhere = serving_objects(api, None)
             if find.candidates(everywhere, kube.workload):
                 return everywhere, "in any namespace"
     return found, f"in namespace {first}"
 
 
-def _listed(api: Api, namespace: str | None) -> list[Any]:
+def serving_objects(api: Api, namespace: str | None) -> list[Any]:
+    """Deployments and LeaderWorkerSets of a namespace, or of all, each with its kind.
+
+    An account that may not list LeaderWorkerSets is refused also where the cluster has none: they count as none.
+
+    Raises:
+        StackError: Deployments may not be listed.
+    """
     inside = ("namespaces", namespace) if namespace else ()
-    try:
-        deployments = api.items(path_of("apis", "apps", "v1", *inside, "deployments"))
-    except StackError as error:
-        raise TargetError(f"{error}; name another namespace with --kube-namespace, or ask for a Role") from error
-    try:
-        groups = api.items(path_of("apis", "leaderworkerset.x-k8s.io", "v1", *inside, "leaderworkersets"))
-    except StackError:
-        groups = []
-    kinds = (("Deployment", deployments), ("LeaderWorkerSet", groups))
-    return [{**each, "kind": kind} for kind, found in kinds for each in found]
+    found = []
+    for kind, group in find.GROUPS.items():
+        try:
+            listed = api.items(path_of("apis", group, "v1", *inside, f"{kind.lower()}s"))
+        except StackError:
+            if kind == "Deployment":
+                raise
+            continue
+        found += [{**each, "kind": kind} for each in listed]
+    return found

@@ -1,6 +1,7 @@
 """The bundled charts: where they are, and how helm installs `triton-trtllm`."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.errors import StackError
+from loadgen.kube.credentials import IN_CLUSTER, find_credentials
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.prometheus import duration
 from loadgen.settings import Local
@@ -16,6 +18,14 @@ from loadgen.settings import Local
 _HELM_TIMEOUT_S = 120.0
 _UNINSTALL_S = 600.0
 _PRE_STOP_S = 3
+_ADVICE = {
+    "is forbidden": "This account may not do that, or there is no such namespace: ask an administrator for both, "
+    "or use another context",
+    "no matches for kind": "The cluster does not know that kind: install the operator that it belongs to, or turn it "
+    "off in the values (README of the chart)",
+    "release: not found": "`helm list --all-namespaces` says what is installed where",
+}
+"""What to do about words of helm."""
 
 
 def chart_folder(name: str = "triton-trtllm") -> Path:
@@ -90,14 +100,28 @@ def emulated_values(settings: Local, profile: EngineProfile, *, name: str, tag: 
     }
 
 
-def install(release: str, namespace: str, values: Mapping[str, Any], *, context: str | None = None) -> None:
+def install(
+    release: str,
+    namespace: str,
+    values: Mapping[str, Any],
+    *,
+    context: str | None = None,
+    make_namespace: bool = True,
+) -> None:
     """Install the chart, or upgrade what is there; returns when the API server has the objects.
+
+    Args:
+        release: Name of the release.
+        namespace: Where it goes.
+        values: Values of the chart.
+        context: Context of the kubeconfig, or `in-cluster`; None takes the current one.
+        make_namespace: Whether the namespace is made. Helm asks for the right to even where it is there already.
 
     Raises:
         StackError: helm is missing or says no; the sentence holds its words.
     """
-    arguments = ["upgrade", "--install", release, str(chart_folder()), "--create-namespace", "--values=-"]
-    _helm([*arguments, f"--namespace={namespace}"], context, stdin=json.dumps(values))
+    arguments = ["upgrade", "--install", release, str(chart_folder()), "--values=-", f"--namespace={namespace}"]
+    _helm([*arguments, *(["--create-namespace"] if make_namespace else [])], context, stdin=json.dumps(values))
 
 
 def uninstall(release: str, namespace: str, *, context: str | None = None) -> str:
@@ -114,13 +138,25 @@ def _helm(arguments: Sequence[str], context: str | None, *, stdin: str = "", tim
     helm = shutil.which("helm")
     if helm is None:
         raise StackError("helm is not on PATH: install it, then run again")
-    command = [helm, *arguments, *([f"--kube-context={context}"] if context else [])]
+    way, env = [f"--kube-context={context}"] if context else [], dict(os.environ)
+    if context == IN_CLUSTER and find_credentials(context).of_pod:
+        way, env["KUBECONFIG"] = [], os.devnull  # helm takes the service account where no file says anything else
+        env.pop("HELM_KUBECONTEXT", None)
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            [helm, *arguments, *way],
+            input=stdin,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         raise StackError(f"helm {arguments[0]} did not end within {timeout_s:g} s: is the API server there?") from None
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if not line.startswith("level=")]
         said = " ".join(lines).strip().removeprefix("Error: ")
-        raise StackError(f"helm {arguments[0]} failed: {said[-900:]}")
+        advice = [f". {what}" for words, what in _ADVICE.items() if words in said]
+        raise StackError(f"helm {arguments[0]} failed: {said[-900:].rstrip('.')}{''.join(advice)}")
     return done.stdout

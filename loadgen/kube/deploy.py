@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loadgen.errors import StackError
+from loadgen.errors import StackError, TargetError
 from loadgen.kube import chart
 from loadgen.kube.api import Api, path_of
+from loadgen.kube.attach import serving_objects
 from loadgen.kube.find import candidates, choose_hpa, choose_workload
 from loadgen.kube.readiness import wait_until_ready
 from loadgen.settings import Kube
@@ -32,31 +33,48 @@ def deploy(
         within_s: Longest wait.
 
     Returns:
-        The settings with the namespace and the workload that was deployed.
+        The settings with the context, the namespace and the workload that was deployed.
 
     Raises:
+        TargetError: there is no way to the cluster, or no such namespace and no right to make it.
         StackError: helm says no, or the pods do not become ready; the sentence says why.
     """
     api = Api(kube.context)
     namespace = kube.namespace or api.namespace
     say(f"installing the chart triton-trtllm as {release} in namespace {namespace} of context {api.context}")
-    chart.install(release, namespace, values, context=kube.context)
-    inside = ("namespaces", namespace)
-    kinds = (("Deployment", "apps"), ("LeaderWorkerSet", "leaderworkerset.x-k8s.io"))
+    chart.install(release, namespace, values, context=api.context, make_namespace=_must_be_made(api, namespace))
     objects = [
-        {**each, "kind": kind}
-        for kind, group in kinds
-        for each in api.items(path_of("apis", group, "v1", *inside, f"{kind.lower()}s"))
+        each
+        for each in serving_objects(api, namespace)
         if each["metadata"].get("annotations", {}).get("meta.helm.sh/release-name") == release
     ]
     workload = choose_workload(candidates(objects, None), name=None, where=f"in the release {release}")
-    hpas = api.items(path_of("apis", "autoscaling", "v2", *inside, "horizontalpodautoscalers"))
-    hpa = choose_hpa(hpas, workload, name=None)
-    raw = next(each for each in objects if each["metadata"]["name"] == workload.name)
-    least = hpa["spec"].get("minReplicas", 1) if hpa else raw["spec"].get("replicas", 1)
+    hpa = choose_hpa(_hpas(api, namespace), workload, name=None)
+    least = hpa["spec"].get("minReplicas", 1) if hpa else workload.replicas
     wait_until_ready(api, workload, least, say=say, patience_s=STUCK_FOR_S, within_s=within_s)
     say(f"{workload} is ready")
-    return kube.model_copy(update={"namespace": namespace, "workload": workload.name})
+    return kube.model_copy(update={"context": api.context, "namespace": namespace, "workload": workload.name})
+
+
+def _must_be_made(api: Api, namespace: str) -> bool:
+    may = api.allowed("create", "namespaces", namespace=None)
+    try:
+        there = api.get(path_of("api", "v1", "namespaces", namespace)) is not None
+    except StackError:
+        return may  # whether it is there is not known: an account of one namespace has it
+    if not there and not may:
+        raise TargetError(
+            f"there is no namespace {namespace}, and this account may not make one: ask an administrator for "
+            f"`kubectl create namespace {namespace}` and a Role in it, or name another one with --namespace"
+        )
+    return not there
+
+
+def _hpas(api: Api, namespace: str) -> list[Any]:
+    try:
+        return api.items(path_of("apis", "autoscaling", "v2", "namespaces", namespace, "horizontalpodautoscalers"))
+    except StackError:
+        return []  # without the right to read them the replicas that there are to be count
 
 
 def destroy(kube: Kube, *, say: Say, release: str = "triton") -> None:
@@ -67,7 +85,7 @@ def destroy(kube: Kube, *, say: Say, release: str = "triton") -> None:
     """
     api = Api(kube.context)
     namespace = kube.namespace or api.namespace
-    kept = chart.uninstall(release, namespace, context=kube.context)
+    kept = chart.uninstall(release, namespace, context=api.context)
     _wait_for_pods(api, namespace, release, say)
     for line in kept.splitlines():
         if line.startswith("["):  # an object that is kept by its annotation

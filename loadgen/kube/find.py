@@ -11,7 +11,9 @@ from loadgen.errors import TargetError
 
 Raw = Mapping[str, Any]
 
-KINDS = ("Deployment", "LeaderWorkerSet")
+GROUPS = {"Deployment": "apps", "LeaderWorkerSet": "leaderworkerset.x-k8s.io"}
+"""What may serve, by kind, and its API group."""
+
 _CHART = "triton-trtllm"
 _HTTP, _GRPC, _METRICS = 8000, 8001, 8002
 _LWS = "leaderworkerset.sigs.k8s.io"

@@ -1,5 +1,6 @@
 """Waits until a workload on a cluster is ready, and says meanwhile how far it is and what keeps it."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 from loadgen.errors import StackError
 from loadgen.kube import rollout
 from loadgen.kube.api import Api, path_of
-from loadgen.kube.find import Workload
+from loadgen.kube.find import GROUPS, Workload
+from loadgen.kube.revision import left_to_do, new_pods, unseen
+from loadgen.kube.rollout import Cause
 
 Say = Callable[[str], None]
 
@@ -21,47 +24,68 @@ _METRIC_WITHIN_S = 120.0
 def wait_until_ready(
     api: Api, workload: Workload, replicas: int, *, say: Say, patience_s: float, within_s: float = 7200.0
 ) -> bool:
-    """Wait until so many pods are ready, and say how far they are.
+    """Wait until all replicas are of the last version and so many of them are ready, and say how far they are.
 
     Returns:
         Whether there was something to wait for.
 
     Raises:
-        StackError: a pod is stuck for longer than `patience_s`, or it takes longer than `within_s`.
+        StackError: a pod of the last version is stuck for longer than `patience_s`, it takes longer than `within_s`,
+            or the workload is gone.
     """
-    path = path_of("api", "v1", "namespaces", workload.namespace)
-    since: dict[str, float] = {}
+    since: dict[tuple[str, str], float] = {}
     said, said_at = "", 0.0
     started = time.monotonic()
     while True:
         now = time.monotonic()
-        pods = [
-            pod
-            for pod in api.items(f"{path}/pods", labelSelector=workload.selector)
-            if "deletionTimestamp" not in pod["metadata"]
-        ]
-        if sum(rollout.phase(pod) == "ready" for pod in pods) >= replicas:
+        raw, pods = _look(api, workload)
+        left = left_to_do(raw, replicas)
+        if left is None and sum(rollout.phase(pod) == "ready" for pod in pods) >= replicas:
             return bool(said)
-        events = _events(api, path)
-        since = {reason: since.get(reason, now) for reason in rollout.stuck(pods, events)}
-        doing = rollout.summary(pods, replicas)
+        events = _events(api, workload.namespace)
+        causes = [] if unseen(raw) else [*rollout.stuck(pods, events), *_paused(raw, left)]
+        since = {cause[:2]: since.get(cause[:2], now) for cause in causes}
+        reasons = list(dict.fromkeys(cause.why for cause in causes))
+        doing = rollout.summary(pods, replicas) + (f"; in mid-rollout: {left}" if left else "")
         if doing != said or now > said_at + _SAY_EVERY_S:
-            say(doing + "".join(f"; {reason}" for reason in since))
+            say("; ".join([doing, *reasons]))
             said, said_at = doing, now
-        for reason, first in since.items():
-            if now > first + patience_s:
-                raise StackError(f"{workload} does not become ready: {reason}")
+        for cause in causes:
+            if now > since[cause[:2]] + patience_s:
+                raise StackError(f"{workload} does not become ready: {cause.why}")
         if now > started + within_s:
             raise StackError(
-                f"{workload} is not ready within {within_s:g} s: {doing}; {'; '.join(since) or _last(events)}"
+                f"{workload} is not ready within {within_s:g} s: {doing}; {'; '.join(reasons) or _last(events)}"
             )
         # an engine may be built for hours
         time.sleep(_POLL_S if now < started + _SLOW_AFTER_S else _SLOW_POLL_S)
 
 
-def _events(api: Api, path: str) -> list[Any]:
+def _look(api: Api, workload: Workload) -> tuple[Any, list[Any]]:
+    """The workload, and those of its pods that are of its last version and on their way."""
+    inside = ("v1", "namespaces", workload.namespace)
+    objects = path_of("apis", GROUPS[workload.kind], *inside, f"{workload.kind.lower()}s")
+    found = api.items(objects, fieldSelector=f"metadata.name={workload.name}")
+    if not found:
+        raise StackError(f"{workload} is gone: somebody has removed it; deploy it again")
+    raw = {**found[0], "kind": workload.kind}
+    pods = api.items(path_of("api", *inside, "pods"), labelSelector=workload.selector)
+    sets = None
+    if workload.kind == "Deployment":
+        with contextlib.suppress(StackError):  # without the right to read them every pod counts
+            sets = api.items(path_of("apis", "apps", *inside, "replicasets"), labelSelector=workload.selector)
+    return raw, [pod for pod in new_pods(raw, pods, sets) if rollout.on_its_way(pod)]
+
+
+def _paused(raw: Any, left: str | None) -> list[Cause]:
+    if left is None or not raw["spec"].get("paused"):
+        return []
+    return [Cause(raw["metadata"]["uid"], "pause", "its rollout is paused: go on with `kubectl rollout resume`")]
+
+
+def _events(api: Api, namespace: str) -> list[Any]:
     try:
-        return api.items(f"{path}/events")
+        return api.items(path_of("api", "v1", "namespaces", namespace, "events"))
     except StackError:
         return []  # without the right to read them there is less to say
 
@@ -78,12 +102,13 @@ def why_blind(api: Api, namespace: str, name: str, metric: str, *, say: Say) -> 
     Returns:
         None as soon as it has; a sentence when it has not for two minutes.
     """
-    path = path_of("apis", "autoscaling", "v2", "namespaces", namespace, "horizontalpodautoscalers", name)
+    path = path_of("apis", "autoscaling", "v2", "namespaces", namespace, "horizontalpodautoscalers")
     deadline = time.monotonic() + _METRIC_WITHIN_S
     told = False
     while True:
-        status = (api.get(path) or {}).get("status", {})
-        conditions = status.get("conditions", [])
+        # listed, as a run needs no right to get one
+        listed = api.items(path, fieldSelector=f"metadata.name={name}")
+        conditions = listed[0].get("status", {}).get("conditions", []) if listed else []
         active: dict[str, Any] = next((each for each in conditions if each["type"] == "ScalingActive"), {})
         if active.get("status") == "True":
             return None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.kube.rollout import phase, stuck, summary
+from loadgen.kube.rollout import on_its_way, phase, stuck, summary
 
 SHORT = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
 WAITS = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": SHORT}
@@ -14,10 +14,11 @@ def container(name: str = "server", **state: object) -> dict:
     return {"name": name, "image": "no.example/image:1", "state": state}
 
 
-def pod(*conditions: dict, containers: tuple = (), init: tuple = (), name: str = "t-1") -> dict:
+def pod(*conditions: dict, containers: tuple = (), init: tuple = (), name: str = "t-1", ended: str = "") -> dict:
     return {
-        "metadata": {"name": name},
+        "metadata": {"name": name, "uid": f"uid of {name}"},
         "status": {
+            "phase": ended,
             "conditions": list(conditions),
             "containerStatuses": list(containers),
             "initContainerStatuses": list(init),
@@ -27,6 +28,11 @@ def pod(*conditions: dict, containers: tuple = (), init: tuple = (), name: str =
 
 def waiting(reason: str, message: str = "", **more: object) -> dict:
     return {**container(waiting={"reason": reason, "message": message}), **more}
+
+
+def why(*stuck_ones: object, events: tuple = ()) -> list[str]:
+    """The sentences, each once."""
+    return list(dict.fromkeys(cause.why for cause in stuck([*stuck_ones], events)))
 
 
 def event(reason: str, message: str, name: str = "t-1", kind: str = "Pod") -> dict:
@@ -44,11 +50,23 @@ def event(reason: str, message: str, name: str = "t-1", kind: str = "Pod") -> di
         (pod(SCHEDULED, init=(container("models", running={}),)), "pulling the image"),
         (pod(SCHEDULED, containers=(container(running={}),)), "loading the model"),
         (pod(SCHEDULED, READY, containers=(container(running={}),)), "ready"),
+        (pod(SCHEDULED, ended="Failed"), "ended"),
+        (pod(SCHEDULED, ended="Succeeded"), "ended"),
+        (pod(ended="Failed"), "ended"),
     ],
 )
 def test_a_pod_is_in_one_phase(one: dict, doing: str) -> None:
-    """Node, image, engine, model, ready."""
+    """Node, image, engine, model, ready; what is left of one that was evicted pulls nothing."""
     assert phase(one) == doing
+
+
+def test_what_is_on_its_way() -> None:
+    """Neither a pod that ends nor what is left of one."""
+    leaves = pod(SCHEDULED, READY)
+    leaves["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert on_its_way(pod(WAITS))
+    assert not on_its_way(leaves)
+    assert not on_its_way(pod(SCHEDULED, ended="Failed"))
 
 
 def test_all_pods_in_a_few_words() -> None:
@@ -60,7 +78,7 @@ def test_all_pods_in_a_few_words() -> None:
 
 def test_a_pod_that_cannot_be_scheduled_says_what_the_scheduler_says() -> None:
     """Once, however many there are."""
-    (told,) = stuck([pod(SCHEDULED), pod(WAITS), pod(WAITS)])
+    (told,) = why(pod(SCHEDULED), pod(WAITS), pod(WAITS))
     assert told == (
         "a pod of the fleet cannot be scheduled: 0/2 nodes are available: 2 Insufficient nvidia.com/gpu: "
         "ask for fewer replicas or GPUs, or for more nodes"
@@ -98,20 +116,55 @@ def test_a_pod_for_which_a_node_comes_is_not_stuck() -> None:
 )
 def test_a_container_that_will_not_run_says_why(one: dict, says: str) -> None:
     """With the runtime's or its own last words, and what to do."""
-    (told,) = stuck([pod(SCHEDULED, containers=(one,))])
+    (told,) = why(pod(SCHEDULED, containers=(one,)))
     assert told.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            pod(SCHEDULED, containers=(waiting("ErrImagePull", "not found"),)),
+            pod(SCHEDULED, containers=(waiting("ImagePullBackOff", "Back-off pulling image"),)),
+        ),
+        (pod(WAITS), pod({**WAITS, "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."})),
+        (
+            pod(SCHEDULED, containers=(waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 1}}),)),
+            pod(SCHEDULED, containers=(container(terminated={"exitCode": 137, "reason": "OOMKilled"}),)),
+        ),
+    ],
+)
+def test_a_cause_is_the_same_in_other_words(before: dict, after: dict) -> None:
+    """By the pod and what kind of trouble it has: patience with it goes on."""
+    ((uid, kind, said),) = stuck([before])
+    ((uid_after, kind_after, said_after),) = stuck([after])
+    assert (uid, kind) == (uid_after, kind_after)
+    assert said != said_after
+
+
+def test_causes_of_two_pods_are_two() -> None:
+    """Each has its own patience."""
+    assert len({cause[:2] for cause in stuck([pod(WAITS), pod(WAITS, name="t-2")])}) == 2
+
+
+def test_a_pod_that_is_ready_again_is_not_stuck() -> None:
+    """It may have crashed before."""
+    crashed = container(running={}) | {"lastState": {"terminated": {"exitCode": 1}}}
+    assert stuck([pod(SCHEDULED, READY, containers=(crashed,))]) == []
+    assert len(stuck([pod(SCHEDULED, containers=(crashed,))])) == 1
 
 
 def test_events_tell_of_volumes_and_quotas() -> None:
     """Of a pod that waits, not of one that was long ready; of a quota only where no pod could be made."""
     mount = event("FailedMount", 'secret "models" not found')
     quota = event("FailedCreate", "exceeded quota: gpus", name="t", kind="ReplicaSet")
-    assert stuck([pod(SCHEDULED)], [mount, quota]) == [
+    assert why(pod(SCHEDULED), events=(mount, quota)) == [
         'a pod cannot start (FailedMount): secret "models" not found; check the volumes, Secrets and ConfigMaps that '
         "it names"
     ]
     assert stuck([pod(SCHEDULED, READY)], [mount, quota]) == []
-    assert stuck([], [quota]) == [
+    assert stuck([pod(SCHEDULED)], [mount, event("Pulling", "Pulling image")]) == []  # it got further
+    assert why(events=(quota,)) == [
         "no pod can be made (FailedCreate): exceeded quota: gpus; a quota or an admission rule refuses its pods"
     ]
 
