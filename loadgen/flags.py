@@ -17,6 +17,8 @@ _KUBE = {
     "service": "its Service (found)",
     "endpoint": "auto, ingress, service, nodeport, forward, or a URL: how requests reach it",
     "prometheus": "URL, or NAMESPACE/SERVICE:PORT (found)",
+    "prometheus_token_file": "file with a bearer token for Prometheus",
+    "prometheus_ca_file": "file with the certificates of who signed that of Prometheus",
     "deploy": "file of values: install or upgrade the bundled chart with them before the run",
 }
 """Fields of the settings `kube` that the command line may set, and what they are."""
@@ -41,7 +43,7 @@ def add_flags(parser: LocustArgumentParser) -> None:
     kube = parser.add_argument_group("Cluster (--target kube)")
     for name, about in _KUBE.items():
         env_var = f"LOADGEN_KUBE_{name.upper()}"
-        kube.add_argument(f"--kube-{name}", default=None, env_var=env_var, help=about)
+        kube.add_argument(f"--kube-{name.replace('_', '-')}", default=None, env_var=env_var, help=about)
 
 
 def scenario_of(user_classes: list[type[Any]]) -> Scenario:

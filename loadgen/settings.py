@@ -175,6 +175,8 @@ class Kube(Settings):
         endpoint: How requests reach it: `ingress` (balances requests), `service` and `nodeport` (balance connections),
             `forward` (one pod, through the API server), a URL, or `auto`: the first of these that answers.
         prometheus: URL of Prometheus, or `namespace/service:port`, read directly or through the API server.
+        prometheus_token_file: File with a bearer token for Prometheus; read anew for every question, recorded nowhere.
+        prometheus_ca_file: File with the certificates of who signed that of Prometheus.
         deploy: Values of the bundled chart, to be installed or upgraded before the run; what is deployed stays.
     """
 
@@ -185,6 +187,8 @@ class Kube(Settings):
     service: str | None = None
     endpoint: str = "auto"
     prometheus: str | None = None
+    prometheus_token_file: Path | None = None
+    prometheus_ca_file: Path | None = None
     deploy: Path | None = None
 
     @model_validator(mode="after")

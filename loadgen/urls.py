@@ -2,9 +2,22 @@
 
 import ipaddress
 import re
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
+
+_HIDDEN = "loadgen-secret-"
+
+
+def new_secret() -> str:
+    """A first part of a path that nobody guesses, and that `redacted` knows."""
+    return f"{_HIDDEN}{secrets.token_urlsafe(16)}"
+
+
+def redacted(text: str) -> str:
+    """A text, such as the words of a library's error, without the secret parts of the URLs that it quotes."""
+    return re.sub(rf"{_HIDDEN}[\w-]+", "…", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

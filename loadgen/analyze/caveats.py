@@ -205,6 +205,10 @@ def _by_others(run: Observed) -> list[Finding]:
     return [warn("scaling.by_others", title, float(len(events)), 0.0, "count", window_of(events), advice)]
 
 
+_NOT_BLIND = {"ValidMetricFound", "ScalingDisabled"}
+"""Reasons of its condition ScalingActive: the last is that of a workload that KEDA or a person has scaled to zero."""
+
+
 def _blind(run: Observed) -> list[Finding]:
     """The time in which the autoscaler could not read its metric: it holds then, whatever the load does."""
     syncs = [(event.t_s, event.reason) for event in run.of_kind("hpa_sync") if event.reason is not None]
@@ -212,7 +216,7 @@ def _blind(run: Observed) -> list[Finding]:
     spans = [
         (max(at, 0.0), min(end, run.end_s), reason)
         for (at, reason), end in zip(syncs, ends, strict=False)
-        if reason != "ValidMetricFound" and min(end, run.end_s) > max(at, 0.0)
+        if reason not in _NOT_BLIND and min(end, run.end_s) > max(at, 0.0)
     ]
     if not spans or run.length_s is None:
         return []

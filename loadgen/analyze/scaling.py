@@ -131,9 +131,12 @@ def _at_the_latest(fleet: Fleet, event: Event, *, up: bool) -> Event:
 def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[str]) -> float | None:
     """Start of the last stretch beyond the target that holds or closely precedes the decision."""
     scaler = run.info.autoscaler
+    if scaler is None:
+        missing.append("over target: there is no autoscaler whose signal is judged")
+        return None
     known = np.isfinite(ratio.value) & (ratio.t_s <= decision.event.t_s)
     times, values = ratio.t_s[known], ratio.value[known]
-    if scaler is None or not len(times):
+    if not len(times):
         missing.append("over target: there is no sample of the ratio before the decision")
         return None
     up = decision.direction == "up"

@@ -128,6 +128,7 @@ class Api:
         query: Mapping[str, str] | None = None,
         *,
         body: Any = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Answer:
         """Whatever the API answers to one request; a 401 is tried again with credentials that are read anew.
@@ -138,7 +139,7 @@ class Api:
         for again in (True, False):
             generation = self._generation
             try:
-                answer = self._ask(method, path, query or {}, body, timeout_s)
+                answer = self._ask(method, path, query or {}, body, headers or {}, timeout_s)
             except urllib3.exceptions.SSLError as error:  # the cluster's authority may have been replaced, too
                 if not (again and self.renew(generation)):
                     raise self._silent(error) from error
@@ -147,8 +148,10 @@ class Api:
                     break
         return answer
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str], body: Any, timeout_s: float) -> Answer:
-        headers = {"Accept": "*/*", "User-Agent": self.client.user_agent}
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, str], body: Any, more: Mapping[str, str], timeout_s: float
+    ) -> Answer:
+        headers = {**more, "Accept": "*/*", "User-Agent": self.client.user_agent}
         if body is not None:
             headers["Content-Type"] = "application/json"
         self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)

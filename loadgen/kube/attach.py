@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadgen.errors import StackError, TargetError
-from loadgen.kube import autoscaler, find, rights
+from loadgen.kube import find, rights
 from loadgen.kube.api import Api, path_of
 from loadgen.settings import Kube
 
@@ -49,9 +49,6 @@ def attach(kube: Kube, say: Say) -> Attached:
     hpa = find.choose_hpa(seen, workload, name=kube.hpa)
     services = [] if "services" in unread else api.items(path_of("api", "v1", *inside, "services"))
     service = find.choose_service(services, workload, name=kube.service)
-    if hpa is not None:
-        lost, sentences = rights.check(api, workload.namespace, rights.custom_metrics(autoscaler.metric_names(hpa)))
-        missing, lacking = missing + lost, lacking + sentences
     scaled = f"scaled by {hpa['metadata']['name']}" if hpa else "not scaled by an HPA"
     say(f"{workload} of context {api.context}, {scaled}")
     return Attached(api, kube, workload, hpa, service, missing, lacking, [])

@@ -1,7 +1,7 @@
 """What an HPA on a cluster is told to do, as `run.json` has it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from loadgen.dataset import Autoscaler
 from loadgen.kube.changes import milli
@@ -17,35 +17,61 @@ _SCRAPE_INTERVAL_S = 30.0
 _RATE_WINDOW_S = 60.0
 
 
-def metric_of(hpa: Raw) -> Mapping[str, Any] | None:
-    """The metric of an HPA that a run follows: one of pods whose name says ratio, else the first of pods, else None."""
-    pods = [each["pods"] for each in hpa["spec"].get("metrics", []) if each["type"] == "Pods"]
-    ratio = [each for each in pods if "ratio" in each["metric"]["name"] and "busy" not in each["metric"]["name"]]
-    return next(iter([*ratio, *pods]), None)
+class Held(NamedTuple):
+    """A series of each pod that an HPA holds at a value, in the mean over the pods.
+
+    Attributes:
+        record: Name of the series in Prometheus.
+        named: How the HPA names the metric, which is another name where KEDA made it.
+        quantity: The value, as it is written.
+        labels: What narrows the series in KEDA's query, in braces; None for what the metrics API chooses by pod.
+    """
+
+    record: str
+    named: str
+    quantity: str | None
+    labels: str | None = None
 
 
-def metric_names(hpa: Raw) -> list[str]:
-    """Names of all metrics of pods that it reads."""
-    return [each["pods"]["metric"]["name"] for each in hpa["spec"].get("metrics", []) if each["type"] == "Pods"]
+def by_pods(hpa: Raw) -> list[Held]:
+    """Its metrics of pods."""
+    pods = [each["pods"] for each in metrics_of(hpa, "Pods")]
+    return [
+        Held(each["metric"]["name"], each["metric"]["name"], each["target"].get("averageValue"), None) for each in pods
+    ]
 
 
-def autoscaler_of(hpa: Raw, timing: RuleTiming, scrape_interval_s: float | None) -> tuple[Autoscaler | None, list[str]]:
+def followed(held: Sequence[Held]) -> Held | None:
+    """The one that a run follows: one whose name says ratio (of queue to compute, not of busy time), else the first."""
+    ratio = [each for each in held if "ratio" in each.record and "busy" not in each.record]
+    return next(iter([*ratio, *held]), None)
+
+
+def metrics_of(hpa: Raw, kind: str) -> list[Mapping[str, Any]]:
+    """The metrics of a kind in its specification."""
+    return [each for each in hpa["spec"].get("metrics", []) if each["type"] == kind]
+
+
+def unjudged(hpa: Raw) -> str:
+    """Why the signal of an HPA that holds no series of its pods is not judged."""
+    kinds = ", ".join(_named(each) for each in hpa["spec"].get("metrics", [])) or "none"
+    return f"the autoscaler {hpa['metadata']['name']} reads no metric of pods ({kinds}): its signal is not judged"
+
+
+def autoscaler_of(
+    hpa: Raw, held: Held, timing: RuleTiming, scrape_interval_s: float | None
+) -> tuple[Autoscaler | None, list[str]]:
     """What drives the replica count, and a sentence for everything that had to be assumed.
 
-    None where it reads no metric of pods, so that no ratio is held.
+    None where its target is not understood.
     """
-    metric = metric_of(hpa)
-    name = hpa["metadata"]["name"]
-    if metric is None:
-        kinds = ", ".join(each["type"] for each in hpa["spec"].get("metrics", [])) or "none"
-        return None, [f"the autoscaler {name} reads no metric of pods ({kinds}): its signal is not judged"]
-    quantity = metric["target"].get("averageValue")
-    target = milli(quantity)
+    target = milli(held.quantity)
     if target is None:
-        return None, [f"the autoscaler {name} has the target {quantity}, which is not understood: it is not judged"]
+        has = f"the autoscaler {hpa['metadata']['name']} has the target {held.quantity}"
+        return None, [f"{has}, which is not understood: it is not judged"]
     assumed = [f"the HPA controller's interval is taken as {SYNC_PERIOD_S:g} s, Kubernetes' default"]
     if timing.window_s is None:
-        assumed.append(f"no recording rule of {metric['metric']['name']} was seen: its window is taken as 60 s")
+        assumed.append(f"no recording rule of {held.record} was seen: its window is taken as 60 s")
     if scrape_interval_s is None:
         assumed.append("the scrape interval was not seen: it is taken as 30 s")
     down = hpa["spec"].get("behavior", {}).get("scaleDown", {})
@@ -53,7 +79,7 @@ def autoscaler_of(hpa: Raw, timing: RuleTiming, scrape_interval_s: float | None)
     tolerance = milli(hpa["spec"].get("behavior", {}).get("scaleUp", {}).get("tolerance"))
     return (
         Autoscaler(
-            metric=metric["metric"]["name"],
+            metric=held.record,
             target=target / 1000,
             min_replicas=hpa["spec"].get("minReplicas", 1),
             max_replicas=hpa["spec"]["maxReplicas"],
@@ -65,3 +91,10 @@ def autoscaler_of(hpa: Raw, timing: RuleTiming, scrape_interval_s: float | None)
         ),
         assumed,
     )
+
+
+def _named(metric: Mapping[str, Any]) -> str:
+    """A metric of any kind, as a person says it."""
+    kind = str(metric["type"])
+    source = metric.get(kind[:1].lower() + kind[1:], {})
+    return f"{kind} {source.get('metric', source).get('name', '')}".strip()

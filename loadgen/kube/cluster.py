@@ -13,7 +13,7 @@ from loadgen.errors import StackError, TargetError
 from loadgen.kube import endpoint, prometheus, rights
 from loadgen.kube.api import Skew
 from loadgen.kube.attach import Attached, attach
-from loadgen.kube.autoscaler import metric_of
+from loadgen.kube.autoscaler import Held
 from loadgen.kube.children import STOP_S, port_of, start_child, wait_for
 from loadgen.kube.deploy import deploy
 from loadgen.kube.endpoint import Way
@@ -131,7 +131,7 @@ def start_cluster(
         on_progress(f"requests go by {way}{': all to one pod' if way.kind == 'forward' else ''}")
         sources = Sources(folder, found)
         kept(sources.relay)
-        _wait_for_signal(found, on_progress, strict=strict)
+        _wait_for_signal(found, sources.held, on_progress, strict=strict)
         scaler = sources.autoscaler()
         skews = _skews(found, sources.prometheus)
         observed = _observed(found, sources, way, scenario, skews)
@@ -181,13 +181,12 @@ def _way(
     return Way(kind="forward", address=f"127.0.0.1:{port_of(child, file)}", balances="one pod")
 
 
-def _wait_for_signal(found: Attached, say: Say, *, strict: bool) -> None:
+def _wait_for_signal(found: Attached, held: Held | None, say: Say, *, strict: bool) -> None:
     """Wait until the autoscaler reads its metric, by which its rule and scrapes are there, too."""
-    metric = metric_of(found.hpa) if found.hpa else None
-    if found.hpa is None or metric is None:
+    if found.hpa is None or held is None:
         return
     name = found.hpa["metadata"]["name"]
-    blind = why_blind(found.api, found.workload.namespace, name, metric["metric"]["name"], say=say)
+    blind = why_blind(found.api, found.workload.namespace, name, held.named, say=say)
     if blind and strict:
         raise StackError(blind)
     if blind:
@@ -207,15 +206,13 @@ def _observed(
     skews: dict[str, Skew],
 ) -> Observed:
     workload = found.workload
-    metric = metric_of(found.hpa) if found.hpa else None
-    name = metric["metric"]["name"] if metric else None
     return Observed(
         context=found.kube.context,
         kind=workload.kind,
         namespace=workload.namespace,
         workload=workload.name,
         hpa=found.hpa["metadata"]["name"] if found.hpa else None,
-        metric=name,
+        metric=sources.held.named if sources.held else None,
         selector=workload.selector,
         unread=[right.resource for right in found.missing],
         skew_s=skews["kubernetes"].ahead_s if "kubernetes" in skews else 0.0,
@@ -224,7 +221,7 @@ def _observed(
         pod_url=sources.metrics_page(),
         gateway=way.address,
         prometheus=sources.prometheus,
-        custom_metrics=sources.custom_metrics(name) if name else None,
+        custom_metrics=sources.custom_metrics(),
         model=scenario.model or DRIVEN_MODEL,
         versions=sources.versions(),
     )

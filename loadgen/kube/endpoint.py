@@ -94,7 +94,7 @@ def ways(around: Surroundings, workload: Workload, wire: str) -> Iterator[Way]:
         if port is not None:
             for host in (*_load_balancers(service), service["spec"].get("clusterIP")):
                 if host and host != "None":
-                    yield Way(kind="service", address=_address(host, port), balances="connections")
+                    yield Way(kind="service", address=address(host, port), balances="connections")
             yield from _by_node(around, service, port)
     yield Way(kind="forward", address="", balances="one pod")
 
@@ -207,16 +207,17 @@ def _by_node(around: Surroundings, service: Raw, port: int) -> Iterator[Way]:
         return
     for kind in ("ExternalIP", "InternalIP"):
         for node in around.nodes:
-            for address in node.get("status", {}).get("addresses", []):
-                if address["type"] == kind:
-                    yield Way(kind="nodeport", address=_address(address["address"], number), balances="connections")
+            for each in node.get("status", {}).get("addresses", []):
+                if each["type"] == kind:
+                    yield Way(kind="nodeport", address=address(each["address"], number), balances="connections")
 
 
 def _gateway(host: str, port: int, *, tls: bool) -> Way:
-    return Way(kind="ingress", address=_address(host, port), balances="requests", tls=tls)
+    return Way(kind="ingress", address=address(host, port), balances="requests", tls=tls)
 
 
-def _address(host: str, port: int) -> str:
+def address(host: str, port: int) -> str:
+    """`host:port`, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -226,10 +226,11 @@ class Observer:
     def _replica(self, pod: Pod) -> ReplicaState:
         ip = pod.raw.get("status", {}).get("podIP")
         observed = self._observed
-        metrics = observed.pod_url.format(ip=ip, pod=pod.name) if ip and observed.pod_url else None
+        host = f"[{ip}]" if ip and ":" in ip else ip
+        metrics = observed.pod_url.format(ip=host, pod=pod.name) if ip and observed.pod_url else None
 
         def address(port: int) -> str | None:
-            return f"{ip}:{port}" if ip else None
+            return f"{host}:{port}" if ip else None
 
         return ReplicaState(
             name=pod.name,

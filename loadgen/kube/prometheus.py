@@ -11,20 +11,23 @@ import requests
 from loadgen.errors import StackError, TargetError
 from loadgen.kube.api import Skew
 from loadgen.kube.find import Raw
+from loadgen.urls import redacted
 
 _TIMEOUT_S = 5.0
-_PORTS = (9090, 80)
+_HTTPS = 443
+_PORTS = (9090, 80, _HTTPS)
 _ASKED = 5
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
 
 class PrometheusService(NamedTuple):
-    """A Service that leads to Prometheus."""
+    """A Service that leads to Prometheus; `tls` where it speaks HTTPS, as far as its port says."""
 
     namespace: str
     name: str
     port: int
     cluster_ip: str | None
+    tls: bool = False
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}:{self.port}"
@@ -38,7 +41,9 @@ def named(text: str, services: Sequence[Raw]) -> PrometheusService:
         (each for each in services if (each["metadata"]["namespace"], each["metadata"]["name"]) == (namespace, name)),
         None,
     )
-    return PrometheusService(namespace, name, int(port), _address(raw) if raw else None)
+    if raw is None:
+        return PrometheusService(namespace, name, int(port), None, int(port) == _HTTPS)
+    return _service(raw, int(port))
 
 
 def choose(services: Sequence[Raw]) -> PrometheusService | None:
@@ -57,11 +62,7 @@ def choose(services: Sequence[Raw]) -> PrometheusService | None:
         or each["metadata"]["name"] in ("prometheus", "prometheus-server", "prometheus-k8s")
     ]
     for found in (operated, by_label):
-        usable = [
-            PrometheusService(each["metadata"]["namespace"], each["metadata"]["name"], port, _address(each))
-            for each in found
-            if (port := _port(each)) is not None
-        ]
+        usable = [_service(each, port) for each in found if (port := _port(each)) is not None]
         if len(usable) > 1:
             raise TargetError(
                 f"{len(usable)} Prometheus servers on this cluster: {', '.join(map(str, usable))}; choose the one that "
@@ -82,9 +83,13 @@ def query(url: str, path: str, **parameters: str) -> Any:
         with requests.Session() as session:
             session.trust_env = "127.0.0.1" not in url
             answer = session.get(f"{url}{path}", params=parameters, timeout=_TIMEOUT_S)
-            said = answer.json()
     except (requests.RequestException, ValueError) as error:
-        raise StackError(f"Prometheus does not answer {path}: {str(error).splitlines()[0]}") from error
+        raise StackError(f"Prometheus does not answer {path}: {redacted(str(error).splitlines()[0])}") from error
+    try:
+        said = answer.json()
+    except ValueError:
+        first = next(iter(answer.text.strip().splitlines()), "nothing")[:200]
+        raise StackError(f"Prometheus answers {path} with status {answer.status_code}: {redacted(first)}") from None
     if not isinstance(said, dict) or said.get("status") != "success":
         raise StackError(f"Prometheus refused {path} ({answer.status_code}): {str(said)[:200]}")
     return said["data"]
@@ -161,6 +166,12 @@ def _labels(service: Raw) -> Mapping[str, str]:
 def _port(service: Raw) -> int | None:
     ports = [int(each["port"]) for each in service["spec"].get("ports", [])]
     return next((port for port in _PORTS if port in ports), None)
+
+
+def _service(raw: Raw, port: int) -> PrometheusService:
+    names = {str(each.get("name", "")) for each in raw["spec"].get("ports", []) if int(each["port"]) == port}
+    tls = port == _HTTPS or any(name == "https" or name.startswith("https-") for name in names)
+    return PrometheusService(raw["metadata"]["namespace"], raw["metadata"]["name"], port, _address(raw), tls)
 
 
 def _address(service: Raw) -> str | None:

@@ -3,8 +3,8 @@
     python -m loadgen.kube.relay RELAY_JSON      (standard input: a lifeline, if it is a pipe)
 
 The collector reads Prometheus, /metrics and the custom-metrics API by plain URLs. Where they are behind the API server
-the URLs are those of this process. It passes on nothing but GET, only below the paths that it was given, and only for
-who knows its secret, as every user of a machine reaches its loopback.
+or a login the URLs are those of this process. It passes on nothing but GET, only below the paths that it was given, and
+only for who knows its secret, as every user of a machine reaches its loopback.
 """
 
 import json
@@ -16,6 +16,7 @@ import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel
@@ -23,10 +24,13 @@ from pydantic import BaseModel
 from loadgen.collect.stop import Stop
 from loadgen.errors import ExitCode, StackError
 from loadgen.files import write_whole
+from loadgen.kube.access import Access, Reader
 from loadgen.kube.api import Api
+from loadgen.urls import redacted
 
 _POLL_S = 0.2
 _TIMEOUT_S = 5.0
+_DIRECT = r"/direct/(\d+)(/api/v1/\w+(?:/\w+)*)"
 _log = logging.getLogger("loadgen.kube.relay")
 
 
@@ -37,18 +41,52 @@ class RelayConfig(BaseModel):
         context: Context of the kubeconfig.
         secret: First part of every path.
         paths: Regular expressions, one of which a whole path of the API must match.
+        proxied: The one of them that leads to Prometheus, which gets the headers of the environment.
+        direct: Base URLs at which Prometheus is asked without the API server; `/direct/0/api/…` is below the first.
+        access: What Prometheus wants beside its URL.
         port_file: Where to write the port.
     """
 
     context: str | None
     secret: str
     paths: list[str]
+    proxied: str | None = None
+    direct: list[str] = []
+    access: Access = Access()
     port_file: Path
+
+
+class Page(NamedTuple):
+    """What is answered."""
+
+    status: int
+    kind: str
+    body: bytes
 
 
 def handler(config: RelayConfig, api: Api) -> type[BaseHTTPRequestHandler]:
     """The class that answers the requests of one relay."""
-    allowed = [re.compile(path) for path in config.paths]
+    allowed = [re.compile(path) for path in [*config.paths, *([config.proxied] if config.proxied else [])]]
+    reader = Reader(config.access)
+
+    def page(path: str, query: dict[str, str]) -> Page:
+        """What a path leads to.
+
+        Raises:
+            StackError: what it leads to does not answer.
+        """
+        direct = re.fullmatch(_DIRECT, path)
+        if direct is not None and int(direct[1]) < len(config.direct):
+            said = reader.get(f"{config.direct[int(direct[1])]}{direct[2]}", query)
+            return Page(said.status_code, said.headers.get("content-type", "text/plain"), said.content)
+        if not any(each.fullmatch(path) for each in allowed):
+            return Page(HTTPStatus.FORBIDDEN, "text/plain", b"not passed on\n")
+        to_prometheus = config.proxied is not None and re.fullmatch(config.proxied, path)
+        headers = config.access.tenant() if to_prometheus else {}
+        # the API server's own login is in that header
+        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+        answer = api.ask("GET", path, query, headers=headers, timeout_s=_TIMEOUT_S)
+        return Page(answer.status, answer.headers.get("content-type", "text/plain"), answer.body)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -57,16 +95,13 @@ def handler(config: RelayConfig, api: Api) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             secret, _, rest = parts.path.lstrip("/").partition("/")
-            path = f"/{rest}"
-            if secret != config.secret or not any(each.fullmatch(path) for each in allowed):
+            if secret != config.secret:
                 self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"not passed on\n")
                 return
             try:
-                answer = api.ask("GET", path, dict(parse_qsl(parts.query)), timeout_s=_TIMEOUT_S)
+                self._answer(*page(f"/{rest}", dict(parse_qsl(parts.query))))
             except StackError as error:
                 self._answer(HTTPStatus.BAD_GATEWAY, "text/plain", f"{error}\n".encode())
-                return
-            self._answer(answer.status, answer.headers.get("content-type", "text/plain"), answer.body)
 
         def _answer(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)
@@ -77,7 +112,7 @@ def handler(config: RelayConfig, api: Api) -> type[BaseHTTPRequestHandler]:
 
         def log_message(self, format: str, *args: object) -> None:
             if len(args) > 1 and str(args[1]) != "200":
-                _log.info(format.replace(config.secret, "…"), *(str(each).replace(config.secret, "…") for each in args))
+                _log.info("%s", redacted(format % args))
 
     return Handler
 

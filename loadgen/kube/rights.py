@@ -65,10 +65,10 @@ PORT_FORWARD = Right(verbs=("get", "create"), resource="pods/portforward")
 """What a port-forward needs; there is no run without it where nothing else leads to the workload."""
 
 
-def custom_metrics(names: Sequence[str]) -> list[Right]:
-    """The right to read what the autoscaler reads; none where it reads no metric of pods."""
+def custom_metric(name: str) -> Right:
+    """The right to read a metric of pods as the autoscaler reads it."""
     lost = "what the autoscaler itself reads is not recorded"
-    return [Right(verbs=("get",), resource=f"pods/{name}", group="custom.metrics.k8s.io", lost=lost) for name in names]
+    return Right(verbs=("get",), resource=f"pods/{name}", group="custom.metrics.k8s.io", lost=lost)
 
 
 def check(api: Api, namespace: str, rights: Sequence[Right]) -> tuple[list[Right], list[str]]:

@@ -1,21 +1,24 @@
 """Where the signals of a workload on a cluster are read: directly where possible, else through the API server."""
 
 import re
-import secrets
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import requests
 
 from loadgen.dataset import Autoscaler, RunFolder
 from loadgen.errors import StackError, TargetError
-from loadgen.kube import autoscaler, endpoint, prometheus, rights, rollout
+from loadgen.kube import autoscaler, endpoint, keda, prometheus, rights, rollout
+from loadgen.kube.access import Access
 from loadgen.kube.api import path_of
 from loadgen.kube.attach import Attached
+from loadgen.kube.autoscaler import Held
 from loadgen.kube.children import port_of, start_child
-from loadgen.kube.prometheus import PrometheusService, RuleTiming
+from loadgen.kube.prometheus import PrometheusService
 from loadgen.kube.relay import RelayConfig
 from loadgen.processes import Child
+from loadgen.settings import Kube
+from loadgen.urls import new_secret
 
 _TIMEOUT_S = 2.0
 _CUSTOM = "custom.metrics.k8s.io"
@@ -30,26 +33,39 @@ class Sources:
         attached: Whose signals.
 
     Attributes:
-        relay: The process that reads with the credentials of the kubeconfig.
+        relay: The process that reads with the credentials of the kubeconfig, and with those of Prometheus.
+        held: The series by which the autoscaler is judged; None where there is none.
 
     Raises:
         StackError: the relay does not start, or the API server does not answer.
-        TargetError: there are several Prometheus servers.
+        TargetError: there are several Prometheus servers, or the one that was given cannot be asked.
     """
 
     def __init__(self, folder: RunFolder, attached: Attached) -> None:
         self._attached, self._api = attached, attached.api
         self._namespace, self._port = attached.workload.namespace, attached.workload.metrics
         self._pods = path_of("api", "v1", "namespaces", self._namespace, "pods")
+        self.held = self._held()
+        kube = attached.kube
+        access = _access(kube)
         self._service = self._find_prometheus()
-        secret, file = secrets.token_urlsafe(16), folder.path / "stack" / "relay.port"
+        direct = self._direct()
+        secret, file = new_secret(), folder.path / "stack" / "relay.port"
         config = RelayConfig(
-            context=attached.kube.context, secret=secret, paths=self._relayed(), port_file=file.resolve()
+            context=kube.context,
+            secret=secret,
+            paths=self._relayed(),
+            proxied=rf"{re.escape(_proxied(self._service))}/api/v1/\w+(/\w+)*" if self._service else None,
+            direct=direct if access.special else [],
+            access=access,
+            port_file=file.resolve(),
         )
         self.relay: Child = start_child(folder, "relay", config)
         try:
             self._base = f"http://127.0.0.1:{port_of(self.relay, file)}/{secret}"
-            self.prometheus = self._prometheus_url()
+            if access.special:
+                direct = [f"{self._base}/direct/{number}" for number in range(len(direct))]
+            self.prometheus = self._prometheus_url(direct)
         except BaseException:
             self.relay.stop(0.0)
             raise
@@ -57,13 +73,30 @@ class Sources:
     def _relayed(self) -> list[str]:
         """What the relay passes on: no more than is read here."""
         space = re.escape(self._namespace)
-        paths = [
-            rf"/apis/{re.escape(_CUSTOM)}/[a-z0-9]+/namespaces/{space}/pods/\*/[\w:.-]+",
+        return [
+            rf"/apis/{re.escape(_CUSTOM)}/[a-z0-9]+/namespaces/{space}/pods/\*/([\w:.-]|%7C)+",
             rf"{re.escape(self._pods)}/[a-z0-9.-]+:{self._port}/proxy/metrics",
         ]
-        if self._service is not None:
-            paths.append(re.escape(_proxied(self._service)) + r"/api/v1/\w+(/\w+)*")
-        return paths
+
+    def _held(self) -> Held | None:
+        hpa = self._attached.hpa
+        if hpa is None:
+            return None
+        name = keda.scaled_object(hpa)
+        if name is None:
+            held, why = autoscaler.by_pods(hpa), autoscaler.unjudged(hpa)
+        else:
+            missing, sentences = rights.check(self._api, self._namespace, [keda.RIGHT])
+            if missing:
+                self._attached.lacking.extend(sentences)
+                return None
+            path = path_of("apis", keda.GROUP, keda.VERSION, "namespaces", self._namespace, keda.PLURAL, name)
+            scaled = self._api.get(path)
+            held, others = keda.by_triggers(hpa, scaled or {"spec": {}})
+            why = keda.unjudged(hpa, others if scaled else [f"there is no ScaledObject {name}"])
+        if not held:
+            self._attached.assumed.append(why)
+        return autoscaler.followed(held)
 
     def _find_prometheus(self) -> PrometheusService | None:
         wanted = self._attached.kube.prometheus
@@ -82,19 +115,27 @@ class Sources:
             self._lacks(f"no Prometheus was found on the cluster: without --kube-prometheus {_BLIND}")
         return found
 
-    def _prometheus_url(self) -> str | None:
+    def _direct(self) -> list[str]:
+        """URLs at which Prometheus may answer without the API server."""
+        service, given = self._service, self._attached.kube.prometheus
+        if service is None:
+            return [given.rstrip("/")] if given else []
+        hosts = [f"{service.name}.{service.namespace}.svc", service.cluster_ip]
+        addresses = [endpoint.address(host, service.port) for host in hosts if host]
+        scheme = "https" if service.tls else "http"
+        return [f"{scheme}://{address}" for address in addresses if endpoint.reachable(address)]
+
+    def _prometheus_url(self, direct: list[str]) -> str | None:
         """Where Prometheus answers; the first that does."""
         service = self._service
         if service is None:
-            url = self._attached.kube.prometheus
-            if url is not None and (reason := _why_not(url)) is not None:
-                raise TargetError(f"--kube-prometheus {url} is none that can be asked from here: {reason}")
-            return url
-        hosts = [f"{service.name}.{service.namespace}.svc", service.cluster_ip]
-        direct = [f"{host}:{service.port}" for host in hosts if host]
-        urls = [f"http://{address}" for address in direct if endpoint.reachable(address)]
+            for url in direct:
+                if (reason := _why_not(url)) is not None:
+                    given = self._attached.kube.prometheus
+                    raise TargetError(f"--kube-prometheus {given} is none that can be asked from here: {reason}")
+            return next(iter(direct), None)
         why: str | None = None
-        for url in [*urls, f"{self._base}{_proxied(service)}"]:
+        for url in [*direct, f"{self._base}{_proxied(service)}"]:
             if (why := _why_not(url)) is None:
                 return url
         self._lacks(
@@ -107,16 +148,23 @@ class Sources:
         """URL of a pod's /metrics, with `{ip}` and `{pod}` to be filled in; None where it cannot be read."""
         pods = self._api.items(self._pods, labelSelector=self._attached.workload.selector)
         ips = [each["status"]["podIP"] for each in pods if rollout.phase(each) == "ready"]
-        if any(_is_metrics_page(f"{ip}:{self._port}") for ip in ips[:3]):
+        if any(_is_metrics_page(endpoint.address(ip, self._port)) for ip in ips[:3]):
             return f"http://{{ip}}:{self._port}/metrics"
         right = rights.Right(verbs=("get",), resource="pods/proxy", lost="Triton's raw counters are not read")
         missing, sentences = rights.check(self._api, self._namespace, [right])
         self._attached.lacking.extend(sentences)
         return None if missing else f"{self._base}{self._pods}/{{pod}}:{self._port}/proxy/metrics"
 
-    def custom_metrics(self, metric: str) -> str | None:
-        """URL at which the custom-metrics API has a metric of all pods; None where it may not be read, or is not."""
-        if any(right.group == _CUSTOM for right in self._attached.missing):
+    def custom_metrics(self) -> str | None:
+        """URL at which the custom-metrics API has what is held of all pods.
+
+        None where the autoscaler does not read it there, or where it may not be read, or is not.
+        """
+        if self.held is None or self.held.labels is not None:
+            return None
+        missing, sentences = rights.check(self._api, self._namespace, [rights.custom_metric(self.held.named)])
+        if missing:
+            self._attached.lacking.extend(sentences)
             return None
         group = self._api.get(path_of("apis", _CUSTOM))
         if group is None:
@@ -124,23 +172,27 @@ class Sources:
             return None
         version = group["preferredVersion"]["groupVersion"]
         query = urlencode({"labelSelector": self._attached.workload.selector})  # as the controller asks
+        metric = quote(self.held.named, safe=":")
         return f"{self._base}/apis/{version}/namespaces/{self._namespace}/pods/*/{metric}?{query}"
 
     def autoscaler(self) -> Autoscaler | None:
         """What the HPA is told to do, with the timing of the signal as Prometheus has it."""
-        hpa = self._attached.hpa
-        if hpa is None:
+        hpa, held = self._attached.hpa, self.held
+        if hpa is None or held is None:
             return None
-        metric = autoscaler.metric_of(hpa)
-        timing, interval_s = RuleTiming(None, None), None
-        if metric is not None:
-            groups = self._told("/api/v1/rules", type="record").get("groups", [])
-            timing = prometheus.rule_timing(groups, metric["metric"]["name"], self._namespace)
-            pods = self._api.items(self._pods, labelSelector=self._attached.workload.selector)
-            targets = self._told("/api/v1/targets", state="active").get("activeTargets", [])
-            names = [each["metadata"]["name"] for each in pods]
-            interval_s = prometheus.scrape_interval_s(targets, self._namespace, names)
-        found, assumed = autoscaler.autoscaler_of(hpa, timing, interval_s)
+        if held.labels is not None:
+            asked = self._told("/api/v1/query", query=f"{held.record}{held.labels}").get("result", [])
+            why = keda.not_of_pods(held, [each["metric"] for each in asked], self._namespace)
+            if why is not None:
+                self._attached.assumed.append(keda.unjudged(hpa, [why]))
+                return None
+        groups = self._told("/api/v1/rules", type="record").get("groups", [])
+        timing = prometheus.rule_timing(groups, held.record, self._namespace)
+        pods = self._api.items(self._pods, labelSelector=self._attached.workload.selector)
+        targets = self._told("/api/v1/targets", state="active").get("activeTargets", [])
+        names = [each["metadata"]["name"] for each in pods]
+        interval_s = prometheus.scrape_interval_s(targets, self._namespace, names)
+        found, assumed = autoscaler.autoscaler_of(hpa, held, timing, interval_s)
         self._attached.assumed.extend(assumed)
         return found
 
@@ -166,8 +218,23 @@ class Sources:
         self._attached.lacking.append(sentence)
 
 
+def _access(kube: Kube) -> Access:
+    """How Prometheus is asked, with everything there that it needs.
+
+    Raises:
+        TargetError: a token or a header is not there.
+    """
+    access = Access(token_file=kube.prometheus_token_file, ca_file=kube.prometheus_ca_file)
+    try:
+        access.headers()
+    except StackError as error:
+        raise TargetError(str(error)) from error
+    return access
+
+
 def _proxied(service: PrometheusService) -> str:
-    return path_of("api", "v1", "namespaces", service.namespace, "services", f"{service.name}:{service.port}", "proxy")
+    name = f"{'https:' if service.tls else ''}{service.name}:{service.port}"
+    return path_of("api", "v1", "namespaces", service.namespace, "services", name, "proxy")
 
 
 def _why_not(url: str) -> str | None:

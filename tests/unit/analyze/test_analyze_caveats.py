@@ -225,3 +225,10 @@ def test_an_autoscaler_that_cannot_read_its_metric_is_told_with_its_window():
     assert blind.measured == 10.0 + 20.0
     assert blind.window == "from 0.0 s to 40.0 s"
     assert "FailedGetPodsMetric" in blind.advice
+
+
+def test_a_workload_that_is_scaled_to_zero_is_not_blind():
+    """KEDA, or a person, has done that: the autoscaler stands still and misses no metric."""
+    reasons = {-5.0: "ScalingDisabled", 10.0: "ValidMetricFound", 20.0: "ScalingDisabled", 30.0: "ValidMetricFound"}
+    passes = [{**event(at, "hpa_sync", current=0, desired=0), "reason": reason} for at, reason in reasons.items()]
+    assert "autoscaler.blind" not in codes(observed(requests=REQUESTS, events=[*READY, *passes]))

@@ -50,6 +50,19 @@ def test_every_link_of_a_scale_up_is_a_moment_of_the_run():
     assert (window.start_s, window.end_s) == (20.0, 42.0)
 
 
+def test_without_a_judged_autoscaler_a_chain_says_so():
+    """Samples of the ratio are there, but what the autoscaler makes of them is not known."""
+    run = observed(
+        info(autoscaler=None),
+        requests=STEP,
+        samples=ratio(23, 50) + serving("b", 42),
+        events=[*life("a", -9, -5), rescale(30, 1, 2), *life("b", 30.5, 40)],
+    )
+    (up,) = chain(run)
+    assert up.over_target_s is None
+    assert up.missing[0] == "over target: there is no autoscaler whose signal is judged"
+
+
 def test_every_moment_is_that_of_the_last_of_several_new_replicas():
     """1 → 3: c is created, ready and answers later than b."""
     run = observed(

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from loadgen.errors import TargetError
-from loadgen.kube.autoscaler import autoscaler_of, metric_names, metric_of
+from loadgen.kube.autoscaler import autoscaler_of as told
+from loadgen.kube.autoscaler import by_pods, followed, unjudged
 from loadgen.kube.prometheus import PrometheusService, RuleTiming, choose, named, rule_timing, scrape_interval_s
 
 RATIO = "triton:queue_compute:ratio"
@@ -19,13 +20,18 @@ def hpa(*metrics: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": "h"}, "spec": {"maxReplicas": 4, "metrics": list(metrics), **spec}}
 
 
+def autoscaler_of(raw: dict[str, Any], timing: RuleTiming, interval_s: float | None) -> Any:
+    held = followed(by_pods(raw))
+    assert held is not None
+    return told(raw, held, timing, interval_s)
+
+
 def test_the_ratio_is_followed_among_several_metrics() -> None:
     """Not the busy fraction, whose name says ratio, too; without a ratio the first metric of pods."""
     several = hpa(pods("triton:busy:ratio", "800m"), pods(RATIO, "1"), pods("triton:waiting:requests", "4"))
-    assert metric_of(several)["metric"]["name"] == RATIO
-    assert metric_names(several) == ["triton:busy:ratio", RATIO, "triton:waiting:requests"]
-    assert metric_of(hpa(pods("waiting", "4"), pods("other", "1")))["metric"]["name"] == "waiting"
-    assert metric_of(hpa({"type": "Resource", "resource": {}})) is None
+    assert followed(by_pods(several)).named == RATIO
+    assert followed(by_pods(hpa(pods("waiting", "4"), pods("other", "1")))).named == "waiting"
+    assert followed(by_pods(hpa({"type": "Resource", "resource": {}}))) is None
 
 
 def test_all_that_is_written_is_taken() -> None:
@@ -58,10 +64,14 @@ def test_what_is_not_written_is_kubernetes_default_and_what_is_not_seen_is_said(
 
 
 def test_an_autoscaler_without_a_metric_of_pods_is_not_judged() -> None:
-    """As KEDA makes it: an external metric."""
-    found, said = autoscaler_of(hpa({"type": "External", "external": {}}), RuleTiming(30, 5), 5)
-    assert found is None
-    assert said == ["the autoscaler h reads no metric of pods (External): its signal is not judged"]
+    """Its metrics are named."""
+    external = {"type": "External", "external": {"metric": {"name": "queue_depth"}}}
+    others = hpa(external, {"type": "Resource", "resource": {"name": "cpu"}})
+    assert followed(by_pods(others)) is None
+    assert unjudged(others) == (
+        "the autoscaler h reads no metric of pods (External queue_depth, Resource cpu): its signal is not judged"
+    )
+    assert "(none)" in unjudged(hpa())
 
 
 def test_a_target_that_is_not_understood_is_never_zero() -> None:
@@ -124,3 +134,12 @@ def test_a_named_service_need_not_be_seen() -> None:
     """Without the right to list Services it is reached through the API server."""
     assert named("mon/prom:9091", [service("mon", "prom")]) == PrometheusService("mon", "prom", 9091, "10.0.0.1")
     assert named("mon/prom:9091", []) == PrometheusService("mon", "prom", 9091, None)
+
+
+@pytest.mark.parametrize(("name", "port", "tls"), [("web", 9090, False), ("https", 9090, True), ("web", 443, True)])
+def test_https_is_told_by_the_port_of_the_service(name: str, port: int, tls: bool) -> None:
+    """By its name or its number."""
+    one = service("mon", "prometheus", port)
+    one["spec"]["ports"][0]["name"] = name
+    assert choose([one]) == named(f"mon/prometheus:{port}", [one])
+    assert choose([one]) == PrometheusService("mon", "prometheus", port, "10.0.0.1", tls)
