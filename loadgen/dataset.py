@@ -210,7 +210,7 @@ class RunFolder:
             path = runs / (f"{stamp}-{slug}" + (f"-{attempt + 1}" if attempt else ""))
             try:
                 path.mkdir(parents=True)
-                (path / "logs").mkdir()
+                (path / "logs").mkdir(mode=0o700)  # what a server said may be in one of them
             except FileExistsError:
                 continue
             except OSError as error:

@@ -72,7 +72,8 @@ def cluster_caveats(run: Observed, ratio: Series) -> list[Finding]:
                 "",
                 "whole run",
                 f"Requests went by {info.endpoint}, which spreads connections; gRPC keeps its own, so a new replica "
-                "gets no share of them: put a gateway that knows HTTP/2 before the Service (the chart's ingress.kind).",
+                "gets no share of them: put a gateway that knows HTTP/2 before the Service (the chart's ingress.kind), "
+                "or name the one that is there with --kube-endpoint.",
             )
         )
     if info.lacking:

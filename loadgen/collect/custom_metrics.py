@@ -9,6 +9,7 @@ from loadgen.clock import Clock
 from loadgen.collect.raw import fetch
 from loadgen.collect.rows import Sample
 from loadgen.errors import CollectError
+from loadgen.urls import redacted
 
 FIELD = "autoscaler_ratio"
 TIMEOUT_S = 2.0
@@ -38,7 +39,7 @@ def read(url: str, clock: Clock) -> list[Sample]:
     try:
         values = _Values.model_validate_json(fetch(url, TIMEOUT_S, lines=False))
     except (OSError, http.client.HTTPException) as error:
-        raise CollectError(f"the custom-metrics API does not answer: {error}") from error
+        raise CollectError(redacted(f"the custom-metrics API does not answer: {error}")) from error
     except (ValidationError, json.JSONDecodeError) as error:
         raise CollectError(f"the custom-metrics API has no values: {str(error).splitlines()[0]}") from error
     return [Sample(t_s, FIELD, each.describedObject.name, number(each.value)) for each in values.items]

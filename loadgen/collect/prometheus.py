@@ -13,6 +13,7 @@ from loadgen.clock import Clock
 from loadgen.collect.rows import Sample
 from loadgen.collect.signals import Queried, Reading, Signal
 from loadgen.errors import CollectError
+from loadgen.urls import redacted
 
 TIMEOUT_S = 2
 MOST_CATCH_UP_S = 300.0
@@ -87,9 +88,11 @@ def _ask(client: PrometheusConnect, signal: Signal[Queried], window_s: float) ->
     query = signal.kind.promql(signal.metric, signal.labels, window_s)
     try:
         return signal.kind.parse(client.custom_query(query))
+    except requests.JSONDecodeError as error:
+        raise CollectError(redacted(f"Prometheus at {client.url} answered {query} with no JSON")) from error
     except (requests.RequestException, PrometheusApiClientException, ValueError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise CollectError(f"Prometheus at {client.url} did not answer {query}: {reason}") from error
+        raise CollectError(redacted(f"Prometheus at {client.url} did not answer {query}: {reason}")) from error
 
 
 def _is_loopback(url: str) -> bool:

@@ -14,6 +14,7 @@ from loadgen.collect.rows import Sample
 from loadgen.collect.signals import EXPOSED
 from loadgen.collect.targets import Replica
 from loadgen.errors import CollectError
+from loadgen.urls import redacted
 
 TIMEOUT_S = 0.8
 MOST_BYTES = 16 << 20
@@ -45,7 +46,7 @@ class RawReader:
         asked: dict[Replica, Future[_Page]] = {}
         for replica in replicas:
             if replica.metrics in self._hanging:
-                answers[replica.name] = CollectError(f"{replica.metrics} still has not answered")
+                answers[replica.name] = CollectError(redacted(f"{replica.metrics} still has not answered"))
             else:
                 asked[replica] = self._pool.submit(self._fetch, replica.metrics)
         wait(asked.values(), timeout=self._timeout_s)
@@ -54,7 +55,9 @@ class RawReader:
                 answers[replica.name] = _rows(replica, page, model)
             else:
                 self._hanging[replica.metrics] = page
-                answers[replica.name] = CollectError(f"{replica.metrics} did not answer within {self._timeout_s:g} s")
+                answers[replica.name] = CollectError(
+                    redacted(f"{replica.metrics} did not answer within {self._timeout_s:g} s")
+                )
         return answers
 
     def close(self) -> None:
@@ -66,7 +69,7 @@ class RawReader:
         try:
             text = fetch(url, self._timeout_s)
         except (OSError, http.client.HTTPException) as error:
-            raise CollectError(f"{url} cannot be read: {error}") from error
+            raise CollectError(redacted(f"{url} cannot be read: {error}")) from error
         # The counters are those of a moment between the question and the answer.
         return _Page(self._clock.at_monotonic((started + time.monotonic()) / 2), text)
 

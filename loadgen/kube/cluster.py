@@ -165,7 +165,15 @@ def _way(
         return list(endpoint.ways(around, workload, scenario.wire))
 
     within_s = _ROUTED_WITHIN_S if fresh or wanted != "auto" else 0.0
-    way = endpoint.choose(look, wanted, answers, within_s=within_s, say=say)
+    unseen: list[str] = []
+    if wanted in ("auto", "ingress") and found.service is not None:
+        _, unseen = rights.check(found.api, workload.namespace, rights.ways_in(found.api, workload.namespace))
+    try:
+        way = endpoint.choose(look, wanted, answers, within_s=within_s, say=say)
+    except TargetError as error:
+        raise TargetError("; ".join([str(error), *unseen])) from error
+    if way.kind != "ingress":
+        found.lacking.extend(unseen)
     if way.kind != "forward":
         return way
     rights.check(found.api, workload.namespace, [rights.PORT_FORWARD])

@@ -7,9 +7,10 @@ API server, so it is for trying things out: all requests go to one pod.
 """
 
 import contextlib
+import errno
 import json
 import logging
-import select
+import selectors
 import socket
 import sys
 import threading
@@ -97,22 +98,29 @@ class Forward:
 def splice(one: socket.socket, other: socket.socket) -> None:
     """Pass on what either side says until one of them ends."""
     peers = {one: other, other: one}
-    with contextlib.closing(one), contextlib.closing(other):  # the library's socket is one in all but its type
+    # the library's socket is one in all but its type; select() knows no more than 1024 files
+    with contextlib.closing(one), contextlib.closing(other), selectors.DefaultSelector() as ready:
+        for side in peers:
+            ready.register(side, selectors.EVENT_READ, side)
         while True:
-            readable, _, _ = select.select([one, other], [], [])
-            for side in readable:
-                said = side.recv(_CHUNK)
+            for key, _ in ready.select():
+                said = key.data.recv(_CHUNK)
                 if not said:
                     return
-                peers[side].sendall(said)
+                peers[key.data].sendall(said)
 
 
-def _serve(listener: socket.socket, forward: Forward) -> None:
+def serve(listener: socket.socket, forward: Forward) -> None:
+    """Forward every connection, until the listener is closed; a time without files or memory is only a time."""
     while True:
         try:
             connection, _ = listener.accept()
-        except OSError:
-            return  # it was closed: the process ends
+        except OSError as error:
+            if listener.fileno() < 0 or error.errno in (errno.EBADF, errno.EINVAL):
+                return
+            _log.warning("no connection can be accepted: %s", error)
+            time.sleep(_POLL_S)
+            continue
         threading.Thread(target=_one, args=(connection, forward), daemon=True).start()
 
 
@@ -134,7 +142,7 @@ def main(file: str) -> int:
     config = ForwardConfig.model_validate_json(Path(file).read_bytes())
     forward = Forward(config, Api(config.context))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_serve, args=(listener, forward), daemon=True).start()
+        threading.Thread(target=serve, args=(listener, forward), daemon=True).start()
         write_whole(config.port_file, json.dumps(listener.getsockname()[1]).encode())
         while stop.wait(time.monotonic() + _POLL_S) is None:
             pass

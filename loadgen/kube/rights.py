@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.errors import TargetError
-from loadgen.kube.api import Api
+from loadgen.kube.api import Api, path_of
 
 LEASES = "kube-node-lease"
 """Namespace in which nodes renew their leases."""
@@ -63,6 +63,32 @@ def needed(kind: str) -> list[Right]:
 
 PORT_FORWARD = Right(verbs=("get", "create"), resource="pods/portforward")
 """What a port-forward needs; there is no run without it where nothing else leads to the workload."""
+
+
+_UNSEEN = "a gateway before the workload may not be found, and requests may go past it"
+
+
+def ways_in(api: Api, namespace: str) -> list[Right]:
+    """What tells which gateways lead to a workload: only of kinds that the cluster has, and of which there are any.
+
+    Raises:
+        StackError: the API does not answer.
+    """
+    inside = ("namespaces", namespace)
+    rights = [Right(verbs=("list",), resource="ingresses", group="networking.k8s.io", lost=_UNSEEN)]
+    for group, version, plurals, before in (
+        ("traefik.io", "v1alpha1", ("ingressroutes",), ("services", "")),
+        ("gateway.networking.k8s.io", "v1", ("grpcroutes", "httproutes"), ("gateways", "gateway.networking.k8s.io")),
+    ):
+        served = {each["name"] for each in (api.get(path_of("apis", group, version)) or {}).get("resources", [])}
+        routes = False
+        for plural in sorted(served & set(plurals)):
+            rights.append(Right(verbs=("list",), resource=plural, group=group, lost=_UNSEEN))
+            if api.allowed("list", plural, group=group, namespace=namespace):
+                routes |= bool(api.items(path_of("apis", group, version, *inside, plural)))
+        if routes:  # they say which gateway, and that one says where it is
+            rights.append(Right(verbs=("list",), resource=before[0], group=before[1], place="", lost=_UNSEEN))
+    return rights
 
 
 def custom_metric(name: str) -> Right:

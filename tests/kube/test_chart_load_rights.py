@@ -40,6 +40,9 @@ METRIC = "pods/triton:queue_compute:ratio"
 OTHERS: dict[Question, bool] = {
     ("get", "custom.metrics.k8s.io", METRIC, "under-test", "*"): True,
     ("get", "custom.metrics.k8s.io", METRIC, "of-others", "*"): False,
+    ("get", "keda.sh", "scaledobjects", "under-test", "llm"): True,
+    ("get", "keda.sh", "scaledobjects", "of-others", "llm"): False,
+    ("patch", "keda.sh", "scaledobjects", "under-test", "llm"): False,
     ("list", "", "nodes", "", ""): True,
     ("patch", "", "nodes", "", ""): False,
     ("get", "coordination.k8s.io", "leases", "kube-node-lease", "gpu-1"): True,
