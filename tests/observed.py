@@ -183,13 +183,27 @@ def page(success: int) -> str:
 
 
 def write_state(
-    folder: RunFolder, *, prometheus: str | None, replicas: list[dict[str, Any]], phase: str = "ready"
+    folder: RunFolder,
+    *,
+    prometheus: str | None,
+    replicas: list[dict[str, Any]],
+    phase: str = "ready",
+    custom_metrics: str | None = None,
 ) -> None:
     """Replace stack/state.json as the local stack does."""
     (folder.path / "stack").mkdir(exist_ok=True)
     state = {"phase": phase, "error": None, "gateway": None, "prometheus": prometheus, "model": MODEL, "desired": 1}
     folder.write_text(
-        "stack/state.json", json.dumps({**state, "metric_milli": None, "versions": {}, "replicas": replicas})
+        "stack/state.json",
+        json.dumps(
+            {
+                **state,
+                "metric_milli": None,
+                "versions": {},
+                "replicas": replicas,
+                "custom_metrics": custom_metrics,
+            }
+        ),
     )
 
 

@@ -12,6 +12,7 @@ import requests
 from pydantic import BaseModel
 
 from loadgen.errors import StackError
+from loadgen.urls import redacted
 
 HEADERS = "LOADGEN_KUBE_PROMETHEUS_HEADERS"
 """Environment variable: one `Name: value` a line."""
@@ -103,4 +104,10 @@ class Reader:
                 verify=True if self._access.ca_file is None else str(self._access.ca_file),
             )
         except (requests.RequestException, OSError, ValueError) as error:
-            raise StackError(f"{url} does not answer: {str(error).splitlines()[0]}") from error
+            raise StackError(f"{url} does not answer: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """The innermost words of a failed read, in one line and without what the URL keeps secret."""
+    inner = getattr(error.args[0] if error.args else None, "reason", None) or error
+    return redacted((str(inner) or type(inner).__name__).splitlines()[0])

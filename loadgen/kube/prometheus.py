@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import requests
 
 from loadgen.errors import StackError, TargetError
+from loadgen.kube.access import reason
 from loadgen.kube.api import Skew
 from loadgen.kube.find import Raw
 from loadgen.urls import redacted
@@ -84,7 +85,7 @@ def query(url: str, path: str, **parameters: str) -> Any:
             session.trust_env = "127.0.0.1" not in url
             answer = session.get(f"{url}{path}", params=parameters, timeout=_TIMEOUT_S)
     except (requests.RequestException, ValueError) as error:
-        raise StackError(f"Prometheus does not answer {path}: {redacted(str(error).splitlines()[0])}") from error
+        raise StackError(f"Prometheus does not answer {path}: {reason(error)}") from error
     try:
         said = answer.json()
     except ValueError:

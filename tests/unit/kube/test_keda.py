@@ -1,24 +1,15 @@
 """The signal of an HPA that KEDA made: the chart's ScaledObject as it is rendered, and what KEDA makes of it."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from loadgen.kube.autoscaler import Held, autoscaler_of, followed
 from loadgen.kube.keda import by_triggers, not_of_pods, scaled_object, unjudged
 from loadgen.kube.prometheus import RuleTiming
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "chart" / "emulated-keda-from-zero.yaml"
 NAME, RATIO = "demo-triton-trtllm", "triton:queue_compute:ratio"
 LABELS = '{namespace="serving",release="demo-triton-trtllm"}'
-
-
-@pytest.fixture
-def scaled() -> dict[str, Any]:
-    documents = yaml.safe_load_all(GOLDEN.read_text())
-    return next(each for each in documents if each and each["kind"] == "ScaledObject")
 
 
 def hpa_of(scaled: dict[str, Any]) -> dict[str, Any]:

@@ -1,76 +1,19 @@
 """The API over a real connection to a server that answers as one: credentials, refusals, clocks, and the relay."""
 
 import json
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+from api_server import Server, serving, write
 
 from loadgen.errors import StackError, TargetError
 from loadgen.kube import rights
 from loadgen.kube.api import Api, path_of
 from loadgen.kube.relay import RelayConfig, handler
 from loadgen.kube.rights import Right
-
-RULES = {("list", "pods", ""), ("watch", "pods", ""), ("get", "pods", "proxy")}
-
-
-class Server:
-    """Answers paths with documents; knows one token, and may have a clock of its own."""
-
-    def __init__(self) -> None:
-        self.token, self.ahead_s = "first", 0.0
-        self.pages: dict[str, Any] = {"/version": {"gitVersion": "v1.37.1"}}
-        self.asked: list[str] = []
-
-    def handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                page = server.pages.get(self.path.partition("?")[0])
-                self._say(200 if page is not None else 404, page or {"message": "not there"})
-
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                wanted = asked["spec"]["resourceAttributes"]
-                allowed = (wanted["verb"], wanted["resource"], wanted["subresource"]) in RULES
-                self._say(201, {"status": {"allowed": allowed}})
-
-            def _say(self, status: int, document: Any) -> None:
-                if self.headers.get("Authorization") != f"Bearer {server.token}":
-                    status, document = 401, {"message": "Unauthorized"}
-                body = json.dumps(document).encode()
-                self.send_response_only(status)
-                self.send_header("Date", formatdate(time.time() + server.ahead_s, usegmt=True))
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler
-
-
-def serving(kind: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -89,21 +32,6 @@ def kubeconfig(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("KUBECONFIG", str(file))
     write(file, url, "first")
     return file
-
-
-def write(file: Path, url: str, token: str) -> None:
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [
-            {"name": "one", "context": {"cluster": "c", "user": "u", "namespace": "llm"}},
-            {"name": "two", "context": {"cluster": "c", "user": "u"}},
-        ],
-        "current-context": "one",
-    }
-    file.write_text(json.dumps(document))
 
 
 def test_the_context_says_which_namespace(kubeconfig: Path) -> None:

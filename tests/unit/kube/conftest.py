@@ -1,0 +1,57 @@
+"""A played cluster, and the sources of a run against it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from api_server import Server, serving, write
+
+from loadgen.dataset import RunFolder
+from loadgen.kube.attach import Attached
+from loadgen.kube.sources import Sources
+from observed import run_folder
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "chart" / "emulated-keda-from-zero.yaml"
+
+
+@pytest.fixture
+def scaled() -> dict[str, Any]:
+    """The ScaledObject of the chart, as it is rendered."""
+    documents = yaml.safe_load_all(GOLDEN.read_text())
+    return next(each for each in documents if each and each["kind"] == "ScaledObject")
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A cluster with the custom-metrics API and without anything else, which the kubeconfig names."""
+    server = Server()
+    server.pages |= {
+        "/api/v1/services": {"items": []},
+        "/api/v1/namespaces/llm/pods": {"items": []},
+        "/apis/custom.metrics.k8s.io": {"preferredVersion": {"groupVersion": "custom.metrics.k8s.io/v1beta2"}},
+    }
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    for url in serving(server.handler()):
+        write(tmp_path / "config", url, "first")
+        yield server
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunFolder:
+    return run_folder(tmp_path / "runs")
+
+
+@pytest.fixture
+def found(played: Server, run_dir: RunFolder) -> Iterator[Callable[[Attached], Sources]]:
+    """Makes the sources of a workload, and ends their relay."""
+    made: list[Sources] = []
+
+    def make(of: Attached) -> Sources:
+        made.append(Sources(run_dir, of))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.relay.stop(5)
