@@ -4,35 +4,13 @@ from typing import Any
 
 import pytest
 
+from keda_hpa import hpa_of
 from loadgen.kube.autoscaler import Held, autoscaler_of, followed
 from loadgen.kube.keda import by_triggers, not_of_pods, scaled_object, unjudged
 from loadgen.kube.prometheus import RuleTiming
 
 NAME, RATIO = "demo-triton-trtllm", "triton:queue_compute:ratio"
 LABELS = '{namespace="serving",release="demo-triton-trtllm"}'
-
-
-def hpa_of(scaled: dict[str, Any]) -> dict[str, Any]:
-    """What KEDA makes of it (`pkg/scaling/scalers_builder.go`, `controllers/keda/hpa.go`)."""
-    spec, metrics = scaled["spec"], []
-    for number, trigger in enumerate(spec["triggers"]):
-        kind = trigger.get("metricType", "AverageValue")
-        milli = round(float(trigger["metadata"]["threshold"]) * 1000)
-        quantity = str(milli // 1000) if milli % 1000 == 0 else f"{milli}m"
-        selector = {"matchLabels": {"scaledobject.keda.sh/name": scaled["metadata"]["name"]}}
-        target = {"type": kind, "value" if kind == "Value" else "averageValue": quantity}
-        name = f"s{number}-{trigger['type']}"
-        metrics.append({"type": "External", "external": {"metric": {"name": name, "selector": selector}}})
-        metrics[-1]["external"]["target"] = target
-    return {
-        "metadata": {"name": spec["advanced"]["horizontalPodAutoscalerConfig"]["name"]},
-        "spec": {
-            "minReplicas": max(spec["minReplicaCount"], 1),
-            "maxReplicas": spec["maxReplicaCount"],
-            "behavior": spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],
-            "metrics": metrics,
-        },
-    }
 
 
 def test_the_chart_s_own_is_judged_as_with_a_metric_of_pods(scaled: dict[str, Any]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 from api_server import Server, attached, holding
-from test_keda import hpa_of
 
+from keda_hpa import hpa_of
 from loadgen.collect.custom_metrics import read
 from loadgen.dataset import RunFolder
 from loadgen.errors import CollectError, StackError

@@ -298,6 +298,19 @@ def test_pages_of_pods_are_where_they_can_be_read(folder):
         assert StackFolder(folder.path).read().replicas[0].metrics == found
 
 
+def test_an_address_of_version_six_has_brackets(folder):
+    """In every address of a replica."""
+    observer = Observer(folder, OBSERVED, heard={}.get)
+    raw = pod("a")
+    raw["status"]["podIP"] = "fd00::5"
+    observer.take(("pods", "ADDED", raw, now(folder)))
+    observer.take(("workloads", "ADDED", deployment(1), now(folder)))
+    observer.settle(now(folder))
+    (replica,) = StackFolder(folder.path).read().replicas
+    assert replica.metrics == "http://[fd00::5]:8002/metrics"
+    assert (replica.http, replica.grpc) == ("[fd00::5]:8000", "[fd00::5]:8001")
+
+
 def test_the_metric_that_the_run_follows_is_told_of_a_pass(folder, observer):
     """Not the first of several, and none while it is not read."""
 
