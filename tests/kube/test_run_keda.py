@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(600)
 NAME, RATIO = "llm", "triton:queue_compute:ratio"
 LOCUST = str(Path(sys.executable).with_name("locust"))
 SCENARIO = str(Path(__file__).with_name("sandbox_wave.py"))
-FLEET = Local(replicas=(1, 3), ratio_target=0.15, startup_delay_s=3, scale_down_window_s=15)
+FLEET = Local(replicas=(1, 2), ratio_target=0.15, startup_delay_s=3, scale_down_window_s=15)
 
 
 @pytest.fixture(scope="module")
