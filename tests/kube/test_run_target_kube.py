@@ -142,6 +142,9 @@ def test_from_outside_everything_comes_through_the_api_server(
     assert (folder(runs).read("requests").outcome == "ok").all()
     assert set(folder(runs).read("samples").signal) >= {"ratio", "raw_queue_us", "autoscaler_ratio"}
     assert "all requests go to llm-" in (folder(runs).logs / "forward.log").read_text()
+    secret = json.loads((folder(runs).path / "stack" / "relay.json").read_text())["secret"].encode()
+    files = [each for each in runs.rglob("*") if each.is_file() and secret in each.read_bytes()]
+    assert {each.parent.name for each in files} == {"stack"}
 
 
 @contextmanager
