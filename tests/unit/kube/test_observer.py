@@ -298,9 +298,8 @@ def test_pages_of_pods_are_where_they_can_be_read(folder):
         assert StackFolder(folder.path).read().replicas[0].metrics == found
 
 
-def test_an_address_of_version_six_has_brackets(folder):
+def test_an_address_of_version_six_has_brackets(folder, observer):
     """In every address of a replica."""
-    observer = Observer(folder, OBSERVED, heard={}.get)
     raw = pod("a")
     raw["status"]["podIP"] = "fd00::5"
     observer.take(("pods", "ADDED", raw, now(folder)))
