@@ -14,7 +14,13 @@ from loadgen.kube.sandbox.build import find
 from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
 
 _HERE = Path(__file__).parent
-_ANYWHERE = {"test_chart_golden", "test_chart_guards", "test_chart_live", "test_run_target_kube"}
+_ANYWHERE = {
+    "test_chart_golden",
+    "test_chart_guards",
+    "test_chart_live",
+    "test_run_deploy_upgrade",
+    "test_run_target_kube",
+}
 """Files that need nothing of a sandbox's inside, so that they run against $LOADGEN_KUBECONFIG, too."""
 
 
