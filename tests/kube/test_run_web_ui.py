@@ -104,14 +104,16 @@ def test_a_run_from_the_web_ui_and_an_address_inside(tmp_path: Path) -> None:
 
 
 def prometheus_opens(tmp_path: Path, box: Sandbox) -> None:
-    """`loadgen sandbox open` with the name of a Service: an answer outside, and SIGINT ends it with exit code 0."""
+    """`loadgen sandbox open` with the name of a Service: an answer outside, and SIGINT ends it with exit code 0
+    while a connection is open."""
     log, port = tmp_path / "open", free_port()
     argv = [str(BIN / "loadgen"), "sandbox", "open", "--name", box.name, "prometheus.monitoring.svc:9090"]
     with command(log, *argv, "--port", str(port)) as opened:
         told = eventually(lambda: ask(f"http://127.0.0.1:{port}/api/v1/query?query=1"), opened, log)
         assert json.loads(told)["data"]["result"][1] == "1"
-        opened.send_signal(signal.SIGINT)
-        assert opened.wait(timeout=30) == 0
+        with socket.create_connection(("127.0.0.1", port)):  # as a browser keeps one
+            opened.send_signal(signal.SIGINT)
+            assert opened.wait(timeout=30) == 0
     assert log.read_text() == f"prometheus.monitoring.svc:9090 is at 127.0.0.1:{port}; Ctrl-C ends it\n"
 
 

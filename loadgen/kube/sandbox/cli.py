@@ -163,8 +163,10 @@ async def _open(sandbox: Sandbox, address: str, port: int) -> None:
     sandbox.connect(address).close()  # a first try tells trouble before anybody waits
     server = await serve(sandbox, address, port)
     _say(f"{address} is at 127.0.0.1:{server.sockets[0].getsockname()[1]}; Ctrl-C ends it")
-    async with server:
-        await server.serve_forever()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        server.close()  # and no wait for connections: a browser keeps its own open
 
 
 def _say(line: str) -> None:
