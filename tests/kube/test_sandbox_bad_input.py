@@ -100,7 +100,8 @@ def test_pods_that_will_never_run_and_a_kubelet_that_dies() -> None:
         inside(sandbox, "kubectl", "run", "needy", "--image=busybox", f"--overrides={needy}")
 
         def told() -> list[str]:
-            return sorted(stuck(json.loads(inside(sandbox, "kubectl", "get", "pods", "--output=json"))["items"]))
+            pods = json.loads(inside(sandbox, "kubectl", "get", "pods", "--output=json"))["items"]
+            return sorted(each.why for each in stuck(pods))
 
         eventually(lambda: "both" if len(told()) == 2 else "")
         unscheduled, unknown = told()
