@@ -26,6 +26,7 @@ from given import Given, given_cluster
 from group_controller import GroupController
 from sandboxes import config_of, inside, up
 
+from loadgen.kube.chart import chart_folder
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
 from loadgen.kube.sandbox.images import table, write_images
@@ -187,6 +188,17 @@ def hpa(release: Release) -> dict[str, Any]:
 def test_helm_test_asks_for_an_answer(release: Release) -> None:
     """The hook of the chart sends one inference and passes."""
     assert "Phase:          Succeeded" in release.helm("test", release.name, "--timeout=60s")
+
+
+def test_the_first_example_serves(sandbox: Given | Sandbox) -> None:
+    """As the README has it: install on a cluster where nothing is prepared, and ask at once."""
+    bare = str(chart_folder() / "examples/emulated-bare.yaml")
+    if isinstance(sandbox, Given):
+        sandbox.made.append("plays-bare")
+    place = ("helm", "--namespace=plays-bare")
+    inside(sandbox, *place, "install", "llm", str(chart_folder()), "--create-namespace", f"--values={bare}")
+    assert "Phase:          Succeeded" in inside(sandbox, *place, "test", "llm", "--timeout=50s")
+    inside(sandbox, *place, "uninstall", "llm")
 
 
 ASK_BY_GATEWAY = """

@@ -17,18 +17,7 @@ args:
   image: {{ include "triton.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   workingDir: /opt/emulated
-  command:
-    - python3
-    - -m
-    - loadgen.local.engine.fill
-    - --plays={{ .Values.emulated.plays }}
-    - --profile=profile.json
-    {{- if eq .Values.emulated.plays "engine" }}
-    {{- with include "triton.ttftBuckets" . }}
-    - --first-response-buckets-ms={{ . }}
-    {{- end }}
-    {{- end }}
-    - /models
+  command: [python3, -m, loadgen.local.engine.fill, --plays={{ .Values.emulated.plays }}, --profile=profile.json, /models]
   env:
     - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
   resources:

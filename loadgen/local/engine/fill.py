@@ -1,6 +1,6 @@
 """Fills a model repository with the emulated engine where only the standard library is there: in a pod.
 
-    python3 -m loadgen.local.engine.fill --plays=engine --profile=profile.json [--first-response-buckets-ms=…] DEST
+    python3 -m loadgen.local.engine.fill --plays=engine --profile=profile.json DEST
 
 It is run where this package and, for the play of the LLM API, the chart's folders `llmapi` and `tensorrt_llm` lie.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from loadgen.local.engine.config import EngineConfig, EngineProfile, StepModel
 from loadgen.local.engine.llmapi_repository import render_llmapi_repository
-from loadgen.local.engine.repository import RepositoryOptions, render_repository
+from loadgen.local.engine.repository import render_repository
 
 
 def read_profile(text: str) -> EngineProfile:
@@ -46,19 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="fill", description=__doc__)
     parser.add_argument("--plays", choices=["engine", "llmapi"], required=True)
     parser.add_argument("--profile", type=Path, required=True)
-    parser.add_argument("--first-response-buckets-ms", default="", help="such as 100,1000,10000; Triton 24.11 or later")
     parser.add_argument("dest", type=Path)
     given = parser.parse_args(argv)
     try:
         profile = read_profile(given.profile.read_text(encoding="utf-8"))
-        buckets_ms = tuple(float(each) for each in given.first_response_buckets_ms.split(",") if each)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     if given.plays == "llmapi":
         render_llmapi_repository(given.dest, profile, llmapi=Path("llmapi"), emulated=Path())
     else:
-        render_repository(given.dest, profile, options=RepositoryOptions(first_response_buckets_ms=buckets_ms))
+        render_repository(given.dest, profile)
     return 0
 
 

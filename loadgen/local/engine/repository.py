@@ -126,13 +126,10 @@ class RepositoryOptions:
         bls_instance_count: Instances of ``tensorrt_llm_bls``; None takes the profile's.
         bls_max_queue_size: Requests that may wait in Triton's queue of ``tensorrt_llm_bls`` before the server itself
             refuses one; 0 for no limit, as the real template has it.
-        first_response_buckets_ms: Buckets of the histogram of first responses of ``tensorrt_llm_bls``; none leaves
-            Triton's own. Triton before 24.11 does not know them.
     """
 
     bls_instance_count: int | None = None
     bls_max_queue_size: int = 0
-    first_response_buckets_ms: tuple[float, ...] = ()
 
 
 def render_repository(dest: Path, profile: EngineProfile, *, options: RepositoryOptions | None = None) -> None:
@@ -182,12 +179,6 @@ def _config(model: str, profile: EngineProfile, options: RepositoryOptions) -> s
         lines.append(f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {queue} }} }}")
     count = (options.bls_instance_count or profile.bls_instance_count) if model == "tensorrt_llm_bls" else 1
     lines.append(f"instance_group [ {{ count: {count} kind: KIND_CPU }} ]")
-    if model == "tensorrt_llm_bls" and options.first_response_buckets_ms:
-        buckets = ", ".join(f"{each:g}" for each in options.first_response_buckets_ms)
-        lines.append(
-            'model_metrics { metric_control { metric_identifier { family: "nv_inference_first_response_histogram_ms" } '
-            f"histogram_options {{ buckets: [ {buckets} ] }} }} }}"
-        )
     for key, value in _parameters(model, profile).items():
         lines.append(f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(value)} }} }}')
     return "\n".join([*lines, ""])

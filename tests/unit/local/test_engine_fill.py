@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.engine.llmapi_repository import render_llmapi_repository
@@ -20,7 +18,7 @@ CHART = Path(__file__).parents[3] / "charts/triton-trtllm"
 PROFILE: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())["emulated"]["profile"]
 
 
-def fill(folder: Path, plays: str, profile: object, *flags: str) -> "subprocess.CompletedProcess[str]":
+def fill(folder: Path, plays: str, profile: object) -> "subprocess.CompletedProcess[str]":
     """As in the pod: files of the chart side by side, an interpreter without this project's packages."""
     here = folder / "emulated"
     here.mkdir()
@@ -29,7 +27,7 @@ def fill(folder: Path, plays: str, profile: object, *flags: str) -> "subprocess.
     (here / "profile.json").write_text(json.dumps(profile))
     command = [sys.executable, "-S", "-m", "loadgen.local.engine.fill", f"--plays={plays}", "--profile=profile.json"]
     return subprocess.run(
-        [*command, *flags, str(folder / "models")], cwd=here, capture_output=True, text=True, timeout=60, check=False
+        [*command, str(folder / "models")], cwd=here, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -48,18 +46,6 @@ def test_the_charts_engine_is_the_default_of_the_local_stack(tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     render_repository(tmp_path / "expected", demo())
     assert contents(tmp_path / "models") == contents(tmp_path / "expected")
-
-
-def test_the_front_model_has_the_buckets_that_the_chart_says(tmp_path: Path) -> None:
-    """In the words of Triton's model_config.proto, as the front model of a real engine has them."""
-    done = fill(tmp_path, "engine", PROFILE, "--first-response-buckets-ms=10,2500,60000")
-    assert done.returncode == 0, done.stderr
-    models = {path.parent.name: path.read_text() for path in (tmp_path / "models").glob("*/config.pbtxt")}
-    found = {name: text_format.Parse(text, model_config_pb2.ModelConfig()) for name, text in models.items()}
-    assert [name for name in found if found[name].HasField("model_metrics")] == ["tensorrt_llm_bls"]
-    (control,) = found["tensorrt_llm_bls"].model_metrics.metric_control
-    assert control.metric_identifier.family == "nv_inference_first_response_histogram_ms"
-    assert list(control.histogram_options.buckets) == [10, 2500, 60000]
 
 
 def test_the_play_of_the_llm_api_has_the_charts_own_model(tmp_path: Path) -> None:
