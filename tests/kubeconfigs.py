@@ -50,6 +50,20 @@ class Plugin:
         return len(file.read_text()) if file.exists() else 0
 
 
+class Answering(BaseHTTPRequestHandler):
+    """A server's side of a request: whole answers, and no log."""
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response_only(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
 def serving(kind: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:

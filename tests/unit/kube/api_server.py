@@ -12,6 +12,7 @@ from typing import Any
 
 from test_find import WORKLOAD
 
+from kubeconfigs import Answering
 from loadgen.kube.api import Api
 from loadgen.kube.attach import Attached
 from loadgen.settings import Kube
@@ -33,7 +34,7 @@ class Server:
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -58,14 +59,7 @@ class Server:
                 self._send(status, json.dumps(document).encode())
 
             def _send(self, status: int, body: bytes) -> None:
-                self.send_response_only(status)
-                self.send_header("Date", formatdate(time.time() + server.ahead_s, usegmt=True))
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
+                self.answer(status, body, Date=formatdate(time.time() + server.ahead_s, usegmt=True))
 
         return Handler
 

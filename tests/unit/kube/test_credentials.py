@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from kubernetes import client
 
-from kubeconfigs import Plugin, serving, write
+from kubeconfigs import Answering, Plugin, serving, write
 from loadgen.errors import StackError, TargetError
 from loadgen.kube import api as api_module
 from loadgen.kube import credentials
@@ -27,7 +27,7 @@ class Server:
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -35,13 +35,7 @@ class Server:
                 known = self.headers.get("Authorization") == f"Bearer {server.token}"
                 server.refused += not known
                 body = b'{"gitVersion": "v1", "items": []}' if known else b'{"message": "Unauthorized"}'
-                self.send_response_only(200 if known else 401)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
+                self.answer(200 if known else 401, body)
 
         return Handler
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from kubeconfigs import Plugin, serving, write
+from kubeconfigs import Answering, Plugin, serving, write
 from loadgen.kube.api import Api
 from loadgen.kube.sandbox.pki import Authority, Pair
 
@@ -39,7 +39,7 @@ class Server:
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -47,13 +47,7 @@ class Server:
                 assert isinstance(self.connection, ssl.SSLSocket)
                 known = f"'{server.known}'" in str(self.connection.getpeercert())
                 body = b'{"items": []}'
-                self.send_response_only(200 if known else 401)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
+                self.answer(200 if known else 401, body)
 
         return Handler
 

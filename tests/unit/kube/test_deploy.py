@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubeconfigs import serving, write
+from kubeconfigs import Answering, serving, write
 from loadgen.errors import StackError, TargetError
 from loadgen.kube import chart, credentials
 from loadgen.kube.attach import attach
@@ -81,7 +81,7 @@ class Server:
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -100,13 +100,7 @@ class Server:
 
             def _say(self, status: int, document: Any) -> None:
                 body = json.dumps(document).encode()
-                self.send_response_only(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
+                self.answer(status, body)
 
         return Handler
 
