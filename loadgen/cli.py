@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen import keep
-from loadgen.errors import ExitCode, LoadgenError, unexpected
+from loadgen.base.errors import ExitCode, LoadgenError, unexpected
 from loadgen.kube import cli as cluster
 from loadgen.kube.sandbox import cli as sandbox
 

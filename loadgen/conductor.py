@@ -11,7 +11,7 @@ import numpy as np
 from locust.env import Environment
 from locust.runners import STATE_SPAWNING, MasterRunner
 
-from loadgen.errors import LoadgenError, unexpected
+from loadgen.base.errors import LoadgenError, unexpected
 from loadgen.flags import with_flags
 from loadgen.load.carrier import Assignment
 from loadgen.load.crew import Crew, LoneCrew, WorkerCrew

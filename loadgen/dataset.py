@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from loadgen.clock import Clock
-from loadgen.errors import DatasetError, RecordError
-from loadgen.files import write_whole
+from loadgen.base.clock import Clock
+from loadgen.base.errors import DatasetError, RecordError
+from loadgen.base.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd  # a second of start-up that only readers need to pay

@@ -5,7 +5,7 @@ from typing import Any
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.load.users import TritonUser
 from loadgen.settings import TOKEN_LIMITS, Kube, Scenario, Slo
 

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadgen.errors import LoadgenError, SettingsError
+from loadgen.base.errors import LoadgenError, SettingsError
 from loadgen.progress import say
 
 

@@ -13,9 +13,9 @@ from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from loadgen.base.errors import LoadgenError
 from loadgen.conductor import Conductor
 from loadgen.entry import enter_sandbox_if_asked
-from loadgen.errors import LoadgenError
 from loadgen.flags import add_flags, scenario_of, with_flags
 from loadgen.load.crew import Worker
 from loadgen.load.rates import Constant, Spike, Step, Wave

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
+from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
-from loadgen.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.local import target as local
-from loadgen.processes import Child
 from loadgen.progress import Fleet
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from loadgen.checked import Settings
+from loadgen.base.checked import Settings
+from loadgen.base.urls import Url, parse_url
 from loadgen.load.rates import Rate
-from loadgen.urls import Url, parse_url
 
 Tokens = Annotated[int, Field(gt=0, le=2**31 - 1)]
 """A number of tokens: Triton's tensors and the table of requests hold 32 bits."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from loadgen.errors import DatasetError, LoadgenError, SettingsError
+from loadgen.base.errors import DatasetError, LoadgenError, SettingsError
 
 _INFO = "run.json"
 _RETRY_S = 60

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from loadgen.analyze.results import Analysis
-from loadgen.errors import LoadgenError, SettingsError
+from loadgen.base.errors import LoadgenError, SettingsError
 from reports import figures, html, json, junit, markdown
 
 FORMATS = ("json", "html", "markdown", "junit", "figures")

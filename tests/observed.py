@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
 from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
 
 MODEL = "tensorrt_llm_bls"

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
 from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
 from loadgen.load.rates import Constant
 from loadgen.local.leftovers import SHARED_MEMORY, prefix

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
 from loadgen.dataset import TOKENS, Autoscaler, Compression, Limit, RunFolder, RunInfo, Stage, ValidityLimits
 from loadgen.load.rates import Wave
 

@@ -24,7 +24,7 @@ from loadgen.autoscale.spec import (
     SelectPolicy,
     Target,
 )
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 
 
 def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:

@@ -5,7 +5,7 @@ import re
 from fractions import Fraction
 
 from loadgen.autoscale.gonumbers import MAX_INT64, MIN_INT64
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}

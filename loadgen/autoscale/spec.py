@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 
 SelectPolicy = Literal["Max", "Min", "Disabled"]
 

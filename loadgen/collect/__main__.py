@@ -5,11 +5,11 @@ import logging
 import sys
 from pathlib import Path
 
+from loadgen.base.errors import ExitCode, LoadgenError
+from loadgen.base.stop import Stop
 from loadgen.collect.collector import PERIOD_S, Collector
 from loadgen.collect.raw import TIMEOUT_S
-from loadgen.collect.stop import Stop
 from loadgen.dataset import RunFolder
-from loadgen.errors import ExitCode, LoadgenError
 
 
 def main() -> int:

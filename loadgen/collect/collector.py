@@ -5,6 +5,8 @@ import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from loadgen.base.errors import CollectError
+from loadgen.base.stop import Stop
 from loadgen.collect import custom_metrics
 from loadgen.collect.gaps import Gaps, Source
 from loadgen.collect.journal import Journal
@@ -12,10 +14,8 @@ from loadgen.collect.prometheus import PrometheusReader
 from loadgen.collect.raw import TIMEOUT_S, RawReader
 from loadgen.collect.rows import Rows, Sample
 from loadgen.collect.signals import queried
-from loadgen.collect.stop import Stop
 from loadgen.collect.targets import StackTargets, Targets, UrlTargets
 from loadgen.dataset import RunFolder, RunInfo, load_writer
-from loadgen.errors import CollectError
 from loadgen.settings import FLEETS
 
 PERIOD_S = 1.0

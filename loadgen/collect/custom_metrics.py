@@ -5,11 +5,11 @@ import json
 
 from pydantic import BaseModel, ValidationError
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import CollectError
+from loadgen.base.urls import redacted
 from loadgen.collect.raw import fetch
 from loadgen.collect.rows import Sample
-from loadgen.errors import CollectError
-from loadgen.urls import redacted
 
 FIELD = "autoscaler_ratio"
 TIMEOUT_S = 2.0

@@ -9,11 +9,11 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util.retry import Retry
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import CollectError
+from loadgen.base.urls import redacted
 from loadgen.collect.rows import Sample
 from loadgen.collect.signals import Queried, Reading, Signal
-from loadgen.errors import CollectError
-from loadgen.urls import redacted
 
 TIMEOUT_S = 2
 MOST_CATCH_UP_S = 300.0

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import CollectError
+from loadgen.base.urls import redacted
 from loadgen.collect.rows import Sample
 from loadgen.collect.signals import EXPOSED
 from loadgen.collect.targets import Replica
-from loadgen.errors import CollectError
-from loadgen.urls import redacted
 
 TIMEOUT_S = 0.8
 MOST_BYTES = 16 << 20

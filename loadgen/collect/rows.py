@@ -4,8 +4,8 @@ import json
 import logging
 from typing import Any, NamedTuple
 
+from loadgen.base.errors import DatasetError
 from loadgen.dataset import RunFolder
-from loadgen.errors import DatasetError
 
 WRITER = "collect"
 _log = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 import sys
 
+from loadgen.base.processes import Child, spawn
 from loadgen.dataset import RunFolder
-from loadgen.processes import Child, spawn
 
 
 def start_collector(folder: RunFolder) -> Child:

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from loadgen.base.errors import DatasetError
 from loadgen.dataset import RunFolder, RunInfo
-from loadgen.errors import DatasetError
 
 _log = logging.getLogger(__name__)
 

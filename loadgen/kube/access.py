@@ -11,8 +11,8 @@ from pathlib import Path
 import requests
 from pydantic import BaseModel
 
-from loadgen.errors import StackError
-from loadgen.urls import redacted
+from loadgen.base.errors import StackError
+from loadgen.base.urls import redacted
 
 HEADERS = "LOADGEN_KUBE_PROMETHEUS_HEADERS"
 """Environment variable: one `Name: value` a line."""

@@ -15,7 +15,7 @@ import urllib3
 from kubernetes import client
 from kubernetes.client import rest
 
-from loadgen.errors import StackError, TargetError
+from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.credentials import Credentials, connection, find_credentials
 
 TIMEOUT_S = 10.0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.errors import StackError, TargetError
+from loadgen.base.errors import StackError, TargetError
 from loadgen.kube import find, rights
 from loadgen.kube.api import Api, path_of
 from loadgen.settings import Kube

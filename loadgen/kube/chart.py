@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube.credentials import IN_CLUSTER, find_credentials
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.prometheus import duration

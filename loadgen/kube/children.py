@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from loadgen.base.errors import StackError
+from loadgen.base.processes import Child, spawn
 from loadgen.dataset import RunFolder
-from loadgen.errors import StackError
-from loadgen.processes import Child, spawn
 
 STOP_S = 5.0
 _WITHIN_S = 20.0

@@ -8,8 +8,10 @@ It has the same face as the local stack: the run does not know which of the two 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from loadgen.base.errors import StackError, TargetError
+from loadgen.base.processes import Child
+from loadgen.base.urls import parse_url
 from loadgen.dataset import Autoscaler, ClusterInfo, RunFolder
-from loadgen.errors import StackError, TargetError
 from loadgen.kube import endpoint, prometheus, rights
 from loadgen.kube.api import Skew
 from loadgen.kube.attach import Attached, attach
@@ -23,9 +25,7 @@ from loadgen.kube.readiness import wait_until_ready, why_blind
 from loadgen.kube.sources import Sources
 from loadgen.kube.values import read_values
 from loadgen.local.state import DRIVEN_MODEL, StackFolder, StackState
-from loadgen.processes import Child
 from loadgen.settings import Kube, Scenario
-from loadgen.urls import parse_url
 
 Say = Callable[[str], None]
 Answers = Callable[[Way], bool]

@@ -14,7 +14,7 @@ from kubernetes.config import ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 
 IN_CLUSTER = "in-cluster"
 """Stands for the service account where the name of a context is asked for."""

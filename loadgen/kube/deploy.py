@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loadgen.errors import StackError, TargetError
+from loadgen.base.errors import StackError, TargetError
 from loadgen.kube import chart
 from loadgen.kube.api import Api, path_of
 from loadgen.kube.attach import serving_objects

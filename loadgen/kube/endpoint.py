@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadgen.errors import StackError, TargetError
+from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.api import Api, path_of
 from loadgen.kube.find import Raw, Workload, port_of
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 
 Raw = Mapping[str, Any]
 

@@ -22,9 +22,9 @@ from kubernetes import client
 from kubernetes.stream import portforward
 from pydantic import BaseModel
 
-from loadgen.collect.stop import Stop
-from loadgen.errors import ExitCode, StackError
-from loadgen.files import write_whole
+from loadgen.base.errors import ExitCode, StackError
+from loadgen.base.files import write_whole
+from loadgen.base.stop import Stop
 from loadgen.kube import rollout
 from loadgen.kube.api import Api, path_of
 

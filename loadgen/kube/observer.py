@@ -20,9 +20,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from loadgen.collect.stop import Stop
+from loadgen.base.errors import ExitCode
+from loadgen.base.stop import Stop
 from loadgen.dataset import RunFolder
-from loadgen.errors import ExitCode
 from loadgen.kube.api import Api
 from loadgen.kube.changes import Change, hpa_sync, pod_event, unix_s
 from loadgen.kube.nodes import Nodes

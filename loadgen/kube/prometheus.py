@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import requests
 
-from loadgen.errors import StackError, TargetError
+from loadgen.base.errors import StackError, TargetError
+from loadgen.base.urls import redacted
 from loadgen.kube.access import reason
 from loadgen.kube.api import Skew
 from loadgen.kube.find import Raw
-from loadgen.urls import redacted
 
 _TIMEOUT_S = 5.0
 _HTTPS = 443

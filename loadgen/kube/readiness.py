@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube import rollout
 from loadgen.kube.api import Api, path_of
 from loadgen.kube.find import GROUPS, Workload

@@ -21,12 +21,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel
 
-from loadgen.collect.stop import Stop
-from loadgen.errors import ExitCode, StackError
-from loadgen.files import write_whole
+from loadgen.base.errors import ExitCode, StackError
+from loadgen.base.files import write_whole
+from loadgen.base.stop import Stop
+from loadgen.base.urls import redacted
 from loadgen.kube.access import Access, Reader
 from loadgen.kube.api import Api
-from loadgen.urls import redacted
 
 _POLL_S = 0.2
 _TIMEOUT_S = 5.0

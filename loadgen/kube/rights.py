@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 from loadgen.kube.api import Api, path_of
 
 LEASES = "kube-node-lease"

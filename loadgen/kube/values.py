@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 
 
 def read_values(*files: Path) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import os
 import shutil
 from collections.abc import Callable
 
+from loadgen.base.errors import StackError
 from loadgen.dataset import RunFolder
-from loadgen.errors import StackError
 from loadgen.kube import chart
 from loadgen.kube.cluster import Answers, ClusterTarget, start_cluster
 from loadgen.kube.sandbox import emulated

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.load.rates import Floats, RateBase
 
 _BISECTIONS = 60

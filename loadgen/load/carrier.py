@@ -8,8 +8,8 @@ from typing import Any
 
 import gevent
 
+from loadgen.base.errors import LoadgenError, unexpected
 from loadgen.dataset import RunFolder, load_writer
-from loadgen.errors import LoadgenError, unexpected
 from loadgen.load.host import Host
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import PART_S, Recorder

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.settings import Fixed, Lengths, Prompts, Tokens, Uniform
 
 CHARACTERS_PER_TOKEN = 4

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from loadgen.checked import Settings
+from loadgen.base.checked import Settings
 
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T", float, Floats)

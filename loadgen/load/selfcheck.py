@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import gevent
 from gevent.pool import Group
 
-from loadgen.errors import SelfCheckError
+from loadgen.base.errors import SelfCheckError
 from loadgen.protocols.answer import Answer, Client
 from loadgen.protocols.reference import MOST_STREAMS, Script
 

@@ -24,7 +24,7 @@ from loadgen.autoscale.state import (
     Reading,
     ScaleState,
 )
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
 from loadgen.local.fleet import Fleet
 from loadgen.local.http import Unreachable, get
 from loadgen.local.prometheus import RATIO_METRIC

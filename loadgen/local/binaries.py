@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.local.fetch_cache import Progress, fetched, say
 from loadgen.local.fetch_debian import unpack_package
 from loadgen.local.fetch_prometheus import build_prometheus, unpack_prometheus

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 
 Progress = Callable[[str], None]
 

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.local.fetch_cache import Progress, fetched, run_step, say
 
 _TIMEOUT_S = 300.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.local.fetch_cache import Progress, cache_dir, fetched, say
 from loadgen.local.fetch_python import find_interpreter, install
 

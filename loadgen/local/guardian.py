@@ -13,8 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
+from loadgen.base.processes import Child, adopt_orphans, children_of, kill_descendants, lifeline_cut, spawn
 from loadgen.local.leftovers import make_work_folder, prefix, sweep, sweep_dead
-from loadgen.processes import Child, adopt_orphans, children_of, kill_descendants, lifeline_cut, spawn
 
 STOP_WITHIN_S = 20.0
 _POLL_S = 0.2
@@ -69,8 +69,8 @@ def _record_death(run: Path, code: int | None) -> None:
     """Say in the stack's own record that it was killed: it could not do so itself."""
     from dataclasses import replace
 
+    from loadgen.base.errors import LoadgenError
     from loadgen.dataset import RunFolder
-    from loadgen.errors import LoadgenError
     from loadgen.local.state import StackFolder
 
     sentence = f"the process of the local stack was ended from outside (exit code {code}): read {run}/logs/stack.log"

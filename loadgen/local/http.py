@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from loadgen.errors import LoadgenError
+from loadgen.base.errors import LoadgenError
 
 
 class Unreachable(LoadgenError):

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from loadgen.processes import alive
+from loadgen.base.processes import alive
 
 _NAME = re.compile(r"loadgen-(\d+)-")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 not a temporary file: where the kernel keeps shared memory

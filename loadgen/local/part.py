@@ -6,12 +6,12 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from loadgen.clock import Clock
-from loadgen.errors import StackError
+from loadgen.base.clock import Clock
+from loadgen.base.errors import StackError
+from loadgen.base.processes import Child, spawn
 from loadgen.local.http import Unreachable, get
 from loadgen.local.state import Emit
 from loadgen.local.triton import LOOPBACK, free_ports
-from loadgen.processes import Child, spawn
 
 ATTEMPTS = 4
 PAUSE_S = 0.5

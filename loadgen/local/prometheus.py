@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from loadgen.files import write_whole
+from loadgen.base.files import write_whole
 from loadgen.local.http import Unreachable, get
 from loadgen.local.part import Part
 from loadgen.local.triton import LOOPBACK

@@ -4,10 +4,10 @@ import re
 import signal
 from pathlib import Path
 
+from loadgen.base.processes import Child, spawn
 from loadgen.local.binaries import TritonProgram
 from loadgen.local.http import Unreachable, get
 from loadgen.local.triton import DRAINED_LOG_LINE, LOOPBACK, free_ports, remove_shared_memory, tritonserver_command
-from loadgen.processes import Child, spawn
 
 
 class TritonServer:

@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import ExitCode, LoadgenError, StackError
+from loadgen.base.processes import lifeline_cut, lifeline_fd
 from loadgen.dataset import RunFolder
-from loadgen.errors import ExitCode, LoadgenError, StackError
 from loadgen.local.autoscaler import Autoscaler
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
@@ -34,7 +35,6 @@ from loadgen.local.prometheus import Prometheus
 from loadgen.local.replica import TritonServer, queue_is_empty
 from loadgen.local.state import StackFolder, StackState, initial_state
 from loadgen.local.waiting import in_thread, until
-from loadgen.processes import lifeline_cut, lifeline_fd
 from loadgen.settings import Scenario
 
 STEP_S = 0.1

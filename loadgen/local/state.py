@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from loadgen.errors import DatasetError, StackError
-from loadgen.files import write_whole
+from loadgen.base.errors import DatasetError, StackError
+from loadgen.base.files import write_whole
 from loadgen.settings import Scenario
 
 StackPhase = Literal["starting", "ready", "stopping", "failed"]

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from loadgen.base.errors import StackError
+from loadgen.base.processes import Child, spawn
 from loadgen.dataset import Autoscaler, Compression, RunFolder
-from loadgen.errors import StackError
 from loadgen.local.autoscaler import hpa_spec
 from loadgen.local.binaries import check_platform
 from loadgen.local.engine.profile import load_profile
@@ -18,7 +19,6 @@ from loadgen.local.leftovers import sweep_dead
 from loadgen.local.lifecycle import BACKOFF_S, KUBELET_BACKOFF_S
 from loadgen.local.prometheus import RATIO_METRIC
 from loadgen.local.state import StackFolder, StackState, initial_state
-from loadgen.processes import Child, spawn
 from loadgen.settings import Scenario
 
 EMULATED = (

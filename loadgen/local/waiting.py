@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 
 _POLL_S = 0.1
 _T = TypeVar("_T")

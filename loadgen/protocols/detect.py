@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 
 Family = Literal["trtllm", "llmapi"]
 

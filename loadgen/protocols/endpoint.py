@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from loadgen.errors import SettingsError, TargetError
+from loadgen.base.errors import SettingsError, TargetError
+from loadgen.base.urls import parse_url
 from loadgen.protocols import triton_grpc, triton_http
 from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
-from loadgen.urls import parse_url
 
 Wire = Literal["grpc", "http"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import gevent
 
-from loadgen.errors import SelfCheckError
-from loadgen.processes import Child, spawn
+from loadgen.base.errors import SelfCheckError
+from loadgen.base.processes import Child, spawn
 from loadgen.protocols.endpoint import Endpoint, Wire
 
 _START_S = 30.0

@@ -16,7 +16,7 @@ from grpc.experimental import gevent as grpc_gevent
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 from loadgen.protocols.answer import Answer, counted, failed
 from loadgen.protocols.detect import Model
 

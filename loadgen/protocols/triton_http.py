@@ -19,7 +19,7 @@ from geventhttpclient.client import HTTPClient
 from geventhttpclient.connectionpool import SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 from loadgen.protocols.answer import Answer, counted, failed
 from loadgen.protocols.detect import Model
 

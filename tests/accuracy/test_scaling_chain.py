@@ -19,7 +19,7 @@ import pytest
 
 from loadgen.analyze.read import load
 from loadgen.analyze.results import Analysis
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
 from loadgen.dataset import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
 
 ZERO_S = 40.0

@@ -18,7 +18,7 @@ import pytest
 from geventhttpclient.connectionpool import SSLConnectionPool
 from tritonclient.grpc import service_pb2 as pb
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 from loadgen.protocols.answer import Answer, Client, counted, failed
 from loadgen.protocols.detect import Model, find_model
 from loadgen.protocols.endpoint import Endpoint

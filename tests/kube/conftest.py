@@ -9,7 +9,7 @@ from cluster import Cluster, eventually
 from given import VARIABLE
 from sandboxes import up
 
-from loadgen.errors import LoadgenError
+from loadgen.base.errors import LoadgenError
 from loadgen.kube.sandbox.build import find
 from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
 

@@ -14,10 +14,10 @@ from cluster import Cluster
 from kubernetes import client, config
 from kubernetes.stream import portforward
 
+from loadgen.base.processes import children_of
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import API_SERVER
 from loadgen.kube.sandbox.forward import serve
-from loadgen.processes import children_of
 
 CALL_S = 30.0
 

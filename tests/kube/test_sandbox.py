@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sandboxes import config_of, fresh, inside, processes_of, up
 
-from loadgen.errors import SettingsError, StackError
+from loadgen.base.errors import SettingsError, StackError
+from loadgen.base.processes import alive
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.world import first_process
-from loadgen.processes import alive
 
 
 def eventually(condition: Callable[[], object], of: str, within_s: float = 30.0) -> object:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from loadgen.base.processes import Child, spawn
 from loadgen.dataset import Autoscaler, RunFolder
 from loadgen.local.binaries import find_prometheus
-from loadgen.processes import Child, spawn
 from observed import MODEL, RATIO, FakeReplica, eventually, run_folder, write_state
 
 CONFIG = """

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from loadgen.base.errors import StackError
 from loadgen.dataset import RunFolder
-from loadgen.errors import StackError
 from loadgen.local.leftovers import sweep_dead
 from loadgen.local.state import StackFolder, StackState
 from loadgen.local.target import start_stack

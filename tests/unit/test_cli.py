@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.base.clock import Clock
+from loadgen.base.errors import ExitCode
 from loadgen.cli import main
-from loadgen.clock import Clock
 from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
-from loadgen.errors import ExitCode
 
 
 def folder_of(tmp_path: Path, anchor_unix_s: float) -> Path:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import DatasetError, ExitCode, RecordError
 from loadgen.dataset import SCHEMA_VERSION, TABLES, RunFolder, RunInfo, ValidityLimits
-from loadgen.errors import DatasetError, ExitCode, RecordError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.protocols.endpoint import Endpoint
 
 

@@ -6,7 +6,7 @@ import pytest
 from locust import User
 from locust.env import Environment
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.flags import with_flags
 from loadgen.load.rates import Constant
 from loadgen.load.users import TritonUser

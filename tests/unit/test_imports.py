@@ -8,32 +8,32 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 # A package or module, and what of our own it may import besides itself. Everyone may import BASE.
-BASE = {"loadgen.errors", "loadgen.checked", "loadgen.clock", "loadgen.files", "loadgen.urls"}
+BASE = {"loadgen.errors", "loadgen.base.checked", "loadgen.clock", "loadgen.files", "loadgen.urls"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "loadgen.errors": set(),
-    "loadgen.checked": set(),
-    "loadgen.clock": set(),
-    "loadgen.files": set(),
-    "loadgen.urls": set(),
-    "loadgen.processes": set(),
+    "loadgen.base.errors": set(),
+    "loadgen.base.checked": set(),
+    "loadgen.base.clock": set(),
+    "loadgen.base.files": set(),
+    "loadgen.base.urls": set(),
+    "loadgen.base.processes": set(),
     "loadgen.dataset": set(),
     "loadgen.load.rates": set(),
     "loadgen.settings": {"loadgen.load.rates"},
     "loadgen.autoscale": set(),
-    "loadgen.protocols": {"loadgen.dataset", "loadgen.processes"},
+    "loadgen.protocols": {"loadgen.dataset", "loadgen.base.processes"},
     "loadgen.load": {"loadgen.settings", "loadgen.dataset", "loadgen.protocols"},
-    "loadgen.collect": {"loadgen.settings", "loadgen.dataset", "loadgen.processes"},
-    "loadgen.local": {"loadgen.settings", "loadgen.dataset", "loadgen.autoscale", "loadgen.processes"},
+    "loadgen.collect": {"loadgen.settings", "loadgen.dataset", "loadgen.base.processes"},
+    "loadgen.local": {"loadgen.settings", "loadgen.dataset", "loadgen.autoscale", "loadgen.base.processes"},
     "loadgen.entry": {"loadgen.kube.sandbox", "loadgen.progress"},
     "loadgen.kube": {
-        "loadgen.collect.stop",
+        "loadgen.base.stop",
         "loadgen.dataset",
         "loadgen.local",
-        "loadgen.processes",
+        "loadgen.base.processes",
         "loadgen.settings",
     },
     "loadgen.kube.cli": {"loadgen.kube.deploy", "loadgen.kube.values", "loadgen.progress", "loadgen.settings"},
-    "loadgen.kube.sandbox.kubelet": {"loadgen.processes"},
+    "loadgen.kube.sandbox.kubelet": {"loadgen.base.processes"},
     "loadgen.analyze": {"loadgen.dataset", "loadgen.autoscale"},
     "loadgen.progress": {"loadgen.load"},
     "reports": {"loadgen.analyze.results"},
@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "loadgen.kube.endpoint",
         "loadgen.kube.workload",
         "loadgen.local",
-        "loadgen.processes",
+        "loadgen.base.processes",
         "loadgen.progress",
         "loadgen.protocols",
         "loadgen.settings",
@@ -130,4 +130,4 @@ def test_reports_know_results_only() -> None:
     reached = {name for file in FILES if module_name(file).startswith("reports") for name in own_imports(file)}
     loadgen = {name for name in reached if name.startswith("loadgen")}
     assert loadgen
-    assert all(within(name, "loadgen.analyze.results") or within(name, "loadgen.errors") for name in loadgen)
+    assert all(within(name, "loadgen.analyze.results") or within(name, "loadgen.base.errors") for name in loadgen)

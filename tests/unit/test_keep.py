@@ -13,8 +13,8 @@ import pytest
 import requests
 from pyarrow import fs
 
+from loadgen.base.errors import ExitCode
 from loadgen.cli import main
-from loadgen.errors import ExitCode
 from loadgen.store import Store
 
 LOADGEN = [sys.executable, "-m", "loadgen"]

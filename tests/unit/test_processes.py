@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadgen.errors import StackError
-from loadgen.processes import Child, spawn
+from loadgen.base.errors import StackError
+from loadgen.base.processes import Child, spawn
 
 SLEEP = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -25,7 +25,7 @@ STUBBORN = [
 LIVES_BY_LIFELINE = [
     sys.executable,
     "-c",
-    "from loadgen.processes import lifeline_cut\n"
+    "from loadgen.base.processes import lifeline_cut\n"
     "print('up', flush=True)\n"
     "while not lifeline_cut(5): pass\n"
     "print('cut', flush=True)",

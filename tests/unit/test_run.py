@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import loadgen.run
-from loadgen.errors import LoadgenError
+from loadgen.base.errors import LoadgenError
 from loadgen.load.rates import Constant
 from loadgen.run import Run
 from loadgen.settings import Scenario

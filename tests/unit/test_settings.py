@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from loadgen.errors import ExitCode, SettingsError
+from loadgen.base.errors import ExitCode, SettingsError
 from loadgen.load.rates import Constant, Step
 from loadgen.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform
 

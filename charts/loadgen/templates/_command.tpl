@@ -22,21 +22,21 @@
 {{- include "loadgen.locust" . | fromJsonArray | concat $keep | toJson -}}
 {{- end -}}
 
-{{- define "loadgen.processes" -}}
+{{- define "loadgen.base.processes" -}}
 {{- gt (int .Values.processes) 1 | ternary (list (printf "--processes=%d" (int .Values.processes))) list | toJson -}}
 {{- end -}}
 
 {{/* One pod: everything in it. */}}
 {{- define "loadgen.command.lone" -}}
 command: {{ include "loadgen.kept" . }}
-args: {{ concat (list "--headless") (include "loadgen.processes" . | fromJsonArray) .Values.extraArgs | toJson }}
+args: {{ concat (list "--headless") (include "loadgen.base.processes" . | fromJsonArray) .Values.extraArgs | toJson }}
 {{- end -}}
 
 {{/* Pod 0 is the master, the others are its workers. */}}
 {{- define "loadgen.command.indexed" -}}
 {{- $expected := printf "--expect-workers=%d" (mul (int .Values.workers.count) (int .Values.processes)) -}}
 {{- $master := concat (include "loadgen.kept" . | fromJsonArray) (list "--headless" "--master" $expected) .Values.extraArgs -}}
-{{- $processes := include "loadgen.processes" . | fromJsonArray | join " " -}}
+{{- $processes := include "loadgen.base.processes" . | fromJsonArray | join " " -}}
 command:
   - /bin/sh
   - -ec
@@ -49,12 +49,12 @@ args: {{ prepend $master "sh" | toJson }}
 
 {{/* Behind the web UI. */}}
 {{- define "loadgen.command.web" -}}
-{{- $mode := gt (int .Values.workers.count) 0 | ternary (list "--master") (include "loadgen.processes" . | fromJsonArray) -}}
+{{- $mode := gt (int .Values.workers.count) 0 | ternary (list "--master") (include "loadgen.base.processes" . | fromJsonArray) -}}
 command: {{ include "loadgen.locust" . }}
 args: {{ concat (list "--web-port=8089") $mode .Values.extraArgs | toJson }}
 {{- end -}}
 
 {{- define "loadgen.command.worker" -}}
 command: {{ include "loadgen.locust" . }}
-args: {{ concat (list "--worker" (printf "--master-host=%s" (include "loadgen.fullname" .))) (include "loadgen.processes" . | fromJsonArray) | toJson }}
+args: {{ concat (list "--worker" (printf "--master-host=%s" (include "loadgen.fullname" .))) (include "loadgen.base.processes" . | fromJsonArray) | toJson }}
 {{- end -}}

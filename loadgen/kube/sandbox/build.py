@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube.sandbox.programs import DEFINITIONS, KUBERNETES_VERSION, PINS, PROGRAMS, Definitions, Program
 from loadgen.local.binaries import check_platform, find_ip, find_nft, find_traefik
 from loadgen.local.fetch_cache import Progress, cache_dir, fetched, run_step, say

@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from loadgen.errors import SettingsError, StackError
+from loadgen.base.errors import SettingsError, StackError
+from loadgen.base.processes import Child
 from loadgen.kube.sandbox.build import build, find
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import Node, SandboxConfig
 from loadgen.kube.sandbox.forward import serve
 from loadgen.kube.sandbox.interruption import interruptible
 from loadgen.local.binaries import find_tritonserver
-from loadgen.processes import Child
 
 _WATCH_S = 0.5
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from loadgen.errors import SettingsError, StackError
-from loadgen.files import write_whole
+from loadgen.base.errors import SettingsError, StackError
+from loadgen.base.files import write_whole
+from loadgen.base.processes import Child, alive
 from loadgen.kube.sandbox.config import Node, SandboxConfig, SandboxState
 from loadgen.kube.sandbox.gate import address_of
 from loadgen.kube.sandbox.words import last_words
 from loadgen.kube.sandbox.world import create, entry, first_process, way_in
 from loadgen.local.fetch_cache import cache_dir, disk_told, need_space
-from loadgen.processes import Child, alive
 
 INSIDE = "LOADGEN_SANDBOX"
 """Environment variable that names the sandbox to the processes inside it."""

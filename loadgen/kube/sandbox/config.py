@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from loadgen.files import write_whole
+from loadgen.base.files import write_whole
 
 CONTROL_PLANE_IP = "172.30.0.1"
 POD_NETWORK = "10.244.0.0/16"

@@ -6,7 +6,7 @@ import os
 import threading
 from types import TracebackType
 
-from loadgen.errors import SettingsError, StackError
+from loadgen.base.errors import SettingsError, StackError
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.gate import splice
 

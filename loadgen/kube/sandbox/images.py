@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from loadgen.files import write_whole
+from loadgen.base.files import write_whole
 from loadgen.kube.sandbox.config import SandboxConfig
 
 _REGISTRY = r"([a-z0-9.-]+(:\d+)?/)?"

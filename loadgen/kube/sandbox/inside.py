@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube.sandbox.config import SandboxConfig
 
 _TIMEOUT_S = 60.0

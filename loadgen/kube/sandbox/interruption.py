@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 
 
 @contextmanager

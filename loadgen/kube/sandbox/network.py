@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube.sandbox.config import CONTROL_PLANE_IP, SERVICE_NETWORK, SandboxConfig
 
 _TIMEOUT_S = 20.0

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
+from loadgen.base.processes import Child, spawn
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.config import API_SERVER, DNS_IP, DOMAIN, POD_GATEWAY, Node, PartState, SandboxConfig
 from loadgen.kube.sandbox.control_plane import Credentials
@@ -15,7 +16,6 @@ from loadgen.kube.sandbox.images import table, write_images
 from loadgen.kube.sandbox.inside import kubectl
 from loadgen.kube.sandbox.words import last_words
 from loadgen.local.binaries import find_tritonserver
-from loadgen.processes import Child, spawn
 
 _READY_WITHIN_S = 60.0
 _POLL_S = 0.2

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import aiohttp
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
+from loadgen.base.processes import Child, spawn
 from loadgen.kube.sandbox.words import last_words
-from loadgen.processes import Child, spawn
 
 _POLL_S = 0.05
 _PATIENCE_S = 60.0

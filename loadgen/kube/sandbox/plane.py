@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from loadgen.errors import ExitCode, LoadgenError, StackError
+from loadgen.base.errors import ExitCode, LoadgenError, StackError
 from loadgen.kube.sandbox import control_plane as commands
 from loadgen.kube.sandbox.addons import deploy
 from loadgen.kube.sandbox.config import (

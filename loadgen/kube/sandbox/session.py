@@ -12,7 +12,8 @@ import sys
 import uuid
 from collections.abc import Sequence
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
+from loadgen.base.processes import Child, children_of
 from loadgen.kube.sandbox.build import find
 from loadgen.kube.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
 from loadgen.kube.sandbox.config import SandboxConfig
@@ -20,7 +21,6 @@ from loadgen.kube.sandbox.forward import Forward
 from loadgen.kube.sandbox.interruption import interruptible
 from loadgen.local.binaries import find_tritonserver
 from loadgen.local.fetch_cache import cache_dir
-from loadgen.processes import Child, children_of
 
 _POLL_S = 0.5
 _OF_A_RUN = "run-"

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadgen.errors import StackError
-from loadgen.processes import Child, children_of, spawn
+from loadgen.base.errors import StackError
+from loadgen.base.processes import Child, children_of, spawn
 
 _NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _AS_USER = ("--user", "--map-root-user")

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.local.engine.config import EngineProfile
 
 _FOLDER = Path(__file__).parent / "profiles"

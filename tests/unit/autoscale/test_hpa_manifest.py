@@ -19,7 +19,7 @@ from loadgen.autoscale.spec import (
     ScalingRules,
     Target,
 )
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 
 FULL = """
 apiVersion: autoscaling/v2

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.autoscale.quantity import milli_from_reading, parse_quantity, quantity_float, quantity_milli
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 
 
 @pytest.mark.parametrize(

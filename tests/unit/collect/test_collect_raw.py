@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import CollectError
 from loadgen.collect.raw import RawReader, fetch, parse
 from loadgen.collect.targets import Replica
-from loadgen.errors import CollectError
 from observed import MODEL, FakeReplica, page
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from loadgen.base.errors import SettingsError
 from loadgen.collect.targets import Replica, StackTargets, Targets, UrlTargets, metrics_url
-from loadgen.errors import SettingsError
 from loadgen.load.rates import Constant
 from loadgen.settings import Scenario
 from observed import MODEL, run_folder, write_state

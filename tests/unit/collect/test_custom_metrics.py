@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import CollectError
 from loadgen.collect.custom_metrics import number, read
-from loadgen.errors import CollectError
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from kubernetes import client
 
 from kubeconfigs import Answering, Plugin, serving, write
-from loadgen.errors import StackError, TargetError
+from loadgen.base.errors import StackError, TargetError
 from loadgen.kube import api as api_module
 from loadgen.kube import credentials
 from loadgen.kube.api import Api

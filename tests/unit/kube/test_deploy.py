@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kubeconfigs import Answering, serving, write
-from loadgen.errors import StackError, TargetError
+from loadgen.base.errors import StackError, TargetError
 from loadgen.kube import chart, credentials
 from loadgen.kube.attach import attach
 from loadgen.kube.deploy import deploy, destroy

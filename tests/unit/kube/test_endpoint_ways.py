@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from test_find import WORKLOAD, service
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 from loadgen.kube.endpoint import Surroundings, Way, choose, ways
 
 SERVICE = service("svc", {})

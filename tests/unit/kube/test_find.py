@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 from loadgen.kube.find import candidates, choose_hpa, choose_service, choose_workload, port_of
 
 LABELS = {"app.kubernetes.io/name": "triton-trtllm", "app.kubernetes.io/instance": "a"}

@@ -9,7 +9,7 @@ from urllib.error import HTTPError
 import pytest
 from api_server import Server, serving, write
 
-from loadgen.errors import StackError, TargetError
+from loadgen.base.errors import StackError, TargetError
 from loadgen.kube import rights
 from loadgen.kube.api import Api, path_of
 from loadgen.kube.relay import RelayConfig, handler

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 from loadgen.kube.autoscaler import autoscaler_of as told
 from loadgen.kube.autoscaler import by_pods, followed, unjudged
 from loadgen.kube.prometheus import PrometheusService, RuleTiming, choose, named, rule_timing, scrape_interval_s

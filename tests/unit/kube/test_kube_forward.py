@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube.forward import serve, splice
 
 

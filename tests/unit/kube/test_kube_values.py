@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from locust.env import Environment
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.flags import with_flags
 from loadgen.kube.values import merged, one_value, read_values
 from loadgen.load.rates import Constant

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.kube.sandbox.kubelet.api import Api, ApiError
 from loadgen.kube.sandbox.kubelet.config import KubeletConfig, read_config
 from loadgen.kube.sandbox.kubelet.events import Events

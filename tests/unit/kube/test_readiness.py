@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube import readiness
 from loadgen.kube.find import Workload
 from loadgen.kube.readiness import wait_until_ready, why_blind

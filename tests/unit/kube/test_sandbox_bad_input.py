@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube.sandbox import commands, network
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import SandboxConfig, SandboxState

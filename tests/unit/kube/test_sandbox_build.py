@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.base.errors import StackError
+from loadgen.base.processes import alive
 from loadgen.cli import main
-from loadgen.errors import StackError
 from loadgen.kube.sandbox import build as building
 from loadgen.kube.sandbox import programs, world
 from loadgen.kube.sandbox.build import build, find
 from loadgen.kube.sandbox.programs import DEFINITIONS, PROGRAMS, Program
-from loadgen.processes import alive
 
 GO = """case "$1" in
 build) for a; do case "$a" in -o=*) p=${a#-o=};; esac; done; echo built >> %(log)s; touch $p; chmod +x $p;;

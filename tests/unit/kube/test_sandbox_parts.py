@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube.sandbox import parts
 from loadgen.kube.sandbox.parts import Part
 from loadgen.kube.sandbox.words import last_words

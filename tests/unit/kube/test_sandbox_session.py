@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.kube.sandbox import session
 
 

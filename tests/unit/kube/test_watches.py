@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from kubernetes import client
 
-from loadgen.errors import TargetError
+from loadgen.base.errors import TargetError
 from loadgen.kube import watches as module
 from loadgen.kube.observer import Observed
 from loadgen.kube.watches import Watched, Watcher, heard_of, watches

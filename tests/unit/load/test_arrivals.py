@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.load.arrivals import due_times, most_in_any_window
 from loadgen.load.rates import Constant, Spike, Wave
 

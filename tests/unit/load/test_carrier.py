@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import pytest
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
 from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
 from loadgen.load.carrier import REFERENCE_MODEL, Assignment, Carrier
 from loadgen.load.host import Host

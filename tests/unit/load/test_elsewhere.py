@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import pytest
 from locust.env import Environment
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
+from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
-from loadgen.errors import ExitCode, LoadgenError
 from loadgen.load.carrier import REFERENCE_MODEL, Assignment
 from loadgen.load.crew import Worker, WorkerCrew
 from loadgen.load.host import Host

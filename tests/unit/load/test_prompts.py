@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.load.prompts import PromptSource, bundled_text, draw
 from loadgen.settings import Fixed, LogNormal, Prompts, Uniform
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.load.rates import Constant, Rate, RateBase, Spike, Step, Wave
 
 WAVE = Wave(trough_per_s=1, peak_per_s=9, period_s=100, cycles=2)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from gevent.pool import Group
 
-from loadgen.clock import Clock
+from loadgen.base.clock import Clock
 from loadgen.dataset import RunFolder
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.rates import Constant

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loadgen.autoscale.state import Decision, PodState, PodValues, ReadError, Reading
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.local.autoscaler import (
     Autoscaler,
     adapter_answer,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.local import binaries, fetch_python
 from loadgen.local.binaries import check_platform, check_sha256, find_prometheus, find_traefik, find_tritonserver
 from loadgen.local.fetch_cache import cache_dir, fetched, locked, run_step

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.local.engine.config import EngineConfig, EngineProfile
 from loadgen.local.engine.core import Engine, Sequence
 from loadgen.local.engine.profile import load_profile, profile_names

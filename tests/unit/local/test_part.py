@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.clock import Clock
-from loadgen.errors import StackError
+from loadgen.base.clock import Clock
+from loadgen.base.errors import StackError
 from loadgen.local import part as part_module
 from loadgen.local.http import Unreachable, get
 from loadgen.local.part import ATTEMPTS, Part, last_line

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.base.errors import DatasetError, LoadgenError, StackError
 from loadgen.dataset import Compression
-from loadgen.errors import DatasetError, LoadgenError, StackError
 from loadgen.load.rates import Constant
 from loadgen.local.programs import version_in
 from loadgen.local.state import ReplicaState, StackFolder, StackState

@@ -12,7 +12,7 @@ import pytest
 
 import sample_analysis as samples
 from loadgen.analyze.results import Analysis
-from loadgen.errors import ExitCode, LoadgenError, SettingsError
+from loadgen.base.errors import ExitCode, LoadgenError, SettingsError
 from reports import figures, junit, markdown
 from reports import json as machine
 from reports.write import FORMATS, write_reports

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from loadgen.errors import StackError
+from loadgen.base.errors import StackError
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.inside import kubectl
 from loadgen.kube.sandbox.programs import PROMETHEUS_VERSION

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from loadgen.errors import ExitCode, LoadgenError
+from loadgen.base.errors import ExitCode, LoadgenError
+from loadgen.base.processes import adopt_orphans
 from loadgen.kube.sandbox.kubelet import container
 from loadgen.kube.sandbox.kubelet.api import Api
 from loadgen.kube.sandbox.kubelet.config import KubeletConfig, read_config
@@ -23,7 +24,6 @@ from loadgen.kube.sandbox.kubelet.node import Node
 from loadgen.kube.sandbox.kubelet.pods import Pods
 from loadgen.kube.sandbox.kubelet.room import NodeRoom
 from loadgen.kube.sandbox.kubelet.server import Server
-from loadgen.processes import adopt_orphans
 
 _FLUSH_S = 2.0
 

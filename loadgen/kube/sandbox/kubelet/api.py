@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from loadgen.errors import LoadgenError
+from loadgen.base.errors import LoadgenError
 from loadgen.kube.sandbox.kubelet.config import KubeletConfig
 from loadgen.kube.sandbox.kubelet.meta import Json
 

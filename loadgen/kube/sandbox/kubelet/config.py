@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from loadgen.checked import Settings
-from loadgen.errors import SettingsError
+from loadgen.base.checked import Settings
+from loadgen.base.errors import SettingsError
 
 
 class Taint(Settings):

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 from loadgen.kube.sandbox.kubelet.api import ApiError
 from loadgen.kube.sandbox.kubelet.attempt import Attempt
 from loadgen.kube.sandbox.kubelet.environment import (

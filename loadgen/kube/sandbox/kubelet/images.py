@@ -11,8 +11,8 @@ from typing import Annotated
 import yaml
 from pydantic import Field, ValidationError
 
-from loadgen.checked import Settings
-from loadgen.errors import SettingsError
+from loadgen.base.checked import Settings
+from loadgen.base.errors import SettingsError
 from loadgen.kube.sandbox.kubelet.meta import go_duration
 
 

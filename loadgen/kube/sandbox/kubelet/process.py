@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from loadgen.errors import LoadgenError
+from loadgen.base.errors import LoadgenError
 
 LAUNCHER = Path(__file__).with_name("container.py")
 _START_TIMEOUT_S = 30.0

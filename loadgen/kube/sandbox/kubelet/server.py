@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from loadgen.errors import LoadgenError
+from loadgen.base.errors import LoadgenError
 from loadgen.kube.sandbox.kubelet.exec_stream import serve_exec
 from loadgen.kube.sandbox.kubelet.logs import LogQuery, read_log
 from loadgen.kube.sandbox.kubelet.meta import all_containers

@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from loadgen.errors import RecordError
+from loadgen.base.errors import RecordError
 
 
 def write_whole(path: Path, data: bytes) -> Path:

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 
-from loadgen.processes import lifeline_fd
+from loadgen.base.processes import lifeline_fd
 
 
 class Stop:

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from loadgen.errors import SettingsError
+from loadgen.base.errors import SettingsError
 
 
 class Settings(BaseModel):

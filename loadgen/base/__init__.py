@@ -1,0 +1,1 @@
+"""Ground floor: what every room may use and what imports none of ours."""
