@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(run: Path, *, as_json: bool) -> int:
     from loadgen.analyze.read import load
-    from loadgen.dataset import RunFolder
+    from loadgen.dataset.folder import RunFolder
     from reports.sentences import summary_lines
     from reports.write import write_reports
 

@@ -20,7 +20,7 @@ from loadgen.load.plan import LoadPlan
 from loadgen.load.shapes import SPAWN_PER_S
 from loadgen.progress import Progress, say
 from loadgen.run import Run
-from loadgen.settings import Scenario
+from loadgen.scenario.settings import Scenario
 
 _LEAD_S = 1.0
 _OVERTIME_S = 15.0

@@ -7,7 +7,7 @@ from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
 from loadgen.load.users import TritonUser
-from loadgen.settings import TOKEN_LIMITS, Kube, Scenario, Slo
+from loadgen.scenario.settings import TOKEN_LIMITS, Kube, Scenario, Slo
 
 _KUBE = {
     "context": "context of the kubeconfig (the current one)",

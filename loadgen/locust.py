@@ -18,11 +18,11 @@ from loadgen.conductor import Conductor
 from loadgen.entry import enter_sandbox_if_asked
 from loadgen.flags import add_flags, scenario_of, with_flags
 from loadgen.load.crew import Worker
-from loadgen.load.rates import Constant, Spike, Step, Wave
 from loadgen.load.shapes import ScenarioShape
 from loadgen.load.users import TritonUser
 from loadgen.progress import say
-from loadgen.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
+from loadgen.scenario.rates import Constant, Spike, Step, Wave
+from loadgen.scenario.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
 
 __all__ = [
     "Constant",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.protocols.reference import Script
 
 LOCUSTFILE = Path(__file__).parent / "contract/locustfile.py"

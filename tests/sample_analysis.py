@@ -361,7 +361,7 @@ def wave(trough: float, peak: float, period_s: float) -> Callable[[float], float
 
 
 def wave_spans(period_s: float, cycles: int) -> tuple[Span, ...]:
-    """The phases of a wave, named as `loadgen.load.rates.Wave` names them."""
+    """The phases of a wave, named as `loadgen.scenario.rates.Wave` names them."""
     edges = [0.0]
     for cycle in range(cycles):
         edges += [(cycle + 0.25) * period_s, (cycle + 0.75) * period_s]

@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 
 from loadgen.base.clock import Clock
-from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
-from loadgen.load.rates import Constant
+from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
 from loadgen.local.leftovers import SHARED_MEMORY, prefix
-from loadgen.settings import Local, Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Local, Scenario
 
 FOUR_PLACES = str(Path(__file__).with_name("four_places.yaml"))
 """An engine profile whose places the tests can count on, whatever becomes of the demo's."""

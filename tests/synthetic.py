@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from loadgen.base.clock import Clock
-from loadgen.dataset import TOKENS, Autoscaler, Compression, Limit, RunFolder, RunInfo, Stage, ValidityLimits
-from loadgen.load.rates import Wave
+from loadgen.dataset.folder import TOKENS, Autoscaler, Compression, Limit, RunFolder, RunInfo, Stage, ValidityLimits
+from loadgen.scenario.rates import Wave
 
 ANCHOR_UNIX_S = 1_795_521_600.0  # 2026-11-24T12:00:00Z
 LOAD_START_S = 18.25

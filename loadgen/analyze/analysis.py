@@ -16,7 +16,7 @@ from loadgen.analyze.slo import slo
 from loadgen.analyze.timeline import marks, timeline
 from loadgen.analyze.validity import validity
 from loadgen.analyze.verdict import ordered, verdict
-from loadgen.dataset import RunInfo
+from loadgen.dataset.folder import RunInfo
 
 
 def analyze(info: RunInfo, tables: Tables) -> Analysis:

@@ -16,7 +16,7 @@ from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.analyze.validity import longest_gap, ready_spans, sample_times, span_text
 from loadgen.analyze.warning import warn
-from loadgen.dataset import NOT_BY_AUTOSCALER
+from loadgen.dataset.folder import NOT_BY_AUTOSCALER
 
 TRUTH_TOLERANCE = 0.25
 MAX_SIGNAL_LAG_S = 5

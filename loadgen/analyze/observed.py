@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from loadgen.dataset import RunInfo
+from loadgen.dataset.folder import RunInfo
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

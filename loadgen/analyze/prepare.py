@@ -18,7 +18,7 @@ from loadgen.analyze.observed import (
     Series,
     Tables,
 )
-from loadgen.dataset import RunInfo
+from loadgen.dataset.folder import RunInfo
 
 
 def observe(info: RunInfo, tables: Tables) -> Observed:

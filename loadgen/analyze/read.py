@@ -3,7 +3,7 @@
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.observed import Tables
 from loadgen.analyze.results import Analysis
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 
 
 def load(folder: RunFolder) -> Analysis:

@@ -13,7 +13,7 @@ from loadgen.analyze.replicas import Fleet, Replica
 from loadgen.analyze.results import Direction, ScalingEvent, Span
 from loadgen.analyze.steps import runs
 from loadgen.analyze.trigger import MIN_STEP_S, load_fell, load_rose, longest_wait_s
-from loadgen.dataset import NOT_BY_AUTOSCALER
+from loadgen.dataset.folder import NOT_BY_AUTOSCALER
 
 EARLY_S = 1.0
 """A replica may seem to be created this much before its decision: Kubernetes stamps whole seconds."""

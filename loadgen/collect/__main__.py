@@ -9,7 +9,7 @@ from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.base.stop import Stop
 from loadgen.collect.collector import PERIOD_S, Collector
 from loadgen.collect.raw import TIMEOUT_S
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 
 
 def main() -> int:

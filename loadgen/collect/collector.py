@@ -15,8 +15,8 @@ from loadgen.collect.raw import TIMEOUT_S, RawReader
 from loadgen.collect.rows import Rows, Sample
 from loadgen.collect.signals import queried
 from loadgen.collect.targets import StackTargets, Targets, UrlTargets
-from loadgen.dataset import RunFolder, RunInfo, load_writer
-from loadgen.settings import FLEETS
+from loadgen.dataset.folder import RunFolder, RunInfo, load_writer
+from loadgen.scenario.settings import FLEETS
 
 PERIOD_S = 1.0
 PASSES_PER_PART = 3

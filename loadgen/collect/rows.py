@@ -5,7 +5,7 @@ import logging
 from typing import Any, NamedTuple
 
 from loadgen.base.errors import DatasetError
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 
 WRITER = "collect"
 _log = logging.getLogger(__name__)

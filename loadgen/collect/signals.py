@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from prometheus_client.samples import Sample as ExposedSample
 from pydantic import BaseModel, TypeAdapter
 
-from loadgen.dataset import RunInfo
+from loadgen.dataset.folder import RunInfo
 
 
 class Reading(NamedTuple):

@@ -3,7 +3,7 @@
 import sys
 
 from loadgen.base.processes import Child, spawn
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 
 
 def start_collector(folder: RunFolder) -> Child:

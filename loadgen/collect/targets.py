@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from loadgen.base.errors import DatasetError
-from loadgen.dataset import RunFolder, RunInfo
+from loadgen.dataset.folder import RunFolder, RunInfo
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube import find, rights
 from loadgen.kube.api import Api, path_of
-from loadgen.settings import Kube
+from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from loadgen.dataset import Autoscaler
+from loadgen.dataset.folder import Autoscaler
 from loadgen.kube.changes import milli
 from loadgen.kube.find import Raw
 from loadgen.kube.prometheus import RuleTiming

@@ -13,7 +13,7 @@ from loadgen.base.errors import StackError
 from loadgen.kube.credentials import IN_CLUSTER, find_credentials
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.prometheus import duration
-from loadgen.settings import Local
+from loadgen.scenario.settings import Local
 
 _HELM_TIMEOUT_S = 120.0
 _UNINSTALL_S = 600.0

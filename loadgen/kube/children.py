@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, spawn
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 
 STOP_S = 5.0
 _WITHIN_S = 20.0

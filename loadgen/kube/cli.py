@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.progress import say
-from loadgen.settings import Kube
+from loadgen.scenario.settings import Kube
 
 RELEASE = "triton"
 """Name of the helm release where none is given."""

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.base.urls import parse_url
-from loadgen.dataset import Autoscaler, ClusterInfo, RunFolder
+from loadgen.dataset.folder import Autoscaler, ClusterInfo, RunFolder
+from loadgen.dataset.stack import DRIVEN_MODEL, StackFolder, StackState
 from loadgen.kube import endpoint, prometheus, rights
 from loadgen.kube.api import Skew
 from loadgen.kube.attach import Attached, attach
@@ -24,8 +25,7 @@ from loadgen.kube.observer import Observed
 from loadgen.kube.readiness import wait_until_ready, why_blind
 from loadgen.kube.sources import Sources
 from loadgen.kube.values import read_values
-from loadgen.local.state import DRIVEN_MODEL, StackFolder, StackState
-from loadgen.settings import Kube, Scenario
+from loadgen.scenario.settings import Kube, Scenario
 
 Say = Callable[[str], None]
 Answers = Callable[[Way], bool]

@@ -10,7 +10,7 @@ from loadgen.kube.api import Api, path_of
 from loadgen.kube.attach import serving_objects
 from loadgen.kube.find import candidates, choose_hpa, choose_workload
 from loadgen.kube.readiness import wait_until_ready
-from loadgen.settings import Kube
+from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]
 

@@ -22,14 +22,14 @@ from pydantic import BaseModel
 
 from loadgen.base.errors import ExitCode
 from loadgen.base.stop import Stop
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.kube.api import Api
 from loadgen.kube.changes import Change, hpa_sync, pod_event, unix_s
 from loadgen.kube.nodes import Nodes
 from loadgen.kube.pods import Pod, Pods
 from loadgen.kube.rescales import Rescales
 from loadgen.kube.watches import Seen, Watcher, heard_of, watches
-from loadgen.local.state import ReplicaState, StackFolder, StackState
 
 _POLL_S = 0.2
 _LEAST_GAP_S = 1.0

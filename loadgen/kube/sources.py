@@ -9,7 +9,7 @@ import requests
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.base.urls import new_secret
-from loadgen.dataset import Autoscaler, RunFolder
+from loadgen.dataset.folder import Autoscaler, RunFolder
 from loadgen.kube import autoscaler, endpoint, keda, prometheus, rights, rollout
 from loadgen.kube.access import Access
 from loadgen.kube.api import path_of
@@ -18,7 +18,7 @@ from loadgen.kube.autoscaler import Held
 from loadgen.kube.children import port_of, start_child
 from loadgen.kube.prometheus import PrometheusService
 from loadgen.kube.relay import RelayConfig
-from loadgen.settings import Kube
+from loadgen.scenario.settings import Kube
 
 _TIMEOUT_S = 2.0
 _CUSTOM = "custom.metrics.k8s.io"

@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Callable
 
 from loadgen.base.errors import StackError
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.kube import chart
 from loadgen.kube.cluster import Answers, ClusterTarget, start_cluster
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.commands import INSIDE, Sandbox
 from loadgen.local.engine.profile import load_profile
-from loadgen.settings import Kube, Scenario
+from loadgen.scenario.settings import Kube, Scenario
 
 Say = Callable[[str], None]
 

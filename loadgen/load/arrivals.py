@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from loadgen.base.errors import SettingsError
-from loadgen.load.rates import Floats, RateBase
+from loadgen.scenario.rates import Floats, RateBase
 
 _BISECTIONS = 60
 

@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 
 from loadgen.base.errors import LoadgenError, unexpected
-from loadgen.dataset import RunFolder, load_writer
+from loadgen.dataset.folder import RunFolder, load_writer
 from loadgen.load.host import Host
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import PART_S, Recorder
@@ -20,7 +20,7 @@ from loadgen.protocols.answer import Answer
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference import MODEL
-from loadgen.settings import Scenario
+from loadgen.scenario.settings import Scenario
 
 REFERENCE_MODEL = Model(name=MODEL, family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=False)
 """The model of the reference server that the self-check asks."""

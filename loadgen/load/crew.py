@@ -16,7 +16,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
-from loadgen.dataset import RunFolder, load_writer
+from loadgen.dataset.folder import RunFolder, load_writer
 from loadgen.load.carrier import Assignment, Carrier
 from loadgen.load.host import Host
 from loadgen.load.sender import Counts

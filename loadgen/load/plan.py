@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from loadgen.load.arrivals import due_times, most_in_any_window
 from loadgen.load.prompts import Prompt, PromptSource
-from loadgen.load.rates import Floats
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Floats
+from loadgen.scenario.settings import Scenario
 
 SPARE_USERS = 2
 """Users beyond the most that can be in flight: one waits for the next arrival, one is on its way back."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadgen.base.errors import SettingsError
-from loadgen.settings import Fixed, Lengths, Prompts, Tokens, Uniform
+from loadgen.scenario.settings import Fixed, Lengths, Prompts, Tokens, Uniform
 
 CHARACTERS_PER_TOKEN = 4
 """What a token of English text is taken to be long; only a server's tokenizer knows the true count."""

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from loadgen.base.clock import Clock
-from loadgen.dataset import REQUESTS, TOKENS, Outcome, RunFolder
+from loadgen.dataset.folder import REQUESTS, TOKENS, Outcome, RunFolder
 from loadgen.load.plan import Arrival
 from loadgen.protocols.answer import Answer
 

@@ -6,7 +6,7 @@ import gevent
 from locust import User, constant, task
 
 from loadgen.load.sender import Sender
-from loadgen.settings import Scenario
+from loadgen.scenario.settings import Scenario
 
 
 class TritonUser(User):

@@ -25,11 +25,11 @@ from loadgen.autoscale.state import (
     ScaleState,
 )
 from loadgen.base.clock import Clock
+from loadgen.dataset.stack import Emit, ReplicaPhase
 from loadgen.local.fleet import Fleet
 from loadgen.local.http import Unreachable, get
 from loadgen.local.prometheus import RATIO_METRIC
-from loadgen.local.state import Emit, ReplicaPhase
-from loadgen.settings import Local
+from loadgen.scenario.settings import Local
 
 _QUERY_TIMEOUT_S = 3.0
 # apierr.NewInternalError of prometheus-adapter

@@ -17,10 +17,10 @@ what it executes. Whatever is left at the end of the grace period is killed.
 
 from collections.abc import Callable, Collection, Iterator
 
+from loadgen.dataset.stack import Emit, ReplicaPhase, ReplicaState
 from loadgen.local.gateway import Route
 from loadgen.local.lifecycle import BACKOFF_RESET_S, backoff_s, victims
 from loadgen.local.pod import Replica, Server
-from loadgen.local.state import Emit, ReplicaPhase, ReplicaState
 
 
 class Fleet:

@@ -70,8 +70,8 @@ def _record_death(run: Path, code: int | None) -> None:
     from dataclasses import replace
 
     from loadgen.base.errors import LoadgenError
-    from loadgen.dataset import RunFolder
-    from loadgen.local.state import StackFolder
+    from loadgen.dataset.folder import RunFolder
+    from loadgen.dataset.stack import StackFolder
 
     sentence = f"the process of the local stack was ended from outside (exit code {code}): read {run}/logs/stack.log"
     record = StackFolder(run)

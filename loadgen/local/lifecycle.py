@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from loadgen.local.state import ReplicaPhase
+from loadgen.dataset.stack import ReplicaPhase
 
 # A tenth of kubelet's: a local run lasts minutes.
 BACKOFF_S = 1.0

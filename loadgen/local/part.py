@@ -9,8 +9,8 @@ from pathlib import Path
 from loadgen.base.clock import Clock
 from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, spawn
+from loadgen.dataset.stack import Emit
 from loadgen.local.http import Unreachable, get
-from loadgen.local.state import Emit
 from loadgen.local.triton import LOOPBACK, free_ports
 
 ATTEMPTS = 4

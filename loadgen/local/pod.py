@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from loadgen.dataset.stack import ReplicaPhase, ReplicaState
 from loadgen.local.lifecycle import Candidate
-from loadgen.local.state import ReplicaPhase, ReplicaState
 
 # A request that the gateway had routed just before it dropped a replica reaches the server, and one that just left
 # the server's queue gets past its first model, within this time.

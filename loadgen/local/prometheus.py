@@ -10,7 +10,7 @@ from loadgen.base.files import write_whole
 from loadgen.local.http import Unreachable, get
 from loadgen.local.part import Part
 from loadgen.local.triton import LOOPBACK
-from loadgen.settings import Local
+from loadgen.scenario.settings import Local
 
 RATIO_METRIC = "triton:queue_compute:ratio"
 

@@ -21,7 +21,8 @@ from typing import Any
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError, StackError
 from loadgen.base.processes import lifeline_cut, lifeline_fd
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.stack import StackFolder, StackState, initial_state
 from loadgen.local.autoscaler import Autoscaler
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
@@ -33,9 +34,8 @@ from loadgen.local.part import last_line
 from loadgen.local.programs import Programs, find_programs
 from loadgen.local.prometheus import Prometheus
 from loadgen.local.replica import TritonServer, queue_is_empty
-from loadgen.local.state import StackFolder, StackState, initial_state
 from loadgen.local.waiting import in_thread, until
-from loadgen.settings import Scenario
+from loadgen.scenario.settings import Scenario
 
 STEP_S = 0.1
 FIRST_READY_WITHIN_S = 180.0

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from loadgen.dataset import Outcome
+from loadgen.dataset.folder import Outcome
 
 _INT32_MAX = 2**31 - 1
 

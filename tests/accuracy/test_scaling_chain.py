@@ -20,7 +20,7 @@ import pytest
 from loadgen.analyze.read import load
 from loadgen.analyze.results import Analysis
 from loadgen.base.clock import Clock
-from loadgen.dataset import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.folder import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
 
 ZERO_S = 40.0
 SECOND_FROM_S, SECOND_UNTIL_S = 87.0, 165.5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.protocols.reference import Script
 from locust_bench import Bench
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import psutil
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from locust_bench import Bench, silent_server
 
 

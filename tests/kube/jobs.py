@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 from sandboxes import inside, processes_of
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.kube.sandbox.commands import Sandbox
 
 HERE = Path(__file__).parent

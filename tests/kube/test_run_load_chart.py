@@ -17,7 +17,7 @@ from helm import LOADGEN, TRITON
 from sandboxes import config_of, inside
 
 from loadgen.analyze.read import load
-from loadgen.dataset import RunFolder, RunInfo
+from loadgen.dataset.folder import RunFolder, RunInfo
 from loadgen.kube.chart import chart_folder
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.addons import manifests

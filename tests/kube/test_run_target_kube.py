@@ -13,7 +13,7 @@ import yaml
 from cluster import eventually
 from given import Given, run, some_cluster
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.kube.endpoint import reachable
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.commands import Sandbox

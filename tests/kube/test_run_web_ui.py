@@ -18,7 +18,7 @@ import psutil
 import pytest
 from sandboxes import processes_of
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.kube.sandbox.commands import Sandbox
 
 BIN = Path(sys.executable).parent

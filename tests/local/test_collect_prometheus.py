@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from loadgen.base.processes import Child, spawn
-from loadgen.dataset import Autoscaler, RunFolder
+from loadgen.dataset.folder import Autoscaler, RunFolder
 from loadgen.local.binaries import find_prometheus
 from observed import MODEL, RATIO, FakeReplica, eventually, run_folder, write_state
 

@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.local.leftovers import SHARED_MEMORY
 
 LOCUST = str(Path(sys.executable).with_name("locust"))

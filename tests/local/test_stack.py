@@ -20,10 +20,10 @@ import psutil
 import pytest
 import tritonclient.grpc as triton
 
-from loadgen.dataset import RunFolder
-from loadgen.local.state import ReplicaState
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.stack import ReplicaState
 from loadgen.local.target import LocalStack, start_stack
-from loadgen.settings import Local
+from loadgen.scenario.settings import Local
 from stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
 
 LOCAL = Local(

@@ -10,11 +10,11 @@ from locust.env import Environment
 
 from loadgen.conductor import Conductor
 from loadgen.load.carrier import Assignment
-from loadgen.load.rates import Constant
 from loadgen.load.sender import Counts
 from loadgen.progress import say
 from loadgen.run import Run
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Scenario
 
 SCENARIO = Scenario(
     name="x", load=Constant(per_s=1, duration_s=10), arrivals="even", target="grpc://127.0.0.1:1", request_timeout_s=5

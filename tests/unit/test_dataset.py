@@ -9,7 +9,7 @@ import pytest
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import DatasetError, ExitCode, RecordError
-from loadgen.dataset import SCHEMA_VERSION, TABLES, RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import SCHEMA_VERSION, TABLES, RunFolder, RunInfo, ValidityLimits
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_bad_info_is_refused(tmp_path: Path, content: str | None, says: str) -> 
 def test_what_a_first_table_loads_can_be_loaded_before() -> None:
     """Importing costs no pandas; asked for, it is there before the first row is written."""
     code = (
-        "import sys; from loadgen.dataset import load_writer; before = 'pandas' in sys.modules; load_writer(); "
+        "import sys; from loadgen.dataset.folder import load_writer; before = 'pandas' in sys.modules; load_writer(); "
         "print(before, 'pandas' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout

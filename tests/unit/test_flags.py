@@ -8,9 +8,9 @@ from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
 from loadgen.flags import with_flags
-from loadgen.load.rates import Constant
 from loadgen.load.users import TritonUser
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Scenario
 
 SCENARIO = Scenario(name="x", load=Constant(per_s=1, duration_s=60))
 

@@ -6,9 +6,9 @@ import pytest
 
 import loadgen.run
 from loadgen.base.errors import LoadgenError
-from loadgen.load.rates import Constant
 from loadgen.run import Run
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Scenario
 
 
 def test_a_report_that_takes_too_long_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

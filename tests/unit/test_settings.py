@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from loadgen.base.errors import ExitCode, SettingsError
-from loadgen.load.rates import Constant, Step
-from loadgen.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform
+from loadgen.scenario.rates import Constant, Step
+from loadgen.scenario.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform
 
 LOAD = Constant(per_s=1, duration_s=10)
 

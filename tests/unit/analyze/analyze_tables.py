@@ -10,7 +10,7 @@ import pyarrow as pa
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.results import Finding
-from loadgen.dataset import TABLES, Autoscaler, Limit, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.folder import TABLES, Autoscaler, Limit, RunInfo, Stage, ValidityLimits
 
 ZERO_S = 64.0
 """A power of two: shifting by it loses no bit of the small numbers of these tests."""

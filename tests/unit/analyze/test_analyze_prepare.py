@@ -7,7 +7,7 @@ from analyze_tables import event, info, observed, request, series
 
 from loadgen.analyze.observed import Tables
 from loadgen.analyze.prepare import observe
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 
 
 def test_times_count_from_the_start_of_the_load_and_requests_are_sorted_by_due_time():

@@ -6,7 +6,7 @@ from analyze_tables import ZERO_S, by_code, event, info, life, observed, request
 
 from loadgen.analyze.replicas import fleet
 from loadgen.analyze.validity import longest_gap, validity
-from loadgen.dataset import ValidityLimits
+from loadgen.dataset.folder import ValidityLimits
 
 
 def check(run):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.collect.rows import Event, Rows, Sample
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from observed import run_folder
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from loadgen.base.errors import SettingsError
 from loadgen.collect.targets import Replica, StackTargets, Targets, UrlTargets, metrics_url
-from loadgen.load.rates import Constant
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Scenario
 from observed import MODEL, run_folder, write_state
 
 

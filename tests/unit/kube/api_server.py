@@ -15,7 +15,7 @@ from test_find import WORKLOAD
 from kubeconfigs import Answering
 from loadgen.kube.api import Api
 from loadgen.kube.attach import Attached
-from loadgen.settings import Kube
+from loadgen.scenario.settings import Kube
 
 RULES = {("list", "pods", ""), ("watch", "pods", ""), ("get", "pods", "proxy")}
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from api_server import Server, serving, write
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.kube.attach import Attached
 from loadgen.kube.sources import Sources
 from observed import run_folder

@@ -14,7 +14,7 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.kube import chart, credentials
 from loadgen.kube.attach import attach
 from loadgen.kube.deploy import deploy, destroy
-from loadgen.settings import Kube
+from loadgen.scenario.settings import Kube
 
 HELM = f"""#!{sys.executable}
 import json, os, pathlib, sys

@@ -12,7 +12,7 @@ import requests
 from api_server import Server, attached, holding, serving
 
 from loadgen.base.errors import StackError, TargetError
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.kube import prometheus
 from loadgen.kube.access import HEADERS
 from loadgen.kube.sandbox.pki import Authority

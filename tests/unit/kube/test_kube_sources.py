@@ -12,7 +12,7 @@ from api_server import Server, attached, holding
 from keda_hpa import hpa_of
 from loadgen.base.errors import CollectError, StackError
 from loadgen.collect.custom_metrics import read
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.kube import prometheus
 from observed import eventually, write_state
 

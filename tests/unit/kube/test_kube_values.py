@@ -10,8 +10,8 @@ from locust.env import Environment
 from loadgen.base.errors import SettingsError
 from loadgen.flags import with_flags
 from loadgen.kube.values import merged, one_value, read_values
-from loadgen.load.rates import Constant
-from loadgen.settings import Kube, Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Kube, Scenario
 
 
 def test_a_later_file_wins_key_by_key(tmp_path: Path) -> None:

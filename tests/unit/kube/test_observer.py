@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.stack import StackFolder
 from loadgen.kube.observer import Observed, Observer, watch
-from loadgen.local.state import StackFolder
 from observed import run_folder
 
 OBSERVED = Observed(

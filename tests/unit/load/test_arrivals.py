@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from loadgen.base.errors import SettingsError
 from loadgen.load.arrivals import due_times, most_in_any_window
-from loadgen.load.rates import Constant, Spike, Wave
+from loadgen.scenario.rates import Constant, Spike, Wave
 
 WAVE = Wave(trough_per_s=0, peak_per_s=40, period_s=100, cycles=2)
 

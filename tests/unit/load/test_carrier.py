@@ -10,13 +10,13 @@ import gevent
 import pytest
 
 from loadgen.base.clock import Clock
-from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
 from loadgen.load.carrier import REFERENCE_MODEL, Assignment, Carrier
 from loadgen.load.host import Host
-from loadgen.load.rates import Constant
 from loadgen.protocols.answer import Answer
 from loadgen.protocols.endpoint import Endpoint
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Scenario
 
 SCENARIO = Scenario(name="x", load=Constant(per_s=50, duration_s=0.1), arrivals="even", request_timeout_s=5)
 

@@ -9,13 +9,13 @@ from locust.env import Environment
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError
-from loadgen.dataset import RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
 from loadgen.load.carrier import REFERENCE_MODEL, Assignment
 from loadgen.load.crew import Worker, WorkerCrew
 from loadgen.load.host import Host
-from loadgen.load.rates import Constant
 from loadgen.protocols.endpoint import Endpoint
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Scenario
 
 SCENARIO = Scenario(name="x", load=Constant(per_s=2, duration_s=1), arrivals="even", request_timeout_s=1)
 NOWHERE = Endpoint(address="127.0.0.1:1", wire="http")  # gRPC wants a process that gevent has patched

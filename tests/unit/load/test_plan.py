@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from loadgen.load.plan import SPARE_USERS, LoadPlan
-from loadgen.load.rates import Constant, Wave
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Constant, Wave
+from loadgen.scenario.settings import Scenario
 
 WAVES = Scenario(name="waves", load=Wave(trough_per_s=0.5, peak_per_s=8, period_s=150, cycles=2))
 

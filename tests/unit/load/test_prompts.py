@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.base.errors import SettingsError
 from loadgen.load.prompts import PromptSource, bundled_text, draw
-from loadgen.settings import Fixed, LogNormal, Prompts, Uniform
+from loadgen.scenario.settings import Fixed, LogNormal, Prompts, Uniform
 
 SETTINGS = Prompts(input_tokens=Uniform(32, 256), output_tokens=Uniform(16, 64))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from loadgen.base.errors import SettingsError
-from loadgen.load.rates import Constant, Rate, RateBase, Spike, Step, Wave
+from loadgen.scenario.rates import Constant, Rate, RateBase, Spike, Step, Wave
 
 WAVE = Wave(trough_per_s=1, peak_per_s=9, period_s=100, cycles=2)
 TRAPEZOID = Wave(trough_per_s=1, peak_per_s=9, period_s=100, cycles=2, shape="trapezoid", ramp_ratio=0.2)

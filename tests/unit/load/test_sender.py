@@ -9,13 +9,13 @@ import pytest
 from gevent.pool import Group
 
 from loadgen.base.clock import Clock
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.load.plan import Arrival, LoadPlan
-from loadgen.load.rates import Constant
 from loadgen.load.recorder import Recorder
 from loadgen.load.sender import NO_FREE_USER, RUN_STOPPED, USER_STOPPED, Sender
 from loadgen.protocols.answer import Answer
-from loadgen.settings import Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Scenario
 
 SCENARIO = Scenario(name="x", load=Constant(per_s=100, duration_s=1), arrivals="even", request_timeout_s=5)
 

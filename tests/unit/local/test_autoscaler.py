@@ -16,7 +16,7 @@ from loadgen.local.autoscaler import (
     pod_state,
     sync_data,
 )
-from loadgen.settings import Local
+from loadgen.scenario.settings import Local
 
 UNREADABLE = ReadError(message="Internal error occurred: unable to fetch metrics")
 LOCAL = Local(replicas=(1, 4), ratio_target=1.0, scale_down_window_s=30.0)

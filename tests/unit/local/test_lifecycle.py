@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.dataset.stack import ReplicaPhase
 from loadgen.local.lifecycle import Candidate, backoff_s, names, victims
-from loadgen.local.state import ReplicaPhase
 
 
 def one(name: str, phase: ReplicaPhase, since_s: float = 0.0, *, crashes: int = 0, created_s: float = 0.0) -> Candidate:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import DatasetError, LoadgenError, StackError
-from loadgen.dataset import Compression
-from loadgen.load.rates import Constant
+from loadgen.dataset.folder import Compression
+from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.local.programs import version_in
-from loadgen.local.state import ReplicaState, StackFolder, StackState
 from loadgen.local.target import EMULATED, autoscaler_info, compressions, start_stack
-from loadgen.settings import Local, Scenario
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Local, Scenario
 from stack_runs import run_folder
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from loadgen.base.checked import Settings
 from loadgen.base.urls import Url, parse_url
-from loadgen.load.rates import Rate
+from loadgen.scenario.rates import Rate
 
 Tokens = Annotated[int, Field(gt=0, le=2**31 - 1)]
 """A number of tokens: Triton's tensors and the table of requests hold 32 bits."""
@@ -219,7 +219,7 @@ class Scenario(Settings):
 
     Attributes:
         name: Short name, used in the run folder and on the page.
-        load: Requests per second over time; see `loadgen.load.rates`.
+        load: Requests per second over time; see `loadgen.scenario.rates`.
         arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
         target: `local`, `sandbox` (a real Kubernetes control plane on this machine), `kube` (a cluster), or the base
             URL of an existing Triton (`http://host:8000` or `grpc://host:8001`).

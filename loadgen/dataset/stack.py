@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from loadgen.base.errors import DatasetError, StackError
 from loadgen.base.files import write_whole
-from loadgen.settings import Scenario
+from loadgen.scenario.settings import Scenario
 
 StackPhase = Literal["starting", "ready", "stopping", "failed"]
 ReplicaPhase = Literal["created", "scheduled", "pulling", "started", "ready", "draining", "crashed"]
