@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen import keep
+from loadgen.archive import upload as keep
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
 from loadgen.kube import cli as cluster
 from loadgen.kube.sandbox import cli as sandbox

@@ -14,13 +14,13 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadgen.base.errors import LoadgenError
-from loadgen.conductor import Conductor
-from loadgen.entry import enter_sandbox_if_asked
-from loadgen.flags import add_flags, scenario_of, with_flags
 from loadgen.load.crew import Worker
 from loadgen.load.shapes import ScenarioShape
 from loadgen.load.users import TritonUser
-from loadgen.progress import say
+from loadgen.run.conductor import Conductor
+from loadgen.run.flags import add_flags, scenario_of, with_flags
+from loadgen.run.progress import say
+from loadgen.run.reexec import enter_sandbox_if_asked
 from loadgen.scenario.rates import Constant, Spike, Step, Wave
 from loadgen.scenario.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
 

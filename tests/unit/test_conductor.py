@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from locust.env import Environment
 
-from loadgen.conductor import Conductor
 from loadgen.load.carrier import Assignment
 from loadgen.load.sender import Counts
-from loadgen.progress import say
-from loadgen.run import Run
+from loadgen.run.conductor import Conductor
+from loadgen.run.progress import say
+from loadgen.run.run import Run
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
 

@@ -13,9 +13,9 @@ import pytest
 import requests
 from pyarrow import fs
 
+from loadgen.archive.store import Store
 from loadgen.base.errors import ExitCode
 from loadgen.cli import main
-from loadgen.store import Store
 
 LOADGEN = [sys.executable, "-m", "loadgen"]
 

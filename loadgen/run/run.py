@@ -14,11 +14,11 @@ from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset.folder import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
 from loadgen.local import target as local
-from loadgen.progress import Fleet
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference_process import ReferenceProcess
+from loadgen.run.progress import Fleet
 from loadgen.scenario.settings import FLEETS, Scenario, Slo, Validity, runs_dir
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadgen.base.errors import LoadgenError, SettingsError
-from loadgen.progress import say
+from loadgen.run.progress import say
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         LoadgenError: the URL is wrong, there is no run, or it cannot be copied.
     """
-    from loadgen.store import Store  # pyarrow takes a moment, which no other command need wait for
+    from loadgen.archive.store import Store  # pyarrow takes a moment, which no other command need wait for
 
     store = Store(options.url)
     code = _run_first(options.after) if options.after else 0

@@ -12,14 +12,14 @@ from locust.env import Environment
 from locust.runners import STATE_SPAWNING, MasterRunner
 
 from loadgen.base.errors import LoadgenError, unexpected
-from loadgen.flags import with_flags
 from loadgen.load.carrier import Assignment
 from loadgen.load.crew import Crew, LoneCrew, WorkerCrew
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.shapes import SPAWN_PER_S
-from loadgen.progress import Progress, say
-from loadgen.run import Run
+from loadgen.run.flags import with_flags
+from loadgen.run.progress import Progress, say
+from loadgen.run.run import Run
 from loadgen.scenario.settings import Scenario
 
 _LEAD_S = 1.0

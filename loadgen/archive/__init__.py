@@ -1,0 +1,1 @@
+"""Uploads of run folders to where they are kept."""

@@ -1,0 +1,1 @@
+"""One run inside Locust, from the command line to the report."""
