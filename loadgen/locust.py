@@ -14,9 +14,9 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadgen.base.errors import LoadgenError
-from loadgen.load.crew import Worker
-from loadgen.load.shapes import ScenarioShape
-from loadgen.load.users import TritonUser
+from loadgen.load.adapters.generators import Worker
+from loadgen.load.adapters.shape import ScenarioShape
+from loadgen.load.adapters.users import TritonUser
 from loadgen.run.conductor import Conductor
 from loadgen.run.flags import add_flags, scenario_of, with_flags
 from loadgen.run.progress import say

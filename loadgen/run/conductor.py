@@ -12,11 +12,11 @@ from locust.env import Environment
 from locust.runners import STATE_SPAWNING, MasterRunner
 
 from loadgen.base.errors import LoadgenError, unexpected
-from loadgen.load.carrier import Assignment
-from loadgen.load.crew import Crew, LoneCrew, WorkerCrew
+from loadgen.load.adapters.generators import Crew, LoneCrew, WorkerCrew
+from loadgen.load.adapters.shape import SPAWN_PER_S
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
-from loadgen.load.shapes import SPAWN_PER_S
+from loadgen.load.share import Assignment
 from loadgen.run.flags import with_flags
 from loadgen.run.progress import Progress, say
 from loadgen.run.run import Run

@@ -6,7 +6,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
-from loadgen.load.users import TritonUser
+from loadgen.load.adapters.users import TritonUser
 from loadgen.scenario.settings import TOKEN_LIMITS, Kube, Scenario, Slo
 
 _KUBE = {

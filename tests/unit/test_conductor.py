@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from locust.env import Environment
 
-from loadgen.load.carrier import Assignment
 from loadgen.load.sender import Counts
+from loadgen.load.share import Assignment
 from loadgen.run.conductor import Conductor
 from loadgen.run.progress import say
 from loadgen.run.run import Run

@@ -7,7 +7,7 @@ from locust import User
 from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
-from loadgen.load.users import TritonUser
+from loadgen.load.adapters.users import TritonUser
 from loadgen.run.flags import with_flags
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario

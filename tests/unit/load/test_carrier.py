@@ -11,8 +11,8 @@ import pytest
 
 from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
-from loadgen.load.carrier import REFERENCE_MODEL, Assignment, Carrier
 from loadgen.load.host import Host
+from loadgen.load.share import REFERENCE_MODEL, Assignment, Carrier
 from loadgen.protocols.answer import Answer
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.rates import Constant

@@ -10,9 +10,9 @@ from locust.env import Environment
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
-from loadgen.load.carrier import REFERENCE_MODEL, Assignment
-from loadgen.load.crew import Worker, WorkerCrew
+from loadgen.load.adapters.generators import Worker, WorkerCrew
 from loadgen.load.host import Host
+from loadgen.load.share import REFERENCE_MODEL, Assignment
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario

@@ -17,11 +17,11 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
 from loadgen.dataset.folder import RunFolder, load_writer
-from loadgen.load.carrier import Assignment, Carrier
+from loadgen.load.adapters.statistics import report_to
+from loadgen.load.adapters.users import TritonUser
 from loadgen.load.host import Host
 from loadgen.load.sender import Counts
-from loadgen.load.statistics import report_to
-from loadgen.load.users import TritonUser
+from loadgen.load.share import Assignment, Carrier
 from loadgen.protocols.reference_process import ReferenceProcess
 
 _PATIENCE_S = 60.0

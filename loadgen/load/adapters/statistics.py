@@ -4,8 +4,8 @@ import time
 
 from locust.env import Environment
 
-from loadgen.load.carrier import Report
 from loadgen.load.plan import Arrival
+from loadgen.load.share import Report
 from loadgen.protocols.answer import Answer
 
 
