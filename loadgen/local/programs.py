@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.local.binaries import TritonProgram, find_prometheus, find_traefik, find_tritonserver
+from loadgen.programs.find import TritonProgram, find_prometheus, find_traefik, find_tritonserver
 
 FAST_DISCOVERY = "--scrape.discovery-reload-interval=1s"
 """Scrape a new replica within a second of its being published: Prometheus' own default waits up to five."""

@@ -5,9 +5,9 @@ import signal
 from pathlib import Path
 
 from loadgen.base.processes import Child, spawn
-from loadgen.local.binaries import TritonProgram
 from loadgen.local.http import Unreachable, get
 from loadgen.local.triton import DRAINED_LOG_LINE, LOOPBACK, free_ports, remove_shared_memory, tritonserver_command
+from loadgen.programs.find import TritonProgram
 
 
 class TritonServer:

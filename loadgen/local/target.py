@@ -14,11 +14,11 @@ from loadgen.base.processes import Child, spawn
 from loadgen.dataset.folder import Autoscaler, Compression, RunFolder
 from loadgen.dataset.stack import StackFolder, StackState, initial_state
 from loadgen.local.autoscaler import hpa_spec
-from loadgen.local.binaries import check_platform
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.leftovers import sweep_dead
 from loadgen.local.lifecycle import BACKOFF_S, KUBELET_BACKOFF_S
 from loadgen.local.prometheus import RATIO_METRIC
+from loadgen.programs.find import check_platform
 from loadgen.scenario.settings import Scenario
 
 EMULATED = (

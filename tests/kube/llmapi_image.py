@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.kube.chart import chart_folder
-from loadgen.local.binaries import TritonProgram, find_tritonserver
 from loadgen.local.engine.profile import load_profile
+from loadgen.programs.find import TritonProgram, find_tritonserver
 from stack_runs import FOUR_PLACES
 
 _EMULATED = chart_folder() / "files/emulated"

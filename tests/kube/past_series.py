@@ -20,8 +20,8 @@ import yaml
 from cluster import eventually
 from helm import objects
 
-from loadgen.local.binaries import find_prometheus
 from loadgen.local.triton import free_ports
+from loadgen.programs.find import find_prometheus
 
 _START_WITHIN_S = 30.0
 _ASKED_AFTER_S = 2.0

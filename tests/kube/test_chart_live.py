@@ -30,7 +30,7 @@ from loadgen.kube.chart import chart_folder
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
 from loadgen.kube.sandbox.images import table, write_images
-from loadgen.local.binaries import find_tritonserver
+from loadgen.programs.find import find_tritonserver
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -22,7 +22,7 @@ from loadgen.kube.chart import chart_folder
 from loadgen.kube.sandbox import emulated
 from loadgen.kube.sandbox.addons import manifests
 from loadgen.kube.sandbox.images import reference, table, write_images
-from loadgen.local.binaries import find_tritonserver
+from loadgen.programs.find import find_tritonserver
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -19,7 +19,7 @@ from loadgen.kube.rollout import stuck
 from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import Node
 from loadgen.kube.sandbox.world import first_process
-from loadgen.local.fetch_cache import cache_dir
+from loadgen.programs.cache import cache_dir
 
 LOADGEN = str(Path(sys.executable).with_name("loadgen"))
 LOCUST = str(Path(sys.executable).with_name("locust"))

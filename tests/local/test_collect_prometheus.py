@@ -13,7 +13,7 @@ import requests
 
 from loadgen.base.processes import Child, spawn
 from loadgen.dataset.folder import Autoscaler, RunFolder
-from loadgen.local.binaries import find_prometheus
+from loadgen.programs.find import find_prometheus
 from observed import MODEL, RATIO, FakeReplica, eventually, run_folder, write_state
 
 CONFIG = """

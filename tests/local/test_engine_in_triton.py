@@ -24,7 +24,6 @@ import pytest
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
-from loadgen.local.binaries import find_tritonserver
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.engine.core import Engine, Sequence, play
 from loadgen.local.engine.profile import load_profile
@@ -38,6 +37,7 @@ from loadgen.local.triton import (
     remove_shared_memory,
     tritonserver_command,
 )
+from loadgen.programs.find import find_tritonserver
 from stack_runs import FOUR_PLACES
 
 pytestmark = pytest.mark.timeout(600)  # on a fresh machine the first test fetches the server

@@ -17,13 +17,13 @@ import pytest
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
-from loadgen.local.binaries import find_tritonserver
 from loadgen.local.engine.core import Engine, Sequence, play
 from loadgen.local.engine.llmapi_repository import render_llmapi_repository
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.tokens import encode
 from loadgen.local.replica import TritonServer
 from loadgen.local.triton import is_ready
+from loadgen.programs.find import find_tritonserver
 from stack_runs import FOUR_PLACES
 
 pytestmark = pytest.mark.timeout(600)  # on a fresh machine the first test fetches the server

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from test_stack import MODEL, Stream
 
-from loadgen.local.binaries import find_tritonserver
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
 from loadgen.local.http import is_ready
 from loadgen.local.pod import SETTLE_S
 from loadgen.local.replica import TritonServer, queue_is_empty
+from loadgen.programs.find import find_tritonserver
 from stack_runs import FOUR_PLACES, eventually
 
 

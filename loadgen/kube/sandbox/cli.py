@@ -17,7 +17,7 @@ from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.kube.sandbox.config import Node, SandboxConfig
 from loadgen.kube.sandbox.forward import serve
 from loadgen.kube.sandbox.interruption import interruptible
-from loadgen.local.binaries import find_tritonserver
+from loadgen.programs.find import find_tritonserver
 
 _WATCH_S = 0.5
 

@@ -18,7 +18,7 @@ from loadgen.kube.sandbox.config import Node, SandboxConfig, SandboxState
 from loadgen.kube.sandbox.gate import address_of
 from loadgen.kube.sandbox.words import last_words
 from loadgen.kube.sandbox.world import create, entry, first_process, way_in
-from loadgen.local.fetch_cache import cache_dir, disk_told, need_space
+from loadgen.programs.cache import cache_dir, disk_told, need_space
 
 INSIDE = "LOADGEN_SANDBOX"
 """Environment variable that names the sandbox to the processes inside it."""

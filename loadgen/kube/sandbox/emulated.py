@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.kube.sandbox.images import reference
-from loadgen.local.binaries import TritonProgram
+from loadgen.programs.find import TritonProgram
 
 TAG = "24.10-py3"
 """Release of the image whose server it is."""

@@ -15,7 +15,7 @@ from loadgen.kube.sandbox.control_plane import Credentials
 from loadgen.kube.sandbox.images import table, write_images
 from loadgen.kube.sandbox.inside import kubectl
 from loadgen.kube.sandbox.words import last_words
-from loadgen.local.binaries import find_tritonserver
+from loadgen.programs.find import find_tritonserver
 
 _READY_WITHIN_S = 60.0
 _POLL_S = 0.2

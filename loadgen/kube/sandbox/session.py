@@ -19,8 +19,8 @@ from loadgen.kube.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
 from loadgen.kube.sandbox.config import SandboxConfig
 from loadgen.kube.sandbox.forward import Forward
 from loadgen.kube.sandbox.interruption import interruptible
-from loadgen.local.binaries import find_tritonserver
-from loadgen.local.fetch_cache import cache_dir
+from loadgen.programs.cache import cache_dir
+from loadgen.programs.find import find_tritonserver
 
 _POLL_S = 0.5
 _OF_A_RUN = "run-"

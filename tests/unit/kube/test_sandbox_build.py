@@ -138,7 +138,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, bin_dir, lines, monkeypatch):
 def test_a_taken_lock_is_said_and_waited_for_no_longer_than_the_limit(tmp_path, bin_dir, lines, monkeypatch):
     """Another process holds the lock of the first program."""
     program(bin_dir, "go", "exit 1")
-    monkeypatch.setattr("loadgen.local.fetch_cache.LOCK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("loadgen.programs.cache.LOCK_TIMEOUT_S", 0.3)
     (tmp_path / "cache").mkdir()
     lock = tmp_path / "cache" / f"{PROGRAMS[0].key()}.lock"
     code = (

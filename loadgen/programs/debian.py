@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from loadgen.base.errors import StackError
-from loadgen.local.fetch_cache import Progress, fetched, run_step, say
+from loadgen.programs.cache import Progress, fetched, run_step, say
 
 _TIMEOUT_S = 300.0
 # The C library and what belongs to it must be the system's own.

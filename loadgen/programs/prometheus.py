@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from loadgen.local.fetch_cache import Progress, cache_dir, fetched, run_step, say
-from loadgen.local.fetch_debian import unpack_package
-from loadgen.local.fetch_go import find_go
+from loadgen.programs.cache import Progress, cache_dir, fetched, run_step, say
+from loadgen.programs.debian import unpack_package
+from loadgen.programs.go import find_go
 
 PROMETHEUS_MODULE = "github.com/prometheus/prometheus/cmd/prometheus"
 PROMETHEUS_MODULE_VERSION = "v0.315.0"

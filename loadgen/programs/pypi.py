@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.base.errors import StackError
-from loadgen.local.fetch_cache import Progress, run_step, say
+from loadgen.programs.cache import Progress, run_step, say
 
 # The wheel has stubs for more, but numpy below 2, which they need, has wheels up to 3.12, and we start at 3.11.
 MODEL_PYTHONS = ((3, 12), (3, 11))

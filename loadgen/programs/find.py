@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.base.errors import StackError
-from loadgen.local.fetch_cache import Progress, fetched, say
-from loadgen.local.fetch_debian import unpack_package
-from loadgen.local.fetch_prometheus import build_prometheus, unpack_prometheus
-from loadgen.local.fetch_python import Interpreter, find_interpreter, install
+from loadgen.programs.cache import Progress, fetched, say
+from loadgen.programs.debian import unpack_package
+from loadgen.programs.prometheus import build_prometheus, unpack_prometheus
+from loadgen.programs.pypi import Interpreter, find_interpreter, install
 
 PYTRITON_VERSION = "0.7.0"
 TRITON_VERSION = "2.51.0"
