@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from loadgen.archive import upload as keep
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
 from loadgen.kube import cli as cluster
-from loadgen.kube.sandbox import cli as sandbox
+from loadgen.sandbox import cli as sandbox
 
 if TYPE_CHECKING:
     from loadgen.analyze.results import Analysis

@@ -123,7 +123,7 @@ def _of_container(container: Raw) -> Iterator[tuple[str, str]]:
         yield (
             "image",
             f"the image {container.get('image')} cannot be had ({reason}{said}): check its name, its tag and "
-            "image.pullSecrets; on a sandbox, loadgen/kube/sandbox/images.py says which images there are",
+            "image.pullSecrets; on a sandbox, loadgen/sandbox/images.py says which images there are",
         )
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         yield (

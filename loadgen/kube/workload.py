@@ -9,9 +9,9 @@ from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube import chart
 from loadgen.kube.cluster import Answers, ClusterTarget, start_cluster
-from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.commands import INSIDE, Sandbox
 from loadgen.local.engine.profile import load_profile
+from loadgen.sandbox import emulated
+from loadgen.sandbox.commands import INSIDE, Sandbox
 from loadgen.scenario.settings import Kube, Scenario
 
 Say = Callable[[str], None]

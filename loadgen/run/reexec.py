@@ -17,12 +17,12 @@ def enter_sandbox_if_asked() -> None:
         LoadgenError: the sandbox is not built, or does not come up.
     """
     # one import at a time, as the sandbox's rooms are many and hardly any run needs them
-    from loadgen.kube.sandbox.commands import INSIDE
+    from loadgen.sandbox.commands import INSIDE
 
     asked = _asked()
     if asked.target != _TARGET_OF_A_SANDBOX or INSIDE in os.environ or _ONLY_TOLD & set(sys.argv[1:]):
         return
-    from loadgen.kube.sandbox.session import run_inside, same_command
+    from loadgen.sandbox.session import run_inside, same_command
 
     web_port = None if asked.headless else asked.web_port
     sys.exit(run_inside(same_command(), say=say, web_port=web_port))

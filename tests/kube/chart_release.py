@@ -15,8 +15,8 @@ from sandboxes import inside
 
 from loadgen.kube.chart import chart_folder
 from loadgen.kube.prometheus import choose
-from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.commands import Sandbox
+from loadgen.sandbox import emulated
+from loadgen.sandbox.commands import Sandbox
 
 LOAD = """
 import json, sys, threading, time, urllib.request

@@ -10,8 +10,8 @@ from given import VARIABLE
 from sandboxes import up
 
 from loadgen.base.errors import LoadgenError
-from loadgen.kube.sandbox.build import find
-from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
+from loadgen.sandbox.build import find
+from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
 
 _HERE = Path(__file__).parent
 _ANYWHERE = {

@@ -15,9 +15,9 @@ from kubernetes import client, config
 from kubernetes.stream import portforward
 
 from loadgen.base.processes import children_of
-from loadgen.kube.sandbox.commands import Sandbox
-from loadgen.kube.sandbox.config import API_SERVER
-from loadgen.kube.sandbox.forward import serve
+from loadgen.sandbox.commands import Sandbox
+from loadgen.sandbox.config import API_SERVER
+from loadgen.sandbox.forward import serve
 
 CALL_S = 30.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandboxes import up
 
-from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
+from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
 
 VARIABLE = "LOADGEN_KUBECONFIG"
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from loadgen.kube.sandbox.images import reference
+from loadgen.sandbox.images import reference
 
 REPOSITORY = "stand-in/group"
 # ranks fill the hosts of the file in order; those of another host are started there through the agent

@@ -20,8 +20,8 @@ from hpa_series import SERIES
 from hpa_steps import Series, pods
 from metrics_server import TARGET_GROUP, ApiError, MetricsServer, manifests
 
-from loadgen.kube.sandbox.config import SandboxState
-from loadgen.kube.sandbox.pki import Authority
+from loadgen.sandbox.config import SandboxState
+from loadgen.sandbox.pki import Authority
 
 _PORTS = {"custom.metrics.k8s.io": 9441, "external.metrics.k8s.io": 9442, "metrics.k8s.io": 9443, TARGET_GROUP: 9444}
 _PROBE = "twin-probe"

@@ -16,7 +16,7 @@ import psutil
 from sandboxes import inside, processes_of
 
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.sandbox.commands import Sandbox
+from loadgen.sandbox.commands import Sandbox
 
 HERE = Path(__file__).parent
 TO_PEAK_S = 40.0

@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
-from loadgen.kube.sandbox.build import find
-from loadgen.kube.sandbox.commands import Sandbox
-from loadgen.kube.sandbox.config import Node, SandboxConfig
+from loadgen.sandbox.build import find
+from loadgen.sandbox.commands import Sandbox
+from loadgen.sandbox.config import Node, SandboxConfig
 
 
 def config_of(sandbox: Sandbox, nodes: Sequence[Node] = (), **settings: Any) -> SandboxConfig:

@@ -16,7 +16,7 @@ from cluster import Cluster, eventually, ready, volume
 from sandboxes import config_of, inside
 
 from loadgen.kube.chart import chart_folder
-from loadgen.kube.sandbox.images import reference, table, write_images
+from loadgen.sandbox.images import reference, table, write_images
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -27,10 +27,10 @@ from group_controller import GroupController
 from sandboxes import config_of, inside, up
 
 from loadgen.kube.chart import chart_folder
-from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
-from loadgen.kube.sandbox.images import table, write_images
 from loadgen.programs.find import find_tritonserver
+from loadgen.sandbox import emulated
+from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
+from loadgen.sandbox.images import table, write_images
 
 pytestmark = pytest.mark.timeout(600)
 

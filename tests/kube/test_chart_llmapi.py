@@ -17,12 +17,12 @@ from cluster import Cluster
 from helm import objects
 from sandboxes import config_of
 
-from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.images import table, write_images
-from loadgen.kube.sandbox.kubelet.projection import from_object
-from loadgen.kube.sandbox.kubelet.volume_files import write_atomically
 from loadgen.local.replica import TritonServer
 from loadgen.local.triton import is_ready
+from loadgen.sandbox import emulated
+from loadgen.sandbox.images import table, write_images
+from loadgen.sandbox.kubelet.projection import from_object
+from loadgen.sandbox.kubelet.volume_files import write_atomically
 
 pytestmark = pytest.mark.timeout(300)
 

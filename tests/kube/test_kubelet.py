@@ -27,7 +27,7 @@ from cluster import (
     waits,
 )
 
-from loadgen.kube.sandbox.kubelet.meta import unix_s
+from loadgen.sandbox.kubelet.meta import unix_s
 
 pytestmark = pytest.mark.timeout(240)
 

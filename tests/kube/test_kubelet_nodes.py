@@ -12,8 +12,8 @@ import pytest
 from cluster import FOREVER, Cluster, Json, eventually, over, pod, ready, restarted, said_by, shell, status
 from sandboxes import inside, up
 
-from loadgen.kube.sandbox.config import Node
-from loadgen.kube.sandbox.kubelet.meta import unix_s
+from loadgen.sandbox.config import Node
+from loadgen.sandbox.kubelet.meta import unix_s
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -289,7 +289,7 @@ def test_lost_node_comes_back(cluster: Cluster) -> None:
     """After a reboot the node is Ready, restarts its pods, and forgets those that were evicted meanwhile."""
     folder = cluster.sandbox.folder
     log = folder / "logs" / "kubelet-beta-again.log"
-    again = f"{sys.executable} -m loadgen.kube.sandbox.kubelet {folder / 'kubelet-beta.json'} > {log} 2>&1 &"
+    again = f"{sys.executable} -m loadgen.sandbox.kubelet {folder / 'kubelet-beta.json'} > {log} 2>&1 &"
     inside(cluster.sandbox, "sh", "-c", again)
     eventually(lambda: condition(cluster, "beta")["status"] == "True", "beta is Ready")
     last = cluster.pod("on-beta", lambda each: restarted(1)(each) and ready(each))

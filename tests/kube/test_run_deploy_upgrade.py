@@ -11,8 +11,8 @@ import pytest
 import yaml
 from given import Given, run, some_cluster
 
-from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.commands import Sandbox
+from loadgen.sandbox import emulated
+from loadgen.sandbox.commands import Sandbox
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -19,10 +19,10 @@ from sandboxes import inside, up
 from keda_hpa import hpa_of
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.chart import chart_folder, emulated_values
-from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.build import find
-from loadgen.kube.sandbox.commands import DEFAULT_NODES, Sandbox
 from loadgen.local.engine.profile import load_profile
+from loadgen.sandbox import emulated
+from loadgen.sandbox.build import find
+from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
 from loadgen.scenario.settings import Local
 
 pytestmark = pytest.mark.timeout(600)

@@ -19,10 +19,10 @@ from sandboxes import config_of, inside
 from loadgen.analyze.read import load
 from loadgen.dataset.folder import RunFolder, RunInfo
 from loadgen.kube.chart import chart_folder
-from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.addons import manifests
-from loadgen.kube.sandbox.images import reference, table, write_images
 from loadgen.programs.find import find_tritonserver
+from loadgen.sandbox import emulated
+from loadgen.sandbox.addons import manifests
+from loadgen.sandbox.images import reference, table, write_images
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -9,7 +9,7 @@ from cluster import IMAGE, eventually
 from jobs import first_second, job, last_second
 from sandboxes import inside
 
-from loadgen.kube.sandbox.commands import Sandbox
+from loadgen.sandbox.commands import Sandbox
 
 GPUS_LEFT = 2
 GPU = "nvidia.com/gpu"

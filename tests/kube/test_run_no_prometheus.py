@@ -8,7 +8,7 @@ import pytest
 from jobs import TO_PEAK_S, first_second, job, last_second, peak
 from sandboxes import inside
 
-from loadgen.kube.sandbox.commands import Sandbox
+from loadgen.sandbox.commands import Sandbox
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -15,9 +15,9 @@ from given import Given, run, some_cluster
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.endpoint import reachable
-from loadgen.kube.sandbox import emulated
-from loadgen.kube.sandbox.commands import Sandbox
 from loadgen.local.triton import free_ports
+from loadgen.sandbox import emulated
+from loadgen.sandbox.commands import Sandbox
 
 pytestmark = pytest.mark.timeout(600)
 

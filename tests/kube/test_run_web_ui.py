@@ -19,7 +19,7 @@ import pytest
 from sandboxes import processes_of
 
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.sandbox.commands import Sandbox
+from loadgen.sandbox.commands import Sandbox
 
 BIN = Path(sys.executable).parent
 SCENARIO = Path(__file__).with_name("sandbox_short.py")

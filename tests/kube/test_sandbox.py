@@ -14,9 +14,9 @@ from sandboxes import config_of, fresh, inside, processes_of, up
 
 from loadgen.base.errors import SettingsError, StackError
 from loadgen.base.processes import alive
-from loadgen.kube.sandbox.commands import Sandbox
-from loadgen.kube.sandbox.config import SandboxConfig
-from loadgen.kube.sandbox.world import first_process
+from loadgen.sandbox.commands import Sandbox
+from loadgen.sandbox.config import SandboxConfig
+from loadgen.sandbox.world import first_process
 
 
 def eventually(condition: Callable[[], object], of: str, within_s: float = 30.0) -> object:
@@ -115,7 +115,7 @@ def test_sigkill_of_whoever_started_it_leaves_nothing() -> None:
     sandbox = fresh()
     script = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from sandboxes import config_of; from loadgen.kube.sandbox.commands import Sandbox; import time\n"
+        "from sandboxes import config_of; from loadgen.sandbox.commands import Sandbox; import time\n"
         "s = Sandbox.named(sys.argv[1]); s.up(config_of(s), say=lambda _: None, attached=True)\n"
         "print('ready', flush=True); time.sleep(600)\n"
     )
@@ -184,7 +184,7 @@ def test_commands_for_one_that_is_not_up_say_so() -> None:
 
 def test_a_config_with_a_mistake_is_refused() -> None:
     """Two nodes of one name."""
-    from loadgen.kube.sandbox.config import Node
+    from loadgen.sandbox.config import Node
 
     with pytest.raises(ValueError, match="two nodes have the same name"):
         SandboxConfig(name="x", folder=Path("/x"), tools={}, nodes=(Node(name="a"), Node(name="a")))

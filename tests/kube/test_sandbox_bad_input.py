@@ -16,10 +16,10 @@ from sandboxes import config_of, fresh, inside, processes_of, up
 
 from loadgen.base.errors import StackError
 from loadgen.kube.rollout import stuck
-from loadgen.kube.sandbox.commands import Sandbox
-from loadgen.kube.sandbox.config import Node
-from loadgen.kube.sandbox.world import first_process
 from loadgen.programs.cache import cache_dir
+from loadgen.sandbox.commands import Sandbox
+from loadgen.sandbox.config import Node
+from loadgen.sandbox.world import first_process
 
 LOADGEN = str(Path(sys.executable).with_name("loadgen"))
 LOCUST = str(Path(sys.executable).with_name("locust"))
@@ -143,7 +143,7 @@ def test_a_fleet_that_cannot_be_scheduled(tmp_path: Path) -> None:
 def test_a_sandbox_that_is_lost_under_a_run() -> None:
     """Its process 1 is killed: the command's end is told as what it is, with exit code 4, and its logs stay for it."""
     script = (
-        "import sys; from loadgen.kube.sandbox import session; from loadgen.base.errors import LoadgenError\n"
+        "import sys; from loadgen.sandbox import session; from loadgen.base.errors import LoadgenError\n"
         "session._OF_A_RUN = 'lost-'\n"  # else a run that begins elsewhere meanwhile would clear its logs away
         "try: session.run_inside(['/bin/sh', '-c', 'echo $LOADGEN_SANDBOX; exec sleep 600'], say=str, web_port=None)\n"
         "except LoadgenError as error: print(error); sys.exit(int(error.exit_code))\n"

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from loadgen.kube.sandbox import commands, session
 from loadgen.run import reexec as entry
+from loadgen.sandbox import commands, session
 
 
 @pytest.fixture

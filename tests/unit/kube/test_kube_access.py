@@ -15,7 +15,7 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube import prometheus
 from loadgen.kube.access import HEADERS
-from loadgen.kube.sandbox.pki import Authority
+from loadgen.sandbox.pki import Authority
 
 TOKEN = "a-token-that-nobody-may-see"
 

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from loadgen.kube.sandbox.kubelet.ending import Deadline, unless
+from loadgen.sandbox.kubelet.ending import Deadline, unless
 
 
 def test_deadline_comes_nearer_only() -> None:

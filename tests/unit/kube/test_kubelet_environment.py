@@ -6,17 +6,10 @@ from typing import Any
 
 import pytest
 
-from loadgen.kube.sandbox.kubelet.environment import (
-    EnvironmentFault,
-    Scene,
-    command,
-    environment,
-    expand,
-    service_variables,
-)
-from loadgen.kube.sandbox.kubelet.fields import FieldError, Place, field_value, resource_value
-from loadgen.kube.sandbox.kubelet.images import Image
-from loadgen.kube.sandbox.kubelet.quantity import divided, parse_quantity
+from loadgen.sandbox.kubelet.environment import EnvironmentFault, Scene, command, environment, expand, service_variables
+from loadgen.sandbox.kubelet.fields import FieldError, Place, field_value, resource_value
+from loadgen.sandbox.kubelet.images import Image
+from loadgen.sandbox.kubelet.quantity import divided, parse_quantity
 
 PLACE = Place(node_ip="172.30.0.11", pod_ip="10.244.1.5", allocatable={"cpu": "8", "memory": "16Gi"})
 IMAGE = Image(

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import SettingsError
-from loadgen.kube.sandbox.kubelet.api import Api, ApiError
-from loadgen.kube.sandbox.kubelet.config import KubeletConfig, read_config
-from loadgen.kube.sandbox.kubelet.events import Events
-from loadgen.kube.sandbox.kubelet.exec_stream import outcome
-from loadgen.kube.sandbox.kubelet.images import Image, ImageStore, ImageTable
-from loadgen.kube.sandbox.kubelet.logs import LogQuery, read_log, tail_offset
-from loadgen.kube.sandbox.kubelet.meta import go_duration, grace_s, rfc3339, unix_s
-from loadgen.kube.sandbox.kubelet.network import Addresses, interface_name, node_batch, pod_batch
-from loadgen.kube.sandbox.kubelet.node import node_object, node_status
-from loadgen.kube.sandbox.kubelet.process import StartError
+from loadgen.sandbox.kubelet.api import Api, ApiError
+from loadgen.sandbox.kubelet.config import KubeletConfig, read_config
+from loadgen.sandbox.kubelet.events import Events
+from loadgen.sandbox.kubelet.exec_stream import outcome
+from loadgen.sandbox.kubelet.images import Image, ImageStore, ImageTable
+from loadgen.sandbox.kubelet.logs import LogQuery, read_log, tail_offset
+from loadgen.sandbox.kubelet.meta import go_duration, grace_s, rfc3339, unix_s
+from loadgen.sandbox.kubelet.network import Addresses, interface_name, node_batch, pod_batch
+from loadgen.sandbox.kubelet.node import node_object, node_status
+from loadgen.sandbox.kubelet.process import StartError
 
 
 def config(**changed: Any) -> dict[str, Any]:

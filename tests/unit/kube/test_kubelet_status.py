@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from loadgen.kube.sandbox.kubelet.former import former_life
-from loadgen.kube.sandbox.kubelet.states import ContainerState, Ended, PodState
-from loadgen.kube.sandbox.kubelet.status import pod_status
+from loadgen.sandbox.kubelet.former import former_life
+from loadgen.sandbox.kubelet.states import ContainerState, Ended, PodState
+from loadgen.sandbox.kubelet.status import pod_status
 
 NOW = 1_700_000_000.0
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from loadgen.kube.sandbox.kubelet.api import Api
-from loadgen.kube.sandbox.kubelet.config import KubeletConfig
-from loadgen.kube.sandbox.kubelet.fields import Place
-from loadgen.kube.sandbox.kubelet.meta import rfc3339
-from loadgen.kube.sandbox.kubelet.projection import (
+from loadgen.sandbox.kubelet.api import Api
+from loadgen.sandbox.kubelet.config import KubeletConfig
+from loadgen.sandbox.kubelet.fields import Place
+from loadgen.sandbox.kubelet.meta import rfc3339
+from loadgen.sandbox.kubelet.projection import (
     FileContent,
     VolumeFault,
     from_fields,
@@ -25,8 +25,8 @@ from loadgen.kube.sandbox.kubelet.projection import (
     resolv_conf,
     with_mode,
 )
-from loadgen.kube.sandbox.kubelet.volume_files import write_atomically
-from loadgen.kube.sandbox.kubelet.volumes import Volumes, _host_path, container_mounts
+from loadgen.sandbox.kubelet.volume_files import write_atomically
+from loadgen.sandbox.kubelet.volumes import Volumes, _host_path, container_mounts
 
 SETTINGS = {"data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\0\1").decode()}}
 
@@ -157,7 +157,7 @@ class TokenApi(Api):
 def test_token_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A projected token is asked for again, bound to its pod, once it is older than 80 percent of its lifetime."""
     api = TokenApi()
-    monkeypatch.setattr("loadgen.kube.sandbox.kubelet.volumes.time", SimpleNamespace(time=lambda: api.now_unix_s))
+    monkeypatch.setattr("loadgen.sandbox.kubelet.volumes.time", SimpleNamespace(time=lambda: api.now_unix_s))
     source = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
     pod = {
         "metadata": {"name": "p", "namespace": "n", "uid": "u"},

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.kube.sandbox import commands, network
-from loadgen.kube.sandbox.commands import Sandbox
-from loadgen.kube.sandbox.config import SandboxConfig, SandboxState
-from loadgen.kube.sandbox.gate import Gate
+from loadgen.sandbox import commands, network
+from loadgen.sandbox.commands import Sandbox
+from loadgen.sandbox.config import SandboxConfig, SandboxState
+from loadgen.sandbox.gate import Gate
 
 
 def program(folder: Path, name: str, script: str) -> Path:

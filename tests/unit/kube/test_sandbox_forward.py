@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from loadgen.kube.sandbox.forward import serve
+from loadgen.sandbox.forward import serve
 
 
 class Inside:

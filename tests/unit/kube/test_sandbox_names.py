@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from loadgen.kube.sandbox.names import addresses, question, resolve
+from loadgen.sandbox.names import addresses, question, resolve
 
 PROMETHEUS = bytes.fromhex(
     "0007850000010001000000000a70726f6d6574686575730a6d6f6e69746f72696e670373766307636c7573746572056c6f63616c0000010001"

@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.kube.sandbox import parts
-from loadgen.kube.sandbox.parts import Part
-from loadgen.kube.sandbox.words import last_words
+from loadgen.sandbox import parts
+from loadgen.sandbox.parts import Part
+from loadgen.sandbox.words import last_words
 
 
 def test_a_part_that_dies_again_and_again_is_started_again_and_named_each_time(tmp_path, monkeypatch):

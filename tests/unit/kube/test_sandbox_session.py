@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import SettingsError
-from loadgen.kube.sandbox import session
+from loadgen.sandbox import session
 
 
 def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path, monkeypatch):
