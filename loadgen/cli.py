@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loadgen.archive import upload as keep
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
-from loadgen.kube import cli as cluster
+from loadgen.kube.deploy import cli as cluster
 from loadgen.sandbox import cli as sandbox
 
 if TYPE_CHECKING:

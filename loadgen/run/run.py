@@ -13,18 +13,18 @@ from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset.folder import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
-from loadgen.local import target as local
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference_process import ReferenceProcess
 from loadgen.run.progress import Fleet
 from loadgen.scenario.settings import FLEETS, Scenario, Slo, Validity, runs_dir
+from loadgen.targets import local as local
 
 if TYPE_CHECKING:
-    from loadgen.kube.cluster import ClusterTarget
-    from loadgen.kube.endpoint import Way
-    from loadgen.kube.workload import SandboxTarget
+    from loadgen.kube.discover.endpoint import Way
+    from loadgen.targets.cluster import ClusterTarget
+    from loadgen.targets.sandbox import SandboxTarget
 
 Say = Callable[[str], None]
 
@@ -118,8 +118,8 @@ class Run:
 
     def _start_cluster(self) -> "ClusterTarget | SandboxTarget":
         # now, as the Kubernetes library takes a second that a local run need not pay
-        from loadgen.kube.cluster import start_cluster
-        from loadgen.kube.workload import start_workload
+        from loadgen.targets.cluster import start_cluster
+        from loadgen.targets.sandbox import start_workload
 
         if self.scenario.target == "sandbox":
             return start_workload(self.folder, self.scenario, answers=self._answers, on_progress=self._say)
@@ -127,7 +127,7 @@ class Run:
         return start_cluster(self.folder, self.scenario, kube, answers=self._answers, on_progress=self._say)
 
     def _answers(self, way: "Way") -> bool:
-        from loadgen.kube.endpoint import reachable
+        from loadgen.kube.discover.endpoint import reachable
 
         return (
             reachable(way.address) and Endpoint(address=way.address, wire=self.scenario.wire, tls=way.tls).is_triton()

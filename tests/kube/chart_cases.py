@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 
 LEADER_WORKER_SET = Path(__file__).parent / "leaderworkerset.yaml"
 _EXAMPLES = Path("examples")

@@ -13,8 +13,8 @@ from given import Given
 from helm import objects
 from sandboxes import inside
 
-from loadgen.kube.chart import chart_folder
-from loadgen.kube.prometheus import choose
+from loadgen.kube.deploy.chart import chart_folder
+from loadgen.kube.discover.prometheus import choose
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import Sandbox
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from given import given_cluster
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 from loadgen.sandbox.build import find
 
 KUBE_VERSION = "1.37.1"

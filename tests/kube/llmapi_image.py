@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 from loadgen.local.engine.profile import load_profile
 from loadgen.programs.find import TritonProgram, find_tritonserver
 from stack_runs import FOUR_PLACES

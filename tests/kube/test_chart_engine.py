@@ -15,7 +15,7 @@ import yaml
 from cluster import Cluster, eventually, ready, volume
 from sandboxes import config_of, inside
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 from loadgen.sandbox.images import reference, table, write_images
 
 pytestmark = pytest.mark.timeout(300)

@@ -16,7 +16,7 @@ from cluster import NO_ONE_NAMESPACE, Cluster
 from helm import LOADGEN, TRITON, helm, objects, template
 from load_chart_cases import LOAD_CASES
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 from loadgen.sandbox.build import find
 
 GOLDEN = {

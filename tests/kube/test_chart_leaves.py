@@ -8,7 +8,7 @@ import yaml
 from chart_leaves import CHANGES, EMULATED, Values, changed, leaves
 from helm import refusal, template
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 
 # it renders nothing: it takes a tag that would be refused, which is what its test looks at
 REFUSES_ONLY = "image.checkTag"

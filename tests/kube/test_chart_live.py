@@ -26,7 +26,7 @@ from given import Given, given_cluster
 from group_controller import GroupController
 from sandboxes import config_of, inside, up
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox

@@ -8,7 +8,7 @@ import pytest
 from chart_leaves import EMULATED, ENGINE, GROUP, LLMAPI, Values, merged
 from helm import objects
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 
 BY_POD: Values = merged(ENGINE, {"engine": {"build": {"by": "pod"}}})
 TOKEN: Values = {"model": {"tokenSecret": {"name": "hf-token"}}}

@@ -8,7 +8,7 @@ from cluster import Cluster
 from helm import LOADGEN, TRITON, helm, objects
 from load_chart_cases import LOAD_CASES
 
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 
 EMULATED = {"mode": "emulated"}
 

@@ -18,7 +18,7 @@ from sandboxes import inside, up
 
 from keda_hpa import hpa_of
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.chart import chart_folder, emulated_values
+from loadgen.kube.deploy.chart import chart_folder, emulated_values
 from loadgen.local.engine.profile import load_profile
 from loadgen.sandbox import emulated
 from loadgen.sandbox.build import find

@@ -18,7 +18,7 @@ from sandboxes import config_of, inside
 
 from loadgen.analyze.read import load
 from loadgen.dataset.folder import RunFolder, RunInfo
-from loadgen.kube.chart import chart_folder
+from loadgen.kube.deploy.chart import chart_folder
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox import emulated
 from loadgen.sandbox.addons import manifests

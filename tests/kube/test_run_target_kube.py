@@ -14,7 +14,7 @@ from cluster import eventually
 from given import Given, run, some_cluster
 
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.endpoint import reachable
+from loadgen.kube.discover.endpoint import reachable
 from loadgen.local.triton import free_ports
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import Sandbox

@@ -15,7 +15,7 @@ import pytest
 from sandboxes import config_of, fresh, inside, processes_of, up
 
 from loadgen.base.errors import StackError
-from loadgen.kube.rollout import stuck
+from loadgen.kube.objects.rollout import stuck
 from loadgen.programs.cache import cache_dir
 from loadgen.sandbox.commands import Sandbox
 from loadgen.sandbox.config import Node

@@ -22,8 +22,8 @@ import tritonclient.grpc as triton
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import ReplicaState
-from loadgen.local.target import LocalStack, start_stack
 from loadgen.scenario.settings import Local
+from loadgen.targets.local import LocalStack, start_stack
 from stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
 
 LOCAL = Local(

@@ -14,8 +14,8 @@ from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.leftovers import sweep_dead
-from loadgen.local.target import start_stack
 from loadgen.scenario.settings import Local
+from loadgen.targets.local import start_stack
 from stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
 
 # What a Locust process does: patched by gevent, it starts the stack and goes on with other things.

@@ -124,7 +124,7 @@ def test_what_is_copied_is_enough(tmp_path: Path) -> None:
         )
         assert said in ran.stdout, ran.stderr
         assert ran.returncode == 0
-    ask = "from loadgen.kube.chart import chart_folder; print(chart_folder('loadgen'), chart_folder())"
+    ask = "from loadgen.kube.deploy.chart import chart_folder; print(chart_folder('loadgen'), chart_folder())"
     ran = subprocess.run(
         [programs / "python", "-c", ask], cwd=image, capture_output=True, text=True, timeout=60, check=True
     )

@@ -13,8 +13,8 @@ from typing import Any
 from test_find import WORKLOAD
 
 from kubeconfigs import Answering
-from loadgen.kube.api import Api
-from loadgen.kube.attach import Attached
+from loadgen.kube.client.api import Api
+from loadgen.kube.discover.attach import Attached
 from loadgen.scenario.settings import Kube
 
 RULES = {("list", "pods", ""), ("watch", "pods", ""), ("get", "pods", "proxy")}

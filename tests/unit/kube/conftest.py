@@ -9,8 +9,8 @@ import yaml
 from api_server import Server, serving, write
 
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.attach import Attached
-from loadgen.kube.sources import Sources
+from loadgen.kube.discover.attach import Attached
+from loadgen.kube.discover.sources import Sources
 from observed import run_folder
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "chart" / "emulated-keda-from-zero.yaml"

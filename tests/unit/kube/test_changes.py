@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from loadgen.kube.changes import (
+from loadgen.kube.objects.changes import (
     NodeStory,
     PodStory,
     hpa_sync,

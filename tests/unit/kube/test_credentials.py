@@ -13,9 +13,9 @@ from kubernetes import client
 
 from kubeconfigs import Answering, Plugin, serving, write
 from loadgen.base.errors import StackError, TargetError
-from loadgen.kube import api as api_module
-from loadgen.kube import credentials
-from loadgen.kube.api import Api
+from loadgen.kube.client import api as api_module
+from loadgen.kube.client import credentials
+from loadgen.kube.client.api import Api
 
 
 class Server:

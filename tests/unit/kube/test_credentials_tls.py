@@ -10,7 +10,7 @@ import pytest
 from kubernetes import client
 
 from kubeconfigs import Answering, Plugin, serving, write
-from loadgen.kube.api import Api
+from loadgen.kube.client.api import Api
 from loadgen.sandbox.pki import Authority, Pair
 
 

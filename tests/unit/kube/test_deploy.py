@@ -11,9 +11,10 @@ import pytest
 
 from kubeconfigs import Answering, serving, write
 from loadgen.base.errors import StackError, TargetError
-from loadgen.kube import chart, credentials
-from loadgen.kube.attach import attach
-from loadgen.kube.deploy import deploy, destroy
+from loadgen.kube.client import credentials
+from loadgen.kube.deploy import chart
+from loadgen.kube.deploy.release import deploy, destroy
+from loadgen.kube.discover.attach import attach
 from loadgen.scenario.settings import Kube
 
 HELM = f"""#!{sys.executable}

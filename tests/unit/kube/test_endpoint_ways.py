@@ -7,7 +7,7 @@ import pytest
 from test_find import WORKLOAD, service
 
 from loadgen.base.errors import TargetError
-from loadgen.kube.endpoint import Surroundings, Way, choose, ways
+from loadgen.kube.discover.endpoint import Surroundings, Way, choose, ways
 
 SERVICE = service("svc", {})
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import TargetError
-from loadgen.kube.find import candidates, choose_hpa, choose_service, choose_workload, port_of
+from loadgen.kube.objects.workload import candidates, choose_hpa, choose_service, choose_workload, port_of
 
 LABELS = {"app.kubernetes.io/name": "triton-trtllm", "app.kubernetes.io/instance": "a"}
 

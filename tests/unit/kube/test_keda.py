@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from keda_hpa import hpa_of
-from loadgen.kube.autoscaler import Held, autoscaler_of, followed
-from loadgen.kube.keda import by_triggers, not_of_pods, scaled_object, unjudged
-from loadgen.kube.prometheus import RuleTiming
+from loadgen.kube.discover.autoscaler import Held, autoscaler_of, followed
+from loadgen.kube.discover.keda import by_triggers, not_of_pods, scaled_object, unjudged
+from loadgen.kube.discover.prometheus import RuleTiming
 
 NAME, RATIO = "demo-triton-trtllm", "triton:queue_compute:ratio"
 LABELS = '{namespace="serving",release="demo-triton-trtllm"}'

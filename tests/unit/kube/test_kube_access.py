@@ -13,8 +13,8 @@ from api_server import Server, attached, holding, serving
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube import prometheus
-from loadgen.kube.access import HEADERS
+from loadgen.kube.client.prometheus_auth import HEADERS
+from loadgen.kube.discover import prometheus
 from loadgen.sandbox.pki import Authority
 
 TOKEN = "a-token-that-nobody-may-see"

@@ -10,10 +10,10 @@ import pytest
 from api_server import Server, serving, write
 
 from loadgen.base.errors import StackError, TargetError
-from loadgen.kube import rights
-from loadgen.kube.api import Api, path_of
-from loadgen.kube.relay import RelayConfig, handler
-from loadgen.kube.rights import Right
+from loadgen.kube.client import permissions as rights
+from loadgen.kube.client.api import Api, path_of
+from loadgen.kube.client.permissions import Right
+from loadgen.kube.client.relay import RelayConfig, handler
 
 
 @pytest.fixture

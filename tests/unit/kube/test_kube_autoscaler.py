@@ -5,9 +5,16 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import TargetError
-from loadgen.kube.autoscaler import autoscaler_of as told
-from loadgen.kube.autoscaler import by_pods, followed, unjudged
-from loadgen.kube.prometheus import PrometheusService, RuleTiming, choose, named, rule_timing, scrape_interval_s
+from loadgen.kube.discover.autoscaler import autoscaler_of as told
+from loadgen.kube.discover.autoscaler import by_pods, followed, unjudged
+from loadgen.kube.discover.prometheus import (
+    PrometheusService,
+    RuleTiming,
+    choose,
+    named,
+    rule_timing,
+    scrape_interval_s,
+)
 
 RATIO = "triton:queue_compute:ratio"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.kube.forward import serve, splice
+from loadgen.kube.client.forward import serve, splice
 
 
 class Listener:

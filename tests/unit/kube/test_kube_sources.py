@@ -13,7 +13,7 @@ from keda_hpa import hpa_of
 from loadgen.base.errors import CollectError, StackError
 from loadgen.collect.custom_metrics import read
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube import prometheus
+from loadgen.kube.discover import prometheus
 from observed import eventually, write_state
 
 RATIO = "triton:queue_compute:ratio"

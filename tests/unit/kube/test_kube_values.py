@@ -8,7 +8,7 @@ import pytest
 from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
-from loadgen.kube.values import merged, one_value, read_values
+from loadgen.kube.deploy.values import merged, one_value, read_values
 from loadgen.run.flags import with_flags
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Kube, Scenario

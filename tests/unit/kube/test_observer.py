@@ -9,7 +9,7 @@ import pytest
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder
-from loadgen.kube.observer import Observed, Observer, watch
+from loadgen.kube.observe.observer import Observed, Observer, watch
 from observed import run_folder
 
 OBSERVED = Observed(

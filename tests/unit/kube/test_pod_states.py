@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from loadgen.kube.pod_states import StatesStory, state_changes
+from loadgen.kube.objects.pod_states import StatesStory, state_changes
 
 NOW = 5_000.0
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from loadgen.kube.pods import Pods
+from loadgen.kube.observe.pods import Pods
 
 
 def stamp(unix_s):

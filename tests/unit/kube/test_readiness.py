@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.kube import readiness
-from loadgen.kube.find import Workload
-from loadgen.kube.readiness import wait_until_ready, why_blind
+from loadgen.kube.deploy import readiness
+from loadgen.kube.deploy.readiness import wait_until_ready, why_blind
+from loadgen.kube.objects.workload import Workload
 
 LABELS = {"app": "t"}
 LEADER = "leaderworkerset.sigs.k8s.io"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from loadgen.kube.rescales import Rescales, new_size
+from loadgen.kube.observe.rescales import Rescales, new_size
 
 OTHER, OWN = "NotByAutoscaler", "SuccessfulRescale"
 

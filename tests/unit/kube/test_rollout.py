@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.kube.rollout import on_its_way, phase, stuck, summary
+from loadgen.kube.objects.rollout import on_its_way, phase, stuck, summary
 
 SHORT = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
 WAITS = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": SHORT}

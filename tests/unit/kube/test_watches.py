@@ -12,9 +12,9 @@ import pytest
 from kubernetes import client
 
 from loadgen.base.errors import TargetError
-from loadgen.kube import watches as module
-from loadgen.kube.observer import Observed
-from loadgen.kube.watches import Watched, Watcher, heard_of, watches
+from loadgen.kube.observe import watches as module
+from loadgen.kube.observe.observer import Observed
+from loadgen.kube.observe.watches import Watched, Watcher, heard_of, watches
 
 WITHIN_S = 10.0
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.kube import rights
+from loadgen.kube.client import permissions as rights
 
 TRAEFIK = {"name": "ingressroutes"}, {"name": "middlewares"}
 

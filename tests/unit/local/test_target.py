@@ -10,9 +10,9 @@ from loadgen.base.errors import DatasetError, LoadgenError, StackError
 from loadgen.dataset.folder import Compression
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.local.programs import version_in
-from loadgen.local.target import EMULATED, autoscaler_info, compressions, start_stack
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Local, Scenario
+from loadgen.targets.local import EMULATED, autoscaler_info, compressions, start_stack
 from stack_runs import run_folder
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen.kube.find import Raw
+from loadgen.kube.objects.workload import Raw
 
 _REVISION = "deployment.kubernetes.io/revision"
 _HASH = "pod-template-hash"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.kube.changes import Change, unix_s
+from loadgen.kube.objects.changes import Change, unix_s
 
 Raw = Mapping[str, Any]
 _WHEN = {"running": "startedAt", "terminated": "finishedAt"}

@@ -34,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         LoadgenError: it cannot be done; the sentence says what to do next.
     """
-    from loadgen.kube.deploy import deploy, destroy  # the Kubernetes library takes a second
-    from loadgen.kube.values import merged, one_value, read_values
+    from loadgen.kube.deploy.release import deploy, destroy  # the Kubernetes library takes a second
+    from loadgen.kube.deploy.values import merged, one_value, read_values
 
     kube = Kube(context=options.context, namespace=options.namespace)
     if options.command == "destroy":

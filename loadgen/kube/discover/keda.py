@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadgen.kube.autoscaler import Held, metrics_of
-from loadgen.kube.find import Raw
-from loadgen.kube.rights import Right
+from loadgen.kube.client.permissions import Right
+from loadgen.kube.discover.autoscaler import Held, metrics_of
+from loadgen.kube.objects.workload import Raw
 
 GROUP, VERSION, PLURAL = "keda.sh", "v1alpha1", "scaledobjects"
 RIGHT = Right(verbs=("get",), resource=PLURAL, group=GROUP, lost="the autoscaler's signal is not judged")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from loadgen.dataset.stack import ReplicaPhase
-from loadgen.kube.changes import Change, PodStory, ended_s, pod_changes, pod_gone, unix_s
-from loadgen.kube.pod_states import StatesStory, state_changes
+from loadgen.kube.objects.changes import Change, PodStory, ended_s, pod_changes, pod_gone, unix_s
+from loadgen.kube.objects.pod_states import StatesStory, state_changes
 
 _REMEMBERED = 1000
 _NEVER = -float("inf")

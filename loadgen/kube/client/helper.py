@@ -15,13 +15,14 @@ STOP_S = 5.0
 _WITHIN_S = 20.0
 
 
-def start_child(folder: RunFolder, name: str, config: BaseModel) -> Child:
-    """Start `loadgen.kube.<name>` with its settings in `stack/<name>.json`; nobody else may look into that folder."""
+def start_child(folder: RunFolder, module: str, config: BaseModel) -> Child:
+    """Start a module of `loadgen.kube` with its settings in `stack/<name>.json`, readable by this user only."""
+    name = module.rpartition(".")[2]
     file: Path = folder.path / "stack" / f"{name}.json"
     file.parent.mkdir(exist_ok=True)
     file.parent.chmod(0o700)
     file.write_text(config.model_dump_json(indent=1))
-    command: list[str | Path] = [sys.executable, "-m", f"loadgen.kube.{name}", file.resolve()]
+    command: list[str | Path] = [sys.executable, "-m", f"loadgen.kube.{module}", file.resolve()]
     return spawn(command, log=folder.logs / f"{name}.log", lifeline=True)
 
 

@@ -1,6 +1,6 @@
 """Reads of a cluster's API on a port of this machine's loopback, with the credentials of the kubeconfig.
 
-    python -m loadgen.kube.relay RELAY_JSON      (standard input: a lifeline, if it is a pipe)
+    python -m loadgen.kube.client.relay RELAY_JSON      (standard input: a lifeline, if it is a pipe)
 
 The collector reads Prometheus, /metrics and the custom-metrics API by plain URLs. Where they are behind the API server
 or a login the URLs are those of this process. It passes on nothing but GET, only below the paths that it was given, and
@@ -25,13 +25,13 @@ from loadgen.base.errors import ExitCode, StackError
 from loadgen.base.files import write_whole
 from loadgen.base.stop import Stop
 from loadgen.base.urls import redacted
-from loadgen.kube.access import Access, Reader
-from loadgen.kube.api import Api
+from loadgen.kube.client.api import Api
+from loadgen.kube.client.prometheus_auth import Access, Reader
 
 _POLL_S = 0.2
 _TIMEOUT_S = 5.0
 _DIRECT = r"/direct/(\d+)(/api/v1/\w+(?:/\w+)*)"
-_log = logging.getLogger("loadgen.kube.relay")
+_log = logging.getLogger("loadgen.kube.client.relay")
 
 
 class RelayConfig(BaseModel):

@@ -20,12 +20,12 @@ import urllib3
 from kubernetes import client
 from kubernetes.watch.watch import iter_resp_lines
 
-from loadgen.kube.api import Api
-from loadgen.kube.changes import unix_s
-from loadgen.kube.rights import LEASES
+from loadgen.kube.client.api import Api
+from loadgen.kube.client.permissions import LEASES
+from loadgen.kube.objects.changes import unix_s
 
 if TYPE_CHECKING:
-    from loadgen.kube.observer import Observed
+    from loadgen.kube.observe.observer import Observed
 
 _WATCH_S = 10
 """Its end is the least that is heard of a watch, so a gap begins at most that much too early."""
@@ -35,7 +35,7 @@ _AGAIN_S = 0.5
 _AGAIN_AT_MOST_S = 3.0
 _REQUEST_TIMEOUT_S = 10
 _PAGE = 500
-_log = logging.getLogger("loadgen.kube.watches")
+_log = logging.getLogger("loadgen.kube.observe.watches")
 
 Seen = tuple[str, str, dict[str, Any], float]
 """Source, what it is, its content, when (Unix, s).

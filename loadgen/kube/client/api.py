@@ -16,14 +16,14 @@ from kubernetes import client
 from kubernetes.client import rest
 
 from loadgen.base.errors import StackError, TargetError
-from loadgen.kube.credentials import Credentials, connection, find_credentials
+from loadgen.kube.client.credentials import Credentials, connection, find_credentials
 
 TIMEOUT_S = 10.0
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _CALM_S = 300.0
 """Credentials that held for so long have come to their end, and are not the trouble that lasts."""
 
-_log = logging.getLogger("loadgen.kube.api")
+_log = logging.getLogger("loadgen.kube.client.api")
 _SKEW_WITHIN_S = 3.0
 _SKEW_STEP_S = 0.02
 

@@ -13,18 +13,19 @@ from loadgen.base.processes import Child
 from loadgen.base.urls import parse_url
 from loadgen.dataset.folder import Autoscaler, ClusterInfo, RunFolder
 from loadgen.dataset.stack import DRIVEN_MODEL, StackFolder, StackState
-from loadgen.kube import endpoint, prometheus, rights
-from loadgen.kube.api import Skew
-from loadgen.kube.attach import Attached, attach
-from loadgen.kube.autoscaler import Held
-from loadgen.kube.children import STOP_S, port_of, start_child, wait_for
-from loadgen.kube.deploy import deploy
-from loadgen.kube.endpoint import Way
-from loadgen.kube.forward import ForwardConfig
-from loadgen.kube.observer import Observed
-from loadgen.kube.readiness import wait_until_ready, why_blind
-from loadgen.kube.sources import Sources
-from loadgen.kube.values import read_values
+from loadgen.kube.client import permissions as rights
+from loadgen.kube.client.api import Skew
+from loadgen.kube.client.forward import ForwardConfig
+from loadgen.kube.client.helper import STOP_S, port_of, start_child, wait_for
+from loadgen.kube.deploy.readiness import wait_until_ready, why_blind
+from loadgen.kube.deploy.release import deploy
+from loadgen.kube.deploy.values import read_values
+from loadgen.kube.discover import endpoint, prometheus
+from loadgen.kube.discover.attach import Attached, attach
+from loadgen.kube.discover.autoscaler import Held
+from loadgen.kube.discover.endpoint import Way
+from loadgen.kube.discover.sources import Sources
+from loadgen.kube.observe.observer import Observed
 from loadgen.scenario.settings import Kube, Scenario
 
 Say = Callable[[str], None]
@@ -135,7 +136,7 @@ def start_cluster(
         scaler = sources.autoscaler()
         skews = _skews(found, sources.prometheus)
         observed = _observed(found, sources, way, scenario, skews)
-        observer = kept(start_child(folder, "observer", observed))
+        observer = kept(start_child(folder, "observe.observer", observed))
         wait_for(observer, StackFolder(folder.path).state_file)
         for sentence in (*found.lacking, *found.assumed):
             on_progress(sentence)
@@ -185,7 +186,7 @@ def _way(
         port=workload.grpc if scenario.wire == "grpc" else workload.http,
         port_file=file.resolve(),
     )
-    child = kept(start_child(folder, "forward", config))
+    child = kept(start_child(folder, "client.forward", config))
     return Way(kind="forward", address=f"127.0.0.1:{port_of(child, file)}", balances="one pod")
 
 

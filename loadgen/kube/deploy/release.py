@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from loadgen.base.errors import StackError, TargetError
-from loadgen.kube import chart
-from loadgen.kube.api import Api, path_of
-from loadgen.kube.attach import serving_objects
-from loadgen.kube.find import candidates, choose_hpa, choose_workload
-from loadgen.kube.readiness import wait_until_ready
+from loadgen.kube.client.api import Api, path_of
+from loadgen.kube.deploy import chart
+from loadgen.kube.deploy.readiness import wait_until_ready
+from loadgen.kube.discover.attach import serving_objects
+from loadgen.kube.objects.workload import candidates, choose_hpa, choose_workload
 from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]

@@ -1,6 +1,6 @@
 """A port-forward to one pod of a workload, on a port of this machine's loopback.
 
-    python -m loadgen.kube.forward FORWARD_JSON      (standard input: a lifeline, if it is a pipe)
+    python -m loadgen.kube.client.forward FORWARD_JSON      (standard input: a lifeline, if it is a pipe)
 
 It goes on when its pod goes: what comes then is led to another ready one. Every connection is a WebSocket through the
 API server, so it is for trying things out: all requests go to one pod.
@@ -25,12 +25,12 @@ from pydantic import BaseModel
 from loadgen.base.errors import ExitCode, StackError
 from loadgen.base.files import write_whole
 from loadgen.base.stop import Stop
-from loadgen.kube import rollout
-from loadgen.kube.api import Api, path_of
+from loadgen.kube.client.api import Api, path_of
+from loadgen.kube.objects import rollout
 
 _POLL_S = 0.2
 _CHUNK = 1 << 16
-_log = logging.getLogger("loadgen.kube.forward")
+_log = logging.getLogger("loadgen.kube.client.forward")
 
 
 class ForwardConfig(BaseModel):

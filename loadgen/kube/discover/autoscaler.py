@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from loadgen.dataset.folder import Autoscaler
-from loadgen.kube.changes import milli
-from loadgen.kube.find import Raw
-from loadgen.kube.prometheus import RuleTiming
+from loadgen.kube.discover.prometheus import RuleTiming
+from loadgen.kube.objects.changes import milli
+from loadgen.kube.objects.workload import Raw
 
 SYNC_PERIOD_S = 15.0
 """Of the controller, by default; its flag cannot be read through the API."""

@@ -1,6 +1,6 @@
 """Watches a workload on a cluster and writes `stack/state.json` and `stack/journal.jsonl`, as the local stack does.
 
-    python -m loadgen.kube.observer OBSERVED_JSON      (standard input: a lifeline, if it is a pipe)
+    python -m loadgen.kube.observe.observer OBSERVED_JSON      (standard input: a lifeline, if it is a pipe)
 
 Watches, each in a thread, put what they see into one queue; the main thread alone writes, and waits for nothing. A
 watch that breaks (the API server restarts, what it saw last is too old) is begun again with a new list; the time
@@ -24,17 +24,17 @@ from loadgen.base.errors import ExitCode
 from loadgen.base.stop import Stop
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
-from loadgen.kube.api import Api
-from loadgen.kube.changes import Change, hpa_sync, pod_event, unix_s
-from loadgen.kube.nodes import Nodes
-from loadgen.kube.pods import Pod, Pods
-from loadgen.kube.rescales import Rescales
-from loadgen.kube.watches import Seen, Watcher, heard_of, watches
+from loadgen.kube.client.api import Api
+from loadgen.kube.objects.changes import Change, hpa_sync, pod_event, unix_s
+from loadgen.kube.observe.nodes import Nodes
+from loadgen.kube.observe.pods import Pod, Pods
+from loadgen.kube.observe.rescales import Rescales
+from loadgen.kube.observe.watches import Seen, Watcher, heard_of, watches
 
 _POLL_S = 0.2
 _LEAST_GAP_S = 1.0
 """A watch that is begun again at once missed nothing that the API's whole seconds would tell."""
-_log = logging.getLogger("loadgen.kube.observer")
+_log = logging.getLogger("loadgen.kube.observe.observer")
 
 
 class Observed(BaseModel):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadgen.base.errors import StackError
-from loadgen.kube import rollout
-from loadgen.kube.api import Api, path_of
-from loadgen.kube.find import GROUPS, Workload
-from loadgen.kube.revision import left_to_do, new_pods, unseen
-from loadgen.kube.rollout import Cause
+from loadgen.kube.client.api import Api, path_of
+from loadgen.kube.objects import rollout
+from loadgen.kube.objects.revision import left_to_do, new_pods, unseen
+from loadgen.kube.objects.rollout import Cause
+from loadgen.kube.objects.workload import GROUPS, Workload
 
 Say = Callable[[str], None]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.base.errors import StackError, TargetError
-from loadgen.kube.api import Api, path_of
-from loadgen.kube.find import Raw, Workload, port_of
+from loadgen.kube.client.api import Api, path_of
+from loadgen.kube.objects.workload import Raw, Workload, port_of
 
 Balances = Literal["requests", "connections", "one pod", "unknown"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadgen.dataset.folder import NOT_BY_AUTOSCALER
-from loadgen.kube.changes import Change, unix_s
+from loadgen.kube.objects.changes import Change, unix_s
 
 _WORDS_WITHIN_S = 5.0
 """How long after a change the autoscaler's event and status may come."""

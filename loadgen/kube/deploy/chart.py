@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.base.errors import StackError
-from loadgen.kube.credentials import IN_CLUSTER, find_credentials
+from loadgen.kube.client.credentials import IN_CLUSTER, find_credentials
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.prometheus import duration
 from loadgen.scenario.settings import Local
@@ -37,7 +37,7 @@ def chart_folder(name: str = "triton-trtllm") -> Path:
     Raises:
         StackError: it is in neither.
     """
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     for charts in (package / "charts", package.parent / "charts"):
         if (charts / name / "Chart.yaml").is_file():
             return charts / name

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from loadgen.kube.changes import Change, NodeStory, node_changes, node_gone
-from loadgen.kube.pods import Pods
+from loadgen.kube.objects.changes import Change, NodeStory, node_changes, node_gone
+from loadgen.kube.observe.pods import Pods
 
 _LEASE_WITHIN_S = 30.0
 

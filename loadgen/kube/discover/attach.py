@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadgen.base.errors import StackError, TargetError
-from loadgen.kube import find, rights
-from loadgen.kube.api import Api, path_of
+from loadgen.kube.client import permissions as rights
+from loadgen.kube.client.api import Api, path_of
+from loadgen.kube.objects import workload as find
 from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]

@@ -10,14 +10,16 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.base.urls import new_secret
 from loadgen.dataset.folder import Autoscaler, RunFolder
-from loadgen.kube import autoscaler, endpoint, keda, prometheus, rights, rollout
-from loadgen.kube.access import Access
-from loadgen.kube.api import path_of
-from loadgen.kube.attach import Attached
-from loadgen.kube.autoscaler import Held
-from loadgen.kube.children import port_of, start_child
-from loadgen.kube.prometheus import PrometheusService
-from loadgen.kube.relay import RelayConfig
+from loadgen.kube.client import permissions as rights
+from loadgen.kube.client.api import path_of
+from loadgen.kube.client.helper import port_of, start_child
+from loadgen.kube.client.prometheus_auth import Access
+from loadgen.kube.client.relay import RelayConfig
+from loadgen.kube.discover import autoscaler, endpoint, keda, prometheus
+from loadgen.kube.discover.attach import Attached
+from loadgen.kube.discover.autoscaler import Held
+from loadgen.kube.discover.prometheus import PrometheusService
+from loadgen.kube.objects import rollout
 from loadgen.scenario.settings import Kube
 
 _TIMEOUT_S = 2.0
@@ -60,7 +62,7 @@ class Sources:
             access=access,
             port_file=file.resolve(),
         )
-        self.relay: Child = start_child(folder, "relay", config)
+        self.relay: Child = start_child(folder, "client.relay", config)
         try:
             self._base = f"http://127.0.0.1:{port_of(self.relay, file)}/{secret}"
             if access.special:

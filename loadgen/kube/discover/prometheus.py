@@ -10,9 +10,9 @@ import requests
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.urls import redacted
-from loadgen.kube.access import reason
-from loadgen.kube.api import Skew
-from loadgen.kube.find import Raw
+from loadgen.kube.client.api import Skew
+from loadgen.kube.client.prometheus_auth import reason
+from loadgen.kube.objects.workload import Raw
 
 _TIMEOUT_S = 5.0
 _HTTPS = 443

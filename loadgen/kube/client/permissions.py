@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.base.errors import TargetError
-from loadgen.kube.api import Api, path_of
+from loadgen.kube.client.api import Api, path_of
 
 LEASES = "kube-node-lease"
 """Namespace in which nodes renew their leases."""

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube import chart
-from loadgen.kube.cluster import Answers, ClusterTarget, start_cluster
+from loadgen.kube.deploy import chart
 from loadgen.local.engine.profile import load_profile
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import INSIDE, Sandbox
 from loadgen.scenario.settings import Kube, Scenario
+from loadgen.targets.cluster import Answers, ClusterTarget, start_cluster
 
 Say = Callable[[str], None]
 

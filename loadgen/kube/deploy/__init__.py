@@ -1,0 +1,1 @@
+"""Installs the bundled chart with Helm and waits until it serves."""

@@ -1,0 +1,1 @@
+"""Watches a workload and records what happens to it."""
