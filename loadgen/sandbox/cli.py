@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from loadgen.base.errors import SettingsError, StackError
 from loadgen.base.processes import Child
 from loadgen.programs.find import find_tritonserver
-from loadgen.sandbox.build import build, find
+from loadgen.sandbox.build.build import build, find
 from loadgen.sandbox.commands import Sandbox
 from loadgen.sandbox.config import Node, SandboxConfig
 from loadgen.sandbox.forward import serve

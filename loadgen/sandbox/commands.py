@@ -17,7 +17,7 @@ from loadgen.base.processes import Child, alive
 from loadgen.programs.cache import cache_dir, disk_told, need_space
 from loadgen.sandbox.config import Node, SandboxConfig, SandboxState
 from loadgen.sandbox.gate import address_of
-from loadgen.sandbox.words import last_words
+from loadgen.sandbox.log_tail import last_words
 from loadgen.sandbox.world import create, entry, first_process, way_in
 
 INSIDE = "LOADGEN_SANDBOX"

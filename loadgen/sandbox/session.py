@@ -16,7 +16,7 @@ from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, children_of
 from loadgen.programs.cache import cache_dir
 from loadgen.programs.find import find_tritonserver
-from loadgen.sandbox.build import find
+from loadgen.sandbox.build.build import find
 from loadgen.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
 from loadgen.sandbox.config import SandboxConfig
 from loadgen.sandbox.forward import Forward

@@ -61,7 +61,7 @@ def create(way: Sequence[str], config: Path, *, log: Path, attached: bool) -> Ch
     Raises:
         StackError: it cannot be started.
     """
-    command = [*way, sys.executable, "-m", "loadgen.sandbox.init", str(config)]
+    command = [*way, sys.executable, "-m", "loadgen.sandbox.plane.init", str(config)]
     return spawn(command, log=log, parent_death_signal=signal.SIGKILL if attached else None)
 
 

@@ -10,7 +10,7 @@ from given import VARIABLE
 from sandboxes import up
 
 from loadgen.base.errors import LoadgenError
-from loadgen.sandbox.build import find
+from loadgen.sandbox.build.build import find
 from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
 
 _HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ import yaml
 from given import given_cluster
 
 from loadgen.kube.deploy.chart import chart_folder
-from loadgen.sandbox.build import find
+from loadgen.sandbox.build.build import find
 
 KUBE_VERSION = "1.37.1"
 TRITON = "triton-trtllm"

@@ -21,7 +21,7 @@ from hpa_steps import Series, pods
 from metrics_server import TARGET_GROUP, ApiError, MetricsServer, manifests
 
 from loadgen.sandbox.config import SandboxState
-from loadgen.sandbox.pki import Authority
+from loadgen.sandbox.plane.pki import Authority
 
 _PORTS = {"custom.metrics.k8s.io": 9441, "external.metrics.k8s.io": 9442, "metrics.k8s.io": 9443, TARGET_GROUP: 9444}
 _PROBE = "twin-probe"

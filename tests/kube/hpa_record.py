@@ -16,10 +16,10 @@ from typing import Any
 
 from hpa_series import SERIES
 
-from loadgen.sandbox.build import find
+from loadgen.sandbox.build.build import find
+from loadgen.sandbox.build.programs import KUBERNETES_VERSION
 from loadgen.sandbox.commands import Sandbox
 from loadgen.sandbox.config import SandboxConfig
-from loadgen.sandbox.programs import KUBERNETES_VERSION
 
 _HERE = Path(__file__).parent
 _FAST = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from loadgen.sandbox.build import find
+from loadgen.sandbox.build.build import find
 from loadgen.sandbox.commands import Sandbox
 from loadgen.sandbox.config import Node, SandboxConfig
 

@@ -17,7 +17,7 @@ from helm import LOADGEN, TRITON, helm, objects, template
 from load_chart_cases import LOAD_CASES
 
 from loadgen.kube.deploy.chart import chart_folder
-from loadgen.sandbox.build import find
+from loadgen.sandbox.build.build import find
 
 GOLDEN = {
     name: Path(__file__).parents[1] / "golden" / folder

@@ -21,7 +21,7 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.kube.deploy.chart import chart_folder, emulated_values
 from loadgen.local.engine.profile import load_profile
 from loadgen.sandbox import emulated
-from loadgen.sandbox.build import find
+from loadgen.sandbox.build.build import find
 from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
 from loadgen.scenario.settings import Local
 

@@ -21,8 +21,8 @@ from loadgen.dataset.folder import RunFolder, RunInfo
 from loadgen.kube.deploy.chart import chart_folder
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox import emulated
-from loadgen.sandbox.addons import manifests
 from loadgen.sandbox.images import reference, table, write_images
+from loadgen.sandbox.plane.addons import manifests
 
 pytestmark = pytest.mark.timeout(300)
 

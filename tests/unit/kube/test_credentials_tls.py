@@ -11,7 +11,7 @@ from kubernetes import client
 
 from kubeconfigs import Answering, Plugin, serving, write
 from loadgen.kube.client.api import Api
-from loadgen.sandbox.pki import Authority, Pair
+from loadgen.sandbox.plane.pki import Authority, Pair
 
 
 class Server:

@@ -15,7 +15,7 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.client.prometheus_auth import HEADERS
 from loadgen.kube.discover import prometheus
-from loadgen.sandbox.pki import Authority
+from loadgen.sandbox.plane.pki import Authority
 
 TOKEN = "a-token-that-nobody-may-see"
 

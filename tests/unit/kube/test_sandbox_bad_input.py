@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.sandbox import commands, network
+from loadgen.sandbox import commands
 from loadgen.sandbox.commands import Sandbox
 from loadgen.sandbox.config import SandboxConfig, SandboxState
 from loadgen.sandbox.gate import Gate
+from loadgen.sandbox.plane import network
 
 
 def program(folder: Path, name: str, script: str) -> Path:

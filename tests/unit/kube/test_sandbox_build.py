@@ -13,10 +13,11 @@ import pytest
 from loadgen.base.errors import StackError
 from loadgen.base.processes import alive
 from loadgen.cli import main
-from loadgen.sandbox import build as building
-from loadgen.sandbox import programs, world
-from loadgen.sandbox.build import build, find
-from loadgen.sandbox.programs import DEFINITIONS, PROGRAMS, Program
+from loadgen.sandbox import world
+from loadgen.sandbox.build import build as building
+from loadgen.sandbox.build import programs
+from loadgen.sandbox.build.build import build, find
+from loadgen.sandbox.build.programs import DEFINITIONS, PROGRAMS, Program
 
 GO = """case "$1" in
 build) for a; do case "$a" in -o=*) p=${a#-o=};; esac; done; echo built >> %(log)s; touch $p; chmod +x $p;;

@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.sandbox import parts
-from loadgen.sandbox.parts import Part
-from loadgen.sandbox.words import last_words
+from loadgen.sandbox.log_tail import last_words
+from loadgen.sandbox.plane import parts
+from loadgen.sandbox.plane.parts import Part
 
 
 def test_a_part_that_dies_again_and_again_is_started_again_and_named_each_time(tmp_path, monkeypatch):

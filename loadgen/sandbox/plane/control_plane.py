@@ -17,7 +17,7 @@ from loadgen.sandbox.config import (
     SERVICE_NETWORK,
     SandboxConfig,
 )
-from loadgen.sandbox.pki import Authority, Pair, service_account_keys
+from loadgen.sandbox.plane.pki import Authority, Pair, service_account_keys
 
 _ETCD = "http://127.0.0.1:2379"
 _OPEN = "--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics"

@@ -12,10 +12,10 @@ from loadgen.base.processes import Child, spawn
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox import emulated
 from loadgen.sandbox.config import API_SERVER, DNS_IP, DOMAIN, POD_GATEWAY, Node, PartState, SandboxConfig
-from loadgen.sandbox.control_plane import Credentials
 from loadgen.sandbox.images import table, write_images
-from loadgen.sandbox.inside import kubectl
-from loadgen.sandbox.words import last_words
+from loadgen.sandbox.log_tail import last_words
+from loadgen.sandbox.plane.control_plane import Credentials
+from loadgen.sandbox.plane.inside import kubectl
 
 _READY_WITHIN_S = 60.0
 _POLL_S = 0.2

@@ -9,7 +9,7 @@ import aiohttp
 
 from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, spawn
-from loadgen.sandbox.words import last_words
+from loadgen.sandbox.log_tail import last_words
 
 _POLL_S = 0.05
 _PATIENCE_S = 60.0

@@ -1,6 +1,6 @@
 """The plane: brings a sandbox's control plane up inside its world, keeps it, and ends it.
 
-    python -m loadgen.sandbox.plane CONFIG
+    python -m loadgen.sandbox.plane.plane CONFIG
 
 It alone writes `state.json`. It ends in order on SIGTERM; whatever it leaves is ended by the kernel with process 1.
 """
@@ -18,19 +18,19 @@ from pathlib import Path
 import aiohttp
 
 from loadgen.base.errors import ExitCode, LoadgenError, StackError
-from loadgen.sandbox import control_plane as commands
-from loadgen.sandbox.addons import deploy
 from loadgen.sandbox.config import API_SERVER, PartState, SandboxConfig, SandboxState
 from loadgen.sandbox.gate import Gate
-from loadgen.sandbox.inside import kubectl
-from loadgen.sandbox.network import lay_network
-from loadgen.sandbox.nodes import Nodes
-from loadgen.sandbox.parts import Part
+from loadgen.sandbox.plane import control_plane as commands
+from loadgen.sandbox.plane.addons import deploy
+from loadgen.sandbox.plane.inside import kubectl
+from loadgen.sandbox.plane.network import lay_network
+from loadgen.sandbox.plane.nodes import Nodes
+from loadgen.sandbox.plane.parts import Part
 
 _WRITE_EVERY_S = 1.0
 _ACCOUNT_WITHIN_S = 60.0
 _ACCOUNT_POLL_S = 0.2
-_log = logging.getLogger("loadgen.sandbox.plane")
+_log = logging.getLogger("loadgen.sandbox.plane.plane")
 
 
 class Plane:

