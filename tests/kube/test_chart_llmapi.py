@@ -21,8 +21,8 @@ from loadgen.local.replica import TritonServer
 from loadgen.local.triton import is_ready
 from loadgen.sandbox import emulated
 from loadgen.sandbox.images import table, write_images
-from loadgen.sandbox.kubelet.projection import from_object
-from loadgen.sandbox.kubelet.volume_files import write_atomically
+from loadgen.sandbox.kubelet.volumes.files import write_atomically
+from loadgen.sandbox.kubelet.volumes.projection import from_object
 
 pytestmark = pytest.mark.timeout(300)
 

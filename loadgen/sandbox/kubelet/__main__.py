@@ -13,17 +13,17 @@ from typing import Any
 
 from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.base.processes import adopt_orphans
-from loadgen.sandbox.kubelet import container
 from loadgen.sandbox.kubelet.api import Api
 from loadgen.sandbox.kubelet.config import KubeletConfig, read_config
+from loadgen.sandbox.kubelet.container import launcher as container
+from loadgen.sandbox.kubelet.container.images import ImageStore, ImageTable
+from loadgen.sandbox.kubelet.container.memory import MemoryWatch
+from loadgen.sandbox.kubelet.context import NodeRoom
 from loadgen.sandbox.kubelet.events import Events
-from loadgen.sandbox.kubelet.images import ImageStore, ImageTable
-from loadgen.sandbox.kubelet.memory import MemoryWatch
 from loadgen.sandbox.kubelet.network import Addresses
 from loadgen.sandbox.kubelet.node import Node
 from loadgen.sandbox.kubelet.pods import Pods
-from loadgen.sandbox.kubelet.room import NodeRoom
-from loadgen.sandbox.kubelet.server import Server
+from loadgen.sandbox.kubelet.streams.server import Server
 
 _FLUSH_S = 2.0
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from loadgen.sandbox.kubelet.config import KubeletConfig
-from loadgen.sandbox.kubelet.process import StartError, Wire
+from loadgen.sandbox.kubelet.container.process import StartError, Wire
 
 _IP_TIMEOUT_S = 15.0
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 
+from loadgen.sandbox.kubelet.context import NodeRoom
 from loadgen.sandbox.kubelet.meta import Json, uid_of
-from loadgen.sandbox.kubelet.room import NodeRoom
 from loadgen.sandbox.kubelet.worker import Worker
 
 _LOG = logging.getLogger(__name__)

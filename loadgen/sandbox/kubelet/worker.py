@@ -9,8 +9,11 @@ import asyncio
 import time
 
 from loadgen.sandbox.kubelet.api import ApiError
-from loadgen.sandbox.kubelet.ending import Deadline, unless
-from loadgen.sandbox.kubelet.former import former_life
+from loadgen.sandbox.kubelet.container.process import StartError
+from loadgen.sandbox.kubelet.container.restarts import should_restart
+from loadgen.sandbox.kubelet.container.runner import Runner
+from loadgen.sandbox.kubelet.container.termination import Deadline, unless
+from loadgen.sandbox.kubelet.context import NodeRoom, PodRoom
 from loadgen.sandbox.kubelet.meta import (
     Json,
     grace_s,
@@ -22,14 +25,11 @@ from loadgen.sandbox.kubelet.meta import (
     uid_of,
     unix_s,
 )
-from loadgen.sandbox.kubelet.process import StartError
-from loadgen.sandbox.kubelet.projection import VolumeFault
-from loadgen.sandbox.kubelet.publisher import Publisher
-from loadgen.sandbox.kubelet.restarts import should_restart
-from loadgen.sandbox.kubelet.room import NodeRoom, PodRoom
-from loadgen.sandbox.kubelet.runner import Runner
-from loadgen.sandbox.kubelet.states import PodState
-from loadgen.sandbox.kubelet.volumes import REFRESH_S
+from loadgen.sandbox.kubelet.status.publisher import Publisher
+from loadgen.sandbox.kubelet.status.recovered import former_life
+from loadgen.sandbox.kubelet.status.states import PodState
+from loadgen.sandbox.kubelet.volumes.projection import VolumeFault
+from loadgen.sandbox.kubelet.volumes.volumes import REFRESH_S
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 122.0
 _RETRY_S = 5.0

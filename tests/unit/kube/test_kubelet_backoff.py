@@ -2,8 +2,8 @@
 
 import pytest
 
-from loadgen.sandbox.kubelet.backoff import BackOff
-from loadgen.sandbox.kubelet.restarts import should_restart
+from loadgen.sandbox.kubelet.container.backoff import BackOff
+from loadgen.sandbox.kubelet.container.restarts import should_restart
 
 
 def delays(runs_s: list[float]) -> list[float]:

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from loadgen.sandbox.kubelet.ending import Deadline, unless
+from loadgen.sandbox.kubelet.container.termination import Deadline, unless
 
 
 def test_deadline_comes_nearer_only() -> None:

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from loadgen.sandbox.kubelet.environment import EnvironmentFault, Scene, command, environment, expand, service_variables
-from loadgen.sandbox.kubelet.fields import FieldError, Place, field_value, resource_value
-from loadgen.sandbox.kubelet.images import Image
+from loadgen.sandbox.kubelet.container.environment import (
+    EnvironmentFault,
+    Scene,
+    command,
+    environment,
+    expand,
+    service_variables,
+)
+from loadgen.sandbox.kubelet.container.images import Image
+from loadgen.sandbox.kubelet.downward_api import FieldError, Place, field_value, resource_value
 from loadgen.sandbox.kubelet.quantity import divided, parse_quantity
 
 PLACE = Place(node_ip="172.30.0.11", pod_ip="10.244.1.5", allocatable={"cpu": "8", "memory": "16Gi"})

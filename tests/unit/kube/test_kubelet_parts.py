@@ -11,14 +11,14 @@ import pytest
 from loadgen.base.errors import SettingsError
 from loadgen.sandbox.kubelet.api import Api, ApiError
 from loadgen.sandbox.kubelet.config import KubeletConfig, read_config
+from loadgen.sandbox.kubelet.container.images import Image, ImageStore, ImageTable
+from loadgen.sandbox.kubelet.container.process import StartError
 from loadgen.sandbox.kubelet.events import Events
-from loadgen.sandbox.kubelet.exec_stream import outcome
-from loadgen.sandbox.kubelet.images import Image, ImageStore, ImageTable
-from loadgen.sandbox.kubelet.logs import LogQuery, read_log, tail_offset
 from loadgen.sandbox.kubelet.meta import go_duration, grace_s, rfc3339, unix_s
 from loadgen.sandbox.kubelet.network import Addresses, interface_name, node_batch, pod_batch
 from loadgen.sandbox.kubelet.node import node_object, node_status
-from loadgen.sandbox.kubelet.process import StartError
+from loadgen.sandbox.kubelet.streams.exec import outcome
+from loadgen.sandbox.kubelet.streams.logs import LogQuery, read_log, tail_offset
 
 
 def config(**changed: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import grpc
 import pytest
 from aiohttp import web
 
-from loadgen.sandbox.kubelet.hooks import HookFault, run_hook
-from loadgen.sandbox.kubelet.probes import Result, port_number, probe
+from loadgen.sandbox.kubelet.container.hooks import HookFault, run_hook
+from loadgen.sandbox.kubelet.container.probes import Result, port_number, probe
 
 LOOPBACK = "127.0.0.1"
 SEEN: list[dict[str, str]] = []

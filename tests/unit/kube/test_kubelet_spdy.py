@@ -8,8 +8,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.sandbox.kubelet.port_forward import ports_of
-from loadgen.sandbox.kubelet.spdy import DICTIONARY, Decoder, Encoder, Frame, Kind, SpdyFault
+from loadgen.sandbox.kubelet.streams.port_forward import ports_of
+from loadgen.sandbox.kubelet.streams.spdy import DICTIONARY, Decoder, Encoder, Frame, Kind, SpdyFault
 
 
 def control(kind: int, body: bytes, *, version: int = 3, flags: int = 0) -> bytes:

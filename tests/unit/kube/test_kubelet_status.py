@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from loadgen.sandbox.kubelet.former import former_life
-from loadgen.sandbox.kubelet.states import ContainerState, Ended, PodState
-from loadgen.sandbox.kubelet.status import pod_status
+from loadgen.sandbox.kubelet.status.recovered import former_life
+from loadgen.sandbox.kubelet.status.states import ContainerState, Ended, PodState
+from loadgen.sandbox.kubelet.status.status import pod_status
 
 NOW = 1_700_000_000.0
 

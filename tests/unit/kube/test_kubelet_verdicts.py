@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.sandbox.kubelet.verdicts import Counter, Rhythm
+from loadgen.sandbox.kubelet.container.thresholds import Counter, Rhythm
 
 
 def test_defaults() -> None:

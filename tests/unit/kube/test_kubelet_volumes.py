@@ -12,9 +12,10 @@ import pytest
 
 from loadgen.sandbox.kubelet.api import Api
 from loadgen.sandbox.kubelet.config import KubeletConfig
-from loadgen.sandbox.kubelet.fields import Place
+from loadgen.sandbox.kubelet.downward_api import Place
 from loadgen.sandbox.kubelet.meta import rfc3339
-from loadgen.sandbox.kubelet.projection import (
+from loadgen.sandbox.kubelet.volumes.files import write_atomically
+from loadgen.sandbox.kubelet.volumes.projection import (
     FileContent,
     VolumeFault,
     from_fields,
@@ -25,8 +26,7 @@ from loadgen.sandbox.kubelet.projection import (
     resolv_conf,
     with_mode,
 )
-from loadgen.sandbox.kubelet.volume_files import write_atomically
-from loadgen.sandbox.kubelet.volumes import Volumes, _host_path, container_mounts
+from loadgen.sandbox.kubelet.volumes.volumes import Volumes, _host_path, container_mounts
 
 SETTINGS = {"data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\0\1").decode()}}
 

@@ -13,19 +13,19 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from loadgen.sandbox.kubelet import container as launcher
 from loadgen.sandbox.kubelet.api import Api
 from loadgen.sandbox.kubelet.config import KubeletConfig
+from loadgen.sandbox.kubelet.container import launcher as launcher
+from loadgen.sandbox.kubelet.container.images import ImageStore, ImageTable
+from loadgen.sandbox.kubelet.container.memory import MemoryWatch
+from loadgen.sandbox.kubelet.container.process import Process, StartError, Wire, hold_namespaces, start_inside
+from loadgen.sandbox.kubelet.downward_api import Place
 from loadgen.sandbox.kubelet.events import Events
-from loadgen.sandbox.kubelet.fields import Place
-from loadgen.sandbox.kubelet.images import ImageStore, ImageTable
-from loadgen.sandbox.kubelet.memory import MemoryWatch
 from loadgen.sandbox.kubelet.meta import Json, is_host_network, uid_of
 from loadgen.sandbox.kubelet.network import Addresses, PodWire, pod_batch
-from loadgen.sandbox.kubelet.process import Process, StartError, Wire, hold_namespaces, start_inside
-from loadgen.sandbox.kubelet.projection import host_name, hosts_file, read_resolv_conf, resolv_conf
-from loadgen.sandbox.kubelet.states import PodState
-from loadgen.sandbox.kubelet.volumes import Volumes, memory_folder
+from loadgen.sandbox.kubelet.status.states import PodState
+from loadgen.sandbox.kubelet.volumes.projection import host_name, hosts_file, read_resolv_conf, resolv_conf
+from loadgen.sandbox.kubelet.volumes.volumes import Volumes, memory_folder
 
 SHM_BYTES = 64 * 2**20
 _OUTPUT_BYTES = 64 * 1024

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from loadgen.sandbox.kubelet import container as launcher
-from loadgen.sandbox.kubelet.room import PodRoom
+from loadgen.sandbox.kubelet.container import launcher as launcher
+from loadgen.sandbox.kubelet.context import PodRoom
 
 Send = Callable[[bytes], Awaitable[None]]
 """Hands what the pod sent to the client."""

@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.sandbox.kubelet.ending import MINIMUM_S, Deadline
-from loadgen.sandbox.kubelet.environment import expand
-from loadgen.sandbox.kubelet.hooks import HookFault, run_hook
+from loadgen.sandbox.kubelet.container.environment import expand
+from loadgen.sandbox.kubelet.container.hooks import HookFault, run_hook
+from loadgen.sandbox.kubelet.container.probes import Result, probe
+from loadgen.sandbox.kubelet.container.process import Process, StartError
+from loadgen.sandbox.kubelet.container.termination import MINIMUM_S, Deadline
+from loadgen.sandbox.kubelet.container.thresholds import Counter, Kind, Rhythm
+from loadgen.sandbox.kubelet.context import PodRoom
 from loadgen.sandbox.kubelet.meta import Json
-from loadgen.sandbox.kubelet.probes import Result, probe
-from loadgen.sandbox.kubelet.process import Process, StartError
 from loadgen.sandbox.kubelet.quantity import parse_quantity
-from loadgen.sandbox.kubelet.room import PodRoom
-from loadgen.sandbox.kubelet.states import ContainerState
-from loadgen.sandbox.kubelet.verdicts import Counter, Kind, Rhythm
+from loadgen.sandbox.kubelet.status.states import ContainerState
 
 _TURN: tuple[Awaitable[object], ...] = ()
 

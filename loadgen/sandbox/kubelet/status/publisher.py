@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from loadgen.sandbox.kubelet.api import ApiError
+from loadgen.sandbox.kubelet.context import NodeRoom
 from loadgen.sandbox.kubelet.meta import Json, described, pod_path, uid_of
-from loadgen.sandbox.kubelet.room import NodeRoom
-from loadgen.sandbox.kubelet.states import PodState
-from loadgen.sandbox.kubelet.status import pod_status
+from loadgen.sandbox.kubelet.status.states import PodState
+from loadgen.sandbox.kubelet.status.status import pod_status
 
 _LOG = logging.getLogger(__name__)
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.2, 10.0

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from loadgen.base.errors import LoadgenError
-from loadgen.sandbox.kubelet.exec_stream import serve_exec
-from loadgen.sandbox.kubelet.logs import LogQuery, read_log
+from loadgen.sandbox.kubelet.context import NodeRoom
 from loadgen.sandbox.kubelet.meta import all_containers
 from loadgen.sandbox.kubelet.pods import Pods
-from loadgen.sandbox.kubelet.port_forward import serve_port_forward
-from loadgen.sandbox.kubelet.room import NodeRoom
+from loadgen.sandbox.kubelet.streams.exec import serve_exec
+from loadgen.sandbox.kubelet.streams.logs import LogQuery, read_log
+from loadgen.sandbox.kubelet.streams.port_forward import serve_port_forward
 from loadgen.sandbox.kubelet.worker import Worker
 
 _CLOSE_S = 1.0

@@ -5,8 +5,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from loadgen.sandbox.kubelet.fields import FieldError, Place, field_value, resource_value
-from loadgen.sandbox.kubelet.images import Image
+from loadgen.sandbox.kubelet.container.images import Image
+from loadgen.sandbox.kubelet.downward_api import FieldError, Place, field_value, resource_value
 from loadgen.sandbox.kubelet.meta import Json
 
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")

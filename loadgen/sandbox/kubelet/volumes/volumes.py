@@ -7,15 +7,22 @@ import stat
 import time
 from pathlib import Path
 
-from loadgen.sandbox.kubelet import container as launcher
 from loadgen.sandbox.kubelet.api import Api, ApiError
 from loadgen.sandbox.kubelet.config import KubeletConfig
-from loadgen.sandbox.kubelet.environment import expand
-from loadgen.sandbox.kubelet.fields import Place
+from loadgen.sandbox.kubelet.container import launcher as launcher
+from loadgen.sandbox.kubelet.container.environment import expand
+from loadgen.sandbox.kubelet.downward_api import Place
 from loadgen.sandbox.kubelet.meta import Json, unix_s
-from loadgen.sandbox.kubelet.projection import FileContent, Payload, VolumeFault, from_fields, from_object, with_mode
 from loadgen.sandbox.kubelet.quantity import parse_quantity
-from loadgen.sandbox.kubelet.volume_files import write_atomically
+from loadgen.sandbox.kubelet.volumes.files import write_atomically
+from loadgen.sandbox.kubelet.volumes.projection import (
+    FileContent,
+    Payload,
+    VolumeFault,
+    from_fields,
+    from_object,
+    with_mode,
+)
 
 REFRESH_S = 60.0
 _TOKEN_S = 3607

@@ -1,8 +1,8 @@
 """The status that a kubelet reports of a pod: pure, from what its worker knows."""
 
 from loadgen.sandbox.kubelet.meta import Json, init_containers, is_host_network, is_sidecar, main_containers, rfc3339
-from loadgen.sandbox.kubelet.phase import pod_phase
-from loadgen.sandbox.kubelet.states import ContainerState, Ended, PodState, public_id
+from loadgen.sandbox.kubelet.status.phase import pod_phase
+from loadgen.sandbox.kubelet.status.states import ContainerState, Ended, PodState, public_id
 
 
 def pod_status(pod: Json, state: PodState, *, node_ip: str, now_unix_s: float, over: bool = False) -> Json:

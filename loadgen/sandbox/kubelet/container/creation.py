@@ -8,14 +8,20 @@ from pathlib import Path
 
 from loadgen.base.errors import SettingsError
 from loadgen.sandbox.kubelet.api import ApiError
-from loadgen.sandbox.kubelet.attempt import Attempt
-from loadgen.sandbox.kubelet.environment import EnvironmentFault, Scene, command, environment, service_variables
-from loadgen.sandbox.kubelet.images import Image
+from loadgen.sandbox.kubelet.container.attempt import Attempt
+from loadgen.sandbox.kubelet.container.environment import (
+    EnvironmentFault,
+    Scene,
+    command,
+    environment,
+    service_variables,
+)
+from loadgen.sandbox.kubelet.container.images import Image
+from loadgen.sandbox.kubelet.container.process import start_inside
+from loadgen.sandbox.kubelet.context import PodRoom
 from loadgen.sandbox.kubelet.meta import Json, is_host_network
-from loadgen.sandbox.kubelet.process import start_inside
-from loadgen.sandbox.kubelet.projection import VolumeFault
-from loadgen.sandbox.kubelet.room import PodRoom
-from loadgen.sandbox.kubelet.volumes import container_mounts
+from loadgen.sandbox.kubelet.volumes.projection import VolumeFault
+from loadgen.sandbox.kubelet.volumes.volumes import container_mounts
 
 _MESSAGE_PATH = "/dev/termination-log"
 _MESSAGE_BYTES = 4096

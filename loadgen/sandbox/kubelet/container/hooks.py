@@ -4,9 +4,9 @@ import asyncio
 
 import aiohttp
 
+from loadgen.sandbox.kubelet.container.probes import Exec, http_get
+from loadgen.sandbox.kubelet.container.process import StartError
 from loadgen.sandbox.kubelet.meta import Json
-from loadgen.sandbox.kubelet.probes import Exec, http_get
-from loadgen.sandbox.kubelet.process import StartError
 
 # the pod's grace period bounds a preStop hook; a postStart hook may take as long as its container may start
 LONGEST_S = 3600.0

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from loadgen.sandbox.kubelet.projection import FileContent, Payload
+from loadgen.sandbox.kubelet.volumes.projection import FileContent, Payload
 
 _DATA = "..data"
 

@@ -5,15 +5,15 @@ import contextlib
 import time
 from collections.abc import Awaitable
 
-from loadgen.sandbox.kubelet.attempt import Attempt
-from loadgen.sandbox.kubelet.backoff import BackOff
-from loadgen.sandbox.kubelet.creation import Creation, NotCreated
-from loadgen.sandbox.kubelet.ending import Deadline
+from loadgen.sandbox.kubelet.container.attempt import Attempt
+from loadgen.sandbox.kubelet.container.backoff import BackOff
+from loadgen.sandbox.kubelet.container.creation import Creation, NotCreated
+from loadgen.sandbox.kubelet.container.process import StartError
+from loadgen.sandbox.kubelet.container.restarts import should_restart
+from loadgen.sandbox.kubelet.container.termination import Deadline
+from loadgen.sandbox.kubelet.context import PodRoom
 from loadgen.sandbox.kubelet.meta import Json, described, go_duration
-from loadgen.sandbox.kubelet.process import StartError
-from loadgen.sandbox.kubelet.restarts import should_restart
-from loadgen.sandbox.kubelet.room import PodRoom
-from loadgen.sandbox.kubelet.states import Ended
+from loadgen.sandbox.kubelet.status.states import Ended
 
 _RETRY_S = 10.0  # what cannot be created is tried again as often as a kubelet looks at a pod with an error
 _TOLD_EVERY_S = 15.0

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
-from loadgen.sandbox.kubelet.attempt import Attempt
+from loadgen.sandbox.kubelet.container.attempt import Attempt
+from loadgen.sandbox.kubelet.container.process import Process, StartError, start_inside
+from loadgen.sandbox.kubelet.context import exec_spec
 from loadgen.sandbox.kubelet.meta import Json
-from loadgen.sandbox.kubelet.process import Process, StartError, start_inside
-from loadgen.sandbox.kubelet.room import exec_spec
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255

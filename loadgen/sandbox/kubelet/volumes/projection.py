@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadgen.sandbox.kubelet.fields import FieldError, Place, field_value, resource_value
+from loadgen.sandbox.kubelet.downward_api import FieldError, Place, field_value, resource_value
 from loadgen.sandbox.kubelet.meta import Json
 
 _DEFAULT_MODE = 0o644

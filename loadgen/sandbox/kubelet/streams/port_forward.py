@@ -13,9 +13,9 @@ from functools import partial
 
 from aiohttp import WSMsgType, web
 
-from loadgen.sandbox.kubelet.pod_port import PodPort
-from loadgen.sandbox.kubelet.room import PodRoom
-from loadgen.sandbox.kubelet.spdy import Decoder, Encoder, Frame, Kind, SpdyFault
+from loadgen.sandbox.kubelet.context import PodRoom
+from loadgen.sandbox.kubelet.streams.pod_port import PodPort
+from loadgen.sandbox.kubelet.streams.spdy import Decoder, Encoder, Frame, Kind, SpdyFault
 
 _CHANNELS = "v4.channel.k8s.io"
 _TUNNEL = "SPDY/3.1+portforward.k8s.io"

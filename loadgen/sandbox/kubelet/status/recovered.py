@@ -1,7 +1,7 @@
 """What a pod's status says of containers that ran under a kubelet that is gone: they died with it."""
 
 from loadgen.sandbox.kubelet.meta import Json, init_containers, unix_s
-from loadgen.sandbox.kubelet.states import ContainerState, Ended
+from loadgen.sandbox.kubelet.status.states import ContainerState, Ended
 
 _LOST_CODE = 255  # what container runtimes say of a container that they find dead after a restart of the node
 

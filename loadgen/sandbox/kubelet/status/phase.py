@@ -1,8 +1,8 @@
 """A pod's phase, from what its containers do."""
 
+from loadgen.sandbox.kubelet.container.restarts import should_restart
 from loadgen.sandbox.kubelet.meta import Json, init_containers, is_sidecar, main_containers
-from loadgen.sandbox.kubelet.restarts import should_restart
-from loadgen.sandbox.kubelet.states import ContainerState, Ended, PodState
+from loadgen.sandbox.kubelet.status.states import ContainerState, Ended, PodState
 
 
 def pod_phase(pod: Json, state: PodState, *, over: bool) -> str:
