@@ -1,21 +1,22 @@
 """`analyze`: one run, judged. No files, sockets, clock or randomness: the same tables give the same values."""
 
-from loadgen.analyze import cluster, latency
-from loadgen.analyze.caveats import caveats
+from loadgen.analyze import latency
 from loadgen.analyze.correlation import correlations
-from loadgen.analyze.cost import cost
+from loadgen.analyze.findings import cluster
+from loadgen.analyze.findings.incidents import incidents
+from loadgen.analyze.findings.slo import slo
+from loadgen.analyze.findings.validity import validity
+from loadgen.analyze.findings.verdict import ordered, verdict
+from loadgen.analyze.findings.warnings import caveats
 from loadgen.analyze.headline import headline
-from loadgen.analyze.incidents import incidents
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.replicas import fleet
 from loadgen.analyze.results import Analysis, Compressed, Finding, Run, State
-from loadgen.analyze.scaling import lag_windows, scaling_events
-from loadgen.analyze.slo import slo
+from loadgen.analyze.scaling.cost import cost
+from loadgen.analyze.scaling.events import lag_windows, scaling_events
+from loadgen.analyze.scaling.replicas import fleet
 from loadgen.analyze.timeline import marks, timeline
-from loadgen.analyze.validity import validity
-from loadgen.analyze.verdict import ordered, verdict
 from loadgen.dataset.folder import RunInfo
 
 

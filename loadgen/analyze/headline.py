@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from loadgen.analyze.findings.slo import judged_ttft_s, within
 from loadgen.analyze.observed import Observed
-from loadgen.analyze.recovery import request_limit
-from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Headline, ScalingEvent, Span
-from loadgen.analyze.scaling import first_known
-from loadgen.analyze.slo import judged_ttft_s, within
+from loadgen.analyze.scaling.events import first_known
+from loadgen.analyze.scaling.recovery import request_limit
+from loadgen.analyze.scaling.replicas import Fleet
 
 
 def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_windows: Sequence[Span]) -> Headline:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from loadgen.analyze.observed import Bools, Floats, Ints, Observed
-from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Latencies, OutcomeCount, Span
+from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import stats
 from loadgen.analyze.steps import Interval
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loadgen.analyze.lives import split_lives
+from loadgen.analyze.incarnations import split_lives
 from loadgen.analyze.observed import (
     RUN_STOPPED,
     Answers,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.analyze.observed import Floats, Observed, Series
-from loadgen.analyze.replicas import Fleet
+from loadgen.analyze.scaling.replicas import Fleet
 
 DEFAULT_WINDOW_S = 10.0
 """Rate window where no autoscaler names one."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from loadgen.analyze.observed import Event, Floats, Observed, Series
 from loadgen.analyze.queueing import held, stale_s, truth
-from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Mark, Timeline
+from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import rank
 
 BIN_S = 1.0

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.analyze.analysis import analyze
+from loadgen.analyze.findings.verdict import ordered
 from loadgen.analyze.read import load
 from loadgen.analyze.results import Analysis
-from loadgen.analyze.verdict import ordered
 from synthetic import VARIANTS, Plan, write
 
 SLO = (("ttft", "p95", 2.0), ("itl", "p95", 0.1), ("failed", "ratio", 0.01))

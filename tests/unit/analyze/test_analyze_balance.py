@@ -2,10 +2,10 @@
 
 from analyze_tables import SCALER, by_code, info, life, observed, request, rescale, series
 
-from loadgen.analyze.balance import at_max, old_backlog
+from loadgen.analyze.findings.balance import at_max, old_backlog
 from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.replicas import fleet
-from loadgen.analyze.scaling import scaling_events
+from loadgen.analyze.scaling.events import scaling_events
+from loadgen.analyze.scaling.replicas import fleet
 
 SMALL = info(autoscaler=SCALER.model_copy(update={"max_replicas": 2}))
 FEW = [request(n, float(n)) for n in range(60)]

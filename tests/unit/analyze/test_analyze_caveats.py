@@ -2,10 +2,10 @@
 
 from analyze_tables import SCALER, by_code, event, info, life, observed, request, rescale, series
 
-from loadgen.analyze.caveats import caveats
+from loadgen.analyze.findings.warnings import caveats
 from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.replicas import fleet
-from loadgen.analyze.scaling import scaling_events
+from loadgen.analyze.scaling.events import scaling_events
+from loadgen.analyze.scaling.replicas import fleet
 
 REQUESTS = [request(n, float(n)) for n in range(60)]
 READY = life("a", -9, -5)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from analyze_tables import SCALER, info, life, observed, request, series
 
-from loadgen.analyze.cluster import cluster_caveats, facts, one_pod
+from loadgen.analyze.findings.cluster import cluster_caveats, facts, one_pod
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.replicas import fleet
+from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.folder import ClusterInfo
 
 REQUESTS = [request(n, float(n)) for n in range(60)]

@@ -6,9 +6,9 @@ from analyze_tables import event, info, life, observed, request, rescale
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.analyze.cost import cost, needed_replicas
 from loadgen.analyze.queueing import Capacity
-from loadgen.analyze.replicas import fleet
+from loadgen.analyze.scaling.cost import cost, needed_replicas
+from loadgen.analyze.scaling.replicas import fleet
 
 UNKNOWN = Capacity(None, "not collected")
 

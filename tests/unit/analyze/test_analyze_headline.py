@@ -4,8 +4,8 @@ import pytest
 from analyze_tables import info, life, observed, request
 
 from loadgen.analyze.headline import headline
-from loadgen.analyze.replicas import fleet
 from loadgen.analyze.results import ScalingEvent, Span
+from loadgen.analyze.scaling.replicas import fleet
 
 
 def up(trigger, over, decided, ready, serving, before=1):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.analyze.latency import measure, outcomes, per_replicas, per_stage, stage_spans, whole
-from loadgen.analyze.replicas import fleet
+from loadgen.analyze.scaling.replicas import fleet
 
 STAGES = (("low", 0.0, 10.0), ("high", 10.0, 20.0))
 

@@ -3,8 +3,8 @@
 import pytest
 from analyze_tables import by_code, event, life, observed, request, rescale
 
-from loadgen.analyze.losses import losses, lost_replicas
-from loadgen.analyze.replicas import fleet
+from loadgen.analyze.findings.losses import losses, lost_replicas
+from loadgen.analyze.scaling.replicas import fleet
 
 TWO = life("a", -9, -5) + life("b", -9, -5)
 REQUESTS = [request(n, float(n)) for n in range(60)]

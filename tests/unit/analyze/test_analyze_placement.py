@@ -2,8 +2,8 @@
 
 from analyze_tables import by_code, event, life, observed, request, rescale
 
-from loadgen.analyze.placement import unplaced
-from loadgen.analyze.replicas import fleet
+from loadgen.analyze.findings.placement import unplaced
+from loadgen.analyze.scaling.replicas import fleet
 
 REQUESTS = [request(n, float(n)) for n in range(60)]
 READY = life("a", -9, -5)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loadgen.analyze.observed import Series
 from loadgen.analyze.queueing import capacity, increments, mean_over_pods, mean_truth, ratio_by_pod, truth
-from loadgen.analyze.replicas import fleet
+from loadgen.analyze.scaling.replicas import fleet
 
 
 def counters(pod, queue, compute):

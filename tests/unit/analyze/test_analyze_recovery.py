@@ -3,7 +3,7 @@
 import pytest
 from analyze_tables import info, observed, request
 
-from loadgen.analyze.recovery import broke_limit, recovered_s, recovery_limit, request_limit
+from loadgen.analyze.scaling.recovery import broke_limit, recovered_s, recovery_limit, request_limit
 
 TTFT = (("ttft", "p95", 1.0),)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from analyze_tables import event, info, life, observed, rescale, series
 
-from loadgen.analyze.replicas import fleet
+from loadgen.analyze.scaling.replicas import fleet
 
 
 def test_ready_follows_ready_draining_and_crash():

@@ -5,8 +5,8 @@ import pytest
 from analyze_tables import event, info, life, observed, request, rescale, series
 
 from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.replicas import fleet
-from loadgen.analyze.scaling import lag_windows, scaling_events
+from loadgen.analyze.scaling.events import lag_windows, scaling_events
+from loadgen.analyze.scaling.replicas import fleet
 
 STEP = [request(n, float(n)) for n in range(20)] + [request(20 + n, 20 + n / 4) for n in range(160)]
 """1/s until 20 s, then 4/s until 60 s."""

@@ -3,9 +3,9 @@
 import pytest
 from analyze_tables import by_code, info, observed, request
 
+from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.latency import measure
 from loadgen.analyze.results import Span
-from loadgen.analyze.slo import slo
 
 
 def judge(limits, requests, tokens=None, windows=()):

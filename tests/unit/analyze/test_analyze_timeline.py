@@ -4,7 +4,7 @@ import numpy as np
 from analyze_tables import event, info, life, observed, request, rescale, series
 
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.replicas import fleet
+from loadgen.analyze.scaling.replicas import fleet
 from loadgen.analyze.timeline import marks, timeline
 
 

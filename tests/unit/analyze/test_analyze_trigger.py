@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.analyze.trigger import load_fell, load_rose
+from loadgen.analyze.scaling.trigger import load_fell, load_rose
 
 
 def steady(rate, start, end):

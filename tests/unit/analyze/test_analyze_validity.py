@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from analyze_tables import ZERO_S, by_code, event, info, life, observed, request, series
 
-from loadgen.analyze.replicas import fleet
-from loadgen.analyze.validity import longest_gap, validity
+from loadgen.analyze.findings.validity import longest_gap, validity
+from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.folder import ValidityLimits
 
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import Capacity
-from loadgen.analyze.recovery import request_limit
-from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Cost
-from loadgen.analyze.trigger import MIN_STEP_S, longest_wait_s
+from loadgen.analyze.scaling.recovery import request_limit
+from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.analyze.scaling.trigger import MIN_STEP_S, longest_wait_s
 
 MEAN_S = 10.0
 """Without a limit on TTFT, a fixed fleet has to carry the highest load as a mean over this time."""

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from loadgen.analyze.cluster import one_pod
+from loadgen.analyze.findings.cluster import one_pod
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import truth
-from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Finding
+from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
 

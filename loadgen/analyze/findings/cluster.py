@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from loadgen.analyze.findings.warning import warn
 from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import held, stale_s
-from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Cluster, Finding
-from loadgen.analyze.warning import warn
+from loadgen.analyze.scaling.replicas import Fleet
 
 VALUE_TOLERANCE = 0.25
 MOST_LAG_S = 30

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadgen.analyze.balance import at_max, old_backlog
-from loadgen.analyze.cluster import cluster_caveats
-from loadgen.analyze.incidents import incidents, window_of
-from loadgen.analyze.losses import losses
+from loadgen.analyze.findings.balance import at_max, old_backlog
+from loadgen.analyze.findings.cluster import cluster_caveats
+from loadgen.analyze.findings.incidents import incidents, window_of
+from loadgen.analyze.findings.losses import losses
+from loadgen.analyze.findings.placement import unplaced
+from loadgen.analyze.findings.validity import longest_gap, ready_spans, sample_times, span_text
+from loadgen.analyze.findings.warning import warn
 from loadgen.analyze.observed import Observed, Series
-from loadgen.analyze.placement import unplaced
 from loadgen.analyze.queueing import Capacity, held, mean_truth, stale_s, truth
-from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Finding, ScalingEvent
-from loadgen.analyze.validity import longest_gap, ready_spans, sample_times, span_text
-from loadgen.analyze.warning import warn
+from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.dataset.folder import NOT_BY_AUTOSCALER
 
 TRUTH_TOLERANCE = 0.25

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from loadgen.analyze.findings.validity import span_text
+from loadgen.analyze.findings.warning import warn
 from loadgen.analyze.observed import Observed
-from loadgen.analyze.replicas import Fleet
 from loadgen.analyze.results import Finding
+from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.steps import Interval
-from loadgen.analyze.validity import span_text
-from loadgen.analyze.warning import warn
 
 STAMP_S = 2.0
 """A pod's stop may bear an earlier time than the decision that it follows: the API stamps whole seconds."""

@@ -2,12 +2,12 @@
 
 import re
 
+from loadgen.analyze.findings.validity import span_text
+from loadgen.analyze.findings.warning import warn
 from loadgen.analyze.observed import Observed
-from loadgen.analyze.replicas import Fleet, Replica
 from loadgen.analyze.results import Finding
+from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval
-from loadgen.analyze.validity import span_text
-from loadgen.analyze.warning import warn
 
 _RESOURCE = re.compile(r"Insufficient ([\w./-]*\w)")
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from loadgen.analyze.observed import Event, Observed, Series
 from loadgen.analyze.queueing import Capacity
-from loadgen.analyze.recovery import broke_limit, recovered_s, recovery_limit
-from loadgen.analyze.replicas import Fleet, Replica
 from loadgen.analyze.results import Direction, ScalingEvent, Span
+from loadgen.analyze.scaling.recovery import broke_limit, recovered_s, recovery_limit
+from loadgen.analyze.scaling.replicas import Fleet, Replica
+from loadgen.analyze.scaling.trigger import MIN_STEP_S, load_fell, load_rose, longest_wait_s
 from loadgen.analyze.steps import runs
-from loadgen.analyze.trigger import MIN_STEP_S, load_fell, load_rose, longest_wait_s
 from loadgen.dataset.folder import NOT_BY_AUTOSCALER
 
 EARLY_S = 1.0

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from loadgen.analyze.findings.validity import span_text
+from loadgen.analyze.findings.warning import warn
 from loadgen.analyze.observed import Event, Observed
 from loadgen.analyze.results import Finding
-from loadgen.analyze.validity import span_text
-from loadgen.analyze.warning import warn
 
 _INCIDENTS = {
     "replica_crashed": ("replica.crashed", "Replica crashes", "its server process ended by itself: read its log"),

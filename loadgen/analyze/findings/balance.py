@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from loadgen.analyze.findings.validity import span_text
+from loadgen.analyze.findings.warning import warn
 from loadgen.analyze.observed import Bools, Floats, Observed, Series
 from loadgen.analyze.queueing import MAX_STEP_S, Capacity, held, stale_s
-from loadgen.analyze.replicas import Fleet, Replica
 from loadgen.analyze.results import Finding, ScalingEvent
+from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval, runs
-from loadgen.analyze.validity import span_text
-from loadgen.analyze.warning import warn
 
 LOAD_S = 10.0
 """The load is a mean over this time: counts of one second are chance."""
