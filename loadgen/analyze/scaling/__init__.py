@@ -1,0 +1,1 @@
+"""How the fleet followed the load: replicas, scaling events, recovery and cost."""

@@ -1,0 +1,1 @@
+"""Builds the programs of the control plane once, from pinned Go modules."""

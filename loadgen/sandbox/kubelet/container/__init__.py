@@ -1,0 +1,1 @@
+"""What runs a container: its image, environment, processes, probes and restarts."""
