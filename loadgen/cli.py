@@ -50,10 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(run: Path, *, as_json: bool) -> int:
+    from loadgen_reports.sentences import summary_lines
+    from loadgen_reports.write import write_reports
+
     from loadgen.analyze.read import load
     from loadgen.dataset.folder import RunFolder
-    from reports.sentences import summary_lines
-    from reports.write import write_reports
 
     folder = RunFolder.open(run)
     analysis = load(folder)

@@ -13,13 +13,13 @@ from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from loadgen.base.console import say
 from loadgen.base.errors import LoadgenError
 from loadgen.load.adapters.generators import Worker
 from loadgen.load.adapters.shape import ScenarioShape
 from loadgen.load.adapters.users import TritonUser
 from loadgen.run.conductor import Conductor
 from loadgen.run.flags import add_flags, scenario_of, with_flags
-from loadgen.run.progress import say
 from loadgen.run.reexec import enter_sandbox_if_asked
 from loadgen.scenario.rates import Constant, Spike, Step, Wave
 from loadgen.scenario.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity

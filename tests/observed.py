@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from loadgen.base.clock import Clock
-from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo, ValidityLimits
 
 MODEL = "tensorrt_llm_bls"
 RATIO = "triton:queue_compute:ratio"

@@ -854,7 +854,7 @@ SAMPLES: dict[str, Callable[[], Analysis]] = {
 
 
 if __name__ == "__main__":
-    from reports.write import write_reports
+    from loadgen_reports.write import write_reports
 
     for sample, build in SAMPLES.items():
         write_reports(build(), Path(sys.argv[1]) / sample)

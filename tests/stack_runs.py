@@ -10,7 +10,8 @@ from typing import Any
 import psutil
 
 from loadgen.base.clock import Clock
-from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo, ValidityLimits
 from loadgen.local.leftovers import SHARED_MEMORY, prefix
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Local, Scenario

@@ -17,7 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from loadgen.base.clock import Clock
-from loadgen.dataset.folder import TOKENS, Autoscaler, Compression, Limit, RunFolder, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Autoscaler, Compression, Limit, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.tables import TOKENS
 from loadgen.scenario.rates import Wave
 
 ANCHOR_UNIX_S = 1_795_521_600.0  # 2026-11-24T12:00:00Z

@@ -17,7 +17,7 @@ from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.analyze.timeline import marks, timeline
-from loadgen.dataset.folder import RunInfo
+from loadgen.dataset.run_info import RunInfo
 
 
 def analyze(info: RunInfo, tables: Tables) -> Analysis:

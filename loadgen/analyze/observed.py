@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from loadgen.dataset.folder import RunInfo
+from loadgen.dataset.run_info import RunInfo
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from loadgen.analyze.observed import (
     Series,
     Tables,
 )
-from loadgen.dataset.folder import RunInfo
+from loadgen.dataset.run_info import RunInfo
 
 
 def observe(info: RunInfo, tables: Tables) -> Observed:

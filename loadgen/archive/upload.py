@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadgen.base.console import say
 from loadgen.base.errors import LoadgenError, SettingsError
-from loadgen.run.progress import say
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,7 +15,9 @@ from loadgen.collect.raw import TIMEOUT_S, RawReader
 from loadgen.collect.rows import Rows, Sample
 from loadgen.collect.signals import queried
 from loadgen.collect.targets import StackTargets, Targets, UrlTargets
-from loadgen.dataset.folder import RunFolder, RunInfo, load_writer
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo
+from loadgen.dataset.tables import load_writer
 from loadgen.scenario.settings import FLEETS
 
 PERIOD_S = 1.0

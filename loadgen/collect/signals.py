@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from prometheus_client.samples import Sample as ExposedSample
 from pydantic import BaseModel, TypeAdapter
 
-from loadgen.dataset.folder import RunInfo
+from loadgen.dataset.run_info import RunInfo
 
 
 class Reading(NamedTuple):

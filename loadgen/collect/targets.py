@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from loadgen.base.errors import DatasetError
-from loadgen.dataset.folder import RunFolder, RunInfo
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo
 
 _log = logging.getLogger(__name__)
 

@@ -10,10 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from loadgen.base.errors import DatasetError, StackError
 from loadgen.base.files import write_whole
-from loadgen.scenario.settings import Scenario
 
 StackPhase = Literal["starting", "ready", "stopping", "failed"]
 ReplicaPhase = Literal["created", "scheduled", "pulling", "started", "ready", "draining", "crashed"]
+
+
+# The model of TensorRT-LLM whose queue is honest: it blocks, so that waiting requests wait in Triton (docs/metrics.md).
+DRIVEN_MODEL = "tensorrt_llm_bls"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +58,13 @@ class StackState:
     versions: dict[str, str] = field(default_factory=dict)
     replicas: tuple[ReplicaState, ...] = ()
 
+    @classmethod
+    def initial(cls, model: str | None, desired: int) -> "StackState":
+        """The state before anything runs."""
+        return cls(model=model or DRIVEN_MODEL, desired=desired)
+
 
 _STATE = TypeAdapter(StackState)
-
-# The model of TensorRT-LLM whose queue is honest: it blocks, so that waiting requests wait in Triton (docs/metrics.md).
-DRIVEN_MODEL = "tensorrt_llm_bls"
-
-
-def initial_state(scenario: Scenario) -> StackState:
-    """The state before anything runs."""
-    return StackState(model=scenario.model or DRIVEN_MODEL, desired=scenario.local.replicas[0])
 
 
 class Emit(Protocol):

@@ -5,7 +5,9 @@ from typing import Any
 import pyarrow as pa
 
 from loadgen.base.clock import Clock
-from loadgen.dataset.folder import REQUESTS, TOKENS, Outcome, RunFolder
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.names import Outcome
+from loadgen.dataset.tables import REQUESTS, TOKENS
 from loadgen.load.plan import Arrival
 from loadgen.protocols.answer import Answer
 

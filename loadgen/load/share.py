@@ -9,7 +9,8 @@ from typing import Any
 import gevent
 
 from loadgen.base.errors import LoadgenError, unexpected
-from loadgen.dataset.folder import RunFolder, load_writer
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.tables import load_writer
 from loadgen.load.host import Host
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import PART_S, Recorder

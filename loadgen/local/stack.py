@@ -22,7 +22,7 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError, StackError
 from loadgen.base.processes import lifeline_cut, lifeline_fd
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.stack import StackFolder, StackState, initial_state
+from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.autoscaler import Autoscaler
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
@@ -56,7 +56,7 @@ class Stack:
         self._logs, self._work, self._record = folder.logs, work, StackFolder(folder.path)
         self._clock: Clock = info.clock
         self._settings = scenario.local
-        self._state: StackState = initial_state(scenario)
+        self._state: StackState = StackState.initial(scenario.model, scenario.local.replicas[0])
         self._written: StackState | None = None
         self._autoscaler = Autoscaler(scenario.local)
         self._fleet: Fleet | None = None

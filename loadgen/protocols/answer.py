@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from loadgen.dataset.folder import Outcome
+from loadgen.dataset.names import Outcome
 
 _INT32_MAX = 2**31 - 1
 

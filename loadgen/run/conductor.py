@@ -11,6 +11,7 @@ import numpy as np
 from locust.env import Environment
 from locust.runners import STATE_SPAWNING, MasterRunner
 
+from loadgen.base.console import say
 from loadgen.base.errors import LoadgenError, unexpected
 from loadgen.load.adapters.generators import Crew, LoneCrew, WorkerCrew
 from loadgen.load.adapters.shape import SPAWN_PER_S
@@ -18,7 +19,7 @@ from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.share import Assignment
 from loadgen.run.flags import with_flags
-from loadgen.run.progress import Progress, say
+from loadgen.run.progress import Progress
 from loadgen.run.run import Run
 from loadgen.scenario.settings import Scenario
 

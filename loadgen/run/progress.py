@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from loadgen.base.console import CLEAR_LINE, is_live
 from loadgen.load.plan import LoadPlan
 from loadgen.load.sender import Counts
 
@@ -19,19 +20,6 @@ class Fleet:
     ratio: float | None = None
     desired: int | None = None
     ready: int | None = None
-
-
-def say(text: str) -> None:
-    """One sentence to standard error, on a line of its own."""
-    sys.stderr.write(f"{_CLEAR if _live() else ''}{text}\n")
-    sys.stderr.flush()
-
-
-_CLEAR = "\r\x1b[K"
-
-
-def _live() -> bool:
-    return sys.stderr.isatty()
 
 
 class Progress:
@@ -54,11 +42,11 @@ class Progress:
         t_s = time.monotonic() - self._load_start
         if t_s <= self._before_s:
             return
-        live = _live()
+        live = is_live()
         if not live and t_s < self._plain_due:
             return
         text = self._line(t_s, counts, fleet)
-        sys.stderr.write(f"{_CLEAR}{text}" if live else f"{text}\n")
+        sys.stderr.write(f"{CLEAR_LINE}{text}" if live else f"{text}\n")
         sys.stderr.flush()
         self._before, self._before_s = counts, t_s
         self._plain_due = t_s + _PLAIN_EVERY_S

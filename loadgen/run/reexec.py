@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from loadgen.run.progress import say
+from loadgen.base.console import say
 
 _TARGET_OF_A_SANDBOX = "sandbox"
 _ONLY_TOLD = {"-h", "--help", "-V", "--version", "-l", "--list", "--show-task-ratio", "--show-task-ratio-json"}

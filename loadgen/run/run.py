@@ -12,7 +12,8 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
-from loadgen.dataset.folder import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Autoscaler, Limit, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.base.urls import parse_url
-from loadgen.dataset.folder import Autoscaler, ClusterInfo, RunFolder
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Autoscaler, ClusterInfo
 from loadgen.dataset.stack import DRIVEN_MODEL, StackFolder, StackState
 from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import Skew
@@ -25,7 +26,7 @@ from loadgen.kube.discover.attach import Attached, attach
 from loadgen.kube.discover.autoscaler import Held
 from loadgen.kube.discover.endpoint import Way
 from loadgen.kube.discover.sources import Sources
-from loadgen.kube.observe.observer import Observed
+from loadgen.kube.observe.config import ObserverConfig
 from loadgen.scenario.settings import Kube, Scenario
 
 Say = Callable[[str], None]
@@ -213,9 +214,9 @@ def _observed(
     way: Way,
     scenario: Scenario,
     skews: dict[str, Skew],
-) -> Observed:
+) -> ObserverConfig:
     workload = found.workload
-    return Observed(
+    return ObserverConfig(
         context=found.kube.context,
         kind=workload.kind,
         namespace=workload.namespace,

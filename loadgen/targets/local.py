@@ -11,8 +11,9 @@ from pathlib import Path
 
 from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, spawn
-from loadgen.dataset.folder import Autoscaler, Compression, RunFolder
-from loadgen.dataset.stack import StackFolder, StackState, initial_state
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Autoscaler, Compression
+from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.autoscaler import hpa_spec
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.leftovers import sweep_dead
@@ -95,7 +96,7 @@ def start_stack(folder: RunFolder, *, on_progress: Callable[[str], None], deadli
     load_profile(scenario.local.profile)
     hpa_spec(scenario.local)
     record = StackFolder(folder.path)
-    record.write(initial_state(scenario))
+    record.write(StackState.initial(scenario.model, scenario.local.replicas[0]))
     guardian: list[str | Path] = [sys.executable, "-m", "loadgen.local.guardian", folder.path.resolve()]
     stack = LocalStack(spawn(guardian, log=folder.logs / "stack.log", lifeline=True), folder)
     try:

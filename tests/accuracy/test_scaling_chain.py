@@ -20,7 +20,8 @@ import pytest
 from loadgen.analyze.read import load
 from loadgen.analyze.results import Analysis
 from loadgen.base.clock import Clock
-from loadgen.dataset.folder import Autoscaler, Limit, RunFolder, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Autoscaler, Limit, RunInfo, Stage, ValidityLimits
 
 ZERO_S = 40.0
 SECOND_FROM_S, SECOND_UNTIL_S = 87.0, 165.5

@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from loadgen_reports.write import write_reports
 
 import sample_analysis as samples
-from reports.write import write_reports
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""

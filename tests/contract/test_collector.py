@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from loadgen.collect.start import start_collector
-from loadgen.dataset.folder import Autoscaler, RunFolder
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Autoscaler
 from observed import RATIO, FakePrometheus, FakeReplica, eventually, run_folder, write_journal, write_state
 
 AUTOSCALER = Autoscaler(

@@ -12,11 +12,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from loadgen_reports.formats import html, junit, markdown
+from loadgen_reports.sentences import summary_lines
 
 import sample_analysis as samples
 from loadgen.analyze.results import Analysis
-from reports import html, junit, markdown
-from reports.sentences import summary_lines
 
 FOLDER = Path(__file__).parent / "reports"
 BLOCKS = {

@@ -17,7 +17,8 @@ from helm import LOADGEN, TRITON
 from sandboxes import config_of, inside
 
 from loadgen.analyze.read import load
-from loadgen.dataset.folder import RunFolder, RunInfo
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo
 from loadgen.kube.deploy.chart import chart_folder
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox import emulated

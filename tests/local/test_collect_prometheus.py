@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from loadgen.base.processes import Child, spawn
-from loadgen.dataset.folder import Autoscaler, RunFolder
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Autoscaler
 from loadgen.programs.find import find_prometheus
 from observed import MODEL, RATIO, FakeReplica, eventually, run_folder, write_state
 

@@ -25,7 +25,7 @@ monkey.patch_all()
 import sys, time
 from pathlib import Path
 from loadgen.dataset import RunFolder
-from loadgen.local.target import start_stack
+from loadgen.targets.local import start_stack
 stack = start_stack(RunFolder(Path(sys.argv[1])), on_progress=lambda said: None)
 time.sleep(600)
 """

@@ -7,7 +7,8 @@ import pytest
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode
 from loadgen.cli import main
-from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo, ValidityLimits
 
 
 def folder_of(tmp_path: Path, anchor_unix_s: float) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from locust.env import Environment
 
+from loadgen.base.console import say
 from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment
 from loadgen.run.conductor import Conductor
-from loadgen.run.progress import say
 from loadgen.run.run import Run
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario

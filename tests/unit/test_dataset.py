@@ -9,7 +9,9 @@ import pytest
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import DatasetError, ExitCode, RecordError
-from loadgen.dataset.folder import SCHEMA_VERSION, TABLES, RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo, ValidityLimits
+from loadgen.dataset.tables import TABLES
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ FILL = """
 import resource, sys
 from pathlib import Path
 from loadgen.dataset import RunFolder
-from loadgen.errors import RecordError
+from loadgen.base.errors import RecordError
 
 folder = RunFolder(Path(sys.argv[1]))
 folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
@@ -148,7 +150,7 @@ def test_bad_info_is_refused(tmp_path: Path, content: str | None, says: str) -> 
 def test_what_a_first_table_loads_can_be_loaded_before() -> None:
     """Importing costs no pandas; asked for, it is there before the first row is written."""
     code = (
-        "import sys; from loadgen.dataset.folder import load_writer; before = 'pandas' in sys.modules; load_writer(); "
+        "import sys; from loadgen.dataset.tables import load_writer; before = 'pandas' in sys.modules; load_writer(); "
         "print(before, 'pandas' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout

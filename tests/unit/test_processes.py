@@ -111,7 +111,7 @@ def test_lifeline_is_cut_with_the_child_object(start: Callable[..., Child], sign
 PARENT = """
 import sys, time
 from pathlib import Path
-from loadgen.processes import spawn
+from loadgen.base.processes import spawn
 child = spawn({command!r}, log=Path({log!r}), {options})
 print(child.pid, flush=True)
 {after}
@@ -164,7 +164,7 @@ def test_works_in_a_process_patched_by_gevent(tmp_path: Path) -> None:
 from gevent import monkey; monkey.patch_all()
 import gevent, sys, time
 from pathlib import Path
-from loadgen.processes import spawn
+from loadgen.base.processes import spawn
 ticks = []
 def tick():
     while True:

@@ -9,7 +9,7 @@ from loadgen.analyze.latency import Measured
 from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.results import Finding, Severity, Span
 from loadgen.analyze.stats import QUANTILES, quantile
-from loadgen.dataset.folder import Limit
+from loadgen.dataset.run_info import Limit
 
 _TITLES = {"ttft": "TTFT", "itl": "ITL", "tpot": "TPOT", "e2e": "E2E", "failed": "Failed requests"}
 _NEVER = {

@@ -16,7 +16,7 @@ from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import Capacity, held, mean_truth, stale_s, truth
 from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.analyze.scaling.replicas import Fleet
-from loadgen.dataset.folder import NOT_BY_AUTOSCALER
+from loadgen.dataset.names import NOT_BY_AUTOSCALER
 
 TRUTH_TOLERANCE = 0.25
 MAX_SIGNAL_LAG_S = 5

@@ -13,7 +13,7 @@ from loadgen.analyze.scaling.recovery import broke_limit, recovered_s, recovery_
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.scaling.trigger import MIN_STEP_S, load_fell, load_rose, longest_wait_s
 from loadgen.analyze.steps import runs
-from loadgen.dataset.folder import NOT_BY_AUTOSCALER
+from loadgen.dataset.names import NOT_BY_AUTOSCALER
 
 EARLY_S = 1.0
 """A replica may seem to be created this much before its decision: Kubernetes stamps whole seconds."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.stats import QUANTILES, quantile
-from loadgen.dataset.folder import Limit
+from loadgen.dataset.run_info import Limit
 
 WINDOW_S = 5.0
 HOLD_S = 10.0

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from loadgen.run.progress import say
+from loadgen.base.console import say
 from loadgen.scenario.settings import Kube
 
 RELEASE = "triton"

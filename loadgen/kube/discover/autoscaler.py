@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from loadgen.dataset.folder import Autoscaler
+from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.discover.prometheus import RuleTiming
 from loadgen.kube.objects.changes import milli
 from loadgen.kube.objects.workload import Raw

@@ -9,7 +9,8 @@ import requests
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.base.urls import new_secret
-from loadgen.dataset.folder import Autoscaler, RunFolder
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import path_of
 from loadgen.kube.client.helper import port_of, start_child

@@ -18,14 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from loadgen.base.errors import ExitCode
 from loadgen.base.stop import Stop
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.kube.client.api import Api
 from loadgen.kube.objects.changes import Change, hpa_sync, pod_event, unix_s
+from loadgen.kube.observe.config import ObserverConfig
 from loadgen.kube.observe.nodes import Nodes
 from loadgen.kube.observe.pods import Pod, Pods
 from loadgen.kube.observe.rescales import Rescales
@@ -37,48 +36,6 @@ _LEAST_GAP_S = 1.0
 _log = logging.getLogger("loadgen.kube.observe.observer")
 
 
-class Observed(BaseModel):
-    """What to watch, and the addresses that the run folder must know.
-
-    Attributes:
-        context: Context of the kubeconfig; None for the current one.
-        kind: `Deployment` or `LeaderWorkerSet`.
-        namespace: Where everything is.
-        workload: Name of the workload.
-        hpa: Name of its autoscaler, if it has one.
-        metric: Name of the metric whose value is told of each of its passes; None for its first.
-        selector: Label selector of the serving pods.
-        unread: Resources that may not be read.
-        skew_s: By how much the API server's clock is ahead of ours.
-        http_port: Port of HTTP on every pod.
-        grpc_port: Port of gRPC on every pod.
-        pod_url: URL of a pod's /metrics, with `{ip}` and `{pod}` to be filled in; None where it cannot be read.
-        gateway: `host:port` of the one entry.
-        prometheus: Base URL of Prometheus.
-        custom_metrics: URL at which the custom-metrics API says what the autoscaler reads.
-        model: Model driven.
-        versions: Version of each program.
-    """
-
-    context: str | None = None
-    kind: str = "Deployment"
-    namespace: str
-    workload: str
-    hpa: str | None = None
-    metric: str | None = None
-    selector: str
-    unread: list[str] = []
-    skew_s: float = 0.0
-    http_port: int = 8000
-    grpc_port: int = 8001
-    pod_url: str | None = "http://{ip}:8002/metrics"
-    gateway: str | None = None
-    prometheus: str | None = None
-    custom_metrics: str | None = None
-    model: str
-    versions: dict[str, str] = {}
-
-
 class Observer:
     """Keeps `stack/` in step with what the watches see.
 
@@ -88,7 +45,7 @@ class Observer:
         ask: Asks when a node, by its name, was heard of last; the answer comes as what the source `leases` has seen.
     """
 
-    def __init__(self, folder: RunFolder, observed: Observed, ask: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, observed: ObserverConfig, ask: Callable[[str], None]) -> None:
         self._observed = observed
         self._clock = folder.read_info().clock
         self._record = StackFolder(folder.path)
@@ -261,7 +218,7 @@ def main(file: str) -> int:
     """Watch until SIGTERM, SIGINT or the end of the lifeline."""
     stop = Stop()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    observed = Observed.model_validate_json(Path(file).read_bytes())
+    observed = ObserverConfig.model_validate_json(Path(file).read_bytes())
     api = Api(observed.context)
     seen: queue.Queue[Seen] = queue.Queue()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.dataset.folder import NOT_BY_AUTOSCALER
+from loadgen.dataset.names import NOT_BY_AUTOSCALER
 from loadgen.kube.objects.changes import Change, unix_s
 
 _WORDS_WITHIN_S = 5.0

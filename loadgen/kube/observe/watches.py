@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import urllib3
 from kubernetes import client
@@ -23,9 +23,7 @@ from kubernetes.watch.watch import iter_resp_lines
 from loadgen.kube.client.api import Api
 from loadgen.kube.client.permissions import LEASES
 from loadgen.kube.objects.changes import unix_s
-
-if TYPE_CHECKING:
-    from loadgen.kube.observe.observer import Observed
+from loadgen.kube.observe.config import ObserverConfig
 
 _WATCH_S = 10
 """Its end is the least that is heard of a watch, so a gap begins at most that much too early."""
@@ -55,7 +53,7 @@ class Watched(NamedTuple):
     fields: dict[str, str]
 
 
-def watches(api: Api, observed: "Observed") -> list[Watched]:
+def watches(api: Api, observed: ObserverConfig) -> list[Watched]:
     """What is watched of a workload."""
     core, apps = client.CoreV1Api(api.client), client.AppsV1Api(api.client)
     place = {"namespace": observed.namespace}

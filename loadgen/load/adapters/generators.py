@@ -16,7 +16,8 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
-from loadgen.dataset.folder import RunFolder, load_writer
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.tables import load_writer
 from loadgen.load.adapters.statistics import report_to
 from loadgen.load.adapters.users import TritonUser
 from loadgen.load.host import Host

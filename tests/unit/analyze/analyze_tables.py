@@ -10,7 +10,8 @@ import pyarrow as pa
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.results import Finding
-from loadgen.dataset.folder import TABLES, Autoscaler, Limit, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.run_info import Autoscaler, Limit, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.tables import TABLES
 
 ZERO_S = 64.0
 """A power of two: shifting by it loses no bit of the small numbers of these tests."""

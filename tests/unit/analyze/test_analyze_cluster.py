@@ -8,7 +8,7 @@ from analyze_tables import SCALER, info, life, observed, request, series
 from loadgen.analyze.findings.cluster import cluster_caveats, facts, one_pod
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.replicas import fleet
-from loadgen.dataset.folder import ClusterInfo
+from loadgen.dataset.run_info import ClusterInfo
 
 REQUESTS = [request(n, float(n)) for n in range(60)]
 READY = life("a", -9, -5)

@@ -6,7 +6,7 @@ from analyze_tables import ZERO_S, by_code, event, info, life, observed, request
 
 from loadgen.analyze.findings.validity import longest_gap, validity
 from loadgen.analyze.scaling.replicas import fleet
-from loadgen.dataset.folder import ValidityLimits
+from loadgen.dataset.run_info import ValidityLimits
 
 
 def check(run):

@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.collect import custom_metrics
 from loadgen.collect.signals import EXPOSED, QUERIED, Gauge, Reading, Recorded, queried
-from loadgen.dataset.folder import Autoscaler
+from loadgen.dataset.run_info import Autoscaler
 from observed import run_folder
 
 TWO_MODELS_OF_A = [

@@ -24,9 +24,9 @@ PRELUDE = """
 import asyncio, json, os, signal, subprocess, sys, time
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from loadgen.kube.sandbox.kubelet import container
-from loadgen.kube.sandbox.kubelet.process import Process, StartError, Wire, hold_namespaces, start_inside
-from loadgen.processes import adopt_orphans
+from loadgen.sandbox.kubelet.container import launcher as container
+from loadgen.sandbox.kubelet.container.process import Process, StartError, Wire, hold_namespaces, start_inside
+from loadgen.base.processes import adopt_orphans
 at = Path(sys.argv[1])
 for name in ("root", "memory"): (at / name).mkdir()
 container.own_mounts(str(at / "memory"))
@@ -230,8 +230,8 @@ return ended, willing.code, await deaf.wait()
 
 
 NODE = """
-from loadgen.kube.sandbox.kubelet.config import KubeletConfig
-from loadgen.kube.sandbox.kubelet.network import PodWire, pod_batch
+from loadgen.sandbox.kubelet.config import KubeletConfig
+from loadgen.sandbox.kubelet.network import PodWire, pod_batch
 import shutil
 files = ("ca_file", "cert_file", "key_file", "serving_cert_file", "serving_key_file", "data_dir", "logs_dir")
 config = KubeletConfig(node="n", ip="172.30.0.11", pod_cidr="10.244.1.0/24", capacity={}, server="x",

@@ -9,10 +9,11 @@ import pytest
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder
-from loadgen.kube.observe.observer import Observed, Observer, watch
+from loadgen.kube.observe.config import ObserverConfig
+from loadgen.kube.observe.observer import Observer, watch
 from observed import run_folder
 
-OBSERVED = Observed(
+OBSERVED = ObserverConfig(
     namespace="triton", workload="triton", hpa="triton", selector="app=triton", gateway="10.96.0.7:80", model="m"
 )
 

@@ -13,7 +13,7 @@ from kubernetes import client
 
 from loadgen.base.errors import TargetError
 from loadgen.kube.observe import watches as module
-from loadgen.kube.observe.observer import Observed
+from loadgen.kube.observe.config import ObserverConfig
 from loadgen.kube.observe.watches import Watched, Watcher, heard_of, watches
 
 WITHIN_S = 10.0
@@ -209,7 +209,7 @@ def test_credentials_that_are_not_known_any_more_are_read_anew(server, watch, er
 )
 def test_only_what_a_run_needs_is_watched(server, unread, kind, seen):
     """Of all events of a namespace those of pods, and those of the autoscaler's rescales."""
-    observed = Observed(namespace="n", workload="w", hpa="h", kind=kind, selector="a=b", model="m", unread=unread)
+    observed = ObserverConfig(namespace="n", workload="w", hpa="h", kind=kind, selector="a=b", model="m", unread=unread)
     found = {each.source: each.fields.get("field_selector") for each in watches(server, observed)}
     assert found["hpas"] == "metadata.name=h"
     assert found.get("events") == (None if unread else "involvedObject.kind=Pod")

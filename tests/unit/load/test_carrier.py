@@ -10,7 +10,8 @@ import gevent
 import pytest
 
 from loadgen.base.clock import Clock
-from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo, ValidityLimits
 from loadgen.load.host import Host
 from loadgen.load.share import REFERENCE_MODEL, Assignment, Carrier
 from loadgen.protocols.answer import Answer

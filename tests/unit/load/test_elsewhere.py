@@ -9,7 +9,8 @@ from locust.env import Environment
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError
-from loadgen.dataset.folder import RunFolder, RunInfo, ValidityLimits
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo, ValidityLimits
 from loadgen.load.adapters.generators import Worker, WorkerCrew
 from loadgen.load.host import Host
 from loadgen.load.share import REFERENCE_MODEL, Assignment

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import DatasetError, LoadgenError, StackError
-from loadgen.dataset.folder import Compression
+from loadgen.dataset.run_info import Compression
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.local.programs import version_in
 from loadgen.scenario.rates import Constant

@@ -9,13 +9,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from loadgen_reports.formats import figures, junit, markdown
+from loadgen_reports.formats import json as machine
+from loadgen_reports.write import FORMATS, write_reports
 
 import sample_analysis as samples
 from loadgen.analyze.results import Analysis
 from loadgen.base.errors import ExitCode, LoadgenError, SettingsError
-from reports import figures, junit, markdown
-from reports import json as machine
-from reports.write import FORMATS, write_reports
 
 
 @pytest.fixture(scope="module")

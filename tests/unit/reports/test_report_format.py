@@ -5,8 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from reports import format as fmt
+from loadgen_reports import format as fmt
 
 MISSING = [None, math.nan]
 

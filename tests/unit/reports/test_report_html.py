@@ -11,10 +11,11 @@ from html.parser import HTMLParser
 from importlib import resources
 
 import pytest
+from loadgen_reports import chart
+from loadgen_reports.formats import html
 
 import sample_analysis as samples
 from loadgen.analyze.results import Analysis
-from reports import chart, html
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 LOADS = {"src", "href", "srcset", "poster", "data", "action", "formaction", "background", "xlink:href", "ping"}
@@ -236,7 +237,7 @@ def test_emulation_is_named(request: pytest.FixtureRequest) -> None:
 
 def test_vendored_files_are_what_the_table_says() -> None:
     """The chart library is the published file, byte for byte, and its licence goes into the page."""
-    vendor = resources.files("reports") / "templates" / "vendor"
+    vendor = resources.files("loadgen_reports") / "templates" / "vendor"
     table = (vendor / "README.md").read_text()
     rows = re.findall(r"^\| `(\S+)` .*`([0-9a-f]{64})` \|$", table, re.MULTILINE)
     assert len(rows) == 2

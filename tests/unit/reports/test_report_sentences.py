@@ -4,11 +4,11 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from loadgen_reports.findings import finding_sentence, in_brackets, sentence
+from loadgen_reports.sentences import opening, summary_lines
 
 import sample_analysis as samples
 from loadgen.analyze.results import Analysis, OutcomeCount
-from reports.findings import finding_sentence, in_brackets, sentence
-from reports.sentences import opening, summary_lines
 
 
 def told(analysis: Analysis) -> str:

@@ -4,11 +4,12 @@ import math
 from dataclasses import replace
 
 import pytest
+from loadgen_reports import glossary, lags, panels, provenance, tables
+from loadgen_reports.format import MISSING
+from loadgen_reports.formats import html
 
 import sample_analysis as samples
 from loadgen.analyze.results import Analysis, Mark, OutcomeCount, ScalingEvent
-from reports import glossary, html, lags, panels, provenance, tables
-from reports.format import MISSING
 
 
 @pytest.fixture(scope="module")

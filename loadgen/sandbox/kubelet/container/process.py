@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from loadgen.base.errors import LoadgenError
 
-LAUNCHER = Path(__file__).with_name("container.py")
+LAUNCHER = Path(__file__).with_name("launcher.py")
 _START_TIMEOUT_S = 30.0
 
 

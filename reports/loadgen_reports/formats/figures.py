@@ -12,10 +12,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from loadgen.analyze.results import Analysis, Timeline
-from reports import format as fmt
-from reports.chart import lanes, measured
-from reports.lags import Bar, bars
-from reports.panels import LIGHT, Line, Panel, condense, panels, symbol_key, symbols
+from loadgen_reports import format as fmt
+from loadgen_reports.chart import lanes, measured
+from loadgen_reports.lags import Bar, bars
+from loadgen_reports.panels import LIGHT, Line, Panel, condense, panels, symbol_key, symbols
 
 NAMES = ("timeline.png", "load.png", "latency.png", "ratio.png", "replicas.png", "lag.png")
 _DPI = 150

@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 from loadgen.analyze.results import Analysis, Finding
-from reports import format as fmt
+from loadgen_reports import format as fmt
 
 SYMBOL = {"pass": "✓", "fail": "✗", "invalid": "?", "warning": "!", "info": "i"}
 Mood = Literal["", "pass", "fail", "invalid", "warning", "info", "over", "muted"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loadgen.analyze.results import Analysis
 from loadgen.base.errors import LoadgenError, SettingsError
-from reports import figures, html, json, junit, markdown
+from loadgen_reports.formats import figures, html, json, junit, markdown
 
 FORMATS = ("json", "html", "markdown", "junit", "figures")
 _TEXTS: dict[str, tuple[str, Callable[[Analysis], str]]] = {

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 
 from loadgen.analyze.results import Analysis
-from reports import format as fmt
-from reports import lags, provenance, tables
-from reports.findings import SYMBOL, finding_sentence, in_pieces
-from reports.sentences import VERDICT, beside_the_opening, emulation, opening
-from reports.tables import Cell, Table
+from loadgen_reports import format as fmt
+from loadgen_reports import lags, provenance, tables
+from loadgen_reports.findings import SYMBOL, finding_sentence, in_pieces
+from loadgen_reports.sentences import VERDICT, beside_the_opening, emulation, opening
+from loadgen_reports.tables import Cell, Table
 
 # GitHub refuses comments of more than 65,536 characters.
 MOST_CHARACTERS = 60_000

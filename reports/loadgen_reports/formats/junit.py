@@ -3,9 +3,9 @@
 from xml.etree import ElementTree as ET
 
 from loadgen.analyze.results import Analysis, Finding
-from reports import format as fmt
-from reports.findings import finding_sentence
-from reports.sentences import opening
+from loadgen_reports import format as fmt
+from loadgen_reports.findings import finding_sentence
+from loadgen_reports.sentences import opening
 
 
 def render(analysis: Analysis) -> str:

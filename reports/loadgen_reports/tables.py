@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.analyze.results import Analysis, Finding, Latencies, Stats
-from reports import format as fmt
-from reports.findings import Mood, measured_text, result, sentence, values
+from loadgen_reports import format as fmt
+from loadgen_reports.findings import Mood, measured_text, result, sentence, values
 
 # Error messages of a server can all differ; a page that lists thousands helps nobody.
 MOST_ROWS = 60

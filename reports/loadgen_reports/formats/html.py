@@ -12,11 +12,11 @@ from pathlib import PurePosixPath
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
 from loadgen.analyze.results import Analysis
-from reports import chart, glossary, lags, provenance, tables
-from reports import format as fmt
-from reports.findings import SYMBOL, finding_sentence, in_pieces
-from reports.panels import DARK, LIGHT, Panel, condense, mark_text, panels, symbol_key, symbols
-from reports.sentences import VERDICT, beside_the_opening, emulation, opening, replica_span
+from loadgen_reports import chart, glossary, lags, provenance, tables
+from loadgen_reports import format as fmt
+from loadgen_reports.findings import SYMBOL, finding_sentence, in_pieces
+from loadgen_reports.panels import DARK, LIGHT, Panel, condense, mark_text, panels, symbol_key, symbols
+from loadgen_reports.sentences import VERDICT, beside_the_opening, emulation, opening, replica_span
 
 _TABLE_ROWS = 120
 _UNITS = re.compile(r"(?<=[\d∞]) (?=(?:s|ms|min|h|%)\b|%)")
@@ -88,7 +88,7 @@ class _Templates(BaseLoader):
 
 
 def _read(name: str) -> str:
-    return (resources.files("reports") / "templates" / name).read_text(encoding="utf-8")
+    return (resources.files("loadgen_reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _data(analysis: Analysis) -> str:
@@ -109,7 +109,7 @@ def _policy(style: str, *scripts: str) -> str:
 
 
 def _palette() -> str:
-    """The colours of `reports.panels` as CSS variables: light, dark by preference or choice, and light on paper."""
+    """Colours of the panels as CSS variables: light, dark by preference or by choice, and light on paper."""
 
     def block(selector: str, scheme: str, colours: dict[str, str]) -> str:
         variables = "".join(f"--{name}:{value};" for name, value in colours.items())

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.analyze.results import Analysis, ScalingEvent, Timeline
-from reports import format as fmt
-from reports.lag_words import event_name
-from reports.lags import event_lag
-from reports.panels import (
+from loadgen_reports import format as fmt
+from loadgen_reports.lag_words import event_name
+from loadgen_reports.lags import event_lag
+from loadgen_reports.panels import (
     MOST_BINS,
     MOST_POD_VALUES,
     Panel,

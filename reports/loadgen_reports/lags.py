@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from loadgen.analyze.results import Analysis, ScalingEvent
-from reports import format as fmt
-from reports.findings import sentence
-from reports.lag_words import event_name
-from reports.tables import MOST_ROWS, Cell, Column, Table, capped
+from loadgen_reports import format as fmt
+from loadgen_reports.findings import sentence
+from loadgen_reports.lag_words import event_name
+from loadgen_reports.tables import MOST_ROWS, Cell, Column, Table, capped
 
 _UP = (
     ("trigger_s", "Load step"),

@@ -5,9 +5,9 @@ the reason where the analysis gives one.
 """
 
 from loadgen.analyze.results import Analysis, Finding, Headline
-from reports import format as fmt
-from reports.findings import SYMBOL, failed, finding_sentence, in_brackets, mid, notable, sentence, statement_of
-from reports.lag_words import lag, lag_parts, lag_statement, worst
+from loadgen_reports import format as fmt
+from loadgen_reports.findings import SYMBOL, failed, finding_sentence, in_brackets, mid, notable, sentence, statement_of
+from loadgen_reports.lag_words import lag, lag_parts, lag_statement, worst
 
 VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
 _ENDED = {

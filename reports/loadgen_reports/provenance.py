@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from loadgen.analyze.results import Analysis
-from reports import format as fmt
-from reports.tables import Cell, Column, Table
+from loadgen_reports import format as fmt
+from loadgen_reports.tables import Cell, Column, Table
 
 
 def compressed(analysis: Analysis) -> Table:

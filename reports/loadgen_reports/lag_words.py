@@ -3,8 +3,8 @@
 import re
 
 from loadgen.analyze.results import Analysis, Headline, ScalingEvent
-from reports import format as fmt
-from reports.findings import mid, sentence
+from loadgen_reports import format as fmt
+from loadgen_reports.findings import mid, sentence
 
 
 def event_name(event: ScalingEvent) -> str:

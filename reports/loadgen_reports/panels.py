@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadgen.analyze.results import Analysis, Mark, Timeline
-from reports import format as fmt
+from loadgen_reports import format as fmt
 
 # After Okabe and Ito (2008), darkened on white and lightened on black until text in them has a contrast of 4.5:1.
 LIGHT = {
