@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from loadgen_reports.write import write_reports
 
-import sample_analysis as samples
+from support.runs import sample_analysis as samples
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from locust_bench import Bench
-from reference_server import reference_server
+from support.runs.locust_bench import Bench
+from support.servers.reference import reference_server
 
 
 @pytest.fixture(scope="module")

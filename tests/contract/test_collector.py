@@ -17,7 +17,15 @@ import pytest
 from loadgen.collect.start import start_collector
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import Autoscaler
-from observed import RATIO, FakePrometheus, FakeReplica, eventually, run_folder, write_journal, write_state
+from support.servers.metrics import (
+    RATIO,
+    FakePrometheus,
+    FakeReplica,
+    eventually,
+    run_folder,
+    write_journal,
+    write_state,
+)
 
 AUTOSCALER = Autoscaler(
     metric=RATIO,

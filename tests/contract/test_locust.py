@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.protocols.reference import Script
-from locust_bench import Bench
+from support.runs.locust_bench import Bench
 
 
 def test_the_main_job(bench: Bench) -> None:

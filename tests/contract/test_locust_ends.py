@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from loadgen.protocols.reference import Script
-from locust_bench import Bench, silent_server
+from support.runs.locust_bench import Bench, silent_server
 
 
 def test_run_time_ends_the_run_early(bench: Bench) -> None:

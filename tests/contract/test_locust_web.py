@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import psutil
 
 from loadgen.dataset.folder import RunFolder
-from locust_bench import Bench, silent_server
+from support.runs.locust_bench import Bench, silent_server
 
 
 def test_web_ui_starts_and_stops_runs(bench: Bench) -> None:

@@ -25,8 +25,8 @@ from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference import MODEL, Fault, Script
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, counted_tokens
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
-from raw_server import raw_server, relay
-from reference_server import reference_server
+from support.servers.raw import raw_server, relay
+from support.servers.reference import reference_server
 
 
 @pytest.fixture(scope="module")

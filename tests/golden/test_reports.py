@@ -15,8 +15,8 @@ import pytest
 from loadgen_reports.formats import html, junit, markdown
 from loadgen_reports.sentences import summary_lines
 
-import sample_analysis as samples
 from loadgen.analyze.results import Analysis
+from support.runs import sample_analysis as samples
 
 FOLDER = Path(__file__).parent / "reports"
 BLOCKS = {

@@ -5,22 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, eventually
-from given import VARIABLE
-from sandboxes import up
 
 from loadgen.base.errors import LoadgenError
 from loadgen.sandbox.build.build import find
 from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
+from support.kube.cluster import Cluster, eventually
+from support.kube.given import VARIABLE
+from support.kube.sandboxes import up
 
 _HERE = Path(__file__).parent
-_ANYWHERE = {
-    "test_chart_golden",
-    "test_chart_guards",
-    "test_chart_live",
-    "test_run_deploy_upgrade",
-    "test_run_target_kube",
-}
+_ANYWHERE = {"chart/test_live", "run/test_deploy_upgrade", "run/test_target_kube"}
 """Files that need nothing of a sandbox's inside, so that they run against $LOADGEN_KUBECONFIG, too."""
 
 
@@ -34,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With a given cluster only tests that can run against any are run."""
     if VARIABLE in os.environ:
         for item in items:
-            if _HERE in item.path.parents and item.path.stem not in _ANYWHERE:
+            if _HERE in item.path.parents and item.path.relative_to(_HERE).with_suffix("").as_posix() not in _ANYWHERE:
                 item.add_marker(pytest.mark.skip(reason=f"needs a sandbox of its own: run without {VARIABLE}"))
 
 

@@ -15,7 +15,7 @@ from loadgen.base.processes import Child, spawn
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import Autoscaler
 from loadgen.programs.find import find_prometheus
-from observed import MODEL, RATIO, FakeReplica, eventually, run_folder, write_state
+from support.servers.metrics import MODEL, RATIO, FakeReplica, eventually, run_folder, write_state
 
 CONFIG = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}

@@ -38,7 +38,7 @@ from loadgen.local.triton import (
     tritonserver_command,
 )
 from loadgen.programs.find import find_tritonserver
-from stack_runs import FOUR_PLACES
+from support.runs.stack_runs import FOUR_PLACES
 
 pytestmark = pytest.mark.timeout(600)  # on a fresh machine the first test fetches the server
 FRONTS = ("tensorrt_llm_bls", "ensemble")

@@ -24,7 +24,7 @@ from loadgen.local.engine.tokens import encode
 from loadgen.local.replica import TritonServer
 from loadgen.local.triton import is_ready
 from loadgen.programs.find import find_tritonserver
-from stack_runs import FOUR_PLACES
+from support.runs.stack_runs import FOUR_PLACES
 
 pytestmark = pytest.mark.timeout(600)  # on a fresh machine the first test fetches the server
 FILES = Path(__file__).parents[2] / "charts/triton-trtllm/files"

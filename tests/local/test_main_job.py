@@ -19,7 +19,7 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.local.leftovers import SHARED_MEMORY
 
 LOCUST = str(Path(sys.executable).with_name("locust"))
-LOCUSTFILE = Path(__file__).with_name("short_wave.py")
+LOCUSTFILE = Path(__file__).parents[1] / "support/runs/short_wave.py"
 
 # one run for all tests of this file; on a fresh machine it first fetches the programs of the stack
 pytestmark = pytest.mark.timeout(900)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_stack import MODEL, Stream
 
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
@@ -14,7 +13,8 @@ from loadgen.local.http import is_ready
 from loadgen.local.pod import SETTLE_S
 from loadgen.local.replica import TritonServer, queue_is_empty
 from loadgen.programs.find import find_tritonserver
-from stack_runs import FOUR_PLACES, eventually
+from support.runs.stack_runs import FOUR_PLACES, eventually
+from support.servers.token_stream import MODEL, TokenStream
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[TritonServer]:
 
 def test_server_whose_queue_ran_empty_finishes_what_it_executes(server: TritonServer) -> None:
     """Told to end once its queue is empty, the server still answers every stream to its last token, then ends."""
-    streams = [Stream(server.grpc, 40) for _ in range(6)]
+    streams = [TokenStream(server.grpc, 40) for _ in range(6)]
 
     def empty() -> bool:
         return asyncio.run(queue_is_empty(server.metrics, MODEL))

@@ -4,7 +4,6 @@ One stack serves all tests of this module, in their order: up, scaled up, scaled
 """
 
 import json
-import queue
 import signal
 import threading
 import time
@@ -15,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as triton
@@ -24,7 +22,8 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import ReplicaState
 from loadgen.scenario.settings import Local
 from loadgen.targets.local import LocalStack, start_stack
-from stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
+from support.runs.stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
+from support.servers.token_stream import MODEL, TokenStream
 
 LOCAL = Local(
     replicas=(1, 3),
@@ -34,7 +33,6 @@ LOCAL = Local(
     rate_window_s=4.0,
     scale_down_window_s=4.0,
 )
-MODEL = "tensorrt_llm_bls"
 
 
 class Up:
@@ -69,43 +67,6 @@ def get(url: str, body: bytes | None = None) -> str:
     with urllib.request.urlopen(url, body, timeout=60) as answer:
         text: str = answer.read().decode()
         return text
-
-
-class Stream:
-    """One gRPC stream of tokens through the gateway, on a connection of its own."""
-
-    def __init__(self, endpoint: str, max_tokens: int) -> None:
-        self.tokens = 0
-        self.error: Exception | None = None
-        self.ended = threading.Event()
-        self._client = triton.InferenceServerClient(endpoint)
-        self._answers: queue.Queue[None] = queue.Queue()
-        self._client.start_stream(self._answer)
-        inputs = []
-        for name, kind, value in (
-            ("text_input", "BYTES", np.array([[b"once upon a time"]], dtype=np.object_)),
-            ("max_tokens", "INT32", np.array([[max_tokens]], dtype=np.int32)),
-            ("stream", "BOOL", np.array([[True]])),
-        ):
-            tensor = triton.InferInput(name, [1, 1], kind)
-            tensor.set_data_from_numpy(value)
-            inputs.append(tensor)
-        self._client.async_stream_infer(MODEL, inputs, enable_empty_final_response=True)
-
-    def _answer(self, result: triton.InferResult | None, error: Exception | None) -> None:
-        if result is None or error is not None:
-            self.error = error
-            self.ended.set()
-            return
-        if result.as_numpy("text_output") is not None:
-            self.tokens += 1
-        if result.get_response().parameters["triton_final_response"].bool_param:
-            self.ended.set()
-
-    def finish(self) -> None:
-        assert self.ended.wait(60), f"no end after {self.tokens} tokens"
-        self._client.stop_stream()
-        self._client.close()
 
 
 @contextmanager
@@ -153,7 +114,7 @@ def test_ready_means_that_it_serves_both_protocols_and_is_scraped(up: Up) -> Non
     assert up.generate("once upon a time", 5)
     with triton.InferenceServerClient(up.stack.endpoint) as client:
         assert client.is_model_ready(MODEL)
-    stream = Stream(up.stack.endpoint, 5)
+    stream = TokenStream(up.stack.endpoint, 5)
     stream.finish()
     assert (stream.tokens, stream.error) == (5, None)
     assert up.query("up") == {up.replicas()[0].name: 1.0}
@@ -195,12 +156,12 @@ def test_scales_up_on_the_ratio(up: Up) -> None:
 def test_scales_down_without_cutting_a_stream(up: Up) -> None:
     """Replicas go while streams run on them: every stream ends with all its tokens, and no replica is killed."""
     eventually(lambda: len(up.replicas()) >= 2 and not up.replicas("pulling") and not up.replicas("started"))
-    streams: list[Stream] = []
+    streams: list[TokenStream] = []
 
     def drained_with_streams() -> bool:
         # one a replica at any time: the gateway deals them out in turn
         if len([each for each in streams if not each.ended.is_set()]) < 2 * len(up.replicas()):
-            streams.append(Stream(up.stack.endpoint, 200))
+            streams.append(TokenStream(up.stack.endpoint, 200))
         return any(
             "nv_trt_llm_request_metrics" in line and 'request_type="active"' in line and float(line.split()[-1]) > 0
             for each in up.replicas("draining")

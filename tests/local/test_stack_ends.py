@@ -16,7 +16,7 @@ from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.leftovers import sweep_dead
 from loadgen.scenario.settings import Local
 from loadgen.targets.local import start_stack
-from stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
+from support.runs.stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
 
 # What a Locust process does: patched by gevent, it starts the stack and goes on with other things.
 PARENT = """

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from engine_programs import Volume, module, output, until
+
+from support.charts.engine_programs import Volume, module, output, until
 
 
 @pytest.fixture

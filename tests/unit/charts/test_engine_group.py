@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from engine_programs import ENGINE, output, until
+
+from support.charts.engine_programs import ENGINE, output, until
 
 # says on which host it is and that it is up; rank 0 ends when it is told to, the others end with it
 SERVER = """#!{python}

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_programs import module
 from hypothesis import given
 from hypothesis import strategies as st
+
+from support.charts.engine_programs import module
 
 key, settings, errors, gpu = module("key"), module("settings"), module("errors"), module("gpu")
 BASE: dict[str, Any] = {

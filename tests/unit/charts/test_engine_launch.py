@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from engine_programs import ENGINE, module, output, until
+
+from support.charts.engine_programs import ENGINE, module, output, until
 
 launch, errors = module("launch"), module("errors")
 

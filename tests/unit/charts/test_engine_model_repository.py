@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_programs import Volume, module, output
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
+
+from support.charts.engine_programs import Volume, module, output
 
 repository, settings, errors = module("repository"), module("settings"), module("errors")
 # placeholders outside quotes, and those of string parameters, of each model's config.pbtxt

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_programs import module, until
 from hypothesis import given
 from hypothesis import strategies as st
+
+from support.charts.engine_programs import module, until
 
 lock, store_module, errors = module("lock"), module("store"), module("errors")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_programs import Volume, output, until
+
+from support.charts.engine_programs import Volume, output, until
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-import llmapi_fakes
 from loadgen.local.engine.config import EngineConfig, StepModel
 from loadgen.local.engine.core import Engine, Sequence
+from support.charts import llmapi_fakes
 
 account_module = llmapi_fakes.load("llmapi_account")
 Account, Times = account_module.Account, account_module.Times

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-import llmapi_fakes as fakes
+from support.charts import llmapi_fakes as fakes
 
 
 @pytest.fixture

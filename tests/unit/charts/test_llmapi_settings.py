@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import llmapi_fakes
+from support.charts import llmapi_fakes
 
 settings = llmapi_fakes.load("llmapi_settings")
 

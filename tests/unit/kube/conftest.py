@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from api_server import Server, serving, write
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.discover.attach import Attached
 from loadgen.kube.discover.sources import Sources
-from observed import run_folder
+from support.servers.kubernetes_api import Server, serving, write
+from support.servers.metrics import run_folder
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "chart" / "emulated-keda-from-zero.yaml"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loadgen.local.engine.llmapi_repository import render_llmapi_repository
 from loadgen.local.engine.profile import load_profile
-from stack_runs import FOUR_PLACES
+from support.runs.stack_runs import FOUR_PLACES
 
 FILES = Path(__file__).parents[3] / "charts/triton-trtllm/files"
 PLAY = """

@@ -1,0 +1,43 @@
+"""Every value of the chart changes what is rendered: none is read by nothing, and none is without a case here."""
+
+import functools
+import json
+
+import pytest
+import yaml
+
+from loadgen.kube.deploy.chart import chart_folder
+from support.charts.helm import refusal, template
+from support.charts.leaves import CHANGES, EMULATED, Values, changed, leaves
+
+# it renders nothing: it takes a tag that would be refused, which is what its test looks at
+REFUSES_ONLY = "image.checkTag"
+
+
+@functools.cache
+def rendered(values: str) -> str:
+    return template(json.loads(values))
+
+
+def manifests(values: Values) -> str:
+    return rendered(json.dumps(values, sort_keys=True))
+
+
+def test_every_value_has_a_case() -> None:
+    """The names are those of values.yaml, all of them and no other."""
+    names = set(leaves(yaml.safe_load((chart_folder() / "values.yaml").read_text())))
+    assert names == {*CHANGES, REFUSES_ONLY}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_value_changes_what_is_rendered(name: str) -> None:
+    """Beside the same other values, another one gives other manifests."""
+    before, after = changed(name)
+    assert manifests(after) != manifests(before)
+
+
+def test_the_check_of_tags_can_be_switched_off() -> None:
+    """The same tag is refused with the check and taken without."""
+    image = {"tag": "mine"}
+    assert "does not begin with a release" in refusal({**EMULATED, "image": image})
+    assert "nvidia/tritonserver:mine" in template({**EMULATED, "image": {**image, "checkTag": False}})

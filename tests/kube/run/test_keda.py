@@ -1,0 +1,107 @@
+"""A run against the chart's KEDA path: the real HPA controller reads an external metric by the name that KEDA gives it.
+
+KEDA's operator cannot be had here: its part is played by the HPA that it would write, and by prometheus-adapter, which
+serves the trigger's own query under that name. KEDA's kinds are the real ones.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from loadgen.dataset.folder import RunFolder
+from loadgen.kube.deploy.chart import chart_folder, emulated_values
+from loadgen.local.engine.profile import load_profile
+from loadgen.sandbox import emulated
+from loadgen.sandbox.build.build import find
+from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
+from loadgen.scenario.settings import Local
+from support.kube.cluster import Cluster
+from support.kube.given import run
+from support.kube.keda_hpa import hpa_of
+from support.kube.sandboxes import inside, up
+from support.kube.scenarios import SCENARIOS
+
+pytestmark = pytest.mark.timeout(600)
+
+NAME, RATIO = "llm", "triton:queue_compute:ratio"
+LOCUST = str(Path(sys.executable).with_name("locust"))
+SCENARIO = str(SCENARIOS / "sandbox_wave.py")
+FLEET = Local(replicas=(1, 2), ratio_target=0.15, startup_delay_s=3, scale_down_window_s=15)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with up(DEFAULT_NODES, addons=True, emulated=True) as one:
+        inside(one, "kubectl", "apply", "--server-side", f"--filename={find()['keda-crds']}")
+        inside(one, "kubectl", "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+        yield one
+
+
+@pytest.fixture(scope="module")
+def scaled(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A release of the chart with KEDA, and KEDA's part of it; the ScaledObject as the API has it."""
+    values = emulated_values(FLEET, load_profile(FLEET.profile), name=NAME, tag=emulated.TAG)
+    metrics = {"ratio": {"target": "0.15"}, "busy": {"enabled": False}}
+    keda = {"kind": "keda", "metrics": metrics, "keda": {"prometheusUrl": "http://prometheus.monitoring.svc:9090"}}
+    file = tmp_path_factory.mktemp("values") / "values.yaml"
+    file.write_text(yaml.safe_dump({**values, "autoscaling": {**values["autoscaling"], **keda}}))
+    place = (f"--namespace={NAME}", f"--values={file}", "--create-namespace")
+    inside(sandbox, "helm", "install", NAME, str(chart_folder()), *place)
+    cluster = Cluster(sandbox, NAME)
+    found = cluster.get("scaledobject", NAME)
+    cluster.create(hpa_of(found))
+    serve(Cluster(sandbox, "monitoring"), "s0-prometheus", found["spec"]["triggers"][0]["metadata"]["query"])
+    return found
+
+
+def serve(monitoring: Cluster, name: str, query: str) -> None:
+    """Have the adapter serve a query as an external metric."""
+    rule = {
+        "seriesQuery": f'{{__name__="{RATIO}"}}',
+        "resources": {"template": "<<.Resource>>"},
+        "name": {"as": name},
+        "metricsQuery": query,
+    }
+    rules = {"rules": [], "externalRules": [rule]}
+    patch = json.dumps({"data": {"config.yaml": json.dumps(rules)}})
+    monitoring.kubectl("patch", "configmap", "prometheus-adapter", f"--patch={patch}")
+    monitoring.kubectl("rollout", "restart", "deployment/prometheus-adapter")
+    monitoring.kubectl("rollout", "status", "deployment/prometheus-adapter", "--timeout=50s")
+
+
+def test_the_charts_keda_path_is_judged_with_its_whole_chain(
+    sandbox: Sandbox, scaled: dict[str, Any], tmp_path: Path
+) -> None:
+    """By the series of its trigger's query: each scale-up from the load step to recovery, and nothing is lacking."""
+    done = run(
+        sandbox,
+        *(LOCUST, "-f", SCENARIO, "--headless", "--target=kube", f"--kube-namespace={NAME}"),
+        timeout_s=420,
+        LOADGEN_RUNS_DIR=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (path,) = (each for each in tmp_path.iterdir() if each.is_dir())
+    folder = RunFolder(path)
+    info = folder.read_info()
+    assert info.cluster is not None
+    assert info.autoscaler is not None
+    assert (info.cluster.hpa, info.cluster.lacking) == (NAME, ())
+    assert (info.autoscaler.metric, info.autoscaler.target) == (RATIO, 0.15)
+    assert (info.autoscaler.rate_window_s, info.autoscaler.scrape_interval_s) == (10.0, 1.0)
+    analysis = json.loads((path / "analysis.json").read_text())
+    ups = [each for each in analysis["scaling"] if each["direction"] == "up"]
+    assert ups
+    assert [each["missing"] for each in ups] == [[]] * len(ups)
+    assert all("external metric s0-prometheus" in each["reason"] for each in ups)
+    assert any(each["direction"] == "down" for each in analysis["scaling"])
+    codes = {each["code"] for each in analysis["findings"]}
+    assert not codes & {"autoscaler.blind", "cluster.lacking", "signal.untrue", "signal.adapter"}
+    # what the controller read is told of each of its passes, by KEDA's name of it
+    events = folder.read("events")
+    read = [json.loads(data)["metric_milli"] for data in events[events.kind == "hpa_sync"].data]
+    assert max(each for each in read if each is not None) > 150

@@ -1,0 +1,53 @@
+"""The main job on a real control plane while Prometheus is stopped."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from loadgen.sandbox.commands import Sandbox
+from support.kube.jobs import TO_PEAK_S, first_second, job, last_second, peak
+from support.kube.sandboxes import inside
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_a_prometheus_that_is_stopped_at_the_peak_is_on_the_page(tmp_path: Path) -> None:
+    """The run cannot be judged, says so with the window, and keeps all that does not come from Prometheus."""
+    with job(tmp_path, "sandbox_faults.py") as run:
+        time.sleep(TO_PEAK_S)
+        prometheus(run.sandbox, 0)
+        time.sleep(20)
+        prometheus(run.sandbox, 1)
+        code = run.end()
+    assert code == 3, run.said()[-3000:]
+    unseen = run.finding("validity.scrape_gap")
+    assert unseen["measured"] > 15
+    assert unseen["advice"].startswith("Nothing came from Prometheus in this time, ")
+    blind = run.finding("autoscaler.blind")
+    assert "FailedGetPodsMetric" in blind["advice"]
+    assert "prometheus" in run.finding("collect.gap")["advice"].partition(":")[0]
+    start_s, end_s = peak(run)
+    for finding in (unseen, run.finding("collect.gap")):
+        assert start_s < first_second(finding) < last_second(finding) < end_s, finding["window"]
+    assert start_s < first_second(blind) < end_s, blind["window"]
+    page = (run.folder.path / "report.md").read_text()
+    assert unseen["window"] in page
+    # no request is lost, and the replicas' own counters were read all the time
+    rows = run.folder.read("requests")
+    assert len(rows) == run.folder.read_info().expected_rows
+    assert (rows.outcome == "ok").mean() > 0.99
+    assert run.events("hpa_rescale").empty
+    samples = run.folder.read("samples")
+    load_start_s = run.folder.read_info().load_start_s
+    for pod in set(run.events("replica_ready").pod):
+        raw = samples[(samples.signal == "raw_success") & (samples.pod == pod)].t_s - load_start_s
+        inside_s = raw[(raw > start_s) & (raw < end_s)].sort_values()
+        assert inside_s.diff().max() < 5, inside_s
+
+
+def prometheus(box: Sandbox, replicas: int) -> None:
+    """Have the operator run so many."""
+    patch = json.dumps({"spec": {"replicas": replicas}})
+    inside(box, "kubectl", "-n", "monitoring", "patch", "prometheus", "sandbox", "--type=merge", f"--patch={patch}")

@@ -1,0 +1,133 @@
+"""A release of the chart in a sandbox, as tests use it: upgraded by helm, under load, asked for its series."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+
+from loadgen.kube.deploy.chart import chart_folder
+from loadgen.kube.discover.prometheus import choose
+from loadgen.sandbox import emulated
+from loadgen.sandbox.commands import Sandbox
+from support.charts.helm import objects
+from support.kube.cluster import Cluster, eventually
+from support.kube.given import Given
+from support.kube.sandboxes import inside
+
+LOAD = """
+import json, sys, threading, time, urllib.request
+url, body, threads, seconds = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3]), float(sys.argv[4])
+end, told = time.monotonic() + seconds, {"ok": 0, "broken": []}
+def ask():
+    while time.monotonic() < end:
+        try:
+            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                words = [json.loads(l[5:]) for l in answer.read().decode().splitlines() if l.startswith("data:")]
+            if len(words) < int(json.loads(body).get("max_tokens") or 1) or any("error" in w for w in words):
+                told["broken"].append(str(words[-1:]))
+            else:
+                told["ok"] += 1
+        except Exception as error:
+            told["broken"].append(repr(error))
+            time.sleep(0.1)
+every = [threading.Thread(target=ask) for _ in range(threads)]
+[each.start() for each in every]
+[each.join() for each in every]
+print(json.dumps(told))
+"""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of the chart."""
+
+    cluster: Cluster
+    values: dict[str, Any]
+    folder: Path
+    name: str = "demo"
+
+    @property
+    def plays(self) -> str:
+        return str(self.values["emulated"].get("plays", "engine"))
+
+    @property
+    def front(self) -> str:
+        return "tensorrt_llm_bls" if self.plays == "engine" else "tensorrt_llm"
+
+    def helm(self, *arguments: str) -> str:
+        return inside(self.cluster.sandbox, "helm", f"--namespace={self.cluster.namespace}", *arguments)
+
+    def upgrade(self, **changes: Any) -> None:
+        file = self.folder / f"{self.cluster.namespace}.yaml"
+        file.write_text(yaml.safe_dump({**self.values, **changes}))
+        self.helm("upgrade", "--install", self.name, str(chart_folder()), f"--values={file}")
+
+    def objects(self, **changes: Any) -> dict[tuple[str, str], dict[str, Any]]:
+        return objects({**self.values, **changes}, release=self.name, namespace=self.cluster.namespace)
+
+    def pods(self) -> list[dict[str, Any]]:
+        told = self.cluster.kubectl("get", "pods", "-lapp.kubernetes.io/component=server", "--output=json")
+        return list(json.loads(told)["items"])
+
+    def wait_until_ready(self, replicas: int = 1, within_s: float = 120) -> None:
+        eventually(
+            lambda: sum(self._ready(each) for each in self.pods()) >= replicas, f"{replicas} ready pods", within_s
+        )
+
+    @staticmethod
+    def _ready(pod: dict[str, Any]) -> bool:
+        conditions = pod["status"].get("conditions") or []
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    def load(self, threads: int, seconds: float, tokens: int = 40) -> dict[str, Any]:
+        """Streams over the Service, so many at a time; what came of them."""
+        address = self.cluster.get("service", "demo-triton-trtllm")["spec"]["clusterIP"]
+        url = f"http://{address}:8000/v2/models/{self.front}/generate_stream"
+        asked = (
+            {"max_tokens": tokens, "stream": True}
+            if self.plays == "engine"
+            else {"sampling_param_max_tokens": tokens, "streaming": True}
+        )
+        body = json.dumps({"text_input": "Tell me of a river.", **asked})
+        command = [sys.executable, "-c", LOAD, url, body, str(threads), str(seconds)]
+        found: dict[str, Any] = json.loads(inside(self.cluster.sandbox, *command))
+        return found
+
+
+def installed(sandbox: Given | Sandbox, folder: Path, namespace: str, **values: Any) -> Release:
+    cluster = Cluster(sandbox, namespace)
+    inside(sandbox, "kubectl", "create", "namespace", namespace)
+    if isinstance(sandbox, Given):
+        sandbox.made.append(namespace)
+    quick = {"startup": {"periodSeconds": 1}, "readiness": {"periodSeconds": 1}}
+    base: dict[str, Any] = {
+        "mode": "emulated",
+        "image": {"tag": emulated.TAG},
+        "emulated": {"loadSeconds": 1},
+        "server": {"resources": {}, "probes": quick, "longestGenerationSeconds": 30, "preStopSeconds": 3},
+        "metrics": {"scrapeInterval": "1s"},
+        "rules": {"interval": "1s", "window": "10s", "reference": {"enabled": True}},
+        "autoscaling": {"enabled": False},
+    }
+    release = Release(cluster, {**base, **values}, folder)
+    release.upgrade()
+    return release
+
+
+def query(release: Release, expression: str) -> list[dict[str, Any]]:
+    """What the cluster's Prometheus answers, through the API server."""
+    box = release.cluster.sandbox
+    service = choose(
+        json.loads(inside(box, "kubectl", "get", "services", "--all-namespaces", "--output=json"))["items"]
+    )
+    assert service is not None
+    proxy = f"/api/v1/namespaces/{service.namespace}/services/{service.name}:{service.port}/proxy"
+    path = f"{proxy}/api/v1/query?{urlencode({'query': expression})}"
+    answer = json.loads(inside(box, "kubectl", "get", f"--raw={path}"))
+    assert answer["status"] == "success", answer
+    return list(answer["data"]["result"])

@@ -1,0 +1,177 @@
+"""Bounds, windows and policies, on both paths of normalisation."""
+
+from support.hpa.steps import CPU, NO_WINDOW, OLD, Series, Step, each, external, pods, policy
+
+_ALL_OLD = {f"p{number}": OLD for number in range(2)}
+
+LIMITS = [
+    Series(
+        name="bounds",
+        claim="the bounds limit what the metrics want, and pull replicas in without asking them",
+        metrics=[pods()],
+        steps=[
+            *each("load", "1", "2", "2", "9"),
+            Step(metrics={"load": "1"}, spec={"maxReplicas": 5}),
+            *each("load", "1", "100m"),
+            Step(metrics={"load": "1"}, spec={"minReplicas": 5, "maxReplicas": 9}),
+            *each("load", "0", "0", "0", "0"),
+            Step(metrics={"load": "1"}, spec={"minReplicas": 2}),
+            *each("load", "0", "0", "0", "0"),
+            Step(metrics={"load": "1"}, replicas=1),
+            *each("load", "1"),
+            Step(metrics={"load": "1"}, replicas=20),
+            *each("load", "1"),
+        ],
+        replicas=9,
+        lowest=3,
+        highest=7,
+    ),
+    Series(
+        name="bounds-behavior",
+        claim="the bounds on the path with behavior: reasons TooManyReplicas and TooFewReplicas, and both limits",
+        metrics=[external(average="1")],
+        steps=[
+            *each("backlog", ["4"], ["30"], ["30"], ["30"], ["2"], ["2"], ["1"], ["1"], ["40"]),
+            Step(metrics={"backlog": ["40"]}, spec={"maxReplicas": 6}),
+            *each("backlog", ["40"], ["6"]),
+            Step(metrics={"backlog": ["1"]}, replicas=6),
+        ],
+        replicas=4,
+        lowest=3,
+        highest=8,
+        behavior={
+            "scaleUp": {"policies": [policy("Pods", 3, 3)]},
+            "scaleDown": {"policies": [policy("Pods", 3, 3)], **NO_WINDOW},
+        },
+        with_pods=False,
+    ),
+    Series(
+        name="legacy-window",
+        claim="without behavior the highest recommendation of the window is applied, and the limit is double or 4",
+        metrics=[external(average="1")],
+        steps=each(
+            "backlog",
+            ["9"],
+            ["9"],
+            ["20"],
+            ["20"],
+            ["5"],
+            ["6"],
+            ["3"],
+            ["2"],
+            ["2"],
+            ["2"],
+            ["1"],
+            ["1"],
+            ["1"],
+            ["1"],
+        ),
+        with_pods=False,
+        highest=15,
+    ),
+    Series(
+        name="windows",
+        claim="both windows of behavior: the lowest of 3 s on the way up, the highest of 7 s on the way down",
+        metrics=[external(average="1")],
+        steps=each(
+            "backlog",
+            *[[str(level)] for level in (4, 8, 6, 9, 9, 4, 10, 10, 10, 3, 2, 3, 2, 12, 2, 2, 2, 2, 2, 9, 9)],
+        ),
+        replicas=4,
+        behavior={"scaleUp": {"stabilizationWindowSeconds": 3}, "scaleDown": {"stabilizationWindowSeconds": 7}},
+        with_pods=False,
+        highest=20,
+    ),
+    Series(
+        name="default-window",
+        claim="behavior without a scale-down window takes the controller's, and unset sides take the defaults",
+        metrics=[external(average="1")],
+        steps=each(
+            "backlog", ["3"], ["30"], ["30"], ["30"], ["5"], ["5"], ["5"], ["5"], ["2"], ["2"], ["2"], ["2"], ["2"]
+        ),
+        replicas=3,
+        behavior={"scaleDown": {"selectPolicy": "Max"}},
+        with_pods=False,
+        highest=40,
+    ),
+    Series(
+        name="defaults",
+        claim="an HPA that says nothing but maxReplicas and an empty behavior: CPU at 80 %, every default",
+        metrics=[],
+        steps=[
+            *each("resource", "400m", "440m", "441m", "900m", "900m", pods=_ALL_OLD),
+            *each("resource", *["100m"] * 5, pods=_ALL_OLD),
+        ],
+        lowest=None,
+        containers=CPU,
+        behavior={},
+    ),
+    Series(
+        name="max-policy",
+        claim="of a Pods and a Percent policy the larger change counts, each within its own period",
+        metrics=[external(average="1")],
+        steps=each("backlog", *[["60"]] * 8, *[["1"]] * 9),
+        behavior={
+            "scaleUp": {"policies": [policy("Pods", 3, 5), policy("Percent", 50, 3)], **NO_WINDOW},
+            "scaleDown": {"policies": [policy("Pods", 2, 3), policy("Percent", 30, 7)], **NO_WINDOW},
+        },
+        with_pods=False,
+        highest=60,
+    ),
+    Series(
+        name="min-policy",
+        claim="selectPolicy Min takes the smaller change",
+        metrics=[external(average="1")],
+        steps=each("backlog", *[["60"]] * 9, *[["1"]] * 9),
+        replicas=4,
+        behavior={
+            "scaleUp": {
+                "selectPolicy": "Min",
+                "policies": [policy("Pods", 3, 3), policy("Percent", 50, 5)],
+                **NO_WINDOW,
+            },
+            "scaleDown": {
+                "selectPolicy": "Min",
+                "policies": [policy("Pods", 4, 5), policy("Percent", 20, 3)],
+                **NO_WINDOW,
+            },
+        },
+        with_pods=False,
+        highest=60,
+    ),
+    Series(
+        name="disabled",
+        claim="selectPolicy Disabled stops its direction and nothing else, also when it is set later",
+        metrics=[external(average="1")],
+        steps=[
+            *each("backlog", ["9"], ["9"], ["2"], ["2"]),
+            Step(
+                metrics={"backlog": ["1"]},
+                spec={"behavior": {"scaleUp": {"selectPolicy": "Max"}, "scaleDown": {"selectPolicy": "Disabled"}}},
+            ),
+            *each("backlog", ["1"], ["9"], ["1"]),
+        ],
+        replicas=5,
+        behavior={"scaleUp": {"selectPolicy": "Disabled"}, "scaleDown": NO_WINDOW},
+        with_pods=False,
+    ),
+    Series(
+        name="percent-floats",
+        claim="Percent policies round in float64: 50 and 10 % allow 56, 10 and 90 % allow 0",
+        metrics=[external(average="1")],
+        steps=[
+            *each("backlog", ["50"], ["900"], ["900"]),
+            Step(metrics={"backlog": ["900"]}, replicas=100),
+            Step(metrics={"backlog": ["1"]}, replicas=10),
+            *each("backlog", ["1"]),
+            Step(metrics={"backlog": ["900"]}, replicas=7),
+        ],
+        replicas=50,
+        highest=1000,
+        behavior={
+            "scaleUp": {"policies": [policy("Percent", 10, 1)], **NO_WINDOW},
+            "scaleDown": {"policies": [policy("Percent", 90, 1)], **NO_WINDOW},
+        },
+        with_pods=False,
+    ),
+]

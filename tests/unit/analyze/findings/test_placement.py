@@ -1,0 +1,72 @@
+"""Replicas for which no node had room."""
+
+from loadgen.analyze.findings.placement import unplaced
+from loadgen.analyze.scaling.replicas import fleet
+from support.runs.tables import by_code, event, life, observed, request, rescale
+
+REQUESTS = [request(n, float(n)) for n in range(60)]
+READY = life("a", -9, -5)
+SAID = (
+    "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 No preemption "
+    "victims found for incoming pod."
+)
+
+
+def waits(at, pod, message=SAID):
+    said = {"reason": "Unschedulable", "message": message}
+    return [event(at, "replica_created", pod), event(at, "replica_unschedulable", pod) | said]
+
+
+def found(run):
+    return unplaced(run, fleet(run))
+
+
+def test_a_replica_without_a_node_is_named_with_its_time_and_the_scheduler_s_reason():
+    """b waits from 20 s on and is placed at 50 s; the advice says what there is too little of."""
+    events = [*READY, *waits(20, "b"), event(50, "replica_scheduled", "b")]
+    each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
+    assert (each.measured, each.window) == (30.0, "from 20.0 s to 50.0 s")
+    why = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu"
+    assert each.advice.startswith(f"b had no node from 20.0 s to 50.0 s ({why}), until it got one. ")
+    assert "give it more nvidia.com/gpu, " in each.advice
+    assert "maxReplicas" in each.advice
+
+
+def test_time_in_which_several_wait_counts_once():
+    """b from 10 to 30 s (given up), c from 20 s to the end of the load at 60 s: 50 s in all."""
+    events = [*READY, *waits(10, "b"), *waits(20, "c"), rescale(29.5, 3, 2), event(30, "replica_draining", "b")]
+    each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
+    assert (each.measured, each.window) == (50.0, "from 10.0 s to 60.0 s")
+    assert "b had no node from 10.0 s to 30.0 s" in each.advice
+    assert "until it was given up; c had no node from 20.0 s to 60.0 s" in each.advice
+    assert "until the load ended. " in each.advice
+
+
+def test_another_reason_than_a_resource_is_told_as_well():
+    """Every node is cordoned; a message that is not there is not made up."""
+    cordoned = waits(20, "b", "0/2 nodes are available: 2 node(s) were unschedulable.")
+    each = by_code(found(observed(requests=REQUESTS, events=[*READY, *cordoned])), "replica.unschedulable")
+    assert "(0/2 nodes are available: 2 node(s) were unschedulable)" in each.advice
+    assert "give it a node that fits, " in each.advice
+    each = by_code(found(observed(requests=REQUESTS, events=[*READY, *waits(20, "b", None)])), "replica.unschedulable")
+    assert "(Unschedulable)" in each.advice
+
+
+def test_what_waited_before_or_after_the_load_only_is_not_told():
+    """b is placed before the load begins, c waits when it has ended."""
+    events = [*READY, *waits(-8, "b"), event(-1, "replica_scheduled", "b"), *waits(61, "c")]
+    assert found(observed(requests=REQUESTS, events=events)) == []
+
+
+def test_a_replica_costs_nothing_before_it_has_a_node():
+    """a from the start, b placed at 50 s and gone at 55 s, c never placed: 60 + 5 s."""
+    events = [
+        *READY,
+        *waits(20, "b"),
+        *waits(20, "c"),
+        event(50, "replica_scheduled", "b"),
+        event(55, "replica_stopped", "b"),
+        event(58, "replica_stopped", "c"),
+    ]
+    replicas, seconds = fleet(observed(requests=REQUESTS, events=events)).billed.within(0.0, 60.0)
+    assert float(replicas @ seconds) == 65.0

@@ -1,0 +1,115 @@
+"""The scenario's limits against what was measured."""
+
+import pytest
+
+from loadgen.analyze.findings.slo import slo
+from loadgen.analyze.latency import measure
+from loadgen.analyze.results import Span
+from support.runs.tables import by_code, info, observed, request
+
+
+def judge(limits, requests, tokens=None, windows=()):
+    run = observed(info(limits=limits), requests=requests, tokens=tokens)
+    return slo(run, measure(run), windows)
+
+
+def test_a_limit_that_is_met_leaves_a_finding_that_passed():
+    """p95 of 0.5 s within 1 s: JUnit shows it as a test case."""
+    (found,) = judge([("ttft", "p95", 1.0)], [request(n, float(n)) for n in range(20)])
+    assert (found.code, found.title, found.severity) == ("slo.ttft.p95", "TTFT p95", "fail")
+    assert (found.passed, found.measured, found.limit, found.unit) == (True, 0.5, 1.0, "s")
+    assert found.advice
+
+
+def test_a_limit_is_still_met_when_it_is_measured_exactly():
+    """0.5 s is not more than 0.5 s."""
+    assert judge([("ttft", "p95", 0.5)], [request(0, 1.0)])[0].passed
+
+
+def test_a_broken_limit_tells_how_many_broke_it_and_whether_scaling_was_the_reason():
+    """3 of 20 took 3 s; 2 of them were due while a scale-up was under way: two thirds, 67 %."""
+    requests = [request(n, float(n), 3.0 if n in (4, 5, 15) else 0.5, 4.0) for n in range(20)]
+    (found,) = judge([("ttft", "p95", 2.0)], requests, windows=[Span(name="1 → 2", start_s=3.0, end_s=6.0)])
+    assert (found.passed, found.measured) == (False, 3.0)
+    told = (
+        "3 of 20 requests were slower than 2 s (15 %, and 5 % may be), 67 % of them due while a scale-up was under way"
+    )
+    assert told in found.advice
+
+
+def test_a_limit_that_is_met_says_how_many_may_be_slower():
+    """8 of 20 are slower than the median's limit, 40 %, and half of them may be; none is slower than 4 s."""
+    requests = [request(n, float(n), 3.0 if n < 8 else 0.5, 4.0) for n in range(20)]
+    half, every = judge([("ttft", "p50", 2.0), ("ttft", "max", 4.0)], requests)
+    assert half.advice == "8 of 20 requests were slower than 2 s (40 %, and 50 % may be)."
+    assert every.advice == "All 20 requests were within 4 s."
+
+
+def test_what_was_never_answered_is_slower_than_every_limit():
+    """2 of 20 never got a token: p95 cannot be measured, and the finding says why; p90 can."""
+    requests = [request(n, float(n)) for n in range(18)]
+    requests += [request(18 + n, 18.0 + n, None, None, "rejected", "full", ended_s=20.0) for n in range(2)]
+    findings = judge([("ttft", "p95", 9.0), ("ttft", "p90", 9.0), ("e2e", "p95", 9.0)], requests)
+    assert (findings[0].passed, findings[0].measured, findings[0].severity) == (False, None, "fail")
+    assert "More than 5 % of the requests (2 of 20) never got a first token" in findings[0].advice
+    assert (findings[1].passed, findings[1].measured) == (True, 0.5)
+    assert (findings[2].passed, findings[2].measured) == (False, None)
+
+
+def test_a_stream_that_was_cut_keeps_its_ttft_but_never_ended():
+    """Its first token came in 0.5 s: TTFT holds, E2E does not."""
+    cut = [request(0, 1.0, 0.5, 1.0, "cut_off", "broken")]
+    ttft, e2e = judge([("ttft", "max", 1.0), ("e2e", "max", 9.0)], cut)
+    assert (ttft.passed, ttft.measured) == (True, 0.5)
+    assert (e2e.passed, e2e.measured) == (False, None)
+
+
+def test_the_share_of_failures_is_over_all_that_were_due():
+    """1 of 4, a request that was never sent: 25 % against 10 %."""
+    requests = [
+        *(request(n, float(n)) for n in range(3)),
+        request(3, 3.0, None, None, "not_sent", "no user", lag_s=None),
+    ]
+    (found,) = judge([("failed", "ratio", 0.1)], requests)
+    assert (found.code, found.unit, found.measured, found.passed) == ("slo.failed.ratio", "ratio", 0.25, False)
+    assert "1 of 4 requests" in found.advice
+
+
+def test_what_the_operators_stop_ended_is_not_held_against_the_server():
+    """Two answered, one cut and one unsent by the stop: nothing failed."""
+    requests = [
+        request(0, 1.0),
+        request(1, 2.0),
+        request(2, 3.0, None, None, "cut_off", "run stopped", ended_s=3.5),
+        request(3, 4.0, None, None, "not_sent", "run stopped", lag_s=None),
+    ]
+    failed, ttft = judge([("failed", "ratio", 0.0), ("ttft", "max", 1.0)], requests)
+    assert (failed.passed, failed.measured) == (True, 0.0)
+    assert (ttft.passed, ttft.measured) == (True, 0.5)
+
+
+def test_itl_is_judged_over_gaps_and_tpot_over_requests():
+    """Gaps 0.1 (×19) and 2.0: p95 of the gaps is 0.1; the request with the 2.0 has a TPOT of 2.0."""
+    tokens = {0: [1.5 + n / 10 for n in range(20)], 1: [1.5, 3.5]}
+    requests = [request(0, 1.0, 0.5, 2.4, tokens=20), request(1, 1.0, 0.5, 2.5, tokens=2)]
+    itl, tpot = judge([("itl", "p95", 0.2), ("tpot", "max", 0.2)], requests, tokens)
+    assert itl.measured == pytest.approx(0.1)
+    assert itl.passed
+    assert "token gaps" in itl.advice
+    assert (tpot.measured, tpot.passed) == (2.0, False)
+
+
+def test_a_limit_that_nothing_speaks_for_makes_the_run_invalid_not_passed():
+    """No token times: ITL and TPOT cannot be judged. No request: nothing can."""
+    for found in judge([("itl", "p95", 0.2), ("tpot", "p95", 0.2)], [request(0, 1.0)]):
+        assert (found.passed, found.measured, found.severity) == (False, None, "invalid")
+    for found in judge([("ttft", "p95", 1.0), ("failed", "ratio", 0.1)], []):
+        assert (found.passed, found.measured, found.severity) == (False, None, "invalid")
+
+
+def test_a_failed_request_counts_against_tpot_too():
+    """1 of 2 never ended: the slower half of TPOT is infinite, p50 is that of the other."""
+    requests = [request(0, 1.0, 0.5, 1.0, tokens=2), request(1, 1.0, None, None, "timeout", "late", ended_s=9.0)]
+    findings = judge([("tpot", "p50", 1.0), ("tpot", "p95", 1.0)], requests, {0: [1.5, 2.0]})
+    assert by_code(findings, "slo.tpot.p50").measured == 0.5
+    assert by_code(findings, "slo.tpot.p95").measured is None

@@ -1,0 +1,233 @@
+"""What a colleague would point out although it decides nothing."""
+
+from loadgen.analyze.findings.warnings import caveats
+from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.scaling.events import scaling_events
+from loadgen.analyze.scaling.replicas import fleet
+from support.runs.tables import SCALER, by_code, event, info, life, observed, request, rescale, series
+
+REQUESTS = [request(n, float(n)) for n in range(60)]
+READY = life("a", -9, -5)
+
+
+ONE_A_SECOND = Capacity(1.0)
+
+
+def found(run, capacity=ONE_A_SECOND):
+    replicas = fleet(run)
+    ratio = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
+    findings = caveats(run, replicas, ratio, scaling_events(run, replicas, ratio, capacity), capacity)
+    assert all(each.severity == "warning" and not each.passed for each in findings)
+    return findings
+
+
+def codes(run):
+    return [each.code for each in found(run)]
+
+
+def constant(value, pod="a", signal="ratio", until=60):
+    return series(signal, pod, {float(t): value for t in range(until)})
+
+
+def counters(ratio, pod="a"):
+    """One second of compute a second, and `ratio` times as much queue."""
+    return series("raw_compute_us", pod, {float(t): t * 1e6 for t in range(60)}) + series(
+        "raw_queue_us", pod, {float(t): ratio * t * 1e6 for t in range(60)}
+    )
+
+
+def test_an_ordinary_run_has_no_caveat():
+    """The ratio crossed its target, agreed with the counters, and nothing broke."""
+    samples = series("ratio", "a", {float(t): (2.0 if t > 30 else 0.2) for t in range(60)})
+    assert codes(observed(requests=REQUESTS, samples=samples, events=READY)) == []
+
+
+def test_a_ratio_that_never_crossed_its_target_proves_nothing():
+    """At most 0.4 of 1.1."""
+    each = by_code(found(observed(requests=REQUESTS, samples=constant(0.4), events=READY)), "signal.never_crossed")
+    assert (each.measured, each.limit) == (0.4, 1.1)
+    assert "proves nothing about scaling" in each.advice
+
+
+def test_a_blind_signal_is_told_from_a_low_load():
+    """Read 0 throughout, while the counters say 3: it is the rule, not the load."""
+    run = observed(requests=REQUESTS, samples=constant(0.0) + counters(3.0), events=READY)
+    assert "blind" in by_code(found(run), "signal.never_crossed").advice
+    each = by_code(found(run), "signal.untrue")
+    assert each.measured == 1.0  # |0 − 3| / 3
+
+
+def test_a_signal_that_agrees_with_the_counters_is_true():
+    """Read 3, true 3."""
+    assert "signal.untrue" not in codes(observed(requests=REQUESTS, samples=constant(3.0) + counters(3.0)))
+
+
+def test_a_fixed_fleet_is_not_expected_to_cross():
+    """Fewest and most replicas are the same."""
+    fixed = info(autoscaler=SCALER.model_copy(update={"max_replicas": 1}))
+    assert "signal.never_crossed" not in codes(observed(fixed, requests=REQUESTS, samples=constant(0.4)))
+
+
+def test_a_scale_up_that_the_load_never_outgrew_is_needless():
+    """1/s comes and one replica carries 2/s: 1 → 2 at 30 s had no need."""
+    samples = series("ratio", "a", {float(t): (2.0 if t > 25 else 0.2) for t in range(60)})
+    run = observed(requests=REQUESTS, samples=samples, events=[*READY, rescale(30, 1, 2), *life("b", 31, 40)])
+    each = by_code(found(run, Capacity(2.0)), "scaling.needless")
+    assert (each.measured, each.limit, each.window) == (1.0, 0.0, "at 30.0 s")
+    assert "1 → 2 at 30.0 s, with the load not above the 2/s that 1 can carry" in each.advice
+    assert "raise the target" in each.advice
+
+
+def test_a_second_step_on_the_queue_of_the_first_is_told_apart():
+    """2/s come, 1.5/s are carried: 1 → 2 was needed, 2 → 3 a pass later followed the same crossing."""
+    twice = [request(n, n / 2) for n in range(120)]
+    samples = series("ratio", "a", {float(t): (2.0 if t > 12 else 0.2) for t in range(60)})
+    run = observed(requests=twice, samples=samples, events=[*READY, rescale(15, 1, 2), rescale(30, 2, 3)])
+    each = by_code(found(run, Capacity(1.5)), "scaling.needless")
+    assert (each.measured, each.window) == (1.0, "at 30.0 s")
+    assert "a longer rate window only keeps it up for longer" in each.advice
+
+
+def test_a_step_that_the_load_outgrew_later_was_not_needless():
+    """1/s until 40 s, then 5/s, and 2/s are carried: the decision at 30 s was early, but right."""
+    rising = [request(n, float(n)) for n in range(40)] + [request(40 + n, 40 + n / 5) for n in range(100)]
+    samples = series("ratio", "a", {float(t): (2.0 if 10 < t < 20 or t > 40 else 0.2) for t in range(60)})
+    run = observed(requests=rising, samples=samples, events=[*READY, rescale(30, 1, 2)])
+    assert "scaling.needless" not in [each.code for each in found(run, Capacity(2.0))]
+
+
+def test_nothing_is_needless_where_what_a_replica_carries_is_not_known():
+    """Without a capacity nobody can say."""
+    run = observed(requests=REQUESTS, events=[*READY, rescale(30, 1, 2)])
+    assert "scaling.needless" not in [each.code for each in found(run, Capacity(None, "not collected"))]
+
+
+def test_up_down_and_up_again_in_a_short_time_is_flapping():
+    """Up at 5 s, down at 25 s, up at 45 s: 40 s, less than twice 30 + 15 s."""
+    run = observed(requests=REQUESTS, events=[*READY, rescale(5, 1, 2), rescale(25, 2, 1), rescale(45, 1, 2)])
+    each = by_code(found(run), "scaling.flapping")
+    assert (each.measured, each.limit, each.window) == (40.0, 90.0, "from 5.0 s to 45.0 s")
+
+
+def test_two_waves_are_no_flapping():
+    """The same three decisions 100 s apart follow the load."""
+    long = info(length_s=300.0, stages=(("all", 0.0, 300.0),))
+    run = observed(long, events=[*READY, rescale(5, 1, 2), rescale(60, 2, 1), rescale(105, 1, 2)])
+    assert "scaling.flapping" not in codes(run)
+
+
+def test_a_replica_that_was_ready_but_answered_nothing_is_named():
+    """b was ready from 20 s to the end at 60 s, its counter stayed at 0."""
+    run = observed(
+        requests=REQUESTS,
+        samples=constant(5.0, "a", "raw_success") + constant(0.0, "b", "raw_success"),
+        events=READY + life("b", 10, 20),
+    )
+    each = by_code(found(run), "replica.unused")
+    assert each.measured == 40.0
+    assert each.advice.startswith("b was ready but answered nothing")
+
+
+def test_streams_that_break_while_a_replica_stops_are_counted():
+    """b drains from 20 to 25 s: of three broken streams, two ended in that time (or within a second after)."""
+    broken = [
+        request(60, 15.0, 0.5, 1.0, "cut_off", "reset", ended_s=16.0),
+        request(61, 19.0, 0.5, 2.0, "cut_off", "reset", ended_s=21.0),
+        request(62, 24.0, None, None, "error", "reset", ended_s=25.5),
+    ]
+    run = observed(requests=REQUESTS + broken, events=READY + life("b", -9, -5, 20, 25) + [rescale(19.5, 2, 1)])
+    each = by_code(found(run), "drain.broken")
+    assert (each.measured, each.window) == (2.0, "from 21.0 s to 25.5 s")
+
+
+def test_a_replica_that_was_not_scraped_is_named():
+    """b was ready from 10 s on and sampled until 20 s; a was sampled throughout."""
+    samples = constant(2.0) + series("ratio", "b", {float(t): 2.0 for t in range(10, 21)})
+    run = observed(requests=REQUESTS, samples=samples, events=READY + life("b", 5, 10))
+    each = by_code(found(run), "signal.replica_gap")
+    assert each.measured == 39.0  # from 20 s to the last due request at 59 s
+    assert each.advice.startswith("b was ready")
+
+
+def test_incidents_are_counted_and_named():
+    """Crashes, kills, dead parts and gaps of the collection, each once."""
+    run = observed(
+        requests=REQUESTS,
+        events=[
+            *READY,
+            event(10, "replica_crashed", "a", exit_code=-9),
+            event(20, "replica_crashed", "a", exit_code=-9),
+            event(30, "replica_killed", "b"),
+            event(40, "part_died", part="gateway", exit_code=1),
+            event(50, "collect_gap", source="prometheus", from_s=114, to_s=117.5),
+        ],
+    )
+    findings = found(run)
+    crashed = by_code(findings, "replica.crashed")
+    assert (crashed.measured, crashed.window) == (2.0, "from 10.0 s to 20.0 s")
+    assert crashed.advice.startswith("a: ")
+    assert by_code(findings, "replica.killed").window == "at 30.0 s"
+    assert by_code(findings, "part.died").advice.startswith("gateway: ")
+    gap = by_code(findings, "collect.gap")
+    assert gap.advice.startswith("prometheus: ")
+    assert gap.window == "from 50.0 s to 53.5 s"
+
+
+def test_gaps_of_several_sources_have_a_window_each():
+    """Prometheus from 20 to 30 s, and the metrics API, which reads it, from 25 to 45 s."""
+    gaps = [
+        event(20, "collect_gap", source="prometheus", from_s=84, to_s=94),
+        event(25, "collect_gap", source="custom-metrics", from_s=89, to_s=109),
+    ]
+    gap = by_code(found(observed(requests=REQUESTS, events=[*READY, *gaps])), "collect.gap")
+    assert (gap.measured, gap.window) == (2.0, "from 20.0 s to 45.0 s")
+    assert gap.advice.startswith("custom-metrics (from 25.0 s to 45.0 s), prometheus (from 20.0 s to 30.0 s): ")
+
+
+def test_watches_of_one_api_that_break_together_are_one_gap():
+    """The API server is away: pods from 20 to 30 s, nodes from 22 to 31 s; later pods alone, from 40 to 42 s."""
+    gaps = [
+        event(start, "collect_gap", source="kubernetes", watch=name, from_s=64 + start, to_s=64 + end)
+        for name, start, end in (("pods", 20, 30), ("nodes", 22, 31), ("pods", 40, 42))
+    ]
+    gap = by_code(found(observed(requests=REQUESTS, events=[*READY, *gaps])), "collect.gap")
+    assert (gap.measured, gap.window) == (2.0, "from 20.0 s to 42.0 s")
+    assert gap.advice.startswith("kubernetes (nodes, pods): ")
+
+
+def test_changes_by_others_are_told_and_not_judged():
+    """Somebody scales 1 → 2 → 1 → 2 in 20 s: that is no flapping of the autoscaler, and no scale-up of its own."""
+    changes = [rescale(10, 1, 2), rescale(20, 2, 1), rescale(30, 1, 2)]
+    by_others = [{**each, "reason": "NotByAutoscaler"} for each in changes]
+    each = by_code(found(observed(requests=REQUESTS, events=[*READY, *by_others])), "scaling.by_others")
+    assert (each.measured, each.window) == (3.0, "from 10.0 s to 30.0 s")
+    assert each.advice.startswith("1 → 2 at 10.0 s; 2 → 1 at 20.0 s; 1 → 2 at 30.0 s: something other than")
+    assert not {"scaling.flapping", "scaling.needless"} & set(
+        codes(observed(requests=REQUESTS, events=[*READY, *by_others]))
+    )
+    assert "scaling.flapping" in codes(observed(requests=REQUESTS, events=[*READY, *changes]))
+
+
+def test_no_table_at_all_has_no_caveat():
+    """What was not seen is not warned about."""
+    assert codes(observed()) == []
+
+
+def test_an_autoscaler_that_cannot_read_its_metric_is_told_with_its_window():
+    """Passes at −5 (no metric), 10, 20 (none), 30 (none) and 40 s: blind for 10 s of the load, then for 20 s."""
+    reasons = {-5.0: "FailedGetPodsMetric", 10.0: "ValidMetricFound", 20.0: "FailedGetPodsMetric"}
+    reasons |= {30.0: "FailedGetPodsMetric", 40.0: "ValidMetricFound"}
+    passes = [{**event(at, "hpa_sync", current=1, desired=1), "reason": reason} for at, reason in reasons.items()]
+    samples = series("ratio", "a", {float(t): (2.0 if t > 30 else 0.2) for t in range(60)})
+    run = observed(requests=REQUESTS, samples=samples, events=[*READY, *passes])
+    blind = next(each for each in found(run) if each.code == "autoscaler.blind")
+    assert blind.measured == 10.0 + 20.0
+    assert blind.window == "from 0.0 s to 40.0 s"
+    assert "FailedGetPodsMetric" in blind.advice
+
+
+def test_a_workload_that_is_scaled_to_zero_is_not_blind():
+    """KEDA, or a person, has done that: the autoscaler stands still and misses no metric."""
+    reasons = {-5.0: "ScalingDisabled", 10.0: "ValidMetricFound", 20.0: "ScalingDisabled", 30.0: "ValidMetricFound"}
+    passes = [{**event(at, "hpa_sync", current=0, desired=0), "reason": reason} for at, reason in reasons.items()]
+    assert "autoscaler.blind" not in codes(observed(requests=REQUESTS, events=[*READY, *passes]))

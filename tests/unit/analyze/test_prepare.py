@@ -1,0 +1,106 @@
+"""From tables to sorted arrays on the load's own axis."""
+
+import math
+
+import numpy as np
+
+from loadgen.analyze.observed import Tables
+from loadgen.analyze.prepare import observe
+from loadgen.dataset.folder import RunFolder
+from support.runs.tables import event, info, observed, request, series
+
+
+def test_times_count_from_the_start_of_the_load_and_requests_are_sorted_by_due_time():
+    """The tables hold 64 s more; nobody promised an order of rows."""
+    run = observed(requests=[request(1, 5.0), request(0, 2.0)], tokens={1: [5.5, 6.0], 0: [2.5]})
+    assert run.requests.ids.tolist() == [0, 1]
+    assert run.requests.scheduled_s.tolist() == [2.0, 5.0]
+    assert run.answers.t_s.tolist() == [5.5, 6.0, 2.5]
+    assert run.answers.row.tolist() == [1, 1, 0]
+    assert run.answers.count.tolist() == [1, 2]
+
+
+def test_token_rows_of_requests_that_a_crash_lost_are_left_out():
+    """Their due times are unknown, so they have no latency."""
+    run = observed(requests=[request(3, 1.0)], tokens={2: [9.0], 3: [1.5], 4: [9.0]})
+    assert run.answers.t_s.tolist() == [1.5]
+
+
+def test_an_answer_stands_for_its_share_of_the_tokens_that_the_server_counted():
+    """12 tokens in 3 answers are 4 each; without a count an answer is one token."""
+    run = observed(
+        requests=[request(0, 1.0, tokens=12), request(1, 1.0, tokens=None)],
+        tokens={0: [1.5, 1.6, 1.7], 1: [2.0]},
+    )
+    assert run.answers.tokens.tolist() == [4.0, 4.0, 4.0, 1.0]
+
+
+def test_a_sample_that_was_collected_twice_counts_once():
+    """Overlapping reads of Prometheus repeat samples; the later row wins."""
+    rows = series("ratio", "a", {2.0: 1.0, 1.0: 0.5}) + series("ratio", "a", {2.0: 3.0})
+    found = observed(samples=rows).signals["ratio"]["a"]
+    assert found.t_s.tolist() == [1.0, 2.0]
+    assert found.value.tolist() == [0.5, 3.0]
+
+
+def test_a_sample_of_the_fleet_has_no_replica():
+    """A missing pod becomes the empty name."""
+    assert list(observed(samples=series("ratio", None, {1.0: 1.0})).signals["ratio"]) == [""]
+
+
+def test_event_data_that_is_no_json_object_says_nothing():
+    """A damaged message must not lose the run."""
+    broken = [event(1.0, "part_died") | {"data": text} for text in ("{", "[1]", "7", None)]
+    assert [each.data for each in observed(events=broken).events] == [{}, {}, {}, {}]
+
+
+def test_only_the_operators_stop_is_not_judged():
+    """`run stopped` on a cut or unsent request; the same words on any other outcome would be chance."""
+    run = observed(
+        requests=[
+            request(0, 1.0),
+            request(1, 2.0, None, None, "cut_off", "run stopped", ended_s=3.0),
+            request(2, 3.0, None, None, "not_sent", "run stopped", lag_s=None),
+            request(3, 4.0, None, None, "not_sent", "no free user", lag_s=None),
+        ]
+    )
+    assert run.requests.judged.tolist() == [True, False, False, True]
+    assert run.requests.due.tolist() == [True, True, False, True]
+
+
+def test_an_interrupted_run_ends_with_the_last_trace_of_a_request():
+    """Nothing says when the load ended: the last answer does, and samples that came later do not."""
+    run = observed(
+        info(length_s=None, state="loading"),
+        requests=[request(0, 10.0, e2e_s=2.0), request(1, 11.0)],
+        samples=series("up", "a", {30.0: 1.0}),
+    )
+    assert run.interrupted
+    assert run.length_s == 12.0
+    assert run.last_s == 30.0
+
+
+def test_without_a_start_there_is_no_length():
+    """A run that died while its stack came up has no load."""
+    run = observed(info(zero_s=None, state="starting"))
+    assert run.length_s is None
+    assert run.end_s == 0.0
+
+
+def test_an_empty_folder_is_read_without_complaint(tmp_path):
+    """No part of any table: every array is empty, nothing fails."""
+    folder = RunFolder(tmp_path)
+    run = observe(info(), Tables(**{name: folder.read(name) for name in ("requests", "tokens", "samples", "events")}))
+    assert len(run.requests) == 0
+    assert run.answers.t_s.shape == (0,)
+    assert run.signals == {}
+    assert run.events == ()
+
+
+def test_missing_numbers_are_nan_and_missing_texts_are_none():
+    """Never 0, never an empty string."""
+    run = observed(requests=[request(0, 1.0, None, None, "rejected", None)])
+    assert math.isnan(run.requests.first_s[0])
+    assert math.isnan(run.requests.output_tokens[0])
+    assert run.requests.cause[0] is None
+    assert np.isnan(run.requests.ttft_s).all()

@@ -1,0 +1,93 @@
+"""The signal of an HPA that KEDA made: the chart's ScaledObject as it is rendered, and what KEDA makes of it."""
+
+from typing import Any
+
+import pytest
+
+from loadgen.kube.discover.autoscaler import Held, autoscaler_of, followed
+from loadgen.kube.discover.keda import by_triggers, not_of_pods, scaled_object, unjudged
+from loadgen.kube.discover.prometheus import RuleTiming
+from support.kube.keda_hpa import hpa_of
+
+NAME, RATIO = "demo-triton-trtllm", "triton:queue_compute:ratio"
+LABELS = '{namespace="serving",release="demo-triton-trtllm"}'
+
+
+def test_the_chart_s_own_is_judged_as_with_a_metric_of_pods(scaled: dict[str, Any]) -> None:
+    """The ratio's trigger is followed among ratio, busy and activation: its series, its threshold, its name of KEDA."""
+    hpa = hpa_of(scaled)
+    assert scaled_object(hpa) == NAME
+    held, others = by_triggers(hpa, scaled)
+    assert [each.record for each in held] == [RATIO, "triton:busy:ratio"]
+    assert followed(held) == Held(RATIO, "s0-prometheus", "1", LABELS)
+    assert len(others) == 1  # what wakes it from zero is no mean over pods
+    found, assumed = autoscaler_of(hpa, held[0], RuleTiming(60.0, 15.0), 15.0)
+    assert found is not None
+    assert (found.metric, found.target) == (RATIO, 1.0)
+    assert (found.min_replicas, found.max_replicas, found.scale_down_window_s) == (1, 4, 300.0)
+    assert len(assumed) == 1
+
+
+def test_the_trigger_is_the_one_of_the_metric_s_number(scaled: dict[str, Any]) -> None:
+    """A trigger of another kind before it counts, too; the ratio is found wherever it is."""
+    scaled["spec"]["triggers"].insert(0, {"type": "cron", "metadata": {"threshold": "1"}})
+    hpa = hpa_of(scaled)
+    hpa["spec"]["metrics"].reverse()
+    assert followed(by_triggers(hpa, scaled)[0]) == Held(RATIO, "s1-prometheus", "1", LABELS)
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "record"),
+    [
+        (f"avg({RATIO})", "Value", RATIO),
+        (f" sum ( {RATIO}{LABELS} ) ", "AverageValue", RATIO),
+        (f'avg({RATIO}{{pod=~"a{{2}}.*\\"\\\\)"}})', "Value", RATIO),
+        (f"sum({RATIO})", "Value", None),  # grows with the replicas
+        (f"avg({RATIO})", "AverageValue", None),  # is divided by them once more
+        (f"max({RATIO})", "Value", None),
+        (f"avg({RATIO}) * 2", "Value", None),
+        (f"avg by (pod) ({RATIO})", "Value", None),
+        (f"avg(rate({RATIO}[1m]))", "Value", None),
+        (f"avg({RATIO}) + sum({RATIO})", "Value", None),
+    ],
+)
+def test_only_a_mean_over_pods_is_judged(scaled: dict[str, Any], query: str, kind: str, record: str | None) -> None:
+    """Otherwise a sentence has the query."""
+    scaled["spec"]["triggers"] = [
+        {"type": "prometheus", "metricType": kind, "metadata": {"query": query, "threshold": "0.15"}}
+    ]
+    hpa = hpa_of(scaled)
+    held, others = by_triggers(hpa, scaled)
+    if record is None:
+        assert held == []
+        assert f"(s0-prometheus is the {kind} of {query}): its signal is not judged" in unjudged(hpa, others)
+    else:
+        assert [(each.record, each.quantity) for each in held] == [(record, "150m")]
+
+
+def test_other_triggers_are_not_judged(scaled: dict[str, Any]) -> None:
+    """A formula over triggers, an index that is gone, no trigger of Prometheus at all."""
+    hpa = hpa_of(scaled)
+    hpa["spec"]["metrics"] = hpa["spec"]["metrics"][:1]
+    hpa["spec"]["metrics"][0]["external"]["metric"]["name"] = "composite-metric"
+    assert by_triggers(hpa, scaled) == ([], [])
+    assert "holds no mean of a series of its pods (no trigger of Prometheus)" in unjudged(hpa, [])
+    assert by_triggers(hpa_of(scaled), {"spec": {"triggers": []}}) == ([], [])
+
+
+def test_an_external_metric_of_another_hand_is_not_keda_s() -> None:
+    """Its selector is that of the user."""
+    metric = {"type": "External", "external": {"metric": {"name": "s0-prometheus", "selector": {}}}}
+    assert scaled_object({"metadata": {"name": "h"}, "spec": {"metrics": [metric]}}) is None
+    assert scaled_object({"metadata": {"name": "h"}, "spec": {}}) is None
+
+
+def test_the_series_must_be_one_of_each_pod_of_the_namespace() -> None:
+    """Or their mean is not what the run sees of its pods; none at all says nothing."""
+    held = Held(RATIO, "s0-prometheus", "1", "{}")
+    one, two = {"pod": "a", "namespace": "llm"}, {"pod": "b", "namespace": "llm"}
+    assert not_of_pods(held, [], "llm") is None
+    assert not_of_pods(held, [one, two], "llm") is None
+    assert "several series of one pod" in str(not_of_pods(held, [one, one], "llm"))
+    assert "without the label pod" in str(not_of_pods(held, [one, {"namespace": "llm"}], "llm"))
+    assert "of other namespaces, such as llm" in str(not_of_pods(held, [one], "other"))

@@ -1,0 +1,101 @@
+"""A process's part: it always says when it is closed, and its own faults become sentences."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from loadgen.base.clock import Clock
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import RunInfo, ValidityLimits
+from loadgen.load.host import Host
+from loadgen.load.share import REFERENCE_MODEL, Assignment, Carrier
+from loadgen.protocols.answer import Answer
+from loadgen.protocols.endpoint import Endpoint
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Scenario
+
+SCENARIO = Scenario(name="x", load=Constant(per_s=50, duration_s=0.1), arrivals="even", request_timeout_s=5)
+
+
+class Beyond:
+    """A hand-written endpoint whose server counts more tokens than a column can hold."""
+
+    wire = "grpc"
+
+    def connect(self, model: object, *, stream: bool) -> "Beyond":
+        return self
+
+    def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
+        now = time.monotonic()
+        return Answer(outcome="ok", last=now, ended=now, output_tokens=2**40)
+
+    def close(self) -> None:
+        pass
+
+
+def carrier_to(endpoint: Any, path: Path) -> Carrier:
+    clock = Clock.start()
+    info = RunInfo(
+        run_id="x",
+        scenario="x",
+        anchor_unix_s=clock.anchor_unix_s,
+        anchor_monotonic_s=clock.anchor_monotonic_s,
+        target="grpc://127.0.0.1:1",
+        protocol="grpc",
+        stream=True,
+        validity=ValidityLimits(send_lag_p99_s=0.05, scrape_gap_s=5.0, min_samples=100),
+        settings=SCENARIO.model_dump(mode="json"),
+    )
+    RunFolder(path).write_info(info)
+    assignment = Assignment(
+        folder=str(path),
+        master=Host.here(),
+        endpoint=endpoint,
+        model=REFERENCE_MODEL,
+        stream=True,
+        reference=Endpoint(address="127.0.0.1:1", wire="grpc"),
+        worker=0,
+        workers=1,
+    )
+    return Carrier(assignment, lambda arrival, due, answer: None)
+
+
+def test_closed_before_it_began(tmp_path: Path) -> None:
+    """A process whose run was refused before its load has nothing to write, and says at once that it is closed."""
+    carrier = carrier_to(Endpoint(address="127.0.0.1:1", wire="grpc"), tmp_path)
+    assert not carrier.counts().closed
+    carrier.close()
+    assert carrier.counts().closed
+    assert carrier.counts().error is None
+
+
+def test_nothing_is_left_to_load_while_requests_are_due(tmp_path: Path) -> None:
+    """pyarrow loads pandas at its first table, for a second in which nothing is sent: that is over before the load."""
+    code = (
+        f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"from test_share import Beyond, carrier_to\n"
+        f"before = 'pandas' in sys.modules; carrier_to(Beyond(), Path({str(tmp_path)!r}))\n"
+        f"print(before, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False True\n"
+
+
+def test_a_fault_of_ours_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row that the table cannot hold ends the run with a sentence and a traceback, and nobody waits for the rest."""
+    carrier = carrier_to(Beyond(), tmp_path)
+    carrier.go(0.0)
+    assert carrier.sender is not None
+    while carrier.sender.carry():
+        gevent.sleep(0)
+    carrier.close()
+    counts = carrier.counts()
+    assert counts.closed
+    assert counts.error
+    assert "please report it" in counts.error
+    assert "Traceback" in capsys.readouterr().err

@@ -1,0 +1,246 @@
+"""The page: whole, offline, and closed against whatever text a server sends."""
+
+import base64
+import hashlib
+import json
+import math
+import random
+import re
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from importlib import resources
+
+import pytest
+from loadgen_reports import chart
+from loadgen_reports.formats import html
+
+from loadgen.analyze.results import Analysis
+from support.runs import sample_analysis as samples
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+LOADS = {"src", "href", "srcset", "poster", "data", "action", "formaction", "background", "xlink:href", "ping"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """What a test asks a page for: elements, attributes, ids, scripts and styles."""
+
+    text: str
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    inside: dict[str, list[str]] = field(default_factory=lambda: {"script": [], "style": []})
+    unclosed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.feed(self.text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in self.inside:
+            self.inside[tag].append("")
+        if tag not in VOID:
+            self.unclosed.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.unclosed, f"</{tag}> closes nothing"
+        assert self.unclosed.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.unclosed and self.unclosed[-1] in self.inside:
+            self.inside[self.unclosed[-1]][-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module", params=list(samples.SAMPLES))
+def page(request: pytest.FixtureRequest) -> Page:
+    return Page(html.render(samples.SAMPLES[request.param]()))
+
+
+def test_every_element_is_closed(page: Page) -> None:
+    """For every kind of run the page is well formed, hostile text included."""
+    assert page.unclosed == []
+
+
+def test_nothing_is_fetched(page: Page) -> None:
+    """Nothing in the page points outside of it: only anchors of its own and inline data."""
+    for tag, attributes in page.tags:
+        for name in LOADS & set(attributes):
+            value = attributes[name] or ""
+            assert value.startswith(("#", "data:")), f"<{tag} {name}={value[:60]}>"
+        assert not {name for name in attributes if name.startswith("on")}, tag
+    style = "".join(page.inside["style"])
+    assert "@import" not in style
+    assert "url(" not in style
+    assert not re.search(
+        r"\b(fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import)\s*\(", page.inside["script"][-1]
+    )
+
+
+def test_the_policy_allows_exactly_what_is_inside(page: Page) -> None:
+    """The content security policy names the hash of each script and style, and allows no connection."""
+    (policy,) = (m["content"] or "" for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    runnable = [s for s, tag in zip(page.inside["script"], page.all("script"), strict=True) if "type" not in tag]
+    assert len(runnable) == 2
+    for text in (*runnable, *page.inside["style"]):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    # A style attribute would be refused by that policy.
+    assert not [tag for tag, attributes in page.tags if "style" in attributes]
+
+
+def test_the_page_says_what_it_is(page: Page) -> None:
+    """Language, width, title, icon and one heading are there, and no id is used twice."""
+    assert page.tags[0] == ("html", {"lang": "en"})
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+    assert len(page.all("h1")) == page.text.split("</head>")[0].count("<title>") == 1
+    assert (page.all("link")[0]["href"] or "").startswith("data:image/svg+xml;base64,")
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"] for a in page.all("a")}
+    assert {target[1:] for target in targets if target} <= set(ids)
+    assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
+
+
+def test_hostile_text_stays_text() -> None:
+    """Markup in names, causes and labels is shown and does nothing; the data stays inside its element."""
+    page = Page(html.render(samples.hostile()))
+    assert not page.all("img")
+    assert len(page.all("script")) == 3
+    data = json.loads(page.inside["script"][0])
+    assert "</script><img" in data["stages"][0][0]
+    assert "<" not in page.inside["script"][0]
+    assert "\x00" not in page.text
+    page.text.encode()
+
+
+def numbers(text: str) -> list[float | None]:
+    return [float(value) if value else None for value in text.split(",")] if text else []
+
+
+def test_the_data_is_the_timeline() -> None:
+    """Unpacked, the page's columns are the analysis's series to four digits, with its gaps."""
+    run = samples.failing()
+    data = chart.data(run)
+    assert numbers(data["t"]) == list(run.timeline.t_s)  # type: ignore[arg-type]
+    for name, packed in data["series"].items():  # type: ignore[attr-defined]
+        series = getattr(run.timeline, name)
+        for got, wanted in zip(numbers(packed), series, strict=True):
+            assert (got is None) == math.isnan(wanted)
+            assert got is None or math.isclose(got, wanted, rel_tol=5e-4, abs_tol=1e-9)
+
+
+def test_lanes_hold_every_replica_once() -> None:
+    """Replicas that were never alive together share a lane, with a gap between them; none is lost."""
+    nan = math.nan
+    pods = {
+        "a": (1.0, 1.0, nan, nan, nan, nan),
+        "b": (nan, 2.0, 2.0, nan, nan, nan),
+        "c": (nan, nan, nan, 3.0, 3.0, nan),
+        "d": (nan, nan, 4.0, nan, 4.0, 4.0),
+        "never": (nan,) * 6,
+    }
+    lanes = chart.lanes(pods)
+    assert [lane.pods for lane in lanes] == [((0, 1, "a"), (3, 4, "c")), ((1, 2, "b"),), ((2, 5, "d"),)]
+    assert str(lanes[0].values) == "(1.0, 1.0, nan, 3.0, 3.0, nan)"
+    assert str(lanes[2].values) == "(nan, nan, 4.0, nan, 4.0, 4.0)"
+
+
+def many_replicas(bins: int, replicas: int) -> Analysis:
+    run = samples.two_hours()
+    noise = random.Random(5)
+    by_pod = {f"triton-7d9f-{i:02}": tuple(noise.random() * 3 for _ in range(bins)) for i in range(replicas)}
+    return replace(run, timeline=replace(run.timeline, ratio_by_pod=by_pod))
+
+
+@pytest.mark.timeout(60)
+def test_two_hours_fit_the_page() -> None:
+    """Two hours at one second are at most 2 MB, also with forty replicas alive all the time."""
+    run = samples.two_hours()
+    bins = len(run.timeline.t_s)
+    assert bins >= 7200
+    assert len(html.render(run).encode()) <= 1_000_000
+    assert len(html.render(many_replicas(bins, 40)).encode()) <= 2_000_000
+
+
+def test_a_day_is_condensed_and_says_so() -> None:
+    """A run that does not fit at one second is drawn on a coarser grid, and the page names it."""
+    run = samples.failing()
+    line = run.timeline
+    times = 80
+    longer = {
+        name: getattr(line, name) * times
+        for name in ("offered_per_s", "completed_per_s", "failed_per_s", "in_flight", "ttft_p50_s", "ttft_p95_s",
+                     "e2e_p50_s", "e2e_p95_s", "ratio", "ratio_truth", "desired", "ready", "serving")
+    }  # fmt: skip
+    t_s = tuple(float(i) for i in range(len(line.t_s) * times))
+    pods = {pod: series * times for pod, series in line.ratio_by_pod.items()}
+    page = html.render(replace(run, timeline=replace(line, t_s=t_s, ratio_by_pod=pods, **longer)))
+    assert len(page.encode()) <= 2_000_000
+    # 325 bins × 80 = 26,000 of them in at most 7,800 is one for every 4
+    assert "One point is 4\N{NO-BREAK SPACE}s (analysis.json holds bins of 1\N{NO-BREAK SPACE}s)" in page
+
+
+def test_findings_name_their_columns_for_a_narrow_screen() -> None:
+    """There a finding is a card, and each value has its heading beside it."""
+    part = html.render(samples.failing()).split('id="t-findings"')[1].split("</table>")[0]
+    for label in ("Result", "Measured", "Limit", "Where"):
+        assert f'data-label="{label}"' in part
+
+
+def test_settings_are_shown_whole() -> None:
+    """However many there are, they are in no box that has to be scrolled."""
+    failing = samples.failing()
+    many = replace(failing.run, settings={f"name_{n}": n for n in range(80)})
+    part = html.render(replace(failing, run=many)).split('id="t-settings"')[1].split("<table")[0]
+    assert "tall" not in part
+
+
+def test_level_lines_have_their_value_beside_the_plot() -> None:
+    """What is written into a plot covers curves; the legend has the whole name."""
+    rules = {panel["key"]: panel["rules"] for panel in chart.data(samples.failing())["panels"]}  # type: ignore[attr-defined]
+    assert rules["latency"] == [["2 s", 2.0]]
+    assert rules["ratio"] == [["1", 1.0]]
+    assert "SLO TTFT p95 ≤ 2" in html.render(samples.failing())
+
+
+def test_a_run_that_never_started_has_no_empty_sections() -> None:
+    """Its page is the sentence, the settings and the words."""
+    text = html.render(samples.never_started())
+    assert 'id="settings"' in text
+    assert not any(f'id="{part}"' in text for part in ("timeline", "scaling", "findings", "latency", "relations"))
+
+
+def test_unmeasured_panels_say_why() -> None:
+    """Of a target without autoscaler the ratio and the replicas are said to be unmeasured, not drawn as 0."""
+    page = html.render(samples.url_target())
+    assert page.count("Not measured, because only the endpoint of this target can be seen") == 3
+    assert 'id="panel-ratio"' in page
+    assert "data-series" not in page[page.index('id="panel-ratio"') : page.index('id="chart-help"')]
+
+
+def test_emulation_is_named(request: pytest.FixtureRequest) -> None:
+    """Where the engine is emulated the page says so before any figure, with both values of what is shortened."""
+    page = html.render(samples.failing())
+    assert page.index("The engine is emulated") < page.index('class="facts"') < page.index('id="timeline"')
+    assert "300\N{NO-BREAK SPACE}s" in page
+    assert "emulated" not in html.render(samples.url_target()).split("<script", 1)[0].split("</style>", 1)[1]
+
+
+def test_vendored_files_are_what_the_table_says() -> None:
+    """The chart library is the published file, byte for byte, and its licence goes into the page."""
+    vendor = resources.files("loadgen_reports") / "templates" / "vendor"
+    table = (vendor / "README.md").read_text()
+    rows = re.findall(r"^\| `(\S+)` .*`([0-9a-f]{64})` \|$", table, re.MULTILINE)
+    assert len(rows) == 2
+    for name, digest in rows:
+        assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest
+    assert "The MIT License (MIT)" in html.render(samples.nothing_measured())

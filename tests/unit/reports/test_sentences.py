@@ -1,0 +1,310 @@
+"""The prose."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from loadgen_reports.findings import finding_sentence, in_brackets, sentence
+from loadgen_reports.sentences import opening, summary_lines
+
+from loadgen.analyze.results import Analysis, OutcomeCount
+from support.runs import sample_analysis as samples
+
+
+def told(analysis: Analysis) -> str:
+    return " ".join(opening(analysis))
+
+
+@pytest.fixture(scope="module")
+def failing() -> Analysis:
+    return samples.failing()
+
+
+def test_a_failed_run_reads_as_a_colleague_would_write_it(failing: Analysis) -> None:
+    """Lag first, what it broke, how much of that fell into the lag, where the lag went, and the cost."""
+    head = replace(
+        failing.headline,
+        lag_s=41.2,
+        signal_s=13.1,
+        decide_s=9.2,
+        start_s=15.0,
+        traffic_s=3.9,
+        slow_requests=212,
+        slow_in_lag=193,
+        judged_requests=1480,
+        peak_replicas=3,
+    )
+    run = replace(failing, headline=head, outcomes=(), cost=replace(failing.cost, of_static_ratio=0.608))
+    assert told(run) == (
+        "FAIL: in peak 2 the fleet followed the load 41.2 s late. "
+        "212 of 1,480 requests broke TTFT ≤ 2 s, 91 % of them inside the two lag windows. "
+        "Limit missed: TTFT p95 (4.62 s, limit 2 s). "
+        "Of the 41.2 s, 13.1 s passed until the signal crossed its target, 9.2 s until the next HPA sync, "
+        "15.0 s in start-up, 3.9 s until traffic reached the new replica. "
+        "The fleet ran between 1 and 3 replicas, and ended at 1. "
+        "Cost: 61 % of static peak (4 replicas), but 116 % of the 2 replicas that this load needs."
+    )
+
+
+HEAD_FIELDS = (
+    "worst_event",
+    "lag_s",
+    "signal_s",
+    "decide_s",
+    "start_s",
+    "traffic_s",
+    "slow_requests",
+    "slow_in_lag",
+    "ttft_limit_s",
+    "peak_replicas",
+    "lowest_replicas",
+    "last_replicas",
+)
+
+
+@pytest.mark.parametrize("verdict", ["pass", "fail", "invalid"])
+def test_no_missing_value_shows_through(failing: Analysis, verdict: str) -> None:
+    """With any of the headline's values missing, in any combination, the prose stays prose."""
+    for kept in itertools.product([True, False], repeat=len(HEAD_FIELDS)):
+        blank = {name: None for name, keep in zip(HEAD_FIELDS, kept, strict=True) if not keep}
+        text = told(replace(failing, verdict=verdict, headline=replace(failing.headline, **blank)))  # type: ignore[arg-type]
+        assert not any(wrong in text for wrong in ("None", "nan", "–", "  ", "..", " ,", ": .")), text
+        assert text.startswith(verdict.upper())
+        assert text.endswith(".")
+
+
+@pytest.mark.parametrize("name", samples.SAMPLES)
+def test_every_sample_has_its_summary(name: str) -> None:
+    """Every kind of run has an opening and one line for each finding that asks for something."""
+    run = samples.SAMPLES[name]()
+    lines = summary_lines(run)
+    asking = [f for f in run.findings if not f.passed and f.severity != "info"]
+    if run.run.state == "never_started":
+        asking = [f for f in asking if f.severity == "warning"]
+    assert lines[: len(opening(run))] == opening(run)
+    assert len([line for line in lines if line.startswith(("  ✗ ", "  ? ", "  ! "))]) == len(asking)
+    assert all("\n" not in line and line.isprintable() for line in lines)
+
+
+def test_nothing_measured_is_said_to_be_so() -> None:
+    """A run without a row says that it cannot be judged and why, and gives no figure."""
+    assert told(samples.nothing_measured()) == (
+        "INVALID: this run cannot be judged. "
+        "Answered requests were not measured, so the limit of 100 could not be checked. "
+        "Not to be trusted, but seen: TTFT p95 (no value, limit 2 s). "
+        "The run was interrupted; what was recorded until then is told here. "
+        "No request was due, so there is nothing to measure. "
+        "The fleet was not observed: nothing is said of replicas, lag or cost."
+    )
+
+
+def test_a_run_that_never_started_is_one_sentence() -> None:
+    """The error that it printed, and nothing of what was not measured; a crash on the way up is listed."""
+    run = samples.never_started()
+    assert told(run) == (
+        "INVALID: the run never started; it printed: no Triton answers at http://127.0.0.1:1; check --target."
+    )
+    crash = samples.finding("replica.crashed", 1.0, 0.0, severity="warning", title="Replica crashes", unit="count")
+    lines = summary_lines(replace(run, findings=(*run.findings, crash)))
+    assert [line for line in lines if "Replica crashes" in line] == [f"  ! {finding_sentence(crash)}"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        (0, "PASS: no limit was set, so nothing could fail."),
+        (1, "PASS: the one limit was met."),
+        (2, "PASS: both limits were met."),
+        (3, "PASS: all three limits were met."),
+    ],
+)
+def test_limits_that_were_met_are_counted(limits: int, text: str) -> None:
+    """None, one, both, all three."""
+    run = samples.passing()
+    met = tuple(f for f in run.findings if f.severity == "fail")[:limits]
+    rest = tuple(f for f in run.findings if f.severity != "fail")
+    assert opening(replace(run, findings=(*met, *rest)))[0] == text
+
+
+def test_a_pass_that_tested_no_scaling_says_so() -> None:
+    """Limits are met easily by a fleet that never had to follow."""
+    run = samples.passing()
+    idle = samples.finding("signal.never_crossed", 0.4, 1.1, severity="warning", title="Highest ratio", unit="")
+    assert opening(replace(run, findings=(*run.findings, idle)))[0] == (
+        "PASS: all three limits were met; scaling was not tested: the ratio never crossed its target."
+    )
+
+
+@pytest.mark.parametrize(
+    ("static", "needed", "of_needed", "text"),
+    [
+        (4, 2, 1.3, "Cost: 65 % of static peak (4 replicas), but 130 % of the 2 replicas that this load needs."),
+        (4, 3, 0.87, "Cost: 65 % of static peak (4 replicas), and 87 % of the 3 replicas that this load needs."),
+        (4, 1, 2.6, "Cost: 65 % of static peak (4 replicas), but 260 % of the one replica that this load needs."),
+        (4, 4, 0.65, "Cost: 65 % of static peak (4 replicas), which is what this load needs."),
+        (1, 3, 0.22, "Cost: 65 % of static peak (1 replica); this load needs 3 replicas."),
+        (4, None, None, "Cost: 65 % of static peak (4 replicas)."),
+    ],
+)
+def test_cost_is_told_against_what_the_load_needs(
+    failing: Analysis, static: int, needed: int | None, of_needed: float | None, text: str
+) -> None:
+    """An overshoot raises its own static peak, so the smallest fleet that carries the load stands beside it."""
+    cost = replace(
+        failing.cost, of_static_ratio=0.65, static_replicas=static, needed_replicas=needed, of_needed_ratio=of_needed
+    )
+    assert text in opening(replace(failing, cost=cost))
+
+
+def test_two_scale_ups_are_compared_as_two(failing: Analysis) -> None:
+    """The longer of two; either of two."""
+    ups = tuple(event for event in failing.scaling if event.direction == "up")[:2]
+    run = replace(failing, verdict="pass", scaling=ups, headline=replace(failing.headline, worst_event=0))
+    assert "the longer of two scale-ups" in told(run)
+    assert "was not measured for either of two scale-ups" in told(
+        replace(run, headline=replace(run.headline, lag_s=None))
+    )
+
+
+def test_a_target_without_autoscaler_is_named() -> None:
+    """Of somebody's own server nothing is claimed about the fleet behind it."""
+    text = told(samples.url_target())
+    assert "The fleet behind grpc://triton.example:8001 was not observed" in text
+    assert "Cost" not in text
+
+
+def test_the_lag_leads_only_when_it_explains_the_slow_requests(failing: Analysis) -> None:
+    """When most slow requests fell outside the lag windows, the missed limit comes first and the lag after it."""
+    run = replace(failing, headline=replace(failing.headline, slow_requests=200, slow_in_lag=40))
+    assert told(run).startswith(
+        "FAIL: TTFT p95 was 4.62 s, above the limit of 2 s. In peak 2 the fleet followed the load 24.5 s late, "
+        "the longest of four scale-ups. 200 of 823 requests broke TTFT ≤ 2 s, 20 % of them inside"
+    )
+
+
+def test_a_missing_lag_has_its_reason(failing: Analysis) -> None:
+    """A chain with a gap tells why, without the name of the link, and what was seen of it."""
+    event = replace(
+        failing.scaling[0], trigger_s=None, missing=("load step: the load had not risen before the decision",)
+    )
+    head = replace(failing.headline, worst_event=0, lag_s=None, signal_s=None)
+    text = told(replace(failing, scaling=(event,), headline=head))
+    assert (
+        "How late the fleet followed was not measured for the one scale-up, "
+        "because the load had not risen before the decision." in text
+    )
+    assert "What was seen of 1 → 2: 1.0 s until the next HPA sync, 15.3 s in start-up" in text
+
+
+def test_a_partly_measured_lag_names_the_rest(failing: Analysis) -> None:
+    """A lag whose parts are not all known does not pretend that they add up."""
+    text = told(replace(failing, headline=replace(failing.headline, decide_s=None, signal_s=None)))
+    assert (
+        "Of the 24.5 s, 15.3 s passed in start-up, 1.2 s until traffic reached the new replica; the rest was not"
+        in text
+    )
+
+
+def test_a_signal_before_the_load_step_is_told_in_steps(failing: Analysis) -> None:
+    """A step before its cause is said to be one; its parts are not summed."""
+    head = replace(failing.headline, signal_s=-3.0, decide_s=12.0, start_s=15.0, traffic_s=4.0, lag_s=28.0)
+    assert (
+        "Step by step: the signal crossed its target 3.0 s before the load step, the HPA decided 12.0 s after that, "
+        "start-up took 15.0 s and traffic reached the new replica 4.0 s later." in told(replace(failing, headline=head))
+    )
+
+
+@pytest.mark.parametrize(
+    ("slow", "inside", "windows", "text"),
+    [
+        (0, 0, 2, "All 823 requests met TTFT ≤ 2 s."),
+        (1, 1, 1, "1 of 823 requests broke TTFT ≤ 2 s, inside the lag window."),
+        (1, 1, 2, "1 of 823 requests broke TTFT ≤ 2 s, inside one of the two lag windows."),
+        (1, 0, 1, "1 of 823 requests broke TTFT ≤ 2 s, not inside the lag window."),
+        (5, 5, 2, "5 of 823 requests broke TTFT ≤ 2 s, all of them inside the two lag windows."),
+        (5, 0, 2, "5 of 823 requests broke TTFT ≤ 2 s, none of them inside the two lag windows."),
+        (5, None, 2, "5 of 823 requests broke TTFT ≤ 2 s."),
+        (5, 0, 0, "5 of 823 requests broke TTFT ≤ 2 s."),
+    ],
+)
+def test_slow_requests(failing: Analysis, slow: int, inside: int | None, windows: int, text: str) -> None:
+    """Singular, plural, all and none each have their own words."""
+    window = failing.lag_windows[0]
+    head = replace(failing.headline, slow_requests=slow, slow_in_lag=inside)
+    assert text in opening(replace(failing, headline=head, lag_windows=(window,) * windows))
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ({"timeout": 5}, "5 of 823 requests timed out."),
+        ({"cut_off": 1}, "1 of 823 requests was cut off."),
+        (
+            {"rejected": 1, "error": 2, "not_sent": 3},
+            "6 of 823 requests got no whole answer: 1 was rejected, 2 ended in an error and 3 were never sent.",
+        ),
+    ],
+)
+def test_unanswered_requests(failing: Analysis, counts: dict[str, int], text: str) -> None:
+    """What was lost is told by outcome."""
+    outcomes = tuple(
+        OutcomeCount(outcome=name, cause=None, count=count, first_s=1.0, last_s=2.0) for name, count in counts.items()
+    )
+    assert text in opening(replace(failing, outcomes=outcomes))
+
+
+def test_what_a_stop_ended_is_not_lost() -> None:
+    """Requests that the operator's own stop ended are told with the stop, not as failures."""
+    text = told(samples.stopped())
+    assert (
+        "The run was ended early after 120 s, on purpose; 4 requests in flight were cut short by it and are not" in text
+    )
+    assert "410" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "TTFT p95 was 3.4 s, above the limit of 2 s. Start sooner."),
+        ({"window": "peak 1"}, "TTFT p95 in peak 1 was 3.4 s, above the limit of 2 s. Start sooner."),
+        ({"window": "from 1.0 s to 9.0 s", "limit": None}, "TTFT p95 from 1.0 s to 9.0 s was 3.4 s. Start sooner."),
+        ({"measured": None}, "TTFT p95 has no value, so the limit of 2 s was missed. Start sooner."),
+        (
+            {"measured": None, "severity": "invalid"},
+            "TTFT p95 was not measured, so the limit of 2 s could not be checked. Start sooner.",
+        ),
+        ({"measured": 1.4, "passed": True}, "TTFT p95 was 1.4 s, within the limit of 2 s. Start sooner."),
+        ({"measured": 2.0}, "TTFT p95 was 2 s, at the limit of 2 s. Start sooner."),
+        ({"limit": None}, "TTFT p95 was 3.4 s. Start sooner."),
+        ({"measured": None, "limit": None}, "Start sooner."),
+        ({"title": "Lost tokens", "unit": "count"}, "Lost tokens were 3.4, above the limit of 2. Start sooner."),
+        ({"severity": "warning"}, "TTFT p95: 3.4 s, limit 2 s. Start sooner."),
+        ({"severity": "warning", "measured": None, "limit": None}, "TTFT p95: start sooner."),
+        (
+            {"severity": "warning", "title": "Crashes", "measured": 1, "limit": 0, "unit": "count", "window": "at 9 s"},
+            "Crashes: 1 at 9 s. Start sooner.",
+        ),
+        (
+            {"severity": "warning", "code": "signal.never_crossed", "measured": 0.4, "limit": 1.1, "unit": ""},
+            "TTFT p95: 0.4, limit 1.1. Start sooner.",
+        ),
+    ],
+)  # fmt: skip
+def test_finding_sentences(changes: dict[str, object], text: str) -> None:
+    """A finding is a sentence whatever of it is missing."""
+    base = samples.finding("slo.ttft.p95", 3.4, 2.0, advice="start sooner")
+    assert finding_sentence(replace(base, **changes)) == text  # type: ignore[arg-type]
+
+
+def test_brackets_start_small() -> None:
+    """Inside a list a title starts small, unless it is an abbreviation."""
+    failed = samples.finding("slo.failed.ratio", 0.031, 0.01, title="Failed requests", unit="ratio")
+    assert in_brackets(failed) == "failed requests (3.1 %, limit 1 %)"
+    assert in_brackets(samples.finding("slo.ttft.p95", 3.4, 2.0)) == "TTFT p95 (3.4 s, limit 2 s)"
+
+
+def test_names_keep_their_case() -> None:
+    """A sentence that starts with the name of a replica does not rename it."""
+    assert sentence("triton-7d9f-a1: its server ended") == "triton-7d9f-a1: its server ended."
+    assert sentence("prometheus: gone") == "Prometheus: gone."
+    assert sentence(" ") == ""

@@ -1,0 +1,324 @@
+"""Tables, lag bars and panels as values."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from loadgen_reports import glossary, lags, panels, provenance, tables
+from loadgen_reports.format import MISSING
+from loadgen_reports.formats import html
+
+from loadgen.analyze.results import Analysis, Mark, OutcomeCount, ScalingEvent
+from support.runs import sample_analysis as samples
+
+
+@pytest.fixture(scope="module")
+def failing() -> Analysis:
+    return samples.failing()
+
+
+def texts(table: tables.Table, row: int) -> list[str]:
+    return [cell.text for cell in table.rows[row]]
+
+
+@pytest.mark.parametrize("name", samples.SAMPLES)
+def test_rows_fit_their_columns(name: str) -> None:
+    """Every row of every table of every kind of run has one cell a column, and only terms that are defined."""
+    run = samples.SAMPLES[name]()
+    made = [
+        tables.findings(run),
+        lags.scale_ups(run),
+        lags.scale_downs(run),
+        tables.requests(run),
+        *tables.latencies(run),
+        tables.outcomes(run),
+        tables.correlations(run),
+        tables.cost(run),
+        provenance.compressed(run),
+        provenance.settings(run),
+        provenance.seeds(run),
+        provenance.versions(run),
+    ]
+    for table in made:
+        assert all(len(row) == len(table.columns) for row in table.rows), table.key
+        assert all(column.term is None or column.term in glossary.TERMS for column in table.columns)
+        assert all(0 < at < len(table.rows) for at in table.breaks)
+
+
+def test_findings_are_ranked(failing: Analysis) -> None:
+    """What was not met comes first, what was met last."""
+    moods = [row[1].mood for row in tables.findings(samples.invalid()).rows]
+    assert moods == sorted(moods, key=["invalid", "fail", "warning", "pass", "info"].index)
+    assert texts(tables.findings(failing), 0)[:4] == ["TTFT p95", "✗ missed", "4.62 s", "2 s"]
+
+
+def test_a_percentile_of_requests_that_never_ended_has_no_value() -> None:
+    """A missed limit without a measured value is not called unmeasured."""
+    assert texts(tables.findings(samples.never_answered()), 0)[1:4] == ["✗ missed", "no value", "2 s"]
+
+
+def event(**times: float | None) -> ScalingEvent:
+    known = {
+        "trigger_s": 40.0,
+        "over_target_s": 53.0,
+        "decided_s": 62.0,
+        "created_s": 62.5,
+        "scheduled_s": 63.0,
+        "started_s": 73.0,
+        "ready_s": 77.0,
+        "serving_s": 81.0,
+        "recovered_s": 95.0,
+    }
+    return ScalingEvent(
+        direction="up", before=1, after=3, reason="", pods=(), complete=True, **{**known, **times}  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_lag_table_has_times_and_differences(failing: Analysis) -> None:
+    """A link shows its time, and how much later than the last link that was seen."""
+    row = lags.scale_ups(replace(failing, scaling=(event(scheduled_s=None),))).rows[0]
+    assert [(cell.text, cell.note) for cell in row] == [
+        ("1: 1 → 3", None),
+        ("0:40", None),
+        ("0:53", "+13.0 s"),
+        ("1:02", "+9.0 s"),
+        ("1:02", "+0.5 s"),
+        (MISSING, None),
+        ("1:13", "+10.5 s"),
+        ("1:17", "+4.0 s"),
+        ("1:21", "+4.0 s"),
+        ("1:35", "+14.0 s"),
+        ("41.0 s", None),
+        ("", None),
+    ]
+
+
+def test_what_never_broke_has_no_moment_of_recovery(failing: Analysis) -> None:
+    """A time would say that there was something to recover from."""
+    row = lags.scale_ups(replace(failing, scaling=(event(broke_limit=False),))).rows[0]
+    assert (row[9].text, row[9].note) == ("never broke the limit", None)
+
+
+def test_lag_needs_both_ends(failing: Analysis) -> None:
+    """Without the load step or the first answer there is no lag, however much of the chain was seen."""
+    for missing in ("trigger_s", "serving_s"):
+        row = lags.scale_ups(replace(failing, scaling=(event(**{missing: None}),))).rows[0]
+        assert row[-2].text == MISSING
+
+
+def test_shared_reasons_are_told_once(failing: Analysis) -> None:
+    """A reason that several events share is one footnote that names them all."""
+    same = replace(event(), missing=("load step: unknown",))
+    table = lags.scale_ups(replace(failing, scaling=(same, event(), same)))
+    assert table.notes == ("1, 3: Load step: unknown.",)
+
+
+def test_bars_cover_the_chain(failing: Analysis) -> None:
+    """A bar's stretches follow each other from the load step; a link that was not seen joins its neighbours'."""
+    (bar,) = lags.bars(replace(failing, scaling=(event(scheduled_s=None),)))
+    assert [(s.name, s.start_s, s.end_s) for s in bar.segments] == [
+        ("signal crosses its target", 0.0, 13.0),
+        ("next HPA sync", 13.0, 22.0),
+        ("replica created", 22.0, 22.5),
+        ("pull and load", 22.5, 33.0),
+        ("start to ready", 33.0, 37.0),
+        ("traffic arrives", 37.0, 41.0),
+        ("latency recovers", 41.0, 55.0),
+    ]
+    assert bar.lag == "41.0 s"
+
+
+def test_a_link_before_its_cause_takes_no_time(failing: Analysis) -> None:
+    """A signal that was over its target before the load step does not stretch the bar beyond the lag."""
+    (bar,) = lags.bars(replace(failing, scaling=(event(over_target_s=30.0, recovered_s=None),)))
+    assert bar.segments[0].name == "next HPA sync"
+    assert bar.segments[-1].end_s == 41.0
+
+
+def test_a_single_link_is_no_bar(failing: Analysis) -> None:
+    """An event of which only the decision was seen has a row in the table and no bar."""
+    blank = dict.fromkeys(
+        ("trigger_s", "over_target_s", "created_s", "scheduled_s", "started_s", "ready_s", "serving_s", "recovered_s")
+    )
+    run = replace(failing, scaling=(event(**blank),))
+    assert lags.bars(run) == ()
+    assert len(lags.scale_ups(run).rows) == 1
+
+
+def test_values_over_a_limit_are_marked(failing: Analysis) -> None:
+    """In the table of a metric, only the statistic that has a limit is marked, and only above it."""
+    ttft = tables.latencies(failing)[0]
+    marked = {(row[0].text, ttft.columns[i].label) for row in ttft.rows for i, c in enumerate(row) if c.mood == "over"}
+    assert ("whole run", "p95") in marked
+    assert {column for _, column in marked} == {"p95"}
+    assert ("off-peak 1", "p95") not in marked
+
+
+def test_groups_of_few_values_are_grey_and_not_marked(failing: Analysis) -> None:
+    """19 values are few, 20 are not: a percentile of 19 is its maximum."""
+    slow = samples.stats([3.0] * 20)
+    few = replace(failing.whole, name="few", ttft=replace(slow, count=19))
+    many = replace(failing.whole, name="many", ttft=slow)
+    table = tables.latencies(replace(failing, stages=(), by_replicas=(few, many)))[0]
+    moods = {row[0].text: {cell.mood for cell in row[1:]} for row in table.rows}
+    assert moods["few"] == {"muted"}
+    assert "over" in moods["many"]
+    assert any("fewer than 20 values" in note for note in table.notes)
+
+
+def test_the_cost_table_says_why_the_needed_fleet_is_not_known(failing: Analysis) -> None:
+    """Missing, with the reason."""
+    cost = replace(
+        failing.cost, needed_replicas=None, needed_replica_seconds=None, of_needed_ratio=None, needed_why_missing="why"
+    )
+    table = tables.cost(replace(failing, cost=cost))
+    assert table.rows[-1][1].text == "not measured"
+    assert table.notes == ("Smallest fleet for this load: not measured, because why.",)
+
+
+def test_the_autoscaler_is_told_in_a_sentence(failing: Analysis) -> None:
+    """Metric, target, window, interval and bounds; what is not known is left out, and without one nothing is said."""
+    assert provenance.autoscaler(failing) == (
+        "Autoscaler: mean of `triton:queue_compute:ratio` over replicas, target 1 (up above 1.1), rate window 10 s, "
+        "a decision every 15 s, 1 to 4 replicas, scale-down window 30 s."
+    )
+    bare = replace(failing.run, ratio_metric=None, tolerance=None, rate_window_s=None, scale_down_window_s=None)
+    assert provenance.autoscaler(replace(failing, run=bare)) == (
+        "Autoscaler: mean of the queue-to-compute ratio over replicas, target 1, a decision every 15 s, "
+        "1 to 4 replicas."
+    )
+    assert provenance.autoscaler(samples.url_target()) is None
+
+
+def test_latency_tables_say_their_unit(failing: Analysis) -> None:
+    """Every latency table names one unit for all of its values."""
+    assert [table.title for table in tables.latencies(failing)] == [
+        "TTFT, s",
+        "E2E, s",
+        "TPOT, ms",
+        "ITL, ms",
+        "Send lag, ms",
+    ]
+
+
+def test_stopped_requests_have_a_column_only_where_there_are_some(failing: Analysis) -> None:
+    """The column appears in a run that was ended on purpose, and in no other."""
+    assert "Stopped" in [column.label for column in tables.requests(samples.stopped()).columns]
+    assert "Stopped" not in [column.label for column in tables.requests(failing).columns]
+
+
+def test_endless_causes_are_capped(failing: Analysis) -> None:
+    """A thousand different error messages are sixty rows and a note."""
+    many = tuple(
+        OutcomeCount(outcome="error", cause=f"error {i}", count=1, first_s=1.0, last_s=1.0) for i in range(1000)
+    )
+    table = tables.outcomes(replace(failing, outcomes=many))
+    assert len(table.rows) == tables.MOST_ROWS
+    assert table.notes == ("940 more causes in analysis.json.",)
+
+
+def test_many_stages_keep_the_whole_run(failing: Analysis) -> None:
+    """However many stages there are, the whole run is the last row."""
+    table = tables.requests(replace(failing, stages=failing.stages * 40))
+    assert len(table.rows) == tables.MOST_ROWS
+    assert table.rows[-1][0].text == "whole run"
+
+
+def test_settings_are_flat(failing: Analysis) -> None:
+    """Nested settings become dotted names; lists of plain values stay on one row."""
+    run = replace(
+        failing.run, settings={"a": {"b": [1, 2], "c": None, "d": {}}, "parts": [{"kind": "wave"}], "on": True}
+    )
+    rows = [[cell.text for cell in row] for row in provenance.settings(replace(failing, run=run)).rows]
+    assert rows == [["a.b", "1, 2"], ["a.c", "none"], ["a.d", "empty"], ["parts[0].kind", "wave"], ["on", "yes"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "key"),
+    [
+        ("hpa_rescale", "1 → 3 replicas", "up"),
+        ("hpa_rescale", "3 → 1 replicas", "down"),
+        ("replica_ready", "", "ready"),
+        ("replica_created", "", "created"),
+        ("replica_draining", "", "stopped"),
+        ("replica_crashed", "", "trouble"),
+        ("replica_killed", "", "trouble"),
+        ("part_died", "", "trouble"),
+        ("collect_gap", "", "trouble"),
+        ("load_started", "", "load"),
+        ("load_stopped", "", "load"),
+        ("something_new", "", "other"),
+    ],
+)
+def test_every_kind_of_mark_has_a_symbol(kind: str, label: str, key: str) -> None:
+    """Known kinds look as they should, and an unknown one is still drawn."""
+    mark = Mark(t_s=0.0, kind=kind, label=label)
+    assert panels.symbol_key(mark) == key
+    assert key in panels.symbols()
+
+
+def test_condensing_keeps_what_matters(failing: Analysis) -> None:
+    """On a coarser grid rates are means, a p95 is the largest, counts are the last, and missing stays missing."""
+    line = replace(
+        failing.timeline,
+        **dict.fromkeys(("e2e_p50_s", "e2e_p95_s", "in_flight", "ratio_truth", "desired", "serving"), (0.0,) * 5),
+        t_s=(0.0, 1.0, 2.0, 3.0, 4.0),
+        offered_per_s=(1.0, 3.0, 5.0, math.nan, 7.0),
+        completed_per_s=(0.0,) * 5,
+        failed_per_s=(0.0,) * 5,
+        ttft_p50_s=(1.0, 2.0, math.nan, math.nan, 3.0),
+        ttft_p95_s=(1.0, 9.0, 2.0, 3.0, 4.0),
+        ratio=(0.0, 1.0, 2.0, 2.0, 5.0),
+        ratio_by_pod={"a": (1.0, 3.0, math.nan, math.nan, 2.0)},
+        ready=(1.0, 2.0, 3.0, math.nan, 4.0),
+    )
+    coarse = panels.condense(line, 2)
+    assert coarse.t_s == (0.0, 2.0, 4.0)
+    assert coarse.bin_s == 2.0
+    assert coarse.offered_per_s == (2.0, 5.0, 7.0)
+    assert coarse.ttft_p95_s == (9.0, 3.0, 4.0)
+    assert coarse.ready == (2.0, 3.0, 4.0)
+    assert coarse.ttft_p50_s[0] == 1.5
+    assert math.isnan(coarse.ttft_p50_s[1])
+    assert math.isnan(coarse.ratio_by_pod["a"][1])
+    assert panels.condense(line, 1) is line
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [panels.LIGHT, panels.DARK], ids=["light", "dark"])
+def test_colours_can_be_read(theme: dict[str, str]) -> None:
+    """Every colour of text or line has the contrast of WCAG AA, 4.5:1, on the page and on the raised surface."""
+    inks = set(theme) - {"page", "raised", "band", "rule", "on"}
+    for ink in inks:
+        assert contrast(theme[ink], theme["page"]) >= 4.5, ink
+    for ink in ("ink", "muted", "purple", "pass", "fail", "invalid"):
+        assert contrast(theme[ink], theme["raised"]) >= 4.5, ink
+    for fill in ("pass", "fail", "invalid", "grey", "orange", "purple", "vermillion", "blue", "navy", "green"):
+        assert contrast(theme["on"], theme[fill]) >= 4.5, fill
+
+
+def test_every_colour_that_is_used_exists(failing: Analysis) -> None:
+    """Lines, rules, symbols and bars name colours of both themes."""
+    used = {line.colour for panel in panels.panels(failing) for line in panel.lines}
+    used |= {rule.colour for panel in panels.panels(failing) for rule in panel.rules}
+    used |= {symbol.colour for symbol in panels.symbols().values()}
+    used |= {colour for _, _, colour in lags.SEGMENTS} - {"none"}
+    assert used <= set(panels.LIGHT)
+    assert set(panels.LIGHT) == set(panels.DARK)
+
+
+def test_figures_table_stays_short() -> None:
+    """The table beside the charts has at most some hundred rows, also for hours, and says what a row stands for."""
+    table = html.figures_table(samples.two_hours())
+    assert 60 <= len(table.rows) <= 120
+    assert table.notes[0].startswith("One row stands for 61 s")

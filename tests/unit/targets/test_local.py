@@ -1,0 +1,133 @@
+"""What `--target local` says of itself, and what it refuses before it starts anything."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from loadgen.base.errors import DatasetError, LoadgenError, StackError
+from loadgen.dataset.run_info import Compression
+from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
+from loadgen.local.programs import version_in
+from loadgen.scenario.rates import Constant
+from loadgen.scenario.settings import Local, Scenario
+from loadgen.targets.local import EMULATED, autoscaler_info, compressions, start_stack
+from support.runs.stack_runs import run_folder
+
+
+def scenario(**local: object) -> Scenario:
+    return Scenario(name="s", load=Constant(per_s=1, duration_s=60), local=Local(**local))
+
+
+def test_compressions_name_what_is_shorter_than_in_production() -> None:
+    """The defaults compress five durations; the autoscaler's interval is Kubernetes' own and not among them."""
+    assert compressions(scenario()) == (
+        Compression(what="scale-down stabilization window", local=60, production=300),
+        Compression(what="image pull and engine load of a new replica", local=10, production=180),
+        Compression(what="scrape and rule interval", local=1, production=30),
+        Compression(what="rate window of the ratio", local=10, production=60),
+        Compression(what="first back-off after a crash", local=1, production=10),
+    )
+
+
+def test_uncompressed_settings_are_not_listed() -> None:
+    """What is as in production or longer is no compression; a shorter sync period is one."""
+    listed = compressions(
+        scenario(scale_down_window_s=300, startup_delay_s=180, scrape_interval_s=30, rate_window_s=120, sync_period_s=5)
+    )
+    assert [(each.what, each.local) for each in listed] == [
+        ("interval of the autoscaler", 5),
+        ("first back-off after a crash", 1),
+    ]
+
+
+def test_autoscaler_info() -> None:
+    """`run.json` names the metric that is read, its target, the bounds and the timing."""
+    info = autoscaler_info(scenario(replicas=(2, 6), ratio_target=1.5, sync_period_s=5))
+    assert (info.metric, info.target) == ("triton:queue_compute:ratio", 1.5)
+    assert (info.min_replicas, info.max_replicas, info.sync_period_s) == (2, 6, 5)
+
+
+def test_emulated_says_the_word() -> None:
+    """The sentence names what is emulated and what is real."""
+    assert "emulated" in EMULATED
+    assert "real" in EMULATED
+
+
+@pytest.mark.parametrize(
+    ("local", "sentence"),
+    [(Local(profile="nonesuch"), "nonesuch"), (Local(scale_down_window_s=5000), "3600")],
+)
+def test_wrong_settings_are_refused_before_anything_starts(tmp_path: Path, local: Local, sentence: str) -> None:
+    """An unknown profile and an impossible window end with a sentence, and there is no stack folder."""
+    folder = run_folder(tmp_path, local)
+    with pytest.raises(LoadgenError, match=sentence):
+        start_stack(folder, on_progress=lambda said: None)
+    assert not (folder.path / "stack").exists()
+
+
+def test_state_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """`state.json` keeps every field, and null is null."""
+    replica = ReplicaState(name="x-a", phase="ready", http="127.0.0.1:1", grpc="127.0.0.1:2", metrics="127.0.0.1:3")
+    state = StackState(
+        phase="ready",
+        gateway="127.0.0.1:9",
+        prometheus="http://127.0.0.1:8",
+        model="m",
+        desired=2,
+        versions={"traefik": "3"},
+        replicas=(replica, ReplicaState(name="triton-x-b", phase="pulling")),
+    )
+    record = StackFolder(tmp_path)
+    record.write(state)
+    assert record.read() == state
+    document = json.loads(record.state_file.read_text())
+    assert document.keys() == {field.name for field in dataclasses.fields(StackState)}
+    assert (document["metric_milli"], document["replicas"][1]["http"]) == (None, None)
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"phase": "happy"}'])
+def test_state_that_cannot_be_read(tmp_path: Path, content: str | None) -> None:
+    """A missing or damaged state is told as a sentence."""
+    record = StackFolder(tmp_path)
+    if content is not None:
+        record.path.mkdir()
+        record.state_file.write_text(content)
+    with pytest.raises(StackError, match=r"state\.json"):
+        record.read()
+
+
+def test_journal_holds_one_event_a_line(tmp_path: Path) -> None:
+    """Every event has the documented keys, in the order in which it happened, whatever is in its text."""
+    record = StackFolder(tmp_path)
+    record.emit("replica_crashed", t_s=1.25, pod="a", reason="BackOff", message="two\nlines", data={"exit_code": -9})
+    record.emit("hpa_sync", t_s=2)
+    lines = record.journal_file.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"t_s": 1.25, "kind": "replica_crashed", "pod": "a", "reason": "BackOff", "message": "two\nlines"}
+        | {"data": {"exit_code": -9}},
+        {"t_s": 2, "kind": "hpa_sync", "pod": None, "reason": None, "message": None, "data": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("prometheus, version 2.42.0+ds (branch: debian/sid, revision: 2.42.0+ds-5)\n", "2.42.0+ds"),
+        ("Version:      3.7.15\nCodename:     langres\n", "3.7.15"),
+        ("", "unknown"),
+    ],
+)
+def test_versions(text: str, version: str) -> None:
+    """The first version number in what a program says is taken."""
+    assert version_in(text) == version
+
+
+def test_full_disk_is_told(tmp_path: Path) -> None:
+    """An event that finds no space is an error with a sentence, not a hole in the journal."""
+    record = StackFolder(tmp_path)
+    record.path.mkdir()
+    record.journal_file.symlink_to("/dev/full")
+    with pytest.raises(DatasetError, match="No space left on device; free space"):
+        record.emit("hpa_sync", t_s=1.0)
