@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _VERDICT_CODE = {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "invalid": ExitCode.INVALID}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+def command_line() -> argparse.ArgumentParser:
+    """The parser of every command."""
     parser = argparse.ArgumentParser(
         prog="loadgen", description="Load testing and scaling validation of LLM serving on Triton and TensorRT-LLM"
     )
@@ -33,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep.add_command(commands)
     cluster.add_commands(commands)
     sandbox.add_commands(commands)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = command_line().parse_args(arguments)
     try:
         if options.command == "sandbox":
             return sandbox.run(options)

@@ -92,7 +92,7 @@ def test_disk_trouble_keeps_what_was_recorded(folder: RunFolder) -> None:
 FILL = """
 import resource, sys
 from pathlib import Path
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.base.errors import RecordError
 
 folder = RunFolder(Path(sys.argv[1]))

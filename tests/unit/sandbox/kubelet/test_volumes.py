@@ -157,7 +157,7 @@ class TokenApi(Api):
 def test_token_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A projected token is asked for again, bound to its pod, once it is older than 80 percent of its lifetime."""
     api = TokenApi()
-    monkeypatch.setattr("loadgen.sandbox.kubelet.volumes.time", SimpleNamespace(time=lambda: api.now_unix_s))
+    monkeypatch.setattr("loadgen.sandbox.kubelet.volumes.volumes.time", SimpleNamespace(time=lambda: api.now_unix_s))
     source = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
     pod = {
         "metadata": {"name": "p", "namespace": "n", "uid": "u"},
