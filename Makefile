@@ -1,0 +1,31 @@
+# `make help` lists the targets. Each one is a command of README.md or CONTRIBUTING.md.
+.DEFAULT_GOAL := help
+.PHONY: help check test kube nightly golden demo wheel
+
+help:  ## List the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
+
+check:  ## Lint, format and types
+	uv run ruff check .
+	uv run ruff format --check .
+	uv run mypy
+
+test:  ## The default tests (README)
+	uv run pytest
+
+kube:  ## The tests on a real control plane; builds it first if needed
+	uv run loadgen sandbox build
+	uv run pytest tests/kube -n 0
+
+nightly:  ## Everything that CI runs
+	bash .ci/run
+
+golden:  ## Rewrite the golden files, then show what changed
+	UPDATE_GOLDEN=1 uv run pytest tests/golden tests/chart -n 0
+	git diff --stat -- tests/golden
+
+demo:  ## The main job on the local stack
+	uv run locust -f scenarios/waves.py --headless
+
+wheel:  ## Build the wheel and test it in a clean environment
+	uv run pytest tests/wheel -n 0
