@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from support.charts.cases import cases
+from support.charts.cases import TRITON_CASES as CASES
 from support.charts.helm import objects
 
-CASES = cases()
 GROUPS = ("llama-3.1-405b-h100-multinode", "emulated-group-keda", "engine-group")
 GROUP = "demo-triton-trtllm-group"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from loadgen.kube.deploy.chart import chart_folder
+from support.charts.cases import TRITON_CASES
 from support.charts.helm import objects
 from support.charts.leaves import EMULATED, ENGINE, GROUP, LLMAPI, Values, merged
 
@@ -96,3 +97,25 @@ def test_times_to_the_first_token_have_the_buckets_of_the_llm_api() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("TTFT_BUCKETS_MS = ")]
     assert buckets(ENGINE) == json.loads(line.partition("=")[2])
     assert buckets(merged(ENGINE, {"image": {"tag": "24.10-trtllm-python-py3"}})) == []
+
+
+def test_a_pod_requests_its_gpus_and_has_no_other_limit() -> None:
+    """TP × PP GPUs as limit and request. CPU and memory are requests only, so the pod is not throttled or killed."""
+    (pod,) = pods(TRITON_CASES["llama-3.1-70b-h100-tp4"])
+    resources = pod["containers"][0]["resources"]
+    assert resources["limits"] == {"nvidia.com/gpu": "4"}
+    assert resources["requests"] == {"nvidia.com/gpu": "4", "cpu": "16", "memory": "128Gi"}
+
+
+def test_the_users_affinity_and_the_gpu_product_both_apply() -> None:
+    """Node selector terms are alternatives, so the product is in each term, not beside them."""
+    (pod,) = pods(TRITON_CASES["emulated-everything-set"])
+    affinity = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (term,) = affinity["nodeSelectorTerms"]
+    assert [each["key"] for each in term["matchExpressions"]] == ["zone", "nvidia.com/gpu.product"]
+
+
+def test_replicas_are_rendered_only_without_an_autoscaler() -> None:
+    """An upgrade leaves the number of replicas to the autoscaler; without one the value applies."""
+    assert "replicas" not in of_kind("Deployment", TRITON_CASES["emulated"])
+    assert of_kind("Deployment", TRITON_CASES["emulated-static"])["replicas"] == 3

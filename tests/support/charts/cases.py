@@ -1,4 +1,4 @@
-"""Sets of values that are rendered, compared with what was rendered before, and shown to a real API server."""
+"""Sets of values of the charts that are rendered, compared with golden files, and sent to a real API server."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 
 from loadgen.kube.deploy.chart import chart_folder
+from support.charts.helm import LOADGEN, TRITON
+from support.charts.load_cases import LOAD_CASES
 
 LEADER_WORKER_SET = Path(__file__).parent / "leaderworkerset.yaml"
 _EXAMPLES = Path("examples")
@@ -36,6 +38,7 @@ _OTHERS: dict[str, dict[str, Any]] = {
     },
     "emulated-static": {
         **_EMULATED,
+        "nameOverride": "llm",
         "autoscaling": {"enabled": False},
         "server": {"replicas": 3},
         "metrics": {"monitor": "none"},
@@ -48,7 +51,6 @@ _OTHERS: dict[str, dict[str, Any]] = {
     },
     "emulated-everything-set": {
         **_EMULATED,
-        "nameOverride": "llm",
         "image": {"pullSecrets": ["ngc"], "pullPolicy": "Always"},
         "gpu": {"perPod": 1, "products": ["NVIDIA-L40S", "NVIDIA-A10"]},
         "modelVolume": {"claimName": "models"},
@@ -130,9 +132,22 @@ _OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-def cases() -> dict[str, dict[str, Any]]:
+def _triton_cases() -> dict[str, dict[str, Any]]:
     """Values by name: the examples of the chart, and what they leave out."""
     examples = {
         path.stem: yaml.safe_load(path.read_text()) for path in sorted((chart_folder() / _EXAMPLES).glob("*.yaml"))
     }
     return {**examples, **_OTHERS}
+
+
+TRITON_CASES = _triton_cases()
+CASES = {TRITON: TRITON_CASES, LOADGEN: LOAD_CASES}
+"""Values by chart and name."""
+
+_BASE_OF_MODE = {"emulated": "emulated", "llmapi": "llama-3.1-8b-h100", "engine": "llama-3.1-8b-a100"}
+BASE = {
+    TRITON: {name: _BASE_OF_MODE[values["mode"]] for name, values in TRITON_CASES.items()}
+    | dict.fromkeys(_BASE_OF_MODE.values(), "emulated"),
+    LOADGEN: dict.fromkeys(LOAD_CASES, "job-namespace"),
+}
+"""The case that a case is compared with in its golden file; the base of a chart is its own, and stored whole."""

@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
-from support.charts.cases import cases
+from support.charts.cases import TRITON_CASES as CASES
 from support.charts.helm import objects
 from support.charts.past_series import Line, panel, past
-
-CASES = cases()
-
 
 of_each_case = pytest.mark.parametrize("name", CASES)
 

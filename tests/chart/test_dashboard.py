@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from support.charts.cases import cases
+from support.charts.cases import TRITON_CASES as CASES
 from support.charts.helm import objects
 from support.charts.past_series import Line, Past, panel, past
 
-CASES = cases()
 NAMES = {"namespace": "serving", "horizontalpodautoscaler": "demo-triton-trtllm"}
 PODS = [
     Line("up", {"job": "serving/demo-triton-trtllm", "pod": "a"}, value=1),
