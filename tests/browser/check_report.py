@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from loadgen_reports.write import write_reports
 
-from support.runs import sample_analysis as samples
+from support.runs.synthetic import sample
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
@@ -31,9 +31,9 @@ FLAGS = [
 ]
 
 
-def opened(tmp_path: Path, sample: str) -> tuple[str, str]:
+def opened(tmp_path: Path, name: str) -> tuple[str, str]:
     """The page's DOM after its scripts ran, and what the browser logged of it."""
-    page = write_reports(samples.SAMPLES[sample](), tmp_path, formats=["html"])["report.html"]
+    page = write_reports(sample(name), tmp_path, formats=["html"])["report.html"]
     ran = subprocess.run(
         [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
         capture_output=True,
@@ -44,21 +44,21 @@ def opened(tmp_path: Path, sample: str) -> tuple[str, str]:
     return ran.stdout, "\n".join(line for line in ran.stderr.splitlines() if "CONSOLE" in line)
 
 
-@pytest.mark.parametrize("sample", ["failing", "two-hours", "url-target", "hostile", "interrupted"])
-def test_charts_are_drawn(tmp_path: Path, sample: str) -> None:
+@pytest.mark.parametrize("name", ["failing", "two-hours", "url", "hostile", "interrupted"])
+def test_charts_are_drawn(tmp_path: Path, name: str) -> None:
     """Every measured panel has its canvas, the page reports its draw time, and nothing is complained about."""
     assert CHROMIUM, "install Chromium to run this check"
-    dom, complaints = opened(tmp_path, sample)
+    dom, complaints = opened(tmp_path, name)
     assert complaints == ""
     assert re.search(r'data-draw-ms="\d+"', dom)
-    assert dom.count("<canvas") == (2 if sample == "url-target" else 4)
+    assert dom.count("<canvas") == (2 if name == "url" else 4)
     assert 'class="stage' in dom
 
 
-@pytest.mark.parametrize("sample", ["nothing-measured", "never-started"])
-def test_a_page_without_charts_opens(tmp_path: Path, sample: str) -> None:
+@pytest.mark.parametrize("name", ["nothing-recorded", "never-started"])
+def test_a_page_without_charts_opens(tmp_path: Path, name: str) -> None:
     """A run without a timeline, or without a load, opens without a complaint."""
     assert CHROMIUM, "install Chromium to run this check"
-    dom, complaints = opened(tmp_path, sample)
+    dom, complaints = opened(tmp_path, name)
     assert complaints == ""
     assert "<canvas" not in dom

@@ -16,7 +16,7 @@ from loadgen_reports.formats import html, junit, markdown
 from loadgen_reports.sentences import summary_lines
 
 from loadgen.analyze.results import Analysis
-from support.runs import sample_analysis as samples
+from support.runs.synthetic import sample
 
 FOLDER = Path(__file__).parent / "reports"
 BLOCKS = {
@@ -78,23 +78,26 @@ RENDER: dict[str, Callable[[Analysis], str]] = {
 }
 CASES = [
     *(("failing", suffix) for suffix in RENDER),
-    *(("invalid", suffix) for suffix in ("xml", "console.txt")),
-    *(("nothing-measured", suffix) for suffix in ("md", "page.txt")),
+    *(("send-lag", suffix) for suffix in ("xml", "console.txt")),
+    *(("nothing-recorded", suffix) for suffix in ("md", "page.txt")),
     *(("never-started", suffix) for suffix in RENDER),
     ("passing", "console.txt"),
     ("interrupted", "console.txt"),
     ("stopped", "console.txt"),
-    ("never-answered", "console.txt"),
-    ("url-target", "console.txt"),
+    ("no-first-token", "console.txt"),
+    ("url", "console.txt"),
+    ("crash", "md"),
+    ("cluster", "console.txt"),
+    ("no-streaming", "console.txt"),
     ("hostile", "md"),
 ]
 
 
-@pytest.mark.parametrize(("sample", "suffix"), CASES, ids=lambda value: value)
-def test_reports_say_what_they_said(sample: str, suffix: str) -> None:
+@pytest.mark.parametrize(("name", "suffix"), CASES, ids=lambda value: value)
+def test_reports_say_what_they_said(name: str, suffix: str) -> None:
     """The text of a report changes only on purpose."""
-    made = RENDER[suffix](samples.SAMPLES[sample]())
-    file = FOLDER / f"{sample}.{suffix}"
+    made = RENDER[suffix](sample(name))
+    file = FOLDER / f"{name}.{suffix}"
     if os.environ.get("UPDATE_GOLDEN"):
         FOLDER.mkdir(exist_ok=True)
         file.write_text(made, encoding="utf-8")

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from pathlib import Path
+from collections import Counter
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -11,61 +12,55 @@ from hypothesis import strategies as st
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.findings.verdict import ordered
 from loadgen.analyze.read import load
-from loadgen.analyze.results import Analysis
-from support.runs.synthetic import VARIANTS, Plan, write
+from support.runs.synthetic import PLANS, Plan, sample, simulate, write
 from support.runs.tables import by_code, event, info, life, request, rescale, series, tables
 
 SLO = (("ttft", "p95", 2.0), ("itl", "p95", 0.1), ("failed", "ratio", 0.01))
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Analysis]:
-    """The synthetic variants, but the long one, analysed once."""
-    folder: Path = tmp_path_factory.mktemp("runs")
-    return {name: load(write(folder, plan)) for name, plan in VARIANTS.items() if name != "two-hours"}
-
-
 @pytest.mark.parametrize(
-    ("variant", "verdict", "broken"),
+    ("plan", "verdict", "broken"),
     [
-        ("healthy", "pass", set()),
-        ("waves", "fail", {"slo.ttft.p95"}),
+        ("passing", "pass", set()),
+        ("failing", "fail", {"slo.ttft.p95"}),
         ("crash", "fail", {"slo.ttft.p95", "slo.failed.ratio"}),
-        ("failing", "fail", {"slo.ttft.p95", "slo.failed.ratio"}),
+        ("no-first-token", "fail", {"slo.ttft.p95", "slo.failed.ratio"}),
         ("stopped", "fail", {"slo.ttft.p95"}),
         ("interrupted", "invalid", {"validity.interrupted", "slo.ttft.p95"}),
         ("gap", "invalid", {"validity.scrape_gap", "slo.ttft.p95"}),
         ("send-lag", "invalid", {"validity.send_lag", "slo.ttft.p95"}),
         ("no-autoscaler", "fail", {"slo.ttft.p95"}),
+        ("no-streaming", "invalid", {"slo.itl.p95", "slo.ttft.p95"}),
         ("blind", "fail", {"slo.ttft.p95", "slo.failed.ratio"}),
     ],
 )
-def test_the_verdict_follows_from_the_findings(runs, variant, verdict, broken):
+def test_the_verdict_follows_from_the_findings(plan, verdict, broken):
     """A run that cannot be judged is invalid and still says which SLOs it broke."""
-    made = runs[variant]
+    made = sample(plan)
     assert made.verdict == verdict
     assert {each.code for each in made.findings if each.severity in ("fail", "invalid") and not each.passed} == broken
 
 
 @pytest.mark.parametrize(
-    ("variant", "warning"),
+    ("plan", "warning"),
     [
         ("crash", "replica.crashed"),
         ("blind", "signal.never_crossed"),
         ("blind", "signal.untrue"),
         ("gap", "collect.gap"),
         ("cut-on-drain", "drain.broken"),
-        ("waves", "balance.old_backlog"),
+        ("cluster", "cluster.lacking"),
+        ("failing", "balance.old_backlog"),
     ],
 )
-def test_what_is_wrong_with_a_run_is_warned_about(runs, variant, warning):
-    """Each variant is broken in one way, and that way is named."""
-    assert by_code(runs[variant].findings, warning).severity == "warning"
+def test_what_is_wrong_with_a_run_is_warned_about(plan, warning):
+    """Each plan breaks one thing, and a warning names it."""
+    assert by_code(sample(plan).findings, warning).severity == "warning"
 
 
-def test_the_fleet_goes_up_and_comes_back_in_both_waves(runs):
+def test_the_fleet_goes_up_and_comes_back_in_both_waves():
     """1 → at least 3 → 1, with a complete chain in each wave; the parts of the worst lag add up to it."""
-    made = runs["waves"]
+    made = sample("failing")
     assert (made.headline.lowest_replicas, made.headline.peak_replicas, made.headline.last_replicas) == (1, 4, 1)
     complete = [each for each in made.scaling if each.direction == "up" and each.complete]
     assert {each.decided_s > 150 for each in complete} == {False, True}
@@ -74,21 +69,54 @@ def test_the_fleet_goes_up_and_comes_back_in_both_waves(runs):
     assert sum(part for part in parts if part is not None) == pytest.approx(head.lag_s)
 
 
-def test_the_capacity_that_the_simulation_has_is_found_by_looking_at_it(runs):
-    """4 places and a mean service of 0.0747 + 39 · 0.028 · 1.025 = 1.194 s: 3.35 requests a second."""
+@pytest.mark.parametrize("plan", ["failing", "passing", "crash", "cut-on-drain", "no-first-token", "no-streaming"])
+def test_the_analysis_reports_what_the_simulation_did(plan):
+    """Outcomes, slow requests, rescales, and when the last replica of each scale-up was created and ready."""
+    truth, made = simulate(PLANS[plan]), sample(plan)
+    outcomes = Counter((request.outcome, request.cause) for request in truth.requests)
+    assert {(each.outcome, each.cause): each.count for each in made.outcomes} == outcomes
+    received = 0 if PLANS[plan].stream else -1  # without streaming, the first token comes with the last
+    slow = [r for r in truth.requests if not len(r.tokens_s) or r.tokens_s[received] - r.due_s > 2.0]
+    assert made.headline.slow_requests == len(slow)
+    decided = [(pytest.approx(sync.t_s), sync.before, sync.after) for sync in truth.rescales]
+    assert [(change.decided_s, change.before, change.after) for change in made.scaling] == decided
+    for change in made.scaling:
+        replicas = [replica for replica in truth.replicas if replica.name in change.pods]
+        assert len(replicas) == abs(change.after - change.before)
+        if change.direction == "up":
+            assert change.created_s == pytest.approx(max(replica.created_s for replica in replicas))
+            assert change.ready_s == pytest.approx(max(replica.ready_s for replica in replicas))
+
+
+def test_the_true_ratio_is_that_of_the_simulation():
+    """A blind signal hides nothing: at every second the raw counters give Σ queue / Σ compute of the rate window.
+
+    Scrapes come 0.06 s after each second, so what a bin knows at its end is what finished until 0.94 s before.
+    """
+    truth, line = simulate(PLANS["blind"]), sample("blind").timeline
+    at_s = [start + 1 for start, ratio in zip(line.t_s, line.ratio_truth, strict=True) if not math.isnan(ratio)]
+    expected = [truth.ratio(end - 10.94, end - 0.94) for end in at_s]
+    assert [ratio for ratio in line.ratio_truth if not math.isnan(ratio)] == pytest.approx(expected, rel=1e-4)
+    assert len(expected) > 250
+    assert max(expected) > 10
+    assert max(ratio for ratio in line.ratio if not math.isnan(ratio)) == 0.0
+
+
+def test_the_capacity_of_a_simulated_replica_is_measured():
+    """4 slots and a mean service time of 0.0747 + 39 · 0.028 · 1.025 = 1.194 s: 3.35 requests a second."""
     service = 0.06 + 144 * 1e-4 + 39 * 0.028 * 1.025
-    for variant in ("waves", "no-autoscaler", "cut-on-drain"):
-        assert runs[variant].capacity_per_s == pytest.approx(4 / service, rel=0.05)
+    for plan in ("failing", "no-autoscaler", "cut-on-drain"):
+        assert sample(plan).capacity_per_s == pytest.approx(4 / service, rel=0.05)
 
 
-def test_findings_that_decide_come_first_and_what_passed_comes_last(runs):
+def test_findings_that_decide_come_first_and_what_passed_comes_last():
     """Invalid, failed, warnings, then what passed."""
     order = [
         "passed" if each.passed else {"invalid": "decides", "fail": "decides"}.get(each.severity, each.severity)
-        for each in runs["gap"].findings
+        for each in sample("gap").findings
     ]
     assert order == sorted(order, key=["decides", "warning", "passed"].index)
-    assert ordered(runs["gap"].findings) == runs["gap"].findings
+    assert ordered(sample("gap").findings) == sample("gap").findings
 
 
 def test_a_run_that_died_before_its_load_is_invalid_and_empty():
@@ -157,7 +185,7 @@ def test_the_same_tables_give_the_same_analysis():
 def test_shifting_the_time_axis_changes_nothing(sixteenths):
     """A run that started later is the same run."""
     zero = 2**17 + sixteenths / 16
-    plain = analyze(info(limits=SLO), tables(**_parts()))
+    plain = _plain()
     moved = analyze(info(limits=SLO, zero_s=zero), tables(**_parts(), zero_s=zero))
     moved = dataclasses.replace(moved, run=plain.run)
     assert repr(dataclasses.asdict(moved)) == repr(dataclasses.asdict(plain))
@@ -170,6 +198,11 @@ def test_a_refused_burst_does_not_look_like_good_latency(tmp_path):
     assert made.whole.ttft.p95 < 2.0
     assert made.verdict == "fail"
     assert by_code(made.findings, "slo.ttft.p95").measured is None
+
+
+@cache
+def _plain():
+    return analyze(info(limits=SLO), tables(**_parts()))
 
 
 def _parts():

@@ -15,21 +15,21 @@ from loadgen_reports.write import FORMATS, write_reports
 
 from loadgen.analyze.results import Analysis
 from loadgen.base.errors import ExitCode, LoadgenError, SettingsError
-from support.runs import sample_analysis as samples
+from support.runs.synthetic import SAMPLES, finding, sample
 
 
 @pytest.fixture(scope="module")
 def failing() -> Analysis:
-    return samples.failing()
+    return sample("failing")
 
 
 # JUnit
 
 
-@pytest.mark.parametrize("name", samples.SAMPLES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_junit_counts_the_findings(name: str) -> None:
     """One test case for each limit; failures are missed SLOs, errors are what makes the run invalid."""
-    run = samples.SAMPLES[name]()
+    run = sample(name)
     suite = ET.fromstring(junit.render(run)).find("testsuite")
     assert suite is not None
     judged = [f for f in run.findings if f.severity in ("fail", "invalid")]
@@ -39,10 +39,10 @@ def test_junit_counts_the_findings(name: str) -> None:
     assert len(suite.findall("testcase/error")) == int(suite.attrib["errors"]) == missed.count("invalid")
 
 
-@pytest.mark.parametrize("name", samples.SAMPLES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_junit_follows_the_schema(name: str) -> None:
     """Elements, their order and their attributes are those of Ant's schema, the strictest in use."""
-    root = ET.fromstring(junit.render(samples.SAMPLES[name]()))
+    root = ET.fromstring(junit.render(sample(name)))
     assert (root.tag, root.attrib) == ("testsuites", {})
     (suite,) = root
     required = {"name", "timestamp", "hostname", "tests", "failures", "errors", "time", "package", "id"}
@@ -61,26 +61,28 @@ def test_junit_follows_the_schema(name: str) -> None:
 def test_junit_names_are_the_same_in_every_run(failing: Analysis) -> None:
     """A limit keeps its name from run to run: its stage is in it, the times at which it was missed are not."""
     windows = ("whole run", "peak 1", "from 69.1 s to 85.1 s")
-    run = replace(failing, findings=tuple(samples.finding("slo.ttft.p95", 3.0, 2.0, window=w) for w in windows))
+    run = replace(failing, findings=tuple(finding("slo.ttft.p95", 3.0, 2.0, window=w) for w in windows))
     names = [case.attrib["name"] for case in ET.fromstring(junit.render(run)).iter("testcase")]
     assert names == ["slo.ttft.p95: TTFT p95", "slo.ttft.p95: TTFT p95 (peak 1)", "slo.ttft.p95: TTFT p95"]
 
 
 def test_junit_tells_warnings_in_its_output(failing: Analysis) -> None:
     """Warnings are no test cases, but they are not lost."""
-    out = ET.fromstring(junit.render(failing)).findtext("testsuite/system-out") or ""
+    behind = finding("signal.behind", 14.0, None, severity="warning", title="Signal behind the load")
+    run = replace(failing, findings=(*failing.findings, behind))
+    out = ET.fromstring(junit.render(run)).findtext("testsuite/system-out") or ""
     assert "warning: Signal behind the load: 14 s" in out
-    assert out.startswith("FAIL: in peak 2 the fleet followed the load 24.5 s late.")
+    assert out.startswith("FAIL: in peak 2 the fleet followed the load 34.1 s late.")
 
 
 # Markdown
 
 
-@pytest.mark.parametrize("name", samples.SAMPLES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_markdown_tables_are_whole(name: str) -> None:
     """Every table row has as many cells as its heading, whatever a name or an error message holds."""
     width = 0
-    for line in markdown.render(samples.SAMPLES[name]()).splitlines():
+    for line in markdown.render(sample(name)).splitlines():
         if not line.startswith("|"):
             width = 0
             continue
@@ -91,7 +93,7 @@ def test_markdown_tables_are_whole(name: str) -> None:
 
 def test_markdown_fits_a_comment() -> None:
     """Two hours with dozens of scale-ups stay below what a forge takes as a comment."""
-    assert len(markdown.render(samples.two_hours())) < markdown.MOST_CHARACTERS + 100
+    assert len(markdown.render(sample("two-hours"))) < markdown.MOST_CHARACTERS + 100
 
 
 def test_markdown_that_does_not_fit_is_cut_between_sections(failing: Analysis) -> None:
@@ -137,7 +139,7 @@ def test_json_is_the_analysis(failing: Analysis) -> None:
 
 def test_json_has_no_token_that_json_lacks(failing: Analysis) -> None:
     """NaN is null and infinity a string, so that every parser reads the file."""
-    run = replace(failing, findings=(samples.finding("slo.x", math.inf, math.nan),))
+    run = replace(failing, findings=(finding("slo.x", math.inf, math.nan),))
 
     def refuse(token: str) -> None:
         raise AssertionError(token)
@@ -146,10 +148,10 @@ def test_json_has_no_token_that_json_lacks(failing: Analysis) -> None:
     assert (read["findings"][0]["measured"], read["findings"][0]["limit"]) == ("Infinity", None)
 
 
-@pytest.mark.parametrize("name", samples.SAMPLES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_json_of_every_sample_can_be_read(name: str) -> None:
     """Every kind of run, empty containers included, gives a valid file with one line a series."""
-    text = machine.render(samples.SAMPLES[name]())
+    text = machine.render(sample(name))
     read = json.loads(text)
     assert text.encode("ascii")
     assert len(text.splitlines()) < 200 + 12 * len(read["marks"]) + 25 * len(read["scaling"]) + 900
@@ -164,30 +166,34 @@ def size(image: bytes) -> tuple[int, int]:
     return width, height
 
 
-def test_figures_are_images(failing: Analysis) -> None:
+@pytest.fixture(scope="module")
+def images(failing: Analysis) -> dict[str, bytes]:
+    """The figures of the failing run."""
+    return figures.render(failing)
+
+
+def test_figures_are_images(images: dict[str, bytes]) -> None:
     """A run with everything measured has all figures, all of one width."""
-    images = figures.render(failing)
     assert set(images) == set(figures.NAMES)
     assert {size(image)[0] for image in images.values()} == {1350}
 
 
-def test_figures_are_the_same_for_the_same_analysis() -> None:
+def test_figures_are_the_same_for_the_same_analysis(failing: Analysis, images: dict[str, bytes]) -> None:
     """The bytes depend on the analysis alone, so that a stored figure changes only when the run does."""
-    run = samples.interrupted()
-    assert figures.render(run) == figures.render(run)
+    assert figures.render(failing) == images
 
 
 def test_what_was_not_measured_is_not_drawn() -> None:
     """No picture of an empty axis: a figure without a value is left out."""
-    assert set(figures.render(samples.url_target())) == {"timeline.png", "load.png", "latency.png"}
-    assert figures.render(samples.nothing_measured()) == {}
+    assert set(figures.render(sample("url"))) == {"timeline.png", "load.png", "latency.png"}
+    assert figures.render(sample("nothing-recorded")) == {}
 
 
 def test_figures_take_any_name() -> None:
     """Names that hold the signs of formulas or letters that the font lacks are drawn without a complaint."""
-    run = samples.hostile()
-    assert "ratio.png" in figures.render(run)
-    assert figures.render(replace(run, scaling=tuple(replace(e, reason="波 $x_$") for e in run.scaling)))
+    run = sample("hostile")
+    strange = replace(run, stage_spans=tuple(replace(span, name="波 $x_$") for span in run.stage_spans[:1]))
+    assert "ratio.png" in figures.render(strange)
 
 
 # All of them
@@ -211,14 +217,14 @@ def test_only_asked_formats_are_written(tmp_path: Path, failing: Analysis) -> No
 
 def test_hostile_text_can_be_written(tmp_path: Path) -> None:
     """Control characters and lone surrogates in outside text stop no format."""
-    assert len(write_reports(samples.hostile(), tmp_path, formats=set(FORMATS) - {"figures"})) == 4
+    assert len(write_reports(sample("hostile"), tmp_path, formats=set(FORMATS) - {"figures"})) == 4
 
 
 def test_figures_of_an_earlier_analysis_go(tmp_path: Path, failing: Analysis) -> None:
     """A figure that the new analysis has not does not stay behind; other files do."""
     write_reports(failing, tmp_path, formats=["figures"])
     (tmp_path / "figures" / "mine.png").write_bytes(b"x")
-    write_reports(samples.url_target(), tmp_path, formats=["figures"])
+    write_reports(sample("url"), tmp_path, formats=["figures"])
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {"timeline.png", "load.png", "latency.png", "mine.png"}
 
 

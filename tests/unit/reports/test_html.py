@@ -15,7 +15,7 @@ from loadgen_reports import chart
 from loadgen_reports.formats import html
 
 from loadgen.analyze.results import Analysis
-from support.runs import sample_analysis as samples
+from support.runs.synthetic import SAMPLES, sample
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 LOADS = {"src", "href", "srcset", "poster", "data", "action", "formaction", "background", "xlink:href", "ping"}
@@ -57,9 +57,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.fixture(scope="module", params=list(samples.SAMPLES))
+@pytest.fixture(scope="module", params=SAMPLES)
 def page(request: pytest.FixtureRequest) -> Page:
-    return Page(html.render(samples.SAMPLES[request.param]()))
+    return Page(html.render(sample(request.param)))
 
 
 def test_every_element_is_closed(page: Page) -> None:
@@ -112,7 +112,7 @@ def test_the_page_says_what_it_is(page: Page) -> None:
 
 def test_hostile_text_stays_text() -> None:
     """Markup in names, causes and labels is shown and does nothing; the data stays inside its element."""
-    page = Page(html.render(samples.hostile()))
+    page = Page(html.render(sample("hostile")))
     assert not page.all("img")
     assert len(page.all("script")) == 3
     data = json.loads(page.inside["script"][0])
@@ -128,7 +128,7 @@ def numbers(text: str) -> list[float | None]:
 
 def test_the_data_is_the_timeline() -> None:
     """Unpacked, the page's columns are the analysis's series to four digits, with its gaps."""
-    run = samples.failing()
+    run = sample("failing")
     data = chart.data(run)
     assert numbers(data["t"]) == list(run.timeline.t_s)  # type: ignore[arg-type]
     for name, packed in data["series"].items():  # type: ignore[attr-defined]
@@ -155,7 +155,7 @@ def test_lanes_hold_every_replica_once() -> None:
 
 
 def many_replicas(bins: int, replicas: int) -> Analysis:
-    run = samples.two_hours()
+    run = sample("two-hours")
     noise = random.Random(5)
     by_pod = {f"triton-7d9f-{i:02}": tuple(noise.random() * 3 for _ in range(bins)) for i in range(replicas)}
     return replace(run, timeline=replace(run.timeline, ratio_by_pod=by_pod))
@@ -164,7 +164,7 @@ def many_replicas(bins: int, replicas: int) -> Analysis:
 @pytest.mark.timeout(60)
 def test_two_hours_fit_the_page() -> None:
     """Two hours at one second are at most 2 MB, also with forty replicas alive all the time."""
-    run = samples.two_hours()
+    run = sample("two-hours")
     bins = len(run.timeline.t_s)
     assert bins >= 7200
     assert len(html.render(run).encode()) <= 1_000_000
@@ -173,7 +173,7 @@ def test_two_hours_fit_the_page() -> None:
 
 def test_a_day_is_condensed_and_says_so() -> None:
     """A run that does not fit at one second is drawn on a coarser grid, and the page names it."""
-    run = samples.failing()
+    run = sample("failing")
     line = run.timeline
     times = 80
     longer = {
@@ -185,20 +185,20 @@ def test_a_day_is_condensed_and_says_so() -> None:
     pods = {pod: series * times for pod, series in line.ratio_by_pod.items()}
     page = html.render(replace(run, timeline=replace(line, t_s=t_s, ratio_by_pod=pods, **longer)))
     assert len(page.encode()) <= 2_000_000
-    # 325 bins × 80 = 26,000 of them in at most 7,800 is one for every 4
+    # 377 bins × 80 = 30,160 of them in at most 7,800 is one for every 4
     assert "One point is 4\N{NO-BREAK SPACE}s (analysis.json holds bins of 1\N{NO-BREAK SPACE}s)" in page
 
 
 def test_findings_name_their_columns_for_a_narrow_screen() -> None:
     """There a finding is a card, and each value has its heading beside it."""
-    part = html.render(samples.failing()).split('id="t-findings"')[1].split("</table>")[0]
+    part = html.render(sample("failing")).split('id="t-findings"')[1].split("</table>")[0]
     for label in ("Result", "Measured", "Limit", "Where"):
         assert f'data-label="{label}"' in part
 
 
 def test_settings_are_shown_whole() -> None:
     """However many there are, they are in no box that has to be scrolled."""
-    failing = samples.failing()
+    failing = sample("failing")
     many = replace(failing.run, settings={f"name_{n}": n for n in range(80)})
     part = html.render(replace(failing, run=many)).split('id="t-settings"')[1].split("<table")[0]
     assert "tall" not in part
@@ -206,22 +206,22 @@ def test_settings_are_shown_whole() -> None:
 
 def test_level_lines_have_their_value_beside_the_plot() -> None:
     """What is written into a plot covers curves; the legend has the whole name."""
-    rules = {panel["key"]: panel["rules"] for panel in chart.data(samples.failing())["panels"]}  # type: ignore[attr-defined]
+    rules = {panel["key"]: panel["rules"] for panel in chart.data(sample("failing"))["panels"]}  # type: ignore[attr-defined]
     assert rules["latency"] == [["2 s", 2.0]]
     assert rules["ratio"] == [["1", 1.0]]
-    assert "SLO TTFT p95 ≤ 2" in html.render(samples.failing())
+    assert "SLO TTFT p95 ≤ 2" in html.render(sample("failing"))
 
 
 def test_a_run_that_never_started_has_no_empty_sections() -> None:
     """Its page is the sentence, the settings and the words."""
-    text = html.render(samples.never_started())
+    text = html.render(sample("never-started"))
     assert 'id="settings"' in text
     assert not any(f'id="{part}"' in text for part in ("timeline", "scaling", "findings", "latency", "relations"))
 
 
 def test_unmeasured_panels_say_why() -> None:
     """Of a target without autoscaler the ratio and the replicas are said to be unmeasured, not drawn as 0."""
-    page = html.render(samples.url_target())
+    page = html.render(sample("url"))
     assert page.count("Not measured, because only the endpoint of this target can be seen") == 3
     assert 'id="panel-ratio"' in page
     assert "data-series" not in page[page.index('id="panel-ratio"') : page.index('id="chart-help"')]
@@ -229,10 +229,10 @@ def test_unmeasured_panels_say_why() -> None:
 
 def test_emulation_is_named(request: pytest.FixtureRequest) -> None:
     """Where the engine is emulated the page says so before any figure, with both values of what is shortened."""
-    page = html.render(samples.failing())
+    page = html.render(sample("failing"))
     assert page.index("The engine is emulated") < page.index('class="facts"') < page.index('id="timeline"')
     assert "300\N{NO-BREAK SPACE}s" in page
-    assert "emulated" not in html.render(samples.url_target()).split("<script", 1)[0].split("</style>", 1)[1]
+    assert "emulated" not in html.render(sample("url")).split("<script", 1)[0].split("</style>", 1)[1]
 
 
 def test_vendored_files_are_what_the_table_says() -> None:
@@ -243,4 +243,4 @@ def test_vendored_files_are_what_the_table_says() -> None:
     assert len(rows) == 2
     for name, digest in rows:
         assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest
-    assert "The MIT License (MIT)" in html.render(samples.nothing_measured())
+    assert "The MIT License (MIT)" in html.render(sample("nothing-recorded"))

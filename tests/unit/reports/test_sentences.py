@@ -8,7 +8,7 @@ from loadgen_reports.findings import finding_sentence, in_brackets, sentence
 from loadgen_reports.sentences import opening, summary_lines
 
 from loadgen.analyze.results import Analysis, OutcomeCount
-from support.runs import sample_analysis as samples
+from support.runs.synthetic import SAMPLES, finding, sample
 
 
 def told(analysis: Analysis) -> str:
@@ -17,7 +17,12 @@ def told(analysis: Analysis) -> str:
 
 @pytest.fixture(scope="module")
 def failing() -> Analysis:
-    return samples.failing()
+    """Two waves, 1,309 requests (1,275 expected: 4.25/s on average for 300 s), and three scale-ups: 1 → 2 → 4, 1 → 4.
+
+    In the second wave the load outgrows the one replica (3.4/s) at 188 s, the ratio crosses its target at 199.1 s, the
+    next sync is at 208.15 s (every 15 s from -1.85 s), pods are created 0.2 s later and ready 12 s after that.
+    """
+    return sample("failing")
 
 
 def test_a_failed_run_reads_as_a_colleague_would_write_it(failing: Analysis) -> None:
@@ -37,12 +42,12 @@ def test_a_failed_run_reads_as_a_colleague_would_write_it(failing: Analysis) -> 
     run = replace(failing, headline=head, outcomes=(), cost=replace(failing.cost, of_static_ratio=0.608))
     assert told(run) == (
         "FAIL: in peak 2 the fleet followed the load 41.2 s late. "
-        "212 of 1,480 requests broke TTFT ≤ 2 s, 91 % of them inside the two lag windows. "
-        "Limit missed: TTFT p95 (4.62 s, limit 2 s). "
+        "212 of 1,480 requests broke TTFT ≤ 2 s, 91 % of them inside the three lag windows. "
+        "Limit missed: TTFT p95 (21 s, limit 2 s). "
         "Of the 41.2 s, 13.1 s passed until the signal crossed its target, 9.2 s until the next HPA sync, "
-        "15.0 s in start-up, 3.9 s until traffic reached the new replica. "
+        "15.0 s in start-up, 3.9 s until traffic reached the last new replica. "
         "The fleet ran between 1 and 3 replicas, and ended at 1. "
-        "Cost: 61 % of static peak (4 replicas), but 116 % of the 2 replicas that this load needs."
+        "Cost: 61 % of static peak (4 replicas), and 95 % of the 3 replicas that this load needs."
     )
 
 
@@ -73,10 +78,10 @@ def test_no_missing_value_shows_through(failing: Analysis, verdict: str) -> None
         assert text.endswith(".")
 
 
-@pytest.mark.parametrize("name", samples.SAMPLES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_every_sample_has_its_summary(name: str) -> None:
     """Every kind of run has an opening and one line for each finding that asks for something."""
-    run = samples.SAMPLES[name]()
+    run = sample(name)
     lines = summary_lines(run)
     asking = [f for f in run.findings if not f.passed and f.severity != "info"]
     if run.run.state == "never_started":
@@ -88,23 +93,27 @@ def test_every_sample_has_its_summary(name: str) -> None:
 
 def test_nothing_measured_is_said_to_be_so() -> None:
     """A run without a row says that it cannot be judged and why, and gives no figure."""
-    assert told(samples.nothing_measured()) == (
+    assert told(sample("nothing-recorded")) == (
         "INVALID: this run cannot be judged. "
-        "Answered requests were not measured, so the limit of 100 could not be checked. "
-        "Not to be trusted, but seen: TTFT p95 (no value, limit 2 s). "
-        "The run was interrupted; what was recorded until then is told here. "
+        "The load broke off 0 s after its start, because the tool or a part of it died: what was recorded until then "
+        "is shown; read the logs of the run, then run it again. "
+        "Send lag p99 was not measured, so the limit of 50 ms could not be checked. "
+        "Answered requests were 0, below the limit of 100. "
+        "TTFT p95 was not measured, so the limit of 2 s could not be checked. "
+        "ITL p95 was not measured, so the limit of 100 ms could not be checked. "
+        "Failed requests were not measured, so the limit of 1 % could not be checked. "
         "No request was due, so there is nothing to measure. "
-        "The fleet was not observed: nothing is said of replicas, lag or cost."
+        "The fleet behind grpc://triton.example:8001 was not observed: nothing is said of replicas, lag or cost."
     )
 
 
 def test_a_run_that_never_started_is_one_sentence() -> None:
     """The error that it printed, and nothing of what was not measured; a crash on the way up is listed."""
-    run = samples.never_started()
+    run = sample("never-started")
     assert told(run) == (
         "INVALID: the run never started; it printed: no Triton answers at http://127.0.0.1:1; check --target."
     )
-    crash = samples.finding("replica.crashed", 1.0, 0.0, severity="warning", title="Replica crashes", unit="count")
+    crash = finding("replica.crashed", 1.0, 0.0, severity="warning", title="Replica crashes", unit="count")
     lines = summary_lines(replace(run, findings=(*run.findings, crash)))
     assert [line for line in lines if "Replica crashes" in line] == [f"  ! {finding_sentence(crash)}"]
 
@@ -120,7 +129,7 @@ def test_a_run_that_never_started_is_one_sentence() -> None:
 )
 def test_limits_that_were_met_are_counted(limits: int, text: str) -> None:
     """None, one, both, all three."""
-    run = samples.passing()
+    run = sample("passing")
     met = tuple(f for f in run.findings if f.severity == "fail")[:limits]
     rest = tuple(f for f in run.findings if f.severity != "fail")
     assert opening(replace(run, findings=(*met, *rest)))[0] == text
@@ -128,8 +137,8 @@ def test_limits_that_were_met_are_counted(limits: int, text: str) -> None:
 
 def test_a_pass_that_tested_no_scaling_says_so() -> None:
     """Limits are met easily by a fleet that never had to follow."""
-    run = samples.passing()
-    idle = samples.finding("signal.never_crossed", 0.4, 1.1, severity="warning", title="Highest ratio", unit="")
+    run = sample("passing")
+    idle = finding("signal.never_crossed", 0.4, 1.1, severity="warning", title="Highest ratio", unit="")
     assert opening(replace(run, findings=(*run.findings, idle)))[0] == (
         "PASS: all three limits were met; scaling was not tested: the ratio never crossed its target."
     )
@@ -168,7 +177,7 @@ def test_two_scale_ups_are_compared_as_two(failing: Analysis) -> None:
 
 def test_a_target_without_autoscaler_is_named() -> None:
     """Of somebody's own server nothing is claimed about the fleet behind it."""
-    text = told(samples.url_target())
+    text = told(sample("url"))
     assert "The fleet behind grpc://triton.example:8001 was not observed" in text
     assert "Cost" not in text
 
@@ -177,8 +186,8 @@ def test_the_lag_leads_only_when_it_explains_the_slow_requests(failing: Analysis
     """When most slow requests fell outside the lag windows, the missed limit comes first and the lag after it."""
     run = replace(failing, headline=replace(failing.headline, slow_requests=200, slow_in_lag=40))
     assert told(run).startswith(
-        "FAIL: TTFT p95 was 4.62 s, above the limit of 2 s. In peak 2 the fleet followed the load 24.5 s late, "
-        "the longest of four scale-ups. 200 of 823 requests broke TTFT ≤ 2 s, 20 % of them inside"
+        "FAIL: TTFT p95 was 21 s, above the limit of 2 s. In peak 2 the fleet followed the load 34.1 s late, "
+        "the longest of three scale-ups. 200 of 1,309 requests broke TTFT ≤ 2 s, 20 % of them inside"
     )
 
 
@@ -193,14 +202,14 @@ def test_a_missing_lag_has_its_reason(failing: Analysis) -> None:
         "How late the fleet followed was not measured for the one scale-up, "
         "because the load had not risen before the decision." in text
     )
-    assert "What was seen of 1 → 2: 1.0 s until the next HPA sync, 15.3 s in start-up" in text
+    assert "What was seen of 1 → 2: 9.1 s until the next HPA sync, 12.2 s in start-up" in text
 
 
 def test_a_partly_measured_lag_names_the_rest(failing: Analysis) -> None:
     """A lag whose parts are not all known does not pretend that they add up."""
     text = told(replace(failing, headline=replace(failing.headline, decide_s=None, signal_s=None)))
     assert (
-        "Of the 24.5 s, 15.3 s passed in start-up, 1.2 s until traffic reached the new replica; the rest was not"
+        "Of the 34.1 s, 12.2 s passed in start-up, 1.7 s until traffic reached the last new replica; the rest was not"
         in text
     )
 
@@ -210,21 +219,22 @@ def test_a_signal_before_the_load_step_is_told_in_steps(failing: Analysis) -> No
     head = replace(failing.headline, signal_s=-3.0, decide_s=12.0, start_s=15.0, traffic_s=4.0, lag_s=28.0)
     assert (
         "Step by step: the signal crossed its target 3.0 s before the load step, the HPA decided 12.0 s after that, "
-        "start-up took 15.0 s and traffic reached the new replica 4.0 s later." in told(replace(failing, headline=head))
+        "start-up took 15.0 s and traffic reached the last new replica 4.0 s later."
+        in told(replace(failing, headline=head))
     )
 
 
 @pytest.mark.parametrize(
     ("slow", "inside", "windows", "text"),
     [
-        (0, 0, 2, "All 823 requests met TTFT ≤ 2 s."),
-        (1, 1, 1, "1 of 823 requests broke TTFT ≤ 2 s, inside the lag window."),
-        (1, 1, 2, "1 of 823 requests broke TTFT ≤ 2 s, inside one of the two lag windows."),
-        (1, 0, 1, "1 of 823 requests broke TTFT ≤ 2 s, not inside the lag window."),
-        (5, 5, 2, "5 of 823 requests broke TTFT ≤ 2 s, all of them inside the two lag windows."),
-        (5, 0, 2, "5 of 823 requests broke TTFT ≤ 2 s, none of them inside the two lag windows."),
-        (5, None, 2, "5 of 823 requests broke TTFT ≤ 2 s."),
-        (5, 0, 0, "5 of 823 requests broke TTFT ≤ 2 s."),
+        (0, 0, 2, "All 1,309 requests met TTFT ≤ 2 s."),
+        (1, 1, 1, "1 of 1,309 requests broke TTFT ≤ 2 s, inside the lag window."),
+        (1, 1, 2, "1 of 1,309 requests broke TTFT ≤ 2 s, inside one of the two lag windows."),
+        (1, 0, 1, "1 of 1,309 requests broke TTFT ≤ 2 s, not inside the lag window."),
+        (5, 5, 2, "5 of 1,309 requests broke TTFT ≤ 2 s, all of them inside the two lag windows."),
+        (5, 0, 2, "5 of 1,309 requests broke TTFT ≤ 2 s, none of them inside the two lag windows."),
+        (5, None, 2, "5 of 1,309 requests broke TTFT ≤ 2 s."),
+        (5, 0, 0, "5 of 1,309 requests broke TTFT ≤ 2 s."),
     ],
 )
 def test_slow_requests(failing: Analysis, slow: int, inside: int | None, windows: int, text: str) -> None:
@@ -237,11 +247,11 @@ def test_slow_requests(failing: Analysis, slow: int, inside: int | None, windows
 @pytest.mark.parametrize(
     ("counts", "text"),
     [
-        ({"timeout": 5}, "5 of 823 requests timed out."),
-        ({"cut_off": 1}, "1 of 823 requests was cut off."),
+        ({"timeout": 5}, "5 of 1,309 requests timed out."),
+        ({"cut_off": 1}, "1 of 1,309 requests was cut off."),
         (
             {"rejected": 1, "error": 2, "not_sent": 3},
-            "6 of 823 requests got no whole answer: 1 was rejected, 2 ended in an error and 3 were never sent.",
+            "6 of 1,309 requests got no whole answer: 1 was rejected, 2 ended in an error and 3 were never sent.",
         ),
     ],
 )
@@ -255,10 +265,13 @@ def test_unanswered_requests(failing: Analysis, counts: dict[str, int], text: st
 
 def test_what_a_stop_ended_is_not_lost() -> None:
     """Requests that the operator's own stop ended are told with the stop, not as failures."""
-    text = told(samples.stopped())
+    stopped = sample("stopped")
+    unsent = OutcomeCount(outcome="not_sent", cause="run stopped", count=410, first_s=100.2, last_s=299.6)
+    text = told(replace(stopped, outcomes=(*stopped.outcomes, unsent)))
+    # At 100 s two of the four replicas still have a queue from the time when they were alone.
     assert (
-        "The run was ended early after 120 s, on purpose; 4 requests in flight were cut short by it and are not" in text
-    )
+        "The run was ended early after 100 s, on purpose; 41 requests in flight were cut short by it and are not judged"
+    ) in text
     assert "410" not in text
 
 
@@ -292,15 +305,15 @@ def test_what_a_stop_ended_is_not_lost() -> None:
 )  # fmt: skip
 def test_finding_sentences(changes: dict[str, object], text: str) -> None:
     """A finding is a sentence whatever of it is missing."""
-    base = samples.finding("slo.ttft.p95", 3.4, 2.0, advice="start sooner")
+    base = finding("slo.ttft.p95", 3.4, 2.0, advice="start sooner")
     assert finding_sentence(replace(base, **changes)) == text  # type: ignore[arg-type]
 
 
 def test_brackets_start_small() -> None:
     """Inside a list a title starts small, unless it is an abbreviation."""
-    failed = samples.finding("slo.failed.ratio", 0.031, 0.01, title="Failed requests", unit="ratio")
+    failed = finding("slo.failed.ratio", 0.031, 0.01, title="Failed requests", unit="ratio")
     assert in_brackets(failed) == "failed requests (3.1 %, limit 1 %)"
-    assert in_brackets(samples.finding("slo.ttft.p95", 3.4, 2.0)) == "TTFT p95 (3.4 s, limit 2 s)"
+    assert in_brackets(finding("slo.ttft.p95", 3.4, 2.0)) == "TTFT p95 (3.4 s, limit 2 s)"
 
 
 def test_names_keep_their_case() -> None:

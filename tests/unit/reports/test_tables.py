@@ -8,23 +8,23 @@ from loadgen_reports import glossary, lags, panels, provenance, tables
 from loadgen_reports.format import MISSING
 from loadgen_reports.formats import html
 
-from loadgen.analyze.results import Analysis, Mark, OutcomeCount, ScalingEvent
-from support.runs import sample_analysis as samples
+from loadgen.analyze.results import Analysis, Mark, OutcomeCount, ScalingEvent, Stats
+from support.runs.synthetic import SAMPLES, sample
 
 
 @pytest.fixture(scope="module")
 def failing() -> Analysis:
-    return samples.failing()
+    return sample("failing")
 
 
 def texts(table: tables.Table, row: int) -> list[str]:
     return [cell.text for cell in table.rows[row]]
 
 
-@pytest.mark.parametrize("name", samples.SAMPLES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_rows_fit_their_columns(name: str) -> None:
     """Every row of every table of every kind of run has one cell a column, and only terms that are defined."""
-    run = samples.SAMPLES[name]()
+    run = sample(name)
     made = [
         tables.findings(run),
         lags.scale_ups(run),
@@ -47,14 +47,14 @@ def test_rows_fit_their_columns(name: str) -> None:
 
 def test_findings_are_ranked(failing: Analysis) -> None:
     """What was not met comes first, what was met last."""
-    moods = [row[1].mood for row in tables.findings(samples.invalid()).rows]
+    moods = [row[1].mood for row in tables.findings(sample("send-lag")).rows]
     assert moods == sorted(moods, key=["invalid", "fail", "warning", "pass", "info"].index)
-    assert texts(tables.findings(failing), 0)[:4] == ["TTFT p95", "✗ missed", "4.62 s", "2 s"]
+    assert texts(tables.findings(failing), 0)[:4] == ["TTFT p95", "✗ missed", "21 s", "2 s"]
 
 
 def test_a_percentile_of_requests_that_never_ended_has_no_value() -> None:
     """A missed limit without a measured value is not called unmeasured."""
-    assert texts(tables.findings(samples.never_answered()), 0)[1:4] == ["✗ missed", "no value", "2 s"]
+    assert texts(tables.findings(sample("no-first-token")), 0)[1:4] == ["✗ missed", "no value", "2 s"]
 
 
 def event(**times: float | None) -> ScalingEvent:
@@ -151,12 +151,12 @@ def test_values_over_a_limit_are_marked(failing: Analysis) -> None:
     marked = {(row[0].text, ttft.columns[i].label) for row in ttft.rows for i, c in enumerate(row) if c.mood == "over"}
     assert ("whole run", "p95") in marked
     assert {column for _, column in marked} == {"p95"}
-    assert ("off-peak 1", "p95") not in marked
+    assert ("off-peak 2", "p95") not in marked
 
 
 def test_groups_of_few_values_are_grey_and_not_marked(failing: Analysis) -> None:
     """19 values are few, 20 are not: a percentile of 19 is its maximum."""
-    slow = samples.stats([3.0] * 20)
+    slow = Stats(count=20, **dict.fromkeys(("mean", "p50", "p90", "p95", "p99", "max"), 3.0))
     few = replace(failing.whole, name="few", ttft=replace(slow, count=19))
     many = replace(failing.whole, name="many", ttft=slow)
     table = tables.latencies(replace(failing, stages=(), by_replicas=(few, many)))[0]
@@ -187,7 +187,7 @@ def test_the_autoscaler_is_told_in_a_sentence(failing: Analysis) -> None:
         "Autoscaler: mean of the queue-to-compute ratio over replicas, target 1, a decision every 15 s, "
         "1 to 4 replicas."
     )
-    assert provenance.autoscaler(samples.url_target()) is None
+    assert provenance.autoscaler(sample("url")) is None
 
 
 def test_latency_tables_say_their_unit(failing: Analysis) -> None:
@@ -203,7 +203,7 @@ def test_latency_tables_say_their_unit(failing: Analysis) -> None:
 
 def test_stopped_requests_have_a_column_only_where_there_are_some(failing: Analysis) -> None:
     """The column appears in a run that was ended on purpose, and in no other."""
-    assert "Stopped" in [column.label for column in tables.requests(samples.stopped()).columns]
+    assert "Stopped" in [column.label for column in tables.requests(sample("stopped")).columns]
     assert "Stopped" not in [column.label for column in tables.requests(failing).columns]
 
 
@@ -319,6 +319,6 @@ def test_every_colour_that_is_used_exists(failing: Analysis) -> None:
 
 def test_figures_table_stays_short() -> None:
     """The table beside the charts has at most some hundred rows, also for hours, and says what a row stands for."""
-    table = html.figures_table(samples.two_hours())
+    table = html.figures_table(sample("two-hours"))
     assert 60 <= len(table.rows) <= 120
     assert table.notes[0].startswith("One row stands for 61 s")

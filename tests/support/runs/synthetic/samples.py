@@ -1,0 +1,80 @@
+"""Analyses of synthetic runs, for the tests of the reports."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from loadgen.analyze.read import load
+from loadgen.analyze.results import Analysis, Compressed, Correlation, Finding, Mark, OutcomeCount, Severity
+from support.runs.synthetic.folder import write
+from support.runs.synthetic.plan import PLANS
+
+SAMPLES = (*PLANS, "hostile")
+HOSTILE = (
+    '</script><img src="http://evil.example/x" onerror=alert(1)>|`*_[a](http://b)\x00\x1b[31m\ud800&amp; $x_$ @team'
+)
+"""Markup, quotes, control characters and a lone surrogate."""
+
+
+@cache
+def sample(name: str) -> Analysis:
+    """The analysis of the run folder of a plan, or of a run in which every text from outside is hostile."""
+    if name == "hostile":
+        return _hostile(sample("failing"))
+    with TemporaryDirectory() as folder:
+        return load(write(Path(folder), PLANS[name]))
+
+
+def finding(
+    code: str,
+    measured: float | None,
+    limit: float | None,
+    *,
+    severity: Severity = "fail",
+    passed: bool = False,
+    title: str = "TTFT p95",
+    unit: str = "s",
+    window: str = "whole run",
+    advice: str = "Lower the target or start replicas sooner.",
+) -> Finding:
+    """A finding with the fields that a test does not care about filled in."""
+    return Finding(
+        code=code,
+        severity=severity,
+        passed=passed,
+        title=title,
+        measured=measured,
+        limit=limit,
+        unit=unit,
+        window=window,
+        advice=advice,
+    )
+
+
+def _hostile(run: Analysis) -> Analysis:
+    """No run folder can hold all of this: Parquet refuses lone surrogates."""
+    bad = HOSTILE
+    return replace(
+        run,
+        run=replace(
+            run.run,
+            run_id=bad,
+            scenario=bad,
+            target=bad,
+            model=bad,
+            emulated=bad,
+            compressed=(Compressed(what=bad, local=1.0, production=2.0, unit=bad),),
+            settings={bad: {bad: [bad, {bad: None}]}},
+            seeds={bad: 1},
+            versions={bad: bad},
+        ),
+        findings=(*run.findings, finding("slo.x", 2.0004, 2.0, title=bad, window=bad, advice=bad)),
+        stages=tuple(replace(group, name=bad) for group in run.stages),
+        stage_spans=tuple(replace(span, name=bad) for span in run.stage_spans),
+        outcomes=(*run.outcomes, OutcomeCount(outcome=bad, cause=bad, count=1, first_s=1.0, last_s=1.0)),
+        scaling=tuple(replace(event, reason=bad, pods=(bad,), missing=(bad,)) for event in run.scaling),
+        marks=(*run.marks, Mark(t_s=5.0, kind=bad, label=bad, pod=bad)),
+        timeline=replace(run.timeline, ratio_by_pod={bad: run.timeline.ratio}),
+        correlations=(Correlation(leader=bad, follower=bad, coefficient=None, lag_s=None, samples=0, why_missing=bad),),
+    )
