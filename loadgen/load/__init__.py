@@ -1,1 +1,1 @@
-"""The load: rates, arrivals and prompts as values; users and recorder as thin adapters to Locust."""
+"""Generates the load: arrivals and prompts as values, the sender that follows them, and the Locust adapters."""

@@ -1,4 +1,4 @@
-"""Due times of an open-loop test, fixed before it starts."""
+"""Computes the due times of an open-loop test before it starts."""
 
 import math
 from typing import Literal
@@ -12,7 +12,7 @@ _BISECTIONS = 60
 
 
 def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) -> Floats:
-    """Times at which requests are due, whatever the server answers.
+    """Return the times at which requests are due, independent of the server's responses (open loop).
 
     Arrival k is due where the integral Λ of the rate reaches a level S_k: t_k = Λ⁻¹(S_k), for all levels up to
     Λ(end). With `even` spacing S_k = k + ½; with `poisson` the S_k are sums of independent exponentials of mean 1,
@@ -28,7 +28,7 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
         Sorted seconds from the start of the rate, shape (n,); n itself is random with `poisson`.
 
     Raises:
-        SettingsError: no arrival at all, as may happen by chance when few are expected.
+        SettingsError: no arrival was drawn, which can happen by chance when few are expected.
     """
     total = rate.expected(rate.length_s)
     if spacing == "even":
@@ -44,8 +44,8 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
         levels = levels[levels < total]
     if len(levels) == 0:
         raise SettingsError(
-            f"the load sends no request: {total:g} are expected in all, and {spacing} arrivals with seed {seed} give "
-            f"none; raise the rate or the duration"
+            f"the load sends no request: {total:g} are expected in total, and {spacing} arrivals with seed {seed} give "
+            f"none; increase the rate or the duration"
         )
     low = np.zeros_like(levels)
     high = np.full_like(levels, rate.length_s)
@@ -58,9 +58,9 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
 
 
 def most_in_any_window(due_s: Floats, window_s: float) -> int:
-    """The most arrivals that any window of `window_s` seconds holds.
+    """Return the largest number of arrivals in any window of `window_s` seconds.
 
-    A request is over after its time-out at the latest, so no more than this many can be in flight at once.
+    A request ends at its timeout at the latest, so no more than this many can be in flight at once.
     """
     if len(due_s) == 0:
         return 0

@@ -1,4 +1,4 @@
-"""Where a process runs, as far as processes that send together must know of one another."""
+"""Identifies the host of a process, so that load generators know whether they share a clock and a loopback."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +9,11 @@ _NETWORK = Path("/proc/self/ns/net")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A kernel and a network, each known by a name that no other one has; empty where the platform has no such name.
+    """A kernel and a network namespace, each by a unique identifier; empty where the platform has none.
 
     Attributes:
-        boot: Processes with the same one share a monotonic clock.
-        network: Processes with the same one, and the same boot, share a loopback interface.
+        boot: Boot identifier; processes with the same one share a monotonic clock.
+        network: Network namespace; processes with the same one and the same boot share a loopback interface.
     """
 
     boot: str
@@ -21,17 +21,17 @@ class Host:
 
     @classmethod
     def here(cls) -> "Host":
-        """Where this process runs."""
+        """Return the host of this process."""
         try:
-            # network namespaces are numbered by each kernel for itself
+            # each kernel numbers its network namespaces independently
             return cls(boot=_BOOT_ID.read_text().strip(), network=str(_NETWORK.stat().st_ino))
         except OSError:
             return cls(boot="", network="")
 
     def same_clock(self, other: "Host") -> bool:
-        """Whether a reading of the monotonic clock means the same on both."""
+        """Whether both share one monotonic clock."""
         return self.boot == other.boot
 
     def same_loopback(self, other: "Host") -> bool:
-        """Whether 127.0.0.1 is the same place from both."""
+        """Whether both share one loopback interface."""
         return self == other

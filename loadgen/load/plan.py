@@ -1,4 +1,4 @@
-"""The load of one run, fixed before it starts: who sends what, when."""
+"""Plans the load of one run before it starts: what is sent when, and by which process."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from loadgen.scenario.rates import Floats
 from loadgen.scenario.settings import Scenario
 
 SPARE_USERS = 2
-"""Users beyond the most that can be in flight: one waits for the next arrival, one is on its way back."""
+"""Users beyond the maximum in flight: one waits for the next arrival, one has just finished its request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One scheduled request: its number in the run, when it is due (seconds from load start), what it says."""
+    """One scheduled request: its number in the run, its due time (seconds from load start) and its prompt."""
 
     number: int
     due_s: float
@@ -21,11 +21,11 @@ class Arrival:
 
 
 class LoadPlan:
-    """All arrivals of a scenario; every process makes the same plan from the same settings.
+    """All arrivals of a scenario; every process computes the same plan from the same settings.
 
-    A Locust user carries one request at a time. A request is over after `request_timeout_s`, so when there are as
-    many users as any window of that length holds arrivals, a free user is there for every arrival, whatever the
-    server does: that is what keeps the loop open.
+    A Locust user sends one request at a time. A request ends after `request_timeout_s` at the latest, so with as many
+    users as there are arrivals in any window of that length, every arrival finds a free user, independent of earlier
+    responses (open loop).
 
     Raises:
         SettingsError: the prompt file is malformed.
@@ -40,15 +40,15 @@ class LoadPlan:
         return len(self.due_s)
 
     def arrival(self, number: int) -> Arrival:
-        """Arrival by number, from 0."""
+        """Return an arrival by its number, from 0."""
         return Arrival(number=number, due_s=float(self.due_s[number]), prompt=self._prompts[number])
 
     def share(self, worker: int, workers: int) -> range:
-        """Numbers of the arrivals that process `worker` of `workers` sends: every `workers`-th."""
+        """Return the numbers of the arrivals that process `worker` of `workers` sends: every `workers`-th."""
         return range(worker, len(self), workers)
 
     def users(self, workers: int) -> int:
-        """Locust users needed in all, so that each of `workers` processes keeps its loop open."""
+        """Return the number of Locust users that `workers` processes need in total for an open loop."""
         window_s = self.scenario.request_timeout_s
         shares = (most_in_any_window(self.due_s[worker::workers], window_s) for worker in range(workers))
         return (max(shares) + SPARE_USERS) * workers

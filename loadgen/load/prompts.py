@@ -1,4 +1,4 @@
-"""Prompts: seeded cuts of the bundled public-domain text, or the user's own JSONL file."""
+"""Provides the prompts: seeded excerpts of the bundled public-domain text, or lines of a JSONL file."""
 
 import json
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from loadgen.base.errors import SettingsError
 from loadgen.scenario.settings import Fixed, Lengths, Prompts, Tokens, Uniform
 
 CHARACTERS_PER_TOKEN = 4
-"""What a token of English text is taken to be long; only a server's tokenizer knows the true count."""
+"""Assumed length of a token of English text; only a server's tokenizer knows the true count."""
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What one request says: text, its length in tokens (see CHARACTERS_PER_TOKEN), output tokens asked for."""
+    """The prompt of one request: text, its length in tokens (see CHARACTERS_PER_TOKEN), maximum output tokens."""
 
     text: str
     input_tokens: int
@@ -40,12 +40,12 @@ class PromptSource:
     """The prompt of every arrival, a pure function of settings, seed and the arrival's number.
 
     Args:
-        settings: Lengths, or a JSONL file with one `{"prompt": …, "max_tokens": …}` a line.
+        settings: Lengths, or a JSONL file with one `{"prompt": …, "max_tokens": …}` per line.
         count: Number of arrivals.
         seed: Seed of all draws.
 
     Raises:
-        SettingsError: the file cannot be read or a line is malformed; the line number is named.
+        SettingsError: the file cannot be read or a line is malformed; the message names the line.
     """
 
     def __init__(self, settings: Prompts, count: int, seed: int) -> None:
@@ -55,7 +55,7 @@ class PromptSource:
             self._lines: Sequence[_Line] = ()
             self._text = bundled_text()
             self._input_tokens = draw(settings.input_tokens, count, random)
-            # a cut starts anywhere: prompts that begin alike would measure the server's prefix cache
+            # excerpts start anywhere: prompts with a common prefix would measure the server's prefix cache
             self._picks = random.integers(0, len(self._text), size=count)
         else:
             self._lines = read_jsonl(settings.file)
@@ -70,19 +70,19 @@ class PromptSource:
             return Prompt(text=line.prompt, input_tokens=tokens, max_tokens=line.max_tokens or max_tokens)
         tokens = int(self._input_tokens[number])
         length = tokens * CHARACTERS_PER_TOKEN
-        around = self._text[pick : pick + length]
-        while len(around) < length:
-            around += self._text[: length - len(around)]
-        return Prompt(text=around, input_tokens=tokens, max_tokens=max_tokens)
+        excerpt = self._text[pick : pick + length]
+        while len(excerpt) < length:
+            excerpt += self._text[: length - len(excerpt)]
+        return Prompt(text=excerpt, input_tokens=tokens, max_tokens=max_tokens)
 
 
 def bundled_text() -> str:
-    """The public-domain text that prompts are cut from; source and licence in `loadgen/load/text/README.md`."""
+    """Return the public-domain text that prompts are taken from; see `loadgen/load/text/README.md` for its source."""
     return (resources.files("loadgen.load") / "text" / "founding_documents.txt").read_text(encoding="ascii")
 
 
 def draw(lengths: Lengths, count: int, random: np.random.Generator) -> Ints:
-    """`count` whole numbers from a distribution of lengths."""
+    """Draw `count` integers from a distribution of lengths."""
     if isinstance(lengths, Fixed):
         return np.full(count, lengths.value, dtype=np.int64)
     if isinstance(lengths, Uniform):
@@ -92,17 +92,19 @@ def draw(lengths: Lengths, count: int, random: np.random.Generator) -> Ints:
 
 
 def read_jsonl(file: Path) -> list[_Line]:
-    """The prompts of a JSONL file; blank lines are passed over.
+    """Read the prompts of a JSONL file; blank lines are ignored.
 
     Raises:
-        SettingsError: unreadable, empty, or a malformed line (named by number).
+        SettingsError: the file is unreadable or empty, or a line is malformed; the message names the line.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
+        text = file.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"prompt file {file} cannot be read: {error}; give a UTF-8 JSONL file") from error
     lines: list[_Line] = []
-    for number, raw in enumerate(text.split("\n"), start=1):  # a string of JSON may hold what splitlines() cuts at
+    for number, raw in enumerate(
+        text.split("\n"), start=1
+    ):  # splitlines() would also split at characters inside a JSON string
         if not raw.strip():
             continue
         try:
@@ -115,15 +117,15 @@ def read_jsonl(file: Path) -> list[_Line]:
             field = ".".join(str(part) for part in first["loc"]) or "line"
             problem = f"{field}: {first['msg'].lower()}"
         except UnicodeEncodeError as error:
-            problem = f"prompt: character {error.start + 1} is half of a surrogate pair, which no text can hold"
+            problem = f"prompt: character {error.start + 1} is half of a surrogate pair, which is not valid text"
         except ValueError as error:
             problem = str(error)
         else:
             lines.append(line)
             continue
         raise SettingsError(
-            f'prompt file {file}, line {number}: {problem}; each line must be like {{"prompt": "…", "max_tokens": 32}}'
+            f'prompt file {file}, line {number}: {problem}; write each line like {{"prompt": "…", "max_tokens": 32}}'
         )
     if not lines:
-        raise SettingsError(f"prompt file {file} holds no prompt: write one JSON object a line")
+        raise SettingsError(f"prompt file {file} contains no prompt: write one JSON object per line")
     return lines

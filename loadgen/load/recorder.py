@@ -1,4 +1,4 @@
-"""Records of one process: one row for every arrival, written as parts of the run folder every few seconds."""
+"""Records one row per arrival of one process, and writes them to the run folder every few seconds."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from loadgen.load.plan import Arrival
 from loadgen.protocols.answer import Answer
 
 PART_S = 3.0
-"""Seconds between parts: what a crash can lose."""
+"""Seconds between part files: a crash loses at most this much."""
 
 
 class _Rows:
-    """Rows of a table that are not on disk yet, as columns."""
+    """Rows of a table that are not yet on disk, stored by column."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
@@ -32,12 +32,12 @@ class _Rows:
 
 
 class Recorder:
-    """Collects rows in memory and closes them as parts; rows stay in memory when the disk refuses them.
+    """Buffers rows in memory and writes them as part files; rows stay in memory if a write fails.
 
     Args:
         folder: The run's folder.
-        clock: The run's time axis; answers come with readings of the monotonic clock.
-        worker: Number of this process; keeps its parts apart from the others'.
+        clock: The run's time axis; answers have readings of the monotonic clock.
+        worker: Number of this process, which keeps its part files apart from those of other processes.
     """
 
     def __init__(self, folder: RunFolder, clock: Clock, worker: int) -> None:
@@ -48,7 +48,7 @@ class Recorder:
         self._tokens = _Rows(TOKENS)
 
     def record(self, arrival: Arrival, scheduled: float, sent: float, answer: Answer) -> None:
-        """Keep the row of a request that was sent; times are readings of the monotonic clock."""
+        """Add the row of a request that was sent; times are readings of the monotonic clock."""
         times = self._clock.at_monotonic
         token_times = [times(at) for at in answer.token_times]
         self._requests.add(
@@ -69,7 +69,7 @@ class Recorder:
             self._tokens.add(arrival.number, token_times)
 
     def record_unsent(self, arrival: Arrival, scheduled: float, cause: str) -> None:
-        """Keep the row of an arrival that was due and never sent."""
+        """Add the row of an arrival that was due and never sent."""
         outcome: Outcome = "not_sent"
         prompt = arrival.prompt
         times = (self._clock.at_monotonic(scheduled), None, None, None, None)
@@ -78,14 +78,14 @@ class Recorder:
         )
 
     def flush(self) -> None:
-        """Close a part of each table.
+        """Write a part file of each table.
 
         Raises:
-            RecordError: the disk refuses; the rows are kept for the next attempt.
+            RecordError: a write failed; the rows are kept for the next attempt.
         """
-        self._requests = self._close("requests", self._requests)
-        self._tokens = self._close("tokens", self._tokens)
+        self._requests = self._write("requests", self._requests)
+        self._tokens = self._write("tokens", self._tokens)
 
-    def _close(self, table: str, rows: _Rows) -> _Rows:
+    def _write(self, table: str, rows: _Rows) -> _Rows:
         self._folder.append(table, f"load{self._worker}", rows.table())
         return _Rows(rows.schema)

@@ -1,8 +1,8 @@
-"""Would this process report true token times? Asked of a server that knows them, before every run.
+"""Checks before every run that this process measures token times correctly, against a server that knows them.
 
-A process patched by gevent can hang, or stamp tokens seconds late, and throughput shows nothing of it. So as many
-streams as the run may need are opened to the reference server at once; each gets its first token at once and is then
-held open. When waiting streams block one another, the later ones get their first token only after the earlier ended.
+A process patched by gevent can hang, or time tokens seconds late, and throughput does not show it. The check opens as
+many streams to the reference server as the run may need; the server sends each first token immediately and then holds
+the stream open. If waiting streams block one another, later ones get their first token only after earlier ones end.
 """
 
 import time
@@ -14,9 +14,9 @@ from gevent.pool import Group
 
 from loadgen.base.errors import SelfCheckError
 from loadgen.protocols.answer import Answer, Client
-from loadgen.protocols.reference import MOST_STREAMS, Script
+from loadgen.protocols.reference import MAX_STREAMS, Script
 
-_ENOUGH_STREAMS = 128
+_MAX_CHECKED_STREAMS = 128
 _HOLD_S = 2.0
 _LIMIT_S = 1.5
 _PATIENCE_S = 20.0
@@ -24,35 +24,35 @@ _PATIENCE_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfCheck:
-    """What the check saw: number of streams, and the worst delay from a token's sending to its stamp, seconds."""
+    """Result of the check: number of streams, and the worst delay from sending a token to its time stamp, seconds."""
 
     streams: int
     worst_delay_s: float
 
 
 def streams_to_check(users: int, workers: int) -> int:
-    """Streams that one of `workers` processes opens: one a user, as far as that proves more and the server has room."""
-    return max(1, min(users, _ENOUGH_STREAMS, MOST_STREAMS // workers))
+    """Return how many streams each of `workers` processes opens: one per user, up to what the server can hold."""
+    return max(1, min(users, _MAX_CHECKED_STREAMS, MAX_STREAMS // workers))
 
 
 def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
-    """Open `streams` streams to the reference server at once and compare the stamps.
+    """Open `streams` streams to the reference server at once and check their time stamps.
 
     Raises:
-        SelfCheckError: streams fail or hang, or a stamp is later than three quarters of the time that streams are held.
+        SelfCheckError: a stream fails or hangs, or a stamp is late by more than three quarters of the hold time.
     """
     prompt = Script(tokens=1, hold_s=_HOLD_S).prompt()
     answers: list[Answer] = []
     sent_at = time.monotonic()
 
-    def one(client: Client) -> None:
+    def send(client: Client) -> None:
         answers.append(client.infer(prompt, 1, _PATIENCE_S))
 
     clients = [connect() for _ in range(streams)]
     group = Group()
     try:
         for client in clients:
-            group.spawn(one, client)
+            group.spawn(send, client)
         with gevent.Timeout(_PATIENCE_S + 5, False):
             group.join()
     finally:
@@ -61,18 +61,18 @@ def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
             client.close()
     good = [answer for answer in answers if answer.outcome == "ok"]
     if len(good) < streams:
-        causes = {answer.cause for answer in answers if answer.outcome != "ok"} or {"no answer at all"}
+        causes = {answer.cause for answer in answers if answer.outcome != "ok"} or {"no answer"}
         raise SelfCheckError(
-            f"self-check: only {len(good)} of {streams} streams to the built-in reference server ended well "
-            f"({'; '.join(sorted(map(str, causes)))}); token times from this process could not be trusted: "
+            f"self-check: only {len(good)} of {streams} streams to the built-in reference server succeeded "
+            f"({'; '.join(sorted(map(str, causes)))}); this process would report wrong token times: "
             f"free CPU, or spread the users with --processes"
         )
-    # a first token is sent as soon as its request arrives, so its stamp can only be late by our own fault
+    # the server sends the first token as soon as it has the request, so any delay is that of this process
     worst = max(answer.token_times[0] for answer in good) - sent_at
     if worst > _LIMIT_S:
         raise SelfCheckError(
-            f"self-check: with {streams} streams open, a first token that was sent at once was stamped {worst:.2f} s "
-            f"late (limit {_LIMIT_S:g} s): this process would report wrong latencies: free CPU, or spread the users "
-            f"with --processes"
+            f"self-check: with {streams} open streams, a first token was timed {worst:.2f} s late "
+            f"(limit {_LIMIT_S:g} s); this process would report wrong latencies: "
+            f"free CPU, or spread the users with --processes"
         )
     return SelfCheck(streams=streams, worst_delay_s=worst)

@@ -1,4 +1,4 @@
-"""Sends one process's share of the arrivals, each at its due time, whatever became of the others."""
+"""Sends one process's share of the arrivals, each at its due time, independent of earlier responses (open loop)."""
 
 import heapq
 import time
@@ -18,22 +18,26 @@ NO_FREE_USER = "no free user"
 
 _RECENT_S = 10.0
 _OVERDUE_S = 1.0
-_LOOK_S = 1.0
-"""How often a user that waits for a due time looks whether the run was stopped."""
+_POLL_S = 1.0
+"""How often a user that waits for a due time checks whether the run was stopped."""
+
+
+OnAnswer = Callable[[Arrival, float, Answer], None]
+"""Called with an arrival, its due time (monotonic clock, seconds) and its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Where a process stands.
+    """Progress of one process, or of several together.
 
     Attributes:
-        total: Arrivals in its share.
+        total: Arrivals to send.
         sent: Requests sent.
-        ok: Requests that ended well.
-        failed: Requests that ended otherwise.
+        ok: Requests with outcome `ok`.
+        failed: Requests with any other outcome.
         recent_ttft_s: TTFT of the requests that ended within the last ten seconds.
-        closed: Whether everything is recorded and nothing more will come.
-        error: Why the process gave up, one sentence.
+        closed: Whether all rows are written.
+        error: Why a process failed, as one sentence.
     """
 
     total: int = 0
@@ -46,12 +50,12 @@ class Counts:
 
     @property
     def in_flight(self) -> int:
-        """Requests sent and not ended."""
+        """Requests that were sent and have no outcome yet."""
         return self.sent - self.ok - self.failed
 
     @property
     def over(self) -> bool:
-        """Whether every arrival has its outcome."""
+        """Whether every arrival has an outcome."""
         return self.ok + self.failed >= self.total
 
     def __add__(self, other: "Counts") -> "Counts":
@@ -67,15 +71,15 @@ class Counts:
 
 
 class Sender:
-    """The share of one process; its Locust users call `carry` again and again.
+    """Sends the share of one process; its Locust users call `send_next` repeatedly.
 
     Args:
         plan: All arrivals of the run.
         numbers: Numbers of the arrivals to send from here.
         start: Reading of the monotonic clock at which the load starts, seconds.
-        connect: Makes a connection; connections are kept and the last used is used first.
-        recorder: Keeps the rows.
-        report: Told of every request that was sent, for Locust's statistics: arrival, due time, answer.
+        connect: Opens a connection; idle connections are reused, the most recently used first.
+        recorder: Records the rows.
+        on_answer: Called after every request, for Locust's statistics.
     """
 
     def __init__(
@@ -86,45 +90,45 @@ class Sender:
         start: float,
         connect: Callable[[], Client],
         recorder: Recorder,
-        report: Callable[[Arrival, float, Answer], None],
+        on_answer: OnAnswer,
     ) -> None:
         self._plan = plan
         self._numbers = iter(numbers)
-        self._returned: list[int] = []  # a heap: numbers whose user was stopped before they were due
+        self._returned: list[int] = []  # a heap: arrivals whose user was stopped before they were due
         self._total = len(numbers)
         self._start = start
         self._connect = connect
         self._recorder = recorder
-        self._report = report
+        self._on_answer = on_answer
         self._idle: list[Client] = []
         self._sent = self._ok = self._failed = 0
         self._recent: deque[tuple[float, float]] = deque()
         self._stopped_at: float | None = None
 
-    def carry(self) -> bool:
-        """Take the next arrival, wait until it is due, send it, record it; False when none is left or the run stops."""
-        number = self._take()
+    def send_next(self) -> bool:
+        """Wait for the next arrival, send it and record it; returns False when none is left or the run stops."""
+        number = self._next_number()
         if number is None:
             return False
         arrival = self._plan.arrival(number)
         due = self._start + arrival.due_s
         is_due = False
         try:
-            is_due = self._wait(due)
+            is_due = self._wait_until(due)
         finally:
             if not is_due:
-                heapq.heappush(self._returned, number)  # for another user: this one is being stopped
+                heapq.heappush(self._returned, number)  # another user sends it: this one is being stopped
         if is_due:
             self._send(arrival, due)
         return is_due
 
     def stop(self) -> None:
-        """Send nothing that is due from now on; what is in flight goes on. A second call does nothing."""
+        """Stop sending; requests in flight continue. A second call does nothing."""
         if self._stopped_at is None:
             self._stopped_at = time.monotonic()
 
     def counts(self) -> Counts:
-        """Where this process stands now."""
+        """Return the progress of this process."""
         horizon = time.monotonic() - _RECENT_S
         while self._recent and self._recent[0][0] < horizon:
             self._recent.popleft()
@@ -137,33 +141,35 @@ class Sender:
         )
 
     def close(self) -> None:
-        """Record what was due and never sent, close all connections and the last part; call it once users stopped.
+        """Record arrivals that were due and never sent, close all connections and write the last part file.
+
+        Call it after all users have stopped.
 
         Raises:
-            RecordError: the disk refuses the last part.
+            RecordError: the last part file cannot be written.
         """
         self.stop()
         assert self._stopped_at is not None
-        while (number := self._take()) is not None:
+        while (number := self._next_number()) is not None:
             arrival = self._plan.arrival(number)
             due = self._start + arrival.due_s
             if due > self._stopped_at:
                 break
             self._failed += 1
-            self._sent += 1  # keeps `in_flight` what it is: due, and over
+            self._sent += 1  # `in_flight` counts it neither as sent nor as ended
             overdue = due < self._stopped_at - _OVERDUE_S
             self._recorder.record_unsent(arrival, due, NO_FREE_USER if overdue else RUN_STOPPED)
         while self._idle:
             self._idle.pop().close()
         self._recorder.flush()
 
-    def _take(self) -> int | None:
+    def _next_number(self) -> int | None:
         return heapq.heappop(self._returned) if self._returned else next(self._numbers, None)
 
-    def _wait(self, due: float) -> bool:
-        """Wait for a due time; False when the run was stopped."""
+    def _wait_until(self, due: float) -> bool:
+        """Wait for a due time; returns False when the run was stopped."""
         while self._stopped_at is None and (left := due - time.monotonic()) > 0:
-            gevent.sleep(min(left, _LOOK_S))
+            gevent.sleep(min(left, _POLL_S))
         return self._stopped_at is None
 
     def _send(self, arrival: Arrival, due: float) -> None:
@@ -176,8 +182,8 @@ class Sender:
             sent = time.monotonic()
             answer = client.infer(prompt.text, prompt.max_tokens, self._plan.scenario.request_timeout_s)
         except BaseException as error:
-            # neither a fault of ours nor a stop must lose the row: it is an outcome, and it shows on the page
-            self._end(arrival, due, sent, self._broken(error))
+            # a bug of ours or a stop must not lose the row: it is an outcome, which the report shows
+            self._end(arrival, due, sent, self._interrupted(error))
             if client is not None:
                 client.close()
             if not isinstance(error, Exception):
@@ -186,8 +192,8 @@ class Sender:
             self._idle.append(client)
             self._end(arrival, due, sent, answer)
 
-    def _broken(self, error: BaseException) -> Answer:
-        """The outcome of a request that an exception ended."""
+    def _interrupted(self, error: BaseException) -> Answer:
+        """Return the answer of a request that an exception ended."""
         now = time.monotonic()
         if isinstance(error, Exception):
             return Answer(outcome="error", cause=f"client: {error!r}"[:160], ended=now)
@@ -201,4 +207,4 @@ class Sender:
         if answer.token_times:
             self._recent.append((answer.ended, answer.token_times[0] - due))
         self._recorder.record(arrival, due, sent, answer)
-        self._report(arrival, due, answer)
+        self._on_answer(arrival, due, answer)

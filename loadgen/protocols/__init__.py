@@ -1,7 +1,7 @@
-"""Wire protocols: one module each, all answering with the same `Answer`."""
+"""Clients for the wire protocols, one module each, which all return an `Answer`."""
 
 import os
 
-# We only fork to execute another program. gRPC's own handlers of forks would run in between, in a child that has none
-# of the threads they speak to, and now and then kill it there. Read when gRPC starts, so said before its import.
+# We only fork to execute another program. gRPC's fork handlers would run in the child before that, where the threads
+# they communicate with do not exist, and occasionally kill it. gRPC reads this variable when it is imported.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

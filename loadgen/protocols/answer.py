@@ -1,4 +1,4 @@
-"""What came back for one request, whatever the protocol: an outcome is a value, never an exception."""
+"""Defines the answer to a request, the same for all protocols; an outcome is a value, never an exception."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from loadgen.dataset.names import Outcome
 _INT32_MAX = 2**31 - 1
 
 _REFUSED = {"RESOURCE_EXHAUSTED", "NOT_FOUND", "429", "503", "404"}
-# What Triton says when it does not take a request. gRPC gives UNAVAILABLE to that and to every broken connection, and
-# within a stream there is no code at all: the words decide.
+# Messages of Triton when it rejects a request. gRPC reports UNAVAILABLE both for these and for every broken connection,
+# and errors within a stream have no code, so the message decides.
 _REFUSED_TEXT = re.compile(
     r"maximum queue size|queue (is )?full|unknown model|no available versions|not (at )?ready|unavailable"
     r"|server (is )?(stopping|exiting|shutting down)|request timeout expired|no healthy upstream",
     re.IGNORECASE,
 )
-# What the gRPC library, or a proxy in front of the server, says of a connection that broke or was never made.
+# Messages of the gRPC library, or of a proxy in front of the server, when a connection broke or was never made.
 _BROKEN_TEXT = re.compile(
     r"failed to connect|errors? resolving|last error|stream removed|socket closed|connection (refused|reset|terminat)"
     r"|goaway|rst_stream|broken pipe|upstream connect",
@@ -31,12 +31,12 @@ class Answer:
     """The answer to one request; times are readings of the monotonic clock, seconds.
 
     Attributes:
-        outcome: How it ended.
+        outcome: How the request ended.
         cause: Short, groupable reason when the outcome is not `ok`.
-        token_times: Arrival of each answer that carried output; empty without streaming.
+        token_times: Arrival of each response with output; empty without streaming.
         last: Arrival of the last output; None when there was none.
         ended: When the outcome was known.
-        output_tokens: Output tokens received; None when nobody counted them.
+        output_tokens: Number of output tokens received; None when unknown.
         received_bytes: Size of the output text.
     """
 
@@ -50,10 +50,10 @@ class Answer:
 
 
 class Client(Protocol):
-    """One connection of one Locust user; carries one request at a time."""
+    """A connection that sends one request at a time."""
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
-        """Send a prompt and wait for the end of its answer; never raises for what a server or network does."""
+        """Send a prompt and wait for the complete answer; server and network failures are outcomes, not exceptions."""
         ...
 
     def close(self) -> None:
@@ -62,14 +62,14 @@ class Client(Protocol):
 
 
 def failed(code: str, message: str, *, began: bool) -> tuple[Outcome, str]:
-    """Outcome and cause of a request that did not end well: the same over every protocol.
+    """Return outcome and cause of a failed request, the same over every protocol.
 
-    Only a server's own word is a refusal. A connection that broke, or could not be made, is an error: the request may
-    have been accepted, as when a replica is stopped without draining it.
+    Only a message of the server counts as a rejection. A connection that broke, or could not be made, is an error: the
+    server may have accepted the request, for example when a replica is stopped without draining it.
 
     Args:
-        code: gRPC status name or HTTP status, empty when the error came inside a good answer.
-        message: The server's or the library's words.
+        code: gRPC status name or HTTP status; empty when the error came inside a successful response.
+        message: Error message of the server or the client library.
         began: Whether output had begun.
     """
     if code in ("DEADLINE_EXCEEDED", "TIMEOUT"):
@@ -87,12 +87,12 @@ def failed(code: str, message: str, *, began: bool) -> tuple[Outcome, str]:
 
 
 def counted(tokens: object) -> int | None:
-    """What a server says of its number of output tokens; None when that can be no count (32 bits hold any)."""
+    """Return a server's count of output tokens; None unless it is an integer from 0 to 2³¹ - 1."""
     return tokens if isinstance(tokens, int) and 0 <= tokens <= _INT32_MAX else None
 
 
 def groupable(message: str) -> str:
-    """A message without the parts that differ from request to request, at most 160 characters long."""
+    """Return a message without the parts that differ between requests, at most 160 characters long."""
     text = re.sub(r"\b(ipv4:)?(\d{1,3}\.){3}\d{1,3}(:\d+)?\b", "ADDRESS", " ".join(message.split()))
     text = re.sub(r"\bipv6:(%5B|\[)[0-9a-f:.]+(%[0-9a-z]+)?(%5D|\])(:\d+)?", "ADDRESS", text, flags=re.IGNORECASE)
     text = re.sub(r"\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{8,}\b|\b\d{3,}\b(?!:)", "N", text)

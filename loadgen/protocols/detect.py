@@ -1,4 +1,4 @@
-"""Which model to drive, and by which tensors: read from the server's own metadata and configuration."""
+"""Finds the model to test and its tensor names in the server's metadata and configuration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _REQUIRED: Mapping[Family, frozenset[str]] = {
 _STREAM_INPUT: Mapping[Family, str] = {"trtllm": "stream", "llmapi": "streaming"}
 _MAX_TOKENS_INPUT: Mapping[Family, str] = {"trtllm": "max_tokens", "llmapi": "sampling_param_max_tokens"}
 
-# Of several models that fit, the first of these is driven: only the blocking BLS model has honest queue counters.
+# Order of preference if several models are compatible: only the blocking BLS model counts queue time correctly.
 _PREFERRED = ("tensorrt_llm_bls", "ensemble", "tensorrt_llm")
 
 _OUTPUT = "text_output"
@@ -25,15 +25,15 @@ _OUTPUT = "text_output"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model that can be driven.
+    """A model with the tensors of TensorRT-LLM.
 
     Attributes:
         name: Its name on the server.
-        family: Which tensor names it speaks.
+        family: Which tensor names it has.
         batched: Whether shapes have a leading batch dimension.
-        decoupled: Whether it may answer more than once (needed for streaming).
-        streams: Whether it has an input that asks for streaming.
-        counts_tokens: Whether it can be asked for the number of output tokens.
+        decoupled: Whether it may send several responses to a request (required for streaming).
+        streams: Whether it has an input that requests streaming.
+        counts_tokens: Whether it can return the number of output tokens.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Model:
 
     @property
     def stream_input(self) -> str:
-        """Name of the input that asks for streaming."""
+        """Name of the input that requests streaming."""
         return _STREAM_INPUT[self.family]
 
     @property
@@ -55,47 +55,49 @@ class Model:
 
 
 class ControlPlane(Protocol):
-    """The calls of Triton's control plane that detection needs; answers as the JSON of the KServe v2 protocol."""
+    """The calls of Triton's control plane that detection needs; results are JSON of the KServe v2 protocol."""
 
     def models(self) -> Sequence[str]:
-        """Names of all models that are ready."""
+        """Return the names of all ready models."""
         ...
 
     def metadata(self, model: str) -> Mapping[str, Any]:
-        """A model's metadata."""
+        """Return the metadata of a model."""
         ...
 
     def config(self, model: str) -> Mapping[str, Any]:
-        """A model's configuration."""
+        """Return the configuration of a model."""
         ...
 
 
-def find_model(server: ControlPlane, *, wanted: str | None, stream: bool) -> Model:
-    """Choose the model to drive.
+def find_model(server: ControlPlane, *, requested: str | None, stream: bool) -> Model:
+    """Choose the model to test.
 
     Args:
         server: Control plane of the server.
-        wanted: The name that the user gave, if any.
+        requested: Name of the model that the user requested, if any.
         stream: Whether answers are to be streamed.
 
     Raises:
-        TargetError: no model, or not the wanted one, has the tensors that we know; the models are listed.
+        TargetError: no model, or not the requested one, has the tensors of TensorRT-LLM; the message lists all models.
     """
     names = list(server.models())
-    if wanted is not None and wanted not in names:
-        raise TargetError(f"the server has no ready model {wanted!r}; it serves: {_listed(names)}; set --model to one")
-    fitting = [model for name in ([wanted] if wanted else names) if (model := _known(server, name))]
-    if not fitting:
-        which = f"model {wanted!r} has" if wanted else "no model has"
+    if requested is not None and requested not in names:
+        raise TargetError(
+            f"the server has no ready model {requested!r}; it serves: {_listed(names)}; set --model to one"
+        )
+    compatible = [model for name in ([requested] if requested else names) if (model := _known(server, name))]
+    if not compatible:
+        which = f"model {requested!r} has" if requested else "no model has"
         raise TargetError(
             f"{which} the inputs of TensorRT-LLM (text_input with max_tokens or sampling_param_max_tokens) "
             f"and the output {_OUTPUT}; the server serves: {_listed(names)}; deploy a TensorRT-LLM model or set --model"
         )
-    by_name = {model.name: model for model in fitting}
+    by_name = {model.name: model for model in compatible}
     chosen = next((by_name[name] for name in _PREFERRED if name in by_name), None)
-    if chosen is None and len(fitting) > 1:
-        raise TargetError(f"several models fit: {_listed(list(by_name))}; set --model to one of them")
-    chosen = chosen or fitting[0]
+    if chosen is None and len(compatible) > 1:
+        raise TargetError(f"several models are compatible: {_listed(list(by_name))}; set --model to one of them")
+    chosen = chosen or compatible[0]
     if stream and not (chosen.decoupled and chosen.streams):
         raise TargetError(
             f"model {chosen.name!r} cannot stream: deploy it with model_transaction_policy {{ decoupled: true }}, "
@@ -128,4 +130,4 @@ def _decoupled(config: Mapping[str, Any]) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"
+    return ", ".join(sorted(names)) or "none"

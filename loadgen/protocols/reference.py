@@ -1,10 +1,10 @@
-"""A server with exactly known token times, that speaks Triton's protocols: the truth of the self-check.
+"""Serves Triton's protocols with exactly known token times, as the reference of the self-check.
 
     python -m loadgen.protocols.reference
 
 prints `{"grpc": port, "http": port}` and serves on loopback until its standard input closes. The prompt is a JSON
-script that says what to do, see `Script`. Every token's text is the server's monotonic clock in nanoseconds, read
-just before the token is handed to the network; processes of one host share that clock.
+script of the response, see `Script`. The text of every token is the server's monotonic clock in nanoseconds, read
+just before the token is sent; processes of one host share that clock.
 """
 
 import json
@@ -24,24 +24,24 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 MODEL = "tensorrt_llm_bls"
-MOST_STREAMS = 1024
-"""Streams that it serves at once, of all processes together."""
+MAX_STREAMS = 1024
+"""Largest number of concurrent streams."""
 
 Fault = Literal["none", "reject", "error", "cut", "empty", "not_json", "unfinished"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """What the server does with one prompt.
+    """How the server responds to one prompt.
 
     Attributes:
         tokens: Number of tokens.
         first_s: Seconds from the request to the first token.
         gap_s: Seconds between tokens.
         hold_s: Seconds from the last token to the end of the answer.
-        fault: `reject` refuses at once (UNAVAILABLE, 503); `error` ends in an error message inside a good answer;
-            `cut` breaks the connection or RPC after the last token; `empty` gives no output; `not_json` gives
-            garbage (HTTP only); `unfinished` ends well but without a final answer (gRPC only).
+        fault: `reject` rejects the request (UNAVAILABLE, 503); `error` sends an error message inside a successful
+            response; `cut` breaks the connection or RPC after the last token; `empty` sends no output; `not_json`
+            sends invalid JSON (HTTP only); `unfinished` ends without a final response (gRPC only).
     """
 
     tokens: int = 3
@@ -51,12 +51,12 @@ class Script:
     fault: Fault = "none"
 
     def prompt(self) -> str:
-        """The prompt that makes the server follow this script."""
+        """Return the prompt that makes the server follow this script."""
         return json.dumps(asdict(self))
 
 
 def _tokens(script: Script) -> Iterator[str]:
-    """The tokens, each at its absolute time."""
+    """Yield each token at its absolute time."""
     due = time.monotonic() + script.first_s
     for _ in range(0 if script.fault == "empty" else script.tokens):
         time.sleep(max(0.0, due - time.monotonic()))
@@ -213,21 +213,21 @@ class _Http(BaseHTTPRequestHandler):
 
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = MOST_STREAMS
+    request_queue_size = MAX_STREAMS
 
 
 def main() -> None:
     """Serve until standard input closes."""
     decoupled = "--not-decoupled" not in sys.argv
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=MOST_STREAMS))
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=MAX_STREAMS))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Grpc(decoupled=decoupled), server)
     grpc_port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     http_server = _HttpServer(("127.0.0.1", 0), type("_Handler", (_Http,), {"decoupled": decoupled}))
     threading.Thread(target=http_server.serve_forever, daemon=True).start()
-    print(json.dumps({"grpc": grpc_port, "http": http_server.server_port}), flush=True)  # noqa: T201 - its interface
+    print(json.dumps({"grpc": grpc_port, "http": http_server.server_port}), flush=True)  # noqa: T201 - the interface of this program
     sys.stdin.read()
-    os._exit(0)  # not sys.exit: threads that still follow a script would be waited for
+    os._exit(0)  # sys.exit would wait for threads that still follow a script
 
 
 if __name__ == "__main__":

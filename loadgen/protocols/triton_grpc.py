@@ -1,7 +1,7 @@
-"""Triton over gRPC: ModelStreamInfer and ModelInfer with the messages and stubs of tritonclient.
+"""Sends requests to Triton over gRPC: ModelStreamInfer and ModelInfer with the messages and stubs of tritonclient.
 
-Under gevent two things falsify or stop everything: a channel made before `init_gevent()` hangs, and every waiting
-call occupies a thread of the hub's pool, whose default of ten makes the eleventh stream wait for the first.
+gevent has two pitfalls: a channel that is created before `init_gevent()` hangs, and every waiting call occupies a
+thread of the hub's pool, whose default size of ten makes the eleventh stream wait for the first.
 """
 
 import struct
@@ -26,34 +26,34 @@ _POOL_RESERVE = 16
 _CONTROL_TIMEOUT_S = 10.0
 _INTEGERS = {"INT32": (4, True), "INT64": (8, True), "UINT32": (4, False), "UINT64": (8, False)}
 _OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),  # a connection of one's own, so that a user is not another user's neighbour
+    ("grpc.use_local_subchannel_pool", 1),  # each client gets its own connection, so that users do not share one
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    ("grpc.enable_retries", 0),  # a retry would hide a failure and count its time as the server's
+    ("grpc.enable_retries", 0),  # a retry would hide a failure, and add its time to the latency
 )
 
 
 def prepare(streams: int) -> None:
-    """Make gRPC safe under gevent in this process, for up to `streams` calls at once; before the first channel."""
+    """Prepare gRPC under gevent for up to `streams` concurrent calls; call it before the first channel is created."""
     grpc_gevent.init_gevent()
     pool = gevent.get_hub().threadpool
     pool.maxsize = max(pool.maxsize, streams + _POOL_RESERVE)
 
 
 def open_channel(address: str, *, tls: bool) -> grpc.Channel:
-    """A channel with its own connection to `host:port`."""
+    """Open a channel with its own connection to `host:port`."""
     if tls:
         return grpc.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
     return grpc.insecure_channel(address, options=_OPTIONS)
 
 
 def call_name(model: Model, *, stream: bool) -> Call:
-    """The RPC that carries a request: Triton refuses ModelInfer for decoupled models, even for one answer."""
+    """Return the RPC for a request: Triton rejects ModelInfer for decoupled models, even for a single response."""
     return "ModelStreamInfer" if stream or model.decoupled else "ModelInfer"
 
 
 class GrpcClient:
-    """A connection that carries one request at a time; `loadgen.protocols.answer.Client` over gRPC."""
+    """A gRPC connection that sends one request at a time; implements `loadgen.protocols.answer.Client`."""
 
     def __init__(self, address: str, model: Model, *, stream: bool, tls: bool = False) -> None:
         self._address = address
@@ -69,7 +69,7 @@ class GrpcClient:
         self._broken = False
         answer = self._unary(request, timeout_s) if self._call == "ModelInfer" else self._streamed(request, timeout_s)
         if self._broken and answer.outcome != "rejected":
-            # gRPC itself would wait, up to two minutes, before it connects again, and fail every request until then
+            # gRPC backs off for up to two minutes before it reconnects, and fails every request until then
             self.close()
             self._open()
         return answer
@@ -79,7 +79,7 @@ class GrpcClient:
         self._channel.close()
 
     def _open(self) -> None:
-        """A new channel; it connects with the next request."""
+        """Open a new channel, which connects with the next request."""
         self._channel = open_channel(self._address, tls=self._tls)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._broken = False
@@ -115,7 +115,7 @@ class GrpcClient:
         return Answer(outcome="ok", last=now, ended=now, output_tokens=counted_tokens(response), received_bytes=size)
 
     def _streamed(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
-        # without this a final answer that carries no output would not be sent at all
+        # otherwise Triton does not send a final response that has no output
         request.parameters["triton_enable_empty_final_response"].bool_param = True
         times: list[float] = []
         responses: list[pb.ModelStreamInferResponse] = []
@@ -136,7 +136,7 @@ class GrpcClient:
             self._broken = True
             code, message = error.code().name, error.details() or ""
         finally:
-            call.cancel()  # frees the server's slot when we leave early; nothing when the call is over
+            call.cancel()  # frees the server's slot after an early exit; has no effect on a finished call
         ended = time.monotonic()
         answer = Answer(
             outcome="ok",
@@ -157,12 +157,12 @@ class GrpcClient:
 
 
 def _output_bytes(response: pb.ModelInferResponse) -> int:
-    """Bytes of text in a response; 0 for a response that only carries flags or empty strings."""
+    """Return the size of the text in a response; 0 for a response with only flags or empty strings."""
     for number, output in enumerate(response.outputs):
         if output.name == "text_output":
             if number < len(response.raw_output_contents):
                 raw = response.raw_output_contents[number]
-                return max(0, len(raw) - 4 * _elements(output.shape))  # each string has a length of four bytes
+                return max(0, len(raw) - 4 * _elements(output.shape))  # a length prefix of four bytes per string
             return sum(map(len, output.contents.bytes_contents))
     return 0
 
@@ -175,7 +175,7 @@ def _elements(shape: Sequence[int]) -> int:
 
 
 def counted_tokens(response: pb.ModelInferResponse) -> int | None:
-    """What the server itself says of the number of output tokens."""
+    """Return the server's count of output tokens, if the response has one."""
     for number, output in enumerate(response.outputs):
         if output.name == "num_output_tokens" and number < len(response.raw_output_contents):
             size, signed = _INTEGERS.get(output.datatype, (0, False))
@@ -188,7 +188,7 @@ class GrpcControlPlane:
     """Triton's control plane over gRPC.
 
     Raises:
-        TargetError: nobody answers at the address, or what answers is not Triton.
+        TargetError: the address is unreachable, or the server is not Triton.
     """
 
     def __init__(self, address: str, *, tls: bool = False) -> None:
@@ -198,16 +198,16 @@ class GrpcControlPlane:
         self.server = self._ask("ServerMetadata", pb.ServerMetadataRequest())
 
     def models(self) -> list[str]:
-        """Names of all models that are ready."""
+        """Return the names of all ready models."""
         index = self._ask("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))
         return [str(model["name"]) for model in index.get("models", ())]
 
     def metadata(self, model: str) -> Mapping[str, Any]:
-        """A model's metadata."""
+        """Return the metadata of a model."""
         return self._ask("ModelMetadata", pb.ModelMetadataRequest(name=model))
 
     def config(self, model: str) -> Mapping[str, Any]:
-        """A model's configuration."""
+        """Return the configuration of a model."""
         config: Mapping[str, Any] = self._ask("ModelConfig", pb.ModelConfigRequest(name=model)).get("config", {})
         return config
 
@@ -230,6 +230,6 @@ class GrpcControlPlane:
                     f"the gRPC server at {self._address} does not answer {call} ({details[:200]}); "
                     f"is it Triton's gRPC port (usually 8001)?"
                 ) from None
-            raise TargetError(f"Triton at {self._address} refuses {call}: {details[:200]}") from None
+            raise TargetError(f"Triton at {self._address} rejects {call}: {details[:200]}") from None
         result: dict[str, Any] = MessageToDict(answer, preserving_proto_field_name=True)
         return result

@@ -1,6 +1,6 @@
-"""Triton over HTTP: `generate_stream` (server-sent events) and `generate`.
+"""Sends requests to Triton over HTTP: `generate_stream` (server-sent events) and `generate`.
 
-Lines are read as they arrive: reading a fixed number of bytes would hold back the first tokens until that many came.
+Responses are read line by line: reading blocks of a fixed size would delay the first tokens until a block is full.
 """
 
 import functools
@@ -27,18 +27,18 @@ Call = Literal["generate_stream", "generate"]
 
 _CONTROL_TIMEOUT_S = 10.0
 _JSON = {"Content-Type": "application/json"}
-_TROUBLE = (OSError, HTTPParseError)
-_MOST_DIGITS = 20  # of a number in a string, more than any count has
+_CONNECTION_ERRORS = (OSError, HTTPParseError)
+_MAX_DIGITS = 20  # of a number in a string; more than any valid count has
 
 
 def call_name(*, stream: bool) -> Call:
-    """The call that carries a request."""
+    """Return the call for a request."""
     return "generate_stream" if stream else "generate"
 
 
 @functools.cache
 def tls_context() -> gevent.ssl.SSLContext:
-    """The one TLS context of this process: reading the certificates takes 20 ms, in which no token could be timed."""
+    """Return the process-wide TLS context: loading the certificates takes 20 ms, in which no token could be timed."""
     return gevent.ssl.create_default_context(cafile=SSLConnectionPool.default_options["ca_certs"])
 
 
@@ -53,15 +53,15 @@ def _connect(address: str, *, tls: bool, timeout_s: float) -> HTTPClient:
         connection_timeout=timeout_s,
         network_timeout=timeout_s,
     )
-    http._connection_pool._is_socket_alive = _is_idle  # type: ignore[method-assign]  # theirs fails above 1024 files
+    http._connection_pool._is_socket_alive = _is_idle  # type: ignore[method-assign]  # the original fails above 1024 open files
     return http
 
 
 def _is_idle(sock: gevent.socket.socket | None) -> bool:
-    """Whether a kept connection is good for one more request: open, and nothing came that nobody asked for.
+    """Whether a keep-alive connection can be reused: it is open and has no unread data.
 
-    The library asks select(), which knows only the first 1024 open files of a process: beyond, each request would
-    connect anew.
+    The library uses select(), which supports only the first 1024 file descriptors of a process; above that, each
+    request would open a new connection.
     """
     if sock is None or sock.fileno() < 0:
         return False
@@ -71,7 +71,7 @@ def _is_idle(sock: gevent.socket.socket | None) -> bool:
 
 
 class HttpClient:
-    """A keep-alive connection that carries one request at a time; `loadgen.protocols.answer.Client` over HTTP."""
+    """A keep-alive connection that sends one request at a time; implements `loadgen.protocols.answer.Client`."""
 
     def __init__(self, address: str, model: Model, *, stream: bool, tls: bool = False) -> None:
         self._address = address
@@ -81,7 +81,7 @@ class HttpClient:
         self._path = f"/v2/models/{quote(model.name)}/{call_name(stream=stream)}"
         self._http: HTTPClient | None = None
         if tls:
-            tls_context()  # now rather than while the first request waits
+            tls_context()  # now rather than during the first request
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         """Send a prompt and wait for the end of its answer."""
@@ -98,7 +98,7 @@ class HttpClient:
         deadline.start()
         try:
             if self._http is None:
-                # the deadline above is the one that counts: the socket's own must not come first
+                # the deadline above decides: the socket's own timeout must not expire earlier
                 self._http = _connect(self._address, tls=self._tls, timeout_s=timeout_s + 5)
             response = self._http.request("POST", self._path, body=json.dumps(body).encode(), headers=_JSON)
             if response.status_code != 200:
@@ -108,7 +108,7 @@ class HttpClient:
                     if line.startswith(b"data:"):
                         times.append(time.monotonic())
                         lines.append(bytes(line))
-                if (rest := bytes(response.read())).startswith(b"data:"):  # a last line without its end
+                if (rest := bytes(response.read())).startswith(b"data:"):  # a last line without a line feed
                     times.append(time.monotonic())
                     lines.append(rest)
                 if not _has_length(response):
@@ -120,14 +120,14 @@ class HttpClient:
             if timeout is not deadline:
                 raise
             code = "TIMEOUT"
-        except _TROUBLE as error:
+        except _CONNECTION_ERRORS as error:
             message = str(error) or type(error).__name__
         finally:
             deadline.close()
         ended = time.monotonic()
         if code or message:
-            self.close()  # whatever is left on this connection belongs to an answer that we gave up
-        return self._judge(lines, times, code, message, ended)
+            self.close()  # unread data on this connection would belong to the abandoned answer
+        return self._answer(lines, times, code, message, ended)
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
@@ -135,9 +135,9 @@ class HttpClient:
             self._http.close()
             self._http = None
 
-    def _judge(self, lines: list[bytes], times: list[float], code: str, message: str, ended: float) -> Answer:
-        """Parse what came, after the end: parsing between tokens would delay their time stamps."""
-        carried: list[float] = []
+    def _answer(self, lines: list[bytes], times: list[float], code: str, message: str, ended: float) -> Answer:
+        """Parse the received lines; parsing between tokens would delay their time stamps."""
+        token_times: list[float] = []
         size = 0
         tokens: int | None = None
         for line, at in zip(lines, times, strict=True):
@@ -151,34 +151,34 @@ class HttpClient:
             elif event.get("error"):
                 message = message or str(event["error"])
             elif event.get("text_output"):
-                carried.append(at)
+                token_times.append(at)
                 size += len(str(event["text_output"]).encode())
                 tokens = event.get("num_output_tokens", tokens)
         answer = Answer(
             outcome="ok",
-            token_times=carried if self._stream else [],
-            last=carried[-1] if carried else None,
+            token_times=token_times if self._stream else [],
+            last=token_times[-1] if token_times else None,
             ended=ended,
-            output_tokens=len(carried) if self._stream else _whole(tokens),
+            output_tokens=len(token_times) if self._stream else _count(tokens),
             received_bytes=size,
         )
         if code or message:
-            answer.outcome, answer.cause = failed(code, message, began=bool(carried))
-        elif not carried:
+            answer.outcome, answer.cause = failed(code, message, began=bool(token_times))
+        elif not token_times:
             answer.outcome, answer.cause = "error", "empty answer"
         return answer
 
 
 def _has_length(response: HTTPSocketPoolResponse) -> bool:
-    """Whether the answer says where it ends; else it ends where the connection does, wanted or not."""
+    """Whether the response declares its end; otherwise it ends whenever the connection closes."""
     return "content-length" in response or "chunked" in str(response.get("transfer-encoding")).lower()
 
 
-def _whole(value: object) -> int | None:
+def _count(value: object) -> int | None:
     if isinstance(value, list):
         value = value[-1] if value else None
     if isinstance(value, str) and value.isdecimal():
-        value = int(value[:_MOST_DIGITS])
+        value = int(value[:_MAX_DIGITS])
     return counted(value)
 
 
@@ -194,7 +194,7 @@ class HttpControlPlane:
     """Triton's control plane over HTTP.
 
     Raises:
-        TargetError: nobody answers at the address, or what answers is not Triton.
+        TargetError: the address is unreachable, or the server is not Triton.
     """
 
     def __init__(self, address: str, *, tls: bool = False) -> None:
@@ -208,17 +208,17 @@ class HttpControlPlane:
             )
 
     def models(self) -> list[str]:
-        """Names of all models that are ready."""
+        """Return the names of all ready models."""
         index = self._ask("POST", "/v2/repository/index", {"ready": True})
         return [str(model["name"]) for model in index]
 
     def metadata(self, model: str) -> Mapping[str, Any]:
-        """A model's metadata."""
+        """Return the metadata of a model."""
         metadata: Mapping[str, Any] = self._ask("GET", f"/v2/models/{quote(model)}")
         return metadata
 
     def config(self, model: str) -> Mapping[str, Any]:
-        """A model's configuration."""
+        """Return the configuration of a model."""
         config: Mapping[str, Any] = self._ask("GET", f"/v2/models/{quote(model)}/config")
         return config
 
@@ -231,7 +231,7 @@ class HttpControlPlane:
         try:
             response = self._http.request(method, path, body=payload, headers=_JSON)
             status, text = response.status_code, bytes(response.read())
-        except _TROUBLE as error:
+        except _CONNECTION_ERRORS as error:
             raise TargetError(
                 f"cannot reach an HTTP server at {self._address} ({error}); check host and port "
                 f"(Triton's HTTP port is usually 8000) and that the server is up"

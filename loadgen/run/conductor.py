@@ -13,7 +13,7 @@ from locust.runners import STATE_SPAWNING, MasterRunner
 
 from loadgen.base.console import say
 from loadgen.base.errors import LoadgenError, unexpected
-from loadgen.load.adapters.generators import Crew, LoneCrew, WorkerCrew
+from loadgen.load.adapters.generators import DistributedGenerator, Generator, LocalGenerator
 from loadgen.load.adapters.shape import SPAWN_PER_S
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
@@ -39,9 +39,9 @@ class Conductor:
         self._run_time_flag = self._options.run_time
         self._scenario = scenario
         self._plan = LoadPlan(scenario)
-        self._crew: Crew
+        self._crew: Generator
         runner = environment.runner
-        self._crew = WorkerCrew(runner) if isinstance(runner, MasterRunner) else LoneCrew(environment)
+        self._crew = DistributedGenerator(runner) if isinstance(runner, MasterRunner) else LocalGenerator(environment)
         self._workers: int | None = None
         self._run: Run | None = None
         self._run_time_s: float | None = None

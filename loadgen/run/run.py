@@ -101,15 +101,15 @@ class Run:
             triton_grpc.prepare(1)  # before the first channel, or nothing else goes on while it waits
         if scenario.target == "local":
             self._stack = local.start_stack(self.folder, on_progress=self._say)
-            endpoint = Endpoint(address=self._stack.endpoint, wire=scenario.wire)
+            endpoint = Endpoint(address=self._stack.endpoint, protocol=scenario.wire)
         elif scenario.target in FLEETS:
             self._stack = stack = self._start_cluster()
-            endpoint = Endpoint(address=stack.endpoint, wire=scenario.wire, tls=stack.tls)
+            endpoint = Endpoint(address=stack.endpoint, protocol=scenario.wire, tls=stack.tls)
             validity = validity_of(scenario.validity, stack.autoscaler)
             self._update(cluster=stack.cluster, autoscaler=stack.autoscaler, emulated=stack.emulated, validity=validity)
         else:
             endpoint = Endpoint.parse(scenario.target, scenario.wire)
-        model, server = endpoint.find_model(wanted=scenario.model, stream=scenario.stream)
+        model, server = endpoint.find_model(requested=scenario.model, stream=scenario.stream)
         programs = self._stack.state().versions if self._stack else {}
         if self.scenario.target != "local":
             programs = {**programs, "server": server}
@@ -131,7 +131,8 @@ class Run:
         from loadgen.kube.discover.endpoint import reachable
 
         return (
-            reachable(way.address) and Endpoint(address=way.address, wire=self.scenario.wire, tls=way.tls).is_triton()
+            reachable(way.address)
+            and Endpoint(address=way.address, protocol=self.scenario.wire, tls=way.tls).is_triton()
         )
 
     def begin(self, load_start_s: float, arrivals: int) -> None:

@@ -1,8 +1,8 @@
-"""Request rates as values: `at(t)` and its exact integral `expected(t)`.
+"""Defines request rates as values: `at(t)` and its exact integral `expected(t)`.
 
-A rate knows nothing of requests. `expected` is what makes open-loop arrivals exact: arrival number k is due where the
-integral reaches k (see `loadgen.load.arrivals`). Rates are joined by `+` (both at once), `*` (scaled) and `.then()`
-(one after the other). Times are seconds from the start of the rate, rates are requests per second.
+The integral determines the open-loop arrivals: arrival number k is due where it reaches k (see
+`loadgen.load.arrivals`). Rates are combined by `+` (at the same time), `*` (scaled) and `.then()` (one after the
+other). Times are seconds from the start of the rate, rates are requests per second.
 """
 
 import math
@@ -33,7 +33,7 @@ class Span(Settings):
 
 
 class RateBase(Settings):
-    """What all rates share; a rate is zero outside [0, length_s)."""
+    """Base of all rates; a rate is zero outside [0, length_s)."""
 
     @property
     def length_s(self) -> float:
@@ -41,32 +41,32 @@ class RateBase(Settings):
         raise NotImplementedError
 
     def spans(self) -> tuple[Span, ...]:
-        """The rate's named spans in order, without gaps from 0 to `length_s`."""
+        """Return the rate's named spans in order, without gaps, from 0 to `length_s`."""
         raise NotImplementedError
 
     def _at(self, t_s: Floats) -> Floats:
-        """Rate at times inside [0, length_s)."""
+        """Return the rate at times inside [0, length_s)."""
         raise NotImplementedError
 
     def _expected(self, t_s: Floats) -> Floats:
-        """Integral from 0 to times inside [0, length_s]."""
+        """Return the integral from 0 to times inside [0, length_s]."""
         raise NotImplementedError
 
     def at(self, t_s: T) -> T:
-        """Rate at `t_s`, requests per second; a float or an array of any shape."""
+        """Return the rate at `t_s`, requests per second; `t_s` is a float or an array of any shape."""
         t = np.asarray(t_s, dtype=np.float64)
         inside = (t >= 0) & (t < self.length_s)
         value = np.where(inside, self._at(np.clip(t, 0.0, self.length_s)), 0.0)
         return value if isinstance(t_s, np.ndarray) else float(value)
 
     def expected(self, t_s: T) -> T:
-        """Expected number of arrivals in [0, t_s]: the exact integral of `at`."""
+        """Return the expected number of arrivals in [0, t_s], the exact integral of `at`."""
         t = np.clip(np.asarray(t_s, dtype=np.float64), 0.0, self.length_s)
         value = self._expected(t)
         return value if isinstance(t_s, np.ndarray) else float(value)
 
     def then(self, following: "Rate") -> "Sequence":
-        """This rate, and `following` after it."""
+        """Return this rate followed by `following`."""
         first = self.parts if isinstance(self, Sequence) else (_known(self),)
         rest = following.parts if isinstance(following, Sequence) else (following,)
         return Sequence(parts=(*first, *rest))
@@ -102,7 +102,7 @@ class Constant(RateBase):
         return self.duration_s
 
     def spans(self) -> tuple[Span, ...]:
-        """One span, named `name`."""
+        """Return one span, named `name`."""
         return (Span(name=self.name, start_s=0.0, end_s=self.duration_s),)
 
     def _at(self, t_s: Floats) -> Floats:
@@ -113,7 +113,7 @@ class Constant(RateBase):
 
 
 class Step(RateBase):
-    """A staircase: each level is held for the same time.
+    """A staircase: each level lasts for the same time.
 
     Equation: r(t) = levels_per_s[floor(t / hold_s)].
 
@@ -134,7 +134,7 @@ class Step(RateBase):
         return self.hold_s * len(self.levels_per_s)
 
     def spans(self) -> tuple[Span, ...]:
-        """One span a level, named by number and rate."""
+        """Return one span per level, named by number and rate."""
         return tuple(
             Span(name=f"step {i + 1} ({level:g}/s)", start_s=i * self.hold_s, end_s=(i + 1) * self.hold_s)
             for i, level in enumerate(self.levels_per_s)
@@ -177,7 +177,7 @@ class Spike(RateBase):
         if self.start_s + self.width_s >= self.duration_s:
             raise ValueError(
                 f"the spike ends at {self.start_s + self.width_s:g} s, not before duration_s "
-                f"{self.duration_s:g}: lengthen duration_s so that the recovery can be seen"
+                f"{self.duration_s:g}: increase duration_s to observe the recovery"
             )
         return self
 
@@ -187,7 +187,7 @@ class Spike(RateBase):
         return self.duration_s
 
     def spans(self) -> tuple[Span, ...]:
-        """Three spans: before, spike, after."""
+        """Return three spans: before, spike, after."""
         end = self.start_s + self.width_s
         return (
             Span(name="before", start_s=0.0, end_s=self.start_s),
@@ -205,7 +205,7 @@ class Spike(RateBase):
 
 
 class Wave(RateBase):
-    r"""Peak and off-peak, again and again; starts and ends in the trough.
+    r"""Periodic peaks and troughs; starts and ends in the trough.
 
     Equation (sine), T = period_s:
 
@@ -244,7 +244,7 @@ class Wave(RateBase):
         if self.peak_per_s < self.trough_per_s:
             raise ValueError(f"peak_per_s {self.peak_per_s:g} is below trough_per_s {self.trough_per_s:g}: swap them")
         if self.phase_names[0] == self.phase_names[1]:
-            raise ValueError(f"phase_names are both {self.phase_names[0]!r}: give trough and peak a name each")
+            raise ValueError(f"phase_names are both {self.phase_names[0]!r}: give trough and peak different names")
         return self
 
     @property
@@ -253,7 +253,7 @@ class Wave(RateBase):
         return self.period_s * self.cycles
 
     def spans(self) -> tuple[Span, ...]:
-        """Off-peak and peak in turn: 2·cycles + 1 spans."""
+        """Return alternating off-peak and peak spans, 2·cycles + 1 in total."""
         off, peak = self.phase_names
         edges = [0.0]
         for cycle in range(self.cycles):
@@ -299,7 +299,7 @@ class Wave(RateBase):
 
 
 class Scaled(RateBase):
-    """A rate multiplied by a factor: r(t) = factor · rate(t). Made by `rate * factor`."""
+    """A rate multiplied by a factor: r(t) = factor · rate(t). Created by `rate * factor`."""
 
     kind: Literal["scaled"] = "scaled"
     rate: "Rate"
@@ -311,7 +311,7 @@ class Scaled(RateBase):
         return self.rate.length_s
 
     def spans(self) -> tuple[Span, ...]:
-        """The spans of the rate that is scaled."""
+        """Return the spans of the scaled rate."""
         return self.rate.spans()
 
     def _at(self, t_s: Floats) -> Floats:
@@ -322,7 +322,7 @@ class Scaled(RateBase):
 
 
 class Sum(RateBase):
-    """Rates at the same time: r(t) = Σ parts(t). Made by `a + b`; the spans are those of the longest part."""
+    """Rates at the same time: r(t) = Σ parts(t). Created by `a + b`; the spans are those of the longest part."""
 
     kind: Literal["sum"] = "sum"
     parts: Annotated[tuple["Rate", ...], Field(min_length=1)]
@@ -333,7 +333,7 @@ class Sum(RateBase):
         return max(part.length_s for part in self.parts)
 
     def spans(self) -> tuple[Span, ...]:
-        """The spans of the first of the longest parts."""
+        """Return the spans of the longest part, of the first one if several are equally long."""
         return max(self.parts, key=lambda part: part.length_s).spans()
 
     def _at(self, t_s: Floats) -> Floats:
@@ -344,7 +344,7 @@ class Sum(RateBase):
 
 
 class Sequence(RateBase):
-    """Rates one after the other: part k starts where part k − 1 ends. Made by `a.then(b)`."""
+    """Consecutive rates: part k starts where part k − 1 ends. Created by `a.then(b)`."""
 
     kind: Literal["sequence"] = "sequence"
     parts: Annotated[tuple["Rate", ...], Field(min_length=1)]
@@ -361,7 +361,7 @@ class Sequence(RateBase):
         return starts
 
     def spans(self) -> tuple[Span, ...]:
-        """All spans of the parts; a name that occurs again gets a number."""
+        """Return the spans of all parts; repeated names get a number."""
         spans: list[Span] = []
         for start, part in zip(self._starts(), self.parts, strict=True):
             for span in part.spans():

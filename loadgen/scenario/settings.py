@@ -1,4 +1,4 @@
-"""What a test is made of: `Scenario` and its parts. Frozen once built; unknown fields are refused."""
+"""Defines `Scenario` and the other settings of a test; they are frozen and reject unknown fields."""
 
 import os
 import re
@@ -18,7 +18,7 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Uniform(Settings):
-    """Whole numbers from `low` to `high`, all equally likely, both included."""
+    """Uniformly distributed integers from `low` to `high`, both included."""
 
     kind: Literal["uniform"] = "uniform"
     low: Tokens
@@ -35,7 +35,7 @@ class Uniform(Settings):
 
 
 class Fixed(Settings):
-    """Always the same whole number."""
+    """Always the same integer."""
 
     kind: Literal["fixed"] = "fixed"
     value: Tokens
@@ -64,12 +64,12 @@ Lengths = Annotated[Uniform | Fixed | LogNormal, Field(discriminator="kind")]
 
 
 class Prompts(Settings):
-    """Where prompts come from: seeded cuts of the bundled text, or the user's JSONL file.
+    """Source of the prompts: seeded excerpts of the bundled text, or a JSONL file.
 
     Attributes:
         input_tokens: Length of each prompt, in tokens of about four characters (bundled text only).
-        output_tokens: `max_tokens` of each request; a file's own `max_tokens` wins.
-        file: JSONL, one object a line with `prompt` and, if wanted, `max_tokens`.
+        output_tokens: `max_tokens` of each request; `max_tokens` in a file takes precedence.
+        file: JSONL file, one object per line with `prompt` and optionally `max_tokens`.
     """
 
     input_tokens: Lengths = Uniform(32, 256)
@@ -78,10 +78,10 @@ class Prompts(Settings):
 
 
 class Slo(Settings):
-    """Limits on named statistics: what is None is not judged. Times in seconds from the scheduled time, ratios 0..1.
+    """Limits on named statistics; None means no limit. Times in seconds from the scheduled time, ratios 0..1.
 
-    A request that did not end `ok` counts as slower than every limit on TPOT and E2E, and on TTFT when it never got a
-    first token.
+    A request whose outcome is not `ok` counts as slower than every limit on TPOT and E2E, and on TTFT if it received
+    no first token.
     """
 
     ttft_p50_s: PositiveFloat | None = None
@@ -99,20 +99,20 @@ class Slo(Settings):
 
 
 FLEETS = ("local", "sandbox", "kube")
-"""Targets whose replicas are observed: two that are started by the settings `local`, and a cluster's by `kube`."""
+"""Targets whose replicas are observed: two that use the settings `local`, and a cluster that uses `kube`."""
 
 TOKEN_LIMITS = frozenset(name for name in Slo.model_fields if name.startswith(("ttft", "itl", "tpot")))
-"""Limits that only a streamed answer can be judged by."""
+"""Limits that need token times, which only streamed answers have."""
 
 
 class Validity(Settings):
-    """Beyond these limits the verdict is `invalid`: the run says something about the tool, not about the server.
+    """Beyond these limits the verdict is `invalid`: the results would describe the load generator, not the server.
 
     Attributes:
         send_lag_p99_s: 99th percentile of sent − scheduled.
-        scrape_gap_s: Longest time without a sample of the signal while a replica was ready; None takes 5 s, or three
-            scrape intervals where they are longer.
-        min_samples: Fewest answered requests.
+        scrape_gap_s: Longest time without a sample of the signal while a replica was ready; None means 5 s, or three
+            scrape intervals if that is longer.
+        min_samples: Minimum number of answered requests.
     """
 
     send_lag_p99_s: PositiveFloat = 0.05
@@ -124,11 +124,11 @@ class Local(Settings):
     """The embedded stack (`--target local`): emulated engine, fleet and autoscaler.
 
     Attributes:
-        profile: Name of an engine profile in `loadgen/local/engine/profiles`, or a path to one's own.
-        replicas: Fewest and most replicas.
-        ratio_target: Queue-to-compute ratio that the autoscaler holds (Pods metric, AverageValue).
+        profile: Name of an engine profile in `loadgen/local/engine/profiles`, or the path of a profile.
+        replicas: Minimum and maximum number of replicas.
+        ratio_target: Target of the queue-to-compute ratio (Pods metric, AverageValue).
         startup_delay_s: Emulated image pull and engine load of a new replica, before the server starts.
-        sync_period_s: Interval of the autoscaler, as the HPA controller's.
+        sync_period_s: Sync period of the autoscaler, as of the HPA controller.
         rate_window_s: Window of `rate()` in the recording rule of the ratio.
         scrape_interval_s: Scrape and rule interval of Prometheus.
         scale_down_window_s: Scale-down stabilisation window; 300 s by default in Kubernetes.
@@ -149,11 +149,11 @@ class Local(Settings):
     def _check(self) -> Self:
         low, high = self.replicas
         if high < low:
-            raise ValueError(f"replicas: the most ({high}) is below the fewest ({low}): swap them")
+            raise ValueError(f"replicas: the maximum ({high}) is below the minimum ({low}): swap them")
         if self.rate_window_s < 4 * self.scrape_interval_s:
             raise ValueError(
-                f"rate_window_s {self.rate_window_s:g} holds fewer than 4 scrapes of {self.scrape_interval_s:g} s: "
-                f"lengthen it to at least {4 * self.scrape_interval_s:g}"
+                f"rate_window_s {self.rate_window_s:g} is shorter than 4 scrapes of {self.scrape_interval_s:g} s: "
+                f"increase it to at least {4 * self.scrape_interval_s:g}"
             )
         return self
 
@@ -162,22 +162,22 @@ EndpointKind = Literal["auto", "ingress", "service", "nodeport", "forward"]
 
 
 class Kube(Settings):
-    """A workload on a cluster (`--target kube`), by the kubeconfig or, in a pod, by its service account.
+    """A workload on a cluster (`--target kube`), reached by the kubeconfig or, in a pod, by its service account.
 
-    What is None is found by labels and must be the only one of its kind.
+    Objects whose name is None are discovered by their labels and must be unambiguous.
 
     Attributes:
-        context: Context of the kubeconfig, or `in-cluster`; None takes the one that is current at the start.
-        namespace: Where the workload is; None takes that of the context, and looks further if nothing is there.
+        context: Context of the kubeconfig, or `in-cluster`; None means the current context.
+        namespace: Namespace of the workload; None means that of the context, then all other namespaces.
         workload: Name of the Deployment or LeaderWorkerSet.
         hpa: Name of its autoscaler.
         service: Name of its Service.
         endpoint: How requests reach it: `ingress` (balances requests), `service` and `nodeport` (balance connections),
-            `forward` (one pod, through the API server), a URL, or `auto`: the first of these that answers.
+            `forward` (one pod, through the API server), a URL, or `auto`: the first of these that is reachable.
         prometheus: URL of Prometheus, or `namespace/service:port`, read directly or through the API server.
-        prometheus_token_file: File with a bearer token for Prometheus; read anew for every question, recorded nowhere.
-        prometheus_ca_file: File with the certificates of who signed that of Prometheus.
-        deploy: Values of the bundled chart, to be installed or upgraded before the run; what is deployed stays.
+        prometheus_token_file: File with a bearer token for Prometheus; read again for every query, and never recorded.
+        prometheus_ca_file: File with the CA certificates for Prometheus.
+        deploy: Values file of the bundled chart, which is installed or upgraded before the run and kept after it.
     """
 
     context: str | None = None
@@ -196,7 +196,7 @@ class Kube(Settings):
         kinds = get_args(EndpointKind)
         if self.endpoint not in kinds:
             if "://" not in self.endpoint:
-                raise ValueError(f"kube endpoint {self.endpoint!r} is none of {', '.join(kinds)}, and no URL")
+                raise ValueError(f"kube endpoint {self.endpoint!r} is invalid: set it to {', '.join(kinds)}, or a URL")
             _parsed("kube endpoint", self.endpoint, ("http", "https", "grpc", "grpcs"), "grpc://triton.example:80")
         if self.prometheus is not None and not re.fullmatch(_SERVICE, self.prometheus):
             example = "http://prometheus.example:9090, or monitoring/prometheus-operated:9090"
@@ -208,7 +208,7 @@ _SERVICE = r"[a-z0-9-]+/[a-z0-9.-]+:\d+"
 
 
 class Seeds(Settings):
-    """One seed each, so that arrivals stay the same when prompts change."""
+    """Separate seeds, so that arrivals stay the same when prompts change."""
 
     arrivals: NonNegativeInt = 1
     prompts: NonNegativeInt = 2
@@ -218,16 +218,16 @@ class Scenario(Settings):
     """A named test: load, prompts, limits and target.
 
     Attributes:
-        name: Short name, used in the run folder and on the page.
+        name: Short name, used for the run folder and in reports.
         load: Requests per second over time; see `loadgen.scenario.rates`.
         arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
         target: `local`, `sandbox` (a real Kubernetes control plane on this machine), `kube` (a cluster), or the base
             URL of an existing Triton (`http://host:8000` or `grpc://host:8001`).
-        protocol: `grpc` or `http`; None takes it from the target's scheme, and `grpc` for `local`.
+        protocol: `grpc` or `http`; None means that of the target's scheme, and `grpc` for `local`.
         stream: Stream tokens (ModelStreamInfer, generate_stream) or wait for the whole answer.
-        model: Model to drive; None finds the one with the tensors of TensorRT-LLM.
-        request_timeout_s: A request without its last token after this long is a `timeout`.
-        settle_s: How long to go on observing after the last answer, so that scaling down is seen.
+        model: Model to test; None means the one with the tensors of TensorRT-LLM.
+        request_timeout_s: Time limit for the last token of a request; beyond it, the outcome is `timeout`.
+        settle_s: How long to continue observing after the last answer, to include the scale-down.
         metrics_url: Metrics address of the server behind a URL target (`http://host:8002`), for its raw counters.
         prometheus_url: Prometheus that scrapes the servers behind a URL target (`http://host:9090`).
     """
@@ -253,10 +253,10 @@ class Scenario(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,63}", self.name):
-            raise ValueError(f"name {self.name!r} must be letters, digits, '-', '_', '.' or spaces, at most 64")
+            raise ValueError(f"name {self.name!r} must be 1 to 64 letters, digits, '-', '_', '.' or spaces")
         self._check_urls()
         if self.load.expected(self.load.length_s) < 1:
-            raise ValueError("load sends less than one request in all: raise the rate or the duration")
+            raise ValueError("load sends less than one request in total: increase the rate or the duration")
         if not self.stream and any(limit is not None for name, limit in self.slo if name in TOKEN_LIMITS):
             raise ValueError("limits on TTFT, ITL and TPOT need stream=True: without it there are no token times")
         return self
@@ -267,7 +267,7 @@ class Scenario(Settings):
             scheme = _parsed("target", self.target, ("http", "https", "grpc", "grpcs"), example).scheme.rstrip("s")
             if self.protocol and scheme != self.protocol:
                 raise ValueError(
-                    f"protocol {self.protocol} contradicts target {self.target}: leave one out, or write the target as "
+                    f"protocol {self.protocol} contradicts target {self.target}: omit one, or write the target as "
                     f"{self.protocol}://host:port"
                 )
         if self.metrics_url is not None:
@@ -277,17 +277,17 @@ class Scenario(Settings):
 
     @property
     def wire(self) -> Literal["grpc", "http"]:
-        """The protocol that is spoken: as set, else by the target's scheme."""
+        """The wire protocol: `protocol` if set, else that of the target's scheme."""
         if self.protocol:
             return self.protocol
         address = self.kube.endpoint if self.target == "kube" else self.target
         return "http" if address.lower().startswith("http") else "grpc"
 
     def replace(self, **changes: Any) -> "Scenario":
-        """A copy with other values, checked again as a whole.
+        """Return a copy with other values, validated again as a whole.
 
         Raises:
-            SettingsError: the copy would contradict itself.
+            SettingsError: the values contradict one another.
         """
         return Scenario(**{**dict(self), **changes})
 
@@ -300,5 +300,5 @@ def _parsed(setting: str, url: str, schemes: tuple[str, ...], example: str, *, p
 
 
 def runs_dir() -> Path:
-    """Where run folders go: `$LOADGEN_RUNS_DIR`, else `runs/` in the working directory."""
+    """Return the directory of the run folders: `$LOADGEN_RUNS_DIR`, else `runs/` in the working directory."""
     return Path(os.environ.get("LOADGEN_RUNS_DIR", "runs"))

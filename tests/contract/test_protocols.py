@@ -41,30 +41,32 @@ def plain_ports() -> Iterator[dict[str, int]]:
         yield ports
 
 
-def control_plane(wire: str, ports: dict[str, int]) -> GrpcControlPlane | HttpControlPlane:
-    address = f"127.0.0.1:{ports[wire]}"
-    return GrpcControlPlane(address) if wire == "grpc" else HttpControlPlane(address)
+def control_plane(protocol: str, ports: dict[str, int]) -> GrpcControlPlane | HttpControlPlane:
+    address = f"127.0.0.1:{ports[protocol]}"
+    return GrpcControlPlane(address) if protocol == "grpc" else HttpControlPlane(address)
 
 
-def client_of(wire: str, port: int, model: Model, *, stream: bool) -> GrpcClient | HttpClient:
+def client_of(protocol: str, port: int, model: Model, *, stream: bool) -> GrpcClient | HttpClient:
     address = f"127.0.0.1:{port}"
-    return GrpcClient(address, model, stream=stream) if wire == "grpc" else HttpClient(address, model, stream=stream)
+    return (
+        GrpcClient(address, model, stream=stream) if protocol == "grpc" else HttpClient(address, model, stream=stream)
+    )
 
 
 BLS = Model(name=MODEL, family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=False)
 
 
 @pytest.fixture(params=["grpc", "http"])
-def wire(request: pytest.FixtureRequest) -> str:
+def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def ask(wire: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
+def ask(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
     clients: list[Client] = []
 
     def _ask(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
-        client = client_of(wire, ports[wire], BLS, stream=stream)
+        client = client_of(protocol, ports[protocol], BLS, stream=stream)
         clients.append(client)
         return client.infer(script.prompt(), 8, timeout_s)
 
@@ -104,10 +106,12 @@ def test_one_answer_without_streaming(ask: Callable[..., Answer]) -> None:
         ("empty", False, "error", "empty answer"),
     ],
 )
-def test_bad_ends(ask: Callable[..., Answer], wire: str, fault: Fault, stream: bool, outcome: str, cause: str) -> None:
+def test_bad_ends(
+    ask: Callable[..., Answer], protocol: str, fault: Fault, stream: bool, outcome: str, cause: str
+) -> None:
     """A refusal, an error inside a good answer, a cut stream and an empty answer are failures with their cause."""
     answer = ask(Script(tokens=2, gap_s=0.01, fault=fault), stream=stream)
-    if wire == "grpc" and fault == "error" and not stream:
+    if protocol == "grpc" and fault == "error" and not stream:
         # a decoupled model answers over ModelStreamInfer: the one answer came, then the error
         outcome = "cut_off"
     assert answer.outcome == outcome
@@ -129,9 +133,9 @@ def test_timeout(ask: Callable[..., Answer], stream: bool) -> None:
     assert len(answer.token_times) == (1 if stream else 0)
 
 
-def test_a_client_goes_on_after_trouble(wire: str, ports: dict[str, int]) -> None:
+def test_a_client_goes_on_after_trouble(protocol: str, ports: dict[str, int]) -> None:
     """After a cut stream, a time-out and a refusal the same client carries the next request."""
-    client = client_of(wire, ports[wire], BLS, stream=True)
+    client = client_of(protocol, ports[protocol], BLS, stream=True)
     outcomes = [
         client.infer(script.prompt(), 8, 0.5).outcome
         for script in (
@@ -148,9 +152,9 @@ def test_a_client_goes_on_after_trouble(wire: str, ports: dict[str, int]) -> Non
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "nowhere.invalid"])
-def test_nobody_there(wire: str, host: str) -> None:
+def test_nobody_there(protocol: str, host: str) -> None:
     """A connection that cannot be made is an error with a groupable cause, over both protocols: nobody refused it."""
-    cls = GrpcClient if wire == "grpc" else HttpClient
+    cls = GrpcClient if protocol == "grpc" else HttpClient
     with closing(cls(f"{host}:1", BLS, stream=True)) as client:
         answer = client.infer("x", 8, 5.0)
     assert answer.outcome == "error"
@@ -159,25 +163,25 @@ def test_nobody_there(wire: str, host: str) -> None:
     assert "127.0.0.1" not in answer.cause
 
 
-def test_a_server_that_dies_before_the_first_token(wire: str) -> None:
+def test_a_server_that_dies_before_the_first_token(protocol: str) -> None:
     """A request that the server had taken is broken, not refused, when the server ends: an error on both protocols."""
     with ExitStack() as server:
         ports = server.enter_context(reference_server())
-        with closing(client_of(wire, ports[wire], BLS, stream=True)) as client:
+        with closing(client_of(protocol, ports[protocol], BLS, stream=True)) as client:
             assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
             threading.Timer(0.3, server.close).start()
             answer = client.infer(Script(first_s=30).prompt(), 8, 20.0)
     assert answer.outcome == "error"
 
 
-def test_a_server_that_comes_back(wire: str, ports: dict[str, int]) -> None:
+def test_a_server_that_comes_back(protocol: str, ports: dict[str, int]) -> None:
     """After twenty failed requests the first one after the outage is answered: a connection does not sulk."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with closing(client_of(wire, port, BLS, stream=True)) as client:
+    with closing(client_of(protocol, port, BLS, stream=True)) as client:
         assert {client.infer(Script().prompt(), 8, 5.0).outcome for _ in range(20)} == {"error"}
-        with relay(port, ports[wire]):
+        with relay(port, ports[protocol]):
             assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
             client.close()
 
@@ -191,11 +195,11 @@ def has_ipv6() -> bool:
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
-def test_ipv6(wire: Literal["grpc", "http"], ports: dict[str, int]) -> None:
+def test_ipv6(protocol: Literal["grpc", "http"], ports: dict[str, int]) -> None:
     """A target such as http://[::1]:8000 is found and driven over both protocols."""
-    with relay(0, ports[wire], "::1") as port:
-        endpoint = Endpoint.parse(f"{wire}://[::1]:{port}", wire)
-        model, _ = endpoint.find_model(wanted=None, stream=True)
+    with relay(0, ports[protocol], "::1") as port:
+        endpoint = Endpoint.parse(f"{protocol}://[::1]:{port}", protocol)
+        model, _ = endpoint.find_model(requested=None, stream=True)
         with closing(endpoint.connect(model, stream=True)) as client:
             assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
 
@@ -380,42 +384,42 @@ def test_a_stream_without_final_answer(ports: dict[str, int]) -> None:
     assert (answer.outcome, answer.cause) == ("cut_off", "the stream ended without a final answer")
 
 
-def test_detection(wire: str, ports: dict[str, int]) -> None:
+def test_detection(protocol: str, ports: dict[str, int]) -> None:
     """The model and its tensors are read from the server, the same over both protocols."""
-    server = control_plane(wire, ports)
-    assert find_model(server, wanted=None, stream=True) == BLS
+    server = control_plane(protocol, ports)
+    assert find_model(server, requested=None, stream=True) == BLS
     server.close()
 
 
-def test_wanted_model_is_not_there(wire: str, ports: dict[str, int]) -> None:
+def test_a_model_that_is_not_served_is_refused(protocol: str, ports: dict[str, int]) -> None:
     """A model that is not served is refused with the list of those that are."""
-    server = control_plane(wire, ports)
+    server = control_plane(protocol, ports)
     with pytest.raises(TargetError, match=f"no ready model 'llama'; it serves: {MODEL}; set --model"):
-        find_model(server, wanted="llama", stream=True)
+        find_model(server, requested="llama", stream=True)
     server.close()
 
 
-def test_streaming_needs_a_decoupled_model(wire: str, plain_ports: dict[str, int]) -> None:
+def test_streaming_needs_a_decoupled_model(protocol: str, plain_ports: dict[str, int]) -> None:
     """Streaming from a model that is not decoupled is refused with the setting to change; one answer is fine."""
-    server = control_plane(wire, plain_ports)
+    server = control_plane(protocol, plain_ports)
     with pytest.raises(TargetError, match="decoupled: true"):
-        find_model(server, wanted=None, stream=True)
-    model = find_model(server, wanted=None, stream=False)
+        find_model(server, requested=None, stream=True)
+    model = find_model(server, requested=None, stream=False)
     server.close()
-    client = client_of(wire, plain_ports[wire], model, stream=False)
+    client = client_of(protocol, plain_ports[protocol], model, stream=False)
     assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
     assert client.infer(Script(fault="error").prompt(), 8, 5.0).outcome == "error"
     client.close()
 
 
-def test_unreachable(wire: str) -> None:
+def test_unreachable(protocol: str) -> None:
     """An address where nobody listens is refused with the port to check."""
     with pytest.raises(TargetError, match=r"cannot reach .* 127\.0\.0\.1:1 .*usually 800[01]"):
-        control_plane(wire, {wire: 1})
+        control_plane(protocol, {protocol: 1})
 
 
-def test_not_triton(wire: str, ports: dict[str, int]) -> None:
+def test_not_triton(protocol: str, ports: dict[str, int]) -> None:
     """gRPC asked of an HTTP port, or HTTP of a gRPC port, is refused with a sentence."""
     other = {"grpc": ports["http"], "http": ports["grpc"]}
     with pytest.raises(TargetError, match=r"usually 800[01]"):
-        control_plane(wire, other)
+        control_plane(protocol, other)

@@ -1,1 +1,1 @@
-"""Locust's side of the load: users, shape, statistics, and the processes that generate it."""
+"""Connects the load to Locust: users, load shape, statistics, and generator processes."""

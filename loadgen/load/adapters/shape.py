@@ -1,22 +1,22 @@
-"""Locust's load shape: how many users there are, and when the test is over; the arrivals decide everything else."""
+"""Locust's load shape: the number of users, and the end of the test."""
 
 from collections.abc import Callable
 
 from locust import LoadTestShape
 
 SPAWN_PER_S = 100.0
-"""Users that Locust starts per second: above that it warns, and the load waits for its users anyway."""
+"""Users that Locust spawns per second; Locust warns above this, and the load starts after its users in any case."""
 
 
 class ScenarioShape(LoadTestShape):
-    """As many users as the plan needs, until the run says that it is over.
+    """Keeps as many users as the plan needs until the run is over.
 
     Args:
-        users: Number of users that keep the loop open.
-        over: Asked about once a second; True ends the test.
+        users: Returns the number of users that an open loop needs.
+        over: Called about once per second; True ends the test.
     """
 
-    abstract = True  # made by the plugin for a plan; Locust must not make one by itself
+    abstract = True  # created by the plugin; Locust must not instantiate it
 
     def __init__(self, users: Callable[[], int], over: Callable[[], bool]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -24,6 +24,6 @@ class ScenarioShape(LoadTestShape):
         self._over = over
 
     def tick(self) -> tuple[int, float] | None:
-        """Users and spawn rate, or None at the end."""
+        """Return users and spawn rate, or None at the end of the test."""
         users = self._users()
         return None if self._over() else (users, min(float(users), SPAWN_PER_S))

@@ -1,31 +1,31 @@
-"""Locust's own statistics: one request event a request; TTFT and token gaps as entries of their own."""
+"""Reports requests to Locust's statistics, with TTFT and inter-token latency as separate entries."""
 
 import time
 
 from locust.env import Environment
 
 from loadgen.load.plan import Arrival
-from loadgen.load.share import Report
+from loadgen.load.sender import OnAnswer
 from loadgen.protocols.answer import Answer
 
 
 class RequestFailed(Exception):
-    """How Locust shows a request that did not end `ok`; the message is outcome and cause."""
+    """The exception that Locust shows for a request whose outcome is not `ok`; the message is outcome and cause."""
 
 
-def report_to(environment: Environment, *, wire: str, name: str) -> Report:
-    """A function that tells Locust of every request; times are milliseconds from the scheduled time.
+def statistics_listener(environment: Environment, *, protocol: str, name: str) -> OnAnswer:
+    """Return a function that reports a request to Locust; times are milliseconds from the scheduled time.
 
     Args:
         environment: Locust's environment.
-        wire: Type of the entry, `grpc` or `http`.
+        protocol: Type of the entry, `grpc` or `http`.
         name: Name of the entry: call and model.
     """
 
-    def report(arrival: Arrival, due: float, answer: Answer) -> None:
+    def on_answer(arrival: Arrival, due: float, answer: Answer) -> None:
         failure = None if answer.outcome == "ok" else RequestFailed(f"{answer.outcome}: {answer.cause}")
         environment.events.request.fire(
-            request_type=wire,
+            request_type=protocol,
             name=name,
             response_time=(answer.ended - due) * 1000,
             response_length=answer.received_bytes,
@@ -34,7 +34,7 @@ def report_to(environment: Environment, *, wire: str, name: str) -> Report:
             start_time=time.time() - (time.monotonic() - due),
         )
         if answer.token_times:
-            # entries only, not Locust's total: these are parts of a request, not requests
+            # logged as entries only: as request events they would count in Locust's total
             environment.stats.get(name, "TTFT").log(_ms(answer.token_times[0] - due), 0)
             gaps = environment.stats.get(name, "ITL")
             before = answer.token_times[0]
@@ -42,7 +42,7 @@ def report_to(environment: Environment, *, wire: str, name: str) -> Report:
                 gaps.log(_ms(at - before), 0)
                 before = at
 
-    return report
+    return on_answer
 
 
 def _ms(seconds: float) -> int:

@@ -10,10 +10,10 @@ from loadgen.scenario.settings import Scenario
 
 
 class TritonUser(User):
-    """Carries one request of the scenario at a time; give a subclass its `scenario`.
+    """Sends one request of the scenario at a time; set `scenario` in a subclass.
 
-    There are as many users as requests can be in flight, so an arrival that is due always finds a free one: users do
-    not make the load, they carry it. Methods of your own with `@task` would compete with the arrivals; to do more
+    The scenario's arrivals determine the load, not the users: there are as many users as requests can be in flight, so
+    every arrival that is due finds a free one. Further methods with `@task` would compete with the arrivals; to do more
     with each request, override `infer` and call `super().infer()`.
     """
 
@@ -23,23 +23,23 @@ class TritonUser(User):
     host = "local"
 
     sender: ClassVar[Sender | None] = None
-    """What the users of this process carry; set by the plugin when the run begins."""
+    """The sender that the users of this process share; set by the plugin when the run begins."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        # a task of the class's own, so that @tag on one user class does not tag the others
+        # each class gets its own task, so that @tag on one user class does not tag the others
         others = [known for known in cls.tasks if getattr(known, "__name__", "") != "infer"]
-        cls.tasks = [*others, _carrying(cls)]
+        cls.tasks = [*others, _infer_task(cls)]
 
     @task
     def infer(self) -> None:
-        """Carry the next arrival from its due time to its last token."""
+        """Wait for the next arrival and send it; returns after its last token."""
         sender = TritonUser.sender
-        if sender is None or not sender.carry():
+        if sender is None or not sender.send_next():
             gevent.sleep(0.5)
 
 
-def _carrying(cls: type[TritonUser]) -> Any:
+def _infer_task(cls: type[TritonUser]) -> Any:
     def infer(user: TritonUser) -> None:
         user.infer()
 

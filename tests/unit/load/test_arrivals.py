@@ -42,7 +42,7 @@ def test_even_waves_of_whole_totals(trough: int, extra: int, half_period: int, c
 def test_no_arrival_by_chance() -> None:
     """Few expected arrivals may draw none; that is told, not run."""
     # e⁻¹ = 37 % of all seeds draw none where one is expected: 1 is such a seed
-    with pytest.raises(SettingsError, match="1 are expected in all, and poisson arrivals with seed 1 give none"):
+    with pytest.raises(SettingsError, match="1 are expected in total, and poisson arrivals with seed 1 give none"):
         due_times(Constant(per_s=0.1, duration_s=10), "poisson", seed=1)
 
 

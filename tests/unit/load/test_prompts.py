@@ -83,7 +83,7 @@ def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
         ('{"prompt": "a"}\n{"prompt": "b\\ud800"}\n', "line 2: prompt: character 2 is half of a surrogate pair"),
         ('["a"]\n', "line 1"),
         ('{"prompt": ""}\n', "line 1: the prompt is empty"),
-        ("\n\n", "holds no prompt"),
+        ("\n\n", "contains no prompt"),
     ],
 )
 def test_malformed_file(tmp_path: Path, content: str, says: str) -> None:

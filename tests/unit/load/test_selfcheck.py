@@ -1,9 +1,9 @@
-"""The self-check of many processes asks no more of the reference server than it has."""
+"""Streams of the self-check: all processes together stay within the reference server's limit."""
 
 import pytest
 
 from loadgen.load.selfcheck import streams_to_check
-from loadgen.protocols.reference import MOST_STREAMS
+from loadgen.protocols.reference import MAX_STREAMS
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,6 @@ from loadgen.protocols.reference import MOST_STREAMS
     ],
 )
 def test_streams_of_a_process(users: int, workers: int, streams: int) -> None:
-    """One a user, at most 128, and all processes together at most what the reference server serves."""
+    """Each process opens one stream per user, at most 128; all together stay within the server's limit."""
     assert streams_to_check(users, workers) == streams
-    assert streams * workers <= max(MOST_STREAMS, workers)
+    assert streams * workers <= max(MAX_STREAMS, workers)

@@ -63,7 +63,7 @@ class Bench:
             start=self.start,
             connect=server.connect,
             recorder=Recorder(folder, clock, worker=0),
-            report=lambda arrival, due, answer: self.reported.append(arrival),
+            on_answer=lambda arrival, due, answer: self.reported.append(arrival),
         )
         self.start_s = clock.at_monotonic(self.start)
         self.users = Group()
@@ -71,7 +71,7 @@ class Bench:
 
     def spawn(self, users: int) -> None:
         def user() -> None:
-            while self.sender.carry() or not (self.sender.counts().over or self.stopped):
+            while self.sender.send_next() or not (self.sender.counts().over or self.stopped):
                 gevent.sleep(0.01)
 
         for _ in range(users):

@@ -13,7 +13,7 @@ from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
 from loadgen.load.host import Host
-from loadgen.load.share import REFERENCE_MODEL, Assignment, Carrier
+from loadgen.load.share import REFERENCE_MODEL, Assignment, LoadShare
 from loadgen.protocols.answer import Answer
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.rates import Constant
@@ -25,7 +25,7 @@ SCENARIO = Scenario(name="x", load=Constant(per_s=50, duration_s=0.1), arrivals=
 class Beyond:
     """A hand-written endpoint whose server counts more tokens than a column can hold."""
 
-    wire = "grpc"
+    protocol = "grpc"
 
     def connect(self, model: object, *, stream: bool) -> "Beyond":
         return self
@@ -38,7 +38,7 @@ class Beyond:
         pass
 
 
-def carrier_to(endpoint: Any, path: Path) -> Carrier:
+def share_to(endpoint: Any, path: Path) -> LoadShare:
     clock = Clock.start()
     info = RunInfo(
         run_id="x",
@@ -58,28 +58,28 @@ def carrier_to(endpoint: Any, path: Path) -> Carrier:
         endpoint=endpoint,
         model=REFERENCE_MODEL,
         stream=True,
-        reference=Endpoint(address="127.0.0.1:1", wire="grpc"),
+        reference=Endpoint(address="127.0.0.1:1", protocol="grpc"),
         worker=0,
         workers=1,
     )
-    return Carrier(assignment, lambda arrival, due, answer: None)
+    return LoadShare(assignment, lambda arrival, due, answer: None)
 
 
 def test_closed_before_it_began(tmp_path: Path) -> None:
     """A process whose run was refused before its load has nothing to write, and says at once that it is closed."""
-    carrier = carrier_to(Endpoint(address="127.0.0.1:1", wire="grpc"), tmp_path)
-    assert not carrier.counts().closed
-    carrier.close()
-    assert carrier.counts().closed
-    assert carrier.counts().error is None
+    share = share_to(Endpoint(address="127.0.0.1:1", protocol="grpc"), tmp_path)
+    assert not share.counts().closed
+    share.close()
+    assert share.counts().closed
+    assert share.counts().error is None
 
 
 def test_nothing_is_left_to_load_while_requests_are_due(tmp_path: Path) -> None:
     """pyarrow loads pandas at its first table, for a second in which nothing is sent: that is over before the load."""
     code = (
         f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        f"from test_share import Beyond, carrier_to\n"
-        f"before = 'pandas' in sys.modules; carrier_to(Beyond(), Path({str(tmp_path)!r}))\n"
+        f"from test_share import Beyond, share_to\n"
+        f"before = 'pandas' in sys.modules; share_to(Beyond(), Path({str(tmp_path)!r}))\n"
         f"print(before, 'pandas' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -88,13 +88,13 @@ def test_nothing_is_left_to_load_while_requests_are_due(tmp_path: Path) -> None:
 
 def test_a_fault_of_ours_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A row that the table cannot hold ends the run with a sentence and a traceback, and nobody waits for the rest."""
-    carrier = carrier_to(Beyond(), tmp_path)
-    carrier.go(0.0)
-    assert carrier.sender is not None
-    while carrier.sender.carry():
+    share = share_to(Beyond(), tmp_path)
+    share.start(0.0)
+    assert share.sender is not None
+    while share.sender.send_next():
         gevent.sleep(0)
-    carrier.close()
-    counts = carrier.counts()
+    share.close()
+    counts = share.counts()
     assert counts.closed
     assert counts.error
     assert "please report it" in counts.error

@@ -11,7 +11,7 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
-from loadgen.load.adapters.generators import Worker, WorkerCrew
+from loadgen.load.adapters.generators import DistributedGenerator, Worker
 from loadgen.load.host import Host
 from loadgen.load.share import REFERENCE_MODEL, Assignment
 from loadgen.protocols.endpoint import Endpoint
@@ -19,7 +19,7 @@ from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
 
 SCENARIO = Scenario(name="x", load=Constant(per_s=2, duration_s=1), arrivals="even", request_timeout_s=1)
-NOWHERE = Endpoint(address="127.0.0.1:1", wire="http")  # gRPC wants a process that gevent has patched
+NOWHERE = Endpoint(address="127.0.0.1:1", protocol="http")  # gRPC wants a process that gevent has patched
 
 
 class Client:
@@ -124,7 +124,7 @@ def test_a_worker_beside_its_master_asks_the_masters_server(run: RunFolder) -> N
 def test_a_worker_that_does_not_see_the_run_says_what_to_share(tmp_path: Path) -> None:
     """A pod without the volume of the runs: one sentence, before any request."""
     answer = prepared(tmp_path / "not-mounted", Host(boot="another", network="1"))
-    assert "a worker does not see the run folder" in answer["error"]
+    assert "a worker cannot access the run folder" in answer["error"]
     assert "ReadWriteMany" in answer["error"]
     assert answer["exit_code"] == ExitCode.TOOL
 
@@ -140,12 +140,12 @@ def test_another_hosts_axis_is_that_of_its_wall_clock() -> None:
 def test_clocks_that_disagree_are_refused(skew_s: float, run: RunFolder) -> None:
     """More than a second apart, rows of two hosts would not lie on one axis: said before any request."""
     master: Any = Messages()
-    crew = WorkerCrew(master)
+    generator = DistributedGenerator(master)
     part = assignment(run.path, Host.here())
     answered = {"folder": part.folder, "error": None, "exit_code": 0}
     master.answer = lambda _: {**answered, "unix_s": time.time() + skew_s}
-    with pytest.raises(LoadgenError, match="follow one time server") as caught:
-        crew.prepare([part])
+    with pytest.raises(LoadgenError, match="synchronize all hosts with one time server") as caught:
+        generator.prepare([part])
     assert f"{skew_s:+.1f} s" in str(caught.value)
     assert caught.value.exit_code == ExitCode.TOOL
 
@@ -157,7 +157,7 @@ def test_clocks_that_agree_are_not_spoken_of(skew_s: float | None, run: RunFolde
     part = assignment(run.path, Host.here())
     answered = {"folder": part.folder, "error": None, "exit_code": 0}
     master.answer = lambda _: {**answered, "unix_s": None if skew_s is None else time.time() + skew_s}
-    WorkerCrew(master).prepare([part])
+    DistributedGenerator(master).prepare([part])
 
 
 def test_where_a_process_runs_has_a_name() -> None:

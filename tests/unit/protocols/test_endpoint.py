@@ -9,7 +9,7 @@ from loadgen.protocols.endpoint import Endpoint
 
 
 @pytest.mark.parametrize(
-    ("url", "wire", "address", "tls"),
+    ("url", "protocol", "address", "tls"),
     [
         ("http://triton.example", "http", "triton.example:8000", False),
         ("http://triton.example:80/", "http", "triton.example:80", False),
@@ -21,9 +21,9 @@ from loadgen.protocols.endpoint import Endpoint
         ("grpc://[::1]", "grpc", "[::1]:8001", False),
     ],
 )
-def test_addresses(url: str, wire: Literal["grpc", "http"], address: str, tls: bool) -> None:
+def test_addresses(url: str, protocol: Literal["grpc", "http"], address: str, tls: bool) -> None:
     """Without a port the URL means Triton's own, or HTTPS's; an IPv6 address keeps its brackets."""
-    assert Endpoint.parse(url, wire) == Endpoint(address=address, wire=wire, tls=tls)
+    assert Endpoint.parse(url, protocol) == Endpoint(address=address, protocol=protocol, tls=tls)
 
 
 @pytest.mark.parametrize("url", ["http://h:65536", "http://u:SECRET@h", "http://h/v2", "http://h#f", "tritron"])

@@ -160,11 +160,11 @@ def test_wave_spans_are_named_phases() -> None:
         (lambda: WAVE * -1, "Scaled.factor"),
         (
             lambda: Wave(trough_per_s=1, peak_per_s=8, period_s=10, phase_names=("a", "a")),
-            "phase_names are both 'a': give trough and peak a name each",
+            "phase_names are both 'a': give trough and peak different names",
         ),
         (
             lambda: Spike(base_per_s=1, peak_per_s=2, start_s=5, width_s=6, duration_s=10),
-            "lengthen duration_s",
+            "increase duration_s",
         ),
     ],
 )

@@ -74,7 +74,7 @@ def test_values_are_not_changed_by_being_joined() -> None:
     [
         (
             {"endpoint": "sideways"},
-            "Kube: kube endpoint 'sideways' is none of auto, ingress, service, nodeport, forward",
+            "Kube: kube endpoint 'sideways' is invalid: set it to auto, ingress, service, nodeport, forward",
         ),
         ({"endpoint": "ftp://x"}, r"Kube: kube endpoint 'ftp://x' is no URL"),
         ({"prometheus": "monitoring/prom"}, r"Kube: kube prometheus 'monitoring/prom' is no URL .*prometheus-operated"),
