@@ -11,8 +11,8 @@ from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from loadgen.autoscale.arithmetic import milli_from_sample
 from loadgen.autoscale.hpa import reconcile
-from loadgen.autoscale.quantity import milli_from_reading
 from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMetric, Target
 from loadgen.autoscale.state import (
     Decision,
@@ -65,7 +65,7 @@ def adapter_answer(body: bytes) -> Reading:
         values = {each["metric"]["pod"]: float(each["value"][1]) for each in series}
     except (ValueError, KeyError, TypeError, IndexError):
         return _UNREADABLE
-    return PodValues(milli={pod: milli_from_reading(value) for pod, value in values.items()})
+    return PodValues(milli={pod: milli_from_sample(value) for pod, value in values.items()})
 
 
 async def read_metric(prometheus: str, pods: Sequence[str]) -> Reading:
