@@ -8,6 +8,7 @@ from pathlib import Path
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import StackError
+from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, spawn
 from loadgen.dataset.stack import Emit
 from loadgen.local.http import Unreachable, get
@@ -75,7 +76,7 @@ class Part:
                 self._answered = True
                 return
             self._child.kill()
-        raise StackError(f"{self.name} did not start: {last_line(self._log)!r}; read {self._log} and start again")
+        raise StackError(f"{self.name} did not start: {log_tail(self._log, 1)}; read {self._log} and start again")
 
     async def watch(self, *, emit: Emit, clock: Clock) -> None:
         """Look after it for ever: journal its death and start it again, on the same ports, as often as it takes."""
@@ -89,7 +90,7 @@ class Part:
             deaths += 1
             message = f"{self.name} ended with {code}; it is started again at the same address"
             if deaths > 1:
-                message = f"{self.name} does not come up again ({last_line(self._log)!r}); it is tried on"
+                message = f"{self.name} does not come up again ({log_tail(self._log, 1)}); it is tried on"
             data = {"part": self.name, "exit_code": code}
             emit("part_died", t_s=clock.now_s(), message=message, data=data)
             with contextlib.suppress(StackError):
@@ -121,12 +122,3 @@ class Part:
                 pass
             await asyncio.sleep(_POLL_S)
         return False
-
-
-def last_line(log: Path) -> str:
-    """Last line of a log with something in it; empty without one."""
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

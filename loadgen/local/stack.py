@@ -20,6 +20,7 @@ from typing import Any
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError, StackError
+from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import lifeline_cut, lifeline_fd
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder, StackState
@@ -30,7 +31,6 @@ from loadgen.local.fleet import Fleet
 from loadgen.local.gateway import Gateway
 from loadgen.local.http import is_ready
 from loadgen.local.lifecycle import names
-from loadgen.local.part import last_line
 from loadgen.local.programs import Programs, find_programs
 from loadgen.local.prometheus import Prometheus
 from loadgen.local.replica import TritonServer, queue_is_empty
@@ -165,7 +165,7 @@ class Stack:
         def crashed() -> None:
             if fleet.most_crashes >= CRASHES_AT_START:
                 log = self._logs / f"{fleet.states()[0].name}.log"
-                raise StackError(f"tritonserver ends while it starts ({last_line(log)!r}): read {log}")
+                raise StackError(f"tritonserver ends while it starts ({log_tail(log, 1)}): read {log}")
 
         async def routed() -> bool:
             crashed()

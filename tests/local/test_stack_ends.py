@@ -98,7 +98,7 @@ def test_part_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
     folder = run_folder(tmp_path, Local())
-    with pytest.raises(StackError, match=r"prometheus did not start: 'no storage for me'; read .*prometheus\.log"):
+    with pytest.raises(StackError, match=r"prometheus did not start: no storage for me; read .*prometheus\.log"):
         start_stack(folder, on_progress=lambda said: None)
     last = StackFolder(folder.path).read()
     assert (last.phase, last.versions["prometheus"]) == ("failed", "9.9.9")
