@@ -15,7 +15,7 @@ from loadgen.base.errors import SettingsError, StackError
 from loadgen.base.files import write_whole
 from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, alive
-from loadgen.programs.cache import cache_dir, disk_told, need_space
+from loadgen.programs.cache import cache_dir, explain_disk_errors, require_space
 from loadgen.sandbox.config import Node, SandboxConfig, SandboxState
 from loadgen.sandbox.gate import address_of
 from loadgen.sandbox.world import create, entry, first_process, way_in
@@ -90,7 +90,7 @@ class Sandbox:
             )
         way = way_in()
         try:
-            with disk_told(self.folder.parent, _NEEDS_BYTES):
+            with explain_disk_errors(self.folder.parent, _NEEDS_BYTES):
                 self._make_folder(config)
                 log = self.folder / "logs" / "plane.log"
                 self._world = world = create(way, config.file, log=log, attached=attached)
@@ -110,7 +110,7 @@ class Sandbox:
         if self.folder.exists() and not self._kept():
             shutil.rmtree(self.folder)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        need_space(self.folder.parent, _NEEDS_BYTES)
+        require_space(self.folder.parent, _NEEDS_BYTES)
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         SandboxState.file(self.folder).unlink(missing_ok=True)
         config.write()
