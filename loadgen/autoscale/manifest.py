@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
-from loadgen.autoscale.quantity import parse_quantity, quantity_float, quantity_milli
+from loadgen.autoscale.arithmetic import approximate_float
 from loadgen.autoscale.spec import (
     DEFAULT_SCALE_DOWN,
     DEFAULT_SCALE_UP,
@@ -25,6 +25,7 @@ from loadgen.autoscale.spec import (
     Target,
 )
 from loadgen.base.errors import SettingsError
+from loadgen.base.quantity import parse_milli, parse_quantity
 
 
 def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
@@ -46,13 +47,12 @@ def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(
-            f"the HPA manifest is wrong at {path or 'its top'} ({first['msg']}): correct it there"
-        ) from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"the HPA manifest is wrong at {path or 'its top'} ({problem}): correct it there") from None
 
 
-_Milli = Annotated[int, BeforeValidator(lambda value: quantity_milli(parse_quantity(value)))]
-_Ratio = Annotated[float, BeforeValidator(lambda value: quantity_float(parse_quantity(value)))]
+_Milli = Annotated[int, BeforeValidator(parse_milli)]
+_Ratio = Annotated[float, BeforeValidator(lambda value: approximate_float(parse_quantity(value)))]
 _Name = Annotated[str, Field(min_length=1)]
 
 

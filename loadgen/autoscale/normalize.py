@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from loadgen.autoscale.gonumbers import ceil_float, to_int32, wrap_int32
+from loadgen.autoscale.arithmetic import ceil_float, to_int32, wrap_int32
 from loadgen.autoscale.spec import Behavior, Policy, ScalingRules
 from loadgen.autoscale.state import NS_PER_S, Memory, Recommendation, ScaleEvent, to_ns
 

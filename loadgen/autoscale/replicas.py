@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from loadgen.autoscale.gonumbers import (
+from loadgen.autoscale.arithmetic import (
     ceil_float,
     divide_int,
     to_int32,

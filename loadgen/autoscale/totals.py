@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from loadgen.autoscale.gonumbers import (
+from loadgen.autoscale.arithmetic import (
     MAX_INT32,
     MAX_INT64,
     ceil_float,

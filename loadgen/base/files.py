@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writes files as a whole or not at all."""
 
 import contextlib
 import os
@@ -8,22 +8,30 @@ from loadgen.base.errors import RecordError
 
 
 def write_whole(path: Path, data: bytes) -> Path:
-    """Write a file so that a reader sees the old content or the new, never a part.
+    """Write a file of a run so that a reader sees the old content or the new, never a part.
 
     Raises:
-        RecordError: the file cannot be written.
+        RecordError: The file cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        return replace_file(path, data)
     except OSError as error:
         raise RecordError(f"cannot write {path}: {error.strerror}; free space and try again") from error
-    return path
+
+
+def replace_file(path: Path, data: bytes) -> Path:
+    """Write a file under a temporary name, then rename it to its own.
+
+    Raises:
+        OSError: The file cannot be written; an earlier file of this name is unchanged.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

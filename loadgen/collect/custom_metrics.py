@@ -7,13 +7,13 @@ from pydantic import BaseModel, ValidationError
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError
+from loadgen.base.quantity import parse_quantity
 from loadgen.base.urls import redacted
 from loadgen.collect.raw import fetch
 from loadgen.collect.rows import Sample
 
 FIELD = "autoscaler_ratio"
 TIMEOUT_S = 2.0
-_FACTORS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 class _Object(BaseModel):
@@ -51,8 +51,7 @@ def number(quantity: str) -> float:
     Raises:
         CollectError: it is none.
     """
-    factor = _FACTORS.get(quantity[-1:], 1.0)
     try:
-        return float(quantity[:-1] if quantity[-1:] in _FACTORS else quantity) * factor
-    except ValueError:
-        raise CollectError(f"the custom-metrics API has the value {quantity!r}, which is no quantity") from None
+        return float(parse_quantity(quantity))
+    except ValueError as error:
+        raise CollectError(f"the custom-metrics API has a value that cannot be read: {error}") from None

@@ -1,8 +1,8 @@
-"""The stack's autoscaler: prometheus-adapter's query, then the HPA twin, then the fleet's desired count.
+"""Autoscales the local stack as a cluster does: prometheus-adapter's query, the HPA twin, the fleet's desired count.
 
-The value path is that of a cluster: the controller asks for the metric of its pods, prometheus-adapter turns that
-into one instant query and the answer into milli quantities, and the controller decides. Messages of a failed read are
-the adapter's, so that conditions and events read as in Kubernetes.
+The controller requests the metric of its pods, prometheus-adapter turns the request into one instant query and the
+answer into milli quantities, and the controller decides. A failed read has the adapter's message, so that conditions
+and events are those of Kubernetes.
 """
 
 import json
@@ -11,8 +11,8 @@ from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from loadgen.autoscale.arithmetic import milli_from_sample
 from loadgen.autoscale.hpa import reconcile
-from loadgen.autoscale.quantity import milli_from_reading
 from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMetric, Target
 from loadgen.autoscale.state import (
     Decision,
@@ -27,7 +27,7 @@ from loadgen.autoscale.state import (
 from loadgen.base.clock import Clock
 from loadgen.dataset.stack import Emit, ReplicaPhase
 from loadgen.local.fleet import Fleet
-from loadgen.local.http import Unreachable, get
+from loadgen.local.loopback import Unreachable, get
 from loadgen.local.prometheus import RATIO_METRIC
 from loadgen.scenario.settings import Local
 
@@ -37,10 +37,10 @@ _UNREADABLE = ReadError(message="Internal error occurred: unable to fetch metric
 
 
 def hpa_spec(settings: Local) -> HpaSpec:
-    """The HorizontalPodAutoscaler of the stack: Pods metric, AverageValue, `behavior` with the scenario's window.
+    """Return the stack's HorizontalPodAutoscaler: Pods metric, AverageValue, `behavior` with the scenario's window.
 
     Raises:
-        SettingsError: the API server would refuse it, for instance a window of more than an hour.
+        SettingsError: The API server would reject it, for instance because its window is longer than an hour.
     """
     low, high = settings.replicas
     target = Target(type="AverageValue", average_value_milli=round(settings.ratio_target * 1000))
@@ -54,22 +54,22 @@ def hpa_spec(settings: Local) -> HpaSpec:
 
 
 def adapter_query(pods: Iterable[str]) -> str:
-    """PromQL that prometheus-adapter's default rule makes of a request for these pods' metric."""
+    """Return the PromQL that prometheus-adapter's default rule generates for the metric of these pods."""
     return f'sum({RATIO_METRIC}{{pod=~"{"|".join(pods)}"}}) by (pod)'
 
 
 def adapter_answer(body: bytes) -> Reading:
-    """What the controller gets for the body of Prometheus' answer; no series are an empty list, as upstream."""
+    """Convert the body of Prometheus' answer as the adapter does; no series give an empty list, as upstream."""
     try:
         series = json.loads(body)["data"]["result"]
         values = {each["metric"]["pod"]: float(each["value"][1]) for each in series}
     except (ValueError, KeyError, TypeError, IndexError):
         return _UNREADABLE
-    return PodValues(milli={pod: milli_from_reading(value) for pod, value in values.items()})
+    return PodValues(milli={pod: milli_from_sample(value) for pod, value in values.items()})
 
 
 async def read_metric(prometheus: str, pods: Sequence[str]) -> Reading:
-    """Ask Prometheus (`host:port`) for the metric of these pods, as the adapter does in every sync."""
+    """Query Prometheus (`host:port`) for the metric of these pods, as the adapter does in every sync."""
     if not pods:
         return PodValues(milli={})
     try:
@@ -81,7 +81,7 @@ async def read_metric(prometheus: str, pods: Sequence[str]) -> Reading:
 
 
 def pod_state(name: str, phase: ReplicaPhase) -> PodState:
-    """A replica as the controller sees a pod: Pending until its container runs, ignored once it is deleted."""
+    """Return a replica as the controller sees a pod: Pending until its container runs, ignored once it is deleted."""
     return PodState(
         name=name,
         phase="Pending" if phase in ("created", "scheduled", "pulling") else "Running",
@@ -91,7 +91,7 @@ def pod_state(name: str, phase: ReplicaPhase) -> PodState:
 
 
 class Autoscaler:
-    """The controller's memory between syncs; it is lost with the process, as in Kubernetes."""
+    """The HPA controller; its memory between syncs ends with the process, as in Kubernetes."""
 
     def __init__(self, settings: Local) -> None:
         self.spec = hpa_spec(settings)
@@ -99,7 +99,7 @@ class Autoscaler:
         self._status = HpaStatus()
 
     def sync(self, *, now_s: float, desired: int, pods: Sequence[PodState], reading: Reading) -> Decision:
-        """One pass of the controller at run time `now_s`; `decision.replicas` is the new desired count."""
+        """Reconcile once, at run time `now_s`; `decision.replicas` is the new desired count."""
         decision = reconcile(
             self.spec,
             now_s=now_s,
@@ -113,16 +113,16 @@ class Autoscaler:
         return decision
 
     async def scale(self, fleet: Fleet, *, prometheus: str, clock: Clock, emit: Emit) -> int | None:
-        """One pass, journalled: read the metric of the fleet's pods, decide, tell the fleet.
+        """Read the metric of the fleet's pods, decide, scale the fleet, and record the events.
 
         Args:
-            fleet: What is scaled.
+            fleet: The replicas to scale.
             prometheus: `host:port` of Prometheus.
             clock: The run's time axis.
-            emit: The journal.
+            emit: Records an event.
 
         Returns:
-            The average that it decided on, in milli; None when the metric could not be read.
+            The average that the decision used, in milli; None if the metric could not be read.
         """
         states, before = fleet.states(), fleet.desired
         reading = await read_metric(prometheus, [each.name for each in states])
@@ -138,20 +138,20 @@ class Autoscaler:
             data=sync_data(self.spec, decision, current=before),
         )
         if decision.rescaled and decision.replicas is not None:
-            said = next(event for event in decision.events if event.reason == "SuccessfulRescale")
+            rescale = next(event for event in decision.events if event.reason == "SuccessfulRescale")
             data = {"before": before, "after": decision.replicas}
-            emit("hpa_rescale", t_s=now_s, reason=said.reason, message=said.message, data=data)
+            emit("hpa_rescale", t_s=now_s, reason=rescale.reason, message=rescale.message, data=data)
             fleet.scale(decision.replicas, now_s=now_s)
         return metric_milli(decision)
 
 
 def metric_milli(decision: Decision) -> int | None:
-    """Average that the decision was made on, in milli; None when there was none."""
+    """Return the average that the decision used, in milli; None if there was none."""
     return decision.proposals[0].current_milli if decision.proposals else None
 
 
 def sync_data(spec: HpaSpec, decision: Decision, *, current: int) -> dict[str, Any]:
-    """`data` of the event `hpa_sync` (docs/dataset.md)."""
+    """Return `data` of the event `hpa_sync` (docs/dataset.md)."""
     return {
         "current": current,
         "desired": decision.replicas,

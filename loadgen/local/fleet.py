@@ -1,35 +1,35 @@
-"""The replicas: each goes through the phases of a pod, driven by `Fleet.step` about ten times a second.
+"""Moves the replicas of the local stack through the phases of a pod; `Fleet.step` runs about ten times a second.
 
     created ─▶ scheduled ─▶ pulling ─▶ started ─▶ ready ─▶ draining ─▶ gone
                            (emulated)     ▲ │       │
                                           │ ▼       ▼
                                          crashed: back-off
 
-Real are the server process, its loading of the models, its own readiness, its drain and its crashes. Emulated are the
-image pull and the engine load, as one delay before the server starts. The replicas that the stack starts with skip
-that delay: they stand for a deployment that is already warm when the test begins. So does a server that starts again
-after a crash, because its image and engine are on the node.
+The server process is real, and so are its model loading, readiness, drain and crashes. Image pull and engine load are
+emulated by one delay before the server starts. The first replicas of a stack skip that delay: they represent a
+deployment that is already warm when the test begins. A server that restarts after a crash skips it as well, because its
+image and engine are on the node.
 
-A replica drains in the order that a careful preStop hook gives: the gateway drops it; its queue runs empty, because
-Triton refuses after SIGTERM what a waiting BLS request asks of other models; then SIGTERM, on which Triton finishes
-what it executes. Whatever is left at the end of the grace period is killed.
+A replica drains as with a careful preStop hook. First the gateway removes its route. Then the replica waits until its
+queue is empty, because after SIGTERM Triton refuses the requests that a waiting BLS request sends to other models. Then
+it gets SIGTERM, on which Triton finishes the requests in execution. At the end of the grace period it is killed.
 """
 
 from collections.abc import Callable, Collection, Iterator
 
 from loadgen.dataset.stack import Emit, ReplicaPhase, ReplicaState
 from loadgen.local.gateway import Route
-from loadgen.local.lifecycle import BACKOFF_RESET_S, backoff_s, victims
-from loadgen.local.pod import Replica, Server
+from loadgen.local.lifecycle import BACKOFF_RESET_S, backoff_s, replicas_to_delete
+from loadgen.local.replica import Replica, Server
 
 
 class Fleet:
-    """All replicas, and the count that is asked for.
+    """All replicas, and their desired count.
 
-    Times are run time in seconds, given by the caller; nothing here waits or reads a clock.
+    The caller gives all times, as run time in seconds; no method waits or reads a clock.
 
     Attributes:
-        desired: Replicas asked for.
+        desired: Desired number of replicas.
     """
 
     def __init__(
@@ -48,31 +48,30 @@ class Fleet:
         self._startup_delay_s = startup_delay_s
         self._grace_s = grace_s
         self._replicas: list[Replica] = []
-        self._in_haste = False
+        self._shutting_down = False
 
     @property
     def most_crashes(self) -> int:
-        """Crashes in a row of the replica that has most of them."""
+        """Crashes in a row of the replica that has the most."""
         return max((each.crashes for each in self._replicas), default=0)
 
     def scale(self, desired: int, *, now_s: float, warm: bool = False) -> None:
-        """Create replicas, or choose the ones that go, so that `desired` stay; `warm` ones skip the emulated delay."""
+        """Create or delete replicas until `desired` are left; `warm` ones skip the emulated delay."""
         self.desired = desired
         staying = [each for each in self._replicas if each.phase != "draining"]
         for _ in range(desired - len(staying)):
             replica = Replica(name=next(self._names), warm=warm, created_s=now_s, phase="created", since_s=now_s)
             self._replicas.append(replica)
             self._emit("replica_created", t_s=now_s, pod=replica.name, reason="SuccessfulCreate")
-        candidates = [each.candidate() for each in staying]
-        going = victims(candidates, len(staying) - desired) if len(staying) > desired else []
+        to_delete = replicas_to_delete(staying, max(0, len(staying) - desired))
         for replica in staying:
-            if replica.name in going:
+            if replica.name in to_delete:
                 self._delete(replica, now_s, self._grace_s)
 
     def shut_down(self, *, now_s: float, grace_s: float) -> None:
-        """Make all replicas go, those that drain already included, within `grace_s`."""
+        """Delete all replicas within `grace_s`, including those that already drain."""
         self.desired = 0
-        self._in_haste = True
+        self._shutting_down = True
         for replica in list(self._replicas):
             if replica.phase == "draining":
                 replica.deadline_s = min(replica.deadline_s, now_s + grace_s)
@@ -82,13 +81,13 @@ class Fleet:
     def step(
         self, *, now_s: float, healthy: Collection[str], routed: Collection[str] | None, queueless: Collection[str]
     ) -> None:
-        """Take every replica as far as it can go at this moment.
+        """Move every replica to the next phase that it can enter now.
 
         Args:
             now_s: Run time.
-            healthy: Names of the replicas whose server says it is ready.
-            routed: HTTP addresses that the gateway sends requests to; None when it cannot be asked.
-            queueless: Names of the `leaving` replicas in whose server no request waits.
+            healthy: Names of the replicas whose server is ready.
+            routed: HTTP addresses that the gateway sends requests to; None if the gateway does not answer.
+            queueless: Names of the `draining` replicas whose server has an empty queue.
         """
         for replica in list(self._replicas):
             exit_code = replica.server.poll() if replica.server else None
@@ -97,20 +96,20 @@ class Fleet:
             elif exit_code is not None:
                 self._crash(replica, now_s, exit_code)
             else:
-                self._rise(replica, now_s, healthy)
+                self._advance(replica, now_s, healthy)
 
     def kill(self) -> None:
-        """End every server at once; the last resort on the way out."""
+        """Kill every server; the last step of a shutdown."""
         for replica in self._replicas:
             if replica.server:
                 replica.server.kill()
 
-    def loading(self) -> list[tuple[str, str]]:
-        """Name and HTTP address of the replicas whose readiness is to be asked for."""
+    def starting(self) -> list[tuple[str, str]]:
+        """Return name and HTTP address of the replicas whose server runs but is not ready yet."""
         return [(each.name, each.server.http) for each in self._replicas if each.phase == "started" and each.server]
 
-    def leaving(self) -> list[tuple[str, str]]:
-        """Name and metrics address of the replicas that drain and are not yet told to end."""
+    def draining(self) -> list[tuple[str, str]]:
+        """Return name and metrics address of the draining replicas whose server is not terminated yet."""
         return [
             (each.name, each.server.metrics)
             for each in self._replicas
@@ -118,7 +117,7 @@ class Fleet:
         ]
 
     def routes(self) -> list[Route]:
-        """Where requests are to go: the ready replicas."""
+        """Return the routes to the ready replicas."""
         return [
             Route(http=each.server.http, grpc=each.server.grpc)
             for each in self._replicas
@@ -126,14 +125,14 @@ class Fleet:
         ]
 
     def metrics(self) -> dict[str, str]:
-        """Metrics address of every replica with a server process, by name."""
+        """Return the metrics address of every replica with a server process, by name."""
         return {each.name: each.server.metrics for each in self._replicas if each.server}
 
     def states(self) -> tuple[ReplicaState, ...]:
-        """All replicas, oldest first."""
+        """Return the state of all replicas, oldest first."""
         return tuple(each.state() for each in self._replicas)
 
-    def _rise(self, replica: Replica, now_s: float, healthy: Collection[str]) -> None:
+    def _advance(self, replica: Replica, now_s: float, healthy: Collection[str]) -> None:
         if replica.phase == "created":
             self._enter(replica, "scheduled", now_s, "Scheduled")
         if replica.phase == "scheduled":
@@ -156,7 +155,7 @@ class Fleet:
         self._enter(replica, "started", now_s, "Started")
 
     def _crash(self, replica: Replica, now_s: float, exit_code: int) -> None:
-        # how long it ran, from its last start or from when it was ready: a good while clears its record
+        # As in kubelet, a server that ran long enough since its last start or readiness has its crash count reset.
         if now_s - replica.since_s >= BACKOFF_RESET_S:
             replica.crashes = 0
         replica.crashes += 1
@@ -164,7 +163,7 @@ class Fleet:
         wait_s = backoff_s(replica.crashes)
         replica.retry_s = now_s + wait_s
         replica.phase, replica.since_s = "crashed", now_s
-        message = f"the server ended with {exit_code}; it is started again in {wait_s:g} s"
+        message = f"the server ended with exit code {exit_code}; it restarts in {wait_s:g} s"
         self._emit(
             "replica_crashed",
             t_s=now_s,
@@ -177,12 +176,12 @@ class Fleet:
     def _delete(self, replica: Replica, now_s: float, grace_s: float) -> None:
         was_ready = replica.phase == "ready"
         if replica.server is None:
-            self._remove(replica, now_s, "it had no server process")
+            self._remove(replica, now_s, "the replica had no server process")
             return
         self._enter(replica, "draining", now_s, "Killing", f"grace period {grace_s:g} s")
         replica.deadline_s = now_s + grace_s
         if not was_ready:
-            # the gateway never had it
+            # The gateway never had a route to it.
             self._terminate(replica)
 
     def _drain(
@@ -201,13 +200,13 @@ class Fleet:
         if now_s >= replica.deadline_s and not replica.killed:
             replica.killed = True
             server.kill()
-            message = "it did not end within its grace period; its requests in flight are cut"
+            message = "the server did not end within its grace period; its requests in flight are cut off"
             self._emit("replica_killed", t_s=now_s, pod=replica.name, reason="ExceededGracePeriod", message=message)
         elif not replica.terminated:
-            if replica.calm(now_s, routed, queueless) or now_s >= replica.end_by_s:
+            if replica.update_idle(now_s, routed, queueless) or now_s >= replica.terminate_by_s:
                 self._terminate(replica)
-        elif self._in_haste and not replica.killed and server.unloading():
-            # what is left is the unloading of its models, seconds of work that nobody waits for
+        elif self._shutting_down and not replica.killed and server.unloading():
+            # Only unloading its models is left, which takes seconds and serves no request.
             server.kill()
 
     def _terminate(self, replica: Replica) -> None:

@@ -1,8 +1,8 @@
-"""The layer-7 gateway: Traefik with its file provider, one entry point for HTTP and h2c gRPC.
+"""Configures and runs the L7 gateway: Traefik with its file provider, with one entry point for HTTP and h2c gRPC.
 
-Every request is balanced on its own (round robin), also the streams of one gRPC channel: behind a plain Service they
-would all stay with one replica. Traefik watches one file; replacing it changes the routes within about 0.2 s, and
-Traefik's own API tells when it has.
+Traefik balances every request by itself (round robin), including the streams of one gRPC channel; behind a plain
+Service all streams of a channel would go to one replica. Traefik watches one file. Replacing that file changes the
+routes within about 0.2 s, and Traefik's API reports when they have changed.
 """
 
 import json
@@ -14,9 +14,8 @@ from typing import Any
 import yaml
 
 from loadgen.base.files import write_whole
-from loadgen.local.http import Unreachable, get
-from loadgen.local.part import Part
-from loadgen.local.triton import LOOPBACK
+from loadgen.local.component import Component
+from loadgen.local.loopback import LOOPBACK, Unreachable, get
 
 # Traefik collects changes for this long; its default of 2 s would be a second of lag in every scaling event.
 _THROTTLE = "100ms"
@@ -25,16 +24,16 @@ _MANY = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where one replica takes requests, as `host:port`."""
+    """Addresses of one replica that takes requests, as `host:port`."""
 
     http: str
     grpc: str
 
 
 def static_config(*, entry_port: int, api_port: int, routes_file: Path) -> str:
-    """Traefik's own settings, as YAML.
+    """Return Traefik's static configuration, as YAML.
 
-    A file, not flags: with flags Traefik would still prefer a `traefik.yml` of the working directory or the user.
+    It is a file because, with flags, Traefik would prefer a `traefik.yml` in the working directory or of the user.
     """
     return _yaml(
         {
@@ -43,7 +42,7 @@ def static_config(*, entry_port: int, api_port: int, routes_file: Path) -> str:
             "entryPoints": {
                 "web": {
                     "address": f"{LOOPBACK}:{entry_port}",
-                    # 0 is without limit: the default of 60 s would cut a longer stream, 250 streams would queue
+                    # 0 is unlimited: the default of 60 s would cut off longer streams, and 250 streams would queue.
                     "transport": {
                         "respondingTimeouts": {"readTimeout": 0, "writeTimeout": 0, "idleTimeout": "1h"},
                         "lifeCycle": {"graceTimeOut": 0},
@@ -54,8 +53,8 @@ def static_config(*, entry_port: int, api_port: int, routes_file: Path) -> str:
             },
             "serversTransport": {
                 "maxIdleConnsPerHost": _MANY,
-                # a terminated Triton waits for every open HTTP connection, idle ones included, until its exit timeout:
-                # with the default of 90 s no replica would ever end before it is killed
+                # A terminated Triton waits for every open HTTP connection, idle ones included, until its exit timeout.
+                # With the default of 90 s, every replica would run until it is killed.
                 "forwardingTimeouts": {"dialTimeout": "5s", "responseHeaderTimeout": 0, "idleConnTimeout": "1s"},
             },
             "api": {"insecure": True, "dashboard": False},
@@ -69,7 +68,7 @@ def static_config(*, entry_port: int, api_port: int, routes_file: Path) -> str:
 
 
 def routes_config(routes: Iterable[Route]) -> str:
-    """The routes to the replicas that take requests, as YAML; without any the gateway answers 503."""
+    """Return the routes to these replicas, as YAML; without routes the gateway answers 503."""
     ordered = sorted(routes, key=lambda route: route.http)
 
     def service(urls: list[str]) -> dict[str, Any]:
@@ -100,7 +99,7 @@ class Gateway:
     """Traefik in front of the replicas.
 
     Attributes:
-        part: The program.
+        component: Its process.
     """
 
     def __init__(self, program: Path, *, work: Path, logs: Path) -> None:
@@ -113,19 +112,19 @@ class Gateway:
             config.write_text(static_config(entry_port=ports[0], api_port=ports[1], routes_file=self._routes_file))
             return [str(program), f"--configFile={config}"]
 
-        self.part = Part("traefik", command=command, port_count=2, health_path="/ping", logs=logs)
+        self.component = Component("traefik", command=command, port_count=2, health_path="/ping", logs=logs)
 
     def publish(self, routes: Iterable[Route]) -> None:
-        """Make these the replicas that get requests; `routed` tells when they do."""
+        """Replace the routes; `routed` returns those that are in effect."""
         text = routes_config(routes)
         if text != self._published:
             write_whole(self._routes_file, text.encode())
             self._published = text
 
     async def routed(self) -> frozenset[str] | None:
-        """HTTP addresses of the replicas that get requests at this moment; None when the gateway does not answer."""
+        """Return the HTTP addresses of the replicas with a route; None if the gateway does not answer."""
         try:
-            status, body = await get(self.part.address(1), "/api/http/services/http@file")
+            status, body = await get(self.component.address(1), "/api/http/services/http@file")
             if status != 200:
                 return None
             servers = json.loads(body)["loadBalancer"].get("servers") or []

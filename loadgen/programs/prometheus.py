@@ -1,11 +1,12 @@
-"""Two ways to Prometheus without root: the distribution's package unpacked, or a build of the Go module."""
+"""Gets Prometheus without root: unpacks the distribution's package, or builds the Go module."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from loadgen.programs.cache import Progress, cache_dir, fetched, run_step, say
+from loadgen.base.console import say
+from loadgen.programs.cache import Progress, cache_dir, ensure_cached, run_step
 from loadgen.programs.debian import unpack_package
 from loadgen.programs.go import find_go
 
@@ -19,7 +20,7 @@ _BUILT_NAME = f"prometheus-{PROMETHEUS_MODULE_VERSION}"
 
 
 def unpack_prometheus(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
-    """Return the distribution's Prometheus, unpacked into the cache; None where that cannot be had."""
+    """Return Prometheus of the distribution's package, unpacked into the cache; None if it is not available."""
     if ((cache or cache_dir()) / _BUILT_NAME / _BUILT).is_file():
         return None
     return unpack_package("prometheus", _PACKAGE, progress=progress, cache=cache)
@@ -29,7 +30,7 @@ def build_prometheus(*, progress: Progress = say, cache: Path | None = None) -> 
     """Return Prometheus built from its Go module, without the service discoveries that a local run does not use.
 
     Raises:
-        StackError: There is no Go and none can be fetched, or the build failed.
+        StackError: Go is neither installed nor downloadable, or the build failed.
     """
 
     def build(folder: Path) -> None:
@@ -67,7 +68,7 @@ def build_prometheus(*, progress: Progress = say, cache: Path | None = None) -> 
                 shutil.rmtree(left, ignore_errors=True)
         run_step([folder / _BUILT, "--version"], what="start prometheus", timeout_s=30)
 
-    folder = fetched(
+    folder = ensure_cached(
         _BUILT_NAME,
         (str(_BUILT),),
         build,

@@ -1,4 +1,4 @@
-"""Python packages as a source of programs: which interpreter can run Triton's models, and how to install beside it."""
+"""Installs programs from Python packages, and finds an interpreter that can run Triton's models."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadgen.base.console import say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, run_step, say
+from loadgen.programs.cache import Progress, run_step
 
-# The wheel has stubs for more, but numpy below 2, which they need, has wheels up to 3.12, and we start at 3.11.
+# The wheel has stubs for more versions, but they need numpy 1, whose newest wheels are for 3.12; ours starts at 3.11.
 MODEL_PYTHONS = ((3, 12), (3, 11))
 
 _INSTALL_TIMEOUT_S = 900.0
@@ -29,12 +30,12 @@ print(json.dumps([list(sys.version_info[:2]), sys.base_prefix, v("LIBDIR"), v("M
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
-    """A Python that can be embedded: Triton's stub loads its shared library.
+    """A Python with a shared library, which Triton's stub loads.
 
     Attributes:
-        executable: The program.
+        executable: Path of the program.
         version: Major and minor number.
-        prefix: Where it is installed.
+        prefix: Folder of its installation.
         library_dir: Folder of its ``libpython3.X.so.1.0``.
     """
 
@@ -45,15 +46,15 @@ class Interpreter:
 
     @property
     def tag(self) -> str:
-        """Return the version as in ``3.12``."""
+        """Return the version as text: ``3.12``."""
         return ".".join(map(str, self.version))
 
 
 def find_interpreter(candidates: Iterable[Path] | None = None) -> Interpreter:
-    """Return the first interpreter that Triton's models can run in: this one, else one on PATH or of uv.
+    """Return the first interpreter that can run Triton's models: this one, else one from PATH or uv.
 
     Raises:
-        StackError: There is none.
+        StackError: No such interpreter is installed.
     """
     for executable in _candidates() if candidates is None else candidates:
         found = describe_interpreter(executable)
@@ -67,7 +68,7 @@ def find_interpreter(candidates: Iterable[Path] | None = None) -> Interpreter:
 
 
 def describe_interpreter(executable: Path) -> Interpreter | None:
-    """Return what the stub needs to know of an interpreter, or None if the stub cannot use it."""
+    """Return an interpreter's version and folders, or None if the stub cannot use it."""
     try:
         answer = subprocess.run(
             [executable, "-I", "-c", _ABOUT], capture_output=True, timeout=_ASK_TIMEOUT_S, check=True, text=True
@@ -88,10 +89,10 @@ def describe_interpreter(executable: Path) -> Interpreter | None:
 
 
 def install(packages: tuple[str, ...], target: Path, interpreter: Interpreter, *, progress: Progress = say) -> None:
-    """Install packages for an interpreter into a folder of their own, without their dependencies.
+    """Install packages without their dependencies into a folder, for use by an interpreter.
 
     Raises:
-        StackError: Neither uv nor pip is there, or the installation failed.
+        StackError: Neither uv nor pip is installed, or the installation failed.
     """
     uv = find_uv()
     if uv is not None:
@@ -100,19 +101,19 @@ def install(packages: tuple[str, ...], target: Path, interpreter: Interpreter, *
         argv = [sys.executable, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         argv += ["--only-binary=:all:", "--python-version", interpreter.tag]
     else:
-        raise StackError(f"Neither uv nor pip is there to install {packages[0]}: run `pip install uv` and try again.")
+        raise StackError(f"Cannot install {packages[0]} without uv or pip: run `pip install uv` and try again.")
     run_step(
         [*argv, "--quiet", "--no-deps", "--target", target, *packages],
         what=f"install {' and '.join(packages)}",
         timeout_s=_INSTALL_TIMEOUT_S,
-        # Not where the user stands: a project file there must not change what is installed.
+        # Not the user's working directory: a project file there must not change the installation.
         cwd=target.parent,
         progress=progress,
     )
 
 
 def find_uv() -> list[str] | None:
-    """Return the command of uv: the one that runs us, the one on PATH, or the module; None if there is none."""
+    """Return the command of uv: from the variable UV, from PATH, or as a module; None if uv is not installed."""
     program = os.environ.get("UV") or shutil.which("uv")
     if program:
         return [program]

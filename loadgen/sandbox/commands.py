@@ -13,11 +13,11 @@ from typing import NoReturn
 
 from loadgen.base.errors import SettingsError, StackError
 from loadgen.base.files import write_whole
+from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, alive
-from loadgen.programs.cache import cache_dir, disk_told, need_space
+from loadgen.programs.cache import cache_dir, explain_disk_errors, require_space
 from loadgen.sandbox.config import Node, SandboxConfig, SandboxState
 from loadgen.sandbox.gate import address_of
-from loadgen.sandbox.log_tail import last_words
 from loadgen.sandbox.world import create, entry, first_process, way_in
 
 INSIDE = "LOADGEN_SANDBOX"
@@ -90,7 +90,7 @@ class Sandbox:
             )
         way = way_in()
         try:
-            with disk_told(self.folder.parent, _NEEDS_BYTES):
+            with explain_disk_errors(self.folder.parent, _NEEDS_BYTES):
                 self._make_folder(config)
                 log = self.folder / "logs" / "plane.log"
                 self._world = world = create(way, config.file, log=log, attached=attached)
@@ -110,7 +110,7 @@ class Sandbox:
         if self.folder.exists() and not self._kept():
             shutil.rmtree(self.folder)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        need_space(self.folder.parent, _NEEDS_BYTES)
+        require_space(self.folder.parent, _NEEDS_BYTES)
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         SandboxState.file(self.folder).unlink(missing_ok=True)
         config.write()
@@ -138,7 +138,7 @@ class Sandbox:
     def why_gone(self) -> str:
         """What a sandbox that ended by itself said last."""
         state, log = self.state(), self.folder / "logs" / "plane.log"
-        return f"the sandbox is gone: {state.error if state and state.error else f'{last_words(log)}; see {log}'}"
+        return f"the sandbox is gone: {state.error if state and state.error else f'{log_tail(log)}; see {log}'}"
 
     def _end(self) -> None:
         holder = self.holder()
@@ -238,7 +238,7 @@ class Sandbox:
             code = world.poll()
             if code is not None:
                 raise StackError(
-                    f"the sandbox ended with {code} while it started: {last_words(world.log)}; see {world.log}"
+                    f"the sandbox ended with {code} while it started: {log_tail(world.log)}; see {world.log}"
                 )
             if time.monotonic() > deadline:
                 raise StackError(f"the sandbox was not ready within {READY_WITHIN_S:g} s: read {self.folder / 'logs'}")

@@ -26,7 +26,7 @@ EMULATED = (
     "The engine (its batching, KV cache and token times) and the image pull and engine load before a replica starts "
     "are emulated; Triton with its queues and counters, Prometheus, the gateway and the HPA's algorithm are real."
 )
-# The stack ends in order within about 10 s; its guardian waits 20 s for that.
+# The stack ends in order within about 10 s; its supervisor waits 20 s for that.
 STOP_WITHIN_S = 35.0
 _POLL_S = 0.1
 
@@ -35,7 +35,7 @@ class LocalStack:
     """A started stack, in a process of its own.
 
     Attributes:
-        pid: Process id of its guardian.
+        pid: Process id of its supervisor.
     """
 
     def __init__(self, child: Child, folder: RunFolder) -> None:
@@ -97,8 +97,8 @@ def start_stack(folder: RunFolder, *, on_progress: Callable[[str], None], deadli
     hpa_spec(scenario.local)
     record = StackFolder(folder.path)
     record.write(StackState.initial(scenario.model, scenario.local.replicas[0]))
-    guardian: list[str | Path] = [sys.executable, "-m", "loadgen.local.guardian", folder.path.resolve()]
-    stack = LocalStack(spawn(guardian, log=folder.logs / "stack.log", lifeline=True), folder)
+    supervisor: list[str | Path] = [sys.executable, "-m", "loadgen.local.supervisor", folder.path.resolve()]
+    stack = LocalStack(spawn(supervisor, log=folder.logs / "stack.log", lifeline=True), folder)
     try:
         _wait(stack, record.progress_file, on_progress, time.monotonic() + deadline_s)
     except BaseException:

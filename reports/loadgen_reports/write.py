@@ -1,11 +1,11 @@
 """All reports of a run into a folder; every file is written whole or not at all."""
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from loadgen.analyze.results import Analysis
 from loadgen.base.errors import LoadgenError, SettingsError
+from loadgen.base.files import replace_file
 from loadgen_reports.formats import figures, html, json, junit, markdown
 
 FORMATS = ("json", "html", "markdown", "junit", "figures")
@@ -44,7 +44,7 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
                 written |= _write_figures(analysis, folder)
             else:
                 file, render = _TEXTS[name]
-                written[file] = _write_whole(folder / file, render(analysis).encode())
+                written[file] = _write(folder / file, render(analysis).encode())
     except OSError as error:
         raise LoadgenError(
             f"cannot write reports into {folder}: {error.strerror or error}; "
@@ -55,19 +55,13 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
 
 def _write_figures(analysis: Analysis, folder: Path) -> dict[str, Path]:
     images = figures.render(analysis)
-    written = {f"figures/{name}": _write_whole(folder / "figures" / name, image) for name, image in images.items()}
+    written = {f"figures/{name}": _write(folder / "figures" / name, image) for name, image in images.items()}
     # A figure of an earlier analysis, which this one has not, would tell of another run.
     for name in set(figures.NAMES) - set(images):
         (folder / "figures" / name).unlink(missing_ok=True)
     return written
 
 
-def _write_whole(path: Path, data: bytes) -> Path:
+def _write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return replace_file(path, data)

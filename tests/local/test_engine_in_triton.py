@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import http.client
 import json
@@ -29,14 +30,9 @@ from loadgen.local.engine.core import Engine, Sequence, play
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import RepositoryOptions, render_repository
 from loadgen.local.engine.tokens import encode
-from loadgen.local.triton import (
-    DRAINED_LOG_LINE,
-    SHARED_MEMORY,
-    free_ports,
-    is_ready,
-    remove_shared_memory,
-    tritonserver_command,
-)
+from loadgen.local.leftovers import SHARED_MEMORY, remove_shared_memory
+from loadgen.local.loopback import free_ports
+from loadgen.local.triton import DRAINED_LOG_LINE, is_ready, tritonserver_command
 from loadgen.programs.find import find_tritonserver
 from support.runs.stack_runs import FOUR_PLACES
 
@@ -67,7 +63,7 @@ class Replica:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         deadline = time.monotonic() + 60
-        while not is_ready(self.http):
+        while not asyncio.run(is_ready(f"127.0.0.1:{self.http}")):
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             assert time.monotonic() < deadline, "not ready after 60 s"
             time.sleep(0.05)

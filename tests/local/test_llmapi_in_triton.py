@@ -1,5 +1,6 @@
 """The model of the ``llmapi`` mode in a real Triton server, over an emulated LLM API: what clients and scrapers see."""
 
+import asyncio
 import dataclasses
 import http.client
 import json
@@ -21,8 +22,7 @@ from loadgen.local.engine.core import Engine, Sequence, play
 from loadgen.local.engine.llmapi_repository import render_llmapi_repository
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.tokens import encode
-from loadgen.local.replica import TritonServer
-from loadgen.local.triton import is_ready
+from loadgen.local.triton import TritonServer, is_ready
 from loadgen.programs.find import find_tritonserver
 from support.runs.stack_runs import FOUR_PLACES
 
@@ -53,7 +53,7 @@ class Replica:
             grace_s=30,
         )
         deadline = time.monotonic() + 60
-        while not is_ready(int(self.server.http.rpartition(":")[2])):
+        while not asyncio.run(is_ready(self.server.http)):
             assert self.server.poll() is None, self.log.read_text()[-4000:]
             assert time.monotonic() < deadline, "not ready after 60 s"
             time.sleep(0.05)

@@ -9,9 +9,8 @@ import pytest
 
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
-from loadgen.local.http import is_ready
-from loadgen.local.pod import SETTLE_S
-from loadgen.local.replica import TritonServer, queue_is_empty
+from loadgen.local.replica import SETTLE_S
+from loadgen.local.triton import TritonServer, is_ready, queue_is_empty
 from loadgen.programs.find import find_tritonserver
 from support.runs.stack_runs import FOUR_PLACES, eventually
 from support.servers.token_stream import MODEL, TokenStream

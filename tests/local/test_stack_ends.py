@@ -54,7 +54,7 @@ def listening(state: StackState) -> list[str]:
 
 @pytest.mark.parametrize(
     ("victims", "phase"),
-    [(("parent",), "stopping"), (("stack",), "failed"), (("guardian", "stack"), None)],
+    [(("parent",), "stopping"), (("stack",), "failed"), (("supervisor", "stack"), None)],
 )
 def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase: str | None) -> None:
     """Whoever of the three processes is killed: no process, port, shared memory or temporary folder stays."""
@@ -62,24 +62,24 @@ def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase:
     with subprocess.Popen([sys.executable, "-c", PARENT, str(folder.path)]) as parent:
         try:
             state = eventually(lambda: serving(folder), of="a stack that serves")
-            (guardian,) = psutil.Process(parent.pid).children()
-            (stack,) = guardian.children()
-            assert len(processes_of(folder, guardian.pid)) > 5
-            assert left_on_disk(guardian.pid)
+            (supervisor,) = psutil.Process(parent.pid).children()
+            (stack,) = supervisor.children()
+            assert len(processes_of(folder, supervisor.pid)) > 5
+            assert left_on_disk(supervisor.pid)
             assert listening(state)
-            pids = {"parent": parent.pid, "guardian": guardian.pid, "stack": stack.pid}
+            pids = {"parent": parent.pid, "supervisor": supervisor.pid, "stack": stack.pid}
             for victim in victims:
                 os.kill(pids[victim], signal.SIGKILL)
             eventually(
-                lambda: [each for each in processes_of(folder, guardian.pid) if each.pid != parent.pid] == [],
+                lambda: [each for each in processes_of(folder, supervisor.pid) if each.pid != parent.pid] == [],
                 of="the end of all processes",
             )
         finally:
             parent.kill()
-    if victims == ("guardian", "stack"):
+    if victims == ("supervisor", "stack"):
         # both who would clean up were killed at once: the next start does it
         sweep_dead()
-    assert left_on_disk(guardian.pid) == []
+    assert left_on_disk(supervisor.pid) == []
     assert listening(state) == []
     if phase:
         last = StackFolder(folder.path).read()
@@ -98,7 +98,7 @@ def test_part_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
     folder = run_folder(tmp_path, Local())
-    with pytest.raises(StackError, match=r"prometheus did not start: 'no storage for me'; read .*prometheus\.log"):
+    with pytest.raises(StackError, match=r"prometheus did not start: no storage for me; read .*prometheus\.log"):
         start_stack(folder, on_progress=lambda said: None)
     last = StackFolder(folder.path).read()
     assert (last.phase, last.versions["prometheus"]) == ("failed", "9.9.9")

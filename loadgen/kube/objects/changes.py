@@ -3,11 +3,12 @@
 Times are those of the API, which stamps whole seconds; where it stamps none, the moment at which the change was seen.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from loadgen.base.quantity import parse_milli
 
 Raw = Mapping[str, Any]
 
@@ -186,12 +187,11 @@ def pod_event(event: Raw, now_s: float) -> Change:
 
 
 def milli(quantity: str | None) -> int | None:
-    """A Kubernetes quantity in milli: `1500m` and `1.5` are 1500."""
-    if quantity is None:
+    """A Kubernetes quantity in thousandths, rounded up; None for anything else."""
+    try:
+        return None if quantity is None else parse_milli(quantity)
+    except ValueError:
         return None
-    factors = {"m": 1, "": 1000, "k": 1_000_000, "M": 1_000_000_000}
-    found = re.fullmatch(r"(-?[\d.]+)([mkM]?)", quantity)
-    return round(float(found[1]) * factors[found[2]]) if found else None
 
 
 def _crash(story: PodStory, name: str, container: Raw, now_s: float) -> Iterator[Change]:

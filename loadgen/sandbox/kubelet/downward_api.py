@@ -1,11 +1,12 @@
 """The downward API: what a pod may learn about itself."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 
+from loadgen.base.quantity import parse_quantity
 from loadgen.sandbox.kubelet.meta import Json, all_containers
-from loadgen.sandbox.kubelet.quantity import divided
 
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
@@ -83,3 +84,8 @@ def resource_value(pod: Json, reference: Json, container: Json | None, place: Pl
     stated = (container.get("resources") or {}).get(kind) or {}
     missing = place.allocatable.get(resource, "0") if kind == "limits" else "0"
     return divided(str(stated.get(resource, missing)), str(reference.get("divisor") or "1"))
+
+
+def divided(quantity: str, divisor: str) -> str:
+    """A quantity in units of a divisor, rounded up to a whole number; a divisor of 0 counts as 1."""
+    return str(math.ceil(parse_quantity(quantity) / (parse_quantity(divisor) or 1)))

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loadgen.base.errors import StackError
+from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, spawn
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox import emulated
 from loadgen.sandbox.config import API_SERVER, DNS_IP, DOMAIN, POD_GATEWAY, Node, PartState, SandboxConfig
 from loadgen.sandbox.images import table, write_images
-from loadgen.sandbox.log_tail import last_words
 from loadgen.sandbox.plane.control_plane import Credentials
 from loadgen.sandbox.plane.inside import kubectl
 
@@ -54,7 +54,7 @@ class Nodes:
                     raise StackError(_ending(name, self._children[name], code))
             if waiting and asyncio.get_running_loop().time() > deadline:
                 log = self._children[waiting[0]].log
-                raise StackError(f"node {waiting[0]} is not Ready: {last_words(log)}; see {log}")
+                raise StackError(f"node {waiting[0]} is not Ready: {log_tail(log)}; see {log}")
             await asyncio.sleep(_POLL_S)
         tell(f"{len(self._children)} nodes are Ready")
 
@@ -142,4 +142,4 @@ class Nodes:
 
 
 def _ending(name: str, child: Child, code: int) -> str:
-    return f"the kubelet of node {name} ended with {code}: {last_words(child.log)}; see {child.log}"
+    return f"the kubelet of node {name} ended with {code}: {log_tail(child.log)}; see {child.log}"

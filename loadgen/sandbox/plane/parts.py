@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 
 from loadgen.base.errors import StackError
+from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, spawn
-from loadgen.sandbox.log_tail import last_words
 
 _POLL_S = 0.05
 _PATIENCE_S = 60.0
@@ -62,12 +62,12 @@ class Part:
             code = self._child.poll()
             if code is not None:
                 raise StackError(
-                    f"{self.name} ended with {code} while it started: {last_words(self._log)}; see {self._log}"
+                    f"{self.name} ended with {code} while it started: {log_tail(self._log)}; see {self._log}"
                 )
             if self._health is None or await self._serves(session, self._health):
                 return
             await asyncio.sleep(_POLL_S)
-        raise StackError(f"{self.name} did not serve within {patience_s:g} s: {last_words(self._log)}; see {self._log}")
+        raise StackError(f"{self.name} did not serve within {patience_s:g} s: {log_tail(self._log)}; see {self._log}")
 
     async def watch(self, session: aiohttp.ClientSession, tell: Callable[[str], None]) -> None:
         """Start it again whenever it dies, later each time it dies young; runs for ever."""
@@ -80,7 +80,7 @@ class Part:
                 return
             code = self._child.poll()
             deaths = 1 if asyncio.get_running_loop().time() - started_s > _PATIENCE_S else deaths + 1
-            self.death = f"{self.name} ended with {code} and is started again: {last_words(self._log)}; see {self._log}"
+            self.death = f"{self.name} ended with {code} and is started again: {log_tail(self._log)}; see {self._log}"
             tell(self.death)
             await asyncio.sleep(_BACK_OFF_S[min(deaths, len(_BACK_OFF_S)) - 1])
             self.restarts += 1

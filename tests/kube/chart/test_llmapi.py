@@ -3,6 +3,7 @@
 A ConfigMap is more than its files there: a folder with a date, `..data`, which points at it, and a link for each name.
 """
 
+import asyncio
 import json
 import time
 import urllib.request
@@ -11,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.local.replica import TritonServer
-from loadgen.local.triton import is_ready
+from loadgen.local.triton import TritonServer, is_ready
 from loadgen.sandbox import emulated
 from loadgen.sandbox.images import table, write_images
 from loadgen.sandbox.kubelet.volumes.files import write_atomically
@@ -57,7 +57,7 @@ def test_the_server_takes_the_volumes_for_one_model_and_answers(tmp_path: Path) 
     )
     try:
         deadline = time.monotonic() + 60
-        while not is_ready(int(server.http.rpartition(":")[2])):
+        while not asyncio.run(is_ready(server.http)):
             assert server.poll() is None, log.read_text()[-4000:]
             assert time.monotonic() < deadline, "not ready after 60 s"
             time.sleep(0.05)

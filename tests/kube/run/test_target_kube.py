@@ -13,7 +13,7 @@ import yaml
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.discover.endpoint import reachable
-from loadgen.local.triton import free_ports
+from loadgen.local.loopback import free_ports
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import Sandbox
 from support.kube.cluster import eventually

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from loadgen.local.triton import free_ports
+from loadgen.local.loopback import free_ports
 from loadgen.programs.find import find_prometheus
 from support.charts.helm import objects
 from support.kube.cluster import eventually

@@ -5,7 +5,6 @@ from typing import Any
 
 from loadgen.autoscale.hpa import reconcile
 from loadgen.autoscale.manifest import parse_hpa
-from loadgen.autoscale.quantity import parse_quantity, quantity_milli
 from loadgen.autoscale.spec import (
     ControllerSettings,
     ExternalMetric,
@@ -32,13 +31,14 @@ from loadgen.autoscale.state import (
     ScaleState,
     SelectorError,
 )
+from loadgen.base.quantity import parse_milli
 
 _NOT_ASKED = ReadError(message="the controller did not ask for this metric")
 
 
 def milli(quantity: str) -> int:
     """A quantity in thousandths."""
-    return quantity_milli(parse_quantity(quantity))
+    return parse_milli(quantity)
 
 
 def _pods(sync: dict[str, Any], containers: dict[str, dict[str, str]]) -> tuple[PodState, ...]:

@@ -61,10 +61,10 @@ def journal(folder: RunFolder, *kinds: str, pod: str | None = None) -> list[dict
     return [event for event in events if (not kinds or event["kind"] in kinds) and (pod is None or event["pod"] == pod)]
 
 
-def processes_of(folder: RunFolder, guardian: int) -> list[psutil.Process]:
-    """Every living process of a stack: those of its guardian's tree, and those that name its folders."""
+def processes_of(folder: RunFolder, supervisor: int) -> list[psutil.Process]:
+    """Every living process of a stack: those of its supervisor's tree, and those that name its folders."""
     found = {}
-    marks = (str(folder.path), prefix(guardian))
+    marks = (str(folder.path), prefix(supervisor))
     for process in psutil.process_iter():
         try:
             named = any(mark in part for part in process.cmdline() for mark in marks)
@@ -75,7 +75,7 @@ def processes_of(folder: RunFolder, guardian: int) -> list[psutil.Process]:
     return list(found.values())
 
 
-def left_on_disk(guardian: int) -> list[Path]:
-    """Shared memory and temporary folders of the stack with this guardian."""
+def left_on_disk(supervisor: int) -> list[Path]:
+    """Shared memory and temporary folders of the stack with this supervisor."""
     places = (SHARED_MEMORY, Path(tempfile.gettempdir()))
-    return [path for place in places for path in place.glob(f"{prefix(guardian)}*")]
+    return [path for place in places for path in place.glob(f"{prefix(supervisor)}*")]

@@ -130,6 +130,18 @@ def test_a_behavior_without_rules_has_all_defaults(given):
     assert DEFAULT_SCALE_DOWN.policies == (policy("Percent", 100, 15),)
 
 
+@pytest.mark.parametrize(
+    ("written", "target_milli", "tolerance_ratio"),
+    [("100u", 1, 9.999999999999999e-05), ("1e3", 1_000_000, 1000.0), ("1Ki", 1_024_000, 1024.0)],
+)
+def test_quantities_of_every_form_are_read(written, target_milli, tolerance_ratio):
+    """A target is in thousandths, rounded up; a tolerance is the controller's float64."""
+    hpa = parse_hpa(manifest(metrics=pods_metric(averageValue=written), behavior={"scaleUp": {"tolerance": written}}))
+    assert hpa.behavior is not None
+    assert hpa.metrics[0].target.average_value_milli == target_milli
+    assert hpa.behavior.scale_up.tolerance_ratio == tolerance_ratio
+
+
 def test_one_field_of_a_side_leaves_the_others_at_their_default():
     """A window of its own keeps the default policies."""
     behavior = parse_hpa(manifest(behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})).behavior
@@ -153,7 +165,8 @@ def test_one_field_of_a_side_leaves_the_others_at_their_default():
         ({"metrics": pods_metric(value=1)}, "the Pods metric ratio has no target.averageValue: set one"),
         ({"metrics": pods_metric(averageValue="0")}, "a metric's target of 0 can never be met: use more than 0"),
         ({"metrics": pods_metric(averageValue="-1")}, "a metric's target of -1000 can never be met"),
-        ({"metrics": pods_metric(averageValue="many")}, "'many' is not a Kubernetes quantity"),
+        ({"metrics": pods_metric(averageValue="many")}, "averageValue .'many' is not a Kubernetes quantity"),
+        ({"metrics": pods_metric(averageValue="1E")}, "the quantity 1E overflows"),
         ({"metrics": pods_metric(averageValue=[1])}, r"\[1\] is not a Kubernetes quantity"),
         ({"metrics": pods_metric(type="Average")}, r"wrong at spec\.metrics\.0\.pods\.target\.type"),
         ({"metrics": [{"type": "ContainerResource"}]}, "has one source: fill in containerResource and nothing else"),

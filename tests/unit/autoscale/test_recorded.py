@@ -7,7 +7,6 @@ import pytest
 
 from loadgen.autoscale.hpa import reconcile
 from loadgen.autoscale.manifest import parse_hpa
-from loadgen.autoscale.quantity import parse_quantity, quantity_milli
 from loadgen.autoscale.spec import ControllerSettings, ExternalMetric, ObjectMetric, PodsMetric, ResourceMetric
 from loadgen.autoscale.state import (
     Container,
@@ -23,6 +22,7 @@ from loadgen.autoscale.state import (
     ScaleState,
     SelectorError,
 )
+from loadgen.base.quantity import parse_milli
 
 RECORDINGS = (Path(__file__).parent / "recorded" / "controller-v1.37.1.jsonl").read_text().splitlines()
 UNPARSABLE = (
@@ -113,7 +113,7 @@ def remembered(memory):
 
 def current(recorded):
     """Value in milli and utilization of one entry of `status.currentMetrics`; `None` for a metric that failed."""
-    return recorded and (quantity_milli(parse_quantity(recorded["value"])), recorded.get("utilization"))
+    return recorded and (parse_milli(recorded["value"]), recorded.get("utilization"))
 
 
 @pytest.mark.parametrize("line", RECORDINGS, ids=range(1, len(RECORDINGS) + 1))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.autoscale.gonumbers import MAX_INT64
+from loadgen.autoscale.arithmetic import MAX_INT64
 from loadgen.autoscale.replicas import (
     Tolerances,
     UncountableError,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from loadgen.autoscale.gonumbers import MAX_INT32, MAX_INT64, MIN_INT32, MIN_INT64
+from loadgen.autoscale.arithmetic import MAX_INT32, MAX_INT64, MIN_INT32, MIN_INT64
 from loadgen.autoscale.replicas import Tolerances, UncountableError
 from loadgen.autoscale.state import PodState
 from loadgen.autoscale.totals import replicas_for_share, replicas_for_total, total_for_share, total_for_value

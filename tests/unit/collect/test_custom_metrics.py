@@ -67,7 +67,10 @@ def test_anything_else_is_a_gap(pages: dict[str, bytes], url: str, body: bytes |
 
 @pytest.mark.parametrize(
     ("quantity", "value"),
-    [("0", 0), ("1500m", 1.5), ("12", 12), ("250u", 0.00025), ("3k", 3000), ("-500m", -0.5), ("1.5", 1.5)],
+    [
+        *(("0", 0), ("1500m", 1.5), ("12", 12), ("250u", 0.00025), ("3k", 3000), ("-500m", -0.5), ("1.5", 1.5)),
+        *(("100u", 0.0001), ("1e3", 1000), ("1Ki", 1024)),
+    ],
 )
 def test_quantities(quantity: str, value: float) -> None:
     """Kubernetes' suffixes as factors."""

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from loadgen.local.fleet import Fleet
-from loadgen.local.lifecycle import names
-from loadgen.local.pod import DROP_WITHIN_S, SETTLE_S
+from loadgen.local.lifecycle import pod_names
+from loadgen.local.replica import REMOVED_WITHIN_S, SETTLE_S
 
 
 class FakeServer:
@@ -40,7 +40,7 @@ class World:
         self.events: list[tuple[str, str | None, float]] = []
         self.data: list[dict[str, Any]] = []
         self.fleet = Fleet(
-            names=names("run"),
+            names=pod_names("run"),
             launch=self._launch,
             emit=self._emit,
             startup_delay_s=startup_delay_s,
@@ -59,9 +59,9 @@ class World:
         self, after_s: float = 0.0, *, healthy: bool = False, routed: list[str] | None = None, queued: bool = False
     ) -> None:
         self.now_s += after_s
-        ready = {name for name, _ in self.fleet.loading()} if healthy else set()
+        ready = {name for name, _ in self.fleet.starting()} if healthy else set()
         routes = [route.http for route in self.fleet.routes()] if routed is None else routed
-        queueless = [] if queued else [name for name, _ in self.fleet.leaving()]
+        queueless = [] if queued else [name for name, _ in self.fleet.draining()]
         self.fleet.step(now_s=self.now_s, healthy=ready, routed=routes, queueless=queueless)
 
     def scale(self, desired: int, *, warm: bool = False) -> None:
@@ -168,10 +168,10 @@ def test_gateway_that_does_not_answer_delays_a_drain_but_does_not_stop_it() -> N
 
     def step(after_s: float) -> None:
         world.now_s += after_s
-        queueless = [name for name, _ in world.fleet.leaving()]
+        queueless = [name for name, _ in world.fleet.draining()]
         world.fleet.step(now_s=world.now_s, healthy=(), routed=None, queueless=queueless)
 
-    step(DROP_WITHIN_S - 0.1)
+    step(REMOVED_WITHIN_S - 0.1)
     step(0.2)
     assert not server.asked_to_end
     step(SETTLE_S)

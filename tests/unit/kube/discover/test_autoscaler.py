@@ -83,9 +83,9 @@ def test_an_autoscaler_without_a_metric_of_pods_is_not_judged() -> None:
 
 def test_a_target_that_is_not_understood_is_never_zero() -> None:
     """A run is then not judged by it, and says so."""
-    found, said = autoscaler_of(hpa(pods(RATIO, "1e3")), RuleTiming(30, 5), 5)
+    found, said = autoscaler_of(hpa(pods(RATIO, "1e3x")), RuleTiming(30, 5), 5)
     assert found is None
-    assert said == ["the autoscaler h has the target 1e3, which is not understood: it is not judged"]
+    assert said == ["the autoscaler h has the target 1e3x, which is not understood: it is not judged"]
 
 
 def rule(name: str, query: str) -> dict[str, Any]:

@@ -169,10 +169,13 @@ def test_the_status_of_an_hpa_is_one_pass_of_the_controller():
 
 @pytest.mark.parametrize(
     ("quantity", "expected"),
-    [("1500m", 1500), ("1.5", 1500), ("2", 2000), ("3k", 3_000_000), ("x", None), (None, None)],
+    [
+        *(("1500m", 1500), ("1.5", 1500), ("2", 2000), ("3k", 3_000_000), ("x", None), (None, None)),
+        *(("100u", 1), ("1e3", 1_000_000), ("1Ki", 1_024_000), ("1E", None)),
+    ],
 )
 def test_quantities_in_milli(quantity, expected):
-    """As Kubernetes writes them."""
+    """As Kubernetes reads them; what does not fit into an int64 is not understood."""
     assert milli(quantity) == expected
 
 

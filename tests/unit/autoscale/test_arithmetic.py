@@ -1,24 +1,28 @@
-"""Go's integers and float conversions, as measured with Go 1.26 on amd64."""
+"""Go's integers and float conversions, as measured with Go 1.26 on amd64, and prometheus-adapter's conversion."""
 
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.autoscale.gonumbers import (
+from loadgen.autoscale.arithmetic import (
     MAX_INT32,
     MAX_INT64,
     MIN_INT32,
     MIN_INT64,
+    approximate_float,
     ceil_float,
     divide_float,
     divide_int,
+    milli_from_sample,
     to_int32,
     to_int64,
     wrap_int32,
     wrap_int64,
 )
+from loadgen.base.quantity import parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -79,3 +83,59 @@ def test_rounding_up_lets_infinity_through():
     assert ceil_float(1.2) == 2.0
     assert ceil_float(math.inf) == math.inf
     assert math.isnan(ceil_float(math.nan))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.1", 0.1),
+        ("50m", 0.05),
+        ("0.333", 0.333),
+        ("1", 1.0),
+        ("100u", 9.999999999999999e-05),  # 100 · 10^-6 in float64
+        ("2.0001", 2.0000999999999998),  # 2000100 · 10^-6
+        ("3n", 3.0000000000000004e-09),
+        ("0", 0.0),
+    ],
+)
+def test_a_tolerance_is_the_float_the_controller_multiplies_out(text, value):
+    """Mantissa times power of ten, which is not always the nearest float."""
+    assert approximate_float(parse_quantity(text)) == value
+
+
+def test_a_fraction_that_was_not_parsed_has_no_float():
+    """A third is finer than any quantity: the caller made it, not the parser."""
+    with pytest.raises(ValueError, match="finer than a nano"):
+        approximate_float(Fraction(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("sample", "milli"),
+    [
+        (0.0, 0),
+        (1.0, 1000),
+        (0.29, 290),
+        (4.35, 4350),  # 4.35 · 1000 is 4350.0 in float64
+        (1.0019, 1001),  # the fraction of a milli is dropped
+        (1.001, 1000),  # 1.001 · 1000 is 1000.9999999999999
+        (0.0009, 0),
+        (-0.0009, 0),
+        (-1.5, -1500),
+        (9.2e15, 9_200_000_000_000_000_000),
+        (math.nan, 0),
+        (math.inf, 0),
+        (-math.inf, 0),
+        (9.3e15, 0),
+        (9223372036854775.808, 0),  # 2^63 milli
+        (1e300, 0),
+    ],
+)
+def test_a_sample_arrives_as_the_controller_sees_it(sample, milli):
+    """What does not fit arrives as 0: the lowest int64 is sent, and the quantity parser overflows it to 0."""
+    assert milli_from_sample(sample) == milli
+
+
+@given(st.floats(-9e12, 9e12))
+def test_a_sample_loses_less_than_a_milli(sample):
+    """In the range of any real metric the conversion cuts off less than one milli, plus float noise."""
+    assert abs(milli_from_sample(sample) - sample * 1000) < 1

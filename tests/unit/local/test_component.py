@@ -1,4 +1,4 @@
-"""A part of the stack is started, watched and started again; the program is a small HTTP server."""
+"""A component of the stack is started, watched and started again; the program is a small HTTP server."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ import pytest
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import StackError
-from loadgen.local import part as part_module
-from loadgen.local.http import Unreachable, get
-from loadgen.local.part import ATTEMPTS, Part, last_line
+from loadgen.local import component as component_module
+from loadgen.local.component import ATTEMPTS, Component
+from loadgen.local.loopback import Unreachable, get
 
 CLOCK = Clock.start()
 
@@ -39,37 +39,37 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Page).serve_for
 """
 
 
-def make(folder: Path, *, failures: int, asked: list[list[int]]) -> Part:
+def make(folder: Path, *, failures: int, asked: list[list[int]]) -> Component:
     def command(ports: Sequence[int]) -> list[str]:
         asked.append(list(ports))
         return [sys.executable, "-c", PROGRAM, str(folder / "starts"), str(failures), str(ports[-1])]
 
-    return Part("server", command=command, port_count=2, health_path="/health", logs=folder)
+    return Component("server", command=command, port_count=2, health_path="/health", logs=folder)
 
 
 def test_taken_port_is_no_error(tmp_path: Path) -> None:
     """A program that ends because a port was taken is started again on others."""
     asked: list[list[int]] = []
-    part = make(tmp_path, failures=1, asked=asked)
+    component = make(tmp_path, failures=1, asked=asked)
 
     async def run() -> None:
-        await part.start()
-        assert (await get(part.address(1), "/health"))[1] == b"well"
-        await part.stop()
+        await component.start()
+        assert (await get(component.address(1), "/health"))[1] == b"well"
+        await component.stop()
 
     asyncio.run(run())
     assert len(asked) == 2
     assert not set(asked[0]) & set(asked[1])
-    assert part.ports == asked[1]
+    assert component.ports == asked[1]
 
 
 def test_gives_up_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that never answers is tried a few times; the error holds its last line and its log."""
-    monkeypatch.setattr(part_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(component_module, "PAUSE_S", 0.01)
     asked: list[list[int]] = []
-    part = make(tmp_path, failures=99, asked=asked)
-    with pytest.raises(StackError, match=r"server did not start: 'address already in use'; read .*server\.log"):
-        asyncio.run(part.start())
+    component = make(tmp_path, failures=99, asked=asked)
+    with pytest.raises(StackError, match=r"server did not start: address already in use; read .*server\.log"):
+        asyncio.run(component.start())
     assert len(asked) == ATTEMPTS
 
 
@@ -77,23 +77,23 @@ def test_dead_part_is_journalled_and_comes_back_at_its_address(tmp_path: Path) -
     """After it has answered once it keeps its ports, because clients hold them."""
     asked: list[list[int]] = []
     events: list[tuple[str, Any]] = []
-    part = make(tmp_path, failures=0, asked=asked)
+    component = make(tmp_path, failures=0, asked=asked)
 
     def emit(kind: str, *, data: Any = None, **_: Any) -> None:
         events.append((kind, data))
 
     async def run() -> None:
-        await part.start()
-        watching = asyncio.create_task(part.watch(emit=emit, clock=CLOCK))
-        assert part.pid is not None
-        os.kill(part.pid, signal.SIGKILL)
+        await component.start()
+        watching = asyncio.create_task(component.watch(emit=emit, clock=CLOCK))
+        assert component.pid is not None
+        os.kill(component.pid, signal.SIGKILL)
         async with asyncio.timeout(30):
-            while len(asked) < 2 or not await answers(part):
+            while len(asked) < 2 or not await answers(component):
                 await asyncio.sleep(0.02)
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-        await part.stop()
+        await component.stop()
 
     asyncio.run(run())
     assert asked[0] == asked[1]
@@ -102,34 +102,38 @@ def test_dead_part_is_journalled_and_comes_back_at_its_address(tmp_path: Path) -
 
 def test_part_that_does_not_come_up_again_is_tried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each round of failed starts is journalled with the program's last words; then it is tried again."""
-    monkeypatch.setattr(part_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(component_module, "PAUSE_S", 0.01)
     (tmp_path / "starts").write_text("x" * (ATTEMPTS + 1))
-    part = make(tmp_path, failures=ATTEMPTS + 1, asked=[])
-    said: list[str] = []
+    component = make(tmp_path, failures=ATTEMPTS + 1, asked=[])
+    messages: list[str] = []
 
     async def run() -> None:
-        await part.start()
-        watching = asyncio.create_task(part.watch(emit=lambda _, **event: said.append(event["message"]), clock=CLOCK))
-        assert part.pid is not None
+        await component.start()
+
+        def emit(_: str, **event: Any) -> None:
+            messages.append(event["message"])
+
+        watching = asyncio.create_task(component.watch(emit=emit, clock=CLOCK))
+        assert component.pid is not None
         (tmp_path / "starts").write_text("")
-        os.kill(part.pid, signal.SIGKILL)
+        os.kill(component.pid, signal.SIGKILL)
         async with asyncio.timeout(30):
-            while len(said) < 2 or not await answers(part):
+            while len(messages) < 2 or not await answers(component):
                 await asyncio.sleep(0.02)
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-        await part.stop()
+        await component.stop()
 
     asyncio.run(run())
-    assert len(said) == 2
-    assert "started again" in said[0]
-    assert "address already in use" in said[1]
+    assert len(messages) == 2
+    assert "restarts at the same address" in messages[0]
+    assert "address already in use" in messages[1]
 
 
-async def answers(part: Part) -> bool:
+async def answers(component: Component) -> bool:
     try:
-        return (await get(part.address(1), "/health"))[0] == 200
+        return (await get(component.address(1), "/health"))[0] == 200
     except Unreachable:
         return False
 
@@ -167,11 +171,3 @@ def test_nobody_listens() -> None:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(Unreachable, match=address):
         asyncio.run(get(address, "/"))
-
-
-def test_last_line(tmp_path: Path) -> None:
-    """The last line with something in it; a missing log has none."""
-    log = tmp_path / "log"
-    assert last_line(log) == ""
-    log.write_text("one\ntwo  \n\n")
-    assert last_line(log) == "two"

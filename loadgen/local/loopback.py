@@ -1,38 +1,41 @@
-"""The few HTTP requests that the stack asks its own parts, without a thread and without keeping connections."""
+"""Finds free ports on the loopback interface, and sends HTTP requests to them without a thread or a kept connection."""
 
 import asyncio
 import contextlib
+import socket
 
 from loadgen.base.errors import LoadgenError
 
+LOOPBACK = "127.0.0.1"
+
 
 class Unreachable(LoadgenError):
-    """A part did not answer: refused, too slow, or not HTTP."""
+    """The server refused the connection, was too slow, or did not answer in HTTP."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of the loopback interface that no program listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind((LOOPBACK, 0))
+        return [int(s.getsockname()[1]) for s in sockets]
 
 
 async def get(address: str, path: str, *, timeout_s: float = 1.0) -> tuple[int, bytes]:
-    """GET `http://<address><path>`, by HTTP/1.0: one connection, one answer.
+    """GET `http://<address><path>` in HTTP/1.0: one connection, one answer.
 
     Returns:
         Status and body.
 
     Raises:
-        Unreachable: no whole answer within `timeout_s`.
+        Unreachable: The answer did not arrive completely within `timeout_s`.
     """
     try:
         async with asyncio.timeout(timeout_s):
             return await _get(address, path)
     except (OSError, ValueError, IndexError, TimeoutError) as error:
         raise Unreachable(f"http://{address}{path.partition('?')[0]}: {error or 'no answer in time'}") from error
-
-
-async def is_ready(address: str) -> bool:
-    """Whether the Triton server of this HTTP address says that it can serve."""
-    try:
-        status, _ = await get(address, "/v2/health/ready")
-    except Unreachable:
-        return False
-    return status == 200
 
 
 async def _get(address: str, path: str) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""One long-lived program of the stack beside the replicas (gateway, Prometheus): started, watched, started again."""
+"""Runs a long-lived server of the stack beside the replicas (gateway, Prometheus), and restarts it when it ends."""
 
 import asyncio
 import contextlib
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import StackError
+from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, spawn
 from loadgen.dataset.stack import Emit
-from loadgen.local.http import Unreachable, get
-from loadgen.local.triton import LOOPBACK, free_ports
+from loadgen.local.loopback import LOOPBACK, Unreachable, free_ports, get
 
 ATTEMPTS = 4
 PAUSE_S = 0.5
 _POLL_S = 0.05
 
 
-class Part:
-    """A server with an HTTP health page.
+class Component:
+    """A server with an HTTP health endpoint.
 
-    It keeps its ports for life, because clients hold its address; only before it has first answered does it change
-    them, when another program was faster to take one.
+    Its ports do not change once it has answered, because clients keep its address. Before that, each attempt to start
+    it takes new ports, in case another program took one of the old ones.
 
     Attributes:
-        name: As in `part_died` and in the name of its log.
-        ports: Its ports, the one with the health page last.
+        name: Name in `part_died` events and of its log file.
+        ports: Its ports; the last one serves the health endpoint.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Part:
         logs: Path,
         start_within_s: float = 30.0,
     ) -> None:
-        """`command` writes what the program needs for these ports and returns its command line."""
+        """`command` writes the configuration for the given ports and returns the command line."""
         self.name = name
         self.ports: list[int] = []
         self._command = command
@@ -51,34 +51,34 @@ class Part:
         self._answered = False
 
     def address(self, number: int = 0) -> str:
-        """`host:port` of one of its ports."""
+        """Return `host:port` of one of its ports."""
         return f"{LOOPBACK}:{self.ports[number]}"
 
     @property
     def pid(self) -> int | None:
-        """Process id of its last start."""
+        """Process id of the last start."""
         return self._child.pid if self._child else None
 
     async def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start the server and wait until it answers.
 
         Raises:
-            StackError: it did not, several times; the sentence holds the last line of its log.
+            StackError: Several attempts failed; the message has the last line of the log.
         """
         for attempt in range(ATTEMPTS):
             await asyncio.sleep(PAUSE_S * attempt)
             if not self._answered:
                 self.ports = free_ports(self._port_count)
-            # SIGKILL: nothing that the kernel would have to let it finish, and it must not outlive us
+            # SIGKILL, because the server has nothing to finish and must not outlive this process.
             self._child = spawn(self._command(self.ports), log=self._log, parent_death_signal=signal.SIGKILL)
             if await self._answers():
                 self._answered = True
                 return
             self._child.kill()
-        raise StackError(f"{self.name} did not start: {last_line(self._log)!r}; read {self._log} and start again")
+        raise StackError(f"{self.name} did not start: {log_tail(self._log, 1)}; read {self._log} and start again")
 
     async def watch(self, *, emit: Emit, clock: Clock) -> None:
-        """Look after it for ever: journal its death and start it again, on the same ports, as often as it takes."""
+        """Restart the server on the same ports whenever it ends, without limit, and record each end as an event."""
         deaths = 0
         while True:
             await asyncio.sleep(4 * _POLL_S)
@@ -87,9 +87,9 @@ class Part:
                 deaths = 0
                 continue
             deaths += 1
-            message = f"{self.name} ended with {code}; it is started again at the same address"
+            message = f"{self.name} ended with exit code {code}; it restarts at the same address"
             if deaths > 1:
-                message = f"{self.name} does not come up again ({last_line(self._log)!r}); it is tried on"
+                message = f"{self.name} does not restart ({log_tail(self._log, 1)}); the next attempt follows"
             data = {"part": self.name, "exit_code": code}
             emit("part_died", t_s=clock.now_s(), message=message, data=data)
             with contextlib.suppress(StackError):
@@ -97,7 +97,7 @@ class Part:
                 await self.start()
 
     async def stop(self, grace_s: float = 3.0) -> None:
-        """End it: SIGTERM, then SIGKILL after `grace_s`."""
+        """Stop the server with SIGTERM, then with SIGKILL after `grace_s`."""
         if self._child is None:
             return
         self._child.terminate()
@@ -114,19 +114,10 @@ class Part:
             try:
                 status, _ = await get(self.address(-1), self._health_path)
                 if status == 200:
-                    # a stranger on our port would answer as well, while our program dies of it
+                    # Another program on the port would answer as well, while ours fails to bind it and ends.
                     await asyncio.sleep(_POLL_S)
                     return self._child.poll() is None
             except Unreachable:
                 pass
             await asyncio.sleep(_POLL_S)
         return False
-
-
-def last_line(log: Path) -> str:
-    """Last line of a log with something in it; empty without one."""
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,10 +1,10 @@
-"""Starts the local stack and outlives it, so that nothing is left behind even when the stack is killed.
+"""Starts the local stack, outlives it, and cleans up after it even when the stack is killed.
 
-    python -m loadgen.local.guardian RUN_FOLDER        (standard input: the lifeline of whoever starts it)
+    python -m loadgen.local.supervisor RUN_FOLDER        (standard input: the lifeline from the parent process)
 
-Every process that the stack starts becomes this one's child when the stack dies, and is ended here; then shared memory
-and the temporary folder go. Only the standard library is imported while all is well: this process is small and slow
-to anger, so hardly anything but SIGKILL can end it early, and then the stack ends in order by its own lifeline.
+When the stack dies, its child processes become children of this process, which kills them and then removes shared
+memory and the temporary folder. In normal operation it imports only the standard library, so almost nothing but SIGKILL
+can end it early; in that case the stack shuts down in order through its own lifeline.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ STOP_WITHIN_S = 20.0
 _POLL_S = 0.2
 
 
-def guard(run: Path) -> int:
-    """Run the stack of a run folder until it ends, or until we are asked to end it or our parent is gone.
+def supervise(run: Path) -> int:
+    """Run the stack of a run folder until it ends, a signal arrives, or the parent process ends.
 
     Returns:
         The stack's exit code.
     """
-    asked: list[int] = []
-    orphans: list[int] = []
+    stop_signals: list[int] = []
+    child_signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda received, _: asked.append(received))
-    signal.signal(signal.SIGCHLD, lambda received, _: orphans.append(received))
+        signal.signal(number, lambda received, _: stop_signals.append(received))
+    signal.signal(signal.SIGCHLD, lambda received, _: child_signals.append(received))
     adopt_orphans()
     sweep_dead()
     work = make_work_folder(os.getpid())
@@ -43,10 +43,10 @@ def guard(run: Path) -> int:
             lifeline=True,
             parent_death_signal=signal.SIGTERM,
         )
-        while not asked and stack.poll() is None and not lifeline_cut(_POLL_S):
-            if orphans:
-                orphans.clear()
-                _reap(stack)
+        while not stop_signals and stack.poll() is None and not lifeline_cut(_POLL_S):
+            if child_signals:
+                child_signals.clear()
+                _reap_orphans(stack)
         code = stack.stop(STOP_WITHIN_S)
     finally:
         if stack is not None:
@@ -58,7 +58,7 @@ def guard(run: Path) -> int:
     return 4 if code is None else abs(code)
 
 
-def _reap(stack: Child) -> None:
+def _reap_orphans(stack: Child) -> None:
     for pid in children_of(os.getpid()):
         if pid != stack.pid:
             with contextlib.suppress(ChildProcessError):
@@ -66,14 +66,14 @@ def _reap(stack: Child) -> None:
 
 
 def _record_death(run: Path, code: int | None) -> None:
-    """Say in the stack's own record that it was killed: it could not do so itself."""
+    """Record that the stack was killed, which it could not record by itself."""
     from dataclasses import replace
 
     from loadgen.base.errors import LoadgenError
     from loadgen.dataset.folder import RunFolder
     from loadgen.dataset.stack import StackFolder
 
-    sentence = f"the process of the local stack was ended from outside (exit code {code}): read {run}/logs/stack.log"
+    sentence = f"the process of the local stack was killed (exit code {code}): read {run}/logs/stack.log"
     record = StackFolder(run)
     with contextlib.suppress(LoadgenError):
         record.write(replace(record.read(), phase="failed", error=sentence, replicas=(), desired=0))
@@ -82,4 +82,4 @@ def _record_death(run: Path, code: int | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guard(Path(sys.argv[1])))
+    sys.exit(supervise(Path(sys.argv[1])))
