@@ -5,14 +5,14 @@ It has the same face as the local stack: the run does not know which of the two 
     workload, autoscaler, Service, rights ▸ ready ▸ endpoint ▸ Prometheus, clocks ▸ observer
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.base.urls import parse_url
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.run_info import Autoscaler, ClusterInfo
+from loadgen.dataset.run_info import ClusterInfo
 from loadgen.dataset.stack import DRIVEN_MODEL, StackFolder, StackState
 from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import Skew
@@ -27,10 +27,11 @@ from loadgen.kube.discover.autoscaler import Held
 from loadgen.kube.discover.endpoint import Way
 from loadgen.kube.discover.sources import Sources
 from loadgen.kube.observe.config import ObserverConfig
+from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.settings import Kube, Scenario
+from loadgen.targets.info import TargetInfo
 
 Say = Callable[[str], None]
-Answers = Callable[[Way], bool]
 
 EMULATED = (
     "The engine (its batching, KV cache and token times) and its load are emulated by the chart; Triton with its "
@@ -44,43 +45,54 @@ _ROUTED_WITHIN_S = 30.0
 
 
 class ClusterTarget:
-    """A workload on a cluster while a run drives it.
+    """The workload on a cluster that the settings `kube` name."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+
+    def info(self) -> TargetInfo:
+        """Settings say nothing about a workload that is yet to be found."""
+        return TargetInfo()
+
+    def start(self, folder: RunFolder, *, say: Say) -> "RunningCluster":
+        """Find, reach and observe the workload, as `start_cluster` does."""
+        return start_cluster(folder, self._scenario, self._scenario.kube, say=say)
+
+
+class RunningCluster:
+    """A workload on a cluster while a run sends load to it.
 
     Attributes:
-        endpoint: `host:port` that requests go to.
-        tls: Whether they go encrypted.
-        cluster: What `run.json` says of it.
-        autoscaler: What drives the replica count; None where nothing does that a run could judge.
-        emulated: What of it is emulated, as a sentence; None where nothing is.
+        endpoint: Address and protocol that requests go to.
+        info: The workload as it was found.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        way: Way,
-        cluster: ClusterInfo,
-        autoscaler: Autoscaler | None,
-        emulated: str | None,
-        children: Sequence[Child],
-    ) -> None:
-        self.endpoint, self.tls = way.address, way.tls
-        self.cluster, self.autoscaler, self.emulated = cluster, autoscaler, emulated
+    def __init__(self, folder: RunFolder, endpoint: Endpoint, info: TargetInfo, children: Sequence[Child]) -> None:
+        self.endpoint, self.info = endpoint, info
         self._record = StackFolder(folder.path)
         self._children = children
 
+    def versions(self, server: str) -> Mapping[str, str]:
+        """Versions of the cluster's programs, and of the server as it reports it."""
+        return {**self.state().versions, "server": server}
+
     def state(self) -> StackState:
-        """What stands at this moment."""
+        """Replicas and autoscaler at this moment.
+
+        Raises:
+            StackError: the record of the state is missing.
+        """
         return self._record.read()
 
     def failure(self) -> str | None:
-        """Why a run cannot go on, as a sentence; pods and parts that die are what a run is there to see."""
+        """Reason why the run cannot go on, as a sentence; failing pods are a result of the run and no reason."""
         for child in self._children:
             if (code := child.poll()) is not None:
                 return f"the {child.log.stem} of the cluster ended by itself (exit code {code}): read {child.log}"
         return None
 
     def stop(self) -> None:
-        """Watch no more, and close every way; what runs on the cluster stays."""
+        """Stop observing, and close every connection; the workload stays as it is."""
         for child in self._children:
             child.stop(STOP_S)
 
@@ -90,19 +102,17 @@ def start_cluster(
     scenario: Scenario,
     kube: Kube,
     *,
-    answers: Answers,
-    on_progress: Say,
+    say: Say,
     patience_s: float = STUCK_FOR_S,
     strict: bool = False,
-) -> ClusterTarget:
+) -> RunningCluster:
     """Find what the settings mean, wait until it is ready, and observe it.
 
     Args:
         folder: The run's.
         scenario: What is run.
         kube: Which workload.
-        answers: Whether a server answers at the end of a way.
-        on_progress: Gets sentences on what is found and waited for.
+        say: Receives progress, one sentence at a time.
         patience_s: How long a pod may be stuck before that is an error.
         strict: Whether an autoscaler that cannot read its metric is an error, too.
 
@@ -112,15 +122,15 @@ def start_cluster(
     """
     fresh = kube.deploy is not None
     if kube.deploy is not None:
-        kube = deploy(kube, read_values(kube.deploy), say=on_progress)
-    found = attach(kube, on_progress)
+        kube = deploy(kube, read_values(kube.deploy), say=say)
+    found = attach(kube, say)
     if found.workload.replicas == 0:
         raise TargetError(
             f"{found.workload} is scaled to zero, so nothing says which model it serves: send it a request, or scale "
             "it to 1, and run again"
         )
     least = found.hpa["spec"].get("minReplicas", 1) if found.hpa else 1
-    fresh |= wait_until_ready(found.api, found.workload, max(1, least), say=on_progress, patience_s=patience_s)
+    fresh |= wait_until_ready(found.api, found.workload, max(1, least), say=say, patience_s=patience_s)
     with ExitStack() as undo:
         children: list[Child] = []
 
@@ -129,21 +139,27 @@ def start_cluster(
             children.append(child)
             return child
 
-        way = _way(folder, scenario, found, kept, answers, on_progress, fresh=fresh)
-        on_progress(f"requests go by {way}{': all to one pod' if way.kind == 'forward' else ''}")
+        way = _way(folder, scenario, found, kept, say, fresh=fresh)
+        say(f"requests go by {way}{': all to one pod' if way.kind == 'forward' else ''}")
         sources = Sources(folder, found)
         kept(sources.relay)
-        _wait_for_signal(found, sources.held, on_progress, strict=strict)
+        _wait_for_signal(found, sources.held, say, strict=strict)
         scaler = sources.autoscaler()
         skews = _skews(found, sources.prometheus)
         observed = _observed(found, sources, way, scenario, skews)
         observer = kept(start_child(folder, "observe.observer", observed))
         wait_for(observer, StackFolder(folder.path).state_file)
         for sentence in (*found.lacking, *found.assumed):
-            on_progress(sentence)
+            say(sentence)
         undo.pop_all()
-    emulated = EMULATED if found.workload.emulated else None
-    return ClusterTarget(folder, way, _info(found, way, skews), scaler, emulated, children[::-1])
+    info = TargetInfo(
+        emulated=EMULATED if found.workload.emulated else None, autoscaler=scaler, cluster=_info(found, way, skews)
+    )
+    return RunningCluster(folder, _endpoint(scenario, way), info, children[::-1])
+
+
+def _endpoint(scenario: Scenario, way: Way) -> Endpoint:
+    return Endpoint(address=way.address, wire=scenario.wire, tls=way.tls)
 
 
 def _way(
@@ -151,7 +167,6 @@ def _way(
     scenario: Scenario,
     found: Attached,
     kept: Callable[[Child], Child],
-    answers: Answers,
     say: Say,
     *,
     fresh: bool,
@@ -165,6 +180,9 @@ def _way(
     def look() -> list[Way]:
         around = endpoint.surroundings(found.api, workload, found.service)
         return list(endpoint.ways(around, workload, scenario.wire))
+
+    def answers(way: Way) -> bool:
+        return endpoint.reachable(way.address) and _endpoint(scenario, way).is_triton()
 
     within_s = _ROUTED_WITHIN_S if fresh or wanted != "auto" else 0.0
     unseen: list[str] = []
