@@ -9,7 +9,7 @@ from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.deploy import chart
 from loadgen.kube.deploy.readiness import wait_until_ready
 from loadgen.kube.discover.attach import serving_objects
-from loadgen.kube.objects.workload import candidates, choose_hpa, choose_workload
+from loadgen.kube.discover.selection import candidates, choose_hpa, choose_workload
 from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]

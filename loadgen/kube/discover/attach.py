@@ -8,7 +8,8 @@ from typing import Any
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import Api, path_of
-from loadgen.kube.objects import workload as find
+from loadgen.kube.discover import selection as find
+from loadgen.kube.objects.workload import GROUPS, Raw, Workload
 from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]
@@ -23,9 +24,9 @@ class Attached:
 
     api: Api
     kube: Kube
-    workload: find.Workload
-    hpa: find.Raw | None
-    service: find.Raw | None
+    workload: Workload
+    hpa: Raw | None
+    service: Raw | None
     missing: list[rights.Right]
     lacking: list[str]
     assumed: list[str]
@@ -80,7 +81,7 @@ def serving_objects(api: Api, namespace: str | None) -> list[Any]:
     """
     inside = ("namespaces", namespace) if namespace else ()
     found = []
-    for kind, group in find.GROUPS.items():
+    for kind, group in GROUPS.items():
         try:
             listed = api.items(path_of("apis", group, "v1", *inside, f"{kind.lower()}s"))
         except StackError:
