@@ -126,7 +126,7 @@ class Conductor:
         counts = self._crew.counts()
         if counts.error:
             raise LoadgenError(counts.error)
-        if (trouble := run.trouble()) is not None:
+        if (trouble := run.failure()) is not None:
             raise trouble
         if self._run_time_s and t_s > self._run_time_s:
             return True

@@ -121,7 +121,7 @@ def _copy_definitions(each: Definitions, go: Go, progress: Progress, place: Path
         shutil.rmtree(source)
 
     files = tuple(Path(file).name for file in each.files)
-    ensure_cached(each.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=cache)
+    ensure_cached(each.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=place)
 
 
 @contextmanager

@@ -10,11 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from loadgen.kube.client.api import Api
-from loadgen.kube.discover.attach import Attached
-from loadgen.scenario.settings import Kube
 from support.kube.kubeconfigs import Answering
-from support.kube.workloads import WORKLOAD
 
 RULES = {("list", "pods", ""), ("watch", "pods", ""), ("get", "pods", "proxy")}
 
@@ -88,11 +84,6 @@ def write(file: Path, url: str, token: str) -> None:
         "current-context": "one",
     }
     file.write_text(json.dumps(document))
-
-
-def attached(hpa: dict[str, Any] | None, **kube: Any) -> Attached:
-    """A workload with this autoscaler, before anything is read of it."""
-    return Attached(Api(), Kube(**kube), WORKLOAD, hpa, None, [], [], [])
 
 
 def holding(path: Path, word: str) -> list[Path]:

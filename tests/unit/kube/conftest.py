@@ -8,8 +8,11 @@ import pytest
 import yaml
 
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.discover.attach import Attached
+from loadgen.kube.client.api import Api
 from loadgen.kube.discover.sources import Sources
+from loadgen.kube.discover.workload import ScaledWorkload
+from loadgen.scenario.settings import Kube
+from support.kube.workloads import WORKLOAD
 from support.servers.kubernetes_api import Server, serving, write
 from support.servers.metrics import run_folder
 
@@ -44,12 +47,12 @@ def run_dir(tmp_path: Path) -> RunFolder:
 
 
 @pytest.fixture
-def found(played: Server, run_dir: RunFolder) -> Iterator[Callable[[Attached], Sources]]:
-    """Makes the sources of a workload, and ends their relay."""
+def sources_of(played: Server, run_dir: RunFolder) -> Iterator[Callable[..., Sources]]:
+    """Makes the sources of a workload with an HPA and settings, and stops their relay."""
     made: list[Sources] = []
 
-    def make(of: Attached) -> Sources:
-        made.append(Sources(run_dir, of))
+    def make(hpa: dict[str, Any] | None, **kube: Any) -> Sources:
+        made.append(Sources(run_dir, Api(), Kube(**kube), ScaledWorkload(workload=WORKLOAD, hpa=hpa, service=None)))
         return made[-1]
 
     yield make

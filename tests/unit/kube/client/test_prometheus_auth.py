@@ -15,7 +15,7 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.kube.client.prometheus_auth import HEADERS
 from loadgen.kube.discover import prometheus
 from loadgen.sandbox.plane.pki import Authority
-from support.servers.kubernetes_api import Server, attached, holding, serving
+from support.servers.kubernetes_api import Server, holding, serving
 
 TOKEN = "a-token-that-nobody-may-see"
 
@@ -60,24 +60,29 @@ def behind_url(behind: Prometheus) -> Iterator[str]:
 
 
 def test_a_login_of_prometheus_is_passed_by_the_relay(
-    behind: Prometheus, behind_url: str, found: Any, run_dir: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    behind: Prometheus,
+    behind_url: str,
+    sources_of: Any,
+    run_dir: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Token of a file that may be replaced, tenant of the environment; neither is anywhere in the run folder."""
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     monkeypatch.setenv(HEADERS, "X-Scope-OrgID: tenant-of-mine\n\n")
-    sources = found(attached(None, prometheus=behind_url, prometheus_token_file=file))
-    assert prometheus.query(sources.prometheus, "/api/v1/query", query="1") == {"result": [0, "1"]}
+    sources = sources_of(None, prometheus=behind_url, prometheus_token_file=file)
+    assert prometheus.query(sources.prometheus.value, "/api/v1/query", query="1") == {"result": [0, "1"]}
     assert behind.headers[-1]["X-Scope-OrgID"] == "tenant-of-mine"
     behind.token = "another"
     with pytest.raises(StackError, match=r"Prometheus answers /api/v1/query with status 401: <html>$"):
-        prometheus.query(sources.prometheus, "/api/v1/query", query="1")
+        prometheus.query(sources.prometheus.value, "/api/v1/query", query="1")
     file.write_text("another")
-    prometheus.query(sources.prometheus, "/api/v1/query", query="1")
+    prometheus.query(sources.prometheus.value, "/api/v1/query", query="1")
     file.unlink()
     with pytest.raises(StackError, match=r"with status 502: the token file .*/token cannot be read: No such file"):
-        prometheus.query(sources.prometheus, "/api/v1/query", query="1")
-    asked = f"{sources.prometheus}/api/v1/query"
+        prometheus.query(sources.prometheus.value, "/api/v1/query", query="1")
+    asked = f"{sources.prometheus.value}/api/v1/query"
     for url in (asked.replace("/v1/query", "/v1/%2e%2e/admin"), asked.replace("/direct/0", "/direct/1")):
         assert requests.get(url, timeout=5).status_code == 403
     for word in (TOKEN, "another", "tenant-of-mine"):
@@ -85,40 +90,40 @@ def test_a_login_of_prometheus_is_passed_by_the_relay(
 
 
 def test_a_redirection_to_a_login_is_not_followed(
-    behind: Prometheus, behind_url: str, found: Any, tmp_path: Path
+    behind: Prometheus, behind_url: str, sources_of: Any, tmp_path: Path
 ) -> None:
     """The token goes nowhere else, and what came is told."""
     file = tmp_path / "token"
     file.write_text(TOKEN)
     behind.status, behind.page = 302, b"<a href=x>Found</a>\nand more"
-    with pytest.raises(TargetError, match=r"that can be asked from here: .* with status 302: <a href=x>Found</a>$"):
-        found(attached(None, prometheus=behind_url, prometheus_token_file=file))
+    with pytest.raises(TargetError, match=r"cannot be queried from here: .* with status 302: <a href=x>Found</a>$"):
+        sources_of(None, prometheus=behind_url, prometheus_token_file=file)
 
 
 @pytest.mark.parametrize(
     ("text", "why"), [("", "has no token"), ("two words", "more than one"), (None, "No such file")]
 )
 def test_a_token_that_is_not_there_is_told_before_the_load(
-    found: Any, tmp_path: Path, text: str | None, why: str
+    sources_of: Any, tmp_path: Path, text: str | None, why: str
 ) -> None:
     """By the file's name; what is in it is not repeated."""
     if text is not None:
         (tmp_path / "token").write_text(text)
     with pytest.raises(TargetError, match=why) as error:
-        found(attached(None, prometheus_token_file=tmp_path / "token"))
+        sources_of(None, prometheus_token_file=tmp_path / "token")
     assert "two words" not in str(error.value)
 
 
-def test_a_header_that_is_none_is_told_without_its_words(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_that_is_none_is_told_without_its_words(sources_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be a secret."""
     monkeypatch.setenv(HEADERS, "X-Key: ok\nwords-without-a-colon")
     with pytest.raises(TargetError, match=f"{HEADERS} has a line that is no header") as error:
-        found(attached(None))
+        sources_of(None)
     assert "words" not in str(error.value)
 
 
 def test_https_of_a_service_goes_through_the_api_server(
-    played: Server, found: Any, monkeypatch: pytest.MonkeyPatch
+    played: Server, sources_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `https:NAME:PORT`, with the tenant's header but never with another login than the API server's."""
     monkeypatch.setenv(HEADERS, "X-Scope-OrgID: mine\nAuthorization: Basic x")
@@ -130,9 +135,9 @@ def test_https_of_a_service_goes_through_the_api_server(
             {"metadata": {"namespace": "mon", "name": "prometheus"}, "spec": {"ports": ports, "clusterIP": "None"}}
         ]
     }
-    sources = found(attached(None))
-    assert sources.prometheus is not None
-    assert sources.prometheus.endswith(proxy)
+    sources = sources_of(None)
+    assert sources.prometheus.value is not None
+    assert sources.prometheus.value.endswith(proxy)
     assert played.headers[-1]["X-Scope-OrgID"] == "mine"
     assert {name.lower(): value for name, value in played.headers[-1].items()}["authorization"] == "Bearer first"
 
@@ -153,14 +158,16 @@ def secure_url(behind: Prometheus, authority: Authority) -> Iterator[str]:
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_certificate_of_its_own_is_trusted_by_the_file_that_was_named(
-    secure_url: str, authority: Authority, found: Any, tmp_path: Path, trusted: bool
+    secure_url: str, authority: Authority, sources_of: Any, tmp_path: Path, trusted: bool
 ) -> None:
     """And by no other: without it the run does not begin."""
     (tmp_path / "token").write_text(TOKEN)
     files = {"prometheus_ca_file": authority.pair.cert} if trusted else {}
-    one = attached(None, prometheus=secure_url, prometheus_token_file=tmp_path / "token", **files)
+    settings = {"prometheus": secure_url, "prometheus_token_file": tmp_path / "token", **files}
     if trusted:
-        assert prometheus.query(found(one).prometheus, "/api/v1/query", query="1") == {"result": [0, "1"]}
+        assert prometheus.query(sources_of(None, **settings).prometheus.value, "/api/v1/query", query="1") == {
+            "result": [0, "1"]
+        }
     else:
         with pytest.raises(TargetError, match="certificate verify failed"):
-            found(one)
+            sources_of(None, **settings)

@@ -1,4 +1,4 @@
-"""`deploy`, `destroy` and `attach` against a server that plays the API, with a program that plays helm."""
+"""`deploy`, `destroy` and discovery against a server that plays the API, with a program that plays helm."""
 
 import json
 import sys
@@ -11,9 +11,10 @@ import pytest
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client import credentials
+from loadgen.kube.client.api import Api
 from loadgen.kube.deploy import chart
 from loadgen.kube.deploy.release import deploy, destroy
-from loadgen.kube.discover.attach import attach
+from loadgen.kube.discover.workload import discover_workload
 from loadgen.scenario.settings import Kube
 from support.kube.kubeconfigs import Answering, serving, write
 
@@ -139,7 +140,9 @@ def test_a_deployment_stays_on_the_cluster_where_it_began(folder: Path) -> None:
     found = deploy(Kube(), {"mode": "emulated"}, say=lambda _: None)
     assert "--kube-context=a" in call(folder)["argv"]
     assert (found.context, found.namespace, found.workload) == ("a", "default", "llm")
-    assert attach(found, lambda _: None).api.context == "a"
+    api = Api(found.context)
+    assert api.context == "a"
+    assert discover_workload(api, found).value.workload.name == "llm"
 
 
 def test_so_does_what_is_removed(folder: Path, server: Server) -> None:
@@ -154,8 +157,9 @@ def test_so_does_what_is_removed(folder: Path, server: Server) -> None:
 def test_who_attaches_hands_on_the_name_of_the_context(folder: Path) -> None:
     """What is started later is given it."""
     (folder / "config.next").rename(folder / "unused")
-    found = attach(Kube(), lambda _: None)
-    assert found.kube.context == "a"
+    api = Api()
+    discover_workload(api, Kube())
+    assert api.context == "a"
 
 
 @pytest.mark.parametrize("forbidden", [{"leaderworkersets"}, {"horizontalpodautoscalers", "replicasets", "events"}])
@@ -201,7 +205,7 @@ def test_an_account_that_may_not_list_deployments_is_told(folder: Path, server: 
     """A run says what to do."""
     server.forbidden = {"deployments"}
     with pytest.raises(TargetError, match=r"\(403\): cannot list .*; name another namespace with --kube-namespace"):
-        attach(Kube(context="a"), lambda _: None)
+        discover_workload(Api("a"), Kube(context="a"))
 
 
 def test_in_a_pod_helm_takes_the_service_account(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
