@@ -152,12 +152,21 @@ class ScalingEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A point on the time axis worth a line in the figures: kind, short label, replica if it concerns one."""
+    """An event that the figures draw.
+
+    Attributes:
+        t_s: When it happened.
+        kind: Event kind, as in `loadgen.dataset.names.EventKind`.
+        label: Short text.
+        pod: Name of the replica; None for an event of the whole fleet.
+        direction: Of a rescale, `up` or `down`; None for other events.
+    """
 
     t_s: float
     kind: str
     label: str
     pod: str | None = None
+    direction: Direction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

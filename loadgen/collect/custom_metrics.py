@@ -10,8 +10,9 @@ from loadgen.base.errors import CollectError
 from loadgen.base.urls import redacted
 from loadgen.collect.raw import fetch
 from loadgen.collect.rows import Sample
+from loadgen.dataset.names import SignalName
 
-FIELD = "autoscaler_ratio"
+FIELD = SignalName.AUTOSCALER_RATIO
 TIMEOUT_S = 2.0
 _FACTORS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9}
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from loadgen.base.errors import DatasetError
 from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.names import EventKind, GapSource
 
 WRITER = "collect"
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Event(NamedTuple):
 def gap(source: str, pod: str | None, from_s: float, to_s: float, message: str) -> Event:
     """The event of a span in which nothing was collected from a source."""
     data: dict[str, Any] = {"source": source, "from_s": round(from_s, 3), "to_s": round(to_s, 3)}
-    return Event(from_s, "collect_gap", pod, None, message, json.dumps(data))
+    return Event(from_s, EventKind.COLLECT_GAP, pod, None, message, json.dumps(data))
 
 
 class Rows:
@@ -77,4 +78,4 @@ class Rows:
 
     def _gap(self) -> list[Event]:
         message = "the disk was full for so long that the oldest samples in memory were given up"
-        return [gap("disk", None, *self._given_up, message)] if self._given_up else []
+        return [gap(GapSource.DISK, None, *self._given_up, message)] if self._given_up else []

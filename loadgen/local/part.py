@@ -9,6 +9,7 @@ from pathlib import Path
 from loadgen.base.clock import Clock
 from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, spawn
+from loadgen.dataset.names import EventKind
 from loadgen.dataset.stack import Emit
 from loadgen.local.http import Unreachable, get
 from loadgen.local.triton import LOOPBACK, free_ports
@@ -91,7 +92,7 @@ class Part:
             if deaths > 1:
                 message = f"{self.name} does not come up again ({last_line(self._log)!r}); it is tried on"
             data = {"part": self.name, "exit_code": code}
-            emit("part_died", t_s=clock.now_s(), message=message, data=data)
+            emit(EventKind.PART_DIED, t_s=clock.now_s(), message=message, data=data)
             with contextlib.suppress(StackError):
                 await asyncio.sleep(PAUSE_S * (deaths - 1))
                 await self.start()

@@ -5,20 +5,20 @@ the reason where the analysis gives one.
 """
 
 from loadgen.analyze.results import Analysis, Finding, Headline
+from loadgen.dataset.names import Cause, Outcome
 from loadgen_reports import format as fmt
 from loadgen_reports.findings import SYMBOL, failed, finding_sentence, in_brackets, mid, notable, sentence, statement_of
 from loadgen_reports.lag_words import lag, lag_parts, lag_statement, worst
 
 VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
-_ENDED = {
-    "rejected": "rejected",
-    "timeout": "timed out",
-    "error": "ended in an error",
-    "cut_off": "cut off",
-    "not_sent": "never sent",
+_ENDED: dict[str, str] = {
+    Outcome.REJECTED: "rejected",
+    Outcome.TIMEOUT: "timed out",
+    Outcome.ERROR: "ended in an error",
+    Outcome.CUT_OFF: "cut off",
+    Outcome.NOT_SENT: "never sent",
 }
-_PASSIVE = {"rejected", "cut_off", "not_sent"}
-_RUN_STOPPED = "run stopped"
+_PASSIVE = {Outcome.REJECTED, Outcome.CUT_OFF, Outcome.NOT_SENT}
 # A share of slow requests from which on the lag, and not something else, is the story of the run.
 _LAG_EXPLAINS = 0.5
 
@@ -172,7 +172,7 @@ def _unanswered(analysis: Analysis) -> list[str]:
     """What was lost, and how; what the operator's own stop ended is told with the stop."""
     totals: dict[str, int] = {}
     for row in analysis.outcomes:
-        if row.outcome != "ok" and row.cause != _RUN_STOPPED:
+        if row.outcome != Outcome.OK and row.cause != Cause.RUN_STOPPED:
             totals[row.outcome] = totals.get(row.outcome, 0) + row.count
     lost, scheduled = sum(totals.values()), analysis.whole.scheduled
     if lost == 0 or scheduled == 0:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.analyze.results import Analysis, Finding, Latencies, Stats
+from loadgen.dataset.names import OUTCOMES, Outcome
 from loadgen_reports import format as fmt
 from loadgen_reports.findings import Mood, measured_text, result, sentence, values
 
@@ -203,10 +204,10 @@ def _latency(analysis: Analysis, metric: str, label: str) -> Table:
 def outcomes(analysis: Analysis) -> Table:
     """How requests ended, by outcome and cause, the most frequent first."""
     total = sum(row.count for row in analysis.outcomes)
-    ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != "ok", -row.count))
+    ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != Outcome.OK, -row.count))
     rows = [
         (
-            Cell(text=row.outcome.replace("_", " "), mood="" if row.outcome == "ok" else "over"),
+            Cell(text=_outcome_label(row.outcome), mood="" if row.outcome == Outcome.OK else "over"),
             Cell(text=row.cause, literal=True) if row.cause else Cell(text=fmt.MISSING, mood="muted"),
             Cell(text=fmt.count(row.count)),
             Cell(text=fmt.percent(row.count / total) if total else fmt.MISSING),
@@ -230,6 +231,10 @@ def outcomes(analysis: Analysis) -> Table:
         rows=shown,
         notes=notes,
     )
+
+
+def _outcome_label(outcome: str) -> str:
+    return OUTCOMES[outcome].label if outcome in OUTCOMES else outcome
 
 
 def correlations(analysis: Analysis) -> Table:

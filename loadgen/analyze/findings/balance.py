@@ -11,6 +11,7 @@ from loadgen.analyze.queueing import MAX_STEP_S, Capacity, held, stale_s
 from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval, runs
+from loadgen.dataset.names import SignalName
 
 LOAD_S = 10.0
 """The load is a mean over this time: counts of one second are chance."""
@@ -53,7 +54,7 @@ def at_max(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> li
 
 def old_backlog(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent]) -> list[Finding]:
     """The longest time for which replicas of before worked off their queue while new ones had nothing waiting."""
-    if "raw_pending" not in run.signals:
+    if SignalName.RAW_PENDING not in run.signals:
         return []
     found = [span for event in scaling if (span := _old_backlog(run, fleet, event)) is not None]
     long = [(span, count) for span, count in found if span[1] - span[0] > BACKLOG_S]
@@ -92,9 +93,9 @@ def _all_queue(run: Observed, fleet: Fleet, at: Floats) -> Bools:
     """Whether requests waited at every ready replica, by its own ratio where what waits was not collected."""
     scaler = run.info.autoscaler
     assert scaler is not None
-    waiting, edge = run.signals.get("raw_pending"), 0.0
+    waiting, edge = run.signals.get(SignalName.RAW_PENDING), 0.0
     if waiting is None:
-        waiting, edge = run.signals.get("ratio", {}), scaler.target * (1 + scaler.tolerance)
+        waiting, edge = run.signals.get(SignalName.RATIO, {}), scaler.target * (1 + scaler.tolerance)
     every, any_ready = np.ones(len(at), dtype=np.bool_), np.zeros(len(at), dtype=np.bool_)
     for pod in fleet.pods.values():
         there = _ready(pod, at)
@@ -125,7 +126,7 @@ def _old_backlog(run: Observed, fleet: Fleet, event: ScalingEvent) -> tuple[Inte
     """From ready until nothing waits at the old replicas, or something waits at each new one; and how many are old."""
     if event.direction == "down" or event.ready_s is None:
         return None
-    waiting = run.signals["raw_pending"]
+    waiting = run.signals[SignalName.RAW_PENDING]
     at = np.arange(event.ready_s, run.end_s, 1.0)
     new = [name for name in event.pods if name in waiting]
     old = [

@@ -7,6 +7,7 @@ from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import held, stale_s
 from loadgen.analyze.results import Cluster, Finding
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.dataset.names import SignalName
 
 VALUE_TOLERANCE = 0.25
 MOST_LAG_S = 30
@@ -88,7 +89,7 @@ def cluster_caveats(run: Observed, ratio: Series) -> list[Finding]:
 
 def _other_value(run: Observed, ratio: Series) -> list[Finding]:
     """The mean of what the metrics API gave against the recorded ratio, at the delay that suits it best."""
-    scaler, pods = run.info.autoscaler, run.signals.get("autoscaler_ratio", {})
+    scaler, pods = run.info.autoscaler, run.signals.get(SignalName.AUTOSCALER_RATIO, {})
     if scaler is None or not pods or not len(ratio.t_s):
         return []
     times = np.unique(np.concatenate([series.t_s for series in pods.values()]))

@@ -7,12 +7,25 @@ from loadgen.analyze.findings.validity import span_text
 from loadgen.analyze.findings.warning import warn
 from loadgen.analyze.observed import Event, Observed
 from loadgen.analyze.results import Finding
+from loadgen.dataset.names import EventKind
 
 _INCIDENTS = {
-    "replica_crashed": ("replica.crashed", "Replica crashes", "its server process ended by itself: read its log"),
-    "replica_killed": ("replica.killed", "Replicas killed", "it did not stop within its grace period: lengthen it"),
-    "part_died": ("part.died", "Parts of the stack that died", "a process ended by itself: read its log"),
-    "collect_gap": ("collect.gap", "Gaps of the collection", "nothing was collected from a source: read its log"),
+    EventKind.REPLICA_CRASHED: (
+        "replica.crashed",
+        "Replica crashes",
+        "its server process ended by itself: read its log",
+    ),
+    EventKind.REPLICA_KILLED: (
+        "replica.killed",
+        "Replicas killed",
+        "it did not stop within its grace period: lengthen it",
+    ),
+    EventKind.PART_DIED: ("part.died", "Parts of the stack that died", "a process ended by itself: read its log"),
+    EventKind.COLLECT_GAP: (
+        "collect.gap",
+        "Gaps of the collection",
+        "nothing was collected from a source: read its log",
+    ),
 }
 
 

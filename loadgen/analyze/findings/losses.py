@@ -10,6 +10,7 @@ from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.steps import Interval
+from loadgen.dataset.names import EventKind
 
 STAMP_S = 2.0
 """A pod's stop may bear an earlier time than the decision that it follows: the API stamps whole seconds."""
@@ -24,7 +25,7 @@ def lost_replicas(run: Observed, fleet: Fleet) -> list[tuple[str, float]]:
     """Replicas that stopped beyond the number that the desired count fell by, each with the time; in order of time."""
     falls = [
         (event.t_s, event.data["before"] - event.data["after"])
-        for event in run.of_kind("hpa_rescale")
+        for event in run.of_kind(EventKind.HPA_RESCALE)
         if isinstance(event.data.get("before"), int) and isinstance(event.data.get("after"), int)
     ]
     stops = [(pod.draining_s if pod.draining_s is not None else pod.gone_s, pod.name) for pod in fleet.pods.values()]
@@ -61,11 +62,15 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
 
 def _nodes(run: Observed) -> list[Finding]:
     said, spans, pods = [], [], set()
-    for event in run.of_kind("node_lost"):
+    for event in run.of_kind(EventKind.NODE_LOST):
         node, on_it = event.data.get("node"), event.data.get("pods")
         if not on_it:
             continue  # a cluster has many nodes, and they come and go
-        back = (each.t_s for each in run.of_kind("node_back") if each.data.get("node") == node and each.t_s > event.t_s)
+        back = (
+            each.t_s
+            for each in run.of_kind(EventKind.NODE_BACK)
+            if each.data.get("node") == node and each.t_s > event.t_s
+        )
         silent = event.data.get("silent_s")
         start = event.t_s - (silent if isinstance(silent, int | float) else 0.0)
         span = max(start, 0.0), min(next(back, run.end_s), run.end_s)

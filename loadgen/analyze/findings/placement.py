@@ -8,6 +8,7 @@ from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval
+from loadgen.dataset.names import EventKind
 
 _RESOURCE = re.compile(r"Insufficient ([\w./-]*\w)")
 
@@ -15,7 +16,7 @@ _RESOURCE = re.compile(r"Insufficient ([\w./-]*\w)")
 def unplaced(run: Observed, fleet: Fleet) -> list[Finding]:
     """Pods that the scheduler could not place while the load ran, each with its time and the scheduler's reason."""
     said, spans, short = [], [], set()
-    for event in run.of_kind("replica_unschedulable"):
+    for event in run.of_kind(EventKind.REPLICA_UNSCHEDULABLE):
         pod = fleet.pods[str(event.pod)]
         span = max(event.t_s, 0.0), min(_end_s(pod, run.end_s), run.end_s)
         if span[1] <= span[0]:

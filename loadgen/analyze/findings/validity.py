@@ -11,6 +11,7 @@ from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
+from loadgen.dataset.names import EventKind, GapSource, SignalName
 
 CLOCK_S = 0.001
 """How far two times of one request may contradict each other: the resolution of what stamps them."""
@@ -47,15 +48,15 @@ def ready_spans(run: Observed, fleet: Fleet) -> list[Interval]:
 
 def sample_times(run: Observed) -> Floats:
     """Every time at which the ratio of any replica was sampled."""
-    pods = run.signals.get("ratio", {})
+    pods = run.signals.get(SignalName.RATIO, {})
     return np.unique(np.concatenate([series.t_s for series in pods.values()])) if pods else np.empty(0)
 
 
 def _idle_scrapes(run: Observed) -> Floats:
     """Scrapes that worked while there was no compute: a rule may then leave the ratio out, as it is undefined."""
-    if "raw_compute_us" not in run.signals:
+    if SignalName.RAW_COMPUTE_US not in run.signals:
         return np.empty(0)
-    worked = [series.t_s[series.value > 0] for series in run.signals.get("up", {}).values()]
+    worked = [series.t_s[series.value > 0] for series in run.signals.get(SignalName.UP, {}).values()]
     times = np.unique(np.concatenate(worked)) if worked else np.empty(0)
     idle: Floats = times[np.isnan(truth(run, times))]
     return idle
@@ -209,7 +210,7 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
 
 def _unseen(run: Observed, span: Interval) -> str:
     """Why the ratio was not seen in this time, as far as the collection knows."""
-    gaps = [event for event in run.of_kind("collect_gap") if event.data.get("source") == "prometheus"]
+    gaps = [event for event in run.of_kind(EventKind.COLLECT_GAP) if event.data.get("source") == GapSource.PROMETHEUS]
     if any(event.t_s < span[1] and event.until_s > span[0] for event in gaps):
         return (
             "Nothing came from Prometheus in this time, and the autoscaler reads its metric there: what it did then "

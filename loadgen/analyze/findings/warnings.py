@@ -16,7 +16,7 @@ from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import Capacity, held, mean_truth, stale_s, truth
 from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.analyze.scaling.replicas import Fleet
-from loadgen.dataset.names import NOT_BY_AUTOSCALER
+from loadgen.dataset.names import EventKind, Outcome, RescaleReason, SignalName
 
 TRUTH_TOLERANCE = 0.25
 MAX_SIGNAL_LAG_S = 5
@@ -112,7 +112,7 @@ def _pod_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
     load = ready_spans(run, fleet)
     found = []
     for name, pod in fleet.pods.items():
-        series = run.signals.get("ratio", {}).get(name, Series(np.empty(0), np.empty(0)))
+        series = run.signals.get(SignalName.RATIO, {}).get(name, Series(np.empty(0), np.empty(0)))
         spans = [
             (max(start + FIRST_SAMPLE_S, first), min(end, last))
             for start, end in pod.ready
@@ -191,8 +191,8 @@ def _by_others(run: Observed) -> list[Finding]:
     """Changes of the desired count that the autoscaler did not make."""
     events = [
         event
-        for event in run.of_kind("hpa_rescale")
-        if event.reason == NOT_BY_AUTOSCALER and 0 <= event.t_s <= run.end_s
+        for event in run.of_kind(EventKind.HPA_RESCALE)
+        if event.reason == RescaleReason.NOT_BY_AUTOSCALER and 0 <= event.t_s <= run.end_s
     ]
     if not events:
         return []
@@ -211,7 +211,7 @@ _NOT_BLIND = {"ValidMetricFound", "ScalingDisabled"}
 
 def _blind(run: Observed) -> list[Finding]:
     """The time in which the autoscaler could not read its metric: it holds then, whatever the load does."""
-    syncs = [(event.t_s, event.reason) for event in run.of_kind("hpa_sync") if event.reason is not None]
+    syncs = [(event.t_s, event.reason) for event in run.of_kind(EventKind.HPA_SYNC) if event.reason is not None]
     ends = [*(at for at, _ in syncs[1:]), run.last_s]
     spans = [
         (max(at, 0.0), min(end, run.end_s), reason)
@@ -231,11 +231,11 @@ def _blind(run: Observed) -> list[Finding]:
 
 
 def _unused(run: Observed, fleet: Fleet) -> list[Finding]:
-    if "raw_success" not in run.signals:
+    if SignalName.RAW_SUCCESS not in run.signals:
         return []
     found = []
     for pod in fleet.pods.values():
-        if not pod.ready or pod.answered_s is not None or pod.name not in run.signals["raw_success"]:
+        if not pod.ready or pod.answered_s is not None or pod.name not in run.signals[SignalName.RAW_SUCCESS]:
             continue
         start, end = max(pod.ready[0][0], 0.0), min(pod.ready[-1][1], run.end_s)
         if end <= start:
@@ -252,7 +252,7 @@ def _unused(run: Observed, fleet: Fleet) -> list[Finding]:
 
 def _broken_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
     requests = run.requests
-    broken = requests.judged & ((requests.outcome == "cut_off") | (requests.outcome == "error"))
+    broken = requests.judged & ((requests.outcome == Outcome.CUT_OFF) | (requests.outcome == Outcome.ERROR))
     ended = requests.ended_s[broken]
     inside = np.zeros(len(ended), dtype=np.bool_)
     for pod in fleet.pods.values():

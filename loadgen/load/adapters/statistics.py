@@ -4,6 +4,7 @@ import time
 
 from locust.env import Environment
 
+from loadgen.dataset.names import Outcome
 from loadgen.load.plan import Arrival
 from loadgen.load.share import Report
 from loadgen.protocols.answer import Answer
@@ -23,7 +24,7 @@ def report_to(environment: Environment, *, wire: str, name: str) -> Report:
     """
 
     def report(arrival: Arrival, due: float, answer: Answer) -> None:
-        failure = None if answer.outcome == "ok" else RequestFailed(f"{answer.outcome}: {answer.cause}")
+        failure = None if answer.outcome == Outcome.OK else RequestFailed(f"{answer.outcome}: {answer.cause}")
         environment.events.request.fire(
             request_type=wire,
             name=name,

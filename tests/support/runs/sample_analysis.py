@@ -198,7 +198,9 @@ class _Fleet:
                         alive.append((name, t + 0.7, t + START_S + noise.random()))
                     last = alive[-1][2]
                     self.scaling.append(_up(desired, wanted, trigger, over_since, t, last, names, read))
-                    self.marks.append(Mark(t_s=t, kind="hpa_rescale", label=f"{desired} → {wanted} replicas"))
+                    self.marks.append(
+                        Mark(t_s=t, kind="hpa_rescale", label=f"{desired} → {wanted} replicas", direction="up")
+                    )
                     self.marks += [
                         Mark(t_s=pod[2], kind="replica_ready", label="replica ready", pod=pod[0])
                         for pod in alive[-len(names) :]
@@ -208,7 +210,9 @@ class _Fleet:
                     name, created, _ = alive.pop()
                     lives[name] = (created, t + 3.1)
                     self.scaling.append(_down(desired, wanted, t, name))
-                    self.marks.append(Mark(t_s=t, kind="hpa_rescale", label=f"{desired} → {wanted} replicas"))
+                    self.marks.append(
+                        Mark(t_s=t, kind="hpa_rescale", label=f"{desired} → {wanted} replicas", direction="down")
+                    )
                     self.marks.append(Mark(t_s=t + 3.1, kind="replica_draining", label="replica stops", pod=name))
                     trigger = None
                 desired = wanted
