@@ -5,14 +5,14 @@ from loadgen.analyze.correlation import correlations
 from loadgen.analyze.findings import cluster
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
-from loadgen.analyze.findings.validity import validity
+from loadgen.analyze.findings.validity import never_started, validity
 from loadgen.analyze.findings.verdict import ordered, verdict
-from loadgen.analyze.findings.warnings import caveats
+from loadgen.analyze.findings.warnings import warnings
 from loadgen.analyze.headline import headline
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.results import Analysis, Compressed, Finding, Run, State
+from loadgen.analyze.results import Analysis, Compressed, Run, State
 from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import fleet
@@ -38,12 +38,12 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)
     findings = ordered(
-        [_never_started(info), *incidents(run)]
+        [never_started(info.error), *incidents(run)]
         if info.load_start_s is None
         else [
             *validity(run, replicas),
             *slo(run, measured, windows),
-            *caveats(run, replicas, ratio, scaling, carried),
+            *warnings(run, replicas, ratio, scaling, carried),
         ]
     )
     return Analysis(
@@ -63,24 +63,6 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         correlations=correlations(line, run.end_s),
         cost=cost(run, replicas, carried),
         capacity_per_s=carried.per_s,
-    )
-
-
-def _never_started(info: RunInfo) -> Finding:
-    """All there is to say of a run without a load."""
-    error = info.error
-    return Finding(
-        code="validity.load",
-        severity="invalid",
-        passed=False,
-        title="Load",
-        measured=None,
-        limit=None,
-        unit="s",
-        window="whole run",
-        advice=f"The run never started; it printed: {error}"
-        if error
-        else "The run never started; the error that it printed and its logs tell why.",
     )
 
 

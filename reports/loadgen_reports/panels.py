@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from loadgen.analyze.findings.codes import SLO_METRICS
 from loadgen.analyze.results import Analysis, Mark, Timeline
 from loadgen.dataset.names import MARK_SYMBOLS, MarkSymbol
 from loadgen_reports import format as fmt
@@ -157,7 +158,7 @@ def _limits(analysis: Analysis) -> tuple[Rule, ...]:
     return tuple(
         Rule(label=f"SLO {f.title} ≤ {fmt.seconds(f.limit)}", short=fmt.seconds(f.limit), value=f.limit)
         for f in analysis.findings
-        if f.code.startswith(("slo.ttft.", "slo.e2e.")) and f.unit == "s" and fmt.known(f.limit)
+        if f.code in SLO_METRICS and SLO_METRICS[f.code][0] in ("ttft", "e2e") and f.unit == "s" and fmt.known(f.limit)
     )
 
 

@@ -4,6 +4,7 @@ Every sentence is built from values that may be missing; what is missing is left
 the reason where the analysis gives one.
 """
 
+from loadgen.analyze.findings import codes
 from loadgen.analyze.results import Analysis, Finding, Headline
 from loadgen.dataset.names import Cause, Outcome
 from loadgen_reports import format as fmt
@@ -83,7 +84,7 @@ def _lead(analysis: Analysis, *, lag_leads: bool) -> list[str]:
     start = VERDICT[analysis.verdict]
     if analysis.verdict == "pass":
         judged = sum(f.severity == "fail" for f in analysis.findings)
-        idle = any(f.code == "signal.never_crossed" for f in analysis.findings)
+        idle = any(f.code == codes.SIGNAL_NEVER_CROSSED.code for f in analysis.findings)
         untested = "; scaling was not tested: the ratio never crossed its target" if idle else ""
         if judged == 0:
             return [f"{start}: no limit was set, so nothing could fail{untested}."]
@@ -115,7 +116,7 @@ def _never_started(analysis: Analysis) -> str:
 
 def _end_is_told(analysis: Analysis) -> bool:
     """Whether a finding that made the run invalid has told already how it ended."""
-    return any(f.code == "validity.interrupted" and not f.passed for f in analysis.findings)
+    return any(f.code == codes.INTERRUPTED.code and not f.passed for f in analysis.findings)
 
 
 def _early_end(analysis: Analysis) -> str:
@@ -136,7 +137,7 @@ def _lag_leads(analysis: Analysis) -> bool:
     head = analysis.headline
     if analysis.verdict != "fail" or not fmt.known(head.lag_s) or worst(analysis) is None:
         return False
-    if not any(f.code.startswith("slo.") and f.unit == "s" for f in failed(analysis)):
+    if not any(f.code in codes.SLO_METRICS and f.unit == "s" for f in failed(analysis)):
         return False
     return bool(head.slow_requests and head.slow_in_lag and head.slow_in_lag >= _LAG_EXPLAINS * head.slow_requests)
 
