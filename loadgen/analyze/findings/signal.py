@@ -32,8 +32,8 @@ def never_crossed(run: Observed, ratio: Series) -> list[Finding]:
     real = real[np.isfinite(real)]
     if len(real) and real.max() > edge:
         advice = (
-            f"The raw counters of the replicas reached a ratio of {real.max():.2f}, which the HPA metric does not show: "
-            f"check the model and labels in the recording rule."
+            f"The raw counters of the replicas reached a ratio of {real.max():.2f}, which the HPA metric does not "
+            f"show: check the model and labels in the recording rule."
         )
     else:
         advice = (
