@@ -2,7 +2,6 @@
 
 from loadgen.analyze import latency
 from loadgen.analyze.correlation import correlations
-from loadgen.analyze.findings import cluster
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.findings.validity import never_started, validity
@@ -12,7 +11,7 @@ from loadgen.analyze.headline import headline
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.results import Analysis, Compressed, Run, State
+from loadgen.analyze.results import Analysis, Run, State
 from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import fleet
@@ -81,10 +80,7 @@ def _run(run: Observed) -> Run:
         stream=info.stream,
         model=info.model,
         emulated=info.emulated,
-        compressed=tuple(
-            Compressed(what=each.what, local=each.local, production=each.production, unit=each.unit)
-            for each in info.compressions
-        ),
+        compressed=info.compressions,
         ratio_target=scaler.target if scaler else None,
         min_replicas=scaler.min_replicas if scaler else None,
         max_replicas=scaler.max_replicas if scaler else None,
@@ -93,7 +89,7 @@ def _run(run: Observed) -> Run:
         tolerance=scaler.tolerance if scaler else None,
         rate_window_s=scaler.rate_window_s if scaler else None,
         scale_down_window_s=scaler.scale_down_window_s if scaler else None,
-        cluster=cluster.facts(run),
+        cluster=info.cluster,
         settings=dict(info.settings),
         seeds=dict(info.seeds),
         versions=dict(info.versions),

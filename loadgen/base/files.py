@@ -13,7 +13,7 @@ def write_whole(path: Path, data: bytes) -> Path:
     Raises:
         RecordError: the file cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         try:
             with temporary.open("wb") as file:

@@ -12,6 +12,7 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
+from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import EventKind
 from loadgen.dataset.run_info import Autoscaler, Limit, RunInfo, Stage, ValidityLimits
@@ -206,7 +207,7 @@ class Run:
         return done.returncode if known else ExitCode.TOOL, done.stdout + done.stderr
 
     def _event(self, kind: str, t_s: float) -> None:
-        self.folder.append("events", "run", [{"t_s": t_s, "kind": kind}])
+        self.folder.append("events", "run", [Event(t_s, kind).row()])
 
     def _update(self, **changes: object) -> None:
         self.info = self.info.model_copy(update=changes)

@@ -1,11 +1,11 @@
 """All reports of a run into a folder; every file is written whole or not at all."""
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from loadgen.analyze.results import Analysis
-from loadgen.base.errors import LoadgenError, SettingsError
+from loadgen.base.errors import LoadgenError, RecordError, SettingsError
+from loadgen.base.files import write_whole
 from loadgen_reports.formats import figures, html, json, junit, markdown
 
 FORMATS = ("json", "html", "markdown", "junit", "figures")
@@ -37,6 +37,7 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
         raise SettingsError(f"no report format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
     written: dict[str, Path] = {}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name in FORMATS:
             if name not in formats:
                 continue
@@ -44,10 +45,12 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
                 written |= _write_figures(analysis, folder)
             else:
                 file, render = _TEXTS[name]
-                written[file] = _write_whole(folder / file, render(analysis).encode())
-    except OSError as error:
+                written[file] = write_whole(folder / file, render(analysis).encode())
+    except (OSError, RecordError) as error:
+        cause = error.__cause__ if isinstance(error, RecordError) else error
+        reason = cause.strerror if isinstance(cause, OSError) else None
         raise LoadgenError(
-            f"cannot write reports into {folder}: {error.strerror or error}; "
+            f"cannot write reports into {folder}: {reason or error}; "
             f"free space or fix its permissions, then run `loadgen report {folder}`"
         ) from error
     return written
@@ -55,19 +58,9 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
 
 def _write_figures(analysis: Analysis, folder: Path) -> dict[str, Path]:
     images = figures.render(analysis)
-    written = {f"figures/{name}": _write_whole(folder / "figures" / name, image) for name, image in images.items()}
+    (folder / "figures").mkdir(exist_ok=True)
+    written = {f"figures/{name}": write_whole(folder / "figures" / name, image) for name, image in images.items()}
     # A figure of an earlier analysis, which this one has not, would tell of another run.
     for name in set(figures.NAMES) - set(images):
         (folder / "figures" / name).unlink(missing_ok=True)
     return written
-
-
-def _write_whole(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -5,7 +5,7 @@ import numpy as np
 from loadgen.analyze.findings import codes
 from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import held, stale_s
-from loadgen.analyze.results import Cluster, Finding
+from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.dataset.names import SignalName
 
@@ -14,26 +14,6 @@ MOST_LAG_S = 30
 """Longest delay of the metrics API behind Prometheus at which both still count as the same signal."""
 
 _LEAST_SECONDS = 10
-
-
-def facts(run: Observed) -> Cluster | None:
-    """The workload under test, for reports; None for another target."""
-    info = run.info.cluster
-    if info is None:
-        return None
-    return Cluster(
-        workload=f"{info.kind} {info.workload}",
-        namespace=info.namespace,
-        context=info.context,
-        hpa=info.hpa,
-        service=info.service,
-        endpoint=info.endpoint,
-        balances=info.balances,
-        lacking=info.lacking,
-        assumed=info.assumed,
-        skew_s=dict(info.skew_s),
-        skew_error_s=dict(info.skew_error_s),
-    )
 
 
 def one_pod(run: Observed, fleet: Fleet) -> list[Finding]:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from loadgen.analyze.results import (
     Analysis,
-    Compressed,
     Correlation,
     Cost,
     Finding,
@@ -30,6 +29,7 @@ from loadgen.analyze.results import (
     Stats,
     Timeline,
 )
+from loadgen.dataset.run_info import Compression
 
 NAN = math.nan
 PER_REPLICA = 4.2
@@ -514,9 +514,9 @@ def played(
             model="tensorrt_llm_bls",
             emulated="The engine is emulated: tokens come at the pace of profile demo, no GPU is involved.",
             compressed=(
-                Compressed(what="Scale-down stabilisation window", local=30.0, production=300.0, unit="s"),
-                Compressed(what="Image pull and engine load", local=10.0, production=180.0, unit="s"),
-                Compressed(what="Scrape interval", local=1.0, production=15.0, unit="s"),
+                Compression(what="Scale-down stabilisation window", local=30.0, production=300.0, unit="s"),
+                Compression(what="Image pull and engine load", local=10.0, production=180.0, unit="s"),
+                Compression(what="Scrape interval", local=1.0, production=15.0, unit="s"),
             ),
             ratio_target=TARGET,
             min_replicas=1,
@@ -825,7 +825,7 @@ def hostile() -> Analysis:
             target=bad,
             model=bad,
             emulated=bad,
-            compressed=(Compressed(what=bad, local=1.0, production=2.0, unit=bad),),
+            compressed=(Compression(what=bad, local=1.0, production=2.0, unit=bad),),
             settings={bad: {bad: [bad, {bad: None}]}},
             seeds={bad: 1},
             versions={bad: bad},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.analyze.findings.cluster import cluster_warnings, facts, one_pod
+from loadgen.analyze.findings.cluster import cluster_warnings, one_pod
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.run_info import ClusterInfo
@@ -38,18 +38,9 @@ def warnings(run: Any) -> dict[str, Any]:
 
 
 def test_a_run_elsewhere_has_nothing_to_say() -> None:
-    """No cluster, no facts, no findings."""
+    """No cluster, no findings."""
     run = run_on(None)
-    assert (facts(run), warnings(run), one_pod(run, fleet(run))) == (None, {}, [])
-
-
-def test_facts_are_those_of_the_run_folder() -> None:
-    """Clocks with their errors, and what was assumed."""
-    where = cluster(assumed=("x",), skew_s={"kubernetes": 0.2}, skew_error_s={"kubernetes": 0.01})
-    found = facts(run_on(where))
-    assert found is not None
-    assert (found.workload, found.namespace, found.context) == ("Deployment t", "llm", "prod")
-    assert (found.assumed, found.skew_s, found.skew_error_s) == (("x",), {"kubernetes": 0.2}, {"kubernetes": 0.01})
+    assert (warnings(run), one_pod(run, fleet(run))) == ({}, [])
 
 
 @pytest.mark.parametrize(
