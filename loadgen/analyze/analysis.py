@@ -2,17 +2,16 @@
 
 from loadgen.analyze import latency
 from loadgen.analyze.correlation import correlations
-from loadgen.analyze.findings import cluster
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
-from loadgen.analyze.findings.validity import validity
+from loadgen.analyze.findings.validity import never_started, validity
 from loadgen.analyze.findings.verdict import ordered, verdict
-from loadgen.analyze.findings.warnings import caveats
+from loadgen.analyze.findings.warnings import warnings
 from loadgen.analyze.headline import headline
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s
-from loadgen.analyze.results import Analysis, Compressed, Finding, Run, State
+from loadgen.analyze.results import Analysis, Run, State
 from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import fleet
@@ -38,12 +37,12 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)
     findings = ordered(
-        [_never_started(info), *incidents(run)]
+        [never_started(info.error), *incidents(run)]
         if info.load_start_s is None
         else [
             *validity(run, replicas),
             *slo(run, measured, windows),
-            *caveats(run, replicas, ratio, scaling, carried),
+            *warnings(run, replicas, ratio, scaling, carried),
         ]
     )
     return Analysis(
@@ -66,24 +65,6 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     )
 
 
-def _never_started(info: RunInfo) -> Finding:
-    """All there is to say of a run without a load."""
-    error = info.error
-    return Finding(
-        code="validity.load",
-        severity="invalid",
-        passed=False,
-        title="Load",
-        measured=None,
-        limit=None,
-        unit="s",
-        window="whole run",
-        advice=f"The run never started; it printed: {error}"
-        if error
-        else "The run never started; the error that it printed and its logs tell why.",
-    )
-
-
 def _run(run: Observed) -> Run:
     info = run.info
     states: dict[str, State] = {"finished": "finished", "stopped": "stopped"}
@@ -99,10 +80,7 @@ def _run(run: Observed) -> Run:
         stream=info.stream,
         model=info.model,
         emulated=info.emulated,
-        compressed=tuple(
-            Compressed(what=each.what, local=each.local, production=each.production, unit=each.unit)
-            for each in info.compressions
-        ),
+        compressed=info.compressions,
         ratio_target=scaler.target if scaler else None,
         min_replicas=scaler.min_replicas if scaler else None,
         max_replicas=scaler.max_replicas if scaler else None,
@@ -111,7 +89,7 @@ def _run(run: Observed) -> Run:
         tolerance=scaler.tolerance if scaler else None,
         rate_window_s=scaler.rate_window_s if scaler else None,
         scale_down_window_s=scaler.scale_down_window_s if scaler else None,
-        cluster=cluster.facts(run),
+        cluster=info.cluster,
         settings=dict(info.settings),
         seeds=dict(info.seeds),
         versions=dict(info.versions),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from loadgen.analyze.observed import Event, Series
+from loadgen.dataset.names import EventKind
 
 
 def split_lives(
@@ -14,7 +15,7 @@ def split_lives(
     told, begun = [], dict[str, list[float]]()
     for event in events:
         lives = begun.setdefault(event.pod, []) if event.pod is not None else []
-        if event.pod is not None and event.kind == "replica_created":
+        if event.pod is not None and event.kind == EventKind.REPLICA_CREATED:
             lives.append(event.t_s)
         told.append(replace(event, pod=_name(event.pod, len(lives))) if event.pod and len(lives) > 1 else event)
     split = {signal: _split(pods, begun) for signal, pods in signals.items()}

@@ -15,9 +15,6 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
 
-RUN_STOPPED = "run stopped"
-"""Cause of a request that the operator ended, not the server."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:

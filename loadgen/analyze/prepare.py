@@ -8,7 +8,6 @@ import pandas as pd
 
 from loadgen.analyze.incarnations import split_lives
 from loadgen.analyze.observed import (
-    RUN_STOPPED,
     Answers,
     Event,
     Floats,
@@ -18,6 +17,7 @@ from loadgen.analyze.observed import (
     Series,
     Tables,
 )
+from loadgen.dataset.names import Cause, Outcome
 from loadgen.dataset.run_info import RunInfo
 
 
@@ -78,8 +78,8 @@ def _requests(frame: pd.DataFrame, zero_s: float) -> Requests:
         outcome=outcome,
         cause=cause,
         output_tokens=_floats(frame, "output_tokens"),
-        ok=np.asarray(outcome == "ok", dtype=np.bool_),
-        stopped=np.asarray((cause == RUN_STOPPED) & (outcome != "ok"), dtype=np.bool_),
+        ok=np.asarray(outcome == Outcome.OK, dtype=np.bool_),
+        stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK), dtype=np.bool_),
     )
 
 

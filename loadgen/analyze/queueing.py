@@ -7,6 +7,7 @@ import numpy as np
 
 from loadgen.analyze.observed import Floats, Observed, Series
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.dataset.names import SignalName
 
 DEFAULT_WINDOW_S = 10.0
 """Rate window where no autoscaler names one."""
@@ -48,7 +49,7 @@ def held(series: Series, t_s: Floats, stale: float) -> Floats:
 
 def ratio_by_pod(run: Observed, fleet: Fleet) -> dict[str, Series]:
     """The ratio of every replica, as read, until it begins to stop: the HPA leaves out pods that are being deleted."""
-    return _until_draining(run.signals.get("ratio", {}), fleet)
+    return _until_draining(run.signals.get(SignalName.RATIO, {}), fleet)
 
 
 def mean_over_pods(pods: Mapping[str, Series], stale: float) -> Series:
@@ -74,7 +75,10 @@ def mean_over_pods(pods: Mapping[str, Series], stale: float) -> Series:
 
 def resets(run: Observed, pod: str) -> Floats:
     """Samples at which any counter of a replica fell: the server was started again, and all of them began at 0."""
-    counters = (run.signals.get(name, {}).get(pod) for name in ("raw_queue_us", "raw_compute_us", "raw_success"))
+    counters = (
+        run.signals.get(name, {}).get(pod)
+        for name in (SignalName.RAW_QUEUE_US, SignalName.RAW_COMPUTE_US, SignalName.RAW_SUCCESS)
+    )
     falls = [each.t_s[1:][np.diff(each.value) < 0] for each in counters if each is not None]
     return np.unique(np.concatenate(falls)) if falls else np.empty(0)
 
@@ -107,7 +111,7 @@ def truth(run: Observed, t_s: Floats, pods: list[str] | None = None) -> Floats:
         t_s: End of each window.
         pods: Replicas to count; all when None.
     """
-    queues, computes = run.signals.get("raw_queue_us", {}), run.signals.get("raw_compute_us", {})
+    queues, computes = run.signals.get(SignalName.RAW_QUEUE_US, {}), run.signals.get(SignalName.RAW_COMPUTE_US, {})
     names = [name for name in queues if name in computes and (pods is None or name in pods)]
     fallen = {name: resets(run, name) for name in names}
     queue = windowed([increments(queues[name], fallen[name]) for name in names], t_s, window_s(run))
@@ -119,7 +123,7 @@ def truth(run: Observed, t_s: Floats, pods: list[str] | None = None) -> Floats:
 
 def mean_truth(run: Observed, fleet: Fleet, t_s: Floats) -> Floats:
     """Mean over replicas of each one's true ratio: comparable to what the autoscaler read."""
-    names = list(_until_draining(run.signals.get("raw_compute_us", {}), fleet))
+    names = list(_until_draining(run.signals.get(SignalName.RAW_COMPUTE_US, {}), fleet))
     total, known = np.zeros(len(t_s)), np.zeros(len(t_s))
     for name in names:
         values = truth(run, t_s, [name])
@@ -138,7 +142,7 @@ def capacity(run: Observed) -> Capacity:
 
     A replica with a queue is never idle, so this is what it can carry, whatever the load was.
     """
-    waiting, finished = run.signals.get("raw_pending", {}), run.signals.get("raw_success", {})
+    waiting, finished = run.signals.get(SignalName.RAW_PENDING, {}), run.signals.get(SignalName.RAW_SUCCESS, {})
     if not any(name in finished for name in waiting):
         return Capacity(None, "the replicas' own counters were not collected")
     seconds = count = 0.0

@@ -8,6 +8,8 @@ otherwise; durations are seconds; ratios are 0..1 unless a field is the queue-to
 from dataclasses import dataclass, field
 from typing import Literal
 
+from loadgen.dataset.run_info import ClusterInfo, Compression
+
 Verdict = Literal["pass", "fail", "invalid"]
 Severity = Literal["fail", "invalid", "warning", "info"]
 Direction = Literal["up", "down"]
@@ -152,12 +154,21 @@ class ScalingEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A point on the time axis worth a line in the figures: kind, short label, replica if it concerns one."""
+    """An event that the figures draw.
+
+    Attributes:
+        t_s: When it happened.
+        kind: Event kind, as in `loadgen.dataset.names.EventKind`.
+        label: Short text.
+        pod: Name of the replica; None for an event of the whole fleet.
+        direction: Of a rescale, `up` or `down`; None for other events.
+    """
 
     t_s: float
     kind: str
     label: str
     pod: str | None = None
+    direction: Direction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,47 +297,6 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compressed:
-    """A duration that the local run shortens, beside its production value."""
-
-    what: str
-    local: float
-    production: float
-    unit: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """The workload on a cluster that was driven.
-
-    Attributes:
-        workload: Kind and name.
-        namespace: Where it is.
-        context: Context of the kubeconfig, or `in-cluster`.
-        hpa: Name of its autoscaler.
-        service: Name of its Service.
-        endpoint: How requests reached it.
-        balances: What that spreads over the replicas: `requests`, `connections`, `one pod` or `unknown`.
-        lacking: What was not observed and why, one sentence each.
-        assumed: What was taken as usual because it could not be read, one sentence each.
-        skew_s: By how much a clock was ahead of the generator's; times of that source are corrected by it.
-        skew_error_s: ± of each.
-    """
-
-    workload: str
-    namespace: str
-    context: str
-    hpa: str | None
-    service: str | None
-    endpoint: str
-    balances: str
-    lacking: tuple[str, ...] = ()
-    assumed: tuple[str, ...] = ()
-    skew_s: dict[str, float] = field(default_factory=dict)
-    skew_error_s: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What was run: identity, settings and versions, for the page's head and foot.
 
@@ -367,7 +337,7 @@ class Run:
     stream: bool
     model: str | None
     emulated: str | None
-    compressed: tuple[Compressed, ...]
+    compressed: tuple[Compression, ...]
     ratio_target: float | None
     min_replicas: int | None
     max_replicas: int | None
@@ -376,7 +346,7 @@ class Run:
     tolerance: float | None = None
     rate_window_s: float | None = None
     scale_down_window_s: float | None = None
-    cluster: Cluster | None = None
+    cluster: ClusterInfo | None = None
     settings: dict[str, object] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -7,9 +7,10 @@ import numpy as np
 
 from loadgen.analyze.observed import Event, Floats, Observed, Series
 from loadgen.analyze.queueing import held, stale_s, truth
-from loadgen.analyze.results import Mark, Timeline
+from loadgen.analyze.results import Direction, Mark, Timeline
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import rank
+from loadgen.dataset.names import EVENT_KINDS, MARK_SYMBOLS, EventKind, SignalName
 
 BIN_S = 1.0
 BEFORE_S = 60.0
@@ -70,51 +71,49 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
 
 
 def marks(run: Observed, fleet: Fleet) -> tuple[Mark, ...]:
-    """What is worth a line in the figures, in order."""
-    found: list[Mark] = []
+    """The events that the figures draw, in order."""
+    drawn: list[Mark] = []
     gaps: dict[tuple[str | None, str], float] = {}
     for event in run.events:
         label = _label(event)
-        if event.kind == "collect_gap" and label is not None:
-            # several watches of one API break together: that is one line
+        if event.kind == EventKind.COLLECT_GAP and label is not None:
+            # Several watches of one API break together: they are one mark.
             until_s = gaps.get((event.pod, label), -math.inf)
             gaps[event.pod, label] = max(event.until_s, until_s)
             label = None if event.t_s <= until_s else label
         if label is not None and event.t_s <= fleet.end_s:
-            found.append(Mark(t_s=event.t_s, kind=event.kind, label=label, pod=event.pod))
-    return tuple(found)
-
-
-_LABELS = {
-    "load_started": "load starts",
-    "load_ended": "load ends",
-    "load_stopped": "stopped early",
-    "replica_created": "replica created",
-    "replica_unschedulable": "no node for a replica",
-    "replica_ready": "replica ready",
-    "replica_not_ready": "replica not ready",
-    "replica_draining": "replica stops",
-    "replica_crashed": "replica crashed",
-    "replica_killed": "replica killed",
-}
+            drawn.append(Mark(t_s=event.t_s, kind=event.kind, label=label, pod=event.pod, direction=_direction(event)))
+    return tuple(drawn)
 
 
 def _label(event: Event) -> str | None:
-    if event.kind == "hpa_rescale":
-        return f"{event.data.get('before', '?')} → {event.data.get('after', '?')} replicas"
-    if event.kind == "part_died":
-        return f"{event.data.get('part', 'a part')} died"
-    if event.kind in ("node_lost", "node_back"):
-        return f"node {event.data.get('node', '?')} {'lost' if event.kind == 'node_lost' else 'is back'}"
-    if event.kind == "collect_gap":
-        return f"no data from {event.data.get('source', 'a source')}"
-    return _LABELS.get(event.kind)
+    """The label of an event's mark; None for kinds that the figures do not draw."""
+    data = event.data
+    if event.kind == EventKind.HPA_RESCALE:
+        return f"{data.get('before', '?')} → {data.get('after', '?')} replicas"
+    if event.kind == EventKind.PART_DIED:
+        return f"{data.get('part', 'a process')} exited"
+    if event.kind == EventKind.NODE_LOST:
+        return f"node {data.get('node', '?')} lost"
+    if event.kind == EventKind.NODE_BACK:
+        return f"node {data.get('node', '?')} back"
+    if event.kind == EventKind.COLLECT_GAP:
+        return f"no data from {data.get('source', 'a source')}"
+    return EVENT_KINDS[event.kind].label if event.kind in MARK_SYMBOLS else None
+
+
+def _direction(event: Event) -> Direction | None:
+    """The direction of a rescale; None for any other event, and where the counts are unknown."""
+    before, after = event.data.get("before"), event.data.get("after")
+    if event.kind != EventKind.HPA_RESCALE or not isinstance(before, int) or not isinstance(after, int):
+        return None
+    return "up" if after > before else "down"
 
 
 def _counted(run: Observed, t_s: Floats, stale: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether any replica's own counters were read shortly before."""
     there = np.zeros(len(t_s), dtype=np.bool_)
-    for series in run.signals.get("raw_compute_us", {}).values():
+    for series in run.signals.get(SignalName.RAW_COMPUTE_US, {}).values():
         there |= np.isfinite(held(series, t_s, stale))
     return there
 

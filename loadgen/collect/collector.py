@@ -16,6 +16,7 @@ from loadgen.collect.rows import Rows, Sample
 from loadgen.collect.signals import queried
 from loadgen.collect.targets import StackTargets, Targets, UrlTargets
 from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.names import GapSource
 from loadgen.dataset.run_info import RunInfo
 from loadgen.dataset.tables import load_writer
 from loadgen.scenario.settings import FLEETS
@@ -25,8 +26,8 @@ PASSES_PER_PART = 3
 PERIODS_OF_A_GAP = 3
 USUAL_SCRAPE_INTERVAL_S = 15.0
 LAST_ANSWER_S = 3.0
-_PROMETHEUS = Source("prometheus")
-_CUSTOM_METRICS = Source("custom-metrics")
+_PROMETHEUS = Source(GapSource.PROMETHEUS)
+_CUSTOM_METRICS = Source(GapSource.CUSTOM_METRICS)
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +63,11 @@ class Collector:
         shortest_s = PERIODS_OF_A_GAP * period_s
         asked_s = PASSES_PER_PART * shortest_s
         self._gaps = Gaps(
-            {"prometheus": max(shortest_s, 2.5 * interval_s), "metrics": shortest_s, "custom-metrics": asked_s}
+            {
+                GapSource.PROMETHEUS: max(shortest_s, 2.5 * interval_s),
+                GapSource.METRICS: shortest_s,
+                GapSource.CUSTOM_METRICS: asked_s,
+            }
         )
         self._troubled: set[Source] = set()
         self._passes = 0
@@ -115,7 +120,9 @@ class Collector:
         return written
 
     def _expect(self, targets: Targets) -> None:
-        due = {Source("metrics", replica.name) for replica in targets.replicas if replica.ready and targets.model}
+        due = {
+            Source(GapSource.METRICS, replica.name) for replica in targets.replicas if replica.ready and targets.model
+        }
         if targets.prometheus and targets.serving:
             due.add(_PROMETHEUS)
         if targets.custom_metrics and targets.serving:
@@ -130,7 +137,7 @@ class Collector:
         if not targets.model:
             return
         for name, answer in self._raw.read(targets.replicas, targets.model).items():
-            self._take(Source("metrics", name), answer)
+            self._take(Source(GapSource.METRICS, name), answer)
 
     def _ask(self, targets: Targets) -> None:
         if targets.prometheus and _PROMETHEUS not in self._asked:

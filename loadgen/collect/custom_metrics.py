@@ -11,8 +11,9 @@ from loadgen.base.quantity import parse_quantity
 from loadgen.base.urls import redacted
 from loadgen.collect.raw import fetch
 from loadgen.collect.rows import Sample
+from loadgen.dataset.names import SignalName
 
-FIELD = "autoscaler_ratio"
+FIELD = SignalName.AUTOSCALER_RATIO
 TIMEOUT_S = 2.0
 
 

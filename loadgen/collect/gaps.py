@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from loadgen.collect.rows import Event, gap
+from loadgen.collect.rows import gap
+from loadgen.dataset.events import Event
 
 
 class Source(NamedTuple):

@@ -1,25 +1,14 @@
 """Tails the local stack's journal: one event a line, only ever appended to."""
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from loadgen.collect.rows import Event
+from loadgen.dataset.events import Event, parse
 
 MOST_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
-
-
-class _Line(BaseModel):
-    t_s: float
-    kind: str
-    pod: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    data: Any = None
 
 
 class Journal:
@@ -50,9 +39,7 @@ class Journal:
 
     def _event(self, text: bytes) -> Event | None:
         try:
-            line = _Line.model_validate_json(text)
+            return parse(text)
         except ValidationError as error:
-            _log.warning("left out a line of %s that is no event: %s", self._path, error.errors()[0]["msg"])
+            _log.warning("skipped a line of %s that is not an event: %s", self._path, error.errors()[0]["msg"])
             return None
-        data = None if line.data is None else json.dumps(line.data)
-        return Event(line.t_s, line.kind, line.pod, line.reason, line.message, data)

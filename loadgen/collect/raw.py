@@ -127,7 +127,9 @@ def parse(text: str, model: str) -> dict[str, float]:
         samples = [sample for family in text_string_to_metric_families(f"{ours}\n") for sample in family.samples]
     except ValueError as error:
         raise CollectError(f"this is no metrics page of Triton: {error}") from error
-    totals = {signal.field: signal.kind.total(signal.metric, model, samples) for signal in EXPOSED}
+    totals: dict[str, float | None] = {
+        signal.field: signal.kind.total(signal.metric, model, samples) for signal in EXPOSED
+    }
     values = {field: total for field, total in totals.items() if total is not None}
     if not values:
         raise CollectError(f"no counters of model {model} on the page: name the model that the load drives")

@@ -1,11 +1,12 @@
 """Rows on their way to the disk: kept in memory until their part is closed, also while the disk is full."""
 
-import json
 import logging
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from loadgen.base.errors import DatasetError
+from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.names import EventKind, GapSource
 
 WRITER = "collect"
 _log = logging.getLogger(__name__)
@@ -20,21 +21,10 @@ class Sample(NamedTuple):
     value: float
 
 
-class Event(NamedTuple):
-    """A row of `events/`; `data` is a JSON object as text."""
-
-    t_s: float
-    kind: str
-    pod: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    data: str | None = None
-
-
 def gap(source: str, pod: str | None, from_s: float, to_s: float, message: str) -> Event:
     """The event of a span in which nothing was collected from a source."""
-    data: dict[str, Any] = {"source": source, "from_s": round(from_s, 3), "to_s": round(to_s, 3)}
-    return Event(from_s, "collect_gap", pod, None, message, json.dumps(data))
+    data = {"source": source, "from_s": round(from_s, 3), "to_s": round(to_s, 3)}
+    return Event(from_s, EventKind.COLLECT_GAP, pod, None, message, data)
 
 
 class Rows:
@@ -52,7 +42,7 @@ class Rows:
         try:
             self._folder.append("samples", WRITER, (row._asdict() for row in self.samples))
             self.samples.clear()
-            self._folder.append("events", WRITER, (row._asdict() for row in [*self.events, *self._gap()]))
+            self._folder.append("events", WRITER, (event.row() for event in [*self.events, *self._gap()]))
             self.events.clear()
             self._given_up = None
         except DatasetError as error:
@@ -77,4 +67,4 @@ class Rows:
 
     def _gap(self) -> list[Event]:
         message = "the disk was full for so long that the oldest samples in memory were given up"
-        return [gap("disk", None, *self._given_up, message)] if self._given_up else []
+        return [gap(GapSource.DISK, None, *self._given_up, message)] if self._given_up else []

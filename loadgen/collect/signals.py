@@ -9,11 +9,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from prometheus_client.samples import Sample as ExposedSample
 from pydantic import BaseModel, TypeAdapter
 
+from loadgen.dataset.names import SignalName
 from loadgen.dataset.run_info import RunInfo
 
 
@@ -124,49 +125,45 @@ class Signal(Generic[KindT]):
     """One row of the table.
 
     Attributes:
-        field: Name in the `signal` column of `samples/`.
-        source: `prometheus`, or `metrics` for the replica's own /metrics.
+        field: Name in the `signal` column of `samples/`; it declares unit and meaning.
         metric: Name of the metric at its source.
         kind: How it is asked for and read.
-        unit: Unit of the value.
         labels: Matchers that narrow the metric, as in PromQL.
     """
 
-    field: str
-    source: Literal["prometheus", "metrics"]
+    field: SignalName
     metric: str
     kind: KindT
-    unit: str
     labels: tuple[str, ...] = ()
 
 
-def _queried(field: str, metric: str, kind: Queried, unit: str, *labels: str) -> Signal[Queried]:
-    return Signal(field=field, source="prometheus", metric=metric, kind=kind, unit=unit, labels=labels)
+def _queried(field: SignalName, metric: str, kind: Queried, *labels: str) -> Signal[Queried]:
+    return Signal(field=field, metric=metric, kind=kind, labels=labels)
 
 
-def _exposed(field: str, metric: str, unit: str, *instead: str) -> Signal[Exposed]:
-    return Signal(field=field, source="metrics", metric=metric, kind=Exposed(instead), unit=unit)
+def _exposed(field: SignalName, metric: str, *instead: str) -> Signal[Exposed]:
+    return Signal(field=field, metric=metric, kind=Exposed(instead))
 
 
 # Metric names: Triton's `metric_model_reporter.cc`, `custom_metrics_reporter.cc` of its TensorRT-LLM backend, and
 # `llmapi_metrics.py` of the bundled chart. Only one of the two engines is there, so only one of two rows has samples.
 _REQUESTS, _BLOCKS = "nv_trt_llm_request_metrics", "nv_trt_llm_kv_cache_block_metrics"
 QUERIED: tuple[Signal[Queried], ...] = (
-    _queried("ratio", "triton:queue_compute:ratio", Recorded(), "ratio"),
-    _queried("up", "up", Health(), "0 or 1"),
-    _queried("engine_active", _REQUESTS, Gauge(), "requests", 'request_type="active"'),
-    _queried("engine_waiting", _REQUESTS, Gauge(), "requests", 'request_type="waiting"'),
-    _queried("kv_used_ratio", _BLOCKS, Gauge(), "ratio", 'kv_cache_block_type="fraction"'),
-    _queried("engine_active", "llmapi_requests", Gauge(), "requests", 'state="running"'),
-    _queried("engine_waiting", "llmapi_requests", Gauge(), "requests", 'state="waiting"'),
-    _queried("kv_used_ratio", "llmapi_kv_cache_usage_ratio", Gauge(), "ratio"),
+    _queried(SignalName.RATIO, "triton:queue_compute:ratio", Recorded()),
+    _queried(SignalName.UP, "up", Health()),
+    _queried(SignalName.ENGINE_ACTIVE, _REQUESTS, Gauge(), 'request_type="active"'),
+    _queried(SignalName.ENGINE_WAITING, _REQUESTS, Gauge(), 'request_type="waiting"'),
+    _queried(SignalName.KV_USED_RATIO, _BLOCKS, Gauge(), 'kv_cache_block_type="fraction"'),
+    _queried(SignalName.ENGINE_ACTIVE, "llmapi_requests", Gauge(), 'state="running"'),
+    _queried(SignalName.ENGINE_WAITING, "llmapi_requests", Gauge(), 'state="waiting"'),
+    _queried(SignalName.KV_USED_RATIO, "llmapi_kv_cache_usage_ratio", Gauge()),
 )
 EXPOSED: tuple[Signal[Exposed], ...] = (
-    _exposed("raw_queue_us", "nv_inference_queue_duration_us", "µs", "llmapi_queue_duration_us"),
-    _exposed("raw_compute_us", "nv_inference_compute_infer_duration_us", "µs", "llmapi_compute_duration_us"),
-    _exposed("raw_success", "nv_inference_request_success", "requests"),
-    _exposed("raw_failure", "nv_inference_request_failure", "requests"),
-    _exposed("raw_pending", "nv_inference_pending_request_count", "requests", "llmapi_requests", "state", "waiting"),
+    _exposed(SignalName.RAW_QUEUE_US, "nv_inference_queue_duration_us", "llmapi_queue_duration_us"),
+    _exposed(SignalName.RAW_COMPUTE_US, "nv_inference_compute_infer_duration_us", "llmapi_compute_duration_us"),
+    _exposed(SignalName.RAW_SUCCESS, "nv_inference_request_success"),
+    _exposed(SignalName.RAW_FAILURE, "nv_inference_request_failure"),
+    _exposed(SignalName.RAW_PENDING, "nv_inference_pending_request_count", "llmapi_requests", "state", "waiting"),
 )
 
 
@@ -178,7 +175,7 @@ def queried(info: RunInfo) -> tuple[Signal[Queried], ...]:
     metric = info.autoscaler.metric if info.autoscaler else ""
     signals = QUERIED
     if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", metric):
-        signals = tuple(replace(each, metric=metric) if each.field == "ratio" else each for each in signals)
+        signals = tuple(replace(each, metric=metric) if each.field == SignalName.RATIO else each for each in signals)
     if info.cluster is not None:
         place = f'namespace="{info.cluster.namespace}"'
         signals = tuple(replace(each, labels=(*each.labels, place)) for each in signals)

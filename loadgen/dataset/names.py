@@ -1,9 +1,241 @@
-"""Names that the tables of a run folder hold."""
+"""Declares the names that the tables of a run folder hold: event kinds, signals, outcomes, causes and sources.
 
-from typing import Literal
+Every member is its own string, as it stands in the tables, and carries what readers of a report or of the
+documentation need: a label, a meaning and, where it has one, a unit or the symbol that the page draws.
+`docs/glossary.md` is generated from these declarations.
+"""
 
-NOT_BY_AUTOSCALER = "NotByAutoscaler"
-"""Reason of a `hpa_rescale` that is known to be none of the autoscaler's: somebody or something else scaled."""
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Self
 
-Outcome = Literal["ok", "rejected", "timeout", "error", "cut_off", "not_sent"]
-OUTCOMES: tuple[Outcome, ...] = ("ok", "rejected", "timeout", "error", "cut_off", "not_sent")
+
+class _Name(StrEnum):
+    """A string of the tables with what readers need to know about it.
+
+    Attributes:
+        label: What the page calls it.
+        meaning: One sentence.
+        unit: Unit of its values; empty where it has none.
+    """
+
+    label: str
+    meaning: str
+    unit: str
+
+    def __new__(cls, value: str, label: str, meaning: str, unit: str = "") -> Self:
+        """Make a member that equals `value`."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.label, member.meaning, member.unit = label, meaning, unit
+        return member
+
+
+class MarkSymbol(StrEnum):
+    """A symbol of the page's time axis; `loadgen_reports.panels` gives each its shape and colour."""
+
+    SCALE_UP = "up"
+    SCALE_DOWN = "down"
+    CREATED = "created"
+    READY = "ready"
+    NOT_READY = "not_ready"
+    STOPPED = "stopped"
+    FAILURE = "trouble"
+    LOAD = "load"
+    OTHER = "other"
+
+
+class EventKind(_Name):
+    """A value of the column `kind` of `events/`."""
+
+    LOAD_STARTED = "load_started", "load started", "The first stage began."
+    LOAD_ENDED = "load_ended", "load ended", "Every scheduled request has its outcome."
+    LOAD_STOPPED = "load_stopped", "load stopped early", "The run was stopped early on purpose."
+    REPLICA_CREATED = "replica_created", "replica created", "The pod was created."
+    REPLICA_UNSCHEDULABLE = (
+        "replica_unschedulable",
+        "replica unschedulable",
+        "The scheduler found no node for the pod; the message holds the scheduler's reason.",
+    )
+    REPLICA_SCHEDULED = "replica_scheduled", "replica scheduled", "The pod was assigned to a node."
+    REPLICA_PULLING = "replica_pulling", "replica pulling", "The image pull and engine load began (local stack)."
+    REPLICA_STARTED = "replica_started", "replica started", "All containers of the pod run."
+    REPLICA_READY = "replica_ready", "replica ready", "The pod became ready."
+    REPLICA_NOT_READY = (
+        "replica_not_ready",
+        "replica not ready",
+        "The pod lost its readiness, because a probe failed or its node did.",
+    )
+    REPLICA_DRAINING = (
+        "replica_draining",
+        "replica terminating",
+        "The termination of the pod began; requests in flight may still finish.",
+    )
+    REPLICA_CRASHED = (
+        "replica_crashed",
+        "replica crashed",
+        "The server process exited unexpectedly; it is restarted with back-off.",
+    )
+    REPLICA_KILLED = (
+        "replica_killed",
+        "replica killed",
+        "The server process did not exit within its grace period and was killed.",
+    )
+    REPLICA_STOPPED = (
+        "replica_stopped",
+        "replica stopped",
+        "The pod was deleted, evicted or preempted, or ran to its end.",
+    )
+    POD_CONDITION = "pod_condition", "pod condition", "A condition of a pod changed."
+    CONTAINER_STATE = (
+        "container_state",
+        "container state",
+        "A container of a pod is waiting, running or terminated.",
+    )
+    POD_EVENT = "pod_event", "pod event", "A Kubernetes event about a pod from the scheduler or a kubelet."
+    ROLLOUT_STARTED = (
+        "rollout_started",
+        "rollout started",
+        "The workload got a new ReplicaSet: its pod template changed during the run.",
+    )
+    NODE_LOST = (
+        "node_lost",
+        "node lost",
+        "A node with replicas on it became not ready or was removed from the cluster.",
+    )
+    NODE_BACK = "node_back", "node back", "A lost node became ready again."
+    HPA_SYNC = "hpa_sync", "HPA sync", "The autoscaler evaluated its metric once."
+    HPA_RESCALE = (
+        "hpa_rescale",
+        "rescale",
+        "The desired replica count changed; the page draws scale-ups and scale-downs with symbols of their own.",
+    )
+    PART_DIED = (
+        "part_died",
+        "process exited",
+        "Prometheus, the gateway or the local stack itself exited unexpectedly.",
+    )
+    COLLECT_GAP = (
+        "collect_gap",
+        "collection gap",
+        "No data was collected from a source for a span of time.",
+    )
+
+
+EVENT_KINDS: Mapping[str, EventKind] = {kind.value: kind for kind in EventKind}
+"""Event kinds by the text in the tables, for tables that may hold kinds of a newer version."""
+
+MARK_SYMBOLS: Mapping[str, MarkSymbol] = {
+    EventKind.LOAD_STARTED: MarkSymbol.LOAD,
+    EventKind.LOAD_ENDED: MarkSymbol.LOAD,
+    EventKind.LOAD_STOPPED: MarkSymbol.LOAD,
+    EventKind.REPLICA_CREATED: MarkSymbol.CREATED,
+    EventKind.REPLICA_UNSCHEDULABLE: MarkSymbol.OTHER,
+    EventKind.REPLICA_READY: MarkSymbol.READY,
+    EventKind.REPLICA_NOT_READY: MarkSymbol.NOT_READY,
+    EventKind.REPLICA_DRAINING: MarkSymbol.STOPPED,
+    EventKind.REPLICA_CRASHED: MarkSymbol.FAILURE,
+    EventKind.REPLICA_KILLED: MarkSymbol.FAILURE,
+    EventKind.NODE_LOST: MarkSymbol.OTHER,
+    EventKind.NODE_BACK: MarkSymbol.OTHER,
+    EventKind.PART_DIED: MarkSymbol.FAILURE,
+    EventKind.COLLECT_GAP: MarkSymbol.FAILURE,
+}
+"""The symbols of the event kinds that the page draws; a rescale is drawn as a scale-up or a scale-down."""
+
+REPLICA_EVENTS = frozenset(
+    {
+        EventKind.REPLICA_CREATED,
+        EventKind.REPLICA_UNSCHEDULABLE,
+        EventKind.REPLICA_SCHEDULED,
+        EventKind.REPLICA_PULLING,
+        EventKind.REPLICA_STARTED,
+        EventKind.REPLICA_READY,
+        EventKind.REPLICA_NOT_READY,
+        EventKind.REPLICA_DRAINING,
+        EventKind.REPLICA_CRASHED,
+        EventKind.REPLICA_KILLED,
+        EventKind.REPLICA_STOPPED,
+    }
+)
+"""The life cycle of a replica: a pod with one of these events is a replica."""
+
+
+class RescaleReason(_Name):
+    """A value of the column `reason` of an `hpa_rescale`; it is null where the cause is unknown."""
+
+    BY_AUTOSCALER = "SuccessfulRescale", "by the autoscaler", "The autoscaler changed the replica count."
+    NOT_BY_AUTOSCALER = (
+        "NotByAutoscaler",
+        "not by the autoscaler",
+        "Something other than the autoscaler changed the replica count, such as a user or a rollout.",
+    )
+
+
+class GapSource(_Name):
+    """A value of `source` in the data of a `collect_gap`."""
+
+    PROMETHEUS = "prometheus", "Prometheus", "The Prometheus server."
+    METRICS = "metrics", "replica metrics", "The /metrics endpoint of one replica."
+    CUSTOM_METRICS = "custom-metrics", "custom metrics API", "The custom metrics API of a cluster."
+    KUBERNETES = "kubernetes", "Kubernetes API", "A watch of the Kubernetes API, named in `watch`."
+    DISK = "disk", "disk", "The disk of the run folder: it was full, and the oldest samples in memory were dropped."
+
+
+class SignalName(_Name):
+    """A value of the column `signal` of `samples/`; the unit of a counter says so."""
+
+    RATIO = (
+        "ratio",
+        "queue-to-compute ratio",
+        "Queue-to-compute ratio of a replica, as the autoscaler reads it.",
+        "ratio",
+    )
+    UP = "up", "scrape health", "Whether the last scrape of the replica succeeded.", "0 or 1"
+    AUTOSCALER_RATIO = (
+        "autoscaler_ratio",
+        "ratio in the custom metrics API",
+        "Queue-to-compute ratio of a replica, as the custom metrics API serves it to the HPA controller.",
+        "ratio",
+    )
+    ENGINE_ACTIVE = "engine_active", "active requests", "Requests that the engine executes.", "requests"
+    ENGINE_WAITING = "engine_waiting", "waiting requests", "Requests that wait inside the engine.", "requests"
+    KV_USED_RATIO = "kv_used_ratio", "KV cache usage", "Share of the KV cache blocks in use.", "ratio"
+    RAW_QUEUE_US = "raw_queue_us", "queue time", "Time that requests for the model spent in the queue.", "µs, counter"
+    RAW_COMPUTE_US = "raw_compute_us", "compute time", "Time that the model spent on inference.", "µs, counter"
+    RAW_SUCCESS = "raw_success", "successful requests", "Requests for the model that succeeded.", "requests, counter"
+    RAW_FAILURE = "raw_failure", "failed requests", "Requests for the model that failed.", "requests, counter"
+    RAW_PENDING = "raw_pending", "pending requests", "Requests for the model that wait in Triton's queue.", "requests"
+
+
+class Outcome(_Name):
+    """A value of the column `outcome` of `requests/`."""
+
+    OK = "ok", "ok", "The final answer arrived, with output."
+    REJECTED = (
+        "rejected",
+        "rejected",
+        "The server refused the request: its queue is full, it is unavailable, or it does not have the model.",
+    )
+    TIMEOUT = "timeout", "timeout", "The last token did not arrive within `request_timeout_s` of the time of sending."
+    ERROR = "error", "error", "Any other error, including an error inside an HTTP 200 and an empty answer."
+    CUT_OFF = "cut_off", "cut off", "Output began and then ended without a final answer, or the request was cancelled."
+    NOT_SENT = "not_sent", "not sent", "The request was due and was never sent."
+
+
+OUTCOMES: Mapping[str, Outcome] = {outcome.value: outcome for outcome in Outcome}
+"""Outcomes by the text in the tables."""
+
+
+class Cause(_Name):
+    """A value of the column `cause` of `requests/` that does not come from a server or a library."""
+
+    RUN_STOPPED = "run stopped", "run stopped", "The user stopped the run; such requests are shown and not judged."
+    USER_STOPPED = (
+        "user stopped",
+        "user stopped",
+        "Locust stopped the user that carried the request; judged like any other failure.",
+    )
+    NO_FREE_USER = "no free user", "no free user", "No Locust user was free when the request was due."
+    TIMEOUT = "no last token within the time-out", "timed out", "The request timed out."
+    EMPTY_ANSWER = "empty answer", "empty answer", "The answer was complete and carried no output."

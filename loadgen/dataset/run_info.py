@@ -1,5 +1,6 @@
 """`run.json`: what is known of a run before its first request, and how it ended."""
 
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -7,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from loadgen.base.clock import Clock
 
 SCHEMA_VERSION = 1
+
+
+_STRICT = ConfigDict(extra="forbid")
 
 
 class _Frozen(BaseModel):
@@ -37,8 +41,18 @@ class ValidityLimits(_Frozen):
     min_samples: int
 
 
-class Compression(_Frozen):
-    """A duration that the local run shortens, beside its usual value in production."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """A duration that a local run shortens.
+
+    Attributes:
+        what: What takes that long.
+        local: Its value in this run.
+        production: Its usual value in production.
+        unit: Unit of both values.
+    """
+
+    __pydantic_config__ = _STRICT
 
     what: str
     local: float
@@ -60,29 +74,41 @@ class Autoscaler(_Frozen):
     scale_down_window_s: float
 
 
-class ClusterInfo(_Frozen):
-    """The workload on a cluster that was driven, and what of it could not be seen."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterInfo:
+    """The workload under test on a cluster.
 
-    context: str
-    namespace: str
+    Attributes:
+        kind: Deployment or LeaderWorkerSet.
+        workload: Its name.
+        namespace: Its namespace.
+        context: Context of the kubeconfig, or `in-cluster`.
+        hpa: Name of its autoscaler.
+        service: Name of its Service.
+        endpoint: How requests reach it, such as `ingress 10.96.0.7:80`.
+        balances: What the endpoint spreads over the replicas.
+        lacking: Which data was not collected and why, one sentence each.
+        assumed: Which usual values were assumed because they could not be read, one sentence each.
+        skew_s: Seconds by which a clock is ahead of this machine's; timestamps of that source are corrected by it.
+        skew_error_s: Half the width of the interval that holds the skew.
+    """
+
+    __pydantic_config__ = _STRICT
+
     kind: str
     workload: str
+    namespace: str
+    context: str
     hpa: str | None = None
     hpa_manifest: dict[str, Any] | None = None
     """The whole HPA as it was applied, without status and managedFields; None without one, and in older folders."""
     service: str | None = None
     endpoint: str
-    """How requests reached it, as a person says it, such as `ingress 10.96.0.7:80`."""
     balances: Literal["requests", "connections", "one pod", "unknown"]
-    """What the endpoint spreads over the replicas."""
     lacking: tuple[str, ...] = ()
-    """One sentence each: what was not observed, and why."""
     assumed: tuple[str, ...] = ()
-    """One sentence each: what was taken as usual because it could not be read."""
-    skew_s: dict[str, float] = Field(default_factory=dict)
-    """By how much a clock is ahead of this machine's; times of that source are corrected by it."""
-    skew_error_s: dict[str, float] = Field(default_factory=dict)
-    """Half the width of the interval in which that skew lies."""
+    skew_s: dict[str, float] = field(default_factory=dict)
+    skew_error_s: dict[str, float] = field(default_factory=dict)
 
 
 class RunInfo(_Frozen):

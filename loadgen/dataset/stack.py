@@ -1,6 +1,5 @@
 """The local stack's own record in the run folder: `stack/state.json` and `stack/journal.jsonl` (docs/dataset.md)."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from loadgen.base.errors import DatasetError, StackError
 from loadgen.base.files import write_whole
+from loadgen.dataset.events import Event
 
 StackPhase = Literal["starting", "ready", "stopping", "failed"]
 ReplicaPhase = Literal["created", "scheduled", "pulling", "started", "ready", "draining", "crashed"]
@@ -125,18 +125,17 @@ class StackFolder:
         data: Mapping[str, Any] | None = None,
     ) -> None:
         """Append one event to `journal.jsonl`."""
-        event = {"t_s": round(t_s, 6), "kind": kind, "pod": pod, "reason": reason, "message": message, "data": data}
-        self._append(self.journal_file, json.dumps(event, ensure_ascii=False))
+        self._append(self.journal_file, Event(t_s, kind, pod, reason, message, data).line())
 
     def progress(self, sentence: str) -> None:
         """Say what the start-up does now; `start_stack` passes it on to the user."""
-        self._append(self.progress_file, sentence)
+        self._append(self.progress_file, sentence.encode() + b"\n")
 
-    def _append(self, file: Path, line: str) -> None:
+    def _append(self, file: Path, line: bytes) -> None:
         # One write of one line: a reader that takes whole lines never sees a part of an event.
         try:
             self.path.mkdir(exist_ok=True)
             with file.open("ab") as out:
-                out.write(line.encode() + b"\n")
+                out.write(line)
         except OSError as error:
             raise DatasetError(f"cannot write {file}: {error.strerror}; free space and try again") from error

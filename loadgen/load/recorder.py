@@ -70,7 +70,7 @@ class Recorder:
 
     def record_unsent(self, arrival: Arrival, scheduled: float, cause: str) -> None:
         """Add the row of an arrival that was due and never sent."""
-        outcome: Outcome = "not_sent"
+        outcome = Outcome.NOT_SENT
         prompt = arrival.prompt
         times = (self._clock.at_monotonic(scheduled), None, None, None, None)
         self._requests.add(

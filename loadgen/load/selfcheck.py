@@ -13,6 +13,7 @@ import gevent
 from gevent.pool import Group
 
 from loadgen.base.errors import SelfCheckError
+from loadgen.dataset.names import Outcome
 from loadgen.protocols.answer import Answer, Client
 from loadgen.protocols.reference import MAX_STREAMS, Script
 
@@ -59,9 +60,9 @@ def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
         group.kill()
         for client in clients:
             client.close()
-    good = [answer for answer in answers if answer.outcome == "ok"]
+    good = [answer for answer in answers if answer.outcome == Outcome.OK]
     if len(good) < streams:
-        causes = {answer.cause for answer in answers if answer.outcome != "ok"} or {"no answer"}
+        causes = {answer.cause for answer in answers if answer.outcome != Outcome.OK} or {"no answer"}
         raise SelfCheckError(
             f"self-check: only {len(good)} of {streams} streams to the built-in reference server succeeded "
             f"({'; '.join(sorted(map(str, causes)))}); this process would report wrong token times: "

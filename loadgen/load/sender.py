@@ -8,13 +8,10 @@ from dataclasses import dataclass
 
 import gevent
 
+from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
 from loadgen.protocols.answer import Answer, Client
-
-RUN_STOPPED = "run stopped"
-USER_STOPPED = "user stopped"
-NO_FREE_USER = "no free user"
 
 _RECENT_S = 10.0
 _OVERDUE_S = 1.0
@@ -158,7 +155,7 @@ class Sender:
             self._failed += 1
             self._sent += 1  # `in_flight` counts it neither as sent nor as ended
             overdue = due < self._stopped_at - _OVERDUE_S
-            self._recorder.record_unsent(arrival, due, NO_FREE_USER if overdue else RUN_STOPPED)
+            self._recorder.record_unsent(arrival, due, Cause.NO_FREE_USER if overdue else Cause.RUN_STOPPED)
         while self._idle:
             self._idle.pop().close()
         self._recorder.flush()
@@ -196,11 +193,12 @@ class Sender:
         """Return the answer of a request that an exception ended."""
         now = time.monotonic()
         if isinstance(error, Exception):
-            return Answer(outcome="error", cause=f"client: {error!r}"[:160], ended=now)
-        return Answer(outcome="cut_off", cause=USER_STOPPED if self._stopped_at is None else RUN_STOPPED, ended=now)
+            return Answer(outcome=Outcome.ERROR, cause=f"client: {error!r}"[:160], ended=now)
+        cause = Cause.USER_STOPPED if self._stopped_at is None else Cause.RUN_STOPPED
+        return Answer(outcome=Outcome.CUT_OFF, cause=cause, ended=now)
 
     def _end(self, arrival: Arrival, due: float, sent: float, answer: Answer) -> None:
-        if answer.outcome == "ok":
+        if answer.outcome == Outcome.OK:
             self._ok += 1
         else:
             self._failed += 1

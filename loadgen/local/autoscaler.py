@@ -25,6 +25,7 @@ from loadgen.autoscale.state import (
     ScaleState,
 )
 from loadgen.base.clock import Clock
+from loadgen.dataset.names import EventKind, RescaleReason
 from loadgen.dataset.stack import Emit, ReplicaPhase
 from loadgen.local.fleet import Fleet
 from loadgen.local.loopback import Unreachable, get
@@ -131,16 +132,16 @@ class Autoscaler:
         decision = self.sync(now_s=now_s, desired=before, pods=pods, reading=reading)
         active = decision.status.condition("ScalingActive")
         emit(
-            "hpa_sync",
+            EventKind.HPA_SYNC,
             t_s=now_s,
             reason=active.reason if active else None,
             message=decision.error,
             data=sync_data(self.spec, decision, current=before),
         )
         if decision.rescaled and decision.replicas is not None:
-            rescale = next(event for event in decision.events if event.reason == "SuccessfulRescale")
+            rescale = next(event for event in decision.events if event.reason == RescaleReason.BY_AUTOSCALER)
             data = {"before": before, "after": decision.replicas}
-            emit("hpa_rescale", t_s=now_s, reason=rescale.reason, message=rescale.message, data=data)
+            emit(EventKind.HPA_RESCALE, t_s=now_s, reason=rescale.reason, message=rescale.message, data=data)
             fleet.scale(decision.replicas, now_s=now_s)
         return metric_milli(decision)
 

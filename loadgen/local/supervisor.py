@@ -71,6 +71,7 @@ def _record_death(run: Path, code: int | None) -> None:
 
     from loadgen.base.errors import LoadgenError
     from loadgen.dataset.folder import RunFolder
+    from loadgen.dataset.names import EventKind
     from loadgen.dataset.stack import StackFolder
 
     sentence = f"the process of the local stack was killed (exit code {code}): read {run}/logs/stack.log"
@@ -78,7 +79,7 @@ def _record_death(run: Path, code: int | None) -> None:
     with contextlib.suppress(LoadgenError):
         record.write(replace(record.read(), phase="failed", error=sentence, replicas=(), desired=0))
         data = {"part": "stack", "exit_code": code}
-        record.emit("part_died", t_s=RunFolder(run).read_info().clock.now_s(), message=sentence, data=data)
+        record.emit(EventKind.PART_DIED, t_s=RunFolder(run).read_info().clock.now_s(), message=sentence, data=data)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from loadgen.dataset.names import Outcome
+from loadgen.dataset.names import Cause, Outcome
 
 _INT32_MAX = 2**31 - 1
 
@@ -73,17 +73,17 @@ def failed(code: str, message: str, *, began: bool) -> tuple[Outcome, str]:
         began: Whether output had begun.
     """
     if code in ("DEADLINE_EXCEEDED", "TIMEOUT"):
-        return "timeout", "no last token within the time-out"
+        return Outcome.TIMEOUT, Cause.TIMEOUT
     cause = groupable(f"{code}: {message}" if code else message)
     if began:
-        return "cut_off", cause
+        return Outcome.CUT_OFF, cause
     if _BROKEN_TEXT.search(message):
-        return "error", cause
+        return Outcome.ERROR, cause
     if proxy := _HTTP_STATUS.search(message):
         code = proxy[1]
     if code in _REFUSED or _REFUSED_TEXT.search(message):
-        return "rejected", cause
-    return "error", cause
+        return Outcome.REJECTED, cause
+    return Outcome.ERROR, cause
 
 
 def counted(tokens: object) -> int | None:

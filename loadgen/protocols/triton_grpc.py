@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from loadgen.base.errors import TargetError
+from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, counted, failed
 from loadgen.protocols.detect import Model
 
@@ -68,7 +69,7 @@ class GrpcClient:
         request = self._request(prompt, max_tokens)
         self._broken = False
         answer = self._unary(request, timeout_s) if self._call == "ModelInfer" else self._streamed(request, timeout_s)
-        if self._broken and answer.outcome != "rejected":
+        if self._broken and answer.outcome != Outcome.REJECTED:
             # gRPC backs off for up to two minutes before it reconnects, and fails every request until then
             self.close()
             self._open()
@@ -111,8 +112,10 @@ class GrpcClient:
         now = time.monotonic()
         size = _output_bytes(response)
         if not size:
-            return Answer(outcome="error", cause="empty answer", ended=now)
-        return Answer(outcome="ok", last=now, ended=now, output_tokens=counted_tokens(response), received_bytes=size)
+            return Answer(outcome=Outcome.ERROR, cause=Cause.EMPTY_ANSWER, ended=now)
+        return Answer(
+            outcome=Outcome.OK, last=now, ended=now, output_tokens=counted_tokens(response), received_bytes=size
+        )
 
     def _streamed(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
         # otherwise Triton does not send a final response that has no output
@@ -139,7 +142,7 @@ class GrpcClient:
             call.cancel()  # frees the server's slot after an early exit; has no effect on a finished call
         ended = time.monotonic()
         answer = Answer(
-            outcome="ok",
+            outcome=Outcome.OK,
             token_times=times if self._stream else [],
             last=times[-1] if times else None,
             ended=finished_at if finished_at is not None else ended,
@@ -149,10 +152,10 @@ class GrpcClient:
         if not self._stream and responses:
             answer.output_tokens = counted_tokens(responses[-1].infer_response)
         if finished_at is None:
-            message = message or ("the stream ended without a final answer" if times else "empty answer")
+            message = message or ("the stream ended without a final answer" if times else Cause.EMPTY_ANSWER)
             answer.outcome, answer.cause = failed(code, message, began=bool(times))
         elif not times:
-            answer.outcome, answer.cause = "error", "empty answer"
+            answer.outcome, answer.cause = Outcome.ERROR, Cause.EMPTY_ANSWER
         return answer
 
 

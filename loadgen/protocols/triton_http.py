@@ -20,6 +20,7 @@ from geventhttpclient.connectionpool import SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
 from loadgen.base.errors import TargetError
+from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, counted, failed
 from loadgen.protocols.detect import Model
 
@@ -155,7 +156,7 @@ class HttpClient:
                 size += len(str(event["text_output"]).encode())
                 tokens = event.get("num_output_tokens", tokens)
         answer = Answer(
-            outcome="ok",
+            outcome=Outcome.OK,
             token_times=token_times if self._stream else [],
             last=token_times[-1] if token_times else None,
             ended=ended,
@@ -165,7 +166,7 @@ class HttpClient:
         if code or message:
             answer.outcome, answer.cause = failed(code, message, began=bool(token_times))
         elif not token_times:
-            answer.outcome, answer.cause = "error", "empty answer"
+            answer.outcome, answer.cause = Outcome.ERROR, Cause.EMPTY_ANSWER
         return answer
 
 

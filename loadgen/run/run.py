@@ -12,7 +12,9 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
+from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.names import EventKind
 from loadgen.dataset.run_info import Limit, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
@@ -111,7 +113,7 @@ class Run:
             for span in self.scenario.load.spans()
         )
         self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
-        self._event("load_started", load_start_s)
+        self._event(EventKind.LOAD_STARTED, load_start_s)
 
     def not_started(self, error: str) -> None:
         """Write down why no load was sent."""
@@ -120,7 +122,7 @@ class Run:
     def end(self) -> None:
         """Write down that the load is over: every arrival has its outcome."""
         now_s = self.clock.now_s()
-        self._event("load_ended", now_s)
+        self._event(EventKind.LOAD_ENDED, now_s)
         self._update(state="finished", load_end_s=now_s)
 
     def stopped(self, arrivals: int) -> None:
@@ -128,7 +130,7 @@ class Run:
         if self.info.state != "loading":
             return
         now_s = self.clock.now_s()
-        self._event("load_stopped", now_s)
+        self._event(EventKind.LOAD_STOPPED, now_s)
         self._update(state="stopped", load_end_s=now_s, expected_rows=arrivals)
 
     def failure(self) -> LoadgenError | None:
@@ -175,7 +177,7 @@ class Run:
         return done.returncode if known else ExitCode.TOOL, done.stdout + done.stderr
 
     def _event(self, kind: str, t_s: float) -> None:
-        self.folder.append("events", "run", [{"t_s": t_s, "kind": kind}])
+        self.folder.append("events", "run", [Event(t_s, kind).row()])
 
     def _update(self, **changes: object) -> None:
         self.info = self.info.model_copy(update=changes)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from loadgen.analyze.findings.codes import SLO_METRICS
 from loadgen.analyze.results import Analysis, Mark, Timeline
+from loadgen.dataset.names import MARK_SYMBOLS, MarkSymbol
 from loadgen_reports import format as fmt
 
 # After Okabe and Ito (2008), darkened on white and lightened on black until text in them has a contrast of 4.5:1.
@@ -156,7 +158,7 @@ def _limits(analysis: Analysis) -> tuple[Rule, ...]:
     return tuple(
         Rule(label=f"SLO {f.title} ≤ {fmt.seconds(f.limit)}", short=fmt.seconds(f.limit), value=f.limit)
         for f in analysis.findings
-        if f.code.startswith(("slo.ttft.", "slo.e2e.")) and f.unit == "s" and fmt.known(f.limit)
+        if f.code in SLO_METRICS and SLO_METRICS[f.code][0] in ("ttft", "e2e") and f.unit == "s" and fmt.known(f.limit)
     )
 
 
@@ -175,64 +177,35 @@ class Symbol:
     tall: bool = False
 
 
-_SYMBOLS = {
-    "up": Symbol(shape="up", colour="orange", name="scale-up decided", tall=True),
-    "down": Symbol(shape="down", colour="orange", name="scale-down decided", tall=True),
-    "ready": Symbol(shape="disc", colour="blue", name="replica ready"),
-    "serving": Symbol(shape="diamond", colour="green", name="replica serves its first request"),
-    "trouble": Symbol(shape="cross", colour="vermillion", name="crash, kill or gap", tall=True),
-    "stopped": Symbol(shape="ring", colour="grey", name="replica drains or stops"),
-    "step": Symbol(shape="diamond", colour="purple", name="load step", tall=True),
-    "created": Symbol(shape="tick", colour="blue", name="replica created"),
-    "load": Symbol(shape="tick", colour="purple", name="load starts or ends", tall=True),
-    "other": Symbol(shape="tick", colour="grey", name="other event"),
+_SYMBOLS: dict[MarkSymbol, Symbol] = {
+    MarkSymbol.SCALE_UP: Symbol(shape="up", colour="orange", name="scale-up decided", tall=True),
+    MarkSymbol.SCALE_DOWN: Symbol(shape="down", colour="orange", name="scale-down decided", tall=True),
+    MarkSymbol.READY: Symbol(shape="disc", colour="blue", name="replica ready"),
+    MarkSymbol.NOT_READY: Symbol(shape="ring", colour="vermillion", name="replica not ready"),
+    MarkSymbol.FAILURE: Symbol(shape="cross", colour="vermillion", name="crash, kill or collection gap", tall=True),
+    MarkSymbol.STOPPED: Symbol(shape="ring", colour="grey", name="replica terminating"),
+    MarkSymbol.CREATED: Symbol(shape="tick", colour="blue", name="replica created"),
+    MarkSymbol.LOAD: Symbol(shape="tick", colour="purple", name="load starts or ends", tall=True),
+    MarkSymbol.OTHER: Symbol(shape="tick", colour="grey", name="other event"),
 }
-_BY_WORD = (
-    ("load_started", "load"),
-    ("load_ended", "load"),
-    ("load_stopped", "load"),
-    ("crash", "trouble"),
-    ("kill", "trouble"),
-    ("died", "trouble"),
-    ("gap", "trouble"),
-    ("rescale_up", "up"),
-    ("scale_up", "up"),
-    ("rescale_down", "down"),
-    ("scale_down", "down"),
-    ("serving", "serving"),
-    ("ready", "ready"),
-    ("created", "created"),
-    ("drain", "stopped"),
-    ("stopped", "stopped"),
-    ("trigger", "step"),
-    ("load_step", "step"),
-)
+_RESCALES = {"up": MarkSymbol.SCALE_UP, "down": MarkSymbol.SCALE_DOWN}
 
 
-def symbol_key(mark: Mark) -> str:
-    """The key into `symbols()` that fits a mark's kind; kinds that are new here are drawn as `other`."""
-    kind = mark.kind.lower()
-    for found, key in _BY_WORD:
-        if found in kind:
-            return key
-    if "rescale" in kind or kind in ("up", "down"):
-        return "down" if "down" in kind or _falls(mark.label) else "up"
-    return "other"
+def symbol_key(mark: Mark) -> MarkSymbol:
+    """The key into `symbols()` that fits a mark's kind; kinds that are unknown here are drawn as `other`."""
+    if mark.direction is not None:
+        return _RESCALES[mark.direction]
+    return MARK_SYMBOLS.get(mark.kind, MarkSymbol.OTHER)
 
 
 def mark_text(mark: Mark) -> str:
-    """What a mark says: its label, and for a decision of the autoscaler that it is one."""
-    key = symbol_key(mark)
-    return f"{_SYMBOLS[key].name}: {mark.label}" if key in ("up", "down") else mark.label or mark.kind
+    """The text of a mark: its label, preceded for a rescale by the symbol's name."""
+    if mark.direction is not None:
+        return f"{_SYMBOLS[symbol_key(mark)].name}: {mark.label}"
+    return mark.label or mark.kind
 
 
-def _falls(label: str) -> bool:
-    """Whether a label such as `3 → 1` goes down."""
-    numbers = [int(word) for word in label.replace("→", " ").split() if word.isdigit()]
-    return len(numbers) >= 2 and numbers[-1] < numbers[-2]
-
-
-def symbols() -> dict[str, Symbol]:
+def symbols() -> dict[MarkSymbol, Symbol]:
     """How every kind of mark looks."""
     return dict(_SYMBOLS)
 

@@ -65,7 +65,7 @@ def cluster(analysis: Analysis) -> Table:
     rows: list[tuple[str, object]] = []
     if found is not None:
         rows = [
-            ("workload", f"{found.workload}, namespace {found.namespace}, context {found.context}"),
+            ("workload", f"{found.kind} {found.workload}, namespace {found.namespace}, context {found.context}"),
             ("autoscaler", found.hpa),
             ("service", found.service),
             ("requests went by", f"{found.endpoint} (balances {found.balances})"),

@@ -4,21 +4,22 @@ Every sentence is built from values that may be missing; what is missing is left
 the reason where the analysis gives one.
 """
 
+from loadgen.analyze.findings import codes
 from loadgen.analyze.results import Analysis, Finding, Headline
+from loadgen.dataset.names import Cause, Outcome
 from loadgen_reports import format as fmt
 from loadgen_reports.findings import SYMBOL, failed, finding_sentence, in_brackets, mid, notable, sentence, statement_of
 from loadgen_reports.lag_words import lag, lag_parts, lag_statement, worst
 
 VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
-_ENDED = {
-    "rejected": "rejected",
-    "timeout": "timed out",
-    "error": "ended in an error",
-    "cut_off": "cut off",
-    "not_sent": "never sent",
+_ENDED: dict[str, str] = {
+    Outcome.REJECTED: "rejected",
+    Outcome.TIMEOUT: "timed out",
+    Outcome.ERROR: "ended in an error",
+    Outcome.CUT_OFF: "cut off",
+    Outcome.NOT_SENT: "never sent",
 }
-_PASSIVE = {"rejected", "cut_off", "not_sent"}
-_RUN_STOPPED = "run stopped"
+_PASSIVE = {Outcome.REJECTED, Outcome.CUT_OFF, Outcome.NOT_SENT}
 # A share of slow requests from which on the lag, and not something else, is the story of the run.
 _LAG_EXPLAINS = 0.5
 
@@ -83,7 +84,7 @@ def _lead(analysis: Analysis, *, lag_leads: bool) -> list[str]:
     start = VERDICT[analysis.verdict]
     if analysis.verdict == "pass":
         judged = sum(f.severity == "fail" for f in analysis.findings)
-        idle = any(f.code == "signal.never_crossed" for f in analysis.findings)
+        idle = any(f.code == codes.SIGNAL_NEVER_CROSSED.code for f in analysis.findings)
         untested = "; scaling was not tested: the ratio never crossed its target" if idle else ""
         if judged == 0:
             return [f"{start}: no limit was set, so nothing could fail{untested}."]
@@ -115,7 +116,7 @@ def _never_started(analysis: Analysis) -> str:
 
 def _end_is_told(analysis: Analysis) -> bool:
     """Whether a finding that made the run invalid has told already how it ended."""
-    return any(f.code == "validity.interrupted" and not f.passed for f in analysis.findings)
+    return any(f.code == codes.INTERRUPTED.code and not f.passed for f in analysis.findings)
 
 
 def _early_end(analysis: Analysis) -> str:
@@ -136,7 +137,7 @@ def _lag_leads(analysis: Analysis) -> bool:
     head = analysis.headline
     if analysis.verdict != "fail" or not fmt.known(head.lag_s) or worst(analysis) is None:
         return False
-    if not any(f.code.startswith("slo.") and f.unit == "s" for f in failed(analysis)):
+    if not any(f.code in codes.SLO_METRICS and f.unit == "s" for f in failed(analysis)):
         return False
     return bool(head.slow_requests and head.slow_in_lag and head.slow_in_lag >= _LAG_EXPLAINS * head.slow_requests)
 
@@ -172,7 +173,7 @@ def _unanswered(analysis: Analysis) -> list[str]:
     """What was lost, and how; what the operator's own stop ended is told with the stop."""
     totals: dict[str, int] = {}
     for row in analysis.outcomes:
-        if row.outcome != "ok" and row.cause != _RUN_STOPPED:
+        if row.outcome != Outcome.OK and row.cause != Cause.RUN_STOPPED:
             totals[row.outcome] = totals.get(row.outcome, 0) + row.count
     lost, scheduled = sum(totals.values()), analysis.whole.scheduled
     if lost == 0 or scheduled == 0:

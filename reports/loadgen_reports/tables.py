@@ -6,7 +6,10 @@ A table is columns and rows of text that is already formatted; a renderer only e
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadgen.analyze.findings.codes import SLO_METRICS
 from loadgen.analyze.results import Analysis, Finding, Latencies, Stats
+from loadgen.dataset import terms
+from loadgen.dataset.names import OUTCOMES, Outcome
 from loadgen_reports import format as fmt
 from loadgen_reports.findings import Mood, measured_text, result, sentence, values
 
@@ -153,19 +156,26 @@ def _last_kept(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[tuple[Cell, ...]
     return (*rows[: MOST_ROWS - 1], rows[-1]), (f"{fmt.count(left)} more groups in analysis.json.",)
 
 
-METRICS = (("ttft", "TTFT"), ("e2e", "E2E"), ("tpot", "TPOT"), ("itl", "ITL"), ("send_lag", "Send lag"))
+METRICS = (
+    ("ttft", terms.TTFT),
+    ("e2e", terms.E2E),
+    ("tpot", terms.TPOT),
+    ("itl", terms.ITL),
+    ("send_lag", terms.SEND_LAG),
+)
+"""The latencies of a group of requests: field of `Latencies`, and term."""
 
 
 def latencies(analysis: Analysis) -> tuple[Table, ...]:
     """One table a metric: its distribution in every group; values over the SLO's limit are marked."""
-    return tuple(_latency(analysis, metric, label) for metric, label in METRICS)
+    return tuple(_latency(analysis, metric, term) for metric, term in METRICS)
 
 
-def _latency(analysis: Analysis, metric: str, label: str) -> Table:
+def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
     limits = {
-        f.code.rsplit(".", 1)[-1]: f.limit
+        SLO_METRICS[f.code][1]: f.limit
         for f in analysis.findings
-        if f.code.startswith(f"slo.{metric}.") and f.unit == "s" and fmt.known(f.limit)
+        if f.code in SLO_METRICS and SLO_METRICS[f.code][0] == metric and f.unit == "s" and fmt.known(f.limit)
     }
     stats: list[tuple[str, Stats]] = [(group.name, getattr(group, metric)) for group in groups(analysis)]
     names = ("mean", *STATISTICS)
@@ -187,10 +197,10 @@ def _latency(analysis: Analysis, metric: str, label: str) -> Table:
     if any(0 < stat.count < FEW for _, stat in stats):
         told += (f"Groups of fewer than {FEW} values are grey and never marked: a percentile of so few is chance.",)
     return Table(
-        key=metric.replace("_", "-"),
-        title=f"{label}, {unit}",
+        key=term.key,
+        title=f"{term.label}, {unit}",
         columns=(
-            Column(label=label, term=metric.replace("_", "-")),
+            Column(label=term.label, term=term.key),
             Column(label="Values", numeric=True),
             *(Column(label=name, numeric=True) for name in names),
         ),
@@ -203,10 +213,10 @@ def _latency(analysis: Analysis, metric: str, label: str) -> Table:
 def outcomes(analysis: Analysis) -> Table:
     """How requests ended, by outcome and cause, the most frequent first."""
     total = sum(row.count for row in analysis.outcomes)
-    ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != "ok", -row.count))
+    ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != Outcome.OK, -row.count))
     rows = [
         (
-            Cell(text=row.outcome.replace("_", " "), mood="" if row.outcome == "ok" else "over"),
+            Cell(text=_outcome_label(row.outcome), mood="" if row.outcome == Outcome.OK else "over"),
             Cell(text=row.cause, literal=True) if row.cause else Cell(text=fmt.MISSING, mood="muted"),
             Cell(text=fmt.count(row.count)),
             Cell(text=fmt.percent(row.count / total) if total else fmt.MISSING),
@@ -230,6 +240,10 @@ def outcomes(analysis: Analysis) -> Table:
         rows=shown,
         notes=notes,
     )
+
+
+def _outcome_label(outcome: str) -> str:
+    return OUTCOMES[outcome].label if outcome in OUTCOMES else outcome
 
 
 def correlations(analysis: Analysis) -> Table:

@@ -37,6 +37,7 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
         raise SettingsError(f"no report format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
     written: dict[str, Path] = {}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name in FORMATS:
             if name not in formats:
                 continue

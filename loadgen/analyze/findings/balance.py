@@ -1,29 +1,30 @@
-"""Whether the replicas that are there are used: a fleet at its limit, an old queue beside idle replicas."""
+"""Findings about the use of the replicas: overload at the maximum count, and a backlog beside idle replicas."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from loadgen.analyze.findings.validity import span_text
-from loadgen.analyze.findings.warning import warn
+from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Bools, Floats, Observed, Series
 from loadgen.analyze.queueing import MAX_STEP_S, Capacity, held, stale_s
 from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval, runs
+from loadgen.dataset.names import SignalName
 
 LOAD_S = 10.0
-"""The load is a mean over this time: counts of one second are chance."""
+"""The load is averaged over this time."""
 JOIN_S = 5.0
-"""Moments of shortage with less than this between them are one episode."""
+"""Overloads with shorter pauses between them are one episode."""
 BACKLOG_S = 5.0
-"""An old queue that is gone within this time is not worth a word."""
+"""A shorter backlog is not reported."""
 
 
 def at_max(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> list[Finding]:
-    """The longest time for which all replicas that are allowed were ready, and still too few.
+    """The longest time in which all allowed replicas were ready and overloaded.
 
-    The ratio alone is no proof: it trails the load, and it is a mean, which the queue of a single replica can lift.
+    The ratio alone does not prove an overload: it trails the load, and it is a mean that one long queue can raise.
     """
     scaler = run.info.autoscaler
     assert scaler is not None
@@ -36,50 +37,64 @@ def at_max(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> li
     if not long:
         return []
     start, end = max(long, key=lambda episode: episode[1] - episode[0])
-    many = "" if len(long) == 1 else f" This was the longest of {len(long)} such times."
+    many = "" if len(long) == 1 else f" This was the longest of {len(long)} such periods."
     return [
-        warn(
-            "scaling.at_max",
-            "Time over target with all replicas ready",
-            end - start,
-            scaler.sync_period_s,
-            "s",
-            span_text(start, end),
-            f"All {scaler.max_replicas} replicas were ready, and the load was more than they carry or requests waited "
-            f"at every one of them: allow more replicas, or the load is more than this fleet is meant for.{many}",
+        codes.SCALING_AT_MAX.finding(
+            measured=end - start,
+            limit=scaler.sync_period_s,
+            window=span_text(start, end),
+            advice=f"All {scaler.max_replicas} replicas were ready, and the load exceeded their capacity or requests "
+            f"queued on every one of them: raise maxReplicas, or lower the load.{many}",
         )
     ]
 
 
 def old_backlog(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent]) -> list[Finding]:
-    """The longest time for which replicas of before worked off their queue while new ones had nothing waiting."""
-    if "raw_pending" not in run.signals:
+    """The longest time in which old replicas worked off their queues while a new one had no queue."""
+    if SignalName.RAW_PENDING not in run.signals:
         return []
-    found = [span for event in scaling if (span := _old_backlog(run, fleet, event)) is not None]
-    long = [(span, count) for span, count in found if span[1] - span[0] > BACKLOG_S]
+    backlogs = [span for event in scaling if (span := _old_backlog(run, fleet, event)) is not None]
+    long = [(span, count) for span, count in backlogs if span[1] - span[0] > BACKLOG_S]
     if not long:
         return []
     (start, end), count = max(long, key=lambda each: each[0][1] - each[0][0])
-    many = "" if len(long) == 1 else f" This was the longest of {len(long)} such times."
-    who, theirs = ("replica that was", "its queue") if count == 1 else ("replicas that were", "their queues")
+    many = "" if len(long) == 1 else f" This was the longest of {len(long)} such periods."
+    old, queues = ("the old replica", "its queue") if count == 1 else ("the old replicas", "their queues")
     return [
-        warn(
-            "balance.old_backlog",
-            "Old queue beside new replicas without one",
-            end - start,
-            BACKLOG_S,
-            "s",
-            span_text(start, end),
-            f"When the new replicas were ready, the {who} there before took {end - start:.0f} s to work off {theirs}, "
-            f"while new ones had nothing waiting: a gateway cannot move what a replica has queued, so new replicas "
-            f"help new requests only. Scale earlier, or let requests wait in the gateway (a limit of requests in "
-            f"flight for each replica).{many}",
+        codes.OLD_BACKLOG.finding(
+            measured=end - start,
+            limit=BACKLOG_S,
+            window=span_text(start, end),
+            advice=f"After the new replicas became ready, {old} took {end - start:.0f} s to work off {queues}, while a "
+            f"new one had no queue: a gateway cannot move requests that a replica has queued, so new replicas serve "
+            f"only new requests. Scale earlier, or queue requests in the gateway (limit the requests in flight per "
+            f"replica).{many}",
         )
     ]
 
 
+def unused(run: Observed, fleet: Fleet) -> list[Finding]:
+    """Replicas that were ready and answered no request."""
+    if SignalName.RAW_SUCCESS not in run.signals:
+        return []
+    findings = []
+    for pod in fleet.pods.values():
+        if not pod.ready or pod.answered_s is not None or pod.name not in run.signals[SignalName.RAW_SUCCESS]:
+            continue
+        start, end = max(pod.ready[0][0], 0.0), min(pod.ready[-1][1], run.end_s)
+        if end <= start:
+            continue
+        advice = (
+            f"{pod.name} was ready but answered no request: it became ready after the load, or clients keep their "
+            f"connections to older replicas; balance requests and not connections."
+        )
+        window = span_text(start, end)
+        findings.append(codes.REPLICA_UNUSED.finding(measured=end - start, limit=None, window=window, advice=advice))
+    return findings
+
+
 def _outgrown(run: Observed, at: Floats, ready: Floats, capacity: Capacity) -> Bools:
-    """Whether more was due in the last `LOAD_S` than the ready replicas carry."""
+    """Whether the load of the last `LOAD_S` exceeded the capacity of the ready replicas."""
     if capacity.per_s is None:
         return np.zeros(len(at), dtype=np.bool_)
     due = run.requests.scheduled_s[run.requests.due]
@@ -89,12 +104,12 @@ def _outgrown(run: Observed, at: Floats, ready: Floats, capacity: Capacity) -> B
 
 
 def _all_queue(run: Observed, fleet: Fleet, at: Floats) -> Bools:
-    """Whether requests waited at every ready replica, by its own ratio where what waits was not collected."""
+    """Whether requests queued on every ready replica, by its ratio where queues were not collected."""
     scaler = run.info.autoscaler
     assert scaler is not None
-    waiting, edge = run.signals.get("raw_pending"), 0.0
+    waiting, edge = run.signals.get(SignalName.RAW_PENDING), 0.0
     if waiting is None:
-        waiting, edge = run.signals.get("ratio", {}), scaler.target * (1 + scaler.tolerance)
+        waiting, edge = run.signals.get(SignalName.RATIO, {}), scaler.target * (1 + scaler.tolerance)
     every, any_ready = np.ones(len(at), dtype=np.bool_), np.zeros(len(at), dtype=np.bool_)
     for pod in fleet.pods.values():
         there = _ready(pod, at)
@@ -122,10 +137,13 @@ def _joined(spans: Sequence[Interval]) -> list[Interval]:
 
 
 def _old_backlog(run: Observed, fleet: Fleet, event: ScalingEvent) -> tuple[Interval, int] | None:
-    """From ready until nothing waits at the old replicas, or something waits at each new one; and how many are old."""
+    """The span of the backlog after one scale-up, and the number of old replicas with a queue.
+
+    It lasts from ready until the old replicas have no queue, or every new one has.
+    """
     if event.direction == "down" or event.ready_s is None:
         return None
-    waiting = run.signals["raw_pending"]
+    waiting = run.signals[SignalName.RAW_PENDING]
     at = np.arange(event.ready_s, run.end_s, 1.0)
     new = [name for name in event.pods if name in waiting]
     old = [

@@ -1,25 +1,30 @@
-"""What broke while a run was observed: crashes, kills, dead parts, gaps of the collection."""
+"""Findings about crashes, kills, exited processes and collection gaps."""
 
 import math
 from collections.abc import Sequence
 
-from loadgen.analyze.findings.validity import span_text
-from loadgen.analyze.findings.warning import warn
+from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.windows import window_of
 from loadgen.analyze.observed import Event, Observed
 from loadgen.analyze.results import Finding
+from loadgen.dataset.names import EventKind
 
-_INCIDENTS = {
-    "replica_crashed": ("replica.crashed", "Replica crashes", "its server process ended by itself: read its log"),
-    "replica_killed": ("replica.killed", "Replicas killed", "it did not stop within its grace period: lengthen it"),
-    "part_died": ("part.died", "Parts of the stack that died", "a process ended by itself: read its log"),
-    "collect_gap": ("collect.gap", "Gaps of the collection", "nothing was collected from a source: read its log"),
-}
+_INCIDENTS = (
+    (EventKind.REPLICA_CRASHED, codes.REPLICA_CRASHED, "the server process exited unexpectedly; see its log"),
+    (
+        EventKind.REPLICA_KILLED,
+        codes.REPLICA_KILLED,
+        "it did not exit within its grace period; lengthen it or see its log",
+    ),
+    (EventKind.PART_DIED, codes.PART_DIED, "the process exited unexpectedly; see its log"),
+    (EventKind.COLLECT_GAP, codes.COLLECT_GAP, "no data was collected from this source; see the log"),
+)
 
 
 def incidents(run: Observed) -> list[Finding]:
-    """Crashes, kills, dead parts and gaps of the collection, counted and named."""
-    found = []
-    for kind, (code, title, what) in _INCIDENTS.items():
+    """One warning per kind of incident, with the count and the names of the sources."""
+    findings = []
+    for kind, declared, what in _INCIDENTS:
         events = run.of_kind(kind)
         if not events:
             continue
@@ -31,27 +36,21 @@ def incidents(run: Observed) -> list[Finding]:
         names = ", ".join(_named(name, own, alone=len(by_name) == 1) for name, own in sorted(by_name.items()))
         advice = f"{names}: {what} in logs/."
         count = float(sum(_times(own) for own in by_name.values()))
-        found.append(warn(code, title, count, 0.0, "count", window, advice))
-    return found
+        findings.append(declared.finding(measured=count, limit=0.0, window=window, advice=advice))
+    return findings
 
 
 def _named(name: str, events: Sequence[Event], *, alone: bool) -> str:
-    """A source with its watches, and its window if there are others."""
+    """The name of a source with its watches, and with its window unless it is the only source."""
     watches = ", ".join(sorted({str(event.data["watch"]) for event in events if "watch" in event.data}))
     about = [each for each in (watches, "" if alone else window_of(events)) if each]
     return f"{name} ({'; '.join(about)})" if about else name
 
 
 def _times(events: Sequence[Event]) -> int:
-    """How often it happened: gaps of one source that overlap, as of several watches of one API, are one."""
+    """The number of incidents: overlapping gaps of one source, as of several watches of one API, count once."""
     times, until_s = 0, -math.inf
     for event in events:
         times += event.until_s == event.t_s or event.t_s > until_s
         until_s = max(until_s, event.until_s)
     return times
-
-
-def window_of(events: Sequence[Event]) -> str:
-    """Window of events, as text: from the first to the end of the last."""
-    start, end = events[0].t_s, max(event.until_s for event in events)
-    return span_text(start, end) if end > start else f"at {start:.1f} s"

@@ -1,37 +1,63 @@
-"""Replicas and nodes that went away although the autoscaler had not given them up."""
+"""Findings about replicas and nodes that were lost without a scale-down."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
-from loadgen.analyze.findings.validity import span_text
-from loadgen.analyze.findings.warning import warn
+from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.steps import Interval
+from loadgen.dataset.names import EventKind, Outcome
 
 STAMP_S = 2.0
-"""A pod's stop may bear an earlier time than the decision that it follows: the API stamps whole seconds."""
+"""A pod may seem to stop this much before the decision to stop it: the API stamps whole seconds."""
+
+DRAIN_S = 1.0
+"""A client may notice a broken stream this much after the replica stopped."""
 
 
 def losses(run: Observed, fleet: Fleet) -> list[Finding]:
-    """What was lost while the load ran."""
+    """The nodes and replicas that were lost during the load."""
     return [*_nodes(run), *_replicas(run, fleet)]
 
 
+def failed_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
+    """Requests that were cut off or failed while a replica terminated."""
+    requests = run.requests
+    failed = requests.judged & ((requests.outcome == Outcome.CUT_OFF) | (requests.outcome == Outcome.ERROR))
+    ended = requests.ended_s[failed]
+    inside = np.zeros(len(ended), dtype=np.bool_)
+    for pod in fleet.pods.values():
+        if pod.draining_s is not None and pod.draining_s < fleet.end_s:
+            until = pod.gone_s if pod.gone_s is not None else math.inf
+            inside |= (ended >= pod.draining_s) & (ended <= until + DRAIN_S)
+    if not inside.any():
+        return []
+    times = ended[inside]
+    advice = (
+        "Responses did not survive a scale-down: remove a replica from the load balancer before it is stopped, and "
+        "give it a grace period longer than the longest response."
+    )
+    window = span_text(float(times.min()), float(times.max()))
+    return [codes.DRAIN_BROKEN.finding(measured=float(len(times)), limit=0.0, window=window, advice=advice)]
+
+
 def lost_replicas(run: Observed, fleet: Fleet) -> list[tuple[str, float]]:
-    """Replicas that stopped beyond the number that the desired count fell by, each with the time; in order of time."""
+    """Name and time of every replica that stopped beyond the number that the desired count fell by, in order."""
     falls = [
         (event.t_s, event.data["before"] - event.data["after"])
-        for event in run.of_kind("hpa_rescale")
+        for event in run.of_kind(EventKind.HPA_RESCALE)
         if isinstance(event.data.get("before"), int) and isinstance(event.data.get("after"), int)
     ]
     stops = [(pod.draining_s if pod.draining_s is not None else pod.gone_s, pod.name) for pod in fleet.pods.values()]
-    given_up, lost = 0, []
+    scaled_down, lost = 0, []
     for stop, name in sorted((at, name) for at, name in stops if at is not None and at < fleet.end_s):
-        if given_up < sum(max(fall, 0) for at, fall in falls if at <= stop + STAMP_S):
-            given_up += 1
+        if scaled_down < sum(max(fall, 0) for at, fall in falls if at <= stop + STAMP_S):
+            scaled_down += 1
         else:
             lost.append((name, stop))
     return lost
@@ -50,22 +76,25 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
     if None in whole:
         until = "as many replicas as desired were not ready again before the load ended"
     advice = (
-        f"{names} stopped although the autoscaler had not given {'it' if len(lost) == 1 else 'them'} up (deleted, "
-        f"evicted, or the node went): {until}, {_broken(run, spans)} broken in this time. "
-        f"Keep one replica more than the load needs, let the gateway try "
-        f"again where nothing was answered yet, and give the pods a PodDisruptionBudget against evictions."
+        f"{names} stopped without a scale-down (deleted, evicted, or lost with the node): {until}, "
+        f"{_failures(run, spans)} during this time. Keep one replica more than the load needs, let the gateway retry "
+        f"requests that have no response yet, and protect the pods from evictions with a PodDisruptionBudget."
     )
     window = span_text(start, end)
-    return [warn("replica.lost", "Replicas lost", float(len(lost)), 0.0, "count", window, advice)]
+    return [codes.REPLICA_LOST.finding(measured=float(len(lost)), limit=0.0, window=window, advice=advice)]
 
 
 def _nodes(run: Observed) -> list[Finding]:
-    said, spans, pods = [], [], set()
-    for event in run.of_kind("node_lost"):
+    summaries, spans, pods = [], [], set()
+    for event in run.of_kind(EventKind.NODE_LOST):
         node, on_it = event.data.get("node"), event.data.get("pods")
         if not on_it:
-            continue  # a cluster has many nodes, and they come and go
-        back = (each.t_s for each in run.of_kind("node_back") if each.data.get("node") == node and each.t_s > event.t_s)
+            continue  # it had no replicas, so it does not matter to the workload
+        back = (
+            each.t_s
+            for each in run.of_kind(EventKind.NODE_BACK)
+            if each.data.get("node") == node and each.t_s > event.t_s
+        )
         silent = event.data.get("silent_s")
         start = event.t_s - (silent if isinstance(silent, int | float) else 0.0)
         span = max(start, 0.0), min(next(back, run.end_s), run.end_s)
@@ -73,34 +102,34 @@ def _nodes(run: Observed) -> list[Finding]:
             continue
         spans.append(span)
         pods |= set(on_it)
-        last = "" if start == event.t_s else f"was heard of last at {start:.1f} s and "
-        said.append(f"{node} {last}was called lost at {event.t_s:.1f} s")
+        last = "" if start == event.t_s else f"renewed its lease last at {start:.1f} s and "
+        summaries.append(f"{node} {last}became not ready at {event.t_s:.1f} s")
     if not spans:
         return []
     advice = (
-        f"{'; '.join(said)}. Replicas on it: {', '.join(sorted(pods))}; {_broken(run, spans)} broken in this time. "
-        f"Until Kubernetes calls a node lost (50 s by default) its replicas still get requests, and they are replaced "
-        f"only when they no longer tolerate node.kubernetes.io/unreachable (300 s by default): set a shorter "
-        f"tolerationSeconds, and let the gateway check the health of replicas itself."
+        f"{'; '.join(summaries)}. Replicas on it: {', '.join(sorted(pods))}; {_failures(run, spans)} during this "
+        f"time. Replicas on an unreachable node receive requests until Kubernetes marks the node not ready (50 s by "
+        f"default), and are replaced when their toleration of node.kubernetes.io/unreachable ends (300 s by default): "
+        f"set a shorter tolerationSeconds, and enable health checks of the replicas in the gateway."
     )
     lost_s = sum(end - start for start, end in spans)
     window = span_text(min(start for start, _ in spans), max(end for _, end in spans))
-    return [warn("node.lost", "Nodes lost", lost_s, 0.0, "s", window, advice)]
+    return [codes.NODE_LOST.finding(measured=lost_s, limit=0.0, window=window, advice=advice)]
 
 
 def _whole_again(fleet: Fleet, lost_s: float, end_s: float) -> float | None:
-    """When as many replicas were ready as desired again; None if not before `end_s`."""
+    """When as many replicas were ready as desired again; None if that was not before `end_s`."""
     edges = np.unique(np.concatenate((fleet.ready.t_s, fleet.desired.t_s)))
     edges = edges[(edges > lost_s) & (edges < end_s)]
     whole = edges[fleet.ready.at(edges) >= fleet.desired.at(edges)]
     return float(whole[0]) if len(whole) else None
 
 
-def _broken(run: Observed, spans: Iterable[Interval]) -> str:
+def _failures(run: Observed, spans: Iterable[Interval]) -> str:
     requests = run.requests
     ended = requests.ended_s[requests.judged & ~requests.ok]
     inside = np.zeros(len(ended), dtype=np.bool_)
     for start, end in spans:
         inside |= (ended >= start) & (ended <= end)
     count = int(inside.sum())
-    return f"{count:,} request{' was' if count == 1 else 's were'}"
+    return f"{count:,} request{'' if count == 1 else 's'} failed"

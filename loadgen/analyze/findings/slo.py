@@ -1,26 +1,26 @@
-"""The scenario's limits against what was measured: one finding each."""
+"""Compares the measurements with the limits of the scenario, one finding per limit."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from loadgen.analyze.findings import codes
 from loadgen.analyze.latency import Measured
 from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.results import Finding, Severity, Span
 from loadgen.analyze.stats import QUANTILES, quantile
 from loadgen.dataset.run_info import Limit
 
-_TITLES = {"ttft": "TTFT", "itl": "ITL", "tpot": "TPOT", "e2e": "E2E", "failed": "Failed requests"}
 _NEVER = {
-    "ttft": "never got a first token",
-    "tpot": "never got their last token",
-    "e2e": "never got their last token",
+    "ttft": "never received a first token",
+    "tpot": "never received their last token",
+    "e2e": "never received their last token",
 }
 
 
 def judged_ttft_s(run: Observed) -> Floats:
-    """TTFT of every request that is judged; +inf when its first token never came."""
+    """TTFT of every judged request; +inf when its first token never arrived."""
     return _or_never(run.requests.ttft_s[run.requests.judged])
 
 
@@ -41,60 +41,56 @@ def slo(run: Observed, measured: Measured, lag_windows: Sequence[Span]) -> list[
 
 
 def _finding(
-    limit: Limit, passed: bool, measured: float | None, advice: str, unit: str = "s", severity: Severity = "fail"
+    limit: Limit, *, passed: bool, measured: float | None, advice: str, severity: Severity = "fail"
 ) -> Finding:
-    name = "" if limit.metric == "failed" else f" {limit.statistic}"
-    return Finding(
-        code=f"slo.{limit.metric}.{limit.statistic}",
-        severity=severity,
-        passed=passed,
-        title=f"{_TITLES[limit.metric]}{name}",
-        measured=measured,
-        limit=limit.limit,
-        unit=unit,
-        window="whole run",
-        advice=advice,
-    )
+    declared = codes.SLO[limit.metric, limit.statistic]
+    return declared.finding(passed=passed, measured=measured, limit=limit.limit, advice=advice, severity=severity)
+
+
+def _unmeasured(limit: Limit, advice: str) -> Finding:
+    """A limit without any value to compare with: the run cannot be judged."""
+    return _finding(limit, passed=False, measured=None, advice=advice, severity="invalid")
 
 
 def _failed(run: Observed, limit: Limit) -> Finding:
     judged = run.requests.judged
     count, failed = int(judged.sum()), int((judged & ~run.requests.ok).sum())
     if not count:
-        return _finding(limit, False, None, "No request was due, so there is nothing to judge.", "ratio", "invalid")
+        return _unmeasured(limit, "No request was due, so there is nothing to judge.")
     share = failed / count
-    said = f"{failed:,} of {count:,} requests did not end ok"
+    summary = f"{failed:,} of {count:,} requests failed"
     passed = share <= limit.limit
-    advice = f"{said}." if passed else f"{said}: the outcomes table names the causes; start with the most frequent."
-    return _finding(limit, passed, share, advice, "ratio")
+    advice = f"{summary}." if passed else f"{summary}: see the causes in the outcomes table, most frequent first."
+    return _finding(limit, passed=passed, measured=share, advice=advice)
 
 
 def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], limit: Limit) -> Finding:
     values, due = _values(run, measured, limit.metric)
     if not len(values):
-        why = "no request was due" if not run.requests.judged.any() else "no answer came in more than one piece"
-        return _finding(limit, False, None, f"Not measured, because {why}: see `stream` and the load.", "s", "invalid")
+        why = "no request was due" if not run.requests.judged.any() else "no response was streamed"
+        return _unmeasured(limit, f"Not measured, because {why}: check `stream` and the load.")
     value = quantile(values, QUANTILES[limit.statistic])
     slow = values > limit.limit
     what = "token gaps" if limit.metric == "itl" else "requests"
     if not slow.any():
-        return _finding(limit, True, value, f"All {len(values):,} {what} were within {limit.limit:g} s.")
+        advice = f"All {len(values):,} {what} were within {limit.limit:g} s."
+        return _finding(limit, passed=True, measured=value, advice=advice)
     many = int(slow.sum())
-    share = f"{_percent(many / len(values))}, and {_allowed(limit)} may be"
-    said = f"{many:,} of {len(values):,} {what} were slower than {limit.limit:g} s ({share})"
+    share = f"{_percent(many / len(values))}, {_allowed(limit)} allowed"
+    summary = f"{many:,} of {len(values):,} {what} were slower than {limit.limit:g} s ({share})"
     if value <= limit.limit:
-        return _finding(limit, True, value, f"{said}.")
+        return _finding(limit, passed=True, measured=value, advice=f"{summary}.")
     if math.isinf(value):
         over = "At least one" if limit.statistic == "max" else f"More than {_allowed(limit)}"
         never = f"{int(np.isinf(values).sum()):,} of {len(values):,}"
-        return _finding(
-            limit, False, None, f"{over} of the requests ({never}) {_NEVER[limit.metric]}: see the outcomes for why."
-        )
-    return _finding(limit, False, value, f"{said}{_where(slow, due, lag_windows)}")
+        advice = f"{over} of the requests ({never}) {_NEVER[limit.metric]}: see the outcomes table for the causes."
+        return _finding(limit, passed=False, measured=None, advice=advice)
+    advice = f"{summary}{_where(slow, due, lag_windows)}"
+    return _finding(limit, passed=False, measured=value, advice=advice)
 
 
 def _allowed(limit: Limit) -> str:
-    """The share that may be slower than the limit."""
+    """The share of requests that may be slower than the limit."""
     return "none" if limit.statistic == "max" else _percent(1 - QUANTILES[limit.statistic])
 
 
@@ -105,19 +101,19 @@ def _percent(share: float) -> str:
 
 
 def _where(slow: Bools, due_s: Floats, lag_windows: Sequence[Span]) -> str:
-    """Whether the slow ones fall together with scale-ups, and what that asks for."""
+    """Whether the slow requests coincide with scale-ups, and the advice for either case."""
     if not lag_windows:
-        return ": the replicas cannot carry this load within the limit; add replicas or lower the load."
+        return ": the replicas cannot serve this load within the limit; add replicas or lower the load."
     inside = int((slow & within(lag_windows, due_s)).sum())
     share = inside / max(int(slow.sum()), 1)
-    said = f", {share * 100:.0f} % of them due while a scale-up was under way"
+    summary = f", {share * 100:.0f} % of them due during a scale-up"
     if share >= 0.5:
-        return f"{said}: shorten the longest link of the lag chain, scale earlier, or keep more replicas ready."
-    return f"{said}: most were slow with the replicas in place; allow more replicas or look for a queue elsewhere."
+        return f"{summary}: shorten the longest step of the scale-up, scale earlier, or keep more replicas ready."
+    return f"{summary}: most were slow outside scale-ups; allow more replicas or look for a queue elsewhere."
 
 
 def _values(run: Observed, measured: Measured, metric: str) -> tuple[Floats, Floats]:
-    """Values that the limit is about and the due time of each one's request; what never came is +inf."""
+    """The values that a limit applies to and the due time of each request; missing responses count as +inf."""
     requests = run.requests
     judged, ok = requests.judged, requests.ok
     if metric == "itl":

@@ -1,33 +1,46 @@
-"""Whether the run can be judged at all: the generator, the signal, the amount of evidence."""
+"""Checks whether the run can be judged: the load generator, the scaling signal and the number of samples."""
 
 import math
 
 import numpy as np
 
+from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.cluster import one_pod
+from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import truth
 from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
+from loadgen.dataset.names import EventKind, GapSource, SignalName
 
 CLOCK_S = 0.001
-"""How far two times of one request may contradict each other: the resolution of what stamps them."""
+"""Tolerance between two timestamps of one request: the resolution of their clocks."""
 
 
 def validity(run: Observed, fleet: Fleet) -> list[Finding]:
-    """One finding for every condition of a verdict, met or not."""
+    """One finding for every condition of validity, met or not."""
     findings = [_ended(run), _rows(run), _send_lag(run), _samples(run), _order(run)]
     if run.length_s is None:
-        findings.insert(0, _check("load", "Load", False, None, None, "s", "No load started: see the logs of the run."))
+        findings.insert(0, never_started(run.info.error))
     if run.info.autoscaler is not None:
         findings += _signal(run, fleet)
     return findings + one_pod(run, fleet)
 
 
+def never_started(error: str | None) -> Finding:
+    """The one finding of a run without a load.
+
+    Args:
+        error: The error that ended the run, if it is known.
+    """
+    reason = f"it failed with: {error}" if error else "see the error on the console and the logs of the run."
+    return codes.LOAD.finding(measured=None, limit=None, advice=f"The load never started; {reason}")
+
+
 def ready_spans(run: Observed, fleet: Fleet) -> list[Interval]:
-    """Spans of the load in which a replica was ready; all of it when no replica was observed."""
+    """Spans of the load in which a replica was ready; the whole load when no replica was observed."""
     due = run.requests.scheduled_s[run.requests.due]
     end = min(run.end_s, float(due[-1])) if len(due) else run.end_s
     if not fleet.pods:
@@ -46,23 +59,23 @@ def ready_spans(run: Observed, fleet: Fleet) -> list[Interval]:
 
 
 def sample_times(run: Observed) -> Floats:
-    """Every time at which the ratio of any replica was sampled."""
-    pods = run.signals.get("ratio", {})
+    """The times of all ratio samples of all replicas."""
+    pods = run.signals.get(SignalName.RATIO, {})
     return np.unique(np.concatenate([series.t_s for series in pods.values()])) if pods else np.empty(0)
 
 
 def _idle_scrapes(run: Observed) -> Floats:
-    """Scrapes that worked while there was no compute: a rule may then leave the ratio out, as it is undefined."""
-    if "raw_compute_us" not in run.signals:
+    """Times of successful scrapes without compute: the ratio is undefined then, so a rule may omit it."""
+    if SignalName.RAW_COMPUTE_US not in run.signals:
         return np.empty(0)
-    worked = [series.t_s[series.value > 0] for series in run.signals.get("up", {}).values()]
+    worked = [series.t_s[series.value > 0] for series in run.signals.get(SignalName.UP, {}).values()]
     times = np.unique(np.concatenate(worked)) if worked else np.empty(0)
     idle: Floats = times[np.isnan(truth(run, times))]
     return idle
 
 
 def longest_gap(times: Floats, spans: list[Interval]) -> Interval | None:
-    """The longest time without a sample inside one of the spans; None without a span."""
+    """The longest interval without a sample inside one of the spans; None without spans."""
     worst: Interval | None = None
     for start, end in spans:
         edges = np.concatenate(([start], times[(times > start) & (times < end)], [end]))
@@ -73,45 +86,16 @@ def longest_gap(times: Floats, spans: list[Interval]) -> Interval | None:
     return worst
 
 
-def span_text(start_s: float, end_s: float) -> str:
-    """A window in words, as `Finding.window` has it."""
-    return f"from {start_s:.1f} s to {end_s:.1f} s"
-
-
-def _check(
-    name: str,
-    title: str,
-    passed: bool,
-    measured: float | None,
-    limit: float | None,
-    unit: str,
-    advice: str,
-    window: str = "whole run",
-) -> Finding:
-    return Finding(
-        code=f"validity.{name}",
-        severity="invalid",
-        passed=passed,
-        title=title,
-        measured=measured,
-        limit=limit,
-        unit=unit,
-        window=window,
-        advice=advice,
-    )
-
-
 def _ended(run: Observed) -> Finding:
     advice = {
-        "finished": "Every due request has its answer.",
-        "stopped": "The run was stopped early on purpose; what the stop ended is shown and not judged.",
+        "finished": "Every scheduled request has its outcome.",
+        "stopped": "The user stopped the run early; requests that the stop ended are shown and not judged.",
     }.get(
         run.info.state,
-        f"The load broke off {run.end_s:.0f} s after its start, because the tool or a part of it died: what was "
-        f"recorded until then is shown; "
-        f"read the logs of the run, then run it again.",
+        f"The load was interrupted after {run.end_s:.0f} s, because the tool or one of its processes died. The data "
+        f"recorded until then is shown: see the logs of the run, then run it again.",
     )
-    return _check("interrupted", "Run ended in order", not run.interrupted, None, None, "s", advice)
+    return codes.INTERRUPTED.finding(measured=None, limit=None, advice=advice, passed=not run.interrupted)
 
 
 def _rows(run: Observed) -> Finding:
@@ -121,12 +105,12 @@ def _rows(run: Observed) -> Finding:
     expected = highest if known is None or run.interrupted else max(known, highest)
     missing = expected - len(ids)
     advice = (
-        "Every request that was due has its row."
+        "Every scheduled request is recorded."
         if not missing
-        else f"{missing:,} of {expected:,} requests that were due have no row, so nobody knows what became of them: "
-        f"a load process died or lost them; read the logs of the run, then run it again."
+        else f"{missing:,} of {expected:,} scheduled requests are not recorded, so their outcome is unknown: a load "
+        f"process died or lost them. See the logs of the run, then run it again."
     )
-    return _check("rows", "Due requests without a row", not missing, float(missing), 0.0, "count", advice)
+    return codes.ROWS.finding(measured=float(missing), limit=0.0, advice=advice, passed=not missing)
 
 
 def _send_lag(run: Observed) -> Finding:
@@ -136,21 +120,21 @@ def _send_lag(run: Observed) -> Finding:
     measured = quantile(late, 0.99)
     never = int(np.isinf(late).sum())
     if not len(late):
-        advice, measured = "No request was due, so nothing is known of the generator.", math.inf
+        advice, measured = "No request was due, so the load generator was not tested.", math.inf
     elif measured <= limit:
-        advice = "Requests went out when they were due."
+        advice = "Requests were sent when they were due."
     elif math.isinf(measured):
         advice = (
-            f"{never:,} of {len(late):,} due requests were never sent, because no user was free: "
-            f"raise the number of users, use more processes, or lower the rate."
+            f"{never:,} of {len(late):,} requests were never sent, because no Locust user was free: raise the number "
+            f"of users (--users), use more processes (--processes), or lower the rate."
         )
     else:
         advice = (
-            "The generator itself was late, so the latencies say as much about this machine as about the server: "
-            "use more processes (--processes), another machine, or a lower rate."
+            "The load generator was late, so the latencies include its own delay: use more processes (--processes), "
+            "a faster machine, or a lower rate."
         )
     known = measured if math.isfinite(measured) else None
-    return _check("send_lag", "Send lag p99", measured <= limit, known, limit, "s", advice)
+    return codes.SEND_LAG.finding(measured=known, limit=limit, advice=advice, passed=measured <= limit)
 
 
 def _samples(run: Observed) -> Finding:
@@ -161,7 +145,7 @@ def _samples(run: Observed) -> Finding:
         if passed
         else f"{answered:,} answered requests are too few for percentiles: run longer or at a higher rate."
     )
-    return _check("samples", "Answered requests", passed, float(answered), float(limit), "count", advice)
+    return codes.SAMPLES.finding(measured=float(answered), limit=float(limit), advice=advice, passed=passed)
 
 
 def _order(run: Observed) -> Finding:
@@ -173,12 +157,12 @@ def _order(run: Observed) -> Finding:
             wrong |= later < earlier - CLOCK_S
     count = int(wrong.sum())
     advice = (
-        "The times of every request are in order."
+        "The timestamps of every request are in order."
         if not count
-        else f"{count:,} requests have times that contradict each other, such as a token before the request: "
-        f"the clock of a load process is wrong; run all load processes on one host."
+        else f"{count:,} requests have inconsistent timestamps, such as a token before the request was sent: the clock "
+        f"of a load process is wrong. Run all load processes on one host."
     )
-    return _check("clock", "Requests with contradictory times", not count, float(count), 0.0, "count", advice)
+    return codes.CLOCK.finding(measured=float(count), limit=0.0, advice=advice, passed=not count)
 
 
 def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
@@ -186,37 +170,35 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
     during = int(((times >= 0) & (times <= run.end_s)).sum())
     if not during:
         advice = (
-            "Nothing of the ratio was recorded while the load ran, so scaling cannot be judged: "
-            "check that Prometheus scrapes the replicas and that the recording rule has their labels."
+            "The ratio was not recorded during the load, so scaling cannot be judged: check that Prometheus scrapes "
+            "the replicas and that the recording rule matches their labels."
         )
-        return [_check("signal", "Samples of the ratio", False, 0.0, 1.0, "count", advice)]
-    found = _check("signal", "Samples of the ratio", True, float(during), 1.0, "count", "The ratio was recorded.")
+        return [codes.SIGNAL.finding(measured=0.0, limit=1.0, advice=advice)]
+    sampled = codes.SIGNAL.finding(measured=float(during), limit=1.0, advice="The ratio was recorded.", passed=True)
     limit = run.info.validity.scrape_gap_s
     gap = longest_gap(np.union1d(times, _idle_scrapes(run)), ready_spans(run, fleet))
     if gap is None:
-        advice = (
-            "No replica was ready while the load ran, so there was nothing to sample: see the logs of the replicas."
-        )
-        return [found, _check("scrape_gap", "Longest gap of the ratio", False, None, limit, "s", advice)]
+        advice = "No replica was ready during the load, so there was nothing to sample: see the logs of the replicas."
+        return [sampled, codes.SCRAPE_GAP.finding(measured=None, limit=limit, advice=advice)]
     length = gap[1] - gap[0]
-    advice = "The ratio was sampled throughout." if length <= limit else _unseen(run, gap)
+    passed = length <= limit
+    advice = "The ratio was sampled throughout." if passed else _gap_advice(run, gap)
     window = span_text(*gap)
     return [
-        found,
-        _check("scrape_gap", "Longest gap of the ratio", length <= limit, length, limit, "s", advice, window),
+        sampled,
+        codes.SCRAPE_GAP.finding(measured=length, limit=limit, advice=advice, window=window, passed=passed),
     ]
 
 
-def _unseen(run: Observed, span: Interval) -> str:
-    """Why the ratio was not seen in this time, as far as the collection knows."""
-    gaps = [event for event in run.of_kind("collect_gap") if event.data.get("source") == "prometheus"]
+def _gap_advice(run: Observed, span: Interval) -> str:
+    """The reason for a gap of the ratio, as far as the collector knows it."""
+    gaps = [event for event in run.of_kind(EventKind.COLLECT_GAP) if event.data.get("source") == GapSource.PROMETHEUS]
     if any(event.t_s < span[1] and event.until_s > span[0] for event in gaps):
         return (
-            "Nothing came from Prometheus in this time, and the autoscaler reads its metric there: what it did then "
-            "says nothing of its settings. Find out what became of Prometheus (its pod, its node, its log), and run "
-            "again."
+            "Prometheus did not answer during this time, and the autoscaler reads its metric there, so its decisions "
+            "do not reflect its settings. Check the pod, the node and the log of Prometheus, then run again."
         )
     return (
-        "The autoscaler's input was not seen for this long: see whether Prometheus or the collector stalled (logs/), "
-        "and free the machine."
+        "The metric of the autoscaler was not sampled for this long: check in logs/ whether Prometheus or the "
+        "collector stalled, and reduce other work on the machine."
     )

@@ -13,7 +13,7 @@ from loadgen.analyze.scaling.recovery import broke_limit, recovered_s, recovery_
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.scaling.trigger import MIN_STEP_S, load_fell, load_rose, longest_wait_s
 from loadgen.analyze.steps import runs
-from loadgen.dataset.names import NOT_BY_AUTOSCALER
+from loadgen.dataset.names import EventKind, RescaleReason
 
 EARLY_S = 1.0
 """A replica may seem to be created this much before its decision: Kubernetes stamps whole seconds."""
@@ -98,7 +98,7 @@ def first_known(*values: float | None) -> float | None:
 def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
     """What others changed is no decision, but ends what is the one before it's own."""
     changes: list[tuple[Event, int, int]] = []
-    for event in run.of_kind("hpa_rescale"):
+    for event in run.of_kind(EventKind.HPA_RESCALE):
         before, after = event.data.get("before"), event.data.get("after")
         if isinstance(before, int) and isinstance(after, int) and before != after:
             changes.append((_at_the_latest(fleet, event, up=after > before), before, after))
@@ -114,7 +114,7 @@ def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
             next_down_s=next((at for at in downs if at > event.t_s), math.inf),
         )
         for number, (event, before, after) in enumerate(changes)
-        if event.reason != NOT_BY_AUTOSCALER
+        if event.reason != RescaleReason.NOT_BY_AUTOSCALER
     ]
 
 

@@ -8,16 +8,23 @@ import numpy as np
 
 from loadgen.analyze.observed import Event, Observed, Series
 from loadgen.analyze.steps import Interval, Step, count
+from loadgen.dataset.names import REPLICA_EVENTS, EventKind, SignalName
 
-_PHASES = {
-    "replica_created": "created_s",
-    "replica_unschedulable": "unplaced_s",
-    "replica_scheduled": "scheduled_s",
-    "replica_started": "started_s",
-    "replica_ready": "ready_s",
-    "replica_draining": "draining_s",
+_PHASES: dict[str, str] = {
+    EventKind.REPLICA_CREATED: "created_s",
+    EventKind.REPLICA_UNSCHEDULABLE: "unplaced_s",
+    EventKind.REPLICA_SCHEDULED: "scheduled_s",
+    EventKind.REPLICA_STARTED: "started_s",
+    EventKind.REPLICA_READY: "ready_s",
+    EventKind.REPLICA_DRAINING: "draining_s",
 }
-_NOT_READY = ("replica_not_ready", "replica_draining", "replica_crashed", "replica_killed", "replica_stopped")
+_NOT_READY = (
+    EventKind.REPLICA_NOT_READY,
+    EventKind.REPLICA_DRAINING,
+    EventKind.REPLICA_CRASHED,
+    EventKind.REPLICA_KILLED,
+    EventKind.REPLICA_STOPPED,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,11 +63,13 @@ class Replica:
         if phase is not None and getattr(self, phase) is None:
             setattr(self, phase, event.t_s)
         open_ended = bool(self.ready) and self.ready[-1][1] == math.inf
-        if event.kind == "replica_ready" and not open_ended:
+        if event.kind == EventKind.REPLICA_READY and not open_ended:
             self.ready.append((event.t_s, math.inf))
         if event.kind in _NOT_READY and open_ended:
             self.ready[-1] = (self.ready[-1][0], event.t_s)
-        if event.kind == "replica_stopped" or (event.kind == "replica_killed" and self.draining_s is not None):
+        if event.kind == EventKind.REPLICA_STOPPED or (
+            event.kind == EventKind.REPLICA_KILLED and self.draining_s is not None
+        ):
             self.gone_s = event.t_s
 
     def take_counter(self, success: Series) -> None:
@@ -102,9 +111,9 @@ def fleet(run: Observed) -> Fleet:
     """The fleet of a run."""
     pods: dict[str, Replica] = {}
     for event in run.events:
-        if event.pod is not None and event.kind.startswith("replica_"):
+        if event.pod is not None and event.kind in REPLICA_EVENTS:
             pods.setdefault(event.pod, Replica(name=event.pod)).take(event)
-    counters = run.signals.get("raw_success", {})
+    counters = run.signals.get(SignalName.RAW_SUCCESS, {})
     for name, pod in pods.items():
         if name in counters:
             pod.take_counter(counters[name])
@@ -134,8 +143,8 @@ def _desired(run: Observed) -> Step:
     """What every pass and every rescale of the autoscaler wanted, and what it found at the first of them."""
     times: list[float] = []
     values: list[float] = []
-    for event in run.of_kind("hpa_sync", "hpa_rescale"):
-        before, after = ("current", "desired") if event.kind == "hpa_sync" else ("before", "after")
+    for event in run.of_kind(EventKind.HPA_SYNC, EventKind.HPA_RESCALE):
+        before, after = ("current", "desired") if event.kind == EventKind.HPA_SYNC else ("before", "after")
         found, wanted = event.data.get(before), event.data.get(after)
         if not times and isinstance(found, int | float):
             times.append(run.first_s)
@@ -148,10 +157,10 @@ def _desired(run: Observed) -> Step:
 
 def _end(run: Observed, pods: Mapping[str, Replica]) -> float:
     """The end of the observation, or the take-down of the stack: replicas that stop although none was given up."""
-    rescales = [event.t_s for event in run.of_kind("hpa_rescale") if _shrinks(event)]
+    rescales = [event.t_s for event in run.of_kind(EventKind.HPA_RESCALE) if _shrinks(event)]
     last_shrink = max(rescales, default=-math.inf)
     given_up = 0.0
-    for event in run.of_kind("hpa_rescale"):
+    for event in run.of_kind(EventKind.HPA_RESCALE):
         given_up += max(event.data["before"] - event.data["after"], 0) if _shrinks(event) else 0
     stops = sorted(
         stop

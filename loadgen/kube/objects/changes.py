@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from loadgen.base.quantity import parse_milli
+from loadgen.dataset.names import EventKind
 
 Raw = Mapping[str, Any]
 
@@ -46,24 +47,24 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
             story.told.add(kind)
             yield Change(unix_s=at, kind=kind, pod=name, **fields)
 
-    yield from once("replica_created", unix_s(meta.get("creationTimestamp")))
+    yield from once(EventKind.REPLICA_CREATED, unix_s(meta.get("creationTimestamp")))
     placed = conditions.get("PodScheduled", {})
     if placed.get("reason") == "Unschedulable":
         since = unix_s(placed.get("lastTransitionTime")) or now_s
-        yield from once("replica_unschedulable", since, reason="Unschedulable", message=placed.get("message"))
-    yield from once("replica_scheduled", _since(conditions.get("PodScheduled"), now_s))
+        yield from once(EventKind.REPLICA_UNSCHEDULABLE, since, reason="Unschedulable", message=placed.get("message"))
+    yield from once(EventKind.REPLICA_SCHEDULED, _since(conditions.get("PodScheduled"), now_s))
     for container in containers:
         yield from _crash(story, name, container, now_s)
     if containers and all("running" in each.get("state", {}) for each in containers):
         started = max(unix_s(each["state"]["running"].get("startedAt")) or now_s for each in containers)
-        yield from once("replica_started", started)
+        yield from once(EventKind.REPLICA_STARTED, started)
     ready = conditions.get("Ready", {}).get("status") == "True"
     if ready:
         if story.not_ready:
-            story.told.discard("replica_ready")
+            story.told.discard(EventKind.REPLICA_READY)
             story.not_ready = False
-        yield from once("replica_ready", _since(conditions["Ready"], now_s))
-    elif "replica_ready" in story.told and not story.not_ready:
+        yield from once(EventKind.REPLICA_READY, _since(conditions["Ready"], now_s))
+    elif EventKind.REPLICA_READY in story.told and not story.not_ready:
         story.not_ready = True
         if not meta.get("deletionTimestamp") and ended_s(pod, now_s) is None:
             yield _not_ready(name, conditions.get("Ready", {}), now_s)
@@ -71,17 +72,17 @@ def pod_changes(story: PodStory, pod: Raw, now_s: float) -> Iterator[Change]:
         # the API stamps when the grace period ends
         end = unix_s(meta["deletionTimestamp"])
         grace = float(meta.get("deletionGracePeriodSeconds") or 0)
-        yield from once("replica_draining", now_s if end is None else min(end - grace, now_s))
+        yield from once(EventKind.REPLICA_DRAINING, now_s if end is None else min(end - grace, now_s))
 
 
 def pod_gone(story: PodStory, pod: Raw, at_s: float) -> Iterator[Change]:
     """A pod is deleted, or came to its end by itself: it stops now, and had to begin to stop before."""
     name, status = pod["metadata"]["name"], pod.get("status", {})
-    if "replica_draining" not in story.told:
-        story.told.add("replica_draining")
-        yield Change(unix_s=at_s, kind="replica_draining", pod=name)
+    if EventKind.REPLICA_DRAINING not in story.told:
+        story.told.add(EventKind.REPLICA_DRAINING)
+        yield Change(unix_s=at_s, kind=EventKind.REPLICA_DRAINING, pod=name)
     reason, message = status.get("reason"), status.get("message")  # such as Evicted; a deletion has none
-    yield Change(unix_s=at_s, kind="replica_stopped", pod=name, reason=reason, message=message)
+    yield Change(unix_s=at_s, kind=EventKind.REPLICA_STOPPED, pod=name, reason=reason, message=message)
 
 
 def ended_s(pod: Raw, now_s: float) -> float | None:
@@ -127,20 +128,20 @@ def node_changes(story: NodeStory, node: Raw, pods: Callable[[float], Sequence[s
     at = unix_s(condition.get("lastTransitionTime")) or now_s
     if condition["status"] == "True":
         if story.lost:
-            yield _node("node_back", node, pods(at), at, condition)
+            yield _node(EventKind.NODE_BACK, node, pods(at), at, condition)
         story.ready, story.lost = True, False
     elif story.ready:
         story.ready = False
         if on_it := pods(at):
             story.lost = True
-            yield _node("node_lost", node, on_it, at, condition)
+            yield _node(EventKind.NODE_LOST, node, on_it, at, condition)
 
 
 def node_gone(story: NodeStory, node: Raw, pods: Sequence[str], now_s: float) -> Iterator[Change]:
     """A node was taken out of the cluster: a loss if replicas were on it, otherwise the cluster only got smaller."""
     if pods and story.ready:
         condition = {"reason": "NodeDeleted", "message": "the node was taken out of the cluster"}
-        yield _node("node_lost", node, pods, now_s, condition)
+        yield _node(EventKind.NODE_LOST, node, pods, now_s, condition)
 
 
 def hpa_sync(hpa: Raw, now_s: float, metric: str | None = None) -> Change:
@@ -159,7 +160,7 @@ def hpa_sync(hpa: Raw, now_s: float, metric: str | None = None) -> Change:
     active = next((each for each in conditions if each["type"] == "ScalingActive"), None)
     return Change(
         unix_s=now_s,
-        kind="hpa_sync",
+        kind=EventKind.HPA_SYNC,
         reason=active["reason"] if active else None,
         message=active["message"] if active and active["status"] != "True" else None,
         data={
@@ -178,7 +179,7 @@ def pod_event(event: Raw, now_s: float) -> Change:
     at = unix_s(event.get("lastTimestamp")) or unix_s(event.get("eventTime")) or now_s
     return Change(
         unix_s=at,
-        kind="pod_event",
+        kind=EventKind.POD_EVENT,
         pod=event["involvedObject"]["name"],
         reason=event.get("reason"),
         message=event.get("message"),
@@ -200,13 +201,13 @@ def _crash(story: PodStory, name: str, container: Raw, now_s: float) -> Iterator
     if restarts <= story.restarts or not ended:
         return
     story.restarts = restarts
-    story.told.discard("replica_started")
-    if "replica_ready" in story.told:
-        story.told.discard("replica_ready")
+    story.told.discard(EventKind.REPLICA_STARTED)
+    if EventKind.REPLICA_READY in story.told:
+        story.told.discard(EventKind.REPLICA_READY)
         story.not_ready = False
     yield Change(
         unix_s=unix_s(ended.get("finishedAt")) or now_s,
-        kind="replica_crashed",
+        kind=EventKind.REPLICA_CRASHED,
         pod=name,
         reason=ended.get("reason"),
         data={"exit_code": ended.get("exitCode"), "crashes": restarts, "backoff_s": None},
@@ -216,7 +217,7 @@ def _crash(story: PodStory, name: str, container: Raw, now_s: float) -> Iterator
 def _not_ready(pod: str, condition: Raw, now_s: float) -> Change:
     return Change(
         unix_s=unix_s(condition.get("lastTransitionTime")) or now_s,
-        kind="replica_not_ready",
+        kind=EventKind.REPLICA_NOT_READY,
         pod=pod,
         reason=condition.get("reason"),
         message=condition.get("message"),

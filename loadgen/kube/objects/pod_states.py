@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadgen.dataset.names import EventKind
 from loadgen.kube.objects.changes import Change, unix_s
 
 Raw = Mapping[str, Any]
@@ -36,7 +37,7 @@ def state_changes(story: StatesStory, pod: Raw, now_s: float) -> Iterator[Change
             story.conditions[condition["type"]] = seen
             yield Change(
                 unix_s=unix_s(condition.get("lastTransitionTime")) or now_s,
-                kind="pod_condition",
+                kind=EventKind.POD_CONDITION,
                 pod=name,
                 reason=condition.get("reason"),
                 message=condition.get("message"),
@@ -55,7 +56,7 @@ def _container(story: StatesStory, pod: str, container: Raw, now_s: float) -> It
         story.containers[container["name"]] = seen
         yield Change(
             unix_s=unix_s(about.get(_WHEN.get(state, ""))) or now_s,
-            kind="container_state",
+            kind=EventKind.CONTAINER_STATE,
             pod=pod,
             reason=about.get("reason"),
             message=about.get("message"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from loadgen.dataset.names import EventKind
 from loadgen.kube.objects.changes import Change, NodeStory, node_changes, node_gone
 from loadgen.kube.observe.pods import Pods
 
@@ -37,7 +38,7 @@ class Nodes:
         else:
             changes = node_changes(story, raw, lambda at_s: self._pods.on(name, at_s), now_s)
         for change in changes:
-            if change.kind == "node_lost":
+            if change.kind == EventKind.NODE_LOST:
                 self._asked.append((name, change, now_s))
                 self._ask(name)
             else:

@@ -21,6 +21,7 @@ from typing import Any
 from loadgen.base.errors import ExitCode
 from loadgen.base.stop import Stop
 from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.names import EventKind, GapSource
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.kube.client.api import Api
 from loadgen.kube.objects.changes import Change, hpa_sync, pod_event, unix_s
@@ -125,8 +126,8 @@ class Observer:
         if since_s is None or now_s - since_s < _LEAST_GAP_S:
             return since_s
         from_s, to_s = (self._clock.at_unix(at - self._observed.skew_s) for at in (since_s, now_s))
-        data = {"source": "kubernetes", "watch": source, "from_s": from_s, "to_s": to_s}
-        self._record.emit("collect_gap", t_s=from_s, message=f"the watch of {source}: {why}", data=data)
+        data = {"source": GapSource.KUBERNETES, "watch": source, "from_s": from_s, "to_s": to_s}
+        self._record.emit(EventKind.COLLECT_GAP, t_s=from_s, message=f"the watch of {source}: {why}", data=data)
         return since_s
 
     def _object(self, source: str, kind: str, raw: dict[str, Any], now_s: float) -> None:
@@ -164,7 +165,9 @@ class Observer:
         self._sets.add(name)
         if any((each["kind"], each["name"]) == (self._observed.kind, self._observed.workload) for each in owners):
             at = unix_s(raw["metadata"].get("creationTimestamp")) or now_s
-            self._tell([Change(unix_s=at, kind="rollout_started", message=f"ReplicaSet {name}", data={"set": name})])
+            self._tell(
+                [Change(unix_s=at, kind=EventKind.ROLLOUT_STARTED, message=f"ReplicaSet {name}", data={"set": name})]
+            )
 
     def _event(self, kind: str, raw: dict[str, Any], now_s: float) -> None:
         about = raw.get("involvedObject", {})

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from loadgen.dataset.names import EventKind
 from loadgen.dataset.stack import ReplicaPhase
 from loadgen.kube.objects.changes import Change, PodStory, ended_s, pod_changes, pod_gone, unix_s
 from loadgen.kube.objects.pod_states import StatesStory, state_changes
@@ -43,13 +44,13 @@ class Pod:
     def phase(self) -> ReplicaPhase:
         """How far it is."""
         told = self.story.told
-        if "replica_draining" in told:
+        if EventKind.REPLICA_DRAINING in told:
             return "draining"
-        if "replica_ready" in told and not self.story.not_ready:
+        if EventKind.REPLICA_READY in told and not self.story.not_ready:
             return "ready"
-        if "replica_started" in told:
+        if EventKind.REPLICA_STARTED in told:
             return "started"
-        return "scheduled" if "replica_scheduled" in told else "created"
+        return "scheduled" if EventKind.REPLICA_SCHEDULED in told else "created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,6 @@ class Pods:
     def _gone(self, uid: str, at_s: float) -> Iterator[Change]:
         pod = self._known.pop(uid)
         at_s = max(at_s, pod.since_s)
-        self._left.append(_Left(pod.name, pod.node, at_s, "replica_draining" in pod.story.told))
+        self._left.append(_Left(pod.name, pod.node, at_s, EventKind.REPLICA_DRAINING in pod.story.told))
         self._stopped[pod.name] = at_s
         yield from pod_gone(pod.story, pod.raw, at_s)

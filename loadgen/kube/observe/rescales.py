@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.dataset.names import NOT_BY_AUTOSCALER
+from loadgen.dataset.names import EventKind, RescaleReason
 from loadgen.kube.objects.changes import Change, unix_s
 
 _WORDS_WITHIN_S = 5.0
@@ -130,11 +130,11 @@ class Rescales:
         word = event or stamp
         if word is None:
             late_s = seen.seen_s - seen.since_s if seen.blind else None
-            reason, message = (NOT_BY_AUTOSCALER, _NOT_ITS_OWN) if silence else (None, None)
+            reason, message = (RescaleReason.NOT_BY_AUTOSCALER, _NOT_ITS_OWN) if silence else (None, None)
             return _rescale(seen, seen.seen_s, reason, message, late_s)
         # within its second, the moment at which the change was seen says more than the stamp
         at_s = seen.seen_s if seen.seen_s < word.at_s + _STAMP_S else word.at_s
-        return _rescale(seen, at_s, "SuccessfulRescale", word.message)
+        return _rescale(seen, at_s, RescaleReason.BY_AUTOSCALER, word.message)
 
     def _in_a_gap(self, seen: _Seen, silence: bool) -> Iterator[Change]:
         """The changes of a time in which nobody looked, as far as events tell of them; then what is left."""
@@ -150,7 +150,7 @@ class Rescales:
 
 def new_size(event: Raw) -> tuple[int, str] | None:
     """The count that a SuccessfulRescale event of an HPA speaks of, and its words; None for another event."""
-    if event.get("reason") != "SuccessfulRescale":
+    if event.get("reason") != RescaleReason.BY_AUTOSCALER:
         return None
     said = str(event.get("message") or event.get("note") or "")
     found = re.match(r"New size: (\d+);", said)
@@ -164,4 +164,4 @@ def _rescale(seen: _Seen, at_s: float, reason: str | None, message: str | None, 
         data["late_s"] = round(late_s, 3)
     elif seen.blind:
         message = f"{message or 'told by the status'} (in a time without the watch)"
-    return Change(unix_s=at_s, kind="hpa_rescale", reason=reason, message=message, data=data)
+    return Change(unix_s=at_s, kind=EventKind.HPA_RESCALE, reason=reason, message=message, data=data)

@@ -20,6 +20,7 @@ import urllib3
 from kubernetes import client
 from kubernetes.watch.watch import iter_resp_lines
 
+from loadgen.dataset.names import RescaleReason
 from loadgen.kube.client.api import Api
 from loadgen.kube.client.permissions import LEASES
 from loadgen.kube.objects.changes import unix_s
@@ -74,7 +75,7 @@ def watches(api: Api, observed: ObserverConfig) -> list[Watched]:
         found.append(Watched("hpas", scaling, {**place, "field_selector": f"metadata.name={observed.hpa}"}))
         about = f"involvedObject.kind=HorizontalPodAutoscaler,involvedObject.name={observed.hpa}"
         if "events" not in observed.unread:
-            of_hpa = {**place, "field_selector": f"{about},reason=SuccessfulRescale"}
+            of_hpa = {**place, "field_selector": f"{about},reason={RescaleReason.BY_AUTOSCALER}"}
             found.append(Watched("rescales", core.list_namespaced_event, of_hpa))
     return [each for each in found if each.source not in observed.unread]
 

@@ -4,6 +4,7 @@ import time
 
 from locust.env import Environment
 
+from loadgen.dataset.names import Outcome
 from loadgen.load.plan import Arrival
 from loadgen.load.sender import OnAnswer
 from loadgen.protocols.answer import Answer
@@ -23,7 +24,7 @@ def statistics_listener(environment: Environment, *, protocol: str, name: str) -
     """
 
     def on_answer(arrival: Arrival, due: float, answer: Answer) -> None:
-        failure = None if answer.outcome == "ok" else RequestFailed(f"{answer.outcome}: {answer.cause}")
+        failure = None if answer.outcome == Outcome.OK else RequestFailed(f"{answer.outcome}: {answer.cause}")
         environment.events.request.fire(
             request_type=protocol,
             name=name,

@@ -17,7 +17,10 @@ def render(analysis: Analysis) -> str:
     Missing values (None, NaN) are null; an infinite value, which JSON does not know, is the string "Infinity".
     A series is one line, so that two runs can be compared by any diff.
     """
-    return _text({"schema_version": SCHEMA_VERSION, **asdict(analysis)}, "") + "\n"
+    fields = asdict(analysis)
+    if cluster := fields["run"]["cluster"]:
+        cluster["workload"] = f"{cluster.pop('kind')} {cluster['workload']}"
+    return _text({"schema_version": SCHEMA_VERSION, **fields}, "") + "\n"
 
 
 def _text(value: Any, indent: str) -> str:

@@ -29,7 +29,7 @@ def test_what_breaks_at_the_peak_is_on_the_page(tmp_path: Path) -> None:
     assert len(run.events("replica_created")) == 3  # the first two, and the one instead of the victim
     lost = run.finding("replica.lost")
     assert lost["measured"] == 1
-    assert lost["advice"].startswith(f"{victim} stopped although the autoscaler had not given it up")
+    assert lost["advice"].startswith(f"{victim} stopped without a scale-down")
     blind = run.finding("autoscaler.blind")
     assert blind["measured"] > 10
     assert "FailedGetPodsMetric" in blind["advice"]

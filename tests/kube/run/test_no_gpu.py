@@ -36,8 +36,8 @@ def test_a_replica_that_no_node_has_a_gpu_for_is_on_the_page(tmp_path: Path) -> 
     assert event.pod in set(run.events("replica_scheduled").pod)
     scarce = run.finding("replica.unschedulable")
     assert scarce["measured"] >= 9
-    assert scarce["advice"].startswith(f"{event.pod} had no node {scarce['window']} (0/2 nodes are available: ")
-    assert f"give it more {GPU}, " in scarce["advice"]
+    assert scarce["advice"].startswith(f"{event.pod} was unschedulable {scarce['window']} (0/2 nodes are available: ")
+    assert f"add more {GPU}, " in scarce["advice"]
     assert 0 < first_second(scarce) < last_second(scarce) < run.analysis["run"]["length_s"]
     assert event.pod in (run.folder.path / "report.md").read_text()
     # no request is lost, and the replica came when it could

@@ -24,7 +24,7 @@ def test_a_prometheus_that_is_stopped_at_the_peak_is_on_the_page(tmp_path: Path)
     assert code == 3, run.said()[-3000:]
     unseen = run.finding("validity.scrape_gap")
     assert unseen["measured"] > 15
-    assert unseen["advice"].startswith("Nothing came from Prometheus in this time, ")
+    assert unseen["advice"].startswith("Prometheus did not answer during this time, ")
     blind = run.finding("autoscaler.blind")
     assert "FailedGetPodsMetric" in blind["advice"]
     assert "prometheus" in run.finding("collect.gap")["advice"].partition(":")[0]

@@ -126,7 +126,7 @@ def test_a_run_that_died_before_its_load_is_invalid_and_empty():
     assert made.run.state == "never_started"
     (found,) = made.findings
     assert (found.code, found.severity) == ("validity.load", "invalid")
-    assert found.advice.startswith("The run never started; ")
+    assert found.advice.startswith("The load never started; ")
     assert made.run.length_s is None
     assert made.whole.scheduled == 0
     assert made.whole.offered_per_s is None
@@ -146,7 +146,7 @@ def test_the_error_that_kept_a_run_from_starting_is_told():
     """Where `run.json` has it, its words are the finding."""
     never = info(zero_s=None, length_s=None, state="starting").model_copy(update={"error": "no server at :8000"})
     (found,) = analyze(never, tables(zero_s=0.0)).findings
-    assert found.advice == "The run never started; it printed: no server at :8000"
+    assert found.advice == "The load never started; it failed with: no server at :8000"
 
 
 @pytest.mark.parametrize("left_out", ["requests", "tokens", "samples", "events"])

@@ -116,12 +116,12 @@ def test_marks_name_what_happened_until_the_stack_was_taken_down():
         ]
     )
     assert [(mark.t_s, mark.label) for mark in marks(run, fleet(run)) if mark.t_s >= 0] == [
-        (0.0, "load starts"),
+        (0.0, "load started"),
         (10.0, "1 → 2 replicas"),
         (20.0, "replica crashed"),
         (25.0, "no data from prometheus"),
-        (30.0, "gateway died"),
-        (70.0, "replica stops"),
+        (30.0, "gateway exited"),
+        (70.0, "replica terminating"),
     ]
 
 

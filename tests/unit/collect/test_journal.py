@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from loadgen.collect import journal
 from loadgen.collect.journal import Journal
-from loadgen.collect.rows import Event
+from loadgen.dataset.events import Event
 
 LINES = [
     {"t_s": 1.5, "kind": "replica_created", "pod": "a", "reason": None, "message": None, "data": None},
@@ -20,7 +20,7 @@ LINES = [
 EVENTS = [
     Event(1.5, "replica_created", "a"),
     Event(2.0, "hpa_rescale", None, "SuccessfulRescale", "New size: 2; é"),
-    Event(2.5, "hpa_sync", data='{"current": 1, "conditions": [{"type": "AbleToScale"}]}'),
+    Event(2.5, "hpa_sync", data={"current": 1, "conditions": [{"type": "AbleToScale"}]}),
 ]
 TEXT = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in LINES).encode()
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.collect.rows import Event, Rows, Sample
+from loadgen.collect.rows import Rows, Sample
+from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from support.servers.metrics import run_folder
 

@@ -10,7 +10,7 @@ import pytest
 from loadgen.base.clock import Clock
 from loadgen.base.errors import DatasetError, ExitCode, RecordError
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo, ValidityLimits
+from loadgen.dataset.run_info import SCHEMA_VERSION, ClusterInfo, Compression, RunInfo, ValidityLimits
 from loadgen.dataset.tables import TABLES
 
 
@@ -38,6 +38,28 @@ def test_names_sort_by_time(tmp_path: Path) -> None:
     clock = Clock(anchor_unix_s=1_790_000_000.0, anchor_monotonic_s=0.0)
     names = [RunFolder.create(tmp_path, "a b/c", clock).path.name for _ in range(2)]
     assert names == ["20260921T141320Z-a-b-c", "20260921T141320Z-a-b-c-2"]
+
+
+def test_run_json_reads_back_and_refuses_unknown_fields(folder: RunFolder) -> None:
+    """The workload and what a local run shortens come back equal; a field of neither is damage."""
+    cluster = ClusterInfo(
+        kind="Deployment",
+        workload="triton",
+        namespace="llm",
+        context="prod",
+        endpoint="service 10.96.0.7:8001",
+        balances="connections",
+        skew_s={"kubernetes": 0.2},
+    )
+    shorter = Compression(what="scrape interval", local=1, production=30)
+    info = folder.read_info().model_copy(update={"cluster": cluster, "compressions": (shorter,)})
+    folder.write_info(info)
+    assert folder.read_info() == info
+    damaged = json.loads((folder.path / "run.json").read_text())
+    damaged["cluster"]["surprise"] = 1
+    folder.write_text("run.json", json.dumps(damaged))
+    with pytest.raises(DatasetError, match=r"damaged at cluster\.surprise"):
+        folder.read_info()
 
 
 def test_parts_read_back_in_one_table(folder: RunFolder) -> None:

@@ -10,9 +10,10 @@ from gevent.pool import Group
 
 from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.names import Cause
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
-from loadgen.load.sender import NO_FREE_USER, RUN_STOPPED, USER_STOPPED, Sender
+from loadgen.load.sender import Sender
 from loadgen.protocols.answer import Answer
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
@@ -135,9 +136,9 @@ def test_stopping_loses_nothing(folder: RunFolder) -> None:
     in_flight = rows[rows.outcome == "cut_off"]
     unsent = rows[rows.outcome == "not_sent"]
     assert len(in_flight) == 20
-    assert set(in_flight.cause) == {RUN_STOPPED}
+    assert set(in_flight.cause) == {Cause.RUN_STOPPED}
     assert len(rows) == len(in_flight) + len(unsent)
-    assert set(unsent.cause) <= {RUN_STOPPED, NO_FREE_USER}
+    assert set(unsent.cause) <= {Cause.RUN_STOPPED, Cause.NO_FREE_USER}
     assert unsent.sent_s.isna().all()
     assert list(rows.index) == list(range(len(rows)))
     due = int((bench.plan.due_s + bench.start_s <= stopped_s).sum())
@@ -164,7 +165,7 @@ def test_a_request_whose_user_is_stopped_is_nobody_elses_fault(folder: RunFolder
     gevent.sleep(0.3)
     bench.users.kill()
     rows = bench.rows()
-    assert rows.cause.to_list() == [USER_STOPPED]
+    assert rows.cause.to_list() == [Cause.USER_STOPPED]
 
 
 def test_after_a_stop_nothing_is_sent_and_users_are_let_go(folder: RunFolder) -> None:
@@ -181,7 +182,7 @@ def test_after_a_stop_nothing_is_sent_and_users_are_let_go(folder: RunFolder) ->
     rows = bench.rows()
     assert (rows.scheduled_s <= stopped_s).all()
     assert set(rows.outcome) <= {"ok", "not_sent"}
-    assert set(rows.cause.dropna()) <= {RUN_STOPPED}
+    assert set(rows.cause.dropna()) <= {Cause.RUN_STOPPED}
     assert list(rows.index) == list(range(len(rows)))
 
 

@@ -15,6 +15,7 @@ from loadgen_reports.write import FORMATS, write_reports
 
 from loadgen.analyze.results import Analysis
 from loadgen.base.errors import ExitCode, LoadgenError, SettingsError
+from loadgen.dataset.run_info import ClusterInfo
 from support.runs.synthetic import SAMPLES, finding, sample
 
 
@@ -135,6 +136,32 @@ def test_json_is_the_analysis(failing: Analysis) -> None:
     gaps = [value is None for value in read["timeline"]["ttft_p95_s"]]
     assert gaps == [math.isnan(value) for value in failing.timeline.ttft_p95_s]
     assert any(gaps)
+
+
+def test_json_of_a_cluster_names_kind_and_workload_in_one_field(failing: Analysis) -> None:
+    """The fields of `run.cluster` in analysis.json are those of its schema, in their order."""
+    cluster = ClusterInfo(
+        kind="Deployment",
+        workload="triton",
+        namespace="llm",
+        context="prod",
+        endpoint="ingress 10.96.0.7:80",
+        balances="requests",
+    )
+    read = json.loads(machine.render(replace(failing, run=replace(failing.run, cluster=cluster))))
+    assert list(read["run"]["cluster"].items()) == [
+        ("workload", "Deployment triton"),
+        ("namespace", "llm"),
+        ("context", "prod"),
+        ("hpa", None),
+        ("service", None),
+        ("endpoint", "ingress 10.96.0.7:80"),
+        ("balances", "requests"),
+        ("lacking", []),
+        ("assumed", []),
+        ("skew_s", {}),
+        ("skew_error_s", {}),
+    ]
 
 
 def test_json_has_no_token_that_json_lacks(failing: Analysis) -> None:

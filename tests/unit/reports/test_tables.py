@@ -8,8 +8,11 @@ from loadgen_reports import glossary, lags, panels, provenance, tables
 from loadgen_reports.format import MISSING
 from loadgen_reports.formats import html
 
-from loadgen.analyze.results import Analysis, Mark, OutcomeCount, ScalingEvent, Stats
+from loadgen.analyze.results import Analysis, Direction, Mark, OutcomeCount, ScalingEvent, Stats
+from loadgen.dataset.names import MarkSymbol
 from support.runs.synthetic import SAMPLES, sample
+
+READINESS = ("replica_ready", "replica_not_ready")
 
 
 @pytest.fixture(scope="module")
@@ -234,27 +237,47 @@ def test_settings_are_flat(failing: Analysis) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "label", "key"),
+    ("kind", "key"),
     [
-        ("hpa_rescale", "1 → 3 replicas", "up"),
-        ("hpa_rescale", "3 → 1 replicas", "down"),
-        ("replica_ready", "", "ready"),
-        ("replica_created", "", "created"),
-        ("replica_draining", "", "stopped"),
-        ("replica_crashed", "", "trouble"),
-        ("replica_killed", "", "trouble"),
-        ("part_died", "", "trouble"),
-        ("collect_gap", "", "trouble"),
-        ("load_started", "", "load"),
-        ("load_stopped", "", "load"),
-        ("something_new", "", "other"),
+        ("replica_ready", "ready"),
+        ("replica_not_ready", "not_ready"),
+        ("replica_created", "created"),
+        ("replica_draining", "stopped"),
+        ("replica_crashed", "trouble"),
+        ("replica_killed", "trouble"),
+        ("part_died", "trouble"),
+        ("collect_gap", "trouble"),
+        ("load_started", "load"),
+        ("load_stopped", "load"),
+        ("node_lost", "other"),
+        ("something_new", "other"),
     ],
 )
-def test_every_kind_of_mark_has_a_symbol(kind: str, label: str, key: str) -> None:
-    """Known kinds look as they should, and an unknown one is still drawn."""
-    mark = Mark(t_s=0.0, kind=kind, label=label)
+def test_every_kind_of_mark_has_a_symbol(kind: str, key: str) -> None:
+    """Declared kinds have their symbols, and an unknown one is still drawn."""
+    mark = Mark(t_s=0.0, kind=kind, label="")
     assert panels.symbol_key(mark) == key
     assert key in panels.symbols()
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_rescale_is_drawn_by_its_direction(direction: Direction) -> None:
+    """Scale-ups and scale-downs have different symbols, whatever the label says."""
+    mark = Mark(t_s=0.0, kind="hpa_rescale", label="? → ? replicas", direction=direction)
+    assert panels.symbol_key(mark) == direction
+
+
+def test_a_lost_readiness_is_not_drawn_as_ready() -> None:
+    """Shape, colour and name of the two marks all differ."""
+    ready, lost = (panels.symbols()[panels.symbol_key(Mark(t_s=0.0, kind=kind, label=""))] for kind in READINESS)
+    assert (ready.name, lost.name) == ("replica ready", "replica not ready")
+    assert ready.shape != lost.shape
+    assert ready.colour != lost.colour
+
+
+def test_every_declared_symbol_is_drawn() -> None:
+    """No declared symbol lacks a shape."""
+    assert set(panels.symbols()) == set(MarkSymbol)
 
 
 def test_condensing_keeps_what_matters(failing: Analysis) -> None:

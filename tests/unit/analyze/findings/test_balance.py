@@ -65,7 +65,7 @@ def test_the_longest_of_several_times_is_named():
     samples = ratio + constant(2.0, "a", "raw_pending") + constant(2.0, "b", "raw_pending")
     (each,) = short(observed(SMALL, requests=FEW, samples=samples, events=BOTH))
     assert (each.measured, each.window) == (25.0, "from 35.0 s to 60.0 s")
-    assert "the longest of 2 such times" in each.advice
+    assert "the longest of 2 such periods" in each.advice
 
 
 def old(queue_until, new_waiting=0.0):
@@ -78,8 +78,8 @@ def test_an_old_queue_beside_an_idle_replica_is_told():
     """b is ready at 30 s; a has requests waiting until 46 s, b none: 16 s."""
     (each,) = backlog(old(46))
     assert (each.code, each.measured, each.window) == ("balance.old_backlog", 16.0, "from 30.0 s to 46.0 s")
-    assert "the replica that was there before took 16 s to work off its queue" in each.advice
-    assert "cannot move what a replica has queued" in each.advice
+    assert "the old replica took 16 s to work off its queue" in each.advice
+    assert "cannot move requests that a replica has queued" in each.advice
 
 
 def test_an_old_queue_that_is_soon_gone_is_not_worth_a_word():

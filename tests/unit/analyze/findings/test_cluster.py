@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.analyze.findings.cluster import cluster_caveats, facts, one_pod
+from loadgen.analyze.findings.cluster import cluster_warnings, one_pod
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.run_info import ClusterInfo
@@ -32,24 +32,15 @@ def run_on(where: ClusterInfo | None, *, samples: Any = (), **changes: Any) -> A
     return observed(what, requests=REQUESTS, samples=samples, events=READY)
 
 
-def caveats(run: Any) -> dict[str, Any]:
+def warnings(run: Any) -> dict[str, Any]:
     ratio = mean_over_pods(ratio_by_pod(run, fleet(run)), stale_s(run))
-    return {each.code: each for each in cluster_caveats(run, ratio)}
+    return {each.code: each for each in cluster_warnings(run, ratio)}
 
 
 def test_a_run_elsewhere_has_nothing_to_say() -> None:
-    """No cluster, no facts, no findings."""
+    """No cluster, no findings."""
     run = run_on(None)
-    assert (facts(run), caveats(run), one_pod(run, fleet(run))) == (None, {}, [])
-
-
-def test_facts_are_those_of_the_run_folder() -> None:
-    """Clocks with their errors, and what was assumed."""
-    where = cluster(assumed=("x",), skew_s={"kubernetes": 0.2}, skew_error_s={"kubernetes": 0.01})
-    found = facts(run_on(where))
-    assert found is not None
-    assert (found.workload, found.namespace, found.context) == ("Deployment t", "llm", "prod")
-    assert (found.assumed, found.skew_s, found.skew_error_s) == (("x",), {"kubernetes": 0.2}, {"kubernetes": 0.01})
+    assert (warnings(run), one_pod(run, fleet(run))) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -68,12 +59,12 @@ def test_one_pod_of_a_fleet_is_no_fleet(balances: str, autoscaler: Any, invalid:
 )
 def test_balanced_connections_are_told_where_they_matter(balances: str, protocol: str, told: bool) -> None:
     """gRPC keeps a connection for ever; HTTP's are as many as requests in flight."""
-    assert ("endpoint.connections" in caveats(run_on(cluster(balances=balances), protocol=protocol))) is told
+    assert ("endpoint.connections" in warnings(run_on(cluster(balances=balances), protocol=protocol))) is told
 
 
 def test_what_was_not_observed_is_a_finding() -> None:
     """Each sentence stands in it."""
-    found = caveats(run_on(cluster(lacking=("needs x: without it, y", "no z"))))["cluster.lacking"]
+    found = warnings(run_on(cluster(lacking=("needs x: without it, y", "no z"))))["cluster.lacking"]
     assert (found.measured, found.advice) == (2.0, "needs x: without it, y; no z.")
 
 
@@ -86,7 +77,7 @@ def both(given: float, delay_s: float = 0.0) -> Any:
 
 def test_an_api_that_gives_another_value_is_told() -> None:
     """A sum over two models, say: twice the ratio, at the delay that suits it best."""
-    found = caveats(run_on(cluster(), samples=both(2.0)))["signal.adapter"]
+    found = warnings(run_on(cluster(), samples=both(2.0)))["signal.adapter"]
     assert found.measured == pytest.approx(1.0)  # (4 - 2) / 2
     assert SCALER.metric in found.advice
 
@@ -94,14 +85,14 @@ def test_an_api_that_gives_another_value_is_told() -> None:
 @pytest.mark.parametrize("delay_s", [0.0, 9.0])
 def test_an_api_that_gives_the_same_value_is_fine(delay_s: float) -> None:
     """Also when it is some seconds late, and within a quarter."""
-    assert caveats(run_on(cluster(), samples=both(1.1, delay_s))) == {}
+    assert warnings(run_on(cluster(), samples=both(1.1, delay_s))) == {}
 
 
 def test_values_that_decide_nothing_are_not_compared() -> None:
     """Below half the target."""
     low = series("ratio", "a", {float(t): 0.1 for t in range(60)})
     other = series("autoscaler_ratio", "a", {float(t): 0.4 for t in range(0, 60, 3)})
-    assert caveats(run_on(cluster(), samples=low + other)) == {}
+    assert warnings(run_on(cluster(), samples=low + other)) == {}
 
 
 def test_the_mean_over_pods_is_compared() -> None:
@@ -113,7 +104,7 @@ def test_the_mean_over_pods_is_compared() -> None:
     ]
     lives = [*READY, *life("b", -9, -5)]
     run = observed(info(target="kube", cluster=cluster()), requests=REQUESTS, samples=recorded + asked, events=lives)
-    assert caveats(run) == {}
+    assert warnings(run) == {}
 
 
 _S = [float(t) for t in range(60)]

@@ -27,8 +27,8 @@ def test_a_replica_without_a_node_is_named_with_its_time_and_the_scheduler_s_rea
     each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
     assert (each.measured, each.window) == (30.0, "from 20.0 s to 50.0 s")
     why = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu"
-    assert each.advice.startswith(f"b had no node from 20.0 s to 50.0 s ({why}), until it got one. ")
-    assert "give it more nvidia.com/gpu, " in each.advice
+    assert each.advice.startswith(f"b was unschedulable from 20.0 s to 50.0 s ({why}), until it was scheduled. ")
+    assert "add more nvidia.com/gpu, " in each.advice
     assert "maxReplicas" in each.advice
 
 
@@ -37,8 +37,8 @@ def test_time_in_which_several_wait_counts_once():
     events = [*READY, *waits(10, "b"), *waits(20, "c"), rescale(29.5, 3, 2), event(30, "replica_draining", "b")]
     each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
     assert (each.measured, each.window) == (50.0, "from 10.0 s to 60.0 s")
-    assert "b had no node from 10.0 s to 30.0 s" in each.advice
-    assert "until it was given up; c had no node from 20.0 s to 60.0 s" in each.advice
+    assert "b was unschedulable from 10.0 s to 30.0 s" in each.advice
+    assert "until it was deleted; c was unschedulable from 20.0 s to 60.0 s" in each.advice
     assert "until the load ended. " in each.advice
 
 
@@ -47,7 +47,7 @@ def test_another_reason_than_a_resource_is_told_as_well():
     cordoned = waits(20, "b", "0/2 nodes are available: 2 node(s) were unschedulable.")
     each = by_code(found(observed(requests=REQUESTS, events=[*READY, *cordoned])), "replica.unschedulable")
     assert "(0/2 nodes are available: 2 node(s) were unschedulable)" in each.advice
-    assert "give it a node that fits, " in each.advice
+    assert "add a node that fits, " in each.advice
     each = by_code(found(observed(requests=REQUESTS, events=[*READY, *waits(20, "b", None)])), "replica.unschedulable")
     assert "(Unschedulable)" in each.advice
 

@@ -1,6 +1,6 @@
-"""What a colleague would point out although it decides nothing."""
+"""Warnings: findings that do not affect the verdict."""
 
-from loadgen.analyze.findings.warnings import caveats
+from loadgen.analyze.findings.warnings import warnings
 from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.events import scaling_events
 from loadgen.analyze.scaling.replicas import fleet
@@ -16,7 +16,7 @@ ONE_A_SECOND = Capacity(1.0)
 def found(run, capacity=ONE_A_SECOND):
     replicas = fleet(run)
     ratio = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
-    findings = caveats(run, replicas, ratio, scaling_events(run, replicas, ratio, capacity), capacity)
+    findings = warnings(run, replicas, ratio, scaling_events(run, replicas, ratio, capacity), capacity)
     assert all(each.severity == "warning" and not each.passed for each in findings)
     return findings
 
@@ -36,7 +36,7 @@ def counters(ratio, pod="a"):
     )
 
 
-def test_an_ordinary_run_has_no_caveat():
+def test_an_ordinary_run_has_no_warning():
     """The ratio crossed its target, agreed with the counters, and nothing broke."""
     samples = series("ratio", "a", {float(t): (2.0 if t > 30 else 0.2) for t in range(60)})
     assert codes(observed(requests=REQUESTS, samples=samples, events=READY)) == []
@@ -46,13 +46,13 @@ def test_a_ratio_that_never_crossed_its_target_proves_nothing():
     """At most 0.4 of 1.1."""
     each = by_code(found(observed(requests=REQUESTS, samples=constant(0.4), events=READY)), "signal.never_crossed")
     assert (each.measured, each.limit) == (0.4, 1.1)
-    assert "proves nothing about scaling" in each.advice
+    assert "does not test scaling" in each.advice
 
 
 def test_a_blind_signal_is_told_from_a_low_load():
     """Read 0 throughout, while the counters say 3: it is the rule, not the load."""
     run = observed(requests=REQUESTS, samples=constant(0.0) + counters(3.0), events=READY)
-    assert "blind" in by_code(found(run), "signal.never_crossed").advice
+    assert "which the HPA metric does not show" in by_code(found(run), "signal.never_crossed").advice
     each = by_code(found(run), "signal.untrue")
     assert each.measured == 1.0  # |0 − 3| / 3
 
@@ -74,7 +74,7 @@ def test_a_scale_up_that_the_load_never_outgrew_is_needless():
     run = observed(requests=REQUESTS, samples=samples, events=[*READY, rescale(30, 1, 2), *life("b", 31, 40)])
     each = by_code(found(run, Capacity(2.0)), "scaling.needless")
     assert (each.measured, each.limit, each.window) == (1.0, 0.0, "at 30.0 s")
-    assert "1 → 2 at 30.0 s, with the load not above the 2/s that 1 can carry" in each.advice
+    assert "1 → 2 at 30.0 s, while the load did not exceed the capacity of 2/s" in each.advice
     assert "raise the target" in each.advice
 
 
@@ -85,7 +85,7 @@ def test_a_second_step_on_the_queue_of_the_first_is_told_apart():
     run = observed(requests=twice, samples=samples, events=[*READY, rescale(15, 1, 2), rescale(30, 2, 3)])
     each = by_code(found(run, Capacity(1.5)), "scaling.needless")
     assert (each.measured, each.window) == (1.0, "at 30.0 s")
-    assert "a longer rate window only keeps it up for longer" in each.advice
+    assert "a longer rate window only prolongs that" in each.advice
 
 
 def test_a_step_that_the_load_outgrew_later_was_not_needless():
@@ -125,7 +125,7 @@ def test_a_replica_that_was_ready_but_answered_nothing_is_named():
     )
     each = by_code(found(run), "replica.unused")
     assert each.measured == 40.0
-    assert each.advice.startswith("b was ready but answered nothing")
+    assert each.advice.startswith("b was ready but answered no request")
 
 
 def test_streams_that_break_while_a_replica_stops_are_counted():
@@ -208,7 +208,7 @@ def test_changes_by_others_are_told_and_not_judged():
     assert "scaling.flapping" in codes(observed(requests=REQUESTS, events=[*READY, *changes]))
 
 
-def test_no_table_at_all_has_no_caveat():
+def test_no_table_at_all_has_no_warning():
     """What was not seen is not warned about."""
     assert codes(observed()) == []
 

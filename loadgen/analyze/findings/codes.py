@@ -1,0 +1,261 @@
+"""Declares every finding: its code, severity, title, unit and meaning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loadgen.analyze.results import Finding, Severity
+from loadgen.dataset import terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingCode:
+    """The static part of a finding.
+
+    Attributes:
+        code: Stable identifier, such as `validity.send_lag`.
+        severity: Effect of a failed finding on the verdict.
+        title: Title in reports and, for `fail` and `invalid`, in JUnit names.
+        unit: Unit of the measured value and its limit: `s`, `ratio`, `count`, or empty for a plain number.
+        meaning: One sentence.
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    unit: str
+    meaning: str
+
+    def finding(
+        self,
+        *,
+        measured: float | None,
+        limit: float | None,
+        advice: str,
+        window: str = "whole run",
+        passed: bool = False,
+        severity: Severity | None = None,
+    ) -> Finding:
+        """Make a finding of this code.
+
+        Args:
+            measured: The measured value; None when it was not measured.
+            limit: The limit; None when there is none.
+            advice: What the finding means here and what to do next.
+            window: Where it was measured.
+            passed: Whether the limit was met.
+            severity: Overrides the declared severity.
+        """
+        return Finding(
+            code=self.code,
+            severity=severity or self.severity,
+            passed=passed,
+            title=self.title,
+            measured=measured,
+            limit=limit,
+            unit=self.unit,
+            window=window,
+            advice=advice,
+        )
+
+
+def _invalid(code: str, title: str, unit: str, meaning: str) -> FindingCode:
+    return FindingCode(code=code, severity="invalid", title=title, unit=unit, meaning=meaning)
+
+
+def _warning(code: str, title: str, unit: str, meaning: str) -> FindingCode:
+    return FindingCode(code=code, severity="warning", title=title, unit=unit, meaning=meaning)
+
+
+def _latency(term: terms.Term, statistic: str) -> FindingCode:
+    return FindingCode(
+        code=f"slo.{term.key}.{statistic}",
+        severity="fail",
+        title=f"{term.label} {statistic}",
+        unit="s",
+        meaning=f"{term.label} {statistic} exceeds the scenario's limit.",
+    )
+
+
+_FAILED = FindingCode(
+    code="slo.failed.ratio",
+    severity="fail",
+    title="Failed requests",
+    unit="ratio",
+    meaning="The share of failed requests exceeds the scenario's limit.",
+)
+SLO: Mapping[tuple[str, str], FindingCode] = {
+    **{
+        (term.key, statistic): _latency(term, statistic)
+        for term in (terms.TTFT, terms.ITL, terms.TPOT, terms.E2E)
+        for statistic in ("p50", "p90", "p95", "p99", "max")
+    },
+    ("failed", "ratio"): _FAILED,
+}
+"""The findings of the limits, by metric and statistic."""
+
+LOAD = _invalid("validity.load", "Load started", "s", "The run ended before any load.")
+INTERRUPTED = _invalid(
+    "validity.interrupted",
+    "Run completed",
+    "s",
+    "The tool or one of its processes died before the load ended; a run that the user stopped is complete.",
+)
+ROWS = _invalid("validity.rows", "Unrecorded requests", "count", "Scheduled requests have no row in `requests/`.")
+SEND_LAG = _invalid("validity.send_lag", "Send lag p99", "s", "The load generator sent requests too late.")
+SAMPLES = _invalid("validity.samples", "Answered requests", "count", "Too few requests were answered for percentiles.")
+CLOCK = _invalid(
+    "validity.clock",
+    "Requests with inconsistent timestamps",
+    "count",
+    "Timestamps of a request contradict each other by more than 1 ms.",
+)
+SIGNAL = _invalid(
+    "validity.signal", "Ratio samples", "count", "The queue-to-compute ratio was not sampled during the load."
+)
+SCRAPE_GAP = _invalid(
+    "validity.scrape_gap",
+    "Longest gap in the ratio samples",
+    "s",
+    "The ratio of no replica was sampled for too long while one was ready and requests were due.",
+)
+ENDPOINT = _invalid(
+    "validity.endpoint", "Reachable replicas", "count", "All requests of a scaled workload went to one pod."
+)
+
+ENDPOINT_CONNECTIONS = _warning(
+    "endpoint.connections",
+    "Load balancing per connection",
+    "",
+    "gRPC requests went through an endpoint that balances connections and not requests.",
+)
+CLUSTER_LACKING = _warning(
+    "cluster.lacking",
+    "Unavailable cluster data",
+    "count",
+    "Data of the cluster was not collected because a permission or a component is missing.",
+)
+SIGNAL_ADAPTER = _warning(
+    "signal.adapter",
+    "Metrics API deviates from Prometheus",
+    "ratio",
+    "The custom metrics API served another value than Prometheus recorded.",
+)
+SIGNAL_NEVER_CROSSED = _warning(
+    "signal.never_crossed",
+    "Ratio never exceeded its target",
+    "",
+    "The highest ratio stayed below the target, so the run did not test scaling.",
+)
+SIGNAL_UNTRUE = _warning(
+    "signal.untrue",
+    "HPA metric deviates from raw counters",
+    "ratio",
+    "The ratio that the autoscaler reads differs from the ratio of the raw counters.",
+)
+SIGNAL_REPLICA_GAP = _warning(
+    "signal.replica_gap",
+    "Gap in the ratio samples of a replica",
+    "s",
+    "The ratio of one ready replica was not sampled for too long.",
+)
+SCALING_AT_MAX = _warning(
+    "scaling.at_max",
+    "Overload at the maximum replica count",
+    "s",
+    "All allowed replicas were ready and the load still exceeded their capacity.",
+)
+OLD_BACKLOG = _warning(
+    "balance.old_backlog",
+    "Backlog on old replicas while new ones are idle",
+    "s",
+    "After a scale-up the old replicas worked off their queues while a new one had no queue.",
+)
+SCALING_NEEDLESS = _warning(
+    "scaling.needless",
+    "Unnecessary scale-ups",
+    "count",
+    "The load never exceeded the capacity of the replicas before the scale-up.",
+)
+SCALING_FLAPPING = _warning(
+    "scaling.flapping",
+    "Replica count flapping",
+    "s",
+    "The replica count went up, down and up again within two scale-down windows.",
+)
+SCALING_BY_OTHERS = _warning(
+    "scaling.by_others",
+    "Rescales not made by the autoscaler",
+    "count",
+    "Something other than the autoscaler changed the desired replica count during the load.",
+)
+REPLICA_UNUSED = _warning(
+    "replica.unused", "Ready replica served no requests", "s", "A replica was ready and answered no request."
+)
+AUTOSCALER_BLIND = _warning(
+    "autoscaler.blind",
+    "HPA could not read its metric",
+    "s",
+    "The autoscaler could not read its metric and kept the replica count.",
+)
+REPLICA_CRASHED = _warning("replica.crashed", "Replica crashes", "count", "A server process exited unexpectedly.")
+REPLICA_KILLED = _warning(
+    "replica.killed", "Replicas killed", "count", "A server process did not exit within its grace period."
+)
+PART_DIED = _warning(
+    "part.died",
+    "Unexpected process exits",
+    "count",
+    "Prometheus, the gateway or the local stack itself exited unexpectedly.",
+)
+COLLECT_GAP = _warning("collect.gap", "Gaps in data collection", "count", "No data was collected from a source.")
+NODE_LOST = _warning("node.lost", "Nodes lost", "s", "A node with replicas on it was not ready or was removed.")
+REPLICA_LOST = _warning(
+    "replica.lost", "Replicas lost", "count", "Replicas stopped without a scale-down that accounts for them."
+)
+REPLICA_UNSCHEDULABLE = _warning(
+    "replica.unschedulable", "Unschedulable replicas", "s", "A replica waited for a node that fits it."
+)
+DRAIN_BROKEN = _warning(
+    "drain.broken",
+    "Requests failed during replica termination",
+    "count",
+    "Requests were cut off or failed while a replica terminated.",
+)
+
+ALL: tuple[FindingCode, ...] = (
+    *SLO.values(),
+    LOAD,
+    INTERRUPTED,
+    ROWS,
+    SEND_LAG,
+    SAMPLES,
+    CLOCK,
+    SIGNAL,
+    SCRAPE_GAP,
+    ENDPOINT,
+    ENDPOINT_CONNECTIONS,
+    CLUSTER_LACKING,
+    SIGNAL_ADAPTER,
+    SIGNAL_NEVER_CROSSED,
+    SIGNAL_UNTRUE,
+    SIGNAL_REPLICA_GAP,
+    SCALING_AT_MAX,
+    OLD_BACKLOG,
+    SCALING_NEEDLESS,
+    SCALING_FLAPPING,
+    SCALING_BY_OTHERS,
+    REPLICA_UNUSED,
+    AUTOSCALER_BLIND,
+    REPLICA_CRASHED,
+    REPLICA_KILLED,
+    PART_DIED,
+    COLLECT_GAP,
+    NODE_LOST,
+    REPLICA_LOST,
+    REPLICA_UNSCHEDULABLE,
+    DRAIN_BROKEN,
+)
+"""Every finding that an analysis can make."""
+
+SLO_METRICS: Mapping[str, tuple[str, str]] = {declared.code: key for key, declared in SLO.items()}
+"""Metric and statistic of each finding about a limit, by code."""

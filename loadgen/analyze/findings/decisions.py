@@ -1,0 +1,87 @@
+"""Findings about the decisions of the autoscaler: unnecessary scale-ups, flapping, and changes that it did not make."""
+
+from collections.abc import Sequence
+
+from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.windows import span_text, window_of
+from loadgen.analyze.observed import Observed
+from loadgen.analyze.queueing import Capacity
+from loadgen.analyze.results import Finding, ScalingEvent
+from loadgen.dataset.names import EventKind, RescaleReason
+
+
+def needless(scaling: Sequence[ScalingEvent], capacity: Capacity) -> list[Finding]:
+    """Scale-ups from a number of replicas whose capacity the load never exceeded."""
+    unnecessary = [(number, event) for number, event in enumerate(scaling) if event.needless]
+    if not unnecessary or capacity.per_s is None:
+        return []
+    each = "; ".join(
+        f"{event.before} → {event.after} at {event.decided_s:.1f} s, while the load did not exceed the capacity of "
+        f"{event.before * capacity.per_s:.3g}/s"
+        for _, event in unnecessary
+    )
+    # The ratio had crossed its target before an earlier scale-up, which this decision repeats.
+    repeated = any(
+        number > 0
+        and scaling[number - 1].direction == "up"
+        and event.over_target_s is not None
+        and event.over_target_s <= scaling[number - 1].decided_s
+        for number, event in unnecessary
+    )
+    why = (
+        "The backlog of an old replica keeps the mean over replicas high, and a longer rate window only prolongs that. "
+        "Give scale-ups a stabilization window as long as a replica takes to start, or add a metric that counts "
+        "requests"
+        if repeated
+        else "The ratio crossed its target although the replicas can serve this load: raise the target, give scale-ups "
+        "a stabilization window, or add a metric that counts requests"
+    )
+    times = [event.decided_s for _, event in unnecessary]
+    window = span_text(times[0], times[-1]) if len(times) > 1 else f"at {times[0]:.1f} s"
+    return [
+        codes.SCALING_NEEDLESS.finding(
+            measured=float(len(unnecessary)), limit=0.0, window=window, advice=f"{each}. {why}."
+        )
+    ]
+
+
+def flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
+    """Scale-ups that follow a scale-down, and that one a scale-up, within two scale-down windows and sync periods."""
+    scaler = run.info.autoscaler
+    if scaler is None:
+        return []
+    limit = 2 * (scaler.scale_down_window_s + scaler.sync_period_s)
+    turns = [event for i, event in enumerate(scaling) if i == 0 or event.direction != scaling[i - 1].direction]
+    tight = [
+        (first, third)
+        for first, third in zip(turns, turns[2:], strict=False)
+        if first.direction == "up" and third.decided_s - first.decided_s < limit
+    ]
+    if not tight:
+        return []
+    first, third = min(tight, key=lambda pair: pair[1].decided_s - pair[0].decided_s)
+    advice = (
+        f"The replica count went up, down and up again {len(tight)} time{'s' if len(tight) > 1 else ''}: lengthen the "
+        f"scale-down stabilization window, or add a metric that does not fall to 0 below saturation."
+    )
+    window = span_text(first.decided_s, third.decided_s)
+    elapsed_s = third.decided_s - first.decided_s
+    return [codes.SCALING_FLAPPING.finding(measured=elapsed_s, limit=limit, window=window, advice=advice)]
+
+
+def by_others(run: Observed) -> list[Finding]:
+    """Changes of the desired count that the autoscaler did not make."""
+    events = [
+        event
+        for event in run.of_kind(EventKind.HPA_RESCALE)
+        if event.reason == RescaleReason.NOT_BY_AUTOSCALER and 0 <= event.t_s <= run.end_s
+    ]
+    if not events:
+        return []
+    each = "; ".join(f"{e.data.get('before')} → {e.data.get('after')} at {e.t_s:.1f} s" for e in events)
+    advice = (
+        f"{each}: something other than the autoscaler changed the number of replicas, such as a user, a rollout or "
+        f"another autoscaler. These changes are not judged; prevent them to judge the autoscaler."
+    )
+    measured = float(len(events))
+    return [codes.SCALING_BY_OTHERS.finding(measured=measured, limit=0.0, window=window_of(events), advice=advice)]

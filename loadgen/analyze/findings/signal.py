@@ -1,0 +1,120 @@
+"""Findings about the ratio that the autoscaler reads."""
+
+import numpy as np
+
+from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.validity import longest_gap, ready_spans, sample_times
+from loadgen.analyze.findings.windows import span_text
+from loadgen.analyze.observed import Observed, Series
+from loadgen.analyze.queueing import held, mean_truth, stale_s, truth
+from loadgen.analyze.results import Finding
+from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.dataset.names import EventKind, SignalName
+
+TRUTH_TOLERANCE = 0.25
+MAX_SIGNAL_LAG_S = 5
+FIRST_SAMPLE_S = 5.0
+"""Longest wait for the first sample of a new replica: Prometheus applies discovered targets every five seconds."""
+
+_METRIC_READ = {"ValidMetricFound", "ScalingDisabled"}
+"""Reasons of the condition ScalingActive without a failure; the last is that of a workload scaled to zero."""
+
+
+def never_crossed(run: Observed, ratio: Series) -> list[Finding]:
+    """A ratio that stayed below its target throughout the load."""
+    scaler = run.info.autoscaler
+    assert scaler is not None
+    edge = scaler.target * (1 + scaler.tolerance)
+    during = (ratio.t_s >= 0) & (ratio.t_s <= run.end_s) & np.isfinite(ratio.value)
+    if scaler.min_replicas == scaler.max_replicas or not during.any() or ratio.value[during].max() > edge:
+        return []
+    real = truth(run, ratio.t_s[during])
+    real = real[np.isfinite(real)]
+    if len(real) and real.max() > edge:
+        advice = (
+            f"The raw counters of the replicas reached a ratio of {real.max():.2f}, which the HPA metric does not "
+            f"show: check the model and labels in the recording rule."
+        )
+    else:
+        advice = (
+            "The autoscaler had no reason to scale, so this run does not test scaling: raise the peak, lower the "
+            "target, or check that the model under test has a queue of its own."
+        )
+    highest = float(ratio.value[during].max())
+    return [codes.SIGNAL_NEVER_CROSSED.finding(measured=highest, limit=edge, advice=advice)]
+
+
+def untrue(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
+    """A ratio that deviates from the mean of the true ratios of the replicas, at the lag that fits best."""
+    scaler = run.info.autoscaler
+    assert scaler is not None
+    at = np.arange(0.0, run.end_s, 1.0)
+    read = held(ratio, at, stale_s(run))
+    best: tuple[float, int] | None = None
+    for lag in range(MAX_SIGNAL_LAG_S + 1):
+        real = mean_truth(run, fleet, at - lag)
+        both = np.isfinite(read) & np.isfinite(real)
+        # Below its target the ratio decides nothing.
+        both &= np.maximum(read, real) > scaler.target / 2
+        if both.sum() < 10:
+            continue
+        deviation = float(np.median(np.abs(read[both] - real[both]) / np.maximum(real[both], scaler.target)))
+        if best is None or deviation < best[0]:
+            best = (deviation, int(both.sum()))
+    if best is None or best[0] <= TRUTH_TOLERANCE:
+        return []
+    advice = (
+        f"During the {best[1]} s near or above the target, the HPA metric deviated by this share (median) from the "
+        f"true ratio: check that the recording rule divides sums of one model only, and its window."
+    )
+    return [codes.SIGNAL_UNTRUE.finding(measured=best[0], limit=TRUTH_TOLERANCE, advice=advice)]
+
+
+def replica_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
+    """Gaps in the samples of single replicas, where the fleet as a whole was sampled."""
+    limit = run.info.validity.scrape_gap_s
+    load = ready_spans(run, fleet)
+    findings = []
+    for name, pod in fleet.pods.items():
+        series = run.signals.get(SignalName.RATIO, {}).get(name, Series(np.empty(0), np.empty(0)))
+        spans = [
+            (max(start + FIRST_SAMPLE_S, first), min(end, last))
+            for start, end in pod.ready
+            for first, last in load
+            if min(end, last) > max(start + FIRST_SAMPLE_S, first)
+        ]
+        gap = longest_gap(series.t_s, spans)
+        fleet_gap = longest_gap(sample_times(run), spans)
+        if gap is None or fleet_gap is None or gap[1] - gap[0] <= limit or fleet_gap[1] - fleet_gap[0] > limit:
+            continue
+        advice = (
+            f"{name} was ready but its ratio was not sampled, so the autoscaler did not count it: see its scrapes in "
+            f"logs/."
+        )
+        findings.append(
+            codes.SIGNAL_REPLICA_GAP.finding(
+                measured=gap[1] - gap[0], limit=limit, window=span_text(*gap), advice=advice
+            )
+        )
+    return findings
+
+
+def blind(run: Observed) -> list[Finding]:
+    """The time in which the autoscaler could not read its metric; it keeps the replica count then."""
+    syncs = [(event.t_s, event.reason) for event in run.of_kind(EventKind.HPA_SYNC) if event.reason is not None]
+    ends = [*(at for at, _ in syncs[1:]), run.last_s]
+    spans = [
+        (max(at, 0.0), min(end, run.end_s), reason)
+        for (at, reason), end in zip(syncs, ends, strict=False)
+        if reason not in _METRIC_READ and min(end, run.end_s) > max(at, 0.0)
+    ]
+    if not spans or run.length_s is None:
+        return []
+    reasons = ", ".join(sorted({reason for *_, reason in spans}))
+    advice = (
+        f"The autoscaler could not read its metric ({reasons}) and kept the number of replicas: check the metrics API, "
+        f"its adapter and Prometheus during this time."
+    )
+    blind_s = sum(end - start for start, end, _ in spans)
+    window = span_text(spans[0][0], spans[-1][1])
+    return [codes.AUTOSCALER_BLIND.finding(measured=blind_s, limit=0.0, window=window, advice=advice)]

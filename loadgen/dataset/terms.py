@@ -1,0 +1,190 @@
+"""Declares the terms of the project: what reports and documentation measure and how it is computed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A term with one meaning everywhere.
+
+    Attributes:
+        key: Stable identifier; the page's anchor is `def-<key>`.
+        label: The term as it is written.
+        meaning: One or two sentences.
+        formula: How it is computed; empty where it is not a number.
+        unit: Unit of its values; empty where it is not a number.
+    """
+
+    key: str
+    label: str
+    meaning: str
+    formula: str = ""
+    unit: str = ""
+
+
+SCENARIO = Term(key="scenario", label="Scenario", meaning="A named load test with its settings.")
+STAGE = Term(key="stage", label="Stage", meaning="A span of the run with one rate rule.")
+WAVE = Term(key="wave", label="Wave", meaning="A stage whose rate alternates between a trough and a peak.")
+ARRIVAL = Term(
+    key="arrival",
+    label="Arrival",
+    meaning="The time at which a request is due. Arrivals are fixed before the run and do not depend on responses; "
+    "every client latency starts at the arrival.",
+    unit="s",
+)
+OUTCOME = Term(key="outcome", label="Outcome", meaning="How a request ended.")
+TTFT = Term(
+    key="ttft",
+    label="TTFT",
+    meaning="Time to first token, over requests that received one.",
+    formula="first token − scheduled arrival",
+    unit="s",
+)
+ITL = Term(
+    key="itl",
+    label="ITL",
+    meaning="Inter-token latency, over all tokens of a group of requests.",
+    formula="token − previous token of the same request",
+    unit="s",
+)
+TPOT = Term(
+    key="tpot",
+    label="TPOT",
+    meaning="Time per output token: the mean gap of one request, over requests with at least two tokens.",
+    formula="(last token − first token) / (output tokens − 1)",
+    unit="s",
+)
+E2E = Term(
+    key="e2e",
+    label="E2E",
+    meaning="End-to-end latency, over requests that were answered in full.",
+    formula="last token − scheduled arrival",
+    unit="s",
+)
+SEND_LAG = Term(
+    key="send-lag",
+    label="Send lag",
+    meaning="How late the load generator itself was. It is part of TTFT and E2E; a large send lag makes the run "
+    "invalid.",
+    formula="sent − scheduled arrival",
+    unit="s",
+)
+OFFERED = Term(
+    key="offered", label="Offered rate", meaning="Load on the servers.", formula="due requests / time", unit="1/s"
+)
+COMPLETED = Term(
+    key="completed",
+    label="Completed rate",
+    meaning="Throughput, by the time at which a request ended.",
+    formula="answered requests / time",
+    unit="1/s",
+)
+RATIO = Term(
+    key="ratio",
+    label="Queue-to-compute ratio",
+    meaning="Undefined, not 0, in a window without compute. The autoscaler keeps the mean over replicas at its target.",
+    formula="Σ queue time / Σ compute time of the requests that ended in one window",
+    unit="1",
+)
+TRUE_RATIO = Term(
+    key="truth",
+    label="Ratio, ground truth",
+    meaning="The queue-to-compute ratio from the raw counters of the servers, read once a second.",
+    formula="Σ Δqueue time / Σ Δcompute time over all replicas and the rate window",
+    unit="1",
+)
+CAPACITY = Term(
+    key="capacity",
+    label="Saturated throughput per replica",
+    meaning="Requests per second that a replica completes while others wait for it.",
+    formula="Σ Δsuccessful requests / Σ Δt while requests wait",
+    unit="1/s",
+)
+REPLICA = Term(key="replica", label="Replica", meaning="A pod that serves requests.")
+DESIRED = Term(
+    key="desired", label="Desired", meaning="Number of replicas that the autoscaler requests.", unit="replicas"
+)
+READY = Term(key="ready", label="Ready", meaning="Replicas whose readiness probe succeeds.", unit="replicas")
+SERVING = Term(
+    key="serving", label="Serving", meaning="Replicas that have answered at least one request.", unit="replicas"
+)
+SCALING_EVENT = Term(
+    key="scaling-event",
+    label="Scaling event",
+    meaning="One change of the desired replica count with the chain of events before and after it: load step, over "
+    "target, decided, created, scheduled, started, ready, serving, recovered.",
+)
+LOAD_STEP = Term(
+    key="load-step",
+    label="Load step",
+    meaning="When the load exceeded the capacity of the replicas before the scaling event.",
+    unit="s",
+)
+LAG = Term(
+    key="lag",
+    label="Lag",
+    meaning="From the load step to the first response of the last new replica. A lag window is that span.",
+    formula="serving − load step",
+    unit="s",
+)
+RECOVERED = Term(
+    key="recovered", label="Recovered", meaning="When latency was within the SLO again and stayed there.", unit="s"
+)
+SLO = Term(
+    key="slo",
+    label="SLO",
+    meaning="A limit on a named statistic. Requests that were not answered count as slower than any limit.",
+)
+VERDICT = Term(
+    key="verdict",
+    label="Verdict",
+    meaning="PASS: every limit was met. FAIL: at least one limit was missed. INVALID: the run cannot be judged, "
+    "because the load generator or the measurement was at fault.",
+)
+WARNING = Term(key="warning", label="Warning", meaning="A finding that does not affect the verdict.")
+CORRELATION = Term(
+    key="correlation",
+    label="Correlation",
+    meaning="Pearson's r of two series at the lag, 0 or more, at which it is largest: the follower comes later.",
+    unit="1",
+)
+COST = Term(
+    key="cost",
+    label="Cost",
+    meaning="Compared with the most replicas ever desired, kept for the whole load (static peak), and with the fewest "
+    "replicas that would have carried this load without a wait beyond the limit on TTFT.",
+    formula="Σ over replicas of the time from created to stopped, within the load",
+    unit="replica-seconds",
+)
+
+ALL: tuple[Term, ...] = (
+    SCENARIO,
+    STAGE,
+    WAVE,
+    ARRIVAL,
+    OUTCOME,
+    TTFT,
+    ITL,
+    TPOT,
+    E2E,
+    SEND_LAG,
+    OFFERED,
+    COMPLETED,
+    RATIO,
+    TRUE_RATIO,
+    CAPACITY,
+    REPLICA,
+    DESIRED,
+    READY,
+    SERVING,
+    SCALING_EVENT,
+    LOAD_STEP,
+    LAG,
+    RECOVERED,
+    SLO,
+    VERDICT,
+    WARNING,
+    CORRELATION,
+    COST,
+)
+"""Every term, in the order in which the glossary explains them."""

@@ -1,0 +1,1 @@
+"""Text of the documentation that is generated from declarations."""

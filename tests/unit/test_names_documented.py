@@ -1,0 +1,123 @@
+"""The documentation names exactly what is declared: events, signals, outcomes, causes, findings and flags."""
+
+import argparse
+import os
+import re
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from locust.argument_parser import get_empty_argument_parser
+
+from loadgen.analyze.findings import codes
+from loadgen.cli import command_line
+from loadgen.dataset.names import Cause, EventKind, GapSource, Outcome, RescaleReason, SignalName
+from loadgen.run.flags import add_flags
+from loadgen.scenario.settings import FLEETS, EndpointKind, Kube
+from support.docs import glossary
+
+DOCS = Path(__file__).parents[2] / "docs"
+CODE = re.compile(r"`([^`]+)`")
+GROUPS = {"slo.<metric>.<statistic>": {each.code for each in codes.SLO.values()}}
+
+
+def rows(file: str, head: str) -> list[list[str]]:
+    """The rows of the table whose head begins with `head`, as cells."""
+    text = (DOCS / file).read_text(encoding="utf-8")
+    assert head in text, f"docs/{file} has no table with the head {head!r}"
+    table = takewhile(lambda line: line.startswith("|"), text.split(head, 1)[1].splitlines()[2:])
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def differences(declared: Iterable[str], documented: Iterable[str]) -> dict[str, list[str]]:
+    """What is on one side only; empty when both sides agree."""
+    declared, documented = set(declared), set(documented)
+    both = {"not documented": sorted(declared - documented), "not declared": sorted(documented - declared)}
+    return {side: names for side, names in both.items() if names}
+
+
+def test_the_glossary_is_what_the_declarations_say() -> None:
+    """docs/glossary.md is generated."""
+    file = DOCS / "glossary.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(glossary.markdown(), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == glossary.markdown(), (
+        "docs/glossary.md is out of date: run `UPDATE_GOLDEN=1 uv run pytest tests/unit/test_names_documented.py`"
+    )
+
+
+def test_findings_are_documented() -> None:
+    """The table of docs/metrics.md has every declared code, with its severity and title, and no other."""
+    documented: dict[str, tuple[str, str]] = {}
+    for code, severity, title, *_ in rows("metrics.md", "| code | severity | title |"):
+        for name in CODE.findall(code):
+            documented |= dict.fromkeys(GROUPS.get(name, {name}), (severity, title))
+    assert not differences((each.code for each in codes.ALL), documented)
+    for each in codes.ALL:
+        severity, title = documented[each.code]
+        assert severity == each.severity, each.code
+        assert title in (each.title, "metric and statistic"), each.code
+
+
+def test_events_are_documented() -> None:
+    """The table of docs/dataset.md has every event kind and no other."""
+    documented = {name for kind, *_ in rows("dataset.md", "| kind | data |") for name in CODE.findall(kind)}
+    assert not differences(EventKind, documented)
+
+
+def test_signals_are_documented() -> None:
+    """The table of docs/dataset.md has every signal, with its unit, and no other."""
+    documented = {name.strip("`"): unit for name, _, unit, _ in rows("dataset.md", "| signal | source |")}
+    assert documented == {signal.value: signal.unit for signal in SignalName}
+
+
+def test_outcomes_are_documented() -> None:
+    """The table of docs/dataset.md has every outcome and no other."""
+    assert not differences(Outcome, (name.strip("`") for name, _ in rows("dataset.md", "| outcome | when |")))
+
+
+@pytest.mark.parametrize("names", [Cause, RescaleReason, GapSource], ids=lambda names: names.__name__)
+def test_other_names_are_documented(names: Iterable[str]) -> None:
+    """Causes, reasons and sources stand in docs/dataset.md as code."""
+    documented = set(CODE.findall((DOCS / "dataset.md").read_text(encoding="utf-8")))
+    assert not set(names) - documented
+
+
+def flags(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    """Every flag of a parser and of its commands, with its help."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from flags(command)
+        elif action.option_strings:
+            yield action.option_strings[-1], action.help or ""
+
+
+def flags_of_a_run() -> dict[str, str]:
+    """The flags that a run adds to those of Locust, with their help."""
+    parser = get_empty_argument_parser()
+    before = dict(flags(parser))
+    add_flags(parser)
+    return {flag: text for flag, text in flags(parser) if flag not in before}
+
+
+def test_every_flag_has_a_help() -> None:
+    """No flag of ours is left unexplained."""
+    assert not [flag for flag, text in (*flags_of_a_run().items(), *flags(command_line())) if not text]
+
+
+def test_help_names_the_targets_and_endpoints_that_exist() -> None:
+    """`--target` and `--kube-endpoint` offer exactly the values that the settings accept."""
+    helped = flags_of_a_run()
+    assert set(re.findall(r"'(\w+)'", helped["--target"])) == set(FLEETS)
+    offered = re.findall(r"\w+", helped["--kube-endpoint"].split(", or a URL")[0])
+    assert set(offered) == set(get_args(EndpointKind))
+
+
+def test_every_kube_flag_is_a_setting() -> None:
+    """A flag `--kube-x` sets the field `x` of `Kube`."""
+    named = {flag.removeprefix("--kube-").replace("-", "_") for flag in flags_of_a_run() if flag.startswith("--kube-")}
+    assert named
+    assert named <= set(Kube.model_fields)
