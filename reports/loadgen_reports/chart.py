@@ -1,4 +1,4 @@
-"""The timeline as compact data for the page: columns of short numbers, nothing that the page can work out itself."""
+"""Packs the timeline as compact data for the page: columns of short numbers, without what the page can compute."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from loadgen.analyze.results import Analysis, ScalingEvent, Timeline
 from loadgen_reports import format as fmt
-from loadgen_reports.lag_words import event_name
+from loadgen_reports.lag_text import event_name
 from loadgen_reports.lags import event_lag
 from loadgen_reports.panels import (
     MOST_BINS,
@@ -23,7 +23,7 @@ from loadgen_reports.panels import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """Ratios of replicas that were never alive at the same time, in one series; `pods` says which bins are whose."""
+    """Ratios of replicas that never overlapped in time, in one series; `pods` has the range of bins of each."""
 
     values: tuple[float, ...]
     pods: tuple[tuple[int, int, str], ...]
@@ -127,12 +127,12 @@ def measured(panel: Panel, timeline: Timeline) -> bool:
 def _event(index: int, event: ScalingEvent) -> list[object]:
     """A scaling event as something to zoom to: name, and a span with some room on both sides."""
     times = (event.trigger_s, event.over_target_s, event.decided_s, event.ready_s, event.serving_s, event.recovered_s)
-    seen = [at for at in times if fmt.known(at)]
-    margin = max(5.0, 0.15 * (max(seen) - min(seen)))
+    known = [at for at in times if fmt.known(at)]
+    margin = max(5.0, 0.15 * (max(known) - min(known)))
     lag = event_lag(event)
-    told = f", {fmt.lag(lag)}" if fmt.known(lag) else ""
-    name = f"{index + 1}: {event_name(event)} at {fmt.clock(event.decided_s)}{told}"
-    return [name, _short(min(seen) - margin), _short(max(seen) + margin)]
+    suffix = f", {fmt.lag(lag)}" if fmt.known(lag) else ""
+    name = f"{index + 1}: {event_name(event)} at {fmt.clock(event.decided_s)}{suffix}"
+    return [name, _short(min(known) - margin), _short(max(known) + margin)]
 
 
 def _thin(values: Sequence[float], every: int) -> Sequence[float]:

@@ -1,7 +1,7 @@
-"""Numbers as text: the only place where milliseconds, per cent and rounding exist.
+"""Formats numbers: the only place with milliseconds, percent and rounding.
 
-Values come in base units (seconds, 0..1, counts). A missing value (None or NaN) is `MISSING` in a table, and is told
-as "not measured" in a sentence; it is never shown as 0.
+Values are in base units (seconds, 0..1, counts). A missing value (None or NaN) is `MISSING` in a table and "not
+measured" in a sentence; it is never shown as 0.
 """
 
 import math

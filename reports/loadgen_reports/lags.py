@@ -1,11 +1,11 @@
-"""Scaling events as tables and bars: the chain of links of each, from the load step to recovery."""
+"""Scaling events as tables and bars: the chain of steps from the load step to recovery."""
 
 from dataclasses import dataclass
 
 from loadgen.analyze.results import Analysis, ScalingEvent
 from loadgen_reports import format as fmt
-from loadgen_reports.findings import sentence
-from loadgen_reports.lag_words import event_name
+from loadgen_reports.finding_text import sentence
+from loadgen_reports.lag_text import event_name
 from loadgen_reports.tables import MOST_ROWS, Cell, Column, Table, capped
 
 _UP = (
@@ -21,18 +21,18 @@ _UP = (
 )
 _DOWN = (
     ("decided_s", "Decided"),
-    ("created_s", "Began to stop"),
-    ("ready_s", "Gone"),
+    ("created_s", "Terminating"),
+    ("ready_s", "Terminated"),
 )
 
 
 def scale_ups(analysis: Analysis) -> Table:
-    """The lag chain of every scale-up: each link's time, and its difference to the link before."""
+    """The lag chain of every scale-up: the time of each step, and its difference to the step before."""
     return _lag_table(analysis, "up", "Scale-ups", _UP)
 
 
 def scale_downs(analysis: Analysis) -> Table:
-    """Every scale-down: decided, began to stop, gone."""
+    """Every scale-down: decided, terminating, terminated."""
     return _lag_table(analysis, "down", "Scale-downs", _DOWN)
 
 
@@ -43,7 +43,7 @@ def _lag_table(analysis: Analysis, direction: str, title: str, links: tuple[tupl
     columns = [Column(label="Event"), *(Column(label=label, numeric=True) for _, label in links)]
     if direction == "up":
         columns.append(Column(label="Lag", numeric=True, term="lag"))
-    columns.append(Column(label="Reason given"))
+    columns.append(Column(label="Reason"))
     return Table(
         key=f"scale-{direction}s",
         title=title,
@@ -54,7 +54,7 @@ def _lag_table(analysis: Analysis, direction: str, title: str, links: tuple[tupl
 
 
 def _missing(events: list[tuple[int, ScalingEvent]]) -> list[str]:
-    """Why links are missing; a reason that several events share is told once."""
+    """Why steps are missing; a reason that several events share is given once."""
     reasons: dict[str, list[str]] = {}
     for index, event in events:
         for reason in event.missing:
@@ -68,7 +68,7 @@ def _lag_row(index: int, event: ScalingEvent, links: tuple[tuple[str, str], ...]
     for attribute, _ in links:
         at: float | None = getattr(event, attribute)
         if attribute == "recovered_s" and fmt.known(at) and event.broke_limit is False:
-            cells.append(Cell(text="never broke the limit", mood="muted"))
+            cells.append(Cell(text="limit never exceeded", mood="muted"))
             continue
         if not fmt.known(at):
             cells.append(Cell(text=fmt.MISSING, mood="muted"))
@@ -83,7 +83,7 @@ def _lag_row(index: int, event: ScalingEvent, links: tuple[tuple[str, str], ...]
 
 
 def event_lag(event: ScalingEvent) -> float | None:
-    """From the load step to the first answer of the last new replica, seconds; None when either was not seen."""
+    """Seconds from the load step to the first answer of the last new replica; None if either was not observed."""
     if not fmt.known(event.trigger_s) or not fmt.known(event.serving_s):
         return None
     return event.serving_s - event.trigger_s
@@ -91,7 +91,7 @@ def event_lag(event: ScalingEvent) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of a lag bar between two links that were seen: seconds after the bar's own start."""
+    """A part of a lag bar between two observed steps: seconds after the bar's own start."""
 
     name: str
     colour: str
@@ -101,7 +101,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One scale-up as a stacked bar; 0 is its load step, or else its first link that was seen."""
+    """One scale-up as a stacked bar; 0 is its load step, or its first observed step."""
 
     name: str
     starts: str
@@ -109,7 +109,7 @@ class Bar:
     lag: str
 
 
-# More bars than fit one glance are not looked at; the table has every event.
+# More bars are hard to read; the table has every event.
 MOST_BARS = 12
 SEGMENTS = (
     ("over_target_s", "signal crosses its target", "grey"),
@@ -126,7 +126,7 @@ SEGMENTS = (
 def bars(analysis: Analysis) -> tuple[Bar, ...]:
     """Bars of the scale-ups, in order; of many, those with the longest chains.
 
-    A link that was not seen joins its neighbours' stretch.
+    A step that was not observed is part of the segment of its neighbour.
     """
     ups = ((i, event) for i, event in enumerate(analysis.scaling) if event.direction == "up")
     found = [bar for i, event in ups if (bar := _bar(i, event)) is not None]
@@ -135,13 +135,13 @@ def bars(analysis: Analysis) -> tuple[Bar, ...]:
 
 
 def _bar(index: int, event: ScalingEvent) -> Bar | None:
-    seen: list[float] = [at for attribute, _ in _UP if fmt.known(at := getattr(event, attribute))]
-    zero = event.trigger_s if fmt.known(event.trigger_s) else min(seen)
+    times: list[float] = [at for attribute, _ in _UP if fmt.known(at := getattr(event, attribute))]
+    zero = event.trigger_s if fmt.known(event.trigger_s) else min(times)
     previous = zero
     segments: list[Segment] = []
     for attribute, name, colour in SEGMENTS:
         end: float | None = getattr(event, attribute)
-        # A link before its cause, such as a signal that was over its target already, takes no time of this event.
+        # A step before its cause, such as a signal that was already over its target, takes no time of this event.
         if fmt.known(end) and end > previous:
             segments.append(Segment(name=name, colour=colour, start_s=previous - zero, end_s=end - zero))
             previous = end

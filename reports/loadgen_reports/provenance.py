@@ -1,4 +1,4 @@
-"""Tables of what was run: what a local run shortens, settings, seeds and versions."""
+"""Tables of what was run: shortened durations, cluster, settings, seeds and versions."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from loadgen_reports.tables import Cell, Column, Table
 
 
 def compressed(analysis: Analysis) -> Table:
-    """What a local run shortens, beside its usual value in production."""
+    """Durations that a local run shortens, with their usual values in production."""
     rows = (
         (
             Cell(text=row.what),
@@ -19,7 +19,7 @@ def compressed(analysis: Analysis) -> Table:
     )
     return Table(
         key="compressed",
-        title="Shortened here",
+        title="Shortened durations",
         columns=(
             Column(label="Duration"),
             Column(label="This run", numeric=True),
@@ -30,17 +30,19 @@ def compressed(analysis: Analysis) -> Table:
 
 
 def autoscaler(analysis: Analysis) -> str | None:
-    """What drove the replica count, in one sentence with the metric's name as code; None without an autoscaler."""
+    """One sentence on the autoscaler, with the name of its metric as code; None without an autoscaler."""
     run = analysis.run
     if not fmt.known(run.ratio_target):
         return None
     metric = f"`{run.ratio_metric.replace('`', '')}`" if run.ratio_metric else "the queue-to-compute ratio"
-    edge = f" (up above {fmt.signal(run.ratio_target * (1 + run.tolerance))})" if fmt.known(run.tolerance) else ""
+    edge = (
+        f" (scales up above {fmt.signal(run.ratio_target * (1 + run.tolerance))})" if fmt.known(run.tolerance) else ""
+    )
     parts = [f"Autoscaler: mean of {metric} over replicas, target {fmt.signal(run.ratio_target)}{edge}"]
     if fmt.known(run.rate_window_s):
         parts.append(f"rate window {fmt.seconds(run.rate_window_s)}")
     if fmt.known(run.sync_period_s):
-        parts.append(f"a decision every {fmt.seconds(run.sync_period_s)}")
+        parts.append(f"sync every {fmt.seconds(run.sync_period_s)}")
     if run.min_replicas is not None and run.max_replicas is not None:
         most = fmt.plural(run.max_replicas, "replica")
         parts.append(f"{fmt.count(run.min_replicas)} to {fmt.count(run.max_replicas)} {most}")
@@ -54,13 +56,13 @@ def _with_unit(value: float, unit: str) -> str:
 
 
 def key_values(key: str, title: str, values: Iterable[tuple[str, object]]) -> Table:
-    """Names and values, one a row; both are outside text."""
+    """Names and values, one pair per row; both are literal text."""
     rows = tuple((Cell(text=name, literal=True), Cell(text=_plain(value), literal=True)) for name, value in values)
     return Table(key=key, title=title, columns=(Column(label="Name"), Column(label="Value")), rows=rows)
 
 
 def cluster(analysis: Analysis) -> Table:
-    """The workload on a cluster: what and where it is, how it was reached, whose clocks were how far off."""
+    """The workload on a cluster, its endpoint, and the clock skew of its sources."""
     found = analysis.run.cluster
     rows: list[tuple[str, object]] = []
     if found is not None:
@@ -68,11 +70,11 @@ def cluster(analysis: Analysis) -> Table:
             ("workload", f"{found.kind} {found.workload}, namespace {found.namespace}, context {found.context}"),
             ("autoscaler", found.hpa),
             ("service", found.service),
-            ("requests went by", f"{found.endpoint} (balances {found.balances})"),
+            ("endpoint", f"{found.endpoint} (balances {found.balances})"),
         ]
         for name, ahead_s in found.skew_s.items():
             error_s = found.skew_error_s.get(name, 0.0)
-            rows.append((f"clock of {name}", f"{ahead_s:+.3f} s ± {error_s:.3f} s to this machine's, corrected"))
+            rows.append((f"clock skew of {name}", f"{ahead_s:+.3f} s ± {error_s:.3f} s, corrected"))
         rows += [("assumed", sentence) for sentence in found.assumed]
     return key_values("cluster", "Cluster", rows)
 

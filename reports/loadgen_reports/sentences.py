@@ -1,15 +1,24 @@
-"""What a run says, in the words of a colleague: shared by page, Markdown and console.
+"""Summarizes a run in sentences, for the page, Markdown and the console.
 
-Every sentence is built from values that may be missing; what is missing is left out or told as "not measured", with
-the reason where the analysis gives one.
+Every sentence is built from values that may be missing. A missing value is left out or reported as "not measured",
+with the reason where the analysis gives one.
 """
 
 from loadgen.analyze.findings import codes
 from loadgen.analyze.results import Analysis, Finding, Headline
 from loadgen.dataset.names import Cause, Outcome
 from loadgen_reports import format as fmt
-from loadgen_reports.findings import SYMBOL, failed, finding_sentence, in_brackets, mid, notable, sentence, statement_of
-from loadgen_reports.lag_words import lag, lag_parts, lag_statement, worst
+from loadgen_reports.finding_text import (
+    SYMBOL,
+    failed,
+    finding_sentence,
+    in_brackets,
+    mid,
+    notable,
+    sentence,
+    statement_of,
+)
+from loadgen_reports.lag_text import lag, lag_parts, lag_statement, worst
 
 VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
 _ENDED: dict[str, str] = {
@@ -20,7 +29,7 @@ _ENDED: dict[str, str] = {
     Outcome.NOT_SENT: "never sent",
 }
 _PASSIVE = {Outcome.REJECTED, Outcome.CUT_OFF, Outcome.NOT_SENT}
-# A share of slow requests from which on the lag, and not something else, is the story of the run.
+# From this share of slow requests on, the lag is what explains the run.
 _LAG_EXPLAINS = 0.5
 
 
@@ -30,15 +39,15 @@ def opening(analysis: Analysis) -> list[str]:
         return [fmt.clean(_never_started(analysis))]
     lag_leads = _lag_leads(analysis)
     sentences = _lead(analysis, lag_leads=lag_leads)
-    if analysis.run.state != "finished" and not _end_is_told(analysis):
+    if analysis.run.state != "finished" and not _end_is_reported(analysis):
         sentences.append(_early_end(analysis))
     if analysis.whole.scheduled == 0:
-        sentences.append("No request was due, so there is nothing to measure.")
+        sentences.append("No request was scheduled, so there is nothing to measure.")
     if not lag_leads:
         sentences += lag(analysis)
     sentences += _slow(analysis)
     if lag_leads:
-        # With the lag in front, every missed limit is named here, so that none hides behind it.
+        # The lag leads, so every missed limit is named here: none must hide behind it.
         broken = failed(analysis)
         listed = fmt.join(in_brackets(f) for f in broken)
         sentences.append(f"{fmt.plural(len(broken), 'Limit')} missed: {listed}.")
@@ -50,7 +59,7 @@ def opening(analysis: Analysis) -> list[str]:
 
 
 def summary_lines(analysis: Analysis) -> list[str]:
-    """The end-of-run summary for a console: the opening, then one line for every finding that asks for something."""
+    """The end-of-run summary for a console: the opening, then one line for each finding that needs attention."""
     lines = opening(analysis)
     for finding in beside_the_opening(analysis):
         lines.append(f"  {SYMBOL[finding.severity]} {finding_sentence(finding)}")
@@ -60,18 +69,18 @@ def summary_lines(analysis: Analysis) -> list[str]:
 
 
 def beside_the_opening(analysis: Analysis) -> list[Finding]:
-    """The findings to list below the opening; of a run that never started, it has told why already."""
+    """The findings to list below the opening. For a run that never started, the opening already says why."""
     never = analysis.run.state == "never_started"
     return [f for f in notable(analysis) if not (never and f.severity == "invalid")]
 
 
 def emulation(text: str) -> str:
-    """The sentence that names what is emulated, with that word in it."""
+    """The sentence that names what is emulated; it always contains the word."""
     return sentence(text) if "emulated" in text.lower() else f"Emulated: {text}"
 
 
 def replica_span(headline: Headline) -> str | None:
-    """How the fleet's size went, lowest to peak to last: `1 → 3 → 1`; None when it was not observed."""
+    """The lowest, peak and last replica count, as `1 → 3 → 1`; None when it was not observed."""
     low, peak, last = headline.lowest_replicas, headline.peak_replicas, headline.last_replicas
     if low is None or peak is None:
         return None
@@ -93,7 +102,7 @@ def _lead(analysis: Analysis, *, lag_leads: bool) -> list[str]:
     if analysis.verdict == "invalid":
         reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
         seen = [in_brackets(f) for f in failed(analysis)]
-        beside = [f"Not to be trusted, but seen: {fmt.join(seen)}."] if seen else []
+        beside = [f"Measured, but not reliable: {fmt.join(seen)}."] if seen else []
         return [f"{start}: this run cannot be judged.", *(finding_sentence(f, advice=False) for f in reasons), *beside]
     if lag_leads:
         lag_sentence = lag_statement(analysis, extra="")
@@ -108,14 +117,14 @@ def _lead(analysis: Analysis, *, lag_leads: bool) -> list[str]:
 
 
 def _never_started(analysis: Analysis) -> str:
-    """All there is to say; warnings, such as a crashed replica, are listed below it."""
+    """The only sentence about such a run; warnings, such as a crashed replica, are listed below it."""
     reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
-    told = finding_sentence(reasons[0]) if reasons else "The run never started."
-    return f"{VERDICT[analysis.verdict]}: {mid(told)}"
+    reason = finding_sentence(reasons[0]) if reasons else "The run never started."
+    return f"{VERDICT[analysis.verdict]}: {mid(reason)}"
 
 
-def _end_is_told(analysis: Analysis) -> bool:
-    """Whether a finding that made the run invalid has told already how it ended."""
+def _end_is_reported(analysis: Analysis) -> bool:
+    """Whether a finding that makes the run invalid already says how it ended."""
     return any(f.code == codes.INTERRUPTED.code and not f.passed for f in analysis.findings)
 
 
@@ -123,17 +132,17 @@ def _early_end(analysis: Analysis) -> str:
     length, stopped = analysis.run.length_s, analysis.whole.stopped
     when = f" after {fmt.about(length)}" if fmt.known(length) else ""
     if analysis.run.state == "interrupted":
-        return f"The run was interrupted{when}; what was recorded until then is told here."
-    ended = f"The run was ended early{when}, on purpose"
+        return f"The run was interrupted{when}; the report covers what was recorded until then."
+    ended = f"The run was stopped early{when}"
     if not stopped:
         return f"{ended}."
     verbs = ("was", "is") if stopped == 1 else ("were", "are")
-    told = f"{fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight {verbs[0]} cut short by it"
-    return f"{ended}; {told} and {verbs[1]} not judged."
+    cut = f"{fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight {verbs[0]} cut off"
+    return f"{ended}; {cut} and {verbs[1]} not judged."
 
 
 def _lag_leads(analysis: Analysis) -> bool:
-    """Whether the lag is what a colleague would tell first: it was measured, and it explains the slow requests."""
+    """Whether the lag comes first: it was measured, and it explains the slow requests."""
     head = analysis.headline
     if analysis.verdict != "fail" or not fmt.known(head.lag_s) or worst(analysis) is None:
         return False
@@ -152,7 +161,7 @@ def _slow(analysis: Analysis) -> list[str]:
         if head.judged_requests == 1:
             return [f"The one request met {limit}."]
         return [f"All {fmt.count(head.judged_requests)} {requests} met {limit}."]
-    text = f"{fmt.count(head.slow_requests)} of {fmt.count(head.judged_requests)} {requests} broke {limit}"
+    text = f"{fmt.count(head.slow_requests)} of {fmt.count(head.judged_requests)} {requests} exceeded {limit}"
     return [text + _inside_lag(head, len(analysis.lag_windows)) + "."]
 
 
@@ -170,7 +179,7 @@ def _inside_lag(head: Headline, windows: int) -> str:
 
 
 def _unanswered(analysis: Analysis) -> list[str]:
-    """What was lost, and how; what the operator's own stop ended is told with the stop."""
+    """Requests that failed, and how; requests that the operator's stop ended are reported with the stop."""
     totals: dict[str, int] = {}
     for row in analysis.outcomes:
         if row.outcome != Outcome.OK and row.cause != Cause.RUN_STOPPED:
@@ -181,8 +190,8 @@ def _unanswered(analysis: Analysis) -> list[str]:
     of_all = f"{fmt.count(lost)} of {fmt.count(scheduled)} {fmt.plural(scheduled, 'request')}"
     if len(totals) == 1:
         return [f"{of_all} {_ended(next(iter(totals)), lost)}."]
-    ways = fmt.join(f"{fmt.count(number)} {_ended(outcome, number)}" for outcome, number in totals.items())
-    return [f"{of_all} got no whole answer: {ways}."]
+    kinds = fmt.join(f"{fmt.count(number)} {_ended(outcome, number)}" for outcome, number in totals.items())
+    return [f"{of_all} did not complete: {kinds}."]
 
 
 def _ended(outcome: str, number: int) -> str:
@@ -196,17 +205,21 @@ def _fleet(analysis: Analysis) -> list[str]:
     if low is None or peak is None:
         if run.ratio_target is None and not analysis.scaling:
             behind = "" if run.target in ("local", "sandbox") else f" behind {run.target}"
-            return [f"The fleet{behind} was not observed: nothing is said of replicas, lag or cost."]
-        return ["How many replicas were ready was not measured."]
+            return [f"The replicas{behind} were not observed, so replica counts, lag and cost are unknown."]
+        return ["The number of ready replicas was not measured."]
     if low == peak and last in (None, peak):
-        held = f"{fmt.count(peak)} {fmt.plural(peak, 'replica')} served throughout"
-        return [f"{held}: the autoscaler never changed their number." if run.ratio_target is not None else f"{held}."]
+        constant = f"{fmt.count(peak)} {fmt.plural(peak, 'replica')} served throughout"
+        unchanged = "; the autoscaler never changed the replica count" if run.ratio_target is not None else ""
+        return [f"{constant}{unchanged}."]
     end = f", and ended at {fmt.count(last)}" if last is not None else ""
     return [f"The fleet ran between {fmt.count(low)} and {fmt.count(peak)} replicas{end}."]
 
 
 def _cost(analysis: Analysis) -> list[str]:
-    """Against static peak, and against the smallest fixed fleet that carries the load: an overshoot flatters itself."""
+    """Cost against static peak, and against the smallest fixed fleet that carries the load.
+
+    The first alone would flatter an autoscaler that overshoots.
+    """
     cost = analysis.cost
     if not fmt.known(cost.of_static_ratio) or cost.static_replicas is None:
         return ["Cost: not measured."] if analysis.run.ratio_target is not None else []

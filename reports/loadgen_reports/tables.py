@@ -1,6 +1,6 @@
-"""The tables of a report as values: what page and Markdown show alike.
+"""The tables of a report as values, shared by page and Markdown.
 
-A table is columns and rows of text that is already formatted; a renderer only escapes and lays out.
+A table consists of columns and rows of formatted text; a renderer only escapes it and lays it out.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from loadgen.analyze.results import Analysis, Finding, Latencies, Stats
 from loadgen.dataset import terms
 from loadgen.dataset.names import OUTCOMES, Outcome
 from loadgen_reports import format as fmt
-from loadgen_reports.findings import Mood, measured_text, result, sentence, values
+from loadgen_reports.finding_text import Mood, measured_text, result, sentence, values
 
-# Error messages of a server can all differ; a page that lists thousands helps nobody.
+# Every error message of a server can differ, and a table of thousands of rows is not readable.
 MOST_ROWS = 60
 # With fewer values than this, p95 is the largest of them.
 FEW = 20
@@ -22,7 +22,7 @@ STATISTICS = ("p50", "p90", "p95", "p99", "max")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A heading; `term` is its key in the glossary, `numeric` columns are set flush right."""
+    """A column heading; `term` is its key in the glossary, `numeric` columns are aligned right."""
 
     label: str
     numeric: bool = False
@@ -31,7 +31,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A cell's text, a second line if there is one, its mood, and whether it is literal outside text (set as code)."""
+    """A cell: text, an optional second line, how it is styled, and whether it is literal text from outside (code)."""
 
     text: str
     note: str | None = None
@@ -41,9 +41,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table with its caption, its rows, and footnotes below it; the first cell of a row names the row.
+    """A table with its caption, rows and footnotes; the first cell of a row is the row heading.
 
-    Rows in `breaks` start a new group, set off by a stronger rule.
+    Rows in `breaks` start a new group and have a stronger rule above.
     """
 
     key: str
@@ -55,7 +55,7 @@ class Table:
 
 
 def capped(rows: Sequence[tuple[Cell, ...]], what: str) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
-    """At most `MOST_ROWS` rows, and a footnote that says how many were left out."""
+    """At most `MOST_ROWS` rows, and a footnote that says how many more there are."""
     rest = len(rows) - MOST_ROWS
     if rest <= 0:
         return tuple(rows), ()
@@ -63,19 +63,19 @@ def capped(rows: Sequence[tuple[Cell, ...]], what: str) -> tuple[tuple[tuple[Cel
 
 
 def findings(analysis: Analysis) -> Table:
-    """Every checked statement, what was not met first."""
+    """Every finding, those that need attention first."""
     order = {"invalid": 0, "fail": 1, "warning": 2, "info": 4}
     ranked = sorted(analysis.findings, key=lambda f: 3 if f.passed else order[f.severity])
     return Table(
         key="findings",
         title="Findings",
         columns=(
-            Column(label="Checked"),
+            Column(label="Check"),
             Column(label="Result"),
             Column(label="Measured", numeric=True),
             Column(label="Limit", numeric=True),
-            Column(label="Where"),
-            Column(label="What it means, what to do"),
+            Column(label="Window"),
+            Column(label="Meaning and advice"),
         ),
         rows=tuple(_finding_row(finding) for finding in ranked),
     )
@@ -99,12 +99,12 @@ def groups(analysis: Analysis) -> tuple[Latencies, ...]:
 
 
 def requests(analysis: Analysis) -> Table:
-    """Counts and rates of every group of requests; a column for what a stop ended only where one did."""
+    """Counts and rates of every group of requests; the column for stopped requests only if there are any."""
     stopped = any(group.stopped for group in groups(analysis))
     columns = [
         Column(label="Group"),
         Column(label="Span", numeric=True),
-        Column(label="Due", numeric=True, term="arrival"),
+        Column(label="Scheduled", numeric=True, term="arrival"),
         Column(label="Answered", numeric=True),
         Column(label="Failed", numeric=True),
         Column(label="Offered /s", numeric=True),
@@ -115,7 +115,7 @@ def requests(analysis: Analysis) -> Table:
         columns.insert(5, Column(label="Stopped", numeric=True))
     shown, notes = _last_kept([_request_row(group, stopped=stopped) for group in groups(analysis)])
     if fmt.known(analysis.capacity_per_s):
-        notes += (f"One replica finished {fmt.rate(analysis.capacity_per_s)} while others waited for it.",)
+        notes += (f"Saturated throughput per replica: {fmt.rate(analysis.capacity_per_s)}.",)
     return Table(
         key="requests",
         title="Requests",
@@ -149,7 +149,7 @@ def _breaks(analysis: Analysis, rows: int) -> tuple[int, ...]:
 
 
 def _last_kept(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
-    """Cap the rows, but keep the last: it is the whole run."""
+    """Cap the rows, but keep the last, which is the whole run."""
     if len(rows) <= MOST_ROWS:
         return tuple(rows), ()
     left = len(rows) - MOST_ROWS
@@ -167,7 +167,7 @@ METRICS = (
 
 
 def latencies(analysis: Analysis) -> tuple[Table, ...]:
-    """One table a metric: its distribution in every group; values over the SLO's limit are marked."""
+    """One table for each metric: its distribution in every group; values over the limit of the SLO are marked."""
     return tuple(_latency(analysis, metric, term) for metric, term in METRICS)
 
 
@@ -193,9 +193,11 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
             cells.append(Cell(text=text, mood=mood))
         rows.append(tuple(cells))
     shown, notes = _last_kept(rows)
-    told = tuple(f"Limit on {name}: {fmt.seconds(limit)}; values over it are marked." for name, limit in limits.items())
+    limit_notes = tuple(
+        f"Limit on {name}: {fmt.seconds(limit)}; values over it are marked." for name, limit in limits.items()
+    )
     if any(0 < stat.count < FEW for _, stat in stats):
-        told += (f"Groups of fewer than {FEW} values are grey and never marked: a percentile of so few is chance.",)
+        limit_notes += (f"Groups of fewer than {FEW} values are grey and never marked: too few for a percentile.",)
     return Table(
         key=term.key,
         title=f"{term.label}, {unit}",
@@ -205,13 +207,13 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
             *(Column(label=name, numeric=True) for name in names),
         ),
         rows=shown,
-        notes=(*told, *notes),
+        notes=(*limit_notes, *notes),
         breaks=_breaks(analysis, len(shown)),
     )
 
 
 def outcomes(analysis: Analysis) -> Table:
-    """How requests ended, by outcome and cause, the most frequent first."""
+    """The outcomes of all requests by cause, the most frequent first."""
     total = sum(row.count for row in analysis.outcomes)
     ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != Outcome.OK, -row.count))
     rows = [
@@ -247,7 +249,7 @@ def _outcome_label(outcome: str) -> str:
 
 
 def correlations(analysis: Analysis) -> Table:
-    """Which series follows which, how closely and how much later."""
+    """Correlation of pairs of series at the lag that maximizes it."""
     rows = [
         (
             Cell(text=f"{pair.leader} → {pair.follower}"),
@@ -262,20 +264,20 @@ def correlations(analysis: Analysis) -> Table:
     ]
     return Table(
         key="correlations",
-        title="What follows what",
+        title="Lagged correlations",
         columns=(
             Column(label="Leader → follower"),
             Column(label="r", numeric=True, term="correlation"),
-            Column(label="Later by", numeric=True),
+            Column(label="Lag", numeric=True),
             Column(label="Samples", numeric=True),
-            Column(label="Remark"),
+            Column(label="Note"),
         ),
         rows=tuple(rows),
     )
 
 
 def cost(analysis: Analysis) -> Table:
-    """Replica-seconds of this run against the static peak, and against the smallest fixed fleet for this load."""
+    """Replica-seconds of this run, compared with static peak and with the smallest fixed fleet for this load."""
     value = analysis.cost
     why = f"Smallest fleet for this load: not measured, because {value.needed_why_missing}."
     rows = (
@@ -283,10 +285,10 @@ def cost(analysis: Analysis) -> Table:
         ("Replicas on average", fmt.number(value.mean_replicas)),
         ("Static peak, replicas", fmt.count(value.static_replicas)),
         ("Static peak, replica-seconds", fmt.count(value.static_replica_seconds)),
-        ("Used of static peak", fmt.percent(value.of_static_ratio)),
+        ("Share of static peak", fmt.percent(value.of_static_ratio)),
         ("Smallest fleet for this load, replicas", fmt.count(value.needed_replicas)),
         ("Smallest fleet for this load, replica-seconds", fmt.count(value.needed_replica_seconds)),
-        ("Used of smallest fleet", fmt.percent(value.of_needed_ratio)),
+        ("Share of smallest fleet", fmt.percent(value.of_needed_ratio)),
     )
     return Table(
         key="cost",

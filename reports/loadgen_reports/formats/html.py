@@ -1,4 +1,4 @@
-"""`report.html`: one file that opens without network and tells what happened."""
+"""Renders `report.html`, one page that needs no network."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 from loadgen.analyze.results import Analysis
 from loadgen_reports import chart, glossary, lags, provenance, tables
 from loadgen_reports import format as fmt
-from loadgen_reports.findings import SYMBOL, finding_sentence, in_pieces
+from loadgen_reports.finding_text import SYMBOL, finding_sentence, in_pieces
 from loadgen_reports.panels import DARK, LIGHT, Panel, condense, mark_text, panels, symbol_key, symbols
 from loadgen_reports.sentences import VERDICT, beside_the_opening, emulation, opening, replica_span
 
@@ -39,7 +39,7 @@ def render(analysis: Analysis) -> str:
         "count": fmt.count,
     }
     environment.finalize = lambda value: fmt.clean(value) if type(value) is str else value
-    # Its licence asks to be kept with every copy, and this page is one.
+    # The licence must accompany every copy, and this page contains one.
     library = f"/*!\n{_read('vendor/uPlot.LICENSE')}\n*/\n{_read('vendor/uPlot.iife.min.js')}"
     script = _read("report.js")
     style = _read("vendor/uPlot.min.css") + _palette() + _read("report.css")
@@ -49,7 +49,7 @@ def render(analysis: Analysis) -> str:
         verdict=VERDICT[analysis.verdict],
         symbol=SYMBOL,
         in_pieces=in_pieces,
-        told=opening(analysis),
+        summary=opening(analysis),
         emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
         notable=[(f.severity, finding_sentence(f)) for f in beside_the_opening(analysis)],
         driven=provenance.autoscaler(analysis),
@@ -147,9 +147,9 @@ def _units(text: str) -> str:
 
 
 def _facts(analysis: Analysis) -> list[tuple[str, str, str]]:
-    """Key figures below the prose: label, value, remark."""
+    """Key figures below the summary: label, value, note."""
     whole, cost = analysis.whole, analysis.cost
-    beside = f", {fmt.percent(cost.of_needed_ratio)} of what is needed" if fmt.known(cost.of_needed_ratio) else ""
+    beside = f", {fmt.percent(cost.of_needed_ratio)} of needed" if fmt.known(cost.of_needed_ratio) else ""
     facts = [
         ("Requests", fmt.count(whole.scheduled), f"{fmt.count(whole.answered)} answered"),
         ("TTFT p95", fmt.seconds(whole.ttft.p95), f"p50 {fmt.seconds(whole.ttft.p50)}"),
@@ -166,12 +166,12 @@ def _why_blank(analysis: Analysis) -> str:
     if not analysis.timeline.t_s:
         return "Not measured, because this run has no timeline."
     if analysis.run.ratio_target is None:
-        return "Not measured, because only the endpoint of this target can be seen, not the fleet behind it."
+        return "Not measured, because the replicas behind this endpoint are not observed."
     return "Not measured in this run."
 
 
 def _legend_symbols(analysis: Analysis) -> list[tuple[str, str, str]]:
-    """The kinds of marks that occur: shape, colour and name."""
+    """The kinds of marks in this run: shape, colour and name."""
     used = {symbol_key(mark) for mark in analysis.marks}
     return [(s.shape, s.colour, s.name) for key, s in symbols().items() if key in used]
 
@@ -197,7 +197,7 @@ def _marks(analysis: Analysis) -> tables.Table:
 
 
 def figures_table(analysis: Analysis) -> tables.Table:
-    """The figures as a table: a row for every bin, or for as many bins as fit `_TABLE_ROWS` rows."""
+    """The figures as a table of at most `_TABLE_ROWS` rows, each for one or several bins."""
     timeline = analysis.timeline
     factor = max(1, math.ceil(len(timeline.t_s) / _TABLE_ROWS))
     coarse = condense(timeline, factor)
@@ -211,7 +211,7 @@ def figures_table(analysis: Analysis) -> tables.Table:
         ("E2E p50, s", coarse.e2e_p50_s),
         ("E2E p95, s", coarse.e2e_p95_s),
         ("Ratio", coarse.ratio),
-        ("Ratio, truth", coarse.ratio_truth),
+        ("Ratio, raw counters", coarse.ratio_truth),
         ("Desired", coarse.desired),
         ("Ready", coarse.ready),
         ("Serving", coarse.serving),
@@ -219,12 +219,12 @@ def figures_table(analysis: Analysis) -> tables.Table:
     note: tuple[str, ...] = ()
     if factor > 1:
         note = (
-            f"One row stands for {fmt.seconds(coarse.bin_s)}: rates, ratios and medians are means, p95 is the largest, "
-            "counts are the last of the row.",
+            f"Each row covers {fmt.seconds(coarse.bin_s)}: rates, ratios and medians are means, p95 is the maximum, "
+            "counts are the last value.",
         )
     return tables.Table(
         key="rows",
-        title="The figures as a table",
+        title="Figures as a table",
         columns=(tables.Column(label="At"), *(tables.Column(label=label, numeric=True) for label, _ in fields)),
         rows=tuple(
             (tables.Cell(text=fmt.clock(at)), *(tables.Cell(text=fmt.number(series[i])) for _, series in fields))
@@ -235,7 +235,7 @@ def figures_table(analysis: Analysis) -> tables.Table:
 
 
 def _bars(analysis: Analysis) -> dict[str, object]:
-    """The lag bars with one scale for all, in per cent of the widest."""
+    """The lag bars on one scale, in percent of the widest."""
     found = lags.bars(analysis)
     widest = max((bar.segments[-1].end_s for bar in found), default=1.0)
     return {

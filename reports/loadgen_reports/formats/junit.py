@@ -1,18 +1,18 @@
-"""`junit.xml`: one test case for every limit, so that any CI shows which one was missed."""
+"""Renders `junit.xml`: one test case for each limit, so that CI shows which one was missed."""
 
 from xml.etree import ElementTree as ET
 
 from loadgen.analyze.results import Analysis, Finding
 from loadgen_reports import format as fmt
-from loadgen_reports.findings import finding_sentence
+from loadgen_reports.finding_text import finding_sentence
 from loadgen_reports.sentences import opening
 
 
 def render(analysis: Analysis) -> str:
     """The run as one JUnit test suite: missed SLOs are failures, what makes a run invalid are errors.
 
-    Warnings and notes are no test cases; they are in `system-out`, after the opening sentences. The document is valid
-    against the schemas of Ant and of Jenkins, which is as near to a standard as JUnit's XML comes.
+    Warnings and notes are not test cases; they are in `system-out`, after the opening sentences. The document is valid
+    against the schemas of Ant and Jenkins; JUnit XML has no formal standard.
     """
     run = analysis.run
     judged = [f for f in analysis.findings if f.severity in ("fail", "invalid")]
@@ -46,8 +46,8 @@ def render(analysis: Analysis) -> str:
         ET.SubElement(properties, "property", {"name": name, "value": fmt.clean(value)})
     for finding in judged:
         suite.append(_case(finding))
-    told = [*opening(analysis), *(_line(f) for f in analysis.findings if f.severity in ("warning", "info"))]
-    ET.SubElement(suite, "system-out").text = fmt.clean("\n".join(told))
+    lines = [*opening(analysis), *(_line(f) for f in analysis.findings if f.severity in ("warning", "info"))]
+    ET.SubElement(suite, "system-out").text = fmt.clean("\n".join(lines))
     ET.SubElement(suite, "system-err")
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
@@ -69,7 +69,7 @@ def _case(finding: Finding) -> ET.Element:
 
 
 def _name(finding: Finding) -> str:
-    """A name that stays the same from run to run, so that CI can follow it: a stage is part of it, a time is not."""
+    """A name that is the same in every run, so that CI can track it: it contains the stage, but no time."""
     named = f"{finding.code}: {finding.title}"
     stable = finding.window not in ("", "whole run") and not finding.window.startswith(("from ", "at "))
     return f"{named} ({finding.window})" if stable else named

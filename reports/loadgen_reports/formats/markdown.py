@@ -1,4 +1,4 @@
-"""`report.md`: the page's sentences and tables as GitHub Markdown, short enough for a comment of a CI job."""
+"""Renders `report.md`: sentences and tables as GitHub Markdown, short enough for a comment by a CI job."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from loadgen.analyze.results import Analysis
 from loadgen_reports import format as fmt
 from loadgen_reports import lags, provenance, tables
-from loadgen_reports.findings import SYMBOL, finding_sentence, in_pieces
+from loadgen_reports.finding_text import SYMBOL, finding_sentence, in_pieces
 from loadgen_reports.sentences import VERDICT, beside_the_opening, emulation, opening
 from loadgen_reports.tables import Cell, Table
 
@@ -19,12 +19,12 @@ _STARTS_BLOCK = re.compile(r"^(\d*)([-+=.)])(?=\s|$)")
 def render(analysis: Analysis) -> str:
     """The run as Markdown: verdict and findings in sentences, then the tables that explain them."""
     run = analysis.run
-    told = " ".join(opening(analysis))
+    summary = " ".join(opening(analysis))
     word = VERDICT[analysis.verdict]
     driven = provenance.autoscaler(analysis)
     parts = [
         f"# {escape(run.scenario)}: {word}",
-        escape(told).replace(word, f"**{word}**", 1),
+        escape(summary).replace(word, f"**{word}**", 1),
         "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in beside_the_opening(analysis)),
         prose(driven) if driven else "",
         f"> {escape(emulation(run.emulated))}" if run.emulated else "",
@@ -50,13 +50,13 @@ def _measured(analysis: Analysis) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """Outside text as plain Markdown text: no markup, no link, no mention, on one line."""
+    """Escapes text for Markdown: no markup, link or mention survives, and it is one line."""
     line = " ".join(fmt.clean(text).split())
     return _STARTS_BLOCK.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", line))
 
 
 def prose(text: str) -> str:
-    """A sentence as Markdown, with what stands between backquotes as code."""
+    """A sentence as Markdown; text between backquotes is code."""
     line = " ".join(text.split())
     return "".join(
         code(piece) if is_code else _SPECIAL.sub(r"\\\1", fmt.clean(piece)) for piece, is_code in in_pieces(line)
@@ -64,7 +64,7 @@ def prose(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Outside text as a code span, where nothing in it is markup or a mention."""
+    """Text as a code span, in which nothing is markup or a mention."""
     line = " ".join(fmt.clean(text).split()).replace("`", "'").replace("|", "\\|")
     return f"`{line}`" if line else ""
 
@@ -95,8 +95,8 @@ def _about(analysis: Analysis) -> str:
     facts = [
         f"Run {code(run.run_id)}, {fmt.moment(run.started_unix_s)}, target {code(run.target)}"
         + (f", model {code(run.model)}" if run.model else "")
-        + f", {'streaming' if run.stream else 'whole answers'} over {escape(run.protocol)}.",
-        f"Again, from the folder alone: {code(f'loadgen report runs/{run.run_id}')}.",
+        + f", {'streaming' if run.stream else 'no streaming'} over {escape(run.protocol)}.",
+        f"To write the reports again: {code(f'loadgen report runs/{run.run_id}')}.",
     ]
     if run.seeds:
         facts.append("Seeds: " + fmt.join(f"{code(name)} {value}" for name, value in run.seeds.items()) + ".")
@@ -106,13 +106,13 @@ def _about(analysis: Analysis) -> str:
 
 
 def _fitting(parts: list[str]) -> str:
-    """The parts in order; from the first that does not fit on, only a note of what is missing."""
-    kept: list[str] = []
+    """The parts in order; the first one that does not fit, and all after it, are replaced by a note."""
+    fitting: list[str] = []
     size = 0
     for part in parts:
         size += len(part) + 2
         if size > MOST_CHARACTERS:
-            kept.append("The rest did not fit into a comment: see report.html.")
+            fitting.append("The rest does not fit into a comment: see report.html.")
             break
-        kept.append(part)
-    return "\n\n".join(kept) + "\n"
+        fitting.append(part)
+    return "\n\n".join(fitting) + "\n"

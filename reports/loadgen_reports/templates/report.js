@@ -343,14 +343,14 @@
     if (T[i] < view[0] || T[i] > view[1]) { const half = (view[1] - view[0]) / 2; show(T[i] - half, T[i] + half); }
     requestAnimationFrame(() => {
       for (const { u } of plots) u.setCursor({ left: u.valToPos(T[i], "x"), top: 10 });
-      if (speak) { clearTimeout(spoken); spoken = setTimeout(() => { $("live").textContent = told(i); }, 300); }
+      if (speak) { clearTimeout(spoken); spoken = setTimeout(() => { $("live").textContent = describe(i); }, 300); }
     });
   }
   const named = (spans, t) => spans.filter((s) => t >= s[1] && t < s[2]).map((s) => s[0]);
   function near(t, reach) {
     return page.marks.filter((m) => Math.abs(m[0] - t) <= reach).map((m) => `${clock(m[0], true)} ${m[2]}`);
   }
-  function told(i) {
+  function describe(i) {
     const parts = [clock(T[i], true), ...named(page.stages, T[i]), ...named(page.lags, T[i])];
     for (const { panel } of plots) for (const line of panel.lines) {
       const v = series[line.field][i];

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from loadgen_reports.findings import finding_sentence, in_brackets, sentence
+from loadgen_reports.finding_text import finding_sentence, in_brackets, sentence
 from loadgen_reports.sentences import opening, summary_lines
 
 from loadgen.analyze.results import Analysis, OutcomeCount

@@ -1,10 +1,10 @@
-"""How late the fleet followed, in sentences: the lag of the worst scale-up, and where it went."""
+"""Describes the lag of the worst scale-up: how long it was, and which steps it consists of."""
 
 import re
 
 from loadgen.analyze.results import Analysis, Headline, ScalingEvent
 from loadgen_reports import format as fmt
-from loadgen_reports.findings import mid, sentence
+from loadgen_reports.finding_text import mid, sentence
 
 
 def event_name(event: ScalingEvent) -> str:
@@ -26,27 +26,25 @@ def _stage_of(analysis: Analysis, event: ScalingEvent) -> str | None:
 
 
 def lag_statement(analysis: Analysis, extra: str) -> str:
-    """Where and how late the fleet followed, without a capital or a full stop; there is a worst scale-up."""
+    """Where scale-up lagged the load and by how much, without a capital or a full stop; needs a worst scale-up."""
     event = worst(analysis)
     assert event is not None
     stage = _stage_of(analysis, event)
-    place = f"in {stage} the fleet" if stage else "the fleet"
-    return f"{place} followed the load {fmt.lag(analysis.headline.lag_s)} late{extra}"
+    place = f"in {stage}, scale-up" if stage else "scale-up"
+    return f"{place} lagged the load by {fmt.lag(analysis.headline.lag_s)}{extra}"
 
 
 def lag(analysis: Analysis) -> list[str]:
-    """How late the fleet followed, or why that is not known; nothing without a scale-up."""
+    """The lag of the worst scale-up, or why it was not measured; nothing without a scale-up."""
     ups = _ups(analysis)
     if fmt.known(analysis.headline.lag_s) and worst(analysis) is not None:
         longest = "the longer" if len(ups) == 2 else "the longest"
         extra = f", {longest} of {fmt.word(len(ups))} scale-ups" if len(ups) > 1 else ""
         return [sentence(lag_statement(analysis, extra))]
     if ups:
-        which = {1: "the one scale-up", 2: "either of two scale-ups"}.get(
-            len(ups), f"any of {fmt.word(len(ups))} scale-ups"
-        )
+        which = {1: "the scale-up", 2: "both scale-ups"}.get(len(ups), f"all {fmt.word(len(ups))} scale-ups")
         reason = _because(worst(analysis) or ups[0]) or ", because its chain of events is incomplete"
-        return [f"How late the fleet followed was not measured for {which}{reason}."]
+        return [f"The lag of {which} was not measured{reason}."]
     return []
 
 
@@ -55,7 +53,7 @@ def _ups(analysis: Analysis) -> list[ScalingEvent]:
 
 
 def _because(event: ScalingEvent) -> str:
-    """Why a link of a chain is missing, as the end of a sentence; the name of the link before a colon is left out."""
+    """Why a step of the chain is missing, as the end of a sentence, without the step's name before the colon."""
     if not event.missing:
         return ""
     reason = re.sub(r"^[a-z ]+: ", "", event.missing[0].strip().rstrip("."))
@@ -63,7 +61,7 @@ def _because(event: ScalingEvent) -> str:
 
 
 def lag_parts(analysis: Analysis) -> list[str]:
-    """Where the lag went; of a chain with a gap, what was seen of it."""
+    """The steps that the lag consists of; of a chain with a gap, the steps that were measured."""
     head = analysis.headline
     event = worst(analysis)
     if event is None:
@@ -84,14 +82,14 @@ def lag_parts(analysis: Analysis) -> list[str]:
     total, texts = fmt.lag(head.lag_s), [fmt.lag(value) for value, _ in measured]
     shares = [text.format(value) for value, (_, text) in zip(texts, measured, strict=True)]
     if not fmt.known(head.lag_s):
-        return [f"What was seen of {event_name(event)}: {', '.join(shares)}."]
+        return [f"Measured for {event_name(event)}: {', '.join(shares)}."]
     shares[0] = shares[0].replace(texts[0], f"{texts[0]} passed", 1)
-    told = f"Of the {total}, {', '.join(shares)}"
-    return [f"{told}." if whole else f"{told}; the rest was not measured{_because(event)}."]
+    parts_text = f"Of the {total}, {', '.join(shares)}"
+    return [f"{parts_text}." if whole else f"{parts_text}; the rest was not measured{_because(event)}."]
 
 
 def _out_of_order(head: Headline, replicas: str) -> str:
-    """The chain as separate steps: with a step before its cause, the parts do not add up to the lag."""
+    """The chain as separate steps, for a chain in which a step came before its cause: they do not add up to the lag."""
     steps = []
     if fmt.known(head.signal_s):
         order = "before" if head.signal_s < 0 else "after"

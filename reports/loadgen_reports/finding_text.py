@@ -1,4 +1,4 @@
-"""Findings in words: each one as a sentence, as a pair of texts, and as a result."""
+"""Formats a finding: as a sentence, as measured value and limit, and as a result."""
 
 import re
 from typing import Literal
@@ -11,7 +11,7 @@ Mood = Literal["", "pass", "fail", "invalid", "warning", "info", "over", "muted"
 
 
 def notable(analysis: Analysis) -> list[Finding]:
-    """Findings that ask for something, the gravest first: what was not met, then warnings."""
+    """Findings that need attention, the most severe first: missed limits, then warnings."""
     order = {"invalid": 0, "fail": 1, "warning": 2}
     found = [f for f in analysis.findings if not f.passed and f.severity in order]
     return sorted(found, key=lambda f: order[f.severity])
@@ -28,26 +28,26 @@ def values(finding: Finding) -> tuple[str, str]:
 
 
 def finding_sentence(finding: Finding, *, advice: bool = True) -> str:
-    """One finding as prose: what was measured and where, the limit, and what to do next.
+    """Describes one finding: what was measured and where, the limit, and what to do next.
 
     Args:
         finding: The finding.
-        advice: Whether to add the advice; of a finding without figures it is all there is to say, and always told.
+        advice: Whether to add the advice. A finding without figures consists of its advice, which is always added.
     """
-    told = sentence(finding.advice)
+    advice_text = sentence(finding.advice)
     if finding.severity in ("fail", "invalid"):
         if not fmt.known(finding.measured) and not fmt.known(finding.limit):
-            return fmt.clean(told or sentence(f"{finding.title}: {'met' if finding.passed else 'not met'}"))
+            return fmt.clean(advice_text or sentence(f"{finding.title}: {'met' if finding.passed else 'not met'}"))
         statement = f"{statement_of(finding)}."
     else:
         statement = _remark(finding)
         if not fmt.known(finding.measured):
-            return fmt.clean(f"{finding.title}: {mid(told)}" if told else sentence(finding.title))
-    return fmt.clean(f"{statement} {told}".strip() if advice else statement)
+            return fmt.clean(f"{finding.title}: {mid(advice_text)}" if advice_text else sentence(finding.title))
+    return fmt.clean(f"{statement} {advice_text}".strip() if advice else statement)
 
 
 def _remark(finding: Finding) -> str:
-    """A warning's figures: titles of warnings are of any form, so they are not bent into a sentence."""
+    """A warning's figures after its title: such a title need not be the subject of a sentence."""
     measured, limit = values(finding)
     # A limit of 0 only says that there should be none.
     beside = f", limit {limit}" if finding.limit else ""
@@ -55,7 +55,7 @@ def _remark(finding: Finding) -> str:
 
 
 def statement_of(finding: Finding) -> str:
-    """What was measured, where, and how it stands to the limit; no full stop."""
+    """What was measured, where, and how it compares with the limit; without a full stop."""
     subject = f"{finding.title}{where(finding.window)}"
     verb = "were" if _is_plural(finding.title) else "was"
     measured, limit = values(finding)
@@ -63,7 +63,7 @@ def statement_of(finding: Finding) -> str:
         if not fmt.known(finding.limit):
             return f"{subject}: {'met' if finding.passed else 'not met'}"
         if finding.severity == "fail":
-            # So many requests never came to an end that the percentile is one of them: worse than any value.
+            # So many requests failed that the percentile falls on one of them: worse than any value.
             return f"{subject} {'have' if verb == 'were' else 'has'} no value, so the limit of {limit} was missed"
         return f"{subject} {verb} not measured, so the limit of {limit} could not be checked"
     text = f"{subject} {verb} {measured}"
@@ -90,14 +90,14 @@ def _absent(finding: Finding) -> str:
 
 
 def measured_text(finding: Finding) -> str:
-    """The measured value for a table; a missing one is told where a limit asked for it."""
+    """The measured value for a table; a missing value is spelled out where a limit applies to it."""
     if fmt.known(finding.measured) or not fmt.known(finding.limit):
         return values(finding)[0]
     return _absent(finding)
 
 
 def result(finding: Finding) -> tuple[str, Mood]:
-    """A finding's result with its symbol, and its mood: met, missed, invalid, warning or note."""
+    """A finding's result with its symbol, and how it is styled: met, missed, invalid, warning or note."""
     if finding.passed:
         return f"{SYMBOL['pass']} met", "pass"
     word = {"fail": "missed", "invalid": "invalid", "warning": "warning", "info": "note"}[finding.severity]
@@ -127,7 +127,7 @@ def mid(text: str) -> str:
 
 
 def in_pieces(text: str) -> list[tuple[str, bool]]:
-    """Prose in pieces, each with whether it is code: what stands between backquotes, where they come in pairs."""
+    """Text in pieces, each with whether it is code; code is what pairs of backquotes enclose."""
     pieces = text.split("`")
     if len(pieces) % 2 == 0:
         return [(text, False)]
@@ -135,6 +135,6 @@ def in_pieces(text: str) -> list[tuple[str, bool]]:
 
 
 def _is_plural(title: str) -> bool:
-    """Whether a title's noun, its last word before any `of` or `with`, is a plural."""
+    """Whether the noun of a title (its last word before any `of` or `with`) is plural."""
     noun = re.split(r" (?:of|with|in|per) ", title.strip())[0].rsplit(" ", 1)[-1].lower()
     return noun.isalpha() and noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
