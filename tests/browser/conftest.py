@@ -1,4 +1,4 @@
-"""The report in a real browser: headless Chromium, driven by Selenium. About a minute.
+"""Tests of the report in a real browser: headless Chromium, driven by Selenium. They take about a minute.
 
 Needs Chromium and its driver (Debian: `apt-get install chromium chromium-driver`); without them the tests are skipped,
 and where `CI` is set they fail. Every test also checks that the page made no request and that the console stayed empty.
@@ -35,13 +35,13 @@ FLAGS = (
 
 
 class Page:
-    """A page in the browser: what a user sees and does, and what the page did behind it."""
+    """A page in the browser, with the requests that it made and its console."""
 
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
 
     def open(self, file: Path) -> None:
-        """Load a file and wait until its scripts ran."""
+        """Load a file and wait until its scripts have run."""
         self.driver.get(file.as_uri())
         self.wait(lambda: self.run("return document.readyState") == "complete")
 
@@ -50,19 +50,19 @@ class Page:
         return self.driver.execute_script(script, *arguments)
 
     def find(self, selector: str) -> WebElement:
-        """Return the one element that a CSS selector names."""
+        """Return the only element that matches a CSS selector."""
         (element,) = self.all(selector)
         return element
 
     def all(self, selector: str) -> list[WebElement]:
-        """Return all elements that a CSS selector names."""
+        """Return all elements that match a CSS selector."""
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def wait(self, condition: Callable[[], object]) -> None:
         """Wait until a condition holds.
 
         Raises:
-            selenium.common.TimeoutException: It did not hold within 10 s.
+            selenium.common.TimeoutException: The condition did not hold within 10 s.
         """
         WebDriverWait(self.driver, 10, poll_frequency=0.05).until(lambda _: condition())
 
@@ -71,11 +71,11 @@ class Page:
         self.driver.execute_cdp_cmd(command, parameters)
 
     def console(self) -> list[str]:
-        """Return what the console logged since the last call, errors of the page and of its policy included."""
+        """Return the console's messages since the last call, with errors of scripts and of the security policy."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """Return the URLs that pages asked for since the last call, but for files and data inside the page."""
+        """Return the URLs that were requested since the last call, except files and inline data."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
         return [url for url in urls if not url.startswith(("file:", "data:", "blob:"))]
@@ -104,7 +104,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.fixture
 def page(driver: Chrome) -> Iterator[Page]:
-    """An empty page; at the end of the test it must have made no request and logged nothing to the console."""
+    """An empty page; after the test it must have made no request and its console must be empty."""
     page = Page(driver)
     driver.get("about:blank")
     page.console()

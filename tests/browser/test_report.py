@@ -1,4 +1,4 @@
-"""The page of a report in a browser: charts, zoom, keyboard, themes, narrow screens, and nothing fetched."""
+"""The report's page in a browser: charts, zoom, keyboard, themes and narrow screens."""
 
 import re
 from collections.abc import Callable
@@ -31,8 +31,8 @@ def crosshair_s(page) -> float | None:
     return (60 * float(minutes) + float(seconds)) * (-1 if text.startswith("−") else 1)
 
 
-def spoken(page) -> str:
-    """What a screen reader was last told."""
+def announcement(page) -> str:
+    """The last text that a screen reader announces."""
     return page.run("return document.getElementById('live').textContent")
 
 
@@ -43,7 +43,7 @@ def background(page) -> str:
 
 
 def picture(page) -> str:
-    """What the first chart shows, as an image."""
+    """The first chart as an image."""
     return page.run("return document.querySelector('figure.panel canvas').toDataURL()")
 
 
@@ -62,7 +62,7 @@ def picture(page) -> str:
     ],
 )
 def test_every_measured_panel_is_drawn(page, report: Report, name: str, panels: int) -> None:
-    """For every kind of run the page opens, draws one canvas for each measured panel and records how long it took."""
+    """The page draws one canvas for each measured panel and records how long that took."""
     page.open(report(name))
     assert len(page.all("figure.panel canvas")) == panels
     if panels:
@@ -71,7 +71,7 @@ def test_every_measured_panel_is_drawn(page, report: Report, name: str, panels: 
 
 
 def test_a_drag_zooms_and_a_double_click_resets(page, report: Report) -> None:
-    """All charts and the strip of stages follow a zoom into the middle of one chart."""
+    """The strip of stages and all charts follow a zoom in one chart."""
     page.open(report("failing"))
     assert stages(page) == STAGES
     before = picture(page)
@@ -91,7 +91,7 @@ def test_a_drag_zooms_and_a_double_click_resets(page, report: Report) -> None:
 
 
 def test_the_list_of_stages_and_the_buttons_zoom(page, report: Report) -> None:
-    """A stage can be chosen by its name; the buttons move on from there."""
+    """A stage can be selected by its name; the buttons zoom out, move left and reset."""
     page.open(report("failing"))
     Select(page.find("#zoom-to")).select_by_visible_text("peak 2")
     page.wait(lambda: stages(page) == ["peak 2"])
@@ -104,7 +104,7 @@ def test_the_list_of_stages_and_the_buttons_zoom(page, report: Report) -> None:
 
 
 def test_the_charts_can_be_read_by_keyboard(page, report: Report) -> None:
-    """Arrows move the crosshair, brackets step through events, plus zooms, Escape resets, and a live region speaks."""
+    """Arrows move the crosshair, brackets step through events and announce them, plus zooms in, Escape resets."""
     page.open(report("failing"))
     keys = ActionChains(page.driver)
     page.run("document.getElementById('chart').focus()")
@@ -118,9 +118,9 @@ def test_the_charts_can_be_read_by_keyboard(page, report: Report) -> None:
     keys.key_down(Keys.SHIFT).send_keys(Keys.ARROW_LEFT).key_up(Keys.SHIFT).perform()
     page.wait(lambda: crosshair_s(page) == end_s - 11)
     keys.send_keys("[").perform()  # the last events before: the load ends, and a scale-down a moment earlier
-    page.wait(lambda: "load ends" in spoken(page))
+    page.wait(lambda: "load ends" in announcement(page))
     keys.send_keys("[").perform()
-    page.wait(lambda: "4 → 1 replicas" in spoken(page))
+    page.wait(lambda: "4 → 1 replicas" in announcement(page))
     keys.send_keys("++").perform()
     page.wait(lambda: stages(page) == ["peak 2", "off-peak 3"])
     keys.send_keys(Keys.ESCAPE).perform()
@@ -128,7 +128,7 @@ def test_the_charts_can_be_read_by_keyboard(page, report: Report) -> None:
 
 
 def test_every_control_is_reached_by_tab(page, report: Report) -> None:
-    """Tab goes through the link to the timeline, the theme, the charts and their buttons; a ring shows the focus."""
+    """Tab reaches the skip link, the theme, the charts and their buttons, and the focus is always visible."""
     page.open(report("failing"))
     seen = []
     for _ in range(40):
@@ -146,7 +146,7 @@ def test_every_control_is_reached_by_tab(page, report: Report) -> None:
 
 
 def test_dark_mode_follows_the_system_and_the_button(page, report: Report) -> None:
-    """Page and charts change with the system's preference; the button overrides it, also after a reload."""
+    """Page and charts follow the system's preference; the button overrides it, even after a reload."""
     page.open(report("failing"))
     button = page.find("#theme")
     light = picture(page)
@@ -163,8 +163,8 @@ def test_dark_mode_follows_the_system_and_the_button(page, report: Report) -> No
 
 
 @pytest.mark.parametrize("name", ["failing", "hostile", "nothing-recorded"])
-def test_a_narrow_screen_needs_no_scrolling_to_the_side(page, report: Report, name: str) -> None:
-    """At 360 pixels everything but wide tables, which scroll by themselves, fits the width."""
+def test_a_narrow_screen_needs_no_horizontal_scrolling(page, report: Report, name: str) -> None:
+    """At 360 pixels everything fits the width, except wide tables, which scroll on their own."""
     page.emulate("Emulation.setDeviceMetricsOverride", width=360, height=780, deviceScaleFactor=2, mobile=True)
     page.open(report(name))
     assert page.run("return document.documentElement.scrollWidth") == 360
@@ -176,7 +176,7 @@ def test_a_narrow_screen_needs_no_scrolling_to_the_side(page, report: Report, na
 
 
 def test_a_legend_hides_its_series(page, report: Report) -> None:
-    """A series that is switched off is not drawn, and is drawn again when it is switched on."""
+    """A click on a series in the legend hides it, and a second click shows it again."""
     page.open(report("failing"))
     before = picture(page)
     button = page.all("#panel-load [data-series]")[0]
@@ -187,12 +187,14 @@ def test_a_legend_hides_its_series(page, report: Report) -> None:
     page.wait(lambda: picture(page) == before)
 
 
-def test_a_page_that_fetches_or_complains_is_noticed(page, tmp_path: Path) -> None:
-    """What every test ends with can fail: a request, an error and a message are all seen."""
+def test_requests_and_errors_are_detected(page, tmp_path: Path) -> None:
+    """The checks that end every test detect a request, a console message and an uncaught error."""
     file = tmp_path / "page.html"
-    file.write_text("<img src='http://127.0.0.1:9/x.png'><script>console.error('one'); throw Error('two')</script>")
+    file.write_text(
+        "<img src='http://127.0.0.1:9/x.png'><script>console.error('message'); throw Error('uncaught')</script>"
+    )
     page.open(file)
     assert page.requests() == ["http://127.0.0.1:9/x.png"]
-    complaints = "\n".join(page.console())
-    assert "one" in complaints
-    assert "two" in complaints
+    console = "\n".join(page.console())
+    assert "message" in console
+    assert "uncaught" in console
