@@ -102,8 +102,17 @@ PLANS: dict[str, Plan] = {
     "cut-on-drain": Plan(name="cut on drain", trough_per_s=2.5, cut_on_drain=True),
     "cluster": Plan(name="cluster", target="cluster"),
     "url": Plan(name="url", target="url", replicas=(2, 4), ratio_target=0.2, slots=5),
-    # A quarter of the usual load, on replicas of one slot: two hours with few requests to simulate.
-    "two-hours": Plan(name="two hours", period_s=900.0, cycles=8, trough_per_s=0.125, peak_per_s=2.0, slots=1),
+    # A quarter of the usual load on replicas of one slot, so that two hours are few requests; 49 scale-ups.
+    "two-hours": Plan(
+        name="two hours",
+        period_s=900.0,
+        cycles=8,
+        trough_per_s=0.125,
+        peak_per_s=2.0,
+        slots=1,
+        replicas=(1, 3),
+        ratio_target=4.0,
+    ),
     "never-started": Plan(name="never started", error="no Triton answers at http://127.0.0.1:1; check --target"),
     "nothing-recorded": Plan(name="nothing recorded", target="url", recorded=False),
 }
