@@ -1,6 +1,6 @@
-"""What the reports say, word by word, against files in `tests/golden/reports/`.
+"""The text of reports, compared with the files in `tests/golden/reports/`.
 
-After a change that is meant, write the files again and read the difference:
+After an intended change, write the files again and read the difference:
 
     UPDATE_GOLDEN=1 uv run pytest tests/golden/test_reports.py && git diff tests/golden/reports
 """
@@ -38,7 +38,7 @@ BLOCKS = {
 
 
 class _Text(HTMLParser):
-    """The text of a page: a line for every block, cells apart by a bar."""
+    """Extracts the text of a page: one line for each block, cells separated by a bar."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,11 +94,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "suffix"), CASES, ids=lambda value: value)
-def test_reports_say_what_they_said(name: str, suffix: str) -> None:
-    """The text of a report changes only on purpose."""
-    made = RENDER[suffix](sample(name))
+def test_the_text_of_reports(name: str, suffix: str) -> None:
+    """A report has the text of its golden file."""
+    text = RENDER[suffix](sample(name))
     file = FOLDER / f"{name}.{suffix}"
     if os.environ.get("UPDATE_GOLDEN"):
         FOLDER.mkdir(exist_ok=True)
-        file.write_text(made, encoding="utf-8")
-    assert made == file.read_text(encoding="utf-8"), "see the head of this file for how to accept a change"
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8"), "see the first lines of this file for how to accept a change"

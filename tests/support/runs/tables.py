@@ -1,4 +1,7 @@
-"""Small hand-made runs. Times are seconds from the start of the load; the tables hold them `ZERO_S` later."""
+"""Builds the tables of small runs by hand.
+
+Times are seconds from the start of the load; the tables contain them shifted by `ZERO_S`.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,7 @@ from loadgen.dataset.run_info import Autoscaler, Limit, RunInfo, Stage, Validity
 from loadgen.dataset.tables import TABLES
 
 ZERO_S = 64.0
-"""A power of two: shifting by it loses no bit of the small numbers of these tests."""
+"""A power of two, so that shifting a small number by it is exact."""
 
 SCALER = Autoscaler(
     metric="queue_compute_ratio",
@@ -68,7 +71,7 @@ def request(
     ended_s: float | None = None,
     tokens: int | None = 3,
 ) -> dict[str, Any]:
-    """One row of `requests`; by default it is answered half a second and a second after it was due."""
+    """One row of `requests`: by default the first token comes 0.5 s and the last 1 s after it was due."""
     end = ended_s if ended_s is not None else None if e2e_s is None else due_s + e2e_s
     return {
         "request_id": number,
@@ -92,7 +95,7 @@ def event(t_s: float, kind: str, pod: str | None = None, **data: Any) -> dict[st
 
 
 def life(pod: str, created: float, ready: float, draining: float | None = None, stopped: float | None = None) -> Any:
-    """The events of a replica that is placed 0.25 s and started 1 s after its creation."""
+    """The events of a replica that is scheduled 0.25 s and started 1 s after its creation."""
     events = [
         event(created, "replica_created", pod),
         event(created + 0.25, "replica_scheduled", pod),
@@ -121,7 +124,7 @@ def tables(
     events: Sequence[Mapping[str, Any]] = (),
     zero_s: float = ZERO_S,
 ) -> Tables:
-    """The four tables as a run folder gives them."""
+    """The four tables as `RunFolder.read` returns them."""
     answers = [{"request_id": n, "t_s": [zero_s + t for t in times]} for n, times in (tokens or {}).items()]
     return Tables(
         requests=_frame("requests", [_shifted(row, zero_s) for row in requests]),
@@ -136,8 +139,8 @@ def observed(run: RunInfo | None = None, **parts: Any) -> Observed:
 
 
 def by_code(findings: Sequence[Finding], code: str) -> Finding:
-    (found,) = [finding for finding in findings if finding.code == code]
-    return found
+    (match,) = [finding for finding in findings if finding.code == code]
+    return match
 
 
 def _shifted(row: Mapping[str, Any], zero_s: float) -> dict[str, Any]:
@@ -146,5 +149,5 @@ def _shifted(row: Mapping[str, Any], zero_s: float) -> dict[str, Any]:
 
 
 def _frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Through Arrow, as `RunFolder.read` does: the same types, also without a row."""
+    """Convert through Arrow as `RunFolder.read` does, so that the types are the same even without rows."""
     return pa.Table.from_pylist([dict(row) for row in rows], schema=TABLES[table]).to_pandas()

@@ -1,4 +1,4 @@
-"""The whole analysis: verdicts, empty tables, laws."""
+"""The analysis of whole runs: verdicts, simulated truths, empty tables and invariants."""
 
 import dataclasses
 import math
@@ -35,10 +35,11 @@ SLO = (("ttft", "p95", 2.0), ("itl", "p95", 0.1), ("failed", "ratio", 0.01))
     ],
 )
 def test_the_verdict_follows_from_the_findings(plan, verdict, broken):
-    """A run that cannot be judged is invalid and still says which SLOs it broke."""
-    made = sample(plan)
-    assert made.verdict == verdict
-    assert {each.code for each in made.findings if each.severity in ("fail", "invalid") and not each.passed} == broken
+    """An invalid run still reports the SLOs that it broke."""
+    analysis = sample(plan)
+    assert analysis.verdict == verdict
+    decisive = [finding for finding in analysis.findings if finding.severity in ("fail", "invalid")]
+    assert {finding.code for finding in decisive if not finding.passed} == broken
 
 
 @pytest.mark.parametrize(
@@ -53,18 +54,18 @@ def test_the_verdict_follows_from_the_findings(plan, verdict, broken):
         ("failing", "balance.old_backlog"),
     ],
 )
-def test_what_is_wrong_with_a_run_is_warned_about(plan, warning):
-    """Each plan breaks one thing, and a warning names it."""
+def test_every_fault_has_its_warning(plan, warning):
+    """Each plan has one fault, and a warning names it."""
     assert by_code(sample(plan).findings, warning).severity == "warning"
 
 
-def test_the_fleet_goes_up_and_comes_back_in_both_waves():
-    """1 → at least 3 → 1, with a complete chain in each wave; the parts of the worst lag add up to it."""
-    made = sample("failing")
-    assert (made.headline.lowest_replicas, made.headline.peak_replicas, made.headline.last_replicas) == (1, 4, 1)
-    complete = [each for each in made.scaling if each.direction == "up" and each.complete]
+def test_the_fleet_scales_up_and_down_in_both_waves():
+    """The fleet goes 1 → 4 → 1 with a complete scale-up in each wave, and the parts of the worst lag add up."""
+    analysis = sample("failing")
+    head = analysis.headline
+    assert (head.lowest_replicas, head.peak_replicas, head.last_replicas) == (1, 4, 1)
+    complete = [each for each in analysis.scaling if each.direction == "up" and each.complete]
     assert {each.decided_s > 150 for each in complete} == {False, True}
-    head = made.headline
     parts = (head.signal_s, head.decide_s, head.start_s, head.traffic_s)
     assert sum(part for part in parts if part is not None) == pytest.approx(head.lag_s)
 
@@ -72,15 +73,15 @@ def test_the_fleet_goes_up_and_comes_back_in_both_waves():
 @pytest.mark.parametrize("plan", ["failing", "passing", "crash", "cut-on-drain", "no-first-token", "no-streaming"])
 def test_the_analysis_reports_what_the_simulation_did(plan):
     """Outcomes, slow requests, rescales, and when the last replica of each scale-up was created and ready."""
-    truth, made = simulate(PLANS[plan]), sample(plan)
+    truth, analysis = simulate(PLANS[plan]), sample(plan)
     outcomes = Counter((request.outcome, request.cause) for request in truth.requests)
-    assert {(each.outcome, each.cause): each.count for each in made.outcomes} == outcomes
+    assert {(each.outcome, each.cause): each.count for each in analysis.outcomes} == outcomes
     received = 0 if PLANS[plan].stream else -1  # without streaming, the first token comes with the last
     slow = [r for r in truth.requests if not len(r.tokens_s) or r.tokens_s[received] - r.due_s > 2.0]
-    assert made.headline.slow_requests == len(slow)
+    assert analysis.headline.slow_requests == len(slow)
     decided = [(pytest.approx(sync.t_s), sync.before, sync.after) for sync in truth.rescales]
-    assert [(change.decided_s, change.before, change.after) for change in made.scaling] == decided
-    for change in made.scaling:
+    assert [(change.decided_s, change.before, change.after) for change in analysis.scaling] == decided
+    for change in analysis.scaling:
         replicas = [replica for replica in truth.replicas if replica.name in change.pods]
         assert len(replicas) == abs(change.after - change.before)
         if change.direction == "up":
@@ -109,8 +110,8 @@ def test_the_capacity_of_a_simulated_replica_is_measured():
         assert sample(plan).capacity_per_s == pytest.approx(4 / service, rel=0.05)
 
 
-def test_findings_that_decide_come_first_and_what_passed_comes_last():
-    """Invalid, failed, warnings, then what passed."""
+def test_findings_are_sorted():
+    """The order is: invalid and failed, warnings, passed."""
     order = [
         "passed" if each.passed else {"invalid": "decides", "fail": "decides"}.get(each.severity, each.severity)
         for each in sample("gap").findings
@@ -120,70 +121,70 @@ def test_findings_that_decide_come_first_and_what_passed_comes_last():
 
 
 def test_a_run_that_died_before_its_load_is_invalid_and_empty():
-    """No start of the load, no row in any table: everything is missing, nothing is zero."""
-    made = analyze(info(zero_s=None, length_s=None, state="starting", limits=SLO), tables(zero_s=0.0))
-    assert made.verdict == "invalid"
-    assert made.run.state == "never_started"
-    (found,) = made.findings
-    assert (found.code, found.severity) == ("validity.load", "invalid")
-    assert found.advice.startswith("The load never started; ")
-    assert made.run.length_s is None
-    assert made.whole.scheduled == 0
-    assert made.whole.offered_per_s is None
-    assert made.stages == made.scaling == made.lag_windows == made.outcomes == ()
-    assert made.cost.replica_seconds is None
-    assert made.headline.worst_event is None
+    """Without a start of the load and without rows, values are missing and not zero."""
+    analysis = analyze(info(zero_s=None, length_s=None, state="starting", limits=SLO), tables(zero_s=0.0))
+    assert analysis.verdict == "invalid"
+    assert analysis.run.state == "never_started"
+    (finding,) = analysis.findings
+    assert (finding.code, finding.severity) == ("validity.load", "invalid")
+    assert finding.advice.startswith("The load never started; ")
+    assert analysis.run.length_s is None
+    assert analysis.whole.scheduled == 0
+    assert analysis.whole.offered_per_s is None
+    assert analysis.stages == analysis.scaling == analysis.lag_windows == analysis.outcomes == ()
+    assert analysis.cost.replica_seconds is None
+    assert analysis.headline.worst_event is None
 
 
-def test_what_died_before_the_load_is_told_with_a_run_that_never_started():
-    """A replica that crashed on its way up is the reason, and is named."""
+def test_a_crash_before_the_load_is_reported():
+    """A run that never started names the replica that crashed during start-up."""
     never = info(zero_s=None, length_s=None, state="starting", limits=SLO)
-    made = analyze(never, tables(events=[event(1, "replica_crashed", "a", exit_code=1)], zero_s=0.0))
-    assert [each.code for each in made.findings] == ["validity.load", "replica.crashed"]
+    analysis = analyze(never, tables(events=[event(1, "replica_crashed", "a", exit_code=1)], zero_s=0.0))
+    assert [each.code for each in analysis.findings] == ["validity.load", "replica.crashed"]
 
 
-def test_the_error_that_kept_a_run_from_starting_is_told():
-    """Where `run.json` has it, its words are the finding."""
+def test_the_error_that_prevented_the_load_is_reported():
+    """The finding quotes the error from `run.json`."""
     never = info(zero_s=None, length_s=None, state="starting").model_copy(update={"error": "no server at :8000"})
-    (found,) = analyze(never, tables(zero_s=0.0)).findings
-    assert found.advice == "The load never started; it failed with: no server at :8000"
+    (finding,) = analyze(never, tables(zero_s=0.0)).findings
+    assert finding.advice == "The load never started; it failed with: no server at :8000"
 
 
-@pytest.mark.parametrize("left_out", ["requests", "tokens", "samples", "events"])
-def test_any_table_may_be_empty(left_out):
-    """What it would have told is missing; the rest is as it was."""
+@pytest.mark.parametrize("empty_table", ["requests", "tokens", "samples", "events"])
+def test_any_table_may_be_empty(empty_table):
+    """What depends on that table is missing; everything else is unchanged."""
     parts = _parts()
     full = analyze(info(limits=SLO), tables(**parts))
     empty = {"requests": [], "tokens": {}, "samples": [], "events": []}
-    made = analyze(info(limits=SLO), tables(**{**parts, left_out: empty[left_out]}))
-    if left_out == "requests":
-        assert made.verdict == "invalid"
-        assert made.whole.ttft.p50 is None
-        assert made.cost.replica_seconds == full.cost.replica_seconds
-        assert made.cost.needed_why_missing == "no request was due"
-    if left_out == "tokens":
-        assert made.whole.itl.count == 0
-        assert made.whole.ttft == full.whole.ttft
-    if left_out == "samples":
-        assert not by_code(made.findings, "validity.signal").passed
-        assert all(math.isnan(value) for value in made.timeline.ratio)
-        assert made.scaling[0].decided_s == full.scaling[0].decided_s
-    if left_out == "events":
-        assert made.scaling == made.by_replicas == ()
-        assert all(math.isnan(value) for value in made.timeline.ready)
-        assert made.cost.replica_seconds is None
-        assert made.whole == full.whole
+    analysis = analyze(info(limits=SLO), tables(**{**parts, empty_table: empty[empty_table]}))
+    if empty_table == "requests":
+        assert analysis.verdict == "invalid"
+        assert analysis.whole.ttft.p50 is None
+        assert analysis.cost.replica_seconds == full.cost.replica_seconds
+        assert analysis.cost.needed_why_missing == "no request was due"
+    if empty_table == "tokens":
+        assert analysis.whole.itl.count == 0
+        assert analysis.whole.ttft == full.whole.ttft
+    if empty_table == "samples":
+        assert not by_code(analysis.findings, "validity.signal").passed
+        assert all(math.isnan(value) for value in analysis.timeline.ratio)
+        assert analysis.scaling[0].decided_s == full.scaling[0].decided_s
+    if empty_table == "events":
+        assert analysis.scaling == analysis.by_replicas == ()
+        assert all(math.isnan(value) for value in analysis.timeline.ready)
+        assert analysis.cost.replica_seconds is None
+        assert analysis.whole == full.whole
 
 
 def test_the_same_tables_give_the_same_analysis():
-    """No clock, no randomness: equal, field by field."""
+    """Two analyses of the same tables are equal, field by field."""
     first, second = (analyze(info(limits=SLO), tables(**_parts())) for _ in range(2))
     assert repr(dataclasses.asdict(first)) == repr(dataclasses.asdict(second))
 
 
 @given(st.integers(-(2**20), 2**20))
 def test_shifting_the_time_axis_changes_nothing(sixteenths):
-    """A run that started later is the same run."""
+    """A run that started later has the same analysis."""
     zero = 2**17 + sixteenths / 16
     plain = _plain()
     moved = analyze(info(limits=SLO, zero_s=zero), tables(**_parts(), zero_s=zero))
@@ -192,12 +193,12 @@ def test_shifting_the_time_axis_changes_nothing(sixteenths):
 
 
 def test_a_refused_burst_does_not_look_like_good_latency(tmp_path):
-    """With a third of the requests refused, TTFT of the answered is fine and the verdict is fail."""
-    made = load(write(tmp_path, Plan(replicas=(4, 4), failing_ratio=0.3, cycles=1)))
-    assert made.whole.ttft.p95 is not None
-    assert made.whole.ttft.p95 < 2.0
-    assert made.verdict == "fail"
-    assert by_code(made.findings, "slo.ttft.p95").measured is None
+    """With 30 % of the requests refused or empty, TTFT of the answered ones is good, and the verdict is fail."""
+    analysis = load(write(tmp_path, Plan(replicas=(4, 4), failing_ratio=0.3, cycles=1)))
+    assert analysis.whole.ttft.p95 is not None
+    assert analysis.whole.ttft.p95 < 2.0
+    assert analysis.verdict == "fail"
+    assert by_code(analysis.findings, "slo.ttft.p95").measured is None
 
 
 @cache

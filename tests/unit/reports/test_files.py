@@ -1,4 +1,4 @@
-"""The other formats, and writing them all."""
+"""JUnit, Markdown, JSON and figures, and writing all formats."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def failing() -> Analysis:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_junit_counts_the_findings(name: str) -> None:
-    """One test case for each limit; failures are missed SLOs, errors are what makes the run invalid."""
+    """Each limit is a test case; a missed SLO is a failure, and an invalid run is an error."""
     run = sample(name)
     suite = ET.fromstring(junit.render(run)).find("testsuite")
     assert suite is not None
@@ -67,8 +67,8 @@ def test_junit_names_are_the_same_in_every_run(failing: Analysis) -> None:
     assert names == ["slo.ttft.p95: TTFT p95", "slo.ttft.p95: TTFT p95 (peak 1)", "slo.ttft.p95: TTFT p95"]
 
 
-def test_junit_tells_warnings_in_its_output(failing: Analysis) -> None:
-    """Warnings are no test cases, but they are not lost."""
+def test_junit_prints_warnings(failing: Analysis) -> None:
+    """Warnings are not test cases; the suite's output lists them."""
     behind = finding("signal.behind", 14.0, None, severity="warning", title="Signal behind the load")
     run = replace(failing, findings=(*failing.findings, behind))
     out = ET.fromstring(junit.render(run)).findtext("testsuite/system-out") or ""
@@ -80,8 +80,8 @@ def test_junit_tells_warnings_in_its_output(failing: Analysis) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_markdown_tables_are_whole(name: str) -> None:
-    """Every table row has as many cells as its heading, whatever a name or an error message holds."""
+def test_markdown_rows_have_all_cells(name: str) -> None:
+    """Every table row has as many cells as its heading, even where a name or an error message contains a bar."""
     width = 0
     for line in markdown.render(sample(name)).splitlines():
         if not line.startswith("|"):
@@ -93,20 +93,20 @@ def test_markdown_tables_are_whole(name: str) -> None:
 
 
 def test_markdown_fits_a_comment() -> None:
-    """Two hours with dozens of scale-ups stay below what a forge takes as a comment."""
+    """Two hours with dozens of scale-ups stay below the size limit of a pull request comment."""
     assert len(markdown.render(sample("two-hours"))) < markdown.MOST_CHARACTERS + 100
 
 
 def test_markdown_that_does_not_fit_is_cut_between_sections(failing: Analysis) -> None:
-    """What does not fit is left out whole, with a word that it was."""
+    """Sections that do not fit are left out as a whole, and the last line says so."""
     long = replace(failing, stages=tuple(replace(g, name="x" * 1500) for g in failing.stages * 10))
     text = markdown.render(long)
     assert len(text) < markdown.MOST_CHARACTERS + 100
     assert text.endswith("The rest did not fit into a comment: see report.html.\n")
 
 
-def test_markdown_takes_outside_text_literally() -> None:
-    """No markup, link, mention or HTML of a server's message comes alive, and it cannot leave its line."""
+def test_markdown_escapes_external_text() -> None:
+    """Markup, links, mentions and HTML in a server's message are escaped, and line breaks are removed."""
     assert markdown.escape("<b>*x*</b> [a](b) @team #1 | ~\n# h") == (
         "\\<b\\>\\*x\\*\\</b\\> \\[a\\](b) \\@team \\#1 \\| \\~ \\# h"
     )
@@ -117,7 +117,7 @@ def test_markdown_takes_outside_text_literally() -> None:
 
 
 def test_markdown_keeps_commands_as_code() -> None:
-    """Advice names flags and commands between backquotes; a single backquote is only a sign."""
+    """Flags and commands between backquotes in advice stay code; a single backquote is escaped."""
     assert markdown.prose("use `--set a_b=1|2`, then *go*") == "use `--set a_b=1\\|2`, then \\*go\\*"
     assert markdown.prose("it`s") == "it\\`s"
 
@@ -128,10 +128,10 @@ def test_markdown_keeps_commands_as_code() -> None:
 def test_json_is_the_analysis(failing: Analysis) -> None:
     """Read back, the file holds every field in its order, with null where a value is missing."""
     read = json.loads(machine.render(failing))
-    wanted = asdict(failing)
-    assert list(read) == ["schema_version", *wanted]
-    assert list(read["timeline"]) == list(wanted["timeline"])
-    assert read["whole"] == wanted["whole"]
+    expected = asdict(failing)
+    assert list(read) == ["schema_version", *expected]
+    assert list(read["timeline"]) == list(expected["timeline"])
+    assert read["whole"] == expected["whole"]
     assert read["timeline"]["ready"] == list(failing.timeline.ready)
     gaps = [value is None for value in read["timeline"]["ttft_p95_s"]]
     assert gaps == [math.isnan(value) for value in failing.timeline.ttft_p95_s]
@@ -164,8 +164,8 @@ def test_json_of_a_cluster_names_kind_and_workload_in_one_field(failing: Analysi
     ]
 
 
-def test_json_has_no_token_that_json_lacks(failing: Analysis) -> None:
-    """NaN is null and infinity a string, so that every parser reads the file."""
+def test_json_is_strict(failing: Analysis) -> None:
+    """NaN becomes null and infinity a string, so that every parser can read the file."""
     run = replace(failing, findings=(finding("slo.x", math.inf, math.nan),))
 
     def refuse(token: str) -> None:
@@ -177,7 +177,7 @@ def test_json_has_no_token_that_json_lacks(failing: Analysis) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_json_of_every_sample_can_be_read(name: str) -> None:
-    """Every kind of run, empty containers included, gives a valid file with one line a series."""
+    """Every kind of run, without any data as well, gives a valid file with one line for each series."""
     text = machine.render(sample(name))
     read = json.loads(text)
     assert text.encode("ascii")
@@ -200,24 +200,24 @@ def images(failing: Analysis) -> dict[str, bytes]:
 
 
 def test_figures_are_images(images: dict[str, bytes]) -> None:
-    """A run with everything measured has all figures, all of one width."""
+    """A run in which everything was measured has all figures, and all have the same width."""
     assert set(images) == set(figures.NAMES)
     assert {size(image)[0] for image in images.values()} == {1350}
 
 
 def test_figures_are_the_same_for_the_same_analysis(failing: Analysis, images: dict[str, bytes]) -> None:
-    """The bytes depend on the analysis alone, so that a stored figure changes only when the run does."""
+    """The bytes depend only on the analysis, so that a stored figure changes only with its run."""
     assert figures.render(failing) == images
 
 
-def test_what_was_not_measured_is_not_drawn() -> None:
-    """No picture of an empty axis: a figure without a value is left out."""
+def test_figures_without_data_are_left_out() -> None:
+    """A figure with empty axes is not written."""
     assert set(figures.render(sample("url"))) == {"timeline.png", "load.png", "latency.png"}
     assert figures.render(sample("nothing-recorded")) == {}
 
 
 def test_figures_take_any_name() -> None:
-    """Names that hold the signs of formulas or letters that the font lacks are drawn without a complaint."""
+    """Names with formula syntax or with letters that the font lacks raise no warning."""
     run = sample("hostile")
     strange = replace(run, stage_spans=tuple(replace(span, name="波 $x_$") for span in run.stage_spans[:1]))
     assert "ratio.png" in figures.render(strange)
@@ -227,15 +227,15 @@ def test_figures_take_any_name() -> None:
 
 
 def test_all_reports_are_written(tmp_path: Path, failing: Analysis) -> None:
-    """One call writes every format and says where, and leaves no temporary file."""
+    """One call writes every format, returns the paths, and leaves no temporary file."""
     written = write_reports(failing, tmp_path / "run")
     names = {"analysis.json", "report.html", "report.md", "junit.xml", *(f"figures/{n}" for n in figures.NAMES)}
     assert set(written) == names
     assert {str(p.relative_to(tmp_path / "run")) for p in tmp_path.rglob("*") if p.is_file()} == names
 
 
-def test_only_asked_formats_are_written(tmp_path: Path, failing: Analysis) -> None:
-    """A single format can be asked for; an unknown one is refused by name before anything is written."""
+def test_only_requested_formats_are_written(tmp_path: Path, failing: Analysis) -> None:
+    """A single format can be requested; an unknown one is refused by name before anything is written."""
     assert set(write_reports(failing, tmp_path, formats=["junit"])) == {"junit.xml"}
     with pytest.raises(SettingsError, match="no report format 'pdf': choose from json, html, markdown, junit, figures"):
         write_reports(failing, tmp_path / "other", formats=["json", "pdf"])
@@ -243,26 +243,31 @@ def test_only_asked_formats_are_written(tmp_path: Path, failing: Analysis) -> No
 
 
 def test_hostile_text_can_be_written(tmp_path: Path) -> None:
-    """Control characters and lone surrogates in outside text stop no format."""
+    """Control characters and lone surrogates in external text break no format."""
     assert len(write_reports(sample("hostile"), tmp_path, formats=set(FORMATS) - {"figures"})) == 4
 
 
-def test_figures_of_an_earlier_analysis_go(tmp_path: Path, failing: Analysis) -> None:
-    """A figure that the new analysis has not does not stay behind; other files do."""
+def test_outdated_figures_are_deleted(tmp_path: Path, failing: Analysis) -> None:
+    """A figure that the new analysis does not have is deleted; files of other names stay."""
     write_reports(failing, tmp_path, formats=["figures"])
-    (tmp_path / "figures" / "mine.png").write_bytes(b"x")
+    (tmp_path / "figures" / "other.png").write_bytes(b"x")
     write_reports(sample("url"), tmp_path, formats=["figures"])
-    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"timeline.png", "load.png", "latency.png", "mine.png"}
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {
+        "timeline.png",
+        "load.png",
+        "latency.png",
+        "other.png",
+    }
 
 
-def test_a_report_that_cannot_be_written_keeps_the_old_one(tmp_path: Path, failing: Analysis) -> None:
-    """When a file cannot be replaced, one sentence says what to do, and nothing half written is left."""
+def test_a_failed_write_keeps_the_previous_report(tmp_path: Path, failing: Analysis) -> None:
+    """When a file cannot be replaced, the error says what to do, and no partial file is left."""
     (tmp_path / "report.html").mkdir()
     (tmp_path / "report.html" / "old").write_text("old")
     with pytest.raises(
         LoadgenError, match=r"cannot write reports into .*: .*; free space or fix its permissions"
-    ) as told:
+    ) as raised:
         write_reports(failing, tmp_path, formats=["html"])
-    assert told.value.exit_code == ExitCode.TOOL
+    assert raised.value.exit_code == ExitCode.TOOL
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html" / "old").read_text() == "old"

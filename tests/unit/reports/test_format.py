@@ -86,7 +86,7 @@ def test_seconds(value: float, text: str) -> None:
     ],
 )
 def test_about(value: float, text: str) -> None:
-    """Prose has two digits, or whole seconds from ten on."""
+    """In prose a duration has two digits, and whole seconds from ten seconds on."""
     assert fmt.about(value) == text
 
 
@@ -105,13 +105,13 @@ def test_about(value: float, text: str) -> None:
     ],
 )
 def test_percent(value: float, text: str) -> None:
-    """A share is per cent with a digit after the point only where it tells something."""
+    """A share is shown as a percentage, with a decimal only where it is significant."""
     assert fmt.percent(value) == text
 
 
 @given(st.floats(0, 1, exclude_min=True, exclude_max=True))
 def test_percent_is_never_rounded_to_all_or_nothing(share: float) -> None:
-    """Only exactly none is 0 %, only exactly all is 100 %."""
+    """Only exactly 0 is shown as 0 %, and only exactly 1 as 100 %."""
     assert fmt.percent(share) not in ("0 %", "100 %", "0.0 %", "100.0 %")
 
 
@@ -130,8 +130,8 @@ def test_quantity(value: float, unit: str, text: str) -> None:
     assert fmt.quantity(value, unit) == text
 
 
-def test_against_has_the_digits_that_tell_them_apart() -> None:
-    """A limit missed by half a millisecond is not shown as missed by nothing."""
+def test_a_value_and_its_limit_are_told_apart() -> None:
+    """A value that missed its limit by half a millisecond has enough digits to show it."""
     assert fmt.against(2.0004, 2.0, "s") == ("2.0004 s", "2 s")
     assert fmt.against(0.010004, 0.01, "ratio") == ("1.0004 %", "1 %")
     assert fmt.against(2.0, 2.0, "s") == ("2 s", "2 s")
@@ -151,14 +151,14 @@ def test_against_has_the_digits_that_tell_them_apart() -> None:
     ],
 )
 def test_lag_has_one_decimal(value: float, text: str) -> None:
-    """A lag and its parts are told to the tenth of a second, in prose as in the table."""
+    """A lag and its parts are shown to the tenth of a second, in prose and in the table."""
     assert fmt.lag(value) == text
     assert fmt.lag(None) == fmt.MISSING
 
 
 @given(st.floats(0, 99.9))
 def test_a_lag_in_prose_is_the_lag_of_the_table(value: float) -> None:
-    """What the table shows as a difference of two links is what the sentence says."""
+    """A sentence gives the same lag as the table."""
     assert f"+{fmt.lag(value)}" == fmt.later(value)
 
 
@@ -171,13 +171,13 @@ def test_clock(value: float, text: str) -> None:
 
 
 def test_clock_with_decimals() -> None:
-    """Tenths keep the two digits of the seconds."""
+    """With tenths, seconds still have two digits."""
     assert fmt.clock(65.04, 1) == "1:05.0"
     assert fmt.clock(-4.96, 1) == "−0:05.0"
 
 
 def test_later_has_a_sign() -> None:
-    """A difference says in which direction, and a rounded nothing is not negative."""
+    """A difference has a sign, and one that rounds to zero is not negative."""
     assert (fmt.later(9.04), fmt.later(-0.4), fmt.later(-0.01)) == ("+9.0 s", "−0.4 s", "+0.0 s")
 
 
@@ -191,7 +191,7 @@ def test_column_has_one_unit() -> None:
 
 
 def test_words_and_lists() -> None:
-    """Small counts are words, nouns fit their count, and lists read as prose."""
+    """Small counts are words, nouns agree with their count, and lists read as prose."""
     assert [fmt.word(n) for n in (0, 2, 12, 13)] == ["no", "two", "twelve", "13"]
     assert [fmt.plural(n, "replica") for n in (0, 1, 2)] == ["replicas", "replica", "replicas"]
     assert [fmt.join(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
@@ -199,7 +199,7 @@ def test_words_and_lists() -> None:
 
 @given(st.text(alphabet=st.characters()))
 def test_clean_text_can_be_written(text: str) -> None:
-    """Cleaned text can be encoded and holds no control character but tab and line ends."""
+    """Cleaned text can be encoded and contains no control characters except tabs and line ends."""
     cleaned = fmt.clean(text)
     cleaned.encode()
     assert not any(ord(c) < 32 and c not in "\t\n\r" for c in cleaned)

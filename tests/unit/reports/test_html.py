@@ -1,4 +1,4 @@
-"""The page: whole, offline, and closed against whatever text a server sends."""
+"""The page: well formed, offline, and safe against any text that a server sends."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ LOADS = {"src", "href", "srcset", "poster", "data", "action", "formaction", "bac
 
 @dataclass
 class Page(HTMLParser):
-    """What a test asks a page for: elements, attributes, ids, scripts and styles."""
+    """A parsed page: its elements with their attributes, scripts and styles."""
 
     text: str
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
@@ -63,12 +63,12 @@ def page(request: pytest.FixtureRequest) -> Page:
 
 
 def test_every_element_is_closed(page: Page) -> None:
-    """For every kind of run the page is well formed, hostile text included."""
+    """The page of every kind of run is well formed, even with hostile text."""
     assert page.unclosed == []
 
 
 def test_nothing_is_fetched(page: Page) -> None:
-    """Nothing in the page points outside of it: only anchors of its own and inline data."""
+    """The page refers to nothing but its own anchors and inline data."""
     for tag, attributes in page.tags:
         for name in LOADS & set(attributes):
             value = attributes[name] or ""
@@ -82,7 +82,7 @@ def test_nothing_is_fetched(page: Page) -> None:
     )
 
 
-def test_the_policy_allows_exactly_what_is_inside(page: Page) -> None:
+def test_the_policy_allows_only_the_scripts_and_styles_of_the_page(page: Page) -> None:
     """The content security policy names the hash of each script and style, and allows no connection."""
     (policy,) = (m["content"] or "" for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none';")
@@ -97,8 +97,8 @@ def test_the_policy_allows_exactly_what_is_inside(page: Page) -> None:
     assert not [tag for tag, attributes in page.tags if "style" in attributes]
 
 
-def test_the_page_says_what_it_is(page: Page) -> None:
-    """Language, width, title, icon and one heading are there, and no id is used twice."""
+def test_the_page_has_its_metadata(page: Page) -> None:
+    """Language, viewport, title, icon and one heading are set, and every id is unique."""
     assert page.tags[0] == ("html", {"lang": "en"})
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
     assert len(page.all("h1")) == page.text.split("</head>")[0].count("<title>") == 1
@@ -111,7 +111,7 @@ def test_the_page_says_what_it_is(page: Page) -> None:
 
 
 def test_hostile_text_stays_text() -> None:
-    """Markup in names, causes and labels is shown and does nothing; the data stays inside its element."""
+    """Markup in names, causes and labels is shown as text; the data stays inside its element."""
     page = Page(html.render(sample("hostile")))
     assert not page.all("img")
     assert len(page.all("script")) == 3
@@ -127,19 +127,19 @@ def numbers(text: str) -> list[float | None]:
 
 
 def test_the_data_is_the_timeline() -> None:
-    """Unpacked, the page's columns are the analysis's series to four digits, with its gaps."""
+    """The page's columns are the series of the timeline to four digits, with the same gaps."""
     run = sample("failing")
     data = chart.data(run)
     assert numbers(data["t"]) == list(run.timeline.t_s)  # type: ignore[arg-type]
     for name, packed in data["series"].items():  # type: ignore[attr-defined]
         series = getattr(run.timeline, name)
-        for got, wanted in zip(numbers(packed), series, strict=True):
-            assert (got is None) == math.isnan(wanted)
-            assert got is None or math.isclose(got, wanted, rel_tol=5e-4, abs_tol=1e-9)
+        for value, expected in zip(numbers(packed), series, strict=True):
+            assert (value is None) == math.isnan(expected)
+            assert value is None or math.isclose(value, expected, rel_tol=5e-4, abs_tol=1e-9)
 
 
 def test_lanes_hold_every_replica_once() -> None:
-    """Replicas that were never alive together share a lane, with a gap between them; none is lost."""
+    """Replicas that never ran at the same time share a lane, with a gap between them; every replica has a lane."""
     nan = math.nan
     pods = {
         "a": (1.0, 1.0, nan, nan, nan, nan),
@@ -163,7 +163,7 @@ def many_replicas(bins: int, replicas: int) -> Analysis:
 
 @pytest.mark.timeout(60)
 def test_two_hours_fit_the_page() -> None:
-    """Two hours at one second are at most 2 MB, also with forty replicas alive all the time."""
+    """A run of two hours is at most 2 MB at one second, even with forty replicas throughout."""
     run = sample("two-hours")
     bins = len(run.timeline.t_s)
     assert bins >= 7200
@@ -171,8 +171,8 @@ def test_two_hours_fit_the_page() -> None:
     assert len(html.render(many_replicas(bins, 40)).encode()) <= 2_000_000
 
 
-def test_a_day_is_condensed_and_says_so() -> None:
-    """A run that does not fit at one second is drawn on a coarser grid, and the page names it."""
+def test_a_long_run_is_condensed_and_says_so() -> None:
+    """A run that is too long for bins of one second has longer ones, and the page says how long."""
     run = sample("failing")
     line = run.timeline
     times = 80
@@ -190,22 +190,22 @@ def test_a_day_is_condensed_and_says_so() -> None:
 
 
 def test_findings_name_their_columns_for_a_narrow_screen() -> None:
-    """There a finding is a card, and each value has its heading beside it."""
+    """On a narrow screen a finding is a card, in which each value has its column's heading."""
     part = html.render(sample("failing")).split('id="t-findings"')[1].split("</table>")[0]
     for label in ("Result", "Measured", "Limit", "Where"):
         assert f'data-label="{label}"' in part
 
 
-def test_settings_are_shown_whole() -> None:
-    """However many there are, they are in no box that has to be scrolled."""
+def test_settings_are_not_scrolled() -> None:
+    """Even 80 settings are shown without a scrolling box."""
     failing = sample("failing")
     many = replace(failing.run, settings={f"name_{n}": n for n in range(80)})
     part = html.render(replace(failing, run=many)).split('id="t-settings"')[1].split("<table")[0]
     assert "tall" not in part
 
 
-def test_level_lines_have_their_value_beside_the_plot() -> None:
-    """What is written into a plot covers curves; the legend has the whole name."""
+def test_limits_have_their_value_beside_the_plot() -> None:
+    """Beside the plot the value covers no curve; the legend has the full name."""
     rules = {panel["key"]: panel["rules"] for panel in chart.data(sample("failing"))["panels"]}  # type: ignore[attr-defined]
     assert rules["latency"] == [["2 s", 2.0]]
     assert rules["ratio"] == [["1", 1.0]]
@@ -213,30 +213,30 @@ def test_level_lines_have_their_value_beside_the_plot() -> None:
 
 
 def test_a_run_that_never_started_has_no_empty_sections() -> None:
-    """Its page is the sentence, the settings and the words."""
+    """Its page has only the opening sentence, the settings and the glossary."""
     text = html.render(sample("never-started"))
     assert 'id="settings"' in text
     assert not any(f'id="{part}"' in text for part in ("timeline", "scaling", "findings", "latency", "relations"))
 
 
 def test_unmeasured_panels_say_why() -> None:
-    """Of a target without autoscaler the ratio and the replicas are said to be unmeasured, not drawn as 0."""
+    """For a target of which only the endpoint is visible, ratio and replicas are unmeasured, not drawn as 0."""
     page = html.render(sample("url"))
     assert page.count("Not measured, because only the endpoint of this target can be seen") == 3
     assert 'id="panel-ratio"' in page
     assert "data-series" not in page[page.index('id="panel-ratio"') : page.index('id="chart-help"')]
 
 
-def test_emulation_is_named(request: pytest.FixtureRequest) -> None:
-    """Where the engine is emulated the page says so before any figure, with both values of what is shortened."""
+def test_emulation_is_named() -> None:
+    """The page says that the engine is emulated before any figure, with local and production durations."""
     page = html.render(sample("failing"))
     assert page.index("The engine is emulated") < page.index('class="facts"') < page.index('id="timeline"')
     assert "300\N{NO-BREAK SPACE}s" in page
     assert "emulated" not in html.render(sample("url")).split("<script", 1)[0].split("</style>", 1)[1]
 
 
-def test_vendored_files_are_what_the_table_says() -> None:
-    """The chart library is the published file, byte for byte, and its licence goes into the page."""
+def test_vendored_files_match_their_hashes() -> None:
+    """The chart library is the published file, byte for byte, and the page contains its licence."""
     vendor = resources.files("loadgen_reports") / "templates" / "vendor"
     table = (vendor / "README.md").read_text()
     rows = re.findall(r"^\| `(\S+)` .*`([0-9a-f]{64})` \|$", table, re.MULTILINE)

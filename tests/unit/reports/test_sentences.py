@@ -1,4 +1,4 @@
-"""The prose."""
+"""The opening sentences, the summary and the sentence of each finding."""
 
 import itertools
 from dataclasses import replace
@@ -11,7 +11,7 @@ from loadgen.analyze.results import Analysis, OutcomeCount
 from support.runs.synthetic import SAMPLES, finding, sample
 
 
-def told(analysis: Analysis) -> str:
+def opening_text(analysis: Analysis) -> str:
     return " ".join(opening(analysis))
 
 
@@ -25,8 +25,8 @@ def failing() -> Analysis:
     return sample("failing")
 
 
-def test_a_failed_run_reads_as_a_colleague_would_write_it(failing: Analysis) -> None:
-    """Lag first, what it broke, how much of that fell into the lag, where the lag went, and the cost."""
+def test_the_opening_of_a_failed_run(failing: Analysis) -> None:
+    """Order: the lag, the slow requests and their share within lag windows, the parts of the lag, and the cost."""
     head = replace(
         failing.headline,
         lag_s=41.2,
@@ -40,7 +40,7 @@ def test_a_failed_run_reads_as_a_colleague_would_write_it(failing: Analysis) -> 
         peak_replicas=3,
     )
     run = replace(failing, headline=head, outcomes=(), cost=replace(failing.cost, of_static_ratio=0.608))
-    assert told(run) == (
+    assert opening_text(run) == (
         "FAIL: in peak 2 the fleet followed the load 41.2 s late. "
         "212 of 1,480 requests broke TTFT ≤ 2 s, 91 % of them inside the three lag windows. "
         "Limit missed: TTFT p95 (21 s, limit 2 s). "
@@ -69,10 +69,10 @@ HEAD_FIELDS = (
 
 @pytest.mark.parametrize("verdict", ["pass", "fail", "invalid"])
 def test_no_missing_value_shows_through(failing: Analysis, verdict: str) -> None:
-    """With any of the headline's values missing, in any combination, the prose stays prose."""
-    for kept in itertools.product([True, False], repeat=len(HEAD_FIELDS)):
-        blank = {name: None for name, keep in zip(HEAD_FIELDS, kept, strict=True) if not keep}
-        text = told(replace(failing, verdict=verdict, headline=replace(failing.headline, **blank)))  # type: ignore[arg-type]
+    """Any combination of missing headline values still gives well-formed sentences."""
+    for present in itertools.product([True, False], repeat=len(HEAD_FIELDS)):
+        blank = {name: None for name, keep in zip(HEAD_FIELDS, present, strict=True) if not keep}
+        text = opening_text(replace(failing, verdict=verdict, headline=replace(failing.headline, **blank)))  # type: ignore[arg-type]
         assert not any(wrong in text for wrong in ("None", "nan", "–", "  ", "..", " ,", ": .")), text
         assert text.startswith(verdict.upper())
         assert text.endswith(".")
@@ -80,20 +80,20 @@ def test_no_missing_value_shows_through(failing: Analysis, verdict: str) -> None
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_sample_has_its_summary(name: str) -> None:
-    """Every kind of run has an opening and one line for each finding that asks for something."""
+    """The summary of every kind of run has its opening and one line for each finding that did not pass."""
     run = sample(name)
     lines = summary_lines(run)
-    asking = [f for f in run.findings if not f.passed and f.severity != "info"]
+    open_findings = [f for f in run.findings if not f.passed and f.severity != "info"]
     if run.run.state == "never_started":
-        asking = [f for f in asking if f.severity == "warning"]
+        open_findings = [f for f in open_findings if f.severity == "warning"]
     assert lines[: len(opening(run))] == opening(run)
-    assert len([line for line in lines if line.startswith(("  ✗ ", "  ? ", "  ! "))]) == len(asking)
+    assert len([line for line in lines if line.startswith(("  ✗ ", "  ? ", "  ! "))]) == len(open_findings)
     assert all("\n" not in line and line.isprintable() for line in lines)
 
 
-def test_nothing_measured_is_said_to_be_so() -> None:
-    """A run without a row says that it cannot be judged and why, and gives no figure."""
-    assert told(sample("nothing-recorded")) == (
+def test_a_run_without_data_says_so() -> None:
+    """Without any row, the run cannot be judged; the sentences say why and give no figures."""
+    assert opening_text(sample("nothing-recorded")) == (
         "INVALID: this run cannot be judged. "
         "The load broke off 0 s after its start, because the tool or a part of it died: what was recorded until then "
         "is shown; read the logs of the run, then run it again. "
@@ -108,9 +108,9 @@ def test_nothing_measured_is_said_to_be_so() -> None:
 
 
 def test_a_run_that_never_started_is_one_sentence() -> None:
-    """The error that it printed, and nothing of what was not measured; a crash on the way up is listed."""
+    """The sentence is the error that was printed; a crash during start-up is listed."""
     run = sample("never-started")
-    assert told(run) == (
+    assert opening_text(run) == (
         "INVALID: the run never started; it printed: no Triton answers at http://127.0.0.1:1; check --target."
     )
     crash = finding("replica.crashed", 1.0, 0.0, severity="warning", title="Replica crashes", unit="count")
@@ -128,7 +128,7 @@ def test_a_run_that_never_started_is_one_sentence() -> None:
     ],
 )
 def test_limits_that_were_met_are_counted(limits: int, text: str) -> None:
-    """None, one, both, all three."""
+    """The sentence has its own form for none, one, two and three limits."""
     run = sample("passing")
     met = tuple(f for f in run.findings if f.severity == "fail")[:limits]
     rest = tuple(f for f in run.findings if f.severity != "fail")
@@ -136,7 +136,7 @@ def test_limits_that_were_met_are_counted(limits: int, text: str) -> None:
 
 
 def test_a_pass_that_tested_no_scaling_says_so() -> None:
-    """Limits are met easily by a fleet that never had to follow."""
+    """A pass without any scaling is qualified, as an idle fleet meets its limits easily."""
     run = sample("passing")
     idle = finding("signal.never_crossed", 0.4, 1.1, severity="warning", title="Highest ratio", unit="")
     assert opening(replace(run, findings=(*run.findings, idle)))[0] == (
@@ -155,29 +155,29 @@ def test_a_pass_that_tested_no_scaling_says_so() -> None:
         (4, None, None, "Cost: 65 % of static peak (4 replicas)."),
     ],
 )
-def test_cost_is_told_against_what_the_load_needs(
+def test_cost_is_compared_with_the_smallest_fleet(
     failing: Analysis, static: int, needed: int | None, of_needed: float | None, text: str
 ) -> None:
-    """An overshoot raises its own static peak, so the smallest fleet that carries the load stands beside it."""
+    """An overshoot raises the static peak, so the smallest fleet that carries the load is a second reference."""
     cost = replace(
         failing.cost, of_static_ratio=0.65, static_replicas=static, needed_replicas=needed, of_needed_ratio=of_needed
     )
     assert text in opening(replace(failing, cost=cost))
 
 
-def test_two_scale_ups_are_compared_as_two(failing: Analysis) -> None:
-    """The longer of two; either of two."""
+def test_two_scale_ups_have_their_own_wording(failing: Analysis) -> None:
+    """Two scale-ups are compared with "longer" and "either", not with "longest" and "any"."""
     ups = tuple(event for event in failing.scaling if event.direction == "up")[:2]
     run = replace(failing, verdict="pass", scaling=ups, headline=replace(failing.headline, worst_event=0))
-    assert "the longer of two scale-ups" in told(run)
-    assert "was not measured for either of two scale-ups" in told(
+    assert "the longer of two scale-ups" in opening_text(run)
+    assert "was not measured for either of two scale-ups" in opening_text(
         replace(run, headline=replace(run.headline, lag_s=None))
     )
 
 
 def test_a_target_without_autoscaler_is_named() -> None:
-    """Of somebody's own server nothing is claimed about the fleet behind it."""
-    text = told(sample("url"))
+    """For a plain URL the sentences claim nothing about the fleet behind it."""
+    text = opening_text(sample("url"))
     assert "The fleet behind grpc://triton.example:8001 was not observed" in text
     assert "Cost" not in text
 
@@ -185,19 +185,19 @@ def test_a_target_without_autoscaler_is_named() -> None:
 def test_the_lag_leads_only_when_it_explains_the_slow_requests(failing: Analysis) -> None:
     """When most slow requests fell outside the lag windows, the missed limit comes first and the lag after it."""
     run = replace(failing, headline=replace(failing.headline, slow_requests=200, slow_in_lag=40))
-    assert told(run).startswith(
+    assert opening_text(run).startswith(
         "FAIL: TTFT p95 was 21 s, above the limit of 2 s. In peak 2 the fleet followed the load 34.1 s late, "
         "the longest of three scale-ups. 200 of 1,309 requests broke TTFT ≤ 2 s, 20 % of them inside"
     )
 
 
-def test_a_missing_lag_has_its_reason(failing: Analysis) -> None:
-    """A chain with a gap tells why, without the name of the link, and what was seen of it."""
+def test_a_missing_lag_has_a_reason(failing: Analysis) -> None:
+    """The sentence gives the reason, without the name of the missing step, and the steps that were measured."""
     event = replace(
         failing.scaling[0], trigger_s=None, missing=("load step: the load had not risen before the decision",)
     )
     head = replace(failing.headline, worst_event=0, lag_s=None, signal_s=None)
-    text = told(replace(failing, scaling=(event,), headline=head))
+    text = opening_text(replace(failing, scaling=(event,), headline=head))
     assert (
         "How late the fleet followed was not measured for the one scale-up, "
         "because the load had not risen before the decision." in text
@@ -205,22 +205,22 @@ def test_a_missing_lag_has_its_reason(failing: Analysis) -> None:
     assert "What was seen of 1 → 2: 9.1 s until the next HPA sync, 12.2 s in start-up" in text
 
 
-def test_a_partly_measured_lag_names_the_rest(failing: Analysis) -> None:
-    """A lag whose parts are not all known does not pretend that they add up."""
-    text = told(replace(failing, headline=replace(failing.headline, decide_s=None, signal_s=None)))
+def test_a_partly_measured_lag_mentions_the_rest(failing: Analysis) -> None:
+    """Where a part of the lag is unknown, the sentence says that the rest was not measured."""
+    text = opening_text(replace(failing, headline=replace(failing.headline, decide_s=None, signal_s=None)))
     assert (
         "Of the 34.1 s, 12.2 s passed in start-up, 1.7 s until traffic reached the last new replica; the rest was not"
         in text
     )
 
 
-def test_a_signal_before_the_load_step_is_told_in_steps(failing: Analysis) -> None:
-    """A step before its cause is said to be one; its parts are not summed."""
+def test_a_signal_before_the_load_step_is_described_step_by_step(failing: Analysis) -> None:
+    """Where the signal precedes the load step, the sentence lists the steps and does not add them up."""
     head = replace(failing.headline, signal_s=-3.0, decide_s=12.0, start_s=15.0, traffic_s=4.0, lag_s=28.0)
     assert (
         "Step by step: the signal crossed its target 3.0 s before the load step, the HPA decided 12.0 s after that, "
         "start-up took 15.0 s and traffic reached the last new replica 4.0 s later."
-        in told(replace(failing, headline=head))
+        in opening_text(replace(failing, headline=head))
     )
 
 
@@ -238,7 +238,7 @@ def test_a_signal_before_the_load_step_is_told_in_steps(failing: Analysis) -> No
     ],
 )
 def test_slow_requests(failing: Analysis, slow: int, inside: int | None, windows: int, text: str) -> None:
-    """Singular, plural, all and none each have their own words."""
+    """Singular, plural, all and none have their own wording."""
     window = failing.lag_windows[0]
     head = replace(failing.headline, slow_requests=slow, slow_in_lag=inside)
     assert text in opening(replace(failing, headline=head, lag_windows=(window,) * windows))
@@ -256,18 +256,18 @@ def test_slow_requests(failing: Analysis, slow: int, inside: int | None, windows
     ],
 )
 def test_unanswered_requests(failing: Analysis, counts: dict[str, int], text: str) -> None:
-    """What was lost is told by outcome."""
+    """Requests without a complete answer are counted by outcome."""
     outcomes = tuple(
         OutcomeCount(outcome=name, cause=None, count=count, first_s=1.0, last_s=2.0) for name, count in counts.items()
     )
     assert text in opening(replace(failing, outcomes=outcomes))
 
 
-def test_what_a_stop_ended_is_not_lost() -> None:
-    """Requests that the operator's own stop ended are told with the stop, not as failures."""
+def test_requests_that_the_stop_ended_are_no_failures() -> None:
+    """Requests that the operator's stop ended are mentioned with the stop and do not count as failures."""
     stopped = sample("stopped")
     unsent = OutcomeCount(outcome="not_sent", cause="run stopped", count=410, first_s=100.2, last_s=299.6)
-    text = told(replace(stopped, outcomes=(*stopped.outcomes, unsent)))
+    text = opening_text(replace(stopped, outcomes=(*stopped.outcomes, unsent)))
     # At 100 s two of the four replicas still have a queue from the time when they were alone.
     assert (
         "The run was ended early after 100 s, on purpose; 41 requests in flight were cut short by it and are not judged"
@@ -304,20 +304,20 @@ def test_what_a_stop_ended_is_not_lost() -> None:
     ],
 )  # fmt: skip
 def test_finding_sentences(changes: dict[str, object], text: str) -> None:
-    """A finding is a sentence whatever of it is missing."""
+    """A finding gives a sentence, whichever of its values are missing."""
     base = finding("slo.ttft.p95", 3.4, 2.0, advice="start sooner")
     assert finding_sentence(replace(base, **changes)) == text  # type: ignore[arg-type]
 
 
-def test_brackets_start_small() -> None:
-    """Inside a list a title starts small, unless it is an abbreviation."""
+def test_titles_in_brackets_start_in_lower_case() -> None:
+    """Inside a list a title starts in lower case, unless it is an abbreviation."""
     failed = finding("slo.failed.ratio", 0.031, 0.01, title="Failed requests", unit="ratio")
     assert in_brackets(failed) == "failed requests (3.1 %, limit 1 %)"
     assert in_brackets(finding("slo.ttft.p95", 3.4, 2.0)) == "TTFT p95 (3.4 s, limit 2 s)"
 
 
 def test_names_keep_their_case() -> None:
-    """A sentence that starts with the name of a replica does not rename it."""
+    """A sentence that starts with the name of a replica keeps its spelling."""
     assert sentence("triton-7d9f-a1: its server ended") == "triton-7d9f-a1: its server ended."
     assert sentence("prometheus: gone") == "Prometheus: gone."
     assert sentence(" ") == ""

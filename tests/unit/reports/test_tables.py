@@ -25,10 +25,10 @@ def texts(table: tables.Table, row: int) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_rows_fit_their_columns(name: str) -> None:
-    """Every row of every table of every kind of run has one cell a column, and only terms that are defined."""
+def test_rows_have_one_cell_for_each_column(name: str) -> None:
+    """For every kind of run, each row has one cell for each column, and column terms are in the glossary."""
     run = sample(name)
-    made = [
+    all_tables = [
         tables.findings(run),
         lags.scale_ups(run),
         lags.scale_downs(run),
@@ -37,26 +37,27 @@ def test_rows_fit_their_columns(name: str) -> None:
         tables.outcomes(run),
         tables.correlations(run),
         tables.cost(run),
+        provenance.cluster(run),
         provenance.compressed(run),
         provenance.settings(run),
         provenance.seeds(run),
         provenance.versions(run),
     ]
-    for table in made:
+    for table in all_tables:
         assert all(len(row) == len(table.columns) for row in table.rows), table.key
         assert all(column.term is None or column.term in glossary.TERMS for column in table.columns)
         assert all(0 < at < len(table.rows) for at in table.breaks)
 
 
 def test_findings_are_ranked(failing: Analysis) -> None:
-    """What was not met comes first, what was met last."""
+    """Findings that did not pass come first, and those that passed last."""
     moods = [row[1].mood for row in tables.findings(sample("send-lag")).rows]
     assert moods == sorted(moods, key=["invalid", "fail", "warning", "pass", "info"].index)
     assert texts(tables.findings(failing), 0)[:4] == ["TTFT p95", "✗ missed", "21 s", "2 s"]
 
 
-def test_a_percentile_of_requests_that_never_ended_has_no_value() -> None:
-    """A missed limit without a measured value is not called unmeasured."""
+def test_a_percentile_of_requests_without_a_first_token_has_no_value() -> None:
+    """Its limit is missed, and the value is "no value", not "not measured"."""
     assert texts(tables.findings(sample("no-first-token")), 0)[1:4] == ["✗ missed", "no value", "2 s"]
 
 
@@ -78,7 +79,7 @@ def event(**times: float | None) -> ScalingEvent:
 
 
 def test_lag_table_has_times_and_differences(failing: Analysis) -> None:
-    """A link shows its time, and how much later than the last link that was seen."""
+    """Each step shows its time, and the difference from the last known step."""
     row = lags.scale_ups(replace(failing, scaling=(event(scheduled_s=None),))).rows[0]
     assert [(cell.text, cell.note) for cell in row] == [
         ("1: 1 → 3", None),
@@ -96,28 +97,28 @@ def test_lag_table_has_times_and_differences(failing: Analysis) -> None:
     ]
 
 
-def test_what_never_broke_has_no_moment_of_recovery(failing: Analysis) -> None:
-    """A time would say that there was something to recover from."""
+def test_there_is_no_recovery_without_a_broken_limit(failing: Analysis) -> None:
+    """Instead of a time, the table says that the limit was never broken."""
     row = lags.scale_ups(replace(failing, scaling=(event(broke_limit=False),))).rows[0]
     assert (row[9].text, row[9].note) == ("never broke the limit", None)
 
 
 def test_lag_needs_both_ends(failing: Analysis) -> None:
-    """Without the load step or the first answer there is no lag, however much of the chain was seen."""
+    """Without the load step or the first answer the lag is unknown, even if all other steps are known."""
     for missing in ("trigger_s", "serving_s"):
         row = lags.scale_ups(replace(failing, scaling=(event(**{missing: None}),))).rows[0]
         assert row[-2].text == MISSING
 
 
-def test_shared_reasons_are_told_once(failing: Analysis) -> None:
-    """A reason that several events share is one footnote that names them all."""
+def test_a_shared_reason_is_one_footnote(failing: Analysis) -> None:
+    """A reason that several events share is a single footnote that names them all."""
     same = replace(event(), missing=("load step: unknown",))
     table = lags.scale_ups(replace(failing, scaling=(same, event(), same)))
     assert table.notes == ("1, 3: Load step: unknown.",)
 
 
 def test_bars_cover_the_chain(failing: Analysis) -> None:
-    """A bar's stretches follow each other from the load step; a link that was not seen joins its neighbours'."""
+    """The segments of a bar follow each other from the load step; an unknown step joins the next segment."""
     (bar,) = lags.bars(replace(failing, scaling=(event(scheduled_s=None),)))
     assert [(s.name, s.start_s, s.end_s) for s in bar.segments] == [
         ("signal crosses its target", 0.0, 13.0),
@@ -131,15 +132,15 @@ def test_bars_cover_the_chain(failing: Analysis) -> None:
     assert bar.lag == "41.0 s"
 
 
-def test_a_link_before_its_cause_takes_no_time(failing: Analysis) -> None:
-    """A signal that was over its target before the load step does not stretch the bar beyond the lag."""
+def test_a_step_before_its_cause_takes_no_time(failing: Analysis) -> None:
+    """A signal that crossed its target before the load step does not make the bar longer than the lag."""
     (bar,) = lags.bars(replace(failing, scaling=(event(over_target_s=30.0, recovered_s=None),)))
     assert bar.segments[0].name == "next HPA sync"
     assert bar.segments[-1].end_s == 41.0
 
 
-def test_a_single_link_is_no_bar(failing: Analysis) -> None:
-    """An event of which only the decision was seen has a row in the table and no bar."""
+def test_a_single_step_has_no_bar(failing: Analysis) -> None:
+    """An event of which only the decision is known has a row in the table and no bar."""
     blank = dict.fromkeys(
         ("trigger_s", "over_target_s", "created_s", "scheduled_s", "started_s", "ready_s", "serving_s", "recovered_s")
     )
@@ -149,7 +150,7 @@ def test_a_single_link_is_no_bar(failing: Analysis) -> None:
 
 
 def test_values_over_a_limit_are_marked(failing: Analysis) -> None:
-    """In the table of a metric, only the statistic that has a limit is marked, and only above it."""
+    """Only the statistic that has a limit is marked, and only above the limit."""
     ttft = tables.latencies(failing)[0]
     marked = {(row[0].text, ttft.columns[i].label) for row in ttft.rows for i, c in enumerate(row) if c.mood == "over"}
     assert ("whole run", "p95") in marked
@@ -158,7 +159,7 @@ def test_values_over_a_limit_are_marked(failing: Analysis) -> None:
 
 
 def test_groups_of_few_values_are_grey_and_not_marked(failing: Analysis) -> None:
-    """19 values are few, 20 are not: a percentile of 19 is its maximum."""
+    """The threshold is 20 values: the p95 of 19 values is their maximum."""
     slow = Stats(count=20, **dict.fromkeys(("mean", "p50", "p90", "p95", "p99", "max"), 3.0))
     few = replace(failing.whole, name="few", ttft=replace(slow, count=19))
     many = replace(failing.whole, name="many", ttft=slow)
@@ -169,8 +170,8 @@ def test_groups_of_few_values_are_grey_and_not_marked(failing: Analysis) -> None
     assert any("fewer than 20 values" in note for note in table.notes)
 
 
-def test_the_cost_table_says_why_the_needed_fleet_is_not_known(failing: Analysis) -> None:
-    """Missing, with the reason."""
+def test_the_cost_table_says_why_the_smallest_fleet_is_unknown(failing: Analysis) -> None:
+    """The value is missing, and a note gives the reason."""
     cost = replace(
         failing.cost, needed_replicas=None, needed_replica_seconds=None, of_needed_ratio=None, needed_why_missing="why"
     )
@@ -179,8 +180,8 @@ def test_the_cost_table_says_why_the_needed_fleet_is_not_known(failing: Analysis
     assert table.notes == ("Smallest fleet for this load: not measured, because why.",)
 
 
-def test_the_autoscaler_is_told_in_a_sentence(failing: Analysis) -> None:
-    """Metric, target, window, interval and bounds; what is not known is left out, and without one nothing is said."""
+def test_the_autoscaler_has_a_sentence(failing: Analysis) -> None:
+    """It has metric, target, window, interval and bounds, as far as known; a URL target has no such sentence."""
     assert provenance.autoscaler(failing) == (
         "Autoscaler: mean of `triton:queue_compute:ratio` over replicas, target 1 (up above 1.1), rate window 10 s, "
         "a decision every 15 s, 1 to 4 replicas, scale-down window 30 s."
@@ -193,8 +194,8 @@ def test_the_autoscaler_is_told_in_a_sentence(failing: Analysis) -> None:
     assert provenance.autoscaler(sample("url")) is None
 
 
-def test_latency_tables_say_their_unit(failing: Analysis) -> None:
-    """Every latency table names one unit for all of its values."""
+def test_latency_tables_have_a_unit(failing: Analysis) -> None:
+    """The title of every latency table has the unit of all its values."""
     assert [table.title for table in tables.latencies(failing)] == [
         "TTFT, s",
         "E2E, s",
@@ -205,13 +206,13 @@ def test_latency_tables_say_their_unit(failing: Analysis) -> None:
 
 
 def test_stopped_requests_have_a_column_only_where_there_are_some(failing: Analysis) -> None:
-    """The column appears in a run that was ended on purpose, and in no other."""
+    """The column appears only for a run that was stopped on purpose."""
     assert "Stopped" in [column.label for column in tables.requests(sample("stopped")).columns]
     assert "Stopped" not in [column.label for column in tables.requests(failing).columns]
 
 
-def test_endless_causes_are_capped(failing: Analysis) -> None:
-    """A thousand different error messages are sixty rows and a note."""
+def test_the_number_of_causes_is_limited(failing: Analysis) -> None:
+    """A thousand different error messages give sixty rows and a note."""
     many = tuple(
         OutcomeCount(outcome="error", cause=f"error {i}", count=1, first_s=1.0, last_s=1.0) for i in range(1000)
     )
@@ -220,8 +221,8 @@ def test_endless_causes_are_capped(failing: Analysis) -> None:
     assert table.notes == ("940 more causes in analysis.json.",)
 
 
-def test_many_stages_keep_the_whole_run(failing: Analysis) -> None:
-    """However many stages there are, the whole run is the last row."""
+def test_the_whole_run_is_always_the_last_row(failing: Analysis) -> None:
+    """A run with more stages than rows still has its total."""
     table = tables.requests(replace(failing, stages=failing.stages * 40))
     assert len(table.rows) == tables.MOST_ROWS
     assert table.rows[-1][0].text == "whole run"
@@ -280,8 +281,8 @@ def test_every_declared_symbol_is_drawn() -> None:
     assert set(panels.symbols()) == set(MarkSymbol)
 
 
-def test_condensing_keeps_what_matters(failing: Analysis) -> None:
-    """On a coarser grid rates are means, a p95 is the largest, counts are the last, and missing stays missing."""
+def test_condensing_a_timeline(failing: Analysis) -> None:
+    """In longer bins rates are means, a p95 is the maximum, counts are the last, and missing values stay missing."""
     line = replace(
         failing.timeline,
         **dict.fromkeys(("e2e_p50_s", "e2e_p95_s", "in_flight", "ratio_truth", "desired", "serving"), (0.0,) * 5),
@@ -319,7 +320,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [panels.LIGHT, panels.DARK], ids=["light", "dark"])
-def test_colours_can_be_read(theme: dict[str, str]) -> None:
+def test_colours_have_enough_contrast(theme: dict[str, str]) -> None:
     """Every colour of text or line has the contrast of WCAG AA, 4.5:1, on the page and on the raised surface."""
     inks = set(theme) - {"page", "raised", "band", "rule", "on"}
     for ink in inks:
@@ -330,8 +331,8 @@ def test_colours_can_be_read(theme: dict[str, str]) -> None:
         assert contrast(theme["on"], theme[fill]) >= 4.5, fill
 
 
-def test_every_colour_that_is_used_exists(failing: Analysis) -> None:
-    """Lines, rules, symbols and bars name colours of both themes."""
+def test_every_colour_is_defined_in_both_themes(failing: Analysis) -> None:
+    """Lines, rules, symbols and bars use colours that the light and the dark theme define."""
     used = {line.colour for panel in panels.panels(failing) for line in panel.lines}
     used |= {rule.colour for panel in panels.panels(failing) for rule in panel.rules}
     used |= {symbol.colour for symbol in panels.symbols().values()}
@@ -341,7 +342,7 @@ def test_every_colour_that_is_used_exists(failing: Analysis) -> None:
 
 
 def test_figures_table_stays_short() -> None:
-    """The table beside the charts has at most some hundred rows, also for hours, and says what a row stands for."""
+    """The table below the charts has about a hundred rows even for hours, and a note says what a row stands for."""
     table = html.figures_table(sample("two-hours"))
     assert 60 <= len(table.rows) <= 120
     assert table.notes[0].startswith("One row stands for 61 s")

@@ -1,6 +1,6 @@
 """Synthetic run folders with known truths: a plan is simulated request by request, deterministically by its seed.
 
-`write(runs, PLANS["crash"])` writes a run folder, `simulate(PLANS["crash"])` returns what truly happened in it, and
+`write(runs, PLANS["crash"])` writes a run folder, `simulate(PLANS["crash"])` returns what happened in it, and
 `sample("crash")` its analysis, made once per process. To look at folders and reports:
 
     PYTHONPATH=tests uv run python -m support.runs.synthetic DIR [plan ...]

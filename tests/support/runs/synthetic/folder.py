@@ -1,4 +1,4 @@
-"""Writes the run folder of a plan, with the rows that a real run would have recorded."""
+"""Writes the run folder of a plan, with the rows that a real run would record."""
 
 import json
 from math import inf, isfinite
@@ -17,15 +17,15 @@ from support.runs.synthetic.simulation import Replica, Sync, Truth, simulate
 
 
 def write(runs: Path, plan: Plan, truth: Truth | None = None) -> RunFolder:
-    """Write the run folder of a plan below `runs`; `truth` saves simulating it once more."""
+    """Write the run folder of a plan below `runs`; pass `truth` if the plan was simulated already."""
     truth = truth or simulate(plan)
     folder = RunFolder.create(runs, plan.name, Clock(**CLOCK))
     folder.write_info(run_info(plan, truth, folder.path.name))
     (folder.logs / "collector.log").write_text("synthetic\n")
     if plan.error is not None or not plan.recorded:
         return folder
-    died_s = inf if plan.interrupt_at_s is None else plan.interrupt_at_s
-    requests = [request for request in truth.requests if request.ended_s <= died_s]
+    interrupted_s = inf if plan.interrupt_at_s is None else plan.interrupt_at_s
+    requests = [request for request in truth.requests if request.ended_s <= interrupted_s]
     for worker in (0, 1):
         rows = [_request_row(plan, request, worker) for request in requests if request.number % 2 == worker]
         folder.append("requests", f"worker-{worker}", rows)
@@ -34,9 +34,9 @@ def write(runs: Path, plan: Plan, truth: Truth | None = None) -> RunFolder:
         columns: list[Any] = [[r.number for r in answered], [LOAD_START_S + r.tokens_s for r in answered]]
         folder.append("tokens", "worker-0", pa.table(columns, schema=TOKENS))
     if plan.target != "url":
-        samples = [sample._asdict() for sample in truth.samples if sample.t_s <= died_s]
+        samples = [sample._asdict() for sample in truth.samples if sample.t_s <= interrupted_s]
         folder.append("samples", "collector", [row | {"t_s": LOAD_START_S + row["t_s"]} for row in samples])
-    last_s = min(died_s, inf if plan.stop_at_s is None else truth.end_s + 5.0)
+    last_s = min(interrupted_s, inf if plan.stop_at_s is None else truth.end_s + 5.0)
     events = [event for event in _events(plan, truth) if event["t_s"] <= LOAD_START_S + last_s]
     folder.append("events", "collector", sorted(events, key=lambda event: float(event["t_s"])))
     return folder
@@ -80,8 +80,8 @@ def _events(plan: Plan, truth: Truth) -> list[dict[str, Any]]:
     for sync in truth.syncs:
         events += _sync(plan, sync)
     if plan.gap_s is not None:
-        lost = {"from_s": LOAD_START_S + plan.gap_s[0], "to_s": LOAD_START_S + plan.gap_s[1]}
-        data = {"source": "prometheus", **lost}
+        gap = {"from_s": LOAD_START_S + plan.gap_s[0], "to_s": LOAD_START_S + plan.gap_s[1]}
+        data = {"source": "prometheus", **gap}
         events.append(_event(plan.gap_s[0], "collect_gap", message="connection refused", data=data))
     return events
 

@@ -1,4 +1,4 @@
-"""Plans of synthetic runs: what is to happen in each."""
+"""Defines the plans of synthetic runs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -37,7 +37,7 @@ class Plan:
         observed_s: How long the fleet is observed after the last arrival.
         failing_ratio: Share of requests that the server refuses (one half) or answers without output (the other half).
         send_lag_s: Delay of every send.
-        blind: Whether the recorded ratio is 0 throughout, whatever the raw counters say.
+        blind: Whether the recorded ratio is always 0, although the raw counters are right.
         cut_on_drain: Whether a replica that is scaled away breaks its streams.
         crash_at_s: When the first replica crashes.
         interrupt_at_s: When the tool dies: what ended later has no row.
@@ -45,7 +45,7 @@ class Plan:
         gap_s: A span in which no sample is collected.
         recorded: False where the tool died before it closed the first part of any table.
         error: Error that kept the load from starting.
-        ttft_p95_s: SLO.
+        ttft_p95_s: Limit on TTFT p95.
     """
 
     name: str = "waves"
@@ -86,7 +86,7 @@ class Plan:
 PLANS: dict[str, Plan] = {
     # One replica carries 3.3/s of the 8/s at the peak, and new ones come too late for TTFT p95 ≤ 2 s.
     "failing": Plan(),
-    # Two replicas at the least and a target of 0.2: the fleet grows before anyone waits for 2 s.
+    # Two replicas at the least and a target of 0.2: the fleet grows before requests wait for 2 s.
     "passing": Plan(name="healthy", replicas=(2, 4), ratio_target=0.2, slots=5),
     "crash": Plan(name="crash", crash_at_s=95.0),
     "interrupted": Plan(name="interrupted", interrupt_at_s=130.0),
@@ -102,8 +102,17 @@ PLANS: dict[str, Plan] = {
     "cut-on-drain": Plan(name="cut on drain", trough_per_s=2.5, cut_on_drain=True),
     "cluster": Plan(name="cluster", target="cluster"),
     "url": Plan(name="url", target="url", replicas=(2, 4), ratio_target=0.2, slots=5),
-    # A quarter of the usual load, on replicas of one slot: two hours with few requests to simulate.
-    "two-hours": Plan(name="two hours", period_s=900.0, cycles=8, trough_per_s=0.125, peak_per_s=2.0, slots=1),
+    # A quarter of the usual load on replicas of one slot, so that two hours are few requests; 49 scale-ups.
+    "two-hours": Plan(
+        name="two hours",
+        period_s=900.0,
+        cycles=8,
+        trough_per_s=0.125,
+        peak_per_s=2.0,
+        slots=1,
+        replicas=(1, 3),
+        ratio_target=4.0,
+    ),
     "never-started": Plan(name="never started", error="no Triton answers at http://127.0.0.1:1; check --target"),
     "nothing-recorded": Plan(name="nothing recorded", target="url", recorded=False),
 }

@@ -1,4 +1,4 @@
-"""A simulated replica: slots, a queue before them, and Triton's counters."""
+"""Simulates a replica: its slots, its queue and Triton's counters."""
 
 import heapq
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ RESTART_S = 2.0
 """From a crash until the server process runs again; it is ready `BACK_S` after the crash."""
 BACK_S = 6.5
 NETWORK_S = 0.001
-"""From the client to the replica."""
+"""Latency from the client to the replica."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class Replica:
-    """One pod: when it reached each phase, and what its counters say; infinity stands for never."""
+    """One pod: the times of its phases and its counters; infinity stands for never."""
 
     name: str
     slots: int
@@ -78,11 +78,11 @@ class Replica:
         self._free_s = [self.ready_s] * self.slots
 
     def is_ready(self, t_s: float) -> bool:
-        """Whether requests are sent here."""
+        """Whether the gateway sends requests to it."""
         return self.ready_s <= t_s < self.draining_s and not self.is_down(t_s)
 
     def is_down(self, t_s: float) -> bool:
-        """Whether its server process has crashed and is not back yet."""
+        """Whether its server process has crashed and is not ready again."""
         return self.crash_s <= t_s < self.crash_s + BACK_S
 
     def serve(self, request: Request, steps_s: Floats) -> None:
@@ -135,7 +135,7 @@ class Replica:
         self.stopped_s = max([t_s, *(finished_s for finished_s, *_ in self._running)]) + 0.4
 
     def crash(self, t_s: float) -> None:
-        """Lose every request and all counters, and come back `BACK_S` later."""
+        """Lose all requests and counters, and be ready again `BACK_S` later."""
         self.count_finished(t_s)
         self._cut(t_s, "UNAVAILABLE: connection reset")
         self.crash_s = t_s
@@ -146,7 +146,7 @@ class Replica:
 
     def _cut(self, t_s: float, cause: str) -> None:
         for *_, request in self._running:
-            begun = bool((request.tokens_s <= t_s).any())
-            request.end(t_s + 0.003, "cut_off" if begun else "error", cause)
+            started = bool((request.tokens_s <= t_s).any())
+            request.end(t_s + 0.003, "cut_off" if started else "error", cause)
             request.tokens_s = request.tokens_s[request.tokens_s <= t_s]
         self._running.clear()

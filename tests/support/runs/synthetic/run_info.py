@@ -1,4 +1,4 @@
-"""`run.json` of a synthetic run."""
+"""Builds the `run.json` of a synthetic run."""
 
 from typing import Any, Literal
 
@@ -39,8 +39,8 @@ CLUSTER = ClusterInfo(
 
 
 def run_info(plan: Plan, truth: Truth, run_id: str) -> RunInfo:
-    """What a real run of this plan would have written before its load, and at its end."""
-    known = {
+    """The `run.json` that a real run of this plan would leave."""
+    fields = {
         "run_id": run_id,
         "scenario": plan.name,
         "target": TARGETS[plan.target],
@@ -61,11 +61,11 @@ def run_info(plan: Plan, truth: Truth, run_id: str) -> RunInfo:
         "settings": _settings(plan),
         "versions": {"triton-loadgen": "0.1.0", "tritonserver": "2.51.0", "locust": "2.47.0", "prometheus": "3.5.0"},
     }
-    return RunInfo(**CLOCK, **known, **_progress(plan, truth))
+    return RunInfo(**CLOCK, **fields, **_progress(plan, truth))
 
 
 def _progress(plan: Plan, truth: Truth) -> dict[str, Any]:
-    """How far the run got."""
+    """State, start and end of the load, and stages."""
     if plan.error is not None:
         return {"state": "starting", "error": plan.error}
     spans = plan.load.spans()

@@ -1,4 +1,4 @@
-"""Analyses of synthetic runs, for the tests of the reports."""
+"""Provides analyses of synthetic runs for the tests of the reports."""
 
 from dataclasses import replace
 from functools import cache
@@ -19,7 +19,7 @@ HOSTILE = (
 
 @cache
 def sample(name: str) -> Analysis:
-    """The analysis of the run folder of a plan, or of a run in which every text from outside is hostile."""
+    """The analysis of the run folder of a plan, or of a run in which every external text is hostile."""
     if name == "hostile":
         return _hostile(sample("failing"))
     with TemporaryDirectory() as folder:
@@ -38,7 +38,7 @@ def finding(
     window: str = "whole run",
     advice: str = "Lower the target or start replicas sooner.",
 ) -> Finding:
-    """A finding with the fields that a test does not care about filled in."""
+    """A finding with defaults for all fields that are irrelevant to a test."""
     return Finding(
         code=code,
         severity=severity,
@@ -53,7 +53,7 @@ def finding(
 
 
 def _hostile(run: Analysis) -> Analysis:
-    """No run folder can hold all of this: Parquet refuses lone surrogates."""
+    """Replace every external text; a run folder cannot hold it, as Parquet refuses lone surrogates."""
     bad = HOSTILE
     return replace(
         run,

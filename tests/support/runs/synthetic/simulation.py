@@ -1,6 +1,6 @@
 """Simulates a plan: request by request, with the queue of every replica and the autoscaler in a closed loop.
 
-Nothing here uses the code that analyses runs, so that what it yields is a truth to hold analyses against.
+It uses none of the code that analyses runs, so that its results are independent of that code.
 """
 
 import heapq
@@ -43,13 +43,13 @@ class Sync(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What happened in a run; all times are seconds from the start of the load.
+    """What happened in a run. All times are seconds from the start of the load.
 
     Attributes:
         requests: Every request that was due, in order.
         replicas: Every replica, in order of creation.
         syncs: Every pass of the autoscaler.
-        samples: What scraping the replicas every second gives.
+        samples: What scraping the replicas every second recorded.
         end_s: End of the load: the last response, or the operator's stop.
     """
 
@@ -73,7 +73,7 @@ class Truth:
 
 
 def simulate(plan: Plan) -> Truth:
-    """Play a plan; the same plan always gives the same run."""
+    """Simulate a plan; the same plan always gives the same run."""
     return _Simulation(plan).run()
 
 
@@ -94,7 +94,7 @@ class _Simulation:
         for number in range(plan.replicas[0]):
             self.create(FIRST_CREATED_S + 0.1 * number)
         stop_s = inf if plan.stop_at_s is None else plan.stop_at_s
-        for t_s, what in self.occasions():
+        for t_s, what in self.schedule():
             if t_s > stop_s:
                 break
             if what == "arrival":
@@ -120,8 +120,8 @@ class _Simulation:
             end_s=end_s,
         )
 
-    def occasions(self) -> Iterator[tuple[float, str]]:
-        """Whatever happens next, in order."""
+    def schedule(self) -> Iterator[tuple[float, str]]:
+        """Arrivals, scrapes, passes of the autoscaler and crashes, in order of time."""
         plan = self.plan
         last_s = plan.load.length_s + plan.observed_s
 
