@@ -45,8 +45,8 @@ REJECTED = {
     "an engine for any GPU": ({**ENGINE, "gpu": {"products": []}}, "an engine is built for one GPU product"),
     "more GPUs than a node has": (
         {**LLMAPI, "parallelism": {"tensor": 16}},
-        "a pod would need 16 GPUs, and a node has 8: lower parallelism, raise gpu.perNode if your nodes have more GPUs, "
-        "or set multiNode.enabled=true to use several nodes",
+        "a pod would need 16 GPUs, and a node has 8: lower parallelism, raise gpu.perNode if your nodes have more "
+        "GPUs, or set multiNode.enabled=true to use several nodes",
     ),
     "multi-node with one node": ({**LLMAPI, "multiNode": {"enabled": True}}, "fit on one node"),
     "GPUs that nodes cannot share evenly": (
