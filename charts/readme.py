@@ -17,26 +17,26 @@ _KEY = re.compile(r"( *)([A-Za-z0-9_.]+):(?: |$)")
 
 
 def comments(text: str) -> dict[str, str]:
-    """What the lines above each key say, by the key's dotted name."""
-    found: dict[str, str] = {}
-    said: list[str] = []
+    """Returns the comment above each key of a values.yaml, by the key's dotted name."""
+    by_name: dict[str, str] = {}
+    comment: list[str] = []
     path: list[str] = []
     for line in text.splitlines():
         stripped = line.strip()
         if stripped.startswith("#"):
-            said.append(stripped.removeprefix("#").strip())
+            comment.append(stripped.removeprefix("#").strip())
         elif match := _KEY.match(line):
             path = [*path[: len(match[1]) // 2], match[2]]
-            if said:
-                found[".".join(path)] = " ".join(said)
-            said = []
+            if comment:
+                by_name[".".join(path)] = " ".join(comment)
+            comment = []
         elif not stripped:
-            said = []
-    return found
+            comment = []
+    return by_name
 
 
 def leaves(tree: dict[str, object], path: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted names and defaults."""
+    """Yields dotted names and default values."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{path}{key}.")
@@ -45,27 +45,27 @@ def leaves(tree: dict[str, object], path: str = "") -> Iterator[tuple[str, objec
 
 
 def table(text: str) -> str:
-    """The values as a Markdown table; what is said of a group stands at its first value."""
+    """Returns a values.yaml as a Markdown table; the comment on a group is in the row of its first value."""
     about = comments(text)
-    rows = ["| value | default | what |", "|---|---|---|"]
+    rows = ["| value | default | description |", "|---|---|---|"]
     for name, default in leaves(yaml.safe_load(text)):
         parts = name.split(".")
-        said = [about.pop(".".join(parts[:n]), "") for n in range(1, len(parts) + 1)]
-        what = " ".join(filter(None, said)).replace("|", "\\|")
+        comment = [about.pop(".".join(parts[:n]), "") for n in range(1, len(parts) + 1)]
+        description = " ".join(filter(None, comment)).replace("|", "\\|")
         shown = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
-        rows.append(f"| `{name}` | `{shown}` | {what} |")
+        rows.append(f"| `{name}` | `{shown}` | {description} |")
     return "\n".join(rows)
 
 
 def filled(readme: str, values: str) -> str:
-    """The README with the table of these values."""
+    """Returns the README with the table of these values."""
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{table(values)}\n\n{END}{after}"
 
 
 def main() -> int:
-    """Write every chart's README."""
+    """Writes every chart's README."""
     for chart in CHARTS:
         file = chart / "README.md"
         file.write_text(filled(file.read_text(), (chart / "values.yaml").read_text()))

@@ -20,7 +20,7 @@ PODS = [
     ),
     Line("triton:queue_compute:ratio", {"namespace": "serving", "release": "other", "pod": "x"}, value=1000),
 ]
-AUTOSCALER = ("desired", "current", "at least", "at most", "asked for by the ratio")
+AUTOSCALER = ("desired", "current", "min", "max", "desired by the ratio")
 
 
 def shown(series: Past, title: str, *legends: str, **values: Any) -> dict[str, float]:
@@ -32,7 +32,7 @@ def test_without_kube_state_metrics_the_panels_still_show_replicas(tmp_path: Pat
     with past(PODS, tmp_path) as series:
         assert shown(series, "Replicas", "running", "ready", "serving") == {"running": 2, "ready": 1, "serving": 1}
         # ⌈2.5 ÷ 1⌉, between 1 and 4
-        wanted = {"desired": 3, "current": 2, "at least": 1, "at most": 4, "asked for by the ratio": 3}
+        wanted = {"desired": 3, "current": 2, "min": 1, "max": 4, "desired by the ratio": 3}
         assert shown(series, "Autoscaler", *AUTOSCALER) == wanted
 
 
@@ -54,7 +54,7 @@ def test_with_kube_state_metrics_they_show_what_kubernetes_says(tmp_path: Path) 
     state += [Line("kube_deployment_status_replicas_ready", deployment, value=4)]
     with past([*PODS, *state], tmp_path) as series:
         assert shown(series, "Replicas", "running", "ready", "serving") == {"running": 2, "ready": 4, "serving": 1}
-        wanted = {"desired": 7, "current": 5, "at least": 2, "at most": 9, "asked for by the ratio": 3}
+        wanted = {"desired": 7, "current": 5, "min": 2, "max": 9, "desired by the ratio": 3}
         assert shown(series, "Autoscaler", *AUTOSCALER) == wanted
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from loadgen.kube.deploy.chart import chart_folder
-from support.charts.helm import refusal, template
+from support.charts.helm import rejection, template
 from support.charts.leaves import CHANGES, EMULATED, Values, changed, leaves
 
 # it renders nothing: it takes a tag that would be refused, which is what its test looks at
@@ -39,5 +39,5 @@ def test_a_value_changes_what_is_rendered(name: str) -> None:
 def test_the_check_of_tags_can_be_switched_off() -> None:
     """The same tag is refused with the check and taken without."""
     image = {"tag": "mine"}
-    assert "does not begin with a release" in refusal({**EMULATED, "image": image})
+    assert "does not begin with a release" in rejection({**EMULATED, "image": image})
     assert "nvidia/tritonserver:mine" in template({**EMULATED, "image": {**image, "checkTag": False}})

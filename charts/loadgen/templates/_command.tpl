@@ -8,12 +8,12 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Locust and its file, as a JSON list. */}}
+{{/* The locust command with its file, as a JSON list. */}}
 {{- define "loadgen.locust" -}}
 {{- list "locust" (printf "--locustfile=%s" (include "loadgen.file" .)) | toJson -}}
 {{- end -}}
 
-{{/* The same, but the run is copied where it stays, and then the exit code is the load's. */}}
+{{/* The same command, followed by the copy to runs.keepUrl. The exit code is that of the load test. */}}
 {{- define "loadgen.kept" -}}
 {{- $keep := list -}}
 {{- with .Values.runs.keepUrl -}}
@@ -26,13 +26,13 @@
 {{- gt (int .Values.processes) 1 | ternary (list (printf "--processes=%d" (int .Values.processes))) list | toJson -}}
 {{- end -}}
 
-{{/* One pod: everything in it. */}}
+{{/* Everything in one pod. */}}
 {{- define "loadgen.command.lone" -}}
 command: {{ include "loadgen.kept" . }}
 args: {{ concat (list "--headless") (include "loadgen.base.processes" . | fromJsonArray) .Values.extraArgs | toJson }}
 {{- end -}}
 
-{{/* Pod 0 is the master, the others are its workers. */}}
+{{/* Pod 0 is the master, the other pods are its workers. */}}
 {{- define "loadgen.command.indexed" -}}
 {{- $expected := printf "--expect-workers=%d" (mul (int .Values.workers.count) (int .Values.processes)) -}}
 {{- $master := concat (include "loadgen.kept" . | fromJsonArray) (list "--headless" "--master" $expected) .Values.extraArgs -}}
@@ -47,7 +47,7 @@ command:
 args: {{ prepend $master "sh" | toJson }}
 {{- end -}}
 
-{{/* Behind the web UI. */}}
+{{/* Locust with its web UI. */}}
 {{- define "loadgen.command.web" -}}
 {{- $mode := gt (int .Values.workers.count) 0 | ternary (list "--master") (include "loadgen.base.processes" . | fromJsonArray) -}}
 command: {{ include "loadgen.locust" . }}

@@ -1,7 +1,7 @@
-{{/* One run: a Job's spec. */}}
+{{/* The Job spec of one run. */}}
 {{- define "loadgen.jobSpec" -}}
 {{- $workers := int .Values.workers.count -}}
-# A verdict is never tried again until it passes: the first pod that fails ends the Job, and the condition says its code.
+# A failed run is not retried: the first pod that fails ends the Job, and the Job's condition has the exit code.
 backoffLimit: 0
 podFailurePolicy:
   rules:
@@ -14,7 +14,7 @@ ttlSecondsAfterFinished: {{ .Values.job.ttlSecondsAfterFinished }}
 completionMode: Indexed
 completions: {{ add1 $workers }}
 parallelism: {{ add1 $workers }}
-# the master has the verdict; its workers end with it
+# The master gives the verdict; its workers end with it.
 successPolicy: {rules: [{succeededIndexes: "0"}]}
 {{- end }}
 template:

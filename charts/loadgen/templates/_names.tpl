@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 40 characters: a CronJob adds 11 for the time, and an indexed pod its number, to what must be a host name. */}}
+{{/* At most 40 characters: the name is part of a host name, to which a CronJob adds 11 characters and an indexed pod its index. */}}
 {{- define "loadgen.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
@@ -13,7 +13,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What selects pods; never changes over a release's life. */}}
+{{/* Pod selector; immutable over the life of a release. */}}
 {{- define "loadgen.selector" -}}
 app.kubernetes.io/name: {{ include "loadgen.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The claim of the run folders; empty without one. */}}
+{{/* Name of the PersistentVolumeClaim for run folders; empty without one. */}}
 {{- define "loadgen.claim" -}}
 {{- if .Values.runs.claimName -}}
 {{- .Values.runs.claimName -}}
@@ -47,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The ConfigMap of the Locust file; empty when it is in the image. */}}
+{{/* Name of the ConfigMap with the Locust file; empty if the file is in the image. */}}
 {{- define "loadgen.configMap" -}}
 {{- if .Values.locustfile.content -}}
 {{- include "loadgen.fullname" . }}-locustfile

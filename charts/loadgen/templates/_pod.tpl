@@ -11,7 +11,7 @@ metadata:
     {{- end }}
   annotations:
     kubectl.kubernetes.io/default-container: locust
-    # a run whose generator is moved is lost
+    # Evicting the generator would lose the run.
     cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
     karpenter.sh/do-not-disrupt: "true"
     {{- if and .Values.locustfile.content (eq .Values.kind "Deployment") }}
@@ -22,7 +22,7 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "loadgen.serviceAccount" . }}
-  # only who observes asks the cluster's API
+  # Only a pod that observes the cluster needs a token.
   automountServiceAccountToken: {{ and (not (empty .Values.target.namespace)) (ne $.component "worker") }}
   enableServiceLinks: false
   {{- if ne .Values.kind "Deployment" }}
@@ -116,12 +116,12 @@ nodeAffinity:
     - weight: 100
       preference:
         matchExpressions:
-          # written by NVIDIA's device plugin or GPU operator
+          # Set by NVIDIA's device plugin or GPU operator.
           - {key: nvidia.com/gpu.product, operator: DoesNotExist}
 {{- end -}}
 {{- end -}}
 
-{{/* What all processes of a run share: target and run folder. */}}
+{{/* Environment of all processes of a run: target and run folder. */}}
 {{- define "loadgen.env" -}}
 - {name: HOME, value: /tmp}
 - {name: LOADGEN_RUNS_DIR, value: /runs}

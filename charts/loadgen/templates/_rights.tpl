@@ -1,4 +1,4 @@
-{{/* A role and its binding to the pods' account. Argument: root, name, rules, and namespace unless it is the cluster. */}}
+{{/* A Role or ClusterRole and its binding to the pods' service account. Arguments: root, name, rules, and namespace for a Role. */}}
 {{- define "loadgen.grant" -}}
 {{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}
 apiVersion: rbac.authorization.k8s.io/v1

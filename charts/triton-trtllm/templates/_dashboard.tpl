@@ -1,4 +1,4 @@
-{{/* One panel: title, unit, the queries with their legends. The expressions are those of rules and autoscaler. */}}
+{{/* A panel: title, unit, and queries with their legends. The expressions are those of the rules and the autoscaler. */}}
 {{- define "triton.panel" -}}
 {{- $targets := list -}}
 {{- range $i, $query := .queries -}}
@@ -14,7 +14,7 @@
   "targets" $targets | toJson -}}
 {{- end -}}
 
-{{/* What kube-state-metrics says of the HPA, and another expression where it is not there. Both have no labels. */}}
+{{/* A series of kube-state-metrics about the HPA, or a fallback expression without kube-state-metrics. Neither has labels. */}}
 {{- define "triton.hpaSeries" -}}
 {{- $root := index . 0 -}}
 max(kube_horizontalpodautoscaler_{{ index . 1 }}{namespace="{{ $root.Release.Namespace }}",horizontalpodautoscaler="{{ include "triton.fullname" $root }}"}) or {{ index . 2 }}
@@ -34,7 +34,7 @@ max(kube_horizontalpodautoscaler_{{ index . 1 }}{namespace="{{ $root.Release.Nam
 {{- $asked := printf "clamp(ceil(sum(%s) / %v), %d, %d)" $ratio $number $least $most }}
 - title: Replicas
   unit: none
-  about: Pods that are scraped, those that Kubernetes calls ready, and those that answer.
+  about: Pods that are scraped, pods that are ready, and pods that answer scrapes.
   queries:
     - [{{ $running | quote }}, running]
     {{- if .Values.multiNode.enabled }}
@@ -46,50 +46,50 @@ max(kube_horizontalpodautoscaler_{{ index . 1 }}{namespace="{{ $root.Release.Nam
 {{- if .Values.autoscaling.enabled }}
 - title: Autoscaler
   unit: none
-  about: What it wants, has and may have, by kube-state-metrics; without that by the ratio, the scrapes and the values.
+  about: Desired and current replicas and their limits, from kube-state-metrics, or else derived from the ratio, the scrapes and the chart's values.
   queries:
     - [{{ include "triton.hpaSeries" (list . "status_desired_replicas" $asked) | quote }}, desired]
     - [{{ include "triton.hpaSeries" (list . "status_current_replicas" $running) | quote }}, current]
-    - [{{ include "triton.hpaSeries" (list . "spec_min_replicas" (printf "vector(%d)" $least)) | quote }}, at least]
-    - [{{ include "triton.hpaSeries" (list . "spec_max_replicas" (printf "vector(%d)" $most)) | quote }}, at most]
-    - [{{ $asked | quote }}, asked for by the ratio]
+    - [{{ include "triton.hpaSeries" (list . "spec_min_replicas" (printf "vector(%d)" $least)) | quote }}, min]
+    - [{{ include "triton.hpaSeries" (list . "spec_max_replicas" (printf "vector(%d)" $most)) | quote }}, max]
+    - [{{ $asked | quote }}, desired by the ratio]
 {{- end }}
 - title: Queue-to-compute ratio
   unit: none
-  about: What the autoscaler compares with its target, as a mean over the pods.
+  about: The mean over the pods is what the autoscaler compares with its target.
   queries:
     - [{{ printf "avg(%s)" $ratio | quote }}, mean]
     - [{{ printf "max(%s)" $ratio | quote }}, highest pod]
     - [{{ printf "vector(%v)" $number | quote }}, target]
 - title: Ratio of each pod
   unit: none
-  about: A wide spread means that the load is not balanced by request.
+  about: A wide spread means that requests are not balanced.
   queries:
     - [{{ $ratio | quote }}, {{ "'{{pod}}'" }}]
-- title: Busy places
+- title: Busy slots
   unit: percentunit
-  about: Share of the engine's places that are taken.
+  about: Share of the engine's slots in use.
   queries:
     - [{{ printf "%s{%s}" (include "triton.record.busy" .) $pods | quote }}, {{ "'{{pod}}'" }}]
 - title: Waiting requests
   unit: none
-  about: Requests that wait for a place; moves at once.
+  about: Requests that wait for a slot. Changes at once.
   queries:
     - [{{ printf "%s{%s}" (include "triton.record.waiting" .) $pods | quote }}, {{ "'{{pod}}'" }}]
 - title: Requests
   unit: reqps
-  about: Answered by the front model, and failed.
+  about: Successful and failed requests of the model that clients call.
   queries:
-    - [{{ printf "sum(rate(%s{%s}[1m]))" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, answered]
+    - [{{ printf "sum(rate(%s{%s}[1m]))" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, succeeded]
     - [{{ printf "sum(rate(%s{%s}[1m]))" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_failure" "llmapi_request_failure") $front | quote }}, failed]
 - title: Requests of each pod
   unit: reqps
-  about: New pods must get their share, or scaling up helps nobody.
+  about: New pods must receive their share, or scaling up has no effect.
   queries:
     - [{{ printf "sum by (pod) (rate(%s{%s}[1m]))" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, {{ "'{{pod}}'" }}]
 - title: KV cache
   unit: percentunit
-  about: Used share of the blocks. Near 1 the engine holds requests back.
+  about: Share of blocks in use. Near 1 the engine delays requests.
   queries:
     {{- if eq (include "triton.signal" .) "engine" }}
     - [{{ printf "nv_trt_llm_kv_cache_block_metrics{%s,kv_cache_block_type=\"fraction\"}" $job | quote }}, {{ "'{{pod}}'" }}]
@@ -98,14 +98,14 @@ max(kube_horizontalpodautoscaler_{{ index . 1 }}{namespace="{{ $root.Release.Nam
     {{- end }}
 - title: Time in Triton
   unit: s
-  about: Mean time of the requests that ended, split into queue and compute.
+  about: Mean queue time and compute time of completed requests.
   queries:
     - [{{ printf "sum(rate(%s{%s}[1m])) / sum(rate(%s{%s}[1m])) / 1e6" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_queue_duration_us" "llmapi_queue_duration_us") $front (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, queue]
     - [{{ printf "sum(rate(%s{%s}[1m])) / sum(rate(%s{%s}[1m])) / 1e6" (eq (include "triton.signal" .) "engine" | ternary "nv_inference_compute_infer_duration_us" "llmapi_compute_duration_us") $front (eq (include "triton.signal" .) "engine" | ternary "nv_inference_request_success" "llmapi_request_success") $front | quote }}, compute]
 {{- if include "triton.hasTtft" . }}
-- title: Time to the first token
+- title: Time to first token
   unit: s
-  about: Percentiles over all pods.
+  about: Quantiles over all pods.
   queries:
     {{- range $quantile := list 0.5 0.95 0.99 }}
     - [{{ printf "histogram_quantile(%v, sum by (le) (rate(%s{%s}[1m]))) / 1000" $quantile (include "triton.ttftBucket" $) $front | quote }}, {{ printf "p%v" (mulf $quantile 100) }}]

@@ -1,4 +1,4 @@
-{{/* The load time is a wait that ends at once when the pod is deleted while it loads. */}}
+{{/* The load time is a wait that ends at once if the pod is deleted. */}}
 {{- define "triton.emulated.command" -}}
 command:
   - /bin/sh

@@ -1,11 +1,11 @@
-{{/* The engine lies on the volume; what serves it is written for each pod, so that it may change without a build. */}}
+{{/* The engine is on the volume; the model repository is written by each pod, so it may change without a build. */}}
 {{- define "triton.engine.command" -}}
 {{- include "triton.launch" . -}}
 {{- end -}}
 
 {{- define "triton.engine.init" -}}
 {{- if include "triton.engine.byPod" . }}
-# the first pod builds, the others wait for that
+# The first pod builds, and the others wait for it.
 - name: engine
   {{- include "triton.engine.container" (list . true) | nindent 2 }}
   command: [python3, /opt/chart/build.py, --settings=/opt/chart/settings.json, --root=/model-volume]
@@ -31,7 +31,7 @@
     requests: {cpu: 50m, memory: 64Mi}
 {{- end -}}
 
-{{/* What the containers around the engine share; the second argument says whether it is one that builds. */}}
+{{/* Common fields of the containers that build or wait for an engine; the second argument tells whether it builds. */}}
 {{- define "triton.engine.container" -}}
 {{- $builds := index . 1 -}}
 {{- with index . 0 -}}
@@ -56,7 +56,7 @@ volumeMounts:
 {{- end -}}
 {{- end -}}
 
-{{/* How long a pod may be there before it begins to load: somebody, or itself, builds its engine. */}}
+{{/* How long a pod may wait for its engine, or build it, before it starts to load. */}}
 {{- define "triton.engineWait" -}}
 {{- if ne .Values.mode "engine" -}}
 0
@@ -93,7 +93,7 @@ settings.json: {{ include "triton.engine.settings" . | quote }}
 {{- include "triton.filesData" (list . "files/engine/*.py") }}
 {{- end -}}
 
-{{/* What the scripts in files/engine read. */}}
+{{/* Settings of the scripts in files/engine. */}}
 {{- define "triton.engine.settings" -}}
 {{- $v := .Values -}}
 {{- $engine := $v.engine -}}
@@ -122,7 +122,7 @@ settings.json: {{ include "triton.engine.settings" . | quote }}
   | toJson -}}
 {{- end -}}
 
-{{/* An engine takes every node's GPUs for eight; a rank of a group is on one of its own pod's. */}}
+{{/* Triton's TensorRT-LLM backend assumes eight GPUs per node; a rank of a group uses one of its own pod's GPUs. */}}
 {{- define "triton.engine.ranks" -}}
 {{- if .Values.multiNode.enabled -}}
 {{- dict "parameters" (dict "gpu_device_ids" (until (include "triton.gpus" . | int) | join ",")) | toJson -}}
@@ -131,11 +131,11 @@ settings.json: {{ include "triton.engine.settings" . | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* What Kubernetes lets nobody change of a Job that is there. */}}
+{{/* The immutable part of the Job's spec. */}}
 {{- define "triton.engine.jobFixed" -}}
 podFailurePolicy:
   rules:
-    # wrong settings are as wrong the next time
+    # Invalid settings would fail again.
     - {action: FailJob, onExitCodes: {containerName: build, operator: In, values: [2]}}
 template:
   metadata:
@@ -163,7 +163,7 @@ template:
         emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
 {{- end -}}
 
-{{/* So another build, or another pod for it, is another Job. How the engine is served is neither. */}}
+{{/* The name changes with the build and with its pod, not with how the engine is served. */}}
 {{- define "triton.engine.job" -}}
 {{- $fixed := include "triton.engine.jobFixed" . | fromYaml -}}
 {{- $build := omit (include "triton.engine.settings" . | fromJson) "serving" -}}

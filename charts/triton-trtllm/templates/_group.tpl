@@ -1,4 +1,4 @@
-{{/* A model over several nodes: a group of pods is one replica. Its leader serves, its workers lend it their GPUs. */}}
+{{/* A multi-node model: one replica is a group of pods. The leader serves, and the workers contribute their GPUs. */}}
 {{- define "triton.nodes" -}}
 {{- if .Values.multiNode.enabled -}}
 {{- divf (include "triton.worldSize" .) .Values.gpu.perNode | ceil | int -}}
@@ -7,20 +7,20 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Short enough for what is derived from it: a StatefulSet for each group, and a label with its revision. It is not
-     the name of the Service, as the group's headless Service must have this one. */}}
+{{/* Name of the LeaderWorkerSet, short enough for names derived from it: a StatefulSet per group, and a label with its
+     revision. It differs from the Service's name, as the group's headless Service must have the LeaderWorkerSet's name. */}}
 {{- define "triton.group" -}}
 {{- printf "%s-group" (include "triton.fullname" . | trunc 42 | trimSuffix "-") -}}
 {{- end -}}
 
-{{/* What leaders and workers have in common, and nothing else of the release has. */}}
+{{/* Label of the leaders and workers of a release, and of nothing else. */}}
 {{- define "triton.groupSelector" -}}
 app.kubernetes.io/part-of: {{ include "triton.group" . }}
 {{- end -}}
 
 {{- define "triton.groupFiles" -}}files/engine/{launch,group,agent,worker,errors}.py{{- end -}}
 
-{{/* tritonserver under mpirun: a rank for each GPU, of this pod and of its workers. */}}
+{{/* tritonserver under mpirun: one rank for each GPU of this pod and its workers. */}}
 {{- define "triton.launch" -}}
 command: [python3, /opt/chart/launch.py]
 args:
@@ -38,7 +38,7 @@ args:
   {{- include "triton.flags" . | nindent 2 }}
 {{- end -}}
 
-{{/* A worker of an emulated group has nothing to lend: it is there to be placed, counted and ended. */}}
+{{/* A worker of an emulated group does no work: it is only scheduled, counted and terminated. */}}
 {{- define "triton.workerCommand" -}}
 {{- if eq .Values.mode "emulated" -}}
 command: [/bin/sh, -c, "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]

@@ -12,9 +12,9 @@ args:
 
 {{- define "triton.llmapi.init" -}}{{- end -}}
 
-{{/* Triton takes every folder of its repository for a model, also those that a kubelet puts beside a ConfigMap's files:
-     the ConfigMap is one model's folder, where only numbers count, and the repository is the folder that the mount has made
-     for it. */}}
+{{/* Triton treats every folder of its repository as a model, also those that the kubelet adds to a mounted ConfigMap.
+     The ConfigMap is therefore mounted as the folder of one model, in which Triton looks only for version numbers, and the
+     repository is the parent folder, which the mount creates. */}}
 {{- define "triton.llmapi.mounts" -}}
 - {name: model, mountPath: /models/tensorrt_llm, readOnly: true}
 {{- if .Values.multiNode.enabled }}
@@ -51,7 +51,7 @@ model.yaml: {{ include "triton.llmapi.arguments" . | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* Arguments of LLM(), as JSON, which is YAML. */}}
+{{/* Arguments of LLM(), as JSON, which is valid YAML. */}}
 {{- define "triton.llmapi.arguments" -}}
 {{- $v := .Values -}}
 {{- $arguments := dict

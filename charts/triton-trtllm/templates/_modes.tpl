@@ -1,4 +1,4 @@
-{{/* What differs by mode: command, init containers, volumes and the checksum of what they mount. */}}
+{{/* Parts that differ by mode: command, init containers, volumes and the checksum of their contents. */}}
 {{- define "triton.command" -}}
 {{- include (printf "triton.%s.command" .Values.mode) . -}}
 {{- end -}}
@@ -32,20 +32,20 @@
 {{- end }}
 {{- end -}}
 
-{{/* Of Triton's histogram of first responses, in ms, as files/llmapi has them; its own end at 5 s. Releases without the
-     histogram do not know how to set them. */}}
+{{/* Buckets of Triton's histogram of first responses, in ms, equal to those in files/llmapi; Triton's defaults end at 5 s.
+     Empty for releases without the histogram, which do not support the setting. */}}
 {{- define "triton.ttftBuckets" -}}
 {{- if include "triton.hasTtft" . -}}
 10,25,50,100,250,500,1000,2500,5000,10000,30000,60000
 {{- end -}}
 {{- end -}}
 
-{{/* Pods are replaced when what they mount changes. */}}
+{{/* Pods are replaced when their mounted files change. */}}
 {{- define "triton.configChecksum" -}}
 {{- include (printf "triton.%s.data" .Values.mode) . | sha256sum -}}
 {{- end -}}
 
-{{/* A ConfigMap's keys know no folders: slashes become dots, and the items put them back. */}}
+{{/* Keys of a ConfigMap cannot contain slashes: they become dots, and the volume's items restore the paths. */}}
 {{- define "triton.filesData" -}}
 {{- $root := index . 0 -}}
 {{- range $glob := slice . 1 -}}

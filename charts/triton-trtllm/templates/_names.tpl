@@ -12,7 +12,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The pods that serve: of a group over several nodes the leader alone. Never changes over a release's life. */}}
+{{/* Selector of the serving pods; in a multi-node group, only the leader. Immutable over the life of a release. */}}
 {{- define "triton.selector" -}}
 {{ include "triton.instance" . }}
 app.kubernetes.io/component: server
@@ -47,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s:%s" .Values.image.repository (include "triton.tag" .) -}}
 {{- end -}}
 
-{{/* Release as a number such as 2607; 0 when the tag does not say one. */}}
+{{/* The release as a number such as 2607; 0 if the tag has none. */}}
 {{- define "triton.release" -}}
 {{- $tag := include "triton.tag" . -}}
 {{- if regexMatch `^\d\d\.\d\d-` $tag -}}
@@ -57,17 +57,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Whose counters tell queue and compute: engine or llmapi. */}}
+{{/* Mode whose counters measure queue and compute time: engine or llmapi. */}}
 {{- define "triton.signal" -}}
 {{- eq .Values.mode "emulated" | ternary .Values.emulated.plays .Values.mode -}}
 {{- end -}}
 
-{{/* The model that clients drive. */}}
+{{/* The model that clients call. */}}
 {{- define "triton.front" -}}
 {{- eq (include "triton.signal" .) "engine" | ternary "tensorrt_llm_bls" "tensorrt_llm" -}}
 {{- end -}}
 
-{{/* Requests that one pod works on at once. */}}
+{{/* Slots of a pod: requests that it processes at once. */}}
 {{- define "triton.places" -}}
 {{- if eq .Values.mode "emulated" -}}
 {{- $profile := .Values.emulated.profile -}}
@@ -98,7 +98,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- kindIs "invalid" .Values.server.terminationGracePeriodSeconds | ternary (add $least 10) .Values.server.terminationGracePeriodSeconds | int -}}
 {{- end -}}
 
-{{/* The object that the autoscaler scales. */}}
+{{/* Scale target of the autoscaler. */}}
 {{- define "triton.scaleTarget" -}}
 {{- if .Values.multiNode.enabled -}}
 apiVersion: leaderworkerset.x-k8s.io/v1

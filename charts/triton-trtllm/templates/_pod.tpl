@@ -1,4 +1,4 @@
-{{/* The pod that serves. */}}
+{{/* The serving pod. */}}
 {{- define "triton.pod" -}}
 metadata:
   labels:
@@ -28,7 +28,7 @@ spec:
         - {name: http, containerPort: 8000}
         - {name: grpc, containerPort: 8001}
         - {name: metrics, containerPort: 8002}
-      # Nothing of the server listens before all models are loaded: until then only this probe asks.
+      # The server does not listen until all models are loaded; until then only this probe runs.
       startupProbe:
         httpGet: {path: /v2/health/ready, port: http}
         periodSeconds: {{ .Values.server.probes.startup.periodSeconds }}
@@ -68,7 +68,7 @@ checksum/config: {{ include "triton.configChecksum" . }}
 {{- end }}
 {{- end -}}
 
-{{/* Where a pod runs and as whom: the same for serving and for building. */}}
+{{/* Scheduling and security context, the same for serving and building pods. */}}
 {{- define "triton.podBasics" -}}
 serviceAccountName: {{ include "triton.serviceAccount" . }}
 automountServiceAccountToken: false
@@ -104,7 +104,7 @@ affinity:
 {{- end }}
 {{- end -}}
 
-{{/* Nodes with GPUs are tainted by the name of a whole one, also where pods ask for a part. */}}
+{{/* GPU nodes have the taint nvidia.com/gpu, even if pods request another resource such as a MIG slice. */}}
 {{- define "triton.tolerations" -}}
 {{- $tolerations := list -}}
 {{- if include "triton.gpus" . | int -}}
@@ -129,7 +129,7 @@ topologySpreadConstraints:
   {{- end }}
 {{- end -}}
 
-{{/* The user's affinity with the GPU product added to each of its node terms: a node need match one term only. */}}
+{{/* The user's affinity with the GPU product added to each node selector term, since a node must match only one term. */}}
 {{- define "triton.affinity" -}}
 {{- $affinity := deepCopy .Values.pod.affinity -}}
 {{- if .Values.gpu.products -}}
@@ -169,7 +169,7 @@ readOnlyRootFilesystem: true
 {{- end }}
 {{- end -}}
 
-{{/* The second argument says whether the container downloads a model: the token is for no other. */}}
+{{/* The second argument tells whether the container downloads a model; only then it gets the token. */}}
 {{- define "triton.env" -}}
 {{- $downloads := index . 1 -}}
 {{- with index . 0 -}}
@@ -189,7 +189,7 @@ readOnlyRootFilesystem: true
 {{- end -}}
 {{- end -}}
 
-{{/* Flags of tritonserver, one a line. */}}
+{{/* Flags of tritonserver, one per line. */}}
 {{- define "triton.flags" -}}
 - --http-port=8000
 - --grpc-port=8001

@@ -32,7 +32,7 @@ from support.kube.given import Given, given_cluster
 from support.kube.group_controller import GroupController
 from support.kube.sandboxes import config_of, inside, up
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.any_cluster]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from loadgen.sandbox.commands import Sandbox
 from support.kube.given import Given, run, some_cluster
 from support.kube.scenarios import SCENARIOS
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.any_cluster]
 
 BIN = Path(sys.executable).parent
 SHORT = str(SCENARIOS / "short_load.py")

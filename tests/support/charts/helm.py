@@ -71,8 +71,8 @@ def parsed(text: str) -> Objects:
     return by_name
 
 
-def refusal(values: Values, *arguments: str, chart: str = TRITON) -> str:
-    """The error of helm for values that a chart refuses, without the frame that helm puts around it."""
+def rejection(values: Values, *arguments: str, chart: str = TRITON) -> str:
+    """The error of helm for values that a chart rejects, without the frame that helm puts around it."""
     done = _template(values, *arguments, release="demo", namespace="serving", chart=chart)
     assert done.returncode != 0, "the chart accepts these values"
     lines = [line for line in done.stderr.splitlines() if not line.startswith("level=")]

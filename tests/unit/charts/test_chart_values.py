@@ -99,7 +99,7 @@ def test_every_value_does_something(chart: str, name: str) -> None:
     ("chart", "row"),
     [
         ("loadgen", '| `cron.timeZone` | `"Etc/UTC"` |  |'),
-        ("triton-trtllm", "| `gpu.perNode` | `8` | GPUs of one node."),
+        ("triton-trtllm", "| `gpu.perNode` | `8` | GPUs per node."),
     ],
 )
 def test_the_readme_has_the_values_as_they_are(chart: str, row: str) -> None:

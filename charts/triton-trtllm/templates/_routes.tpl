@@ -1,5 +1,5 @@
-{{/* What is let in from outside: inference, metadata, statistics, health. What changes the server, as shared memory,
-     tracing and logging do, is for the pod alone. */}}
+{{/* Methods and paths that are routed from outside: inference, metadata, statistics and health. Endpoints that change the
+     server (shared memory, tracing, logging) are not. */}}
 {{- define "triton.grpcMethods" -}}
 {{- list "ServerLive" "ServerReady" "ServerMetadata" "ModelReady" "ModelMetadata" "ModelConfig" "ModelStatistics" "ModelInfer" "ModelStreamInfer" "RepositoryIndex" | toJson -}}
 {{- end -}}

@@ -1,0 +1,44 @@
+"""Golden files of chart cases: only what differs is stored, and no difference is lost."""
+
+import yaml
+
+from support.charts.golden import golden
+
+PANEL = '        {{\n          "expr": "{expr}",\n          "title": "{title}"\n        }},\n'
+DASHBOARD = (
+    "---\nkind: ConfigMap\nmetadata:\n  name: dashboard\ndata:\n  one.json: |\n    {\n      x\n"
+    + PANEL.format(expr="up", title="Replicas")
+    + PANEL.format(expr="busy", title="Busy")
+    + "    }\n"
+)
+SERVICE = "---\nkind: Service\nmetadata:\n  name: demo\n  namespace: serving\nspec: {port: 80}\n"
+ACCOUNT = "---\nkind: ServiceAccount\nmetadata:\n  name: demo\n"
+
+
+def test_an_object_that_is_the_same_is_one_line() -> None:
+    """So is an object that is not rendered; one that differs is whole."""
+    changed = SERVICE.replace("80", "81")
+    assert golden(changed + DASHBOARD, SERVICE + ACCOUNT + DASHBOARD, "base") == (
+        f"# ServiceAccount/demo: not rendered, unlike in base.yaml\n{changed}# ConfigMap/dashboard: as in base.yaml\n"
+    )
+
+
+def test_a_panel_that_is_the_same_is_one_line() -> None:
+    """A dashboard has hundreds of lines, of which a case changes a few; its file stays valid YAML."""
+    text = golden(DASHBOARD.replace('"up"', '"sum(up)"'), DASHBOARD, "base")
+    assert '"expr": "sum(up)"' in text
+    assert '        # "Busy": as in base.yaml\n' in text
+    assert '"busy"' not in text
+    assert yaml.safe_load(text)["metadata"]["name"] == "dashboard"
+
+
+def test_a_change_of_any_line_shows() -> None:
+    """Every line of every object, the order of objects included."""
+    base = SERVICE + ACCOUNT + DASHBOARD
+    unchanged = golden(base, base, "base")
+    lines = base.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if line != "---\n":  # helm's own separator
+            changed = "".join([*lines[:number], line.replace("\n", " #\n"), *lines[number + 1 :]])
+            assert golden(changed, base, "base") != unchanged, line
+    assert golden(ACCOUNT + SERVICE + DASHBOARD, base, "base") != unchanged
