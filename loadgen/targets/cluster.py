@@ -13,7 +13,7 @@ from loadgen.base.processes import Child
 from loadgen.base.urls import parse_url
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import Autoscaler, ClusterInfo
-from loadgen.dataset.stack import DRIVEN_MODEL, StackFolder, StackState
+from loadgen.dataset.stack import DEFAULT_MODEL, StackFolder, StackState
 from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import Skew
 from loadgen.kube.client.forward import ForwardConfig
@@ -232,7 +232,7 @@ def _observed(
         gateway=way.address,
         prometheus=sources.prometheus,
         custom_metrics=sources.custom_metrics(),
-        model=scenario.model or DRIVEN_MODEL,
+        model=scenario.model or DEFAULT_MODEL,
         versions=sources.versions(),
     )
 
