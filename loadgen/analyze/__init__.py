@@ -1,1 +1,1 @@
-"""Analyses: DataFrames in, frozen dataclasses out; no files, sockets, clock or unseeded randomness."""
+"""Analyses of a run: pure functions from DataFrames to frozen dataclasses."""

@@ -1,4 +1,4 @@
-"""`analyze`: one run, judged. No files, sockets, clock or randomness: the same tables give the same values."""
+"""Analyzes a run: the same tables always give the same values, without files, sockets, clock or randomness."""
 
 from loadgen.analyze import latency
 from loadgen.analyze.correlation import correlations
@@ -20,18 +20,18 @@ from loadgen.dataset.run_info import RunInfo
 
 
 def analyze(info: RunInfo, tables: Tables) -> Analysis:
-    """Judge a run by its settings and its tables.
+    """Analyze a run.
 
     Args:
-        info: `run.json`.
-        tables: The four tables as read; empty ones are fine, what they would have told is then missing.
+        info: The content of `run.json`.
+        tables: The four tables; values that need an empty table are missing in the result.
     """
     run = observe(info, tables)
     replicas = fleet(run)
     by_pod = ratio_by_pod(run, replicas)
     ratio = mean_over_pods(by_pod, stale_s(run))
-    carried = capacity(run)
-    scaling = scaling_events(run, replicas, ratio, carried)
+    per_replica = capacity(run)
+    scaling = scaling_events(run, replicas, ratio, per_replica)
     windows = lag_windows(run, scaling)
     measured = latency.measure(run)
     stages = latency.stage_spans(run)
@@ -42,7 +42,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         else [
             *validity(run, replicas),
             *slo(run, measured, windows),
-            *warnings(run, replicas, ratio, scaling, carried),
+            *warnings(run, replicas, ratio, scaling, per_replica),
         ]
     )
     return Analysis(
@@ -60,8 +60,8 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         timeline=line,
         marks=marks(run, replicas),
         correlations=correlations(line, run.end_s),
-        cost=cost(run, replicas, carried),
-        capacity_per_s=carried.per_s,
+        cost=cost(run, replicas, per_replica),
+        capacity_per_s=per_replica.per_s,
     )
 
 

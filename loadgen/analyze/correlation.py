@@ -1,4 +1,4 @@
-"""Correlation of pairs of series at the lag that maximises it."""
+"""Correlates pairs of series at the lag with the highest correlation."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ MIN_PAIRS = 30
 
 
 def correlations(timeline: Timeline, end_s: float) -> tuple[Correlation, ...]:
-    """The pairs that a working autoscaler ties together, while the load ran."""
+    """The correlations that a working autoscaler produces, during the load."""
     start = np.asarray(timeline.t_s)
     load = (start >= 0) & (start < end_s)
 
@@ -26,21 +26,21 @@ def correlations(timeline: Timeline, end_s: float) -> tuple[Correlation, ...]:
 
 
 def correlate(leader: str, x: Floats, follower: str, y: Floats) -> Correlation:
-    """Pearson's r of x(t) and y(t + lag), at the lag of 0 … 120 s with the greatest r; the first of equals.
+    """Pearson's r of x(t) and y(t + lag), at the lag of 0 … 120 s with the greatest r; the shortest of equal lags.
 
-    Pairs with a missing value are dropped. A lag may not drop more than half of the series: what is left at its ends
-    goes together by chance.
+    Pairs with a missing value are dropped. A lag may not drop more than half of the series, as short remainders
+    correlate by chance.
     """
     best: tuple[float, int, int] | None = None
     enough = False
     for lag in range(0, min(MAX_LAG_S, len(x) // 2) + 1):
         a, b = x[: len(x) - lag], y[lag:]
-        there = np.isfinite(a) & np.isfinite(b)
-        pairs = int(there.sum())
+        known = np.isfinite(a) & np.isfinite(b)
+        pairs = int(known.sum())
         if pairs < MIN_PAIRS:
             continue
         enough = True
-        r = _pearson(a[there], b[there])
+        r = _pearson(a[known], b[known])
         if r is not None and (best is None or r > best[0] + 1e-12):
             best = (r, lag, pairs)
     if best is not None:
@@ -57,7 +57,7 @@ def correlate(leader: str, x: Floats, follower: str, y: Floats) -> Correlation:
 def _pearson(a: Floats, b: Floats) -> float | None:
     da, db = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((da @ da) * (db @ db)))
-    # A constant has a variance of rounding errors, not of 0.
+    # The computed variance of a constant is a rounding error and not exactly 0.
     if scale <= 1e-12 * max(float(np.abs(a).max() * np.abs(b).max()), 1e-300) * len(a):
         return None
     return float(np.clip((da @ db) / scale, -1.0, 1.0))

@@ -1,4 +1,4 @@
-"""The figures of the opening sentences."""
+"""Computes the figures of a report's summary."""
 
 from collections.abc import Sequence
 
@@ -13,15 +13,15 @@ from loadgen.analyze.scaling.replicas import Fleet
 
 
 def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_windows: Sequence[Span]) -> Headline:
-    """The worst scale-up, the requests that broke the TTFT limit, and the span of ready replicas."""
+    """The worst scale-up, the requests that exceeded the TTFT limit, and the range of ready replicas."""
     number = _worst(scaling)
     parts = _parts(None if number is None else scaling[number])
     limit = request_limit(run.info.limits, "ttft")
     slow = slow_in_lag = None
     if limit is not None:
-        broke = judged_ttft_s(run) > limit.limit
-        slow = int(broke.sum())
-        slow_in_lag = int((broke & within(lag_windows, run.requests.scheduled_s[run.requests.judged])).sum())
+        exceeded = judged_ttft_s(run) > limit.limit
+        slow = int(exceeded.sum())
+        slow_in_lag = int((exceeded & within(lag_windows, run.requests.scheduled_s[run.requests.judged])).sum())
     peak, lowest, last = _ready(run, fleet)
     return Headline(
         worst_event=number,
@@ -41,7 +41,7 @@ def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_w
 
 
 def _parts(event: ScalingEvent | None) -> tuple[float | None, ...]:
-    """The lag and its four parts."""
+    """The lag of a scale-up and its four parts."""
     if event is None:
         return (None,) * 5
     return (
@@ -58,7 +58,7 @@ def _between(start_s: float | None, end_s: float | None) -> float | None:
 
 
 def _worst(scaling: Sequence[ScalingEvent]) -> int | None:
-    """The scale-up with the longest lag; one whose load step and first answer were seen goes before any other."""
+    """The scale-up with the longest lag; those with a known load step and first response take precedence."""
     ups = [number for number, event in enumerate(scaling) if event.direction == "up"]
     if not ups:
         return None
@@ -76,7 +76,7 @@ def _worst(scaling: Sequence[ScalingEvent]) -> int | None:
 
 
 def _ready(run: Observed, fleet: Fleet) -> tuple[int | None, int | None, int | None]:
-    """Most and fewest ready replicas while the load ran, and how many were ready when the observation ended."""
+    """The most and fewest ready replicas during the load, and the ready replicas at the end of the observation."""
     if not fleet.pods:
         return None, None, None
     last = fleet.ready.at(np.array([np.nextafter(fleet.end_s, -np.inf)]))[0]

@@ -1,4 +1,4 @@
-"""Latencies from the scheduled time, per stage, per count of ready replicas and for the whole run; outcomes."""
+"""Computes latencies from the scheduled time: of the whole run, per stage and per number of ready replicas."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ from loadgen.analyze.steps import Interval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What the groups are cut from, computed once.
+    """Values from which the groups of requests are selected.
 
     Attributes:
-        gap_s: Every gap between consecutive answers of one request.
-        gap_row: The request's row of each gap.
-        tpot_s: (last − first token) / (output tokens − 1) of each request; NaN below two tokens or two answers.
+        gap_s: Gaps between consecutive responses of one request.
+        gap_row: Row of the request of each gap.
+        tpot_s: (last − first token) / (output tokens − 1) of each request; NaN below two tokens or two responses.
         offered: Running count of due requests.
-        completed: Running count of `ok` requests by the time of their end.
+        completed: Running count of `ok` requests by the time at which they ended.
         tokens: Running sum of output tokens by the time of their arrival.
     """
 
@@ -34,7 +34,7 @@ class Measured:
 
 
 class Running:
-    """A running sum over time, made to be cut into spans."""
+    """A running sum over time, for sums over spans."""
 
     def __init__(self, times: Floats, weights: Floats | None = None) -> None:
         if weights is None:
@@ -83,7 +83,7 @@ def whole(run: Observed, measured: Measured) -> Latencies:
 
 
 def stage_spans(run: Observed) -> tuple[Span, ...]:
-    """The stages as far as they ran: none that began after the end of the load."""
+    """The stages that began before the end of the load, up to that end."""
     spans = (
         Span(name=stage.name, start_s=stage.start_s - run.zero_s, end_s=min(stage.end_s - run.zero_s, run.end_s))
         for stage in run.info.stages
@@ -92,7 +92,7 @@ def stage_spans(run: Observed) -> tuple[Span, ...]:
 
 
 def per_stage(run: Observed, measured: Measured, spans: tuple[Span, ...]) -> tuple[Latencies, ...]:
-    """One group a stage: the requests due from its start until the next one's, so that every request is in one."""
+    """One group per stage: the requests due from its start to the start of the next, so every request is in one."""
     if not spans:
         return ()
     starts = np.array([span.start_s for span in spans])
@@ -104,7 +104,7 @@ def per_stage(run: Observed, measured: Measured, spans: tuple[Span, ...]) -> tup
 
 
 def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Latencies, ...]:
-    """One group for every count of ready replicas, by the count when a request was due."""
+    """One group per number of ready replicas at the time when a request was due."""
     ready = fleet.ready.at(run.requests.scheduled_s)
     edges = np.concatenate(([0.0], fleet.ready.t_s[(fleet.ready.t_s > 0) & (fleet.ready.t_s < run.end_s)], [run.end_s]))
     held = fleet.ready.at(edges[:-1])
@@ -117,13 +117,13 @@ def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Laten
 
 
 def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
-    """How requests ended, by outcome and cause: the most frequent first; times of the end, else of the due time."""
+    """Counts of requests by outcome and cause, the most frequent first; times are of the end, or else the due time."""
     requests = run.requests
     when = np.where(np.isnan(requests.ended_s), requests.scheduled_s, requests.ended_s)
     # A tuple of outcome and cause as one key: pandas drops or renames a missing part of a key.
     keys = np.empty(len(requests), dtype=object)
     keys[:] = list(zip(requests.outcome, requests.cause, strict=True))
-    group, ways = pd.factorize(keys)
+    group, pairs = pd.factorize(keys)
     counted = [
         OutcomeCount(
             outcome=outcome,
@@ -132,7 +132,7 @@ def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
             first_s=float(when[group == number].min()),
             last_s=float(when[group == number].max()),
         )
-        for number, (outcome, cause) in enumerate(ways)
+        for number, (outcome, cause) in enumerate(pairs)
     ]
     return tuple(sorted(counted, key=lambda each: (-each.count, each.outcome, each.cause or "")))
 
@@ -140,7 +140,16 @@ def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
 def _latencies(
     run: Observed, measured: Measured, name: str, members: Bools, spans: list[Interval], named: Interval | None
 ) -> Latencies:
-    """One group: `spans` is the time that its rates are taken over, `named` the span that it stands for, if any."""
+    """Compute one group.
+
+    Args:
+        run: The run.
+        measured: Its measured values.
+        name: Name of the group.
+        members: The requests of the group.
+        spans: The time over which rates are averaged.
+        named: The span of the group itself, if it has one.
+    """
     requests = run.requests
     group = members & requests.due
     judged = group & requests.judged
@@ -149,7 +158,7 @@ def _latencies(
     def per_s(sums: Running) -> float | None:
         if seconds <= 0:
             return None
-        # The load ends with the last answer itself: it belongs to the span that it closes.
+        # The load ends with its last response, which belongs to the span that it ends.
         return sum(sums.within(start, end, closed=end == run.end_s) for start, end in spans) / seconds
 
     return Latencies(

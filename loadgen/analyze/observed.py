@@ -1,4 +1,4 @@
-"""One run as sorted arrays on the load's own time axis: what every analysis reads."""
+"""Defines the input of every analysis: one run as sorted arrays on the time axis of the load."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Objects = npt.NDArray[np.object_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """The four tables of a run folder as read; columns as in `docs/dataset.md`."""
+    """The four tables of a run folder; `docs/dataset.md` describes the columns."""
 
     requests: pd.DataFrame
     tokens: pd.DataFrame
@@ -28,20 +28,20 @@ class Tables:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """Due requests in the order in which they were due; times in seconds, NaN when they did not happen.
+    """Scheduled requests in order of their due time; times are seconds, NaN for what did not happen.
 
     Attributes:
         ids: Request numbers.
         scheduled_s: When each was due.
         sent_s: When it was sent.
-        first_s: When its first token came.
-        last_s: When its last token came.
+        first_s: When its first token arrived.
+        last_s: When its last token arrived.
         ended_s: When its outcome was known.
         outcome: Outcome, a string.
         cause: Cause, a string or None.
         output_tokens: Tokens received, NaN when unknown.
         ok: Whether it ended `ok`.
-        stopped: Whether the operator's stop ended it or kept it from being sent: nobody's fault, never judged.
+        stopped: Whether a stop of the run ended it or kept it from being sent; such requests are not judged.
     """
 
     ids: Ints
@@ -61,39 +61,39 @@ class Requests:
 
     @property
     def judged(self) -> Bools:
-        """Requests that the verdict is about."""
+        """Whether a request counts for the verdict."""
         return ~self.stopped
 
     @property
     def due(self) -> Bools:
-        """Requests whose time came: all but those that a stop kept from being sent."""
+        """Whether a request became due: all but those that a stop kept from being sent."""
         return ~(self.stopped & np.isnan(self.sent_s))
 
     @property
     def ttft_s(self) -> Floats:
-        """First token − scheduled; NaN without a first token."""
+        """Time from scheduled to first token; NaN without a first token."""
         return self.first_s - self.scheduled_s
 
     @property
     def e2e_s(self) -> Floats:
-        """Last token − scheduled of `ok` requests; NaN for the others."""
+        """Time from scheduled to last token of `ok` requests; NaN for others."""
         return np.where(self.ok, self.last_s - self.scheduled_s, np.nan)
 
     @property
     def send_lag_s(self) -> Floats:
-        """Sent − scheduled; NaN when never sent."""
+        """Time from scheduled to sent; NaN for requests that were never sent."""
         return self.sent_s - self.scheduled_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """All answers that carried output, request after request.
+    """All responses that carried output, request by request.
 
     Attributes:
         t_s: Arrival times, in order within a request.
-        row: Index into `Requests` of the request that each belongs to.
-        tokens: Output tokens that each answer stands for: the request's tokens spread evenly over its answers.
-        count: Number of answers of each request, in the order of `Requests`.
+        row: Index into `Requests` of the request of each response.
+        tokens: Output tokens per response: the request's tokens spread evenly over its responses.
+        count: Number of responses of each request, in the order of `Requests`.
     """
 
     t_s: Floats
@@ -104,7 +104,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Samples of one signal of one replica: times in ascending order, no time twice."""
+    """Samples of one signal of one replica, with strictly increasing times."""
 
     t_s: Floats
     value: Floats
@@ -112,7 +112,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One row of `events`, its JSON parsed."""
+    """One row of `events` with its data parsed."""
 
     t_s: float
     kind: str
@@ -123,7 +123,7 @@ class Event:
 
     @property
     def until_s(self) -> float:
-        """When it was over: a gap of the collection lasts, the others are moments."""
+        """The end of the event: a collection gap has a duration, other events have none."""
         start, end = self.data.get("from_s"), self.data.get("to_s")
         if not isinstance(start, int | float) or not isinstance(end, int | float):
             return self.t_s
@@ -135,15 +135,15 @@ class Observed:
     """One run, ready for analysis; every time is seconds with 0 at the start of the load.
 
     Attributes:
-        info: `run.json`, whose own times stay on the run's axis.
-        zero_s: Where 0 lies on the run's axis.
-        length_s: Length of the load: until the last answer, or until the last trace of it when it was interrupted;
+        info: The content of `run.json`, whose times are on the axis of the run.
+        zero_s: Time of 0 on the axis of the run.
+        length_s: Length of the load: until its last response, or until its last record when it was interrupted;
             None when no load started.
-        first_s: First thing seen.
-        last_s: Last thing seen.
+        first_s: Time of the first record.
+        last_s: Time of the last record.
         interrupted: Whether the tool died before the end of the load.
-        requests: Due requests.
-        answers: Their answers.
+        requests: Scheduled requests.
+        answers: Their responses.
         signals: Signal → replica ("" for the fleet) → samples.
         events: All events in order.
     """

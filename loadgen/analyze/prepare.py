@@ -1,4 +1,4 @@
-"""From the tables of a run folder to sorted arrays on the load's own time axis."""
+"""Converts the tables of a run folder to sorted arrays on the time axis of the load."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loadgen.analyze.incarnations import split_lives
+from loadgen.analyze.incarnations import split_incarnations
 from loadgen.analyze.observed import (
     Answers,
     Event,
@@ -22,11 +22,11 @@ from loadgen.dataset.run_info import RunInfo
 
 
 def observe(info: RunInfo, tables: Tables) -> Observed:
-    """Sort, shift and check the tables; rows of requests that are unknown are left out."""
+    """Sort, shift and validate the tables; tokens of unknown requests are skipped."""
     zero = info.load_start_s or 0.0
     requests = _requests(tables.requests, zero)
     events = _events(tables.events, zero)
-    events, signals = split_lives(events, _signals(tables.samples, zero))
+    events, signals = split_incarnations(events, _signals(tables.samples, zero))
     traces = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
     served = np.concatenate(traces)
     served = served[np.isfinite(served)]
@@ -59,7 +59,7 @@ def _floats(frame: pd.DataFrame, column: str) -> Floats:
 
 
 def _texts(frame: pd.DataFrame, column: str) -> Objects:
-    """A text column with None for missing, whatever pandas used."""
+    """A text column with None for missing values."""
     values = frame[column].to_numpy(dtype=object, copy=True)
     values[pd.isna(values)] = None
     return values
@@ -129,7 +129,7 @@ def _events(frame: pd.DataFrame, zero_s: float) -> tuple[Event, ...]:
 
 
 def _json(text: str | None) -> dict[str, Any]:
-    """The event's data; what is not a JSON object says nothing."""
+    """The data of an event; empty when it is not a JSON object."""
     try:
         data = json.loads(text) if text else {}
     except ValueError:

@@ -1,4 +1,4 @@
-"""From a run folder to its analysis: reads, and calls."""
+"""Reads a run folder and analyzes it."""
 
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.observed import Tables
@@ -7,10 +7,10 @@ from loadgen.dataset.folder import RunFolder
 
 
 def load(folder: RunFolder) -> Analysis:
-    """Read and judge a run folder.
+    """Read and analyze a run folder.
 
     Raises:
-        DatasetError: no run there, a damaged part, or another schema version.
+        DatasetError: there is no run, a part is damaged, or the schema version differs.
     """
     tables = Tables(
         requests=folder.read("requests"),

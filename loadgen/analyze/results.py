@@ -1,8 +1,8 @@
-"""What an analysis says: frozen values, the only thing that reports may read.
+"""Defines the result of an analysis: frozen values, from which all reports are made.
 
-Times are seconds on the run's time axis, with 0 at the start of the load (the first stage) unless a field says
-otherwise; durations are seconds; ratios are 0..1 unless a field is the queue-to-compute ratio. Missing is None
-(or NaN inside a series) and stays missing up to the page. `docs/metrics.md` holds every formula.
+Times are seconds from the start of the load (the first stage) unless a field says otherwise. Durations are seconds.
+Ratios are 0..1, except for the queue-to-compute ratio. Missing values are None, or NaN inside a series.
+`docs/metrics.md` has the formulas.
 """
 
 from dataclasses import dataclass, field
@@ -18,18 +18,18 @@ State = Literal["finished", "stopped", "interrupted", "never_started"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One checked statement; page, JUnit and exit code are all made from these.
+    """One checked condition; page, JUnit and exit code follow from the findings.
 
     Attributes:
-        code: Stable identifier, such as `slo.ttft.p95` or `validity.send_lag`.
+        code: Stable identifier, declared in `loadgen.analyze.findings.codes`.
         severity: `fail` and `invalid` decide the verdict; `warning` and `info` do not.
         passed: Whether the limit was met; always False for warning and info.
-        title: What was checked, such as "TTFT p95".
+        title: Title of the condition, such as "TTFT p95".
         measured: The measured value in base units (seconds, ratio, count), None when not measured.
         limit: The limit in the same unit, None when there is none.
         unit: `s`, `ratio` (of a whole, 0..1), `count`, `per_s`, or empty for a plain number.
         window: Where it was measured: "whole run", a stage name, or "from 31.0 s to 58.0 s".
-        advice: One sentence: what this means and what to do next.
+        advice: What the finding means and what to do next.
     """
 
     code: str
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """A latency distribution in seconds; `count` is the number of values it is made of."""
+    """A latency distribution in seconds; `count` is its number of values."""
 
     count: int
     mean: float | None
@@ -62,11 +62,11 @@ class Latencies:
 
     Attributes:
         name: Stage name, "1 replica" …, or "whole run".
-        start_s: Start of the group's span; None for a group that is no span.
+        start_s: Start of the group's span; None for a group without one.
         end_s: End of the group's span.
-        scheduled: Number of due requests; what a stop kept from being sent was never due.
+        scheduled: Number of due requests, without those that a stop kept from being sent.
         answered: Number with outcome `ok`.
-        failed: Number with any other outcome, apart from those that the operator's stop ended.
+        failed: Number with any other outcome, without those that a stop of the run ended.
         offered_per_s: Due requests per second.
         completed_per_s: Requests per second that ended `ok` within the span.
         output_tokens_per_s: Output tokens per second received within the span.
@@ -75,7 +75,7 @@ class Latencies:
         tpot: Mean gap of each request with at least two tokens.
         e2e: Last token − scheduled, over `ok` requests.
         send_lag: Sent − scheduled, over sent requests.
-        stopped: Number in flight that the operator's stop ended: in no latency above.
+        stopped: Number in flight that a stop of the run ended; they are in no latency above.
             scheduled = answered + failed + stopped.
     """
 
@@ -98,7 +98,7 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeCount:
-    """How many requests ended in one way, for one cause; times of the first and last of them."""
+    """Number of requests with one outcome and cause, and the times of the first and last of them."""
 
     outcome: str
     cause: str | None
@@ -109,27 +109,27 @@ class OutcomeCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingEvent:
-    """One change of the desired replica count and what followed; every time is None when it was not seen.
+    """One change of the desired replica count and its consequences; a time is None when it is unknown.
 
     Attributes:
         direction: `up` or `down`.
         before: Desired replicas before.
         after: Desired replicas after.
-        reason: The autoscaler's own words.
-        trigger_s: Load step: when the load crossed what the replicas before could carry (see docs/metrics.md).
+        reason: Message of the autoscaler.
+        trigger_s: Load step: when the load crossed the capacity of the replicas before (see docs/metrics.md).
         over_target_s: When the ratio that the autoscaler reads crossed its target (with tolerance).
         decided_s: When the autoscaler changed the desired count.
         created_s: When the last replica of this event was created (up) or began to stop (down).
-        scheduled_s: When it was placed.
+        scheduled_s: When it was scheduled to a node.
         started_s: When its server process started, after pull and load.
         ready_s: When it became ready (up), or was gone (down).
         serving_s: When it had answered its first request.
-        recovered_s: When latency was back within the SLO, and stayed there for the time that docs/metrics.md names.
+        recovered_s: When latency was within the SLO again and stayed there (see docs/metrics.md).
         pods: Names of the replicas that it added or removed.
-        complete: Whether the whole chain was seen.
-        missing: Why links are missing, one sentence each.
-        needless: Whether it is known that the load never outgrew the replicas before, until the next scale-down.
-        broke_limit: Whether a request broke the limit between the first link and the recovery; None when not known.
+        complete: Whether all times are known.
+        missing: Why times are missing, one sentence each.
+        needless: Whether the load never exceeded the capacity of the replicas before, until the next scale-down.
+        broke_limit: Whether a request exceeded the limit before the recovery; None when unknown.
     """
 
     direction: Direction
@@ -189,8 +189,8 @@ class Timeline:
         bin_s: Width of a bin.
         offered_per_s: Due requests per second.
         completed_per_s: Requests per second that ended `ok` in the bin.
-        failed_per_s: Requests per second with another outcome, by the time they ended (else were due).
-        in_flight: Requests sent and not ended, at the bin's end (as are the ratios and the replica counts).
+        failed_per_s: Requests per second with another outcome, by the time they ended, or else were due.
+        in_flight: Requests in flight at the end of the bin; ratios and replica counts are those of that time, too.
         ttft_p50_s: Median TTFT of requests due in the bin (in the 5 s around it when it holds fewer than 20; so for
             all four latency series).
         ttft_p95_s: 95th percentile of TTFT of requests due in the bin.
@@ -224,7 +224,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correlation:
-    """Pearson correlation of two series at the lag (seconds, ≥ 0: `follower` comes later) that maximises it."""
+    """Pearson correlation of two series at the lag (seconds, ≥ 0: `follower` comes later) with the highest value."""
 
     leader: str
     follower: str
@@ -236,15 +236,15 @@ class Correlation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Replica-seconds used while the load ran (billed from created to gone) against fleets of a fixed size.
+    """Replica-seconds during the load, from created to stopped, compared with fleets of a fixed size.
 
     Attributes:
-        replica_seconds: Σ over replicas of the time between created and gone, within the load's span.
-        static_replicas: Replicas of the static comparison: the most that were desired at once.
+        replica_seconds: Σ over replicas of the time from created to stopped, within the load.
+        static_replicas: Replicas of the static peak: the most that were desired at once.
         static_replica_seconds: static_replicas × length of the load.
         of_static_ratio: replica_seconds / static_replica_seconds.
         mean_replicas: replica_seconds / length of the load.
-        needed_replicas: Replicas of the smallest fixed fleet that carries this load (see docs/metrics.md).
+        needed_replicas: Replicas of the smallest fixed fleet that can serve this load (see docs/metrics.md).
         needed_replica_seconds: needed_replicas × length of the load.
         of_needed_ratio: replica_seconds / needed_replica_seconds.
         needed_why_missing: Why the three above are missing.
@@ -263,21 +263,21 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """The figures of the opening sentences; None where the run has no such thing.
+    """The figures of the summary; None where the run does not have them.
 
     Attributes:
         worst_event: Index into `Analysis.scaling` of the scale-up with the longest lag.
-        lag_s: Its lag: from the load step to the first answer of the last new replica.
-        signal_s: Of that, load step → ratio over target.
-        decide_s: Ratio over target → decided.
-        start_s: Decided → ready.
-        traffic_s: Ready → serving.
-        slow_requests: Requests that broke the per-request TTFT limit, unanswered ones included.
-        slow_in_lag: How many of them were due within a lag window of a scale-up.
-        judged_requests: Requests that the two counts above are out of.
+        lag_s: Its lag: from the load step to the first response of the last new replica.
+        signal_s: Part of the lag from load step to over target.
+        decide_s: Part of the lag from over target to decided.
+        start_s: Part of the lag from decided to ready.
+        traffic_s: Part of the lag from ready to serving.
+        slow_requests: Requests that exceeded the per-request TTFT limit, including unanswered ones.
+        slow_in_lag: Those of them that were due within a lag window of a scale-up.
+        judged_requests: Number of requests that count for the verdict.
         ttft_limit_s: The per-request limit used.
         peak_replicas: Most ready replicas at once.
-        lowest_replicas: Fewest ready replicas at once while load ran, after the first was ready.
+        lowest_replicas: Fewest ready replicas at once during the load, after the first was ready.
         last_replicas: Ready replicas at the end.
     """
 
@@ -298,30 +298,30 @@ class Headline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What was run: identity, settings and versions, for the page's head and foot.
+    """The run itself: its identity, settings and versions.
 
     Attributes:
         run_id: Name of the run folder.
         scenario: Scenario name.
-        started_unix_s: Wall clock at the start of the load (of the run, when no load started).
+        started_unix_s: Wall-clock time of the start of the load, or of the run when no load started.
         length_s: Length of the load, seconds; None when it never started.
         state: `finished`, `stopped` (ended early on purpose), `interrupted` (the tool died), or `never_started`
             (it ended before any load).
         target: `local` or URL.
         protocol: `grpc` or `http`.
         stream: Whether tokens were streamed.
-        model: Model driven.
-        emulated: One sentence naming what is emulated, None when nothing is.
-        compressed: What the local run compresses.
+        model: Model under test.
+        emulated: One sentence about the emulated parts; None when nothing is emulated.
+        compressed: Durations that a local run shortens.
         ratio_target: Target of the queue-to-compute ratio, None without an autoscaler.
         min_replicas: Fewest replicas allowed.
         max_replicas: Most replicas allowed.
         sync_period_s: Interval of the autoscaler.
         ratio_metric: Name of the metric that the autoscaler reads.
-        tolerance: Share of the target within which it does nothing.
+        tolerance: Share of the target within which it does not scale.
         rate_window_s: Window of the ratio.
-        scale_down_window_s: How long a lower count must be wanted before it is followed.
-        cluster: The workload on a cluster; None for another target.
+        scale_down_window_s: Stabilization window of scale-downs.
+        cluster: The workload under test on a cluster; None for another target.
         settings: Resolved settings, as in run.json.
         seeds: Seeds.
         versions: Versions of programs and libraries.
@@ -354,25 +354,25 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """One run, judged.
+    """The analysis of one run.
 
     Attributes:
         run: What was run.
         verdict: `pass`, `fail` or `invalid`.
-        findings: Everything checked: what decides the verdict first, what passed last.
-        headline: Figures of the opening sentences.
+        findings: All checked conditions: those that decide the verdict first, those that passed last.
+        headline: Figures of the summary.
         whole: Latencies of all requests.
         stages: Latencies per stage, by due time.
-        by_replicas: Latencies per count of ready replicas at the due time; empty when no replica was observed.
-        outcomes: How requests ended, the most frequent first.
+        by_replicas: Latencies per number of ready replicas at the due time; empty when no replica was observed.
+        outcomes: Counts of requests by outcome and cause, the most frequent first.
         scaling: Every change of the desired replica count.
-        lag_windows: One span for every scale-up: from the first link of its chain to the first answer.
-        stage_spans: Stages, as far as they ran.
+        lag_windows: One span per scale-up: from its first known time to its first response.
+        stage_spans: Stages, up to the end of the load.
         timeline: Series at 1 s.
-        marks: Events worth a line in the figures.
-        correlations: Pairs of series that should move together.
+        marks: Events that the figures draw.
+        correlations: Lagged correlations of pairs of series.
         cost: Replica-seconds.
-        capacity_per_s: Requests per second that one replica finished while others waited for it, None when unknown.
+        capacity_per_s: Saturated throughput of one replica in requests per second; None when unknown.
     """
 
     run: Run

@@ -1,4 +1,4 @@
-"""Percentiles by nearest rank, and latency distributions made of them."""
+"""Computes percentiles by nearest rank, and latency distributions."""
 
 import math
 
@@ -11,14 +11,14 @@ QUANTILES: dict[str, float] = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.9
 
 
 def rank(count: int, share: float) -> int:
-    """Index of a percentile in sorted values: the first that at least this share of them does not exceed."""
+    """Index of a percentile in sorted values: of the smallest value that at least this share does not exceed."""
     return min(max(math.ceil(share * count), 1), count) - 1
 
 
 def quantile(values: Floats, share: float) -> float:
-    """The smallest value that at least `share` of all values do not exceed; NaN of nothing.
+    """The smallest value that at least `share` of all values do not exceed; NaN without values.
 
-    A measured value, never an interpolation, so it holds with +inf for what never came.
+    It is a measured value and never an interpolation, so values may be +inf.
     """
     if not len(values):
         return math.nan
@@ -27,7 +27,7 @@ def quantile(values: Floats, share: float) -> float:
 
 
 def stats(values: Floats) -> Stats:
-    """The distribution of the values that are there; NaN means not measured and is left out."""
+    """The distribution of the values; NaN means not measured and is skipped."""
     values = values[~np.isnan(values)]
     if not len(values):
         return Stats(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, max=None)

@@ -1,4 +1,4 @@
-"""Step functions: counts of replicas over time."""
+"""Defines step functions, such as counts of replicas over time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`value[i]` holds from `t_s[i]` until `t_s[i + 1]`, the last for ever; unknown (NaN) before the first."""
+    """The value is `value[i]` from `t_s[i]` to `t_s[i + 1]`, constant after the last and NaN before the first."""
 
     t_s: Floats
     value: Floats
 
     def at(self, t_s: Floats) -> Floats:
-        """Values at these times."""
+        """The values at these times."""
         if not len(self.t_s):
             return np.full(len(t_s), np.nan)
         index = np.searchsorted(self.t_s, t_s, side="right") - 1
         return np.where(index >= 0, self.value[np.maximum(index, 0)], np.nan)
 
     def within(self, start_s: float, end_s: float) -> tuple[Floats, Floats]:
-        """The values held somewhere in [start_s, end_s] and for how long each; an empty span holds its first."""
+        """The values in [start_s, end_s] with their durations; an empty span has its first value."""
         edges = np.concatenate(([start_s], self.t_s[(self.t_s > start_s) & (self.t_s < end_s)], [max(start_s, end_s)]))
         return self.at(edges[:-1]), np.diff(edges)
 
 
 def count(intervals: Iterable[Interval], since_s: float) -> Step:
-    """How many half-open intervals [start, end) hold each moment, known from `since_s` on."""
+    """The number of half-open intervals [start, end) at each time, known from `since_s` on."""
     changes = [(since_s, 0.0)]
     for start, end in intervals:
         if end > start:
@@ -44,7 +44,7 @@ def count(intervals: Iterable[Interval], since_s: float) -> Step:
 
 
 def runs(flags: Bools) -> list[tuple[int, int]]:
-    """Maximal runs of True as index pairs [first, last]."""
+    """The maximal runs of True as index pairs [first, last]."""
     padded = np.concatenate(([False], flags, [False])).astype(np.int8)
     change = np.diff(padded)
     return list(zip(np.flatnonzero(change == 1).tolist(), (np.flatnonzero(change == -1) - 1).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""All series on one grid of one second, and the marks on it."""
+"""Computes the timeline of a run: all series on a grid of one second, and the marks."""
 
 import math
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from loadgen.dataset.names import EVENT_KINDS, MARK_SYMBOLS, EventKind, SignalNa
 
 BIN_S = 1.0
 BEFORE_S = 60.0
-"""How much of the time before the load is drawn: a long build of the stack would squeeze the rest."""
+"""Longest time before the load on the timeline: a long start-up would compress the rest."""
 SPARSE = 20
-"""Below this many requests a bin has no 95th percentile of its own."""
+"""A bin with fewer requests takes its percentiles from neighbouring bins, too."""
 _AROUND = 2
-"""Bins on either side that a sparse bin borrows: 5 s in all."""
+"""Neighbouring bins on either side that a sparse bin includes: 5 s in all."""
 
 
 def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: Series) -> Timeline:
-    """The run second by second, from (at most `BEFORE_S` before) the load to the last thing seen.
+    """The run second by second, from at most `BEFORE_S` before the load to the last record.
 
     Args:
         run: The run.
@@ -38,13 +38,13 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
     ended_s = np.where(np.isnan(requests.ended_s), requests.scheduled_s, requests.ended_s)
     sent = np.sort(requests.sent_s[~np.isnan(requests.sent_s)])
     left = np.sort(requests.ended_s[~np.isnan(requests.sent_s)])
-    # What a crash left unwritten is unknown, not zero.
-    unseen = start >= run.end_s if run.interrupted else np.zeros(bins, dtype=np.bool_)
+    # Data that a crash left unwritten is unknown and not zero.
+    unknown = start >= run.end_s if run.interrupted else np.zeros(bins, dtype=np.bool_)
 
     def rate(times: Floats) -> tuple[float, ...]:
         index = np.floor(times[np.isfinite(times)] - first).astype(np.int64)
         counts = np.bincount(index[(index >= 0) & (index < bins)], minlength=bins) / BIN_S
-        return tuple(np.where(unseen, np.nan, counts).tolist())
+        return tuple(np.where(unknown, np.nan, counts).tolist())
 
     in_flight = np.searchsorted(sent, end, side="left") - np.searchsorted(left, end, side="left")
     ttft = _percentiles(requests.scheduled_s, requests.ttft_s, requests.judged, first, bins)
@@ -56,7 +56,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         offered_per_s=rate(requests.scheduled_s[requests.due]),
         completed_per_s=rate(ended_s[requests.ok]),
         failed_per_s=rate(ended_s[requests.judged & ~requests.ok]),
-        in_flight=tuple(np.where(unseen, np.nan, in_flight).tolist()),
+        in_flight=tuple(np.where(unknown, np.nan, in_flight).tolist()),
         ttft_p50_s=ttft[0],
         ttft_p95_s=ttft[1],
         e2e_p50_s=e2e[0],
@@ -111,17 +111,17 @@ def _direction(event: Event) -> Direction | None:
 
 
 def _counted(run: Observed, t_s: Floats, stale: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether any replica's own counters were read shortly before."""
-    there = np.zeros(len(t_s), dtype=np.bool_)
+    """Whether the counters of any replica were read shortly before."""
+    counted = np.zeros(len(t_s), dtype=np.bool_)
     for series in run.signals.get(SignalName.RAW_COMPUTE_US, {}).values():
-        there |= np.isfinite(held(series, t_s, stale))
-    return there
+        counted |= np.isfinite(held(series, t_s, stale))
+    return counted
 
 
 def _percentiles(
     due_s: Floats, values: Floats, judged: np.ndarray[tuple[int], np.dtype[np.bool_]], first: int, bins: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Median and 95th percentile of the values that there are, by due time."""
+    """Median and 95th percentile of the known values, by due time."""
     use = judged & np.isfinite(values)
     due, values = due_s[use], values[use]
     edges = np.searchsorted(due, first + np.arange(-_AROUND, bins + _AROUND + 1, dtype=np.float64), side="left")

@@ -1,1 +1,1 @@
-"""The collector: a process of its own that fills `samples/` and `events/` of a run folder, and does no statistics."""
+"""The collector: a separate process that writes `samples/` and `events/` of a run folder."""

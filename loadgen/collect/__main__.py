@@ -1,4 +1,4 @@
-"""`python -m loadgen.collect RUN_FOLDER`: collect until SIGTERM, SIGINT or the end of standard input."""
+"""Runs the collector: `python -m loadgen.collect RUN_FOLDER`, until SIGTERM, SIGINT or the end of standard input."""
 
 import argparse
 import logging
@@ -13,11 +13,13 @@ from loadgen.dataset.folder import RunFolder
 
 
 def main() -> int:
-    """Collect for one run folder; returns the exit code."""
+    """Collect for one run folder and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m loadgen.collect", description=__doc__)
     parser.add_argument("run_folder", type=Path, help="folder with the run.json of the run to observe")
     parser.add_argument("--period-s", type=float, default=PERIOD_S, help="seconds between two passes (%(default)s)")
-    parser.add_argument("--timeout-s", type=float, default=TIMEOUT_S, help="for a replica's /metrics (%(default)s)")
+    parser.add_argument(
+        "--timeout-s", type=float, default=TIMEOUT_S, help="timeout of a replica's /metrics (%(default)s)"
+    )
     args = parser.parse_args()
     stop = Stop()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -26,7 +28,7 @@ def main() -> int:
         collector = Collector(folder, folder.read_info(), period_s=args.period_s, timeout_s=args.timeout_s)
         written = collector.run(stop)
     except LoadgenError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one sentence that a starter must see
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the parent process shows it to the user
         return int(error.exit_code)
     return int(ExitCode.PASS if written else ExitCode.TOOL)
 

@@ -1,4 +1,4 @@
-"""The loop of the collector: a pass every second on absolute deadlines, parts closed every few seconds."""
+"""Runs the loop of the collector: one pass per second on absolute deadlines, one part per table every few seconds."""
 
 import logging
 import math
@@ -23,22 +23,22 @@ from loadgen.scenario.settings import FLEETS
 
 PERIOD_S = 1.0
 PASSES_PER_PART = 3
-PERIODS_OF_A_GAP = 3
-USUAL_SCRAPE_INTERVAL_S = 15.0
-LAST_ANSWER_S = 3.0
+PERIODS_PER_GAP = 3
+DEFAULT_SCRAPE_INTERVAL_S = 15.0
+LAST_RESPONSE_WAIT_S = 3.0
 _PROMETHEUS = Source(GapSource.PROMETHEUS)
 _CUSTOM_METRICS = Source(GapSource.CUSTOM_METRICS)
 _log = logging.getLogger(__name__)
 
 
 class Collector:
-    """Reads all sources of one run; `run` ends only when it is told to.
+    """Reads all sources of one run until it is stopped.
 
     Args:
-        folder: The run to fill.
+        folder: The run folder to write to.
         info: Its `run.json`.
-        period_s: Time between two passes; a replica without data for three of them has a gap.
-        timeout_s: Longest wait for the page of a replica.
+        period_s: Time between two passes; a replica without data for three passes has a gap.
+        timeout_s: Timeout of a replica's /metrics.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Collector:
         self._journal = Journal(folder.path / "stack" / "journal.jsonl")
         self._rows = Rows(folder)
         self._raw = RawReader(self._clock, timeout_s)
-        interval_s = info.autoscaler.scrape_interval_s if info.autoscaler else USUAL_SCRAPE_INTERVAL_S
+        interval_s = info.autoscaler.scrape_interval_s if info.autoscaler else DEFAULT_SCRAPE_INTERVAL_S
         self._prometheus = PrometheusReader(
             queried(info),
             self._clock,
@@ -58,24 +58,24 @@ class Collector:
             skew_s=info.cluster.skew_s.get("prometheus", 0.0) if info.cluster else 0.0,
             only_replicas=info.cluster is not None,
         )
-        self._asking = ThreadPoolExecutor(2, thread_name_prefix="asking")
-        self._asked: dict[Source, Future[list[Sample]]] = {}
-        shortest_s = PERIODS_OF_A_GAP * period_s
-        asked_s = PASSES_PER_PART * shortest_s
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix="query")
+        self._pending: dict[Source, Future[list[Sample]]] = {}
+        shortest_gap_s = PERIODS_PER_GAP * period_s
+        queried_gap_s = PASSES_PER_PART * shortest_gap_s
         self._gaps = Gaps(
             {
-                GapSource.PROMETHEUS: max(shortest_s, 2.5 * interval_s),
-                GapSource.METRICS: shortest_s,
-                GapSource.CUSTOM_METRICS: asked_s,
+                GapSource.PROMETHEUS: max(shortest_gap_s, 2.5 * interval_s),
+                GapSource.METRICS: shortest_gap_s,
+                GapSource.CUSTOM_METRICS: queried_gap_s,
             }
         )
-        self._troubled: set[Source] = set()
+        self._failing: set[Source] = set()
         self._passes = 0
 
     def run(self, stop: Stop) -> bool:
-        """Collect until `stop` says why to end; False when rows could not be written to the very end."""
-        if isinstance(self._targets, UrlTargets) and self._targets.nothing():
-            _log.info("nothing to collect: neither prometheus_url nor metrics_url is set")
+        """Collect until `stop` is set; False when the last rows could not be written."""
+        if isinstance(self._targets, UrlTargets) and self._targets.is_empty:
+            _log.info("nothing to collect: set prometheus_url or metrics_url to collect metrics")
         load_writer()
         start_s = time.monotonic()
         reason: str | None = "an error"
@@ -83,40 +83,40 @@ class Collector:
             while not (reason := stop.wait(next_deadline(start_s, time.monotonic(), self._period_s))):
                 self.collect()
         finally:
-            _log.info("ending: %s", reason or "an error")
+            _log.info("stopping: %s", reason or "an error")
             written = self.finish()
         return written
 
     def collect(self) -> None:
-        """One pass: what has changed, the journal, all replicas; Prometheus, its like and the parts at every third."""
+        """Run one pass: read the journal and all replicas; in every third pass query Prometheus and write the parts."""
         targets = self._targets.current()
         self._expect(targets)
         self._rows.events += self._journal.read()
         self._read_raw(targets)
-        self._take_answers(wait_s=0.0)
-        # Prometheus answers beside the pass, and what it said is there when the next pass closes the parts.
+        self._handle_responses(wait_s=0.0)
+        # Prometheus responds between two passes, so its samples are in the parts that the next pass writes.
         if self._passes % PASSES_PER_PART == PASSES_PER_PART - 1:
-            self._ask(targets)
+            self._query(targets)
         if self._passes % PASSES_PER_PART == 0:
             self._close_parts()
         self._passes += 1
 
     def finish(self) -> bool:
-        """Read everything a last time and close the last parts; False when they could not be written."""
+        """Read all sources a last time and write the last parts; False when they could not be written."""
         targets = self._targets.current()
         while events := self._journal.read():
             self._rows.events += events
         self._read_raw(targets)
-        if self._take_answers(wait_s=LAST_ANSWER_S):
-            self._ask(targets)
-            self._take_answers(wait_s=LAST_ANSWER_S)
+        if self._handle_responses(wait_s=LAST_RESPONSE_WAIT_S):
+            self._query(targets)
+            self._handle_responses(wait_s=LAST_RESPONSE_WAIT_S)
         for source in self._gaps.watched:
-            self._gaps.release(source)
+            self._gaps.forget(source)
         written = self._close_parts()
         if not written:
             _log.error("%d samples and %d events are lost", len(self._rows.samples), len(self._rows.events))
         self._raw.close()
-        self._asking.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
         return written
 
     def _expect(self, targets: Targets) -> None:
@@ -128,54 +128,56 @@ class Collector:
         if targets.custom_metrics and targets.serving:
             due.add(_CUSTOM_METRICS)
         for source in self._gaps.watched - due:
-            self._gaps.release(source)
-            self._troubled.discard(source)
+            self._gaps.forget(source)
+            self._failing.discard(source)
         for source in due:
             self._gaps.expect(source, self._clock.now_s())
 
     def _read_raw(self, targets: Targets) -> None:
         if not targets.model:
             return
-        for name, answer in self._raw.read(targets.replicas, targets.model).items():
-            self._take(Source(GapSource.METRICS, name), answer)
+        for name, response in self._raw.read(targets.replicas, targets.model).items():
+            self._handle(Source(GapSource.METRICS, name), response)
 
-    def _ask(self, targets: Targets) -> None:
-        if targets.prometheus and _PROMETHEUS not in self._asked:
-            self._asked[_PROMETHEUS] = self._asking.submit(self._prometheus.read, targets.prometheus, targets.names)
-        if targets.custom_metrics and _CUSTOM_METRICS not in self._asked:
-            self._asked[_CUSTOM_METRICS] = self._asking.submit(custom_metrics.read, targets.custom_metrics, self._clock)
+    def _query(self, targets: Targets) -> None:
+        if targets.prometheus and _PROMETHEUS not in self._pending:
+            self._pending[_PROMETHEUS] = self._executor.submit(self._prometheus.read, targets.prometheus, targets.names)
+        if targets.custom_metrics and _CUSTOM_METRICS not in self._pending:
+            self._pending[_CUSTOM_METRICS] = self._executor.submit(
+                custom_metrics.read, targets.custom_metrics, self._clock
+            )
 
-    def _take_answers(self, wait_s: float) -> bool:
-        """Take what was answered; False when Prometheus has not answered yet, or not well."""
-        well = True
-        for source, asked in list(self._asked.items()):
-            answer: list[Sample] | CollectError
+    def _handle_responses(self, wait_s: float) -> bool:
+        """Handle the responses that arrived; False when Prometheus has not answered yet, or with an error."""
+        complete = True
+        for source, future in list(self._pending.items()):
+            response: list[Sample] | CollectError
             try:
-                answer = asked.result(wait_s)
+                response = future.result(wait_s)
             except TimeoutError:
-                well = well and source != _PROMETHEUS
+                complete = complete and source != _PROMETHEUS
                 continue
             except CollectError as error:
-                answer = error
-            del self._asked[source]
-            self._take(source, answer)
-            well = well and not (source == _PROMETHEUS and isinstance(answer, CollectError))
-        return well
+                response = error
+            del self._pending[source]
+            self._handle(source, response)
+            complete = complete and not (source == _PROMETHEUS and isinstance(response, CollectError))
+        return complete
 
-    def _take(self, source: Source, answer: list[Sample] | CollectError) -> None:
-        if isinstance(answer, CollectError):
-            if source in self._gaps.watched and source not in self._troubled:
-                self._troubled.add(source)
-                _log.warning("%s", answer)
+    def _handle(self, source: Source, response: list[Sample] | CollectError) -> None:
+        if isinstance(response, CollectError):
+            if source in self._gaps.watched and source not in self._failing:
+                self._failing.add(source)
+                _log.warning("%s", response)
         else:
-            self._rows.samples += answer
-            self._gaps.got(source, (row.t_s for row in answer))
-            if not answer:  # Prometheus takes some seconds to find its first replica
-                self._gaps.quiet(source, self._clock.now_s())
-            if source in self._troubled:
-                self._troubled.discard(source)
+            self._rows.samples += response
+            self._gaps.add_data(source, (row.t_s for row in response))
+            if not response:  # Prometheus takes some seconds to discover its first replica
+                self._gaps.add_empty(source, self._clock.now_s())
+            if source in self._failing:
+                self._failing.discard(source)
                 _log.info("%s answers again", source.pod or source.name)
-        self._gaps.tried(source, self._clock.now_s())
+        self._gaps.add_attempt(source, self._clock.now_s())
 
     def _close_parts(self) -> bool:
         for event in self._gaps.take():
@@ -185,7 +187,7 @@ class Collector:
 
 
 def next_deadline(start_s: float, now_s: float, period_s: float) -> float:
-    """The first of the moments `start_s + k·period_s` after now; those that were missed are left out."""
+    """The first of the times `start_s + k·period_s` after now; missed deadlines are skipped."""
     passes = math.floor((now_s - start_s) / period_s) + 1
     deadline_s = start_s + period_s * passes
-    return deadline_s if deadline_s > now_s else deadline_s + period_s  # the sum may be rounded down to now
+    return deadline_s if deadline_s > now_s else deadline_s + period_s  # the sum may be rounded down to now_s

@@ -1,4 +1,4 @@
-"""What a cluster's autoscaler itself reads: the custom-metrics API, which can only be asked."""
+"""Reads the custom metrics API of a cluster: the values that its autoscaler receives."""
 
 import http.client
 import json
@@ -31,28 +31,28 @@ class _Values(BaseModel):
 
 
 def read(url: str, clock: Clock) -> list[Sample]:
-    """The value of each pod, as the API gives it at this moment.
+    """Read the current value of each pod.
 
     Raises:
-        CollectError: it does not answer, or not with values.
+        CollectError: the API does not answer, or its answer has no values.
     """
     t_s = clock.now_s()
     try:
         values = _Values.model_validate_json(fetch(url, TIMEOUT_S, lines=False))
     except (OSError, http.client.HTTPException) as error:
-        raise CollectError(redacted(f"the custom-metrics API does not answer: {error}")) from error
+        raise CollectError(redacted(f"the custom metrics API does not answer: {error}")) from error
     except (ValidationError, json.JSONDecodeError) as error:
-        raise CollectError(f"the custom-metrics API has no values: {str(error).splitlines()[0]}") from error
+        raise CollectError(f"the custom metrics API has no values: {str(error).splitlines()[0]}") from error
     return [Sample(t_s, FIELD, each.describedObject.name, number(each.value)) for each in values.items]
 
 
 def number(quantity: str) -> float:
-    """A quantity of Kubernetes as a number, such as `1500m` → 1.5.
+    """Convert a Kubernetes quantity to a number, such as `1500m` to 1.5.
 
     Raises:
-        CollectError: it is none.
+        CollectError: the text is not a quantity.
     """
     try:
         return float(parse_quantity(quantity))
     except ValueError as error:
-        raise CollectError(f"the custom-metrics API has a value that cannot be read: {error}") from None
+        raise CollectError(f"the custom metrics API returned a value that cannot be read: {error}") from None

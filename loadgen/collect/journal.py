@@ -1,4 +1,4 @@
-"""Tails the local stack's journal: one event a line, only ever appended to."""
+"""Follows the journal of the fleet: one event per line, append-only."""
 
 import logging
 from pathlib import Path
@@ -12,14 +12,14 @@ _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Reads what was appended since the last call; a line counts once its end is there."""
+    """Reads the lines that were appended since the last call; incomplete lines wait for the next one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
 
     def read(self) -> list[Event]:
-        """New events in order, none while the file is not there; at most about a mebibyte at a time."""
+        """Return the new events in order, at most about one mebibyte of them; none while the file does not exist."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -31,7 +31,7 @@ class Journal:
             return []
         end = chunk.rfind(b"\n") + 1
         if not end and len(chunk) == MOST_BYTES:
-            _log.error("%s holds a line of more than %d bytes: it is left out", self._path, MOST_BYTES)
+            _log.error("skipped a line of %s with more than %d bytes", self._path, MOST_BYTES)
             end = len(chunk)
         self._offset += end
         events = [self._event(line) for line in chunk[:end].split(b"\n") if line.strip()]

@@ -1,4 +1,4 @@
-"""Reads from Prometheus what is new since the last time, by the time stamps of the samples themselves."""
+"""Reads new samples from Prometheus, by the timestamps of the samples themselves."""
 
 import ipaddress
 from collections.abc import Collection, Sequence
@@ -20,17 +20,17 @@ MOST_CATCH_UP_S = 300.0
 
 
 class PrometheusReader:
-    """Asks Prometheus, signal by signal, for the samples that are not recorded yet.
+    """Queries Prometheus for the samples of each signal that are not recorded yet.
 
-    The windows of two reads overlap, and of every series only what is newer than its last sample counts: samples of
-    one series appear in order, so a late one is neither lost nor recorded twice.
+    The windows of two reads overlap, and only samples newer than the last one of their series count: samples of one
+    series appear in order, so a late sample is neither lost nor recorded twice.
 
     Args:
-        signals: What to ask for.
-        clock: Time axis of the run; samples from before its anchor are left out.
-        overlap_s: By how much a window reaches back behind the last read; longer than a sample may be late.
-        skew_s: By how much the clock of Prometheus is ahead of ours.
-        only_replicas: Whether samples of other pods are left out: a cluster may have other servers with these metrics.
+        signals: The signals to query.
+        clock: Time axis of the run; samples from before its anchor are skipped.
+        overlap_s: How far a window reaches back before the last read; longer than a sample may be late.
+        skew_s: Seconds by which the clock of Prometheus is ahead of this machine's.
+        only_replicas: Whether samples of other pods are skipped: a cluster may have other servers with these metrics.
     """
 
     def __init__(
@@ -50,28 +50,28 @@ class PrometheusReader:
         self._pods: set[str | None] = set()
 
     def read(self, url: str, replicas: Collection[str]) -> list[Sample]:
-        """All new samples of the Prometheus at `url`.
+        """Read all new samples from the Prometheus at `url`.
 
-        Of the health of scrapes only that of `replicas` and of pods with a metric of Triton is recorded.
+        Scrape health is recorded only for `replicas` and for pods with Triton metrics.
 
         Raises:
-            CollectError: Prometheus did not answer each query; what was not returned is asked for again next time.
+            CollectError: Prometheus did not answer every query; the next read requests the missing samples again.
         """
         if self._client is None or self._client.url != url:
             self._client = _connect(url)
         client = self._client
         now_s = self._clock.now_s()
         window_s = min(now_s - self._read_s + self._overlap_s, MOST_CATCH_UP_S)
-        readings = [(signal, reading) for signal in self._signals for reading in _ask(client, signal, window_s)]
+        readings = [(signal, reading) for signal in self._signals for reading in _query(client, signal, window_s)]
         self._pods |= set(replicas)
         if not self._only_replicas:
-            self._pods |= {reading.pod for signal, reading in readings if not signal.kind.stray}
+            self._pods |= {reading.pod for signal, reading in readings if not signal.kind.beyond_replicas}
         rows = []
         for signal, reading in readings:
             series = (signal.field, reading.pod)
             t_s = self._clock.at_unix(reading.unix_s - self._skew_s)
             is_new = reading.unix_s > self._last_unix_s.get(series, 0.0) and t_s >= 0
-            if is_new and (reading.pod in self._pods or (reading.pod is None and not signal.kind.stray)):
+            if is_new and (reading.pod in self._pods or (reading.pod is None and not signal.kind.beyond_replicas)):
                 self._last_unix_s[series] = reading.unix_s
                 rows.append(Sample(t_s, signal.field, reading.pod, reading.value))
         self._read_s = now_s
@@ -80,16 +80,16 @@ class PrometheusReader:
 
 def _connect(url: str) -> PrometheusConnect:
     session = requests.Session()
-    session.trust_env = not _is_loopback(url)  # a proxy of the environment does not know our loopback
+    session.trust_env = not _is_loopback(url)  # a proxy from the environment cannot reach this loopback
     return PrometheusConnect(url=url, session=session, retry=Retry(total=0), timeout=TIMEOUT_S)
 
 
-def _ask(client: PrometheusConnect, signal: Signal[Queried], window_s: float) -> list[Reading]:
+def _query(client: PrometheusConnect, signal: Signal[Queried], window_s: float) -> list[Reading]:
     query = signal.kind.promql(signal.metric, signal.labels, window_s)
     try:
         return signal.kind.parse(client.custom_query(query))
     except requests.JSONDecodeError as error:
-        raise CollectError(redacted(f"Prometheus at {client.url} answered {query} with no JSON")) from error
+        raise CollectError(redacted(f"Prometheus at {client.url} did not answer {query} with JSON")) from error
     except (requests.RequestException, PrometheusApiClientException, ValueError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise CollectError(redacted(f"Prometheus at {client.url} did not answer {query}: {reason}")) from error

@@ -1,4 +1,4 @@
-"""Reads each replica's own /metrics: Triton's raw counters, without Prometheus between."""
+"""Reads Triton's raw counters from the /metrics endpoint of each replica."""
 
 import http.client
 import time
@@ -19,7 +19,7 @@ from loadgen.collect.targets import Replica
 TIMEOUT_S = 0.8
 MOST_BYTES = 16 << 20
 MOST_AT_ONCE = 16
-_NAMES = tuple({name for signal in EXPOSED for name in (signal.metric, *signal.kind.instead[:1])})
+_NAMES = tuple({name for signal in EXPOSED for name in (signal.metric, *signal.kind.preferred[:1])})
 
 
 class _Page(NamedTuple):
@@ -28,7 +28,7 @@ class _Page(NamedTuple):
 
 
 class RawReader:
-    """Reads all replicas at once, each in a thread, so that one that hangs delays no other."""
+    """Reads all replicas concurrently, so a replica that hangs does not delay the others."""
 
     def __init__(self, clock: Clock, timeout_s: float = TIMEOUT_S) -> None:
         self._clock, self._timeout_s = clock, timeout_s
@@ -36,21 +36,21 @@ class RawReader:
         self._hanging: dict[str, Future[_Page]] = {}
 
     def read(self, replicas: Sequence[Replica], model: str) -> dict[str, list[Sample] | CollectError]:
-        """One pass over the replicas.
+        """Read all replicas once.
 
         Returns:
-            For every replica the values of the model's raw signals, or why there are none this time.
+            The raw signals of the model, or the error, by the name of the replica.
         """
         self._hanging = {url: page for url, page in self._hanging.items() if not page.done()}
         answers: dict[str, list[Sample] | CollectError] = {}
-        asked: dict[Replica, Future[_Page]] = {}
+        requested: dict[Replica, Future[_Page]] = {}
         for replica in replicas:
             if replica.metrics in self._hanging:
                 answers[replica.name] = CollectError(redacted(f"{replica.metrics} still has not answered"))
             else:
-                asked[replica] = self._pool.submit(self._fetch, replica.metrics)
-        wait(asked.values(), timeout=self._timeout_s)
-        for replica, page in asked.items():
+                requested[replica] = self._pool.submit(self._fetch, replica.metrics)
+        wait(requested.values(), timeout=self._timeout_s)
+        for replica, page in requested.items():
             if page.done():
                 answers[replica.name] = _rows(replica, page, model)
             else:
@@ -61,7 +61,7 @@ class RawReader:
         return answers
 
     def close(self) -> None:
-        """Wait for no one; what still hangs ends by its own time limit."""
+        """Close without waiting; requests in flight end with their timeout."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, url: str) -> _Page:
@@ -70,7 +70,7 @@ class RawReader:
             text = fetch(url, self._timeout_s)
         except (OSError, http.client.HTTPException) as error:
             raise CollectError(redacted(f"{url} cannot be read: {error}")) from error
-        # The counters are those of a moment between the question and the answer.
+        # The counters were read at some time between request and response.
         return _Page(self._clock.at_monotonic((started + time.monotonic()) / 2), text)
 
 
@@ -83,16 +83,16 @@ def _rows(replica: Replica, page: Future[_Page], model: str) -> list[Sample] | C
 
 
 def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
-    """The body of a page, read within `timeout_s` also from a server that answers drop by drop.
+    """Fetch a page within `timeout_s`, also from a server that responds slowly.
 
     Args:
-        url: Its URL.
-        timeout_s: Longest wait for all of it.
-        lines: Whether it is made of lines, so that one that does not end in a line feed is cut off.
+        url: URL of the page.
+        timeout_s: Timeout of the whole response.
+        lines: Whether the body consists of lines, so a body without a final line feed is incomplete.
 
     Raises:
-        OSError: no connection, no answer in time.
-        http.client.HTTPException: no HTTP, or another status than 200.
+        OSError: there is no connection, or no complete response in time.
+        http.client.HTTPException: the response is not HTTP, or its status is not 200.
     """
     end = time.monotonic() + timeout_s
     parts = urlsplit(url)
@@ -100,14 +100,14 @@ def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
     connection = kind(parts.netloc, timeout=timeout_s)
     try:
         connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""))
-        with connection.getresponse() as answer:  # its socket outlives the connection if it is not closed
+        with connection.getresponse() as answer:  # otherwise its socket outlives the connection
             if answer.status != http.client.OK:
                 raise http.client.HTTPException(f"status {answer.status}")
             body = bytearray()
             while chunk := answer.read1(1 << 16):
                 body += chunk
                 if time.monotonic() > end or len(body) > MOST_BYTES:
-                    raise TimeoutError(f"no end after {timeout_s:g} s and {len(body)} bytes")
+                    raise TimeoutError(f"the response is incomplete after {timeout_s:g} s and {len(body)} bytes")
             if answer.length or (lines and not body.endswith(b"\n")):
                 raise http.client.IncompleteRead(bytes(body), answer.length)
             return body.decode(errors="replace")
@@ -116,21 +116,21 @@ def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
 
 
 def parse(text: str, model: str) -> dict[str, float]:
-    """Values of the model's raw signals in the text of a /metrics page; a metric that is not there has none.
+    """Parse the raw signals of a model from the text of a /metrics page; signals without a metric are omitted.
 
     Raises:
-        CollectError: a line of one of the metrics is malformed, or the model has none of them.
+        CollectError: a line of a metric is malformed, or the model has none of the metrics.
     """
-    # Only our own metrics are parsed: a page has hundreds of lines, and the parser takes its time for each.
+    # Parse only the metrics that are needed: a page has hundreds of lines, and the parser is slow.
     ours = "\n".join(line for line in text.split("\n") if line.startswith(_NAMES))
     try:
         samples = [sample for family in text_string_to_metric_families(f"{ours}\n") for sample in family.samples]
     except ValueError as error:
-        raise CollectError(f"this is no metrics page of Triton: {error}") from error
+        raise CollectError(f"the page is not a metrics page of Triton: {error}") from error
     totals: dict[str, float | None] = {
         signal.field: signal.kind.total(signal.metric, model, samples) for signal in EXPOSED
     }
     values = {field: total for field, total in totals.items() if total is not None}
     if not values:
-        raise CollectError(f"no counters of model {model} on the page: name the model that the load drives")
+        raise CollectError(f"the page has no counters of model {model}: set the model under test")
     return values

@@ -1,4 +1,4 @@
-"""Rows on their way to the disk: kept in memory until their part is closed, also while the disk is full."""
+"""Buffers samples and events in memory until they are written, also while the disk is full."""
 
 import logging
 from typing import NamedTuple
@@ -22,49 +22,49 @@ class Sample(NamedTuple):
 
 
 def gap(source: str, pod: str | None, from_s: float, to_s: float, message: str) -> Event:
-    """The event of a span in which nothing was collected from a source."""
+    """Make the event of a span in which no data was collected from a source."""
     data = {"source": source, "from_s": round(from_s, 3), "to_s": round(to_s, 3)}
     return Event(from_s, EventKind.COLLECT_GAP, pod, None, message, data)
 
 
 class Rows:
-    """Rows not yet in a part; beyond `most` samples the oldest are given up and told as a gap."""
+    """Rows that are not yet in a part; beyond `most` samples the oldest are dropped and recorded as a gap."""
 
     def __init__(self, folder: RunFolder, most: int = 200_000) -> None:
         self.samples: list[Sample] = []
         self.events: list[Event] = []
         self._folder, self._most = folder, most
-        self._given_up: tuple[float, float] | None = None
+        self._dropped: tuple[float, float] | None = None
         self._failing = False
 
     def close_parts(self) -> bool:
-        """Write what is in memory; False when some of it could not be written and is kept for the next time."""
+        """Write the buffered rows; False when some could not be written and stay buffered."""
         try:
             self._folder.append("samples", WRITER, (row._asdict() for row in self.samples))
             self.samples.clear()
             self._folder.append("events", WRITER, (event.row() for event in [*self.events, *self._gap()]))
             self.events.clear()
-            self._given_up = None
+            self._dropped = None
         except DatasetError as error:
             if not self._failing:
-                _log.error("%s (what is measured meanwhile is kept in memory and tried again)", error)
+                _log.error("%s (new data is buffered in memory until it can be written)", error)
             self._failing = True
             self._bound()
             return False
         if self._failing:
-            _log.info("recording again")
+            _log.info("recording resumed")
         self._failing = False
         return True
 
     def _bound(self) -> None:
         excess = len(self.samples) - self._most
         if excess > 0:
-            gone = [row.t_s for row in self.samples[:excess]] + list(self._given_up or ())
-            self._given_up = (min(gone), max(gone))
+            times_s = [row.t_s for row in self.samples[:excess]] + list(self._dropped or ())
+            self._dropped = (min(times_s), max(times_s))
             del self.samples[:excess]
         # Nearly all events are copies of stack/journal.jsonl, where they stay.
         del self.events[: max(0, len(self.events) - self._most)]
 
     def _gap(self) -> list[Event]:
-        message = "the disk was full for so long that the oldest samples in memory were given up"
-        return [gap(GapSource.DISK, None, *self._given_up, message)] if self._given_up else []
+        message = "the disk was full for so long that the oldest samples in memory were dropped"
+        return [gap(GapSource.DISK, None, *self._dropped, message)] if self._dropped else []

@@ -1,8 +1,8 @@
-"""The signals that are collected, as one table; a row's kind owns the PromQL text and the parse of the answer.
+"""Declares the collected signals in one table; the kind of a signal builds its PromQL query and parses the response.
 
-Prometheus is asked for the samples themselves (a range selector in an instant query), not for values on a grid of
-steps: at every step of a range query the newest value of up to five minutes ago is repeated, so a gap in the scrapes
-would look like a constant signal.
+The queries return the samples themselves (a range selector in an instant query) and not values on a grid of steps: a
+range query repeats the newest value of up to five minutes ago at every step, so a gap in the scrapes would look like a
+constant signal.
 """
 
 import math
@@ -19,7 +19,7 @@ from loadgen.dataset.run_info import RunInfo
 
 
 class Reading(NamedTuple):
-    """One value of one replica as Prometheus holds it; `pod` is None for a value of the fleet."""
+    """One sample of one replica in Prometheus; `pod` is None for a sample of the whole fleet."""
 
     unix_s: float
     pod: str | None
@@ -35,26 +35,26 @@ _ANSWER = TypeAdapter(list[_Series])
 
 
 class Queried(Protocol):
-    """A kind of signal that Prometheus is asked for."""
+    """A kind of signal that is read from Prometheus."""
 
-    stray: bool
-    """Whether Prometheus also holds it for what is no replica of Triton."""
+    beyond_replicas: bool
+    """Whether Prometheus has this metric also for targets other than Triton replicas."""
 
     def promql(self, metric: str, labels: Sequence[str], window_s: float) -> str:
-        """The query for all samples of the last `window_s` seconds."""
+        """Build the query for all samples of the last `window_s` seconds."""
 
     def parse(self, answer: Any) -> list[Reading]:
-        """The `result` of the query's answer in order of time; NaN and infinity are left out.
+        """Parse the `result` of a response, in order of time; NaN and infinity are skipped.
 
         Raises:
-            ValueError: the answer is not a matrix.
+            ValueError: the result is not a matrix.
         """
 
 
 class Gauge:
-    """A metric as it was scraped; of several series of one pod at one moment the largest counts."""
+    """A scraped metric; of several series of one pod at one time the largest counts."""
 
-    stray = False
+    beyond_replicas = False
 
     def promql(self, metric: str, labels: Sequence[str], window_s: float) -> str:
         """`metric{labels}[window]`, the window in whole seconds."""
@@ -62,7 +62,7 @@ class Gauge:
         return f"{metric}{matchers}[{math.ceil(window_s)}s]"
 
     def parse(self, answer: Any) -> list[Reading]:
-        """Values by pod and moment; a series without label `pod` is named by its `instance`."""
+        """Parse the values by pod and time; a series without label `pod` is named by its `instance`."""
         moments: dict[tuple[float, str | None], list[float]] = {}
         for series in _ANSWER.validate_python(answer):
             pod = series.metric.get("pod") or series.metric.get("instance")
@@ -73,40 +73,40 @@ class Gauge:
         return sorted(readings, key=lambda reading: reading.unix_s)
 
     def combine(self, values: Sequence[float]) -> float:
-        """The value of a pod by those of its series at one moment."""
+        """Combine the values of all series of a pod at one time."""
         return max(values)
 
 
-class Health(Gauge):
-    """Prometheus's own record of its scrapes, which it keeps for everything that it scrapes."""
+class ScrapeHealth(Gauge):
+    """The metric `up`, which Prometheus records for every scrape target."""
 
-    stray = True
+    beyond_replicas = True
 
 
-class Recorded(Gauge):
-    """The series of a recording rule; those of one pod are added up, as prometheus-adapter's default query does."""
+class RecordingRule(Gauge):
+    """The series of a recording rule; series of one pod are summed, as in the default query of prometheus-adapter."""
 
     def combine(self, values: Sequence[float]) -> float:
-        """The value of a pod by those of its series at one moment."""
+        """Combine the values of all series of a pod at one time."""
         return sum(values)
 
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """A counter or gauge on the replica's own /metrics: versions, instances and reasons of the model are added up.
+    """A counter or gauge in the replica's own /metrics, summed over versions, instances and reasons of the model.
 
     Attributes:
-        instead: Name of a metric that counts instead where the page has it, and a label and its value that narrow it:
-            the bundled chart's model over the LLM API counts queue and compute itself, as Triton cannot see them there.
+        preferred: Name of a metric that replaces this one where the page has it, optionally with a label and its value:
+            the bundled chart's model for the LLM API counts queue and compute time itself, because Triton cannot.
     """
 
-    instead: tuple[str, ...] = ()
+    preferred: tuple[str, ...] = ()
 
     def total(self, metric: str, model: str, samples: Sequence[ExposedSample]) -> float | None:
-        """Sum over the model's series; None when there is none, or when one is not a number."""
-        own = self.instead[0] if self.instead else ""
-        name = own if any(each.name == own for each in samples) else metric
-        narrow = [] if name == metric or len(self.instead) == 1 else [self.instead[1:]]
+        """Sum the series of a model; None when it has none, or when one is not a number."""
+        preferred = self.preferred[0] if self.preferred else ""
+        name = preferred if any(each.name == preferred for each in samples) else metric
+        narrow = [] if name == metric or len(self.preferred) == 1 else [self.preferred[1:]]
         values = [
             each.value
             for each in samples
@@ -127,7 +127,7 @@ class Signal(Generic[KindT]):
     Attributes:
         field: Name in the `signal` column of `samples/`; it declares unit and meaning.
         metric: Name of the metric at its source.
-        kind: How it is asked for and read.
+        kind: How it is queried and parsed.
         labels: Matchers that narrow the metric, as in PromQL.
     """
 
@@ -141,16 +141,16 @@ def _queried(field: SignalName, metric: str, kind: Queried, *labels: str) -> Sig
     return Signal(field=field, metric=metric, kind=kind, labels=labels)
 
 
-def _exposed(field: SignalName, metric: str, *instead: str) -> Signal[Exposed]:
-    return Signal(field=field, metric=metric, kind=Exposed(instead))
+def _exposed(field: SignalName, metric: str, *preferred: str) -> Signal[Exposed]:
+    return Signal(field=field, metric=metric, kind=Exposed(preferred))
 
 
-# Metric names: Triton's `metric_model_reporter.cc`, `custom_metrics_reporter.cc` of its TensorRT-LLM backend, and
-# `llmapi_metrics.py` of the bundled chart. Only one of the two engines is there, so only one of two rows has samples.
+# Sources of the metric names: Triton's `metric_model_reporter.cc`, `custom_metrics_reporter.cc` of its TensorRT-LLM
+# backend, and `llmapi_metrics.py` of the bundled chart. A run has one of the two engines, so one of two rows is empty.
 _REQUESTS, _BLOCKS = "nv_trt_llm_request_metrics", "nv_trt_llm_kv_cache_block_metrics"
 QUERIED: tuple[Signal[Queried], ...] = (
-    _queried(SignalName.RATIO, "triton:queue_compute:ratio", Recorded()),
-    _queried(SignalName.UP, "up", Health()),
+    _queried(SignalName.RATIO, "triton:queue_compute:ratio", RecordingRule()),
+    _queried(SignalName.UP, "up", ScrapeHealth()),
     _queried(SignalName.ENGINE_ACTIVE, _REQUESTS, Gauge(), 'request_type="active"'),
     _queried(SignalName.ENGINE_WAITING, _REQUESTS, Gauge(), 'request_type="waiting"'),
     _queried(SignalName.KV_USED_RATIO, _BLOCKS, Gauge(), 'kv_cache_block_type="fraction"'),
@@ -168,15 +168,15 @@ EXPOSED: tuple[Signal[Exposed], ...] = (
 
 
 def queried(info: RunInfo) -> tuple[Signal[Queried], ...]:
-    """The signals to ask Prometheus for in this run.
+    """The signals to query in this run.
 
-    `ratio` is the metric that the run's autoscaler reads; on a cluster each is that of the workload's namespace.
+    `ratio` is the metric that the run's autoscaler reads; on a cluster every signal is limited to the namespace.
     """
     metric = info.autoscaler.metric if info.autoscaler else ""
     signals = QUERIED
     if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", metric):
         signals = tuple(replace(each, metric=metric) if each.field == SignalName.RATIO else each for each in signals)
     if info.cluster is not None:
-        place = f'namespace="{info.cluster.namespace}"'
-        signals = tuple(replace(each, labels=(*each.labels, place)) for each in signals)
+        namespace = f'namespace="{info.cluster.namespace}"'
+        signals = tuple(replace(each, labels=(*each.labels, namespace)) for each in signals)
     return signals

@@ -1,4 +1,4 @@
-"""The parent's side: start the collector as a process of its own that does not outlive the parent."""
+"""Starts the collector as a child process that does not outlive its parent."""
 
 import sys
 
@@ -7,12 +7,12 @@ from loadgen.dataset.folder import RunFolder
 
 
 def start_collector(folder: RunFolder) -> Child:
-    """Observe a run whose `run.json` is written; `Child.stop` ends it with all that it has seen on disk.
+    """Start the collector for a run whose `run.json` is written; `Child.stop` ends it after it has written all data.
 
-    When Prometheus or a replica hangs at the very end, the last answers are waited for: give it a grace of 10 s.
+    The collector waits for the last responses of Prometheus and the replicas: give it a grace period of 10 s.
 
     Raises:
-        StackError: no process can be started.
+        StackError: the process cannot be started.
     """
     command = [sys.executable, "-m", "loadgen.collect", str(folder.path.resolve())]
     return spawn(command, log=folder.logs / "collector.log", lifeline=True)

@@ -1,4 +1,4 @@
-"""Where to read from, now: by `stack/state.json` of a stack or cluster, or by the addresses in the settings."""
+"""Finds the addresses to collect from: in `stack/state.json`, or in the settings for an existing server."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
-    """A serving pod: `metrics` is the URL of its own /metrics; data is due from it while it is `ready`."""
+    """A serving pod: `metrics` is the URL of its /metrics; data is expected from it while it is `ready`."""
 
     name: str
     metrics: str
@@ -26,15 +26,15 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """What can be read at one moment.
+    """The addresses to collect from at one time.
 
     Attributes:
-        prometheus: Base URL; None while there is none.
-        custom_metrics: URL at which a cluster says what its autoscaler reads; None without one.
-        model: The model driven, whose counters are read; None while it is not known.
-        replicas: Those whose pages can be read.
-        names: All there are.
-        serving: Whether a replica serves, so that Prometheus must have samples.
+        prometheus: Base URL of Prometheus; None while there is none.
+        custom_metrics: URL of the metric in the custom metrics API; None without one.
+        model: Model under test, whose counters are read; None while it is unknown.
+        replicas: Replicas with an address.
+        names: Names of all replicas.
+        serving: Whether a replica is ready, so Prometheus must have samples.
     """
 
     prometheus: str | None = None
@@ -60,16 +60,16 @@ class _State(BaseModel):
 
 
 class StackTargets:
-    """Follows `stack/state.json`, which the local stack or the observer of a cluster replaces whole at every change."""
+    """Follows `stack/state.json`, which the local stack or the observer of a cluster replaces at every change."""
 
     def __init__(self, folder: RunFolder, info: RunInfo) -> None:
         self._path: Path = folder.path / "stack" / "state.json"
-        self._driven = driven(info)
+        self._model = model_under_test(info)
         self._stamp: tuple[int, int] | None = None
         self._targets = Targets()
 
     def current(self) -> Targets:
-        """The state last written; what cannot be read leaves the one before."""
+        """The addresses of the latest state; while it is unreadable, those of the state before."""
         try:
             status = self._path.stat()
             stamp = (status.st_ino, status.st_mtime_ns)
@@ -94,7 +94,7 @@ class StackTargets:
         return Targets(
             prometheus=state.prometheus,
             custom_metrics=state.custom_metrics,
-            model=self._driven or state.model,
+            model=self._model or state.model,
             replicas=replicas,
             names=tuple(r.name for r in state.replicas),
             serving=bool(ready),
@@ -102,22 +102,23 @@ class StackTargets:
 
 
 class UrlTargets:
-    """The addresses that the settings name for an existing server; the model may become known only later."""
+    """The addresses in the settings of an existing server; its model may become known later."""
 
     def __init__(self, folder: RunFolder, info: RunInfo) -> None:
-        self._folder, self._model = folder, driven(info)
+        self._folder, self._model = folder, model_under_test(info)
         self._prometheus = _address(info, "prometheus_url")
         self._metrics = _address(info, "metrics_url")
 
-    def nothing(self) -> bool:
-        """Whether no address at all is known."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether the settings have no address."""
         return not (self._prometheus or self._metrics)
 
     def current(self) -> Targets:
-        """The addresses, with the model as soon as `run.json` names it."""
+        """The addresses, with the model once `run.json` names it."""
         if self._metrics and not self._model:
             with contextlib.suppress(DatasetError):
-                self._model = driven(self._folder.read_info())
+                self._model = model_under_test(self._folder.read_info())
         replicas: tuple[Replica, ...] = ()
         if self._metrics:
             name = urlsplit(self._metrics).netloc
@@ -126,13 +127,13 @@ class UrlTargets:
         return Targets(prometheus=self._prometheus, model=self._model, replicas=replicas, names=names, serving=True)
 
 
-def driven(info: RunInfo) -> str | None:
-    """The model that the load drives, as far as `run.json` knows it."""
+def model_under_test(info: RunInfo) -> str | None:
+    """The model under test; None while `run.json` does not name it."""
     return info.model or _text(info, "model")
 
 
 def metrics_url(address: str) -> str:
-    """`host:port` or a URL without path as the URL of its /metrics; a URL with a path stays."""
+    """Add `/metrics` to `host:port` or a URL without a path; a URL with a path stays as it is."""
     url = address if "://" in address else f"http://{address}"
     return url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/metrics"
 

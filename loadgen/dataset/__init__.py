@@ -1,1 +1,1 @@
-"""The run folder: what fills it and what reads it meet here and nowhere else."""
+"""The run folder: its files, tables and names, shared by the programs that write it and those that read it."""

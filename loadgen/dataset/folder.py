@@ -1,7 +1,7 @@
-"""The run folder: the only seam between what observes a run and what judges it.
+"""Reads and writes run folders.
 
-`runs/<id>/` holds `run.json` and four tables as `part-*.parquet`. A part is written to a temporary name and renamed,
-so every part that can be seen is whole; parts are closed every few seconds, so a crash costs seconds and not the run.
+`runs/<id>/` holds `run.json` and four tables as `part-*.parquet`. A part is written to a temporary file and renamed, so
+every visible part is complete. Parts are closed every few seconds, so a crash loses seconds of data and not the run.
 The columns are documented in `docs/dataset.md`.
 """
 
@@ -23,7 +23,7 @@ from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo
 from loadgen.dataset.tables import TABLES
 
 if TYPE_CHECKING:
-    import pandas as pd  # a second of start-up that only readers need to pay
+    import pandas as pd  # its import takes a second, which only readers should pay
 
 
 class RunFolder:
@@ -45,7 +45,7 @@ class RunFolder:
             path = runs / (f"{stamp}-{slug}" + (f"-{attempt + 1}" if attempt else ""))
             try:
                 path.mkdir(parents=True)
-                (path / "logs").mkdir(mode=0o700)  # what a server said may be in one of them
+                (path / "logs").mkdir(mode=0o700)  # logs may hold messages of servers
             except FileExistsError:
                 continue
             except OSError as error:
@@ -60,7 +60,7 @@ class RunFolder:
         """Open an existing folder after checking its schema version.
 
         Raises:
-            DatasetError: no run there, unreadable `run.json`, or written by another schema version.
+            DatasetError: there is no run, `run.json` is unreadable, or its schema version differs.
         """
         folder = cls(path)
         folder.read_info()
@@ -68,22 +68,20 @@ class RunFolder:
 
     @property
     def logs(self) -> Path:
-        """Where every process that the run starts writes its log."""
+        """The folder of the logs, one for every process that the run starts."""
         return self.path / "logs"
 
     def read_info(self) -> RunInfo:
-        """`run.json`, checked.
+        """Read and validate `run.json`.
 
         Raises:
-            DatasetError: missing, unreadable, or of another schema version.
+            DatasetError: it is missing or unreadable, or its schema version differs.
         """
         file = self.path / "run.json"
         try:
             raw = json.loads(file.read_text())
         except FileNotFoundError:
-            raise DatasetError(
-                f"{self.path} is not a run folder: it has no run.json; give a folder below runs/"
-            ) from None
+            raise DatasetError(f"{self.path} is not a run folder: it has no run.json; name a folder in runs/") from None
         except (OSError, ValueError) as error:
             raise DatasetError(f"{file} cannot be read ({error}); restore it or run the test again") from error
         version = raw.get("schema_version") if isinstance(raw, dict) else None
@@ -102,21 +100,26 @@ class RunFolder:
             ) from error
 
     def write_info(self, info: RunInfo) -> None:
-        """Replace `run.json`, whole or not at all."""
+        """Replace `run.json` atomically."""
         self.write_text("run.json", info.model_dump_json(indent=2) + "\n")
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a file of the folder whole or not at all; returns its path."""
+        """Write a file of the folder atomically and return its path."""
         return write_whole(self.path / name, text.encode())
 
     def append(self, table: str, writer: str, rows: Iterable[Mapping[str, Any]] | pa.Table) -> Path | None:
-        """Close one part of a table; `writer` keeps the part names of concurrent processes apart.
+        """Write one part of a table.
+
+        Args:
+            table: Name of the table.
+            writer: Name of the writing process; it keeps the part names of concurrent processes apart.
+            rows: Rows of the part.
 
         Returns:
             The part's path, or None when there was no row.
 
         Raises:
-            RecordError: the disk is full or the folder is gone; nothing already recorded is touched.
+            RecordError: the disk is full or the folder is gone; parts written before are unaffected.
         """
         schema = TABLES[table]
         data = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
@@ -136,15 +139,15 @@ class RunFolder:
         except OSError as error:
             raise RecordError(
                 f"cannot record {table} in {folder}: {error.strerror or error}; "
-                f"what was recorded before is kept: free space and run again"
+                f"the data recorded before is kept: free space and run again"
             ) from error
         return part
 
     def read(self, table: str) -> "pd.DataFrame":
-        """All parts of a table in one frame, with the schema's columns also when there is no part.
+        """Read all parts of a table into one frame; it has the schema's columns also without any part.
 
         Raises:
-            DatasetError: a part is damaged (none is ever left half written by us).
+            DatasetError: a part is damaged.
         """
         schema = TABLES[table]
         parts = sorted((self.path / table).glob("part-*.parquet"))

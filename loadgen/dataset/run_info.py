@@ -1,4 +1,4 @@
-"""`run.json`: what is known of a run before its first request, and how it ended."""
+"""Defines `run.json`: the settings, seeds and versions of a run, and how it ended."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,7 +18,7 @@ class _Frozen(BaseModel):
 
 
 class Stage(_Frozen):
-    """A span of the run with one rate rule: [start_s, end_s) on the run's time axis, seconds."""
+    """A span of the run with one rate rule: [start_s, end_s) in seconds on the run's time axis."""
 
     name: str
     start_s: float
@@ -34,7 +34,7 @@ class Limit(_Frozen):
 
 
 class ValidityLimits(_Frozen):
-    """Beyond these the run cannot be judged: seconds, and a count of answered requests."""
+    """Limits beyond which the run cannot be judged: two durations in seconds and a count of answered requests."""
 
     send_lag_p99_s: float
     scrape_gap_s: float
@@ -61,7 +61,7 @@ class Compression:
 
 
 class Autoscaler(_Frozen):
-    """What drives the replica count: target of the metric, bounds, and the controller's own timing in seconds."""
+    """The autoscaler: its metric and target, the replica bounds, and its timing in seconds."""
 
     metric: str
     target: float
@@ -112,7 +112,7 @@ class ClusterInfo:
 
 
 class RunInfo(_Frozen):
-    """`run.json`: everything that is known before the first request goes out, then how the run ended."""
+    """The content of `run.json`: it is complete before the first request is sent, except for how the run ended."""
 
     schema_version: int = SCHEMA_VERSION
     run_id: str
@@ -120,22 +120,22 @@ class RunInfo(_Frozen):
     anchor_unix_s: float
     anchor_monotonic_s: float
     state: Literal["starting", "loading", "stopped", "finished"] = "starting"
-    """`finished`: every due request has its answer; `stopped`: ended early on purpose; else interrupted."""
+    """`finished`: every request has its outcome; `stopped`: stopped early on purpose; otherwise interrupted."""
     target: str
     protocol: str
     stream: bool
     model: str | None = None
     emulated: str | None = None
-    """One sentence that names what is emulated; None when nothing is."""
+    """One sentence about the emulated parts; None when nothing is emulated."""
     compressions: tuple[Compression, ...] = ()
     autoscaler: Autoscaler | None = None
     cluster: ClusterInfo | None = None
     load_start_s: float | None = None
     load_end_s: float | None = None
     expected_rows: int | None = None
-    """Arrivals that must have a row: all, or those due until a second before a stop; None in older folders."""
+    """Number of arrivals that must have a row: all, or those due until 1 s before a stop; None in older folders."""
     error: str | None = None
-    """Why no load was sent, as the user was told."""
+    """The error because of which no load was sent."""
     stages: tuple[Stage, ...] = ()
     limits: tuple[Limit, ...] = ()
     validity: ValidityLimits
@@ -145,5 +145,5 @@ class RunInfo(_Frozen):
 
     @property
     def clock(self) -> Clock:
-        """The time axis that all tables of this run share."""
+        """The time axis of all tables of this run."""
         return Clock(anchor_unix_s=self.anchor_unix_s, anchor_monotonic_s=self.anchor_monotonic_s)

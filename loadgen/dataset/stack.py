@@ -1,4 +1,4 @@
-"""The local stack's own record in the run folder: `stack/state.json` and `stack/journal.jsonl` (docs/dataset.md)."""
+"""Reads and writes `stack/` of a run folder: the state of the fleet and its journal (docs/dataset.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ StackPhase = Literal["starting", "ready", "stopping", "failed"]
 ReplicaPhase = Literal["created", "scheduled", "pulling", "started", "ready", "draining", "crashed"]
 
 
-# The model of TensorRT-LLM whose queue is honest: it blocks, so that waiting requests wait in Triton (docs/metrics.md).
-DRIVEN_MODEL = "tensorrt_llm_bls"
+# This TensorRT-LLM model blocks, so waiting requests stay in Triton's queue, where the ratio counts them.
+DEFAULT_MODEL = "tensorrt_llm_bls"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +32,19 @@ class ReplicaState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackState:
-    """`state.json`: what stands at this moment.
+    """The content of `state.json`: the current state of the fleet.
 
     Attributes:
-        phase: `ready` from the moment the gateway serves the first replicas; `stopping` is also its last word.
-        error: Sentence for the user when the phase is `failed`.
-        gateway: `host:port` of the one entry for HTTP and gRPC.
+        phase: `ready` once the gateway serves the first replicas; `stopping` is also the last phase of a normal end.
+        error: Error message when the phase is `failed`.
+        gateway: `host:port` of the gateway for HTTP and gRPC.
         prometheus: Base URL of Prometheus.
-        custom_metrics: URL at which a cluster's custom-metrics API says what the autoscaler reads.
-        model: Model driven, whose counters make the ratio.
-        desired: Replicas that the autoscaler asks for.
-        metric_milli: What it last read, averaged over the pods; None when it could not read it.
+        custom_metrics: URL of the metric in the custom metrics API of a cluster.
+        model: Model under test, whose counters make the ratio.
+        desired: Replicas that the autoscaler requests.
+        metric_milli: The metric that it last read, averaged over the pods; None when it could not read it.
         versions: Version of each program.
-        replicas: Oldest first; a stopped replica is gone from here.
+        replicas: Oldest first, without stopped ones.
     """
 
     phase: StackPhase = "starting"
@@ -61,7 +61,7 @@ class StackState:
     @classmethod
     def initial(cls, model: str | None, desired: int) -> "StackState":
         """The state before anything runs."""
-        return cls(model=model or DRIVEN_MODEL, desired=desired)
+        return cls(model=model or DEFAULT_MODEL, desired=desired)
 
 
 _STATE = TypeAdapter(StackState)
@@ -93,7 +93,7 @@ class StackFolder:
         self.progress_file = self.path / "progress.txt"
 
     def write(self, state: StackState) -> None:
-        """Replace `state.json`, whole or not at all.
+        """Replace `state.json` atomically.
 
         Raises:
             DatasetError: the disk is full or the folder is gone.
@@ -102,7 +102,7 @@ class StackFolder:
         write_whole(self.state_file, _STATE.dump_json(state, indent=2) + b"\n")
 
     def read(self) -> StackState:
-        """`state.json`, checked.
+        """Read and validate `state.json`.
 
         Raises:
             StackError: it is missing or unreadable.
@@ -128,11 +128,11 @@ class StackFolder:
         self._append(self.journal_file, Event(t_s, kind, pod, reason, message, data).line())
 
     def progress(self, sentence: str) -> None:
-        """Say what the start-up does now; `start_stack` passes it on to the user."""
+        """Append a progress message of the start-up; `start_stack` shows it to the user."""
         self._append(self.progress_file, sentence.encode() + b"\n")
 
     def _append(self, file: Path, line: bytes) -> None:
-        # One write of one line: a reader that takes whole lines never sees a part of an event.
+        # A single write per line: a reader of whole lines never sees part of an event.
         try:
             self.path.mkdir(exist_ok=True)
             with file.open("ab") as out:

@@ -1,4 +1,4 @@
-"""The four tables of a run folder; `docs/dataset.md` describes their columns."""
+"""Defines the four tables of a run folder; `docs/dataset.md` describes their columns."""
 
 from collections.abc import Mapping
 
@@ -53,5 +53,5 @@ TABLES: Mapping[str, pa.Schema] = {
 
 
 def load_writer() -> None:
-    """Load now what the first table would load: pandas, a second in which a process does nothing else."""
+    """Import pandas now instead of with the first table: the import blocks a process for a second."""
     pa.array([0.0])

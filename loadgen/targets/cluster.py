@@ -11,7 +11,7 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import ClusterInfo
-from loadgen.dataset.stack import DRIVEN_MODEL, StackFolder, StackState
+from loadgen.dataset.stack import DEFAULT_MODEL, StackFolder, StackState
 from loadgen.kube.client.api import Api, Skew
 from loadgen.kube.client.forward import ForwardConfig
 from loadgen.kube.client.helper import STOP_S, port_of, start_child, wait_for
@@ -266,7 +266,7 @@ def _observer_config(discovery: ClusterDiscovery, scenario: Scenario) -> Observe
         gateway=discovery.access.address,
         prometheus=signals.prometheus,
         custom_metrics=signals.custom_metrics,
-        model=scenario.model or DRIVEN_MODEL,
+        model=scenario.model or DEFAULT_MODEL,
         versions=dict(signals.versions),
     )
 

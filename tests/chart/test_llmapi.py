@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.local.replica import TritonServer
-from loadgen.local.triton import is_ready
+from loadgen.local.triton import TritonServer, is_ready
 from loadgen.sandbox.kubelet.volumes.files import write_atomically
 from loadgen.sandbox.kubelet.volumes.projection import from_object
 from support.charts import llmapi_image

@@ -1,4 +1,4 @@
-"""The real collector process against a Prometheus and replicas whose every value is known."""
+"""The real collector process against a Prometheus and replicas with known values."""
 
 import json
 import resource
@@ -116,7 +116,7 @@ def gaps(folder: RunFolder) -> list[dict[str, Any]]:
     return [json.loads(data) for data in events[events.kind == "collect_gap"].data]
 
 
-def test_what_is_recorded_is_what_the_sources_said(
+def test_the_recorded_samples_are_those_of_the_sources(
     folder: RunFolder, prometheus: FakePrometheus, replica: FakeReplica
 ) -> None:
     """Every sample of Prometheus is recorded once, at its own time, with its own value, and so is every raw read."""
@@ -143,7 +143,7 @@ def test_what_is_recorded_is_what_the_sources_said(
 
 
 def test_the_journal_is_copied_to_its_last_line(folder: RunFolder) -> None:
-    """Lines written before, meanwhile and just before the end are events, in order, and a half line is not."""
+    """Lines written before, during and just before the end are events, in order; an incomplete line is not."""
     write_journal(folder, '{"t_s": 0.5, "kind": "replica_created", "pod": "a", "data": null}\n{"t_s": 1, "kind": "repl')
     with collecting(folder) as process:
         eventually(lambda: len(folder.read("events")) == 1, "the first event")
@@ -156,10 +156,10 @@ def test_the_journal_is_copied_to_its_last_line(folder: RunFolder) -> None:
     assert json.loads(events.data.iloc[2]) == {"before": 1, "after": 2}
 
 
-def test_prometheus_gone_for_a_while_is_one_gap(
+def test_an_outage_of_prometheus_is_one_gap(
     folder: RunFolder, prometheus: FakePrometheus, replica: FakeReplica
 ) -> None:
-    """One event holds the span, the replica is read on meanwhile, and afterwards all goes on."""
+    """One event has the span, the replica is read during it, and Prometheus is read again afterwards."""
     clock = folder.read_info().clock
     with collecting(folder):
         eventually(lambda: len(samples(folder, "ratio")) > 3, "first ratios")
@@ -181,10 +181,10 @@ def test_prometheus_gone_for_a_while_is_one_gap(
     assert not missing.any()
 
 
-def test_a_ready_replica_that_hangs_is_a_gap_and_hinders_no_other(
+def test_a_hanging_replica_has_a_gap_and_does_not_delay_the_others(
     folder: RunFolder, prometheus: FakePrometheus, replica: FakeReplica
 ) -> None:
-    """A gap names the replica, the others are read all the while, and a gap that goes on is told at the end."""
+    """A gap names the replica, the others are read in every pass, and an open gap is reported at the end."""
     with FakeReplica("b") as good, collecting(folder, period_s=0.5, timeout_s=0.4) as process:
         write_state(folder, prometheus=f"http://{prometheus.address}", replicas=[replica.state(), good.state()])
         eventually(lambda: set(samples(folder, "raw_success").pod) == {"a", "b"}, "both replicas")
@@ -200,8 +200,8 @@ def test_a_ready_replica_that_hangs_is_a_gap_and_hinders_no_other(
     assert samples(folder, "raw_success", "b").t_s.max() > span["from_s"] + 1.5
 
 
-def test_replicas_that_come_and_go_are_no_gap(folder: RunFolder, replica: FakeReplica) -> None:
-    """A replica that is not ready yet need not answer, and one that was scaled away is not missed."""
+def test_starting_and_stopped_replicas_have_no_gap(folder: RunFolder, replica: FakeReplica) -> None:
+    """A replica that is not ready need not answer, and neither must one that was scaled down."""
     with FakeReplica("b") as late, collecting(folder):
         late.stop()
         write_state(folder, prometheus=None, replicas=[replica.state(), late.state("started")])
@@ -217,8 +217,8 @@ def test_replicas_that_come_and_go_are_no_gap(folder: RunFolder, replica: FakeRe
     assert gaps(folder) == []
 
 
-def test_the_death_of_the_parent_ends_it_with_all_it_has(folder: RunFolder, replica: FakeReplica) -> None:
-    """When the lifeline is cut it reads a last time, closes its parts and ends well."""
+def test_the_collector_ends_with_its_parent_and_loses_no_data(folder: RunFolder, replica: FakeReplica) -> None:
+    """When its standard input closes it reads a last time, writes its parts and exits with 0."""
     with collecting(folder) as process:
         eventually(lambda: replica.reads >= 2, "two reads")
         write_journal(folder, '{"t_s": 9, "kind": "load_stopped"}\n')
@@ -231,7 +231,7 @@ def test_the_death_of_the_parent_ends_it_with_all_it_has(folder: RunFolder, repl
     assert "the parent has gone" in log_of(folder)
 
 
-def test_the_one_that_starts_it_stops_it(folder: RunFolder, replica: FakeReplica) -> None:
+def test_the_parent_stops_the_collector(folder: RunFolder, replica: FakeReplica) -> None:
     """`start_collector` and `stop` leave a complete run folder and exit code 0."""
     child = start_collector(folder)
     eventually(lambda: replica.reads >= 1, "a read")
@@ -240,7 +240,9 @@ def test_the_one_that_starts_it_stops_it(folder: RunFolder, replica: FakeReplica
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_all_it_has(folder: RunFolder, replica: FakeReplica, number: signal.Signals) -> None:
+def test_a_signal_ends_the_collector_without_data_loss(
+    folder: RunFolder, replica: FakeReplica, number: signal.Signals
+) -> None:
     """SIGTERM and SIGINT, also twice, lose nothing."""
     with collecting(folder) as process:
         eventually(lambda: replica.reads >= 2, "two reads")
@@ -250,8 +252,8 @@ def test_a_signal_ends_it_with_all_it_has(folder: RunFolder, replica: FakeReplic
     assert samples(folder, "raw_success").value.tolist() == list(range(1, replica.reads + 1))
 
 
-def test_sigkill_costs_the_last_seconds_only(folder: RunFolder, replica: FakeReplica) -> None:
-    """Every part on disk is whole, and at most the rows since the last one are gone."""
+def test_sigkill_loses_the_last_seconds_only(folder: RunFolder, replica: FakeReplica) -> None:
+    """Every part on disk is complete, and only rows after the last part are lost."""
     with collecting(folder) as process:
         eventually(lambda: len(list(folder.path.glob("samples/part-*"))) >= 3, "three parts")
         process.kill()
@@ -262,8 +264,8 @@ def test_sigkill_costs_the_last_seconds_only(folder: RunFolder, replica: FakeRep
     assert not list(folder.path.glob("*/*.tmp"))
 
 
-def test_a_full_disk_costs_nothing_once_there_is_room_again(folder: RunFolder, replica: FakeReplica) -> None:
-    """While no file can grow, rows wait in memory; afterwards all are there, and nothing before is lost."""
+def test_a_full_disk_loses_no_data_once_space_is_freed(folder: RunFolder, replica: FakeReplica) -> None:
+    """While no file can grow, rows are buffered in memory; afterwards all rows are written."""
     with collecting(folder) as process:
         eventually(lambda: len(samples(folder)) > 0, "first part")
         limits = psutil.Process(process.pid)
@@ -281,8 +283,8 @@ def test_a_full_disk_costs_nothing_once_there_is_room_again(folder: RunFolder, r
     assert gaps(folder) == []
 
 
-def test_a_disk_that_stays_full_is_the_exit_code(folder: RunFolder, replica: FakeReplica) -> None:
-    """Rows that cannot be written to the very end are counted in the log, and the exit code says so."""
+def test_a_disk_that_stays_full_sets_the_exit_code(folder: RunFolder, replica: FakeReplica) -> None:
+    """Rows that cannot be written at the end are counted in the log."""
     (folder.path / "samples").write_text("")
     with collecting(folder) as process:
         eventually(lambda: replica.reads >= 5, "two attempts to close a part")
@@ -293,7 +295,7 @@ def test_a_disk_that_stays_full_is_the_exit_code(folder: RunFolder, replica: Fak
 
 
 def test_a_url_target_is_read_without_a_stack(tmp_path: Path, prometheus: FakePrometheus, replica: FakeReplica) -> None:
-    """With both addresses in the settings the same signals come, the server named by its own address."""
+    """With both addresses in the settings the same signals are collected; the server is named by its address."""
     settings = {
         "metrics_url": f"http://{replica.address}",
         "prometheus_url": f"http://{prometheus.address}/",
@@ -307,8 +309,8 @@ def test_a_url_target_is_read_without_a_stack(tmp_path: Path, prometheus: FakePr
     assert gaps(folder) == []
 
 
-def test_a_url_target_that_is_not_there_is_a_gap_from_the_start(tmp_path: Path, replica: FakeReplica) -> None:
-    """An address that never answers is told for the whole run."""
+def test_an_unreachable_url_target_has_a_gap_from_the_start(tmp_path: Path, replica: FakeReplica) -> None:
+    """An address that never answers has a gap for the whole run."""
     replica.stop()
     settings = {"metrics_url": f"http://{replica.address}", "model": "m"}
     folder = run_folder(tmp_path, target="http://127.0.0.1:8000", settings=settings)
@@ -322,8 +324,8 @@ def test_a_url_target_that_is_not_there_is_a_gap_from_the_start(tmp_path: Path, 
     assert gap["from_s"] < since_s < gap["to_s"]
 
 
-def test_a_target_without_addresses_is_nothing_to_do(tmp_path: Path) -> None:
-    """It says so in one line, waits for its end, and records no gap."""
+def test_a_target_without_addresses_collects_nothing(tmp_path: Path) -> None:
+    """The collector logs that, waits for its end and records no gap."""
     folder = run_folder(tmp_path, target="http://127.0.0.1:8000")
     with collecting(folder) as process:
         eventually(lambda: "nothing to collect" in log_of(folder), "the line in the log")
@@ -331,8 +333,8 @@ def test_a_target_without_addresses_is_nothing_to_do(tmp_path: Path) -> None:
     assert not list(folder.path.glob("*/part-*"))
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    """One sentence and the exit code of a wrong argument."""
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    """The message is one sentence, with the exit code of wrong usage."""
     result = subprocess.run(
         [*COMMAND, str(tmp_path)],
         stdin=subprocess.DEVNULL,
@@ -344,8 +346,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     assert b"Traceback" not in result.stderr
 
 
-def test_an_empty_standard_input_is_no_lifeline(folder: RunFolder, replica: FakeReplica) -> None:
-    """Started by hand without input, as `nohup` does, it runs on."""
+def test_an_empty_standard_input_does_not_end_the_collector(folder: RunFolder, replica: FakeReplica) -> None:
+    """Without standard input, as under `nohup`, it keeps running."""
     process = subprocess.Popen([*COMMAND, str(folder.path)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         eventually(lambda: replica.reads >= 3, "three reads")

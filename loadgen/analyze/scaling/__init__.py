@@ -1,1 +1,1 @@
-"""How the fleet followed the load: replicas, scaling events, recovery and cost."""
+"""Analyses of scaling: replicas, scaling events, recovery and cost."""

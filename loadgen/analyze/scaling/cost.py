@@ -1,4 +1,4 @@
-"""What the fleet cost, in replica-seconds, against fleets of a fixed size: of its peak, and of what the load needs."""
+"""Computes the cost in replica-seconds and compares it with fleets of a fixed size."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,7 @@ from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.scaling.trigger import MIN_STEP_S, longest_wait_s
 
 MEAN_S = 10.0
-"""Without a limit on TTFT, a fixed fleet has to carry the highest load as a mean over this time."""
+"""Without a limit on TTFT, a fixed fleet must serve the highest mean load over this time."""
 
 _UNKNOWN = Cost(
     replica_seconds=None,
@@ -25,18 +25,18 @@ _UNKNOWN = Cost(
 
 
 def cost(run: Observed, fleet: Fleet, capacity: Capacity) -> Cost:
-    """Replica-seconds within the load; unknown without a load or without replica events.
+    """Compute the replica-seconds during the load; unknown without a load or without replica events.
 
-    The static peak has the most replicas that were desired at once while the load ran; without an autoscaler, the
-    most that existed. The needed fleet has the fewest that carry the load.
+    The static peak has the most replicas that were desired at once during the load; without an autoscaler, the most
+    that existed. The needed fleet has the fewest replicas that can serve the load.
     """
     length = run.end_s
     if length <= 0 or not fleet.pods:
         return _UNKNOWN
     replicas, seconds = fleet.billed.within(0.0, length)
     used = float(np.nansum(replicas * seconds))
-    wanted, _ = fleet.desired.within(0.0, length)
-    peak = wanted if np.isfinite(wanted).any() else replicas
+    desired, _ = fleet.desired.within(0.0, length)
+    peak = desired if np.isfinite(desired).any() else replicas
     static = int(np.nanmax(peak)) if np.isfinite(peak).any() else 0
     known = Cost(
         replica_seconds=used,
@@ -61,13 +61,13 @@ def cost(run: Observed, fleet: Fleet, capacity: Capacity) -> Cost:
 
 
 def needed_replicas(due_s: Floats, per_s: float, ttft_limit_s: float | None) -> int:
-    """The fewest replicas that carry these requests.
+    """The fewest replicas that can serve these requests.
 
     Args:
         due_s: When requests were due, in order; at least one.
-        per_s: What one replica carries, requests per second.
-        ttft_limit_s: As many as it takes for no request to wait longer than this (or than a second: one clump of
-            requests asks for no replica) in one queue for all; without it, to carry the highest mean of `MEAN_S`.
+        per_s: Capacity of one replica, requests per second.
+        ttft_limit_s: Longest wait of a request in one queue for all replicas; at least one second is always allowed, so
+            a single burst does not require a replica. Without it, the fleet serves the highest mean over `MEAN_S`.
     """
     if ttft_limit_s is None:
         since = np.searchsorted(due_s, due_s - MEAN_S, side="right")

@@ -1,4 +1,4 @@
-"""Scaling events with their whole chain, from the load step to the recovery of latency."""
+"""Reconstructs scaling events, from the load step to the recovery of latency."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from loadgen.analyze.steps import runs
 from loadgen.dataset.names import EventKind, RescaleReason
 
 EARLY_S = 1.0
-"""A replica may seem to be created this much before its decision: Kubernetes stamps whole seconds."""
+"""A replica may seem to be created this much before the decision: Kubernetes stamps whole seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """One rescale, and the span of time that is its own: after the previous decision, before the next."""
+    """One rescale, with the times of the decisions before and after it."""
 
     event: Event
     before: int
@@ -36,13 +36,13 @@ class _Decision:
 
 
 def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> tuple[ScalingEvent, ...]:
-    """Every change of the desired count that may have been the autoscaler's, in order.
+    """Every change of the desired count that the autoscaler may have made, in order.
 
     Args:
         run: The run.
         fleet: Its replicas.
         ratio: The fleet's ratio as the autoscaler read it.
-        capacity: What one replica carries.
+        capacity: Capacity of one replica.
     """
     events: list[ScalingEvent] = []
     taken: set[str] = set()
@@ -50,7 +50,7 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacit
         missing: list[str] = []
         crossed = _crossed(run, decision, ratio, missing)
         trigger = _load_step(run, decision, crossed, capacity, events, missing)
-        # What an earlier decision has answered, or what was there before this step, is not this step's signal.
+        # A crossing before the previous decision, or before this step, does not belong to this step.
         over = None if crossed is None else max(crossed, decision.previous_s, -math.inf if trigger is None else trigger)
         event = ScalingEvent(
             direction=decision.direction,
@@ -78,7 +78,7 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacit
 
 
 def lag_windows(run: Observed, events: Sequence[ScalingEvent]) -> tuple[Span, ...]:
-    """For each scale-up, from the first link seen to the first answer of the last new replica."""
+    """For each scale-up, the span from its first known time to the first response of the last new replica."""
     spans = []
     for event in events:
         if event.direction == "down":
@@ -91,17 +91,17 @@ def lag_windows(run: Observed, events: Sequence[ScalingEvent]) -> tuple[Span, ..
 
 
 def first_known(*values: float | None) -> float | None:
-    """The first value that is not missing."""
+    """The first value that is not None."""
     return next((value for value in values if value is not None), None)
 
 
 def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
-    """What others changed is no decision, but ends what is the one before it's own."""
+    """The decisions of the autoscaler; changes by others are not decisions, but they end the span of the one before."""
     changes: list[tuple[Event, int, int]] = []
     for event in run.of_kind(EventKind.HPA_RESCALE):
         before, after = event.data.get("before"), event.data.get("after")
         if isinstance(before, int) and isinstance(after, int) and before != after:
-            changes.append((_at_the_latest(fleet, event, up=after > before), before, after))
+            changes.append((_corrected(fleet, event, up=after > before), before, after))
     times = [-math.inf, *(event.t_s for event, _, _ in changes), math.inf]
     downs = [event.t_s for event, before, after in changes if after < before]
     return [
@@ -118,44 +118,44 @@ def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
     ]
 
 
-def _at_the_latest(fleet: Fleet, event: Event, *, up: bool) -> Event:
-    """A change that was seen late came before the first replica that it can have created, or stopped."""
+def _corrected(fleet: Fleet, event: Event, *, up: bool) -> Event:
+    """A rescale that was observed late happened no later than the first replica that it can have created or stopped."""
     late_s = event.data.get("late_s")
     if not isinstance(late_s, int | float):
         return event
-    moments = (pod.created_s if up else pod.draining_s for pod in fleet.pods.values())
-    followed = [at for at in moments if at is not None and event.t_s - late_s <= at <= event.t_s]
-    return replace(event, t_s=min(followed, default=event.t_s))
+    times = (pod.created_s if up else pod.draining_s for pod in fleet.pods.values())
+    consequences = [at for at in times if at is not None and event.t_s - late_s <= at <= event.t_s]
+    return replace(event, t_s=min(consequences, default=event.t_s))
 
 
 def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[str]) -> float | None:
-    """Start of the last stretch beyond the target that holds or closely precedes the decision."""
+    """Start of the last span beyond the target that contains the decision or closely precedes it."""
     scaler = run.info.autoscaler
     if scaler is None:
-        missing.append("over target: there is no autoscaler whose signal is judged")
+        missing.append("over target: there is no autoscaler with a known metric")
         return None
     known = np.isfinite(ratio.value) & (ratio.t_s <= decision.event.t_s)
     times, values = ratio.t_s[known], ratio.value[known]
     if not len(times):
-        missing.append("over target: there is no sample of the ratio before the decision")
+        missing.append("over target: there is no ratio sample before the decision")
         return None
     up = decision.direction == "up"
     edge = scaler.target * (1 + scaler.tolerance if up else 1 - scaler.tolerance)
-    stretches = runs(values > edge if up else values < edge)
-    if not stretches or times[stretches[-1][1]] < decision.event.t_s - scaler.sync_period_s:
+    spans = runs(values > edge if up else values < edge)
+    if not spans or times[spans[-1][1]] < decision.event.t_s - scaler.sync_period_s:
         missing.append(f"over target: the sampled ratio was not {'above' if up else 'below'} {edge:g} at the decision")
         return None
-    return float(times[stretches[-1][0]])
+    return float(times[spans[-1][0]])
 
 
-def _can_be_judged(run: Observed, decision: _Decision, capacity: Capacity) -> bool:
-    """Whether the load can be held against the replicas: what one carries is known, and there was a load."""
+def _is_comparable(run: Observed, decision: _Decision, capacity: Capacity) -> bool:
+    """Whether load and capacity can be compared: the capacity is known, and the decision came during the load."""
     return capacity.per_s is not None and run.length_s is not None and decision.event.t_s >= 0
 
 
 def _needless(run: Observed, decision: _Decision, capacity: Capacity, earlier: list[ScalingEvent]) -> bool:
-    """Whether the load outgrew the replicas before neither by the decision nor later, until the next scale-down."""
-    if decision.direction == "down" or not _can_be_judged(run, decision, capacity):
+    """Whether the load did not exceed the capacity of the replicas before, until the next scale-down."""
+    if decision.direction == "down" or not _is_comparable(run, decision, capacity):
         return False
     assert capacity.per_s is not None
     start = _since_last("down", earlier)
@@ -166,7 +166,7 @@ def _needless(run: Observed, decision: _Decision, capacity: Capacity, earlier: l
 
 
 def _since_last(direction: Direction, earlier: list[ScalingEvent]) -> float:
-    """When the last event of this direction was decided; the start of the load without one."""
+    """Time of the last decision in this direction; the start of the load without one."""
     return max([event.decided_s for event in earlier if event.direction == direction] + [0.0])
 
 
@@ -182,41 +182,41 @@ def _load_step(
         missing.append(f"load step: {capacity.why_missing}")
         return None
     decided = decision.event.t_s
-    if run.length_s is None or not _can_be_judged(run, decision, capacity):
+    if run.length_s is None or not _is_comparable(run, decision, capacity):
         missing.append("load step: the decision came before the load")
         return None
     start = _since_last("down" if decision.direction == "up" else "up", earlier)
     due = run.requests.scheduled_s[run.requests.due]
     if decision.direction == "down":
-        carried = decision.after * capacity.per_s
-        found = load_fell(due, carried, start, decided)
-        if found is None:
+        capacity_per_s = decision.after * capacity.per_s
+        fell_s = load_fell(due, capacity_per_s, start, decided)
+        if fell_s is None:
             missing.append(
-                f"load step: at the decision the load was still above the {carried:.3g}/s that "
-                f"{_replicas(decision.after)} can carry"
+                f"load step: at the decision the load still exceeded the capacity of {_replicas(decision.after)} "
+                f"({capacity_per_s:.3g}/s)"
             )
-        return found
-    # A queue is proof of the step, unless it is what an earlier step left behind. A target that is crossed below
-    # capacity is answered before the load has outgrown the replicas: then what comes until the next scale-down counts.
+        return fell_s
+    # A queue proves the step, unless an earlier step caused it. If the target is crossed below saturation, the
+    # autoscaler scales before the load exceeds the capacity; then the load until the next scale-down counts.
     fresh = crossed_s is not None and crossed_s > decision.previous_s
-    carried = decision.before * capacity.per_s
+    capacity_per_s = decision.before * capacity.per_s
     latest, proven_by, until = decided, decided, "the decision"
     if fresh and crossed_s is not None:
         latest, until = crossed_s, "the next scale-down" if math.isfinite(decision.next_down_s) else "its end"
         proven_by = min(decision.next_down_s, run.length_s)
-    found = load_rose(due, carried, start, latest, proven_by)
-    if found is None:
+    rose_s = load_rose(due, capacity_per_s, start, latest, proven_by)
+    if rose_s is None:
         missing.append(
-            f"load step: until {until} the load had not risen above the {carried:.3g}/s that "
-            f"{_replicas(decision.before)} can carry"
+            f"load step: until {until} the load did not exceed the capacity of {_replicas(decision.before)} "
+            f"({capacity_per_s:.3g}/s)"
         )
-    return found
+    return rose_s
 
 
 def _added(
     run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, taken: set[str], missing: list[str]
 ) -> ScalingEvent:
-    """The replicas that were created after this decision and before the next."""
+    """Complete a scale-up with the replicas that were created after this decision and before the next."""
     born = [
         (pod.created_s, name)
         for name, pod in fleet.pods.items()
@@ -225,9 +225,9 @@ def _added(
         and decision.event.t_s - EARLY_S <= pod.created_s < decision.next_s
     ]
     pods = [fleet.pods[name] for _, name in sorted(born)][: decision.after - decision.before]
-    wanted = decision.after - decision.before
-    if len(pods) < wanted:
-        missing.append(f"created: {len(pods)} of {wanted} new replicas were created before the next decision")
+    expected = decision.after - decision.before
+    if len(pods) < expected:
+        missing.append(f"created: {len(pods)} of {expected} new replicas were created before the next decision")
     event = replace(
         event,
         pods=tuple(pod.name for pod in pods),
@@ -241,7 +241,7 @@ def _added(
         return event
     since = first_known(event.serving_s, event.ready_s)
     if since is None:
-        missing.append("recovered: not looked for, as the new replicas were never seen ready")
+        missing.append("recovered: unknown, because the new replicas did not become ready")
         return event
     recovered = recovered_s(run, since)
     if recovered is None:
@@ -255,17 +255,17 @@ def _added(
 def _removed(
     run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, taken: set[str], missing: list[str]
 ) -> ScalingEvent:
-    """The replicas that began to stop after this decision and before the next."""
+    """Complete a scale-down with the replicas that began to terminate after this decision and before the next."""
     leaving = [
         (pod.draining_s, name)
         for name, pod in fleet.pods.items()
         if pod.draining_s is not None
         and decision.event.t_s - EARLY_S <= pod.draining_s < min(decision.next_s, fleet.end_s)
     ]
-    wanted = decision.before - decision.after
-    pods = [fleet.pods[name] for _, name in sorted(leaving)][:wanted]
-    if len(pods) < wanted:
-        missing.append(f"stopping: {len(pods)} of {wanted} replicas began to stop before the next decision")
+    expected = decision.before - decision.after
+    pods = [fleet.pods[name] for _, name in sorted(leaving)][:expected]
+    if len(pods) < expected:
+        missing.append(f"stopping: {len(pods)} of {expected} replicas began to terminate before the next decision")
     return replace(
         event,
         pods=tuple(pod.name for pod in pods),
@@ -275,15 +275,15 @@ def _removed(
 
 
 def _last(pods: list[Replica], phase: str, word: str, decision: _Decision, missing: list[str]) -> float | None:
-    """When the last of them reached a phase; None, with the reason, when one of them was not seen to.
+    """When the last of the pods reached a phase; None, with the reason, when one of them did not.
 
-    A stamp of whole seconds may lie before the decision that it follows: then it was in the rest of that second.
+    A timestamp in whole seconds may be before the decision; the event then happened in the rest of that second.
     """
     late = [pod for pod in pods if getattr(pod, phase) is None]
     for pod in late:
         end = first_known(pod.draining_s, pod.gone_s)
         until = "until the end" if end is None else f"before it was stopped at {end:.1f} s"
-        missing.append(f"{word}: {pod.name} was not seen {word} {until}")
+        missing.append(f"{word}: {pod.name} was not observed {word} {until}")
     if late or not pods:
         return None
     return max(decision.event.t_s, *(float(getattr(pod, phase)) for pod in pods))

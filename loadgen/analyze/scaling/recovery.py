@@ -1,4 +1,4 @@
-"""When latency was back within the SLO, by windows of due time."""
+"""Finds when latency was within the SLO again, by windows of due time."""
 
 import math
 
@@ -10,27 +10,27 @@ from loadgen.dataset.run_info import Limit
 
 WINDOW_S = 5.0
 HOLD_S = 10.0
-"""Two windows: one quiet window between two bursts is no recovery."""
+"""Two windows: one good window between two bursts is not a recovery."""
 STEP_S = 1.0
 _ORDER = ("p95", "p99", "p90", "p50", "max")
 
 
 def request_limit(limits: tuple[Limit, ...], metric: str) -> Limit | None:
-    """The limit that single requests are held against: of p95, else p99, p90, p50, max."""
+    """The limit that applies to single requests: of p95, or else of p99, p90, p50 or max."""
     given = {limit.statistic: limit for limit in limits if limit.metric == metric}
     return next((given[name] for name in _ORDER if name in given), None)
 
 
 def recovery_limit(limits: tuple[Limit, ...]) -> Limit | None:
-    """The limit that says whether latency is fine: TTFT's, else that of E2E."""
+    """The limit that defines the recovery: that of TTFT, or else of E2E."""
     return request_limit(limits, "ttft") or request_limit(limits, "e2e")
 
 
 def recovered_s(run: Observed, since_s: float) -> float | None:
-    """The first moment at or after `since_s` from which the SLO held for `HOLD_S`; None when there is none.
+    """The first time at or after `since_s` from which the SLO was met for `HOLD_S`; None when there is none.
 
-    It holds when, in each `WINDOW_S` of due time, the limited percentile is within its limit; what was never answered
-    is slower than every limit. A window without requests says nothing; `HOLD_S` without any is no proof.
+    It is met when, in each `WINDOW_S` of due time, the limited percentile is within its limit; unanswered requests are
+    slower than every limit. A window without requests is ignored, but at least one window must have some.
     """
     limit = recovery_limit(run.info.limits)
     if limit is None:
@@ -52,7 +52,7 @@ def recovered_s(run: Observed, since_s: float) -> float | None:
 
 
 def broke_limit(run: Observed, start_s: float, recovered_at_s: float) -> bool | None:
-    """Whether any request due from `start_s` until the SLO held again broke the limit; None without a limit."""
+    """Whether any request due from `start_s` until the SLO was met again exceeded the limit; None without a limit."""
     limit = recovery_limit(run.info.limits)
     if limit is None:
         return None

@@ -1,4 +1,4 @@
-"""Replicas: the life of each pod from its events and counters, and the desired, ready and serving counts."""
+"""Reconstructs the replicas from events and counters, and the desired, ready and serving counts."""
 
 import math
 from collections.abc import Mapping
@@ -29,20 +29,20 @@ _NOT_READY = (
 
 @dataclass(slots=True, kw_only=True)
 class Replica:
-    """One pod: the first time of each phase, None when not seen.
+    """One pod: the first time of each phase; None when it is unknown.
 
     Attributes:
         name: Pod name.
         created_s: When it was created.
-        unplaced_s: When no node had room for it.
-        scheduled_s: When it was placed.
+        unplaced_s: When it was unschedulable.
+        scheduled_s: When it was scheduled.
         started_s: When its server process started.
         ready_s: When it first became ready.
-        draining_s: When it began to stop.
-        gone_s: When it was gone.
+        draining_s: When its termination began.
+        gone_s: When it had stopped.
         ready: Spans in which it was ready; the end is infinite while it still is.
         answered_s: When it had answered its first request.
-        serving: The part of each ready span after its first answer.
+        serving: The part of each ready span after its first response.
     """
 
     name: str
@@ -57,8 +57,8 @@ class Replica:
     answered_s: float | None = None
     serving: list[Interval] = field(default_factory=list)
 
-    def take(self, event: Event) -> None:
-        """Take note of one event of this pod; events come in order."""
+    def apply(self, event: Event) -> None:
+        """Apply one event of this pod; events come in order."""
         phase = _PHASES.get(event.kind)
         if phase is not None and getattr(self, phase) is None:
             setattr(self, phase, event.t_s)
@@ -72,8 +72,8 @@ class Replica:
         ):
             self.gone_s = event.t_s
 
-    def take_counter(self, success: Series) -> None:
-        """Find the first answer of each ready span in the counter of finished requests."""
+    def apply_counter(self, success: Series) -> None:
+        """Find the first response of each ready span in the counter of successful requests."""
         times = success.t_s[success.value > 0]
         for start, end in self.ready:
             after = times[(times >= start) & (times < end)]
@@ -85,15 +85,15 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """All replicas and their counts over time; a count without any event behind it is unknown throughout.
+    """All replicas and their counts over time; a count without any event is unknown throughout.
 
     Attributes:
-        pods: Replica name → its life, in the order of creation.
-        desired: What the autoscaler wanted.
+        pods: Replicas by name, in the order of creation.
+        desired: Desired replicas.
         ready: Ready replicas.
         serving: Ready replicas that have answered.
-        billed: Replicas between created and gone; one that no node had room for costs nothing until it is placed.
-        end_s: Until when the fleet is of interest: the end of the observation, or when the stack was taken down.
+        billed: Replicas from created to stopped; an unschedulable replica costs nothing until it is scheduled.
+        end_s: End of the observation, or the time when the stack was shut down.
     """
 
     pods: Mapping[str, Replica]
@@ -108,15 +108,15 @@ UNKNOWN = Step(np.empty(0), np.empty(0))
 
 
 def fleet(run: Observed) -> Fleet:
-    """The fleet of a run."""
+    """Reconstruct the fleet of a run."""
     pods: dict[str, Replica] = {}
     for event in run.events:
         if event.pod is not None and event.kind in REPLICA_EVENTS:
-            pods.setdefault(event.pod, Replica(name=event.pod)).take(event)
+            pods.setdefault(event.pod, Replica(name=event.pod)).apply(event)
     counters = run.signals.get(SignalName.RAW_SUCCESS, {})
     for name, pod in pods.items():
         if name in counters:
-            pod.take_counter(counters[name])
+            pod.apply_counter(counters[name])
     if not pods:
         return Fleet(pods={}, desired=_desired(run), ready=UNKNOWN, serving=UNKNOWN, billed=UNKNOWN, end_s=run.last_s)
     since = min(event.t_s for event in run.events if event.pod in pods)
@@ -132,7 +132,7 @@ def fleet(run: Observed) -> Fleet:
 
 
 def billed(pod: Replica, since_s: float) -> Interval:
-    """From created to gone; a replica whose creation was not seen counts from the first event of the fleet."""
+    """From created to stopped; a replica without a known creation counts from the first event of the fleet."""
     start = since_s if pod.created_s is None else pod.created_s
     if pod.unplaced_s is not None:
         start = math.inf if pod.scheduled_s is None else pod.scheduled_s
@@ -140,34 +140,34 @@ def billed(pod: Replica, since_s: float) -> Interval:
 
 
 def _desired(run: Observed) -> Step:
-    """What every pass and every rescale of the autoscaler wanted, and what it found at the first of them."""
+    """The desired count from every evaluation and rescale, and the count before the first of them."""
     times: list[float] = []
     values: list[float] = []
     for event in run.of_kind(EventKind.HPA_SYNC, EventKind.HPA_RESCALE):
         before, after = ("current", "desired") if event.kind == EventKind.HPA_SYNC else ("before", "after")
-        found, wanted = event.data.get(before), event.data.get(after)
-        if not times and isinstance(found, int | float):
+        current, desired = event.data.get(before), event.data.get(after)
+        if not times and isinstance(current, int | float):
             times.append(run.first_s)
-            values.append(float(found))
-        if isinstance(wanted, int | float):
+            values.append(float(current))
+        if isinstance(desired, int | float):
             times.append(event.t_s)
-            values.append(float(wanted))
+            values.append(float(desired))
     return Step(np.array(times), np.array(values))
 
 
 def _end(run: Observed, pods: Mapping[str, Replica]) -> float:
-    """The end of the observation, or the take-down of the stack: replicas that stop although none was given up."""
+    """The end of the observation, or the shutdown of the stack: replicas that stop without a scale-down."""
     rescales = [event.t_s for event in run.of_kind(EventKind.HPA_RESCALE) if _shrinks(event)]
     last_shrink = max(rescales, default=-math.inf)
-    given_up = 0.0
+    scaled_down = 0.0
     for event in run.of_kind(EventKind.HPA_RESCALE):
-        given_up += max(event.data["before"] - event.data["after"], 0) if _shrinks(event) else 0
+        scaled_down += max(event.data["before"] - event.data["after"], 0) if _shrinks(event) else 0
     stops = sorted(
         stop
         for pod in pods.values()
         if (stop := pod.draining_s if pod.draining_s is not None else pod.gone_s) is not None
     )
-    after = [stop for number, stop in enumerate(stops) if number >= given_up and stop >= max(run.end_s, last_shrink)]
+    after = [stop for number, stop in enumerate(stops) if number >= scaled_down and stop >= max(run.end_s, last_shrink)]
     return min(after, default=run.last_s)
 
 

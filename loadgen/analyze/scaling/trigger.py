@@ -1,8 +1,8 @@
-r"""The load step: the moment from which the offered load was more (or less) than a number of replicas carries.
+r"""Finds the load step: when the offered load exceeded the capacity of a number of replicas, or fell below it.
 
-Let A(t) be the number of requests due until t and C what the replicas carry per second. While the load is below C,
-A(t) − C·t falls, while it is above, it rises: so the moment at which the load crossed C for good before a decision is
-the lowest point of A(t) − C·t (upwards), or its highest (downwards).
+Let A(t) be the number of requests due until t and C the capacity of the replicas per second. A(t) − C·t falls while
+the load is below C, and rises while it is above. The last time at which the load crossed C before a decision is
+therefore the lowest point of A(t) − C·t for a scale-up, and its highest point for a scale-down.
 
     A(t) − C·t  |\                 /          offered > C from here on
                 | \    /\         /
@@ -11,9 +11,9 @@ the lowest point of A(t) − C·t (upwards), or its highest (downwards).
                 +------------x----|----> t
                         load step  decided
 
-The lowest point is also the last moment at which a queue served at C would have been empty. It needs no smoothing:
-a burst that is made up for before the decision moves nothing. A step that brings less than a second's work is not told
-from chance; where the ratio crossed its target before the decision, the load may prove it later.
+The lowest point is also the last time at which a queue served at C would have been empty. It needs no smoothing: a
+burst that is worked off before the decision does not move it. A step with less than one second of work is
+indistinguishable from chance. If the ratio crossed its target before the decision, the work may follow later.
 """
 
 import numpy as np
@@ -21,54 +21,56 @@ import numpy as np
 from loadgen.analyze.observed import Floats
 
 MIN_STEP_S = 1.0
-"""A step must have brought (or spared) this much work: one clump of requests is none."""
+"""Least work of a step, in seconds at capacity: a single burst is not a step."""
 
 
-def load_rose(due_s: Floats, carried_per_s: float, start_s: float, latest_s: float, proven_by_s: float) -> float | None:
-    """When the load rose above what is carried; None when it had not.
+def load_rose(
+    due_s: Floats, capacity_per_s: float, start_s: float, latest_s: float, proven_by_s: float
+) -> float | None:
+    """When the load exceeded the capacity; None when it did not.
 
     Args:
         due_s: When requests were due, in order.
-        carried_per_s: C, requests per second.
-        start_s: Where to begin: the start of the load, or the last decision to have fewer replicas.
-        latest_s: The step is at or before this: when the ratio crossed its target, or the decision.
-        proven_by_s: By then the step must have brought a second's work.
+        capacity_per_s: C, requests per second.
+        start_s: Start of the search: the start of the load, or the last scale-down.
+        latest_s: Latest time of the step: when the ratio crossed its target, or the decision.
+        proven_by_s: Time by which the step must have brought one second of work.
     """
     due = due_s[(due_s >= start_s) & (due_s <= proven_by_s)]
     if not len(due):
         return None
-    # The sum just before each arrival: a step begins with the first request that is too many.
-    lows = np.arange(len(due)) - carried_per_s * (due - start_s)
+    # The sum just before each arrival: a step begins with the first excess request.
+    lows = np.arange(len(due)) - capacity_per_s * (due - start_s)
     early = int(np.searchsorted(due, latest_s, side="right"))
     lowest = early - 1 - int(np.argmin(lows[:early][::-1])) if early else 0
-    brought = np.append(lows[lowest:] + 1, len(due) - carried_per_s * (proven_by_s - start_s)) - lows[lowest]
-    if brought.max() < carried_per_s * MIN_STEP_S:
+    brought = np.append(lows[lowest:] + 1, len(due) - capacity_per_s * (proven_by_s - start_s)) - lows[lowest]
+    if brought.max() < capacity_per_s * MIN_STEP_S:
         return None
     return float(due[lowest]) if early else latest_s
 
 
-def load_fell(due_s: Floats, carried_per_s: float, start_s: float, decided_s: float) -> float | None:
-    """When the load fell below what is carried; None when it had not by the decision.
+def load_fell(due_s: Floats, capacity_per_s: float, start_s: float, decided_s: float) -> float | None:
+    """When the load fell below the capacity; None when it did not before the decision.
 
     Args:
         due_s: When requests were due, in order.
-        carried_per_s: C, requests per second.
-        start_s: Where to begin: the start of the load, or the last decision to have more replicas.
+        capacity_per_s: C, requests per second.
+        start_s: Start of the search: the start of the load, or the last scale-up.
         decided_s: When the autoscaler decided.
     """
     due = due_s[(due_s >= start_s) & (due_s <= decided_s)]
-    highs = np.concatenate(([0.0], np.arange(1, len(due) + 1) - carried_per_s * (due - start_s)))
+    highs = np.concatenate(([0.0], np.arange(1, len(due) + 1) - capacity_per_s * (due - start_s)))
     times = np.concatenate(([start_s], due))
-    end = len(due) - carried_per_s * (decided_s - start_s)
-    if highs.max() - end < carried_per_s * MIN_STEP_S:
+    end = len(due) - capacity_per_s * (decided_s - start_s)
+    if highs.max() - end < capacity_per_s * MIN_STEP_S:
         return None
     return float(times[int(np.argmax(highs))])
 
 
-def longest_wait_s(due_s: Floats, carried_per_s: float) -> float:
-    """The longest wait of any request in one queue that is served at C; at least one is due.
+def longest_wait_s(due_s: Floats, capacity_per_s: float) -> float:
+    """The longest wait of any request in one queue served at C; at least one request is due.
 
-    It is the greatest rise of A(t) − C·t from any earlier moment, as a time: rise / C.
+    It is the greatest rise of A(t) − C·t since any earlier time, divided by C.
     """
-    sums = np.arange(len(due_s)) - carried_per_s * due_s
-    return float((sums - np.minimum.accumulate(sums)).max()) / carried_per_s
+    sums = np.arange(len(due_s)) - capacity_per_s * due_s
+    return float((sums - np.minimum.accumulate(sums)).max()) / capacity_per_s

@@ -107,7 +107,7 @@ def test_capacity_is_unknown_when_nothing_ever_waited():
     flat = {float(t): 0.0 for t in range(30)}
     run = observed(samples=series("raw_pending", "a", flat) + series("raw_success", "a", flat))
     assert capacity(run).per_s is None
-    assert "hardly ever waited" in str(capacity(run).why_missing)
+    assert "rarely queued" in str(capacity(run).why_missing)
     assert "not collected" in str(capacity(observed()).why_missing)
 
 

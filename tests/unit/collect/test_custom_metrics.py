@@ -1,4 +1,4 @@
-"""What the custom-metrics API says: values of pods as quantities, over a real connection."""
+"""Values of pods are read from the custom metrics API over a real connection."""
 
 import json
 import threading
@@ -44,8 +44,8 @@ def values(**pods: str) -> bytes:
     return json.dumps({"kind": "MetricValueList", "items": items}).encode()
 
 
-def test_each_pod_has_its_value_at_the_moment_of_the_question(pages: dict[str, bytes], url: str) -> None:
-    """As the autoscaler would have got it then."""
+def test_each_pod_has_its_value_at_the_time_of_the_request(pages: dict[str, bytes], url: str) -> None:
+    """The autoscaler would have received the same value at that time."""
     pages["/x"] = values(a="1500m", b="0")
     clock = Clock.start()
     rows = read(f"{url}/x", clock)
@@ -57,11 +57,11 @@ def test_each_pod_has_its_value_at_the_moment_of_the_question(pages: dict[str, b
 
 
 @pytest.mark.parametrize("body", [None, b"", b"no JSON", b'{"items": [{}]}', values(a="much")])
-def test_anything_else_is_a_gap(pages: dict[str, bytes], url: str, body: bytes | None) -> None:
-    """No answer, no JSON, no list, no quantity."""
+def test_an_invalid_response_is_an_error(pages: dict[str, bytes], url: str, body: bytes | None) -> None:
+    """A response that is missing, not JSON, not a list or not a quantity has no values."""
     if body is not None:
         pages["/x"] = body
-    with pytest.raises(CollectError, match="the custom-metrics API "):
+    with pytest.raises(CollectError, match="the custom metrics API "):
         read(f"{url}/x", Clock.start())
 
 
@@ -73,5 +73,5 @@ def test_anything_else_is_a_gap(pages: dict[str, bytes], url: str, body: bytes |
     ],
 )
 def test_quantities(quantity: str, value: float) -> None:
-    """Kubernetes' suffixes as factors."""
+    """Kubernetes suffixes are factors."""
     assert number(quantity) == pytest.approx(value)

@@ -1,4 +1,4 @@
-"""The journal of the local stack becomes events, each once, whenever it is read."""
+"""Every line of the journal becomes one event, whenever the journal is read."""
 
 import json
 import tempfile
@@ -39,8 +39,8 @@ def test_events_are_the_same_wherever_the_reads_fall(cuts: list[int]) -> None:
     assert events == EVENTS
 
 
-def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
-    """A line without its end is not there yet, even when what there is of it could be read."""
+def test_an_incomplete_line_is_read_when_it_is_complete(tmp_path: Path) -> None:
+    """A line without a line feed is incomplete, even when its text is valid."""
     path = tmp_path / "journal.jsonl"
     path.write_text('{"t_s": 1, "kind": "part_died"}')
     tail = Journal(path)
@@ -50,16 +50,16 @@ def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
     assert tail.read() == [Event(1, "part_died")]
 
 
-def test_a_line_that_is_no_event_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Garbage costs itself only."""
+def test_an_invalid_line_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The other lines are read."""
     path = tmp_path / "journal.jsonl"
     path.write_text('{"t_s": 1, "kind": "a"}\nnonsense\n\n{"t_s": "soon", "kind": "b"}\n{"t_s": 2, "kind": "c"}\n')
     assert [event.kind for event in Journal(path).read()] == ["a", "c"]
     assert len(caplog.records) == 2
 
 
-def test_a_line_without_end_does_not_stop_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line longer than what is read at once is given up, and the next one is read."""
+def test_an_overlong_line_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line longer than one read is skipped, and the next line is read."""
     monkeypatch.setattr(journal, "MOST_BYTES", 64)
     path = tmp_path / "journal.jsonl"
     path.write_text("x" * 1000 + '\n{"t_s": 2, "kind": "c"}\n')

@@ -1,4 +1,4 @@
-"""A replica's /metrics page: what is taken from it, and from a server that does not behave."""
+"""Raw signals are read from a replica's /metrics, also when the server misbehaves."""
 
 import socket
 import threading
@@ -17,8 +17,8 @@ from loadgen.collect.targets import Replica
 from support.servers.metrics import MODEL, FakeReplica, page
 
 
-def test_values_are_those_of_the_model_driven() -> None:
-    """Other models on the page do not count, failures are added up over their reasons."""
+def test_values_are_those_of_the_model_under_test() -> None:
+    """Other models on the page do not count, failures are summed over their reasons."""
     assert parse(page(4), MODEL) == {
         "raw_success": 4.0,
         "raw_queue_us": 400.0,
@@ -28,7 +28,7 @@ def test_values_are_those_of_the_model_driven() -> None:
     }
 
 
-def test_versions_and_instances_of_the_model_are_added_up() -> None:
+def test_versions_and_instances_of_the_model_are_summed() -> None:
     """Two versions, one on two GPUs, are one counter of the model."""
     text = (
         'nv_inference_queue_duration_us{model="m",version="1",gpu_uuid="G1"} 10\n'
@@ -38,13 +38,13 @@ def test_versions_and_instances_of_the_model_are_added_up() -> None:
     assert parse(text, "m") == {"raw_queue_us": 150.0}
 
 
-def test_a_metric_that_is_not_there_has_no_value() -> None:
+def test_a_missing_metric_has_no_value() -> None:
     """An older server without the pending count yields no pending value, and not 0."""
     text = "\n".join(line for line in page(1).split("\n") if "pending" not in line)
     assert "raw_pending" not in parse(text, MODEL)
 
 
-def test_a_label_may_hold_anything() -> None:
+def test_a_label_may_hold_any_text() -> None:
     """Braces, commas, escaped quotes and line separators inside a label are part of the label."""
     text = 'nv_inference_request_success{model="m",tag="a}\\",{ \u2028 \\n"} 3\n'
     assert parse(text, "m") == {"raw_success": 3.0}
@@ -62,14 +62,14 @@ def test_a_label_may_hold_anything() -> None:
     ],
 )
 def test_a_page_without_the_models_counters_is_an_error(text: str) -> None:
-    """An empty page, another server's, another model's and a malformed one are told, not taken for an idle model."""
+    """An empty page, another server's, another model's and a malformed page are errors and not an idle model."""
     with pytest.raises(CollectError):
         parse(text, MODEL)
 
 
 @given(rest=st.text(st.sampled_from('{}"=,\\ \t1ae_mod#.')))
 def test_no_page_breaks_the_reader(rest: str) -> None:
-    """Whatever stands on a line of one of our metrics is a value or an error of this page."""
+    """Any text on a line of a collected metric is a value or an error of this page."""
     with suppress(CollectError):
         assert parse(f"nv_inference_request_success{rest}\n", "m").keys() <= {"raw_success"}
 
@@ -103,21 +103,21 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         b"",
     ],
 )
-def test_a_page_that_was_cut_or_is_none_is_an_error(answer: bytes) -> None:
+def test_an_incomplete_or_invalid_page_is_an_error(answer: bytes) -> None:
     """A body that ends early is never read as a smaller counter: 12 may have been 12345."""
     with raw_server(lambda connection: connection.sendall(answer)) as url, pytest.raises((HTTPException, OSError)):
         fetch(url, timeout_s=5.0)
 
 
-def test_a_page_may_come_in_chunks() -> None:
-    """A chunked answer is one page."""
+def test_a_page_may_be_chunked() -> None:
+    """A chunked response is one page."""
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na 1\r\n1\r\n\n\r\n0\r\n\r\n"
     with raw_server(lambda connection: connection.sendall(answer)) as url:
         assert fetch(url, timeout_s=5.0) == "a 1\n"
 
 
-def test_a_server_that_answers_drop_by_drop_is_given_up() -> None:
-    """The time limit holds for the page as a whole, not for each of its bytes."""
+def test_a_slow_response_times_out() -> None:
+    """The timeout applies to the whole page and not to each of its bytes."""
     done = threading.Event()
 
     def drip(connection: socket.socket) -> None:
@@ -129,13 +129,13 @@ def test_a_server_that_answers_drop_by_drop_is_given_up() -> None:
             pass
 
     with raw_server(drip) as url:
-        with pytest.raises(TimeoutError, match="no end after"):
+        with pytest.raises(TimeoutError, match="the response is incomplete after"):
             fetch(url, timeout_s=0.3)
         done.set()
 
 
-def test_a_refused_answer_keeps_no_connection() -> None:
-    """The error may be kept, as the cause of another; the connection that it came over is closed at once."""
+def test_a_rejected_response_closes_its_connection() -> None:
+    """The connection is closed at once, even while a reference to the error exists."""
     hung_up = threading.Event()
 
     def refuse(connection: socket.socket) -> None:
@@ -150,8 +150,8 @@ def test_a_refused_answer_keeps_no_connection() -> None:
         assert hung_up.wait(5.0), kept
 
 
-def test_a_replica_that_hangs_delays_no_other() -> None:
-    """While one replica never answers, the others are read in every pass, and it is asked only once."""
+def test_a_hanging_replica_does_not_delay_the_others() -> None:
+    """While one replica never answers, the others are read in every pass, and it has only one request in flight."""
     clock = Clock.start()
     reader = RawReader(clock)
     with FakeReplica("good") as good, FakeReplica("bad") as bad:
@@ -168,8 +168,8 @@ def test_a_replica_that_hangs_delays_no_other() -> None:
     assert bad.reads <= len(answers)
 
 
-def test_the_llm_apis_model_counts_itself() -> None:
-    """Where its own counters are on the page they count instead of Triton's, which are blind there."""
+def test_counters_of_the_llm_api_model_are_preferred() -> None:
+    """Where the page has the model's own counters they replace Triton's, which cannot see its queue."""
     text = (
         'nv_inference_queue_duration_us{model="m",version="1"} 7\n'
         'nv_inference_compute_infer_duration_us{model="m",version="1"} 9\n'

@@ -1,4 +1,4 @@
-"""Rows reach the disk once each, also when it is full for a while."""
+"""Every row is written once, also when the disk is full for a while."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def sample(t_s: float) -> Sample:
 
 
 def test_rows_are_kept_while_they_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """After any number of failures every row is recorded once, and the failure was said once."""
+    """After any number of failures every row is recorded once, and the failure is logged once."""
     folder = run_folder(tmp_path)
     rows = Rows(folder)
     rows.samples.append(sample(1))
@@ -41,8 +41,8 @@ def test_rows_are_kept_while_they_cannot_be_written(tmp_path: Path, caplog: pyte
     assert not rows.events
 
 
-def test_memory_is_bounded_and_what_is_given_up_is_told(tmp_path: Path) -> None:
-    """Beyond the limit the oldest samples go, and a gap of the disk says from when to when."""
+def test_memory_is_bounded_and_dropped_samples_are_reported(tmp_path: Path) -> None:
+    """Beyond the limit the oldest samples are dropped, and a gap of the disk has their span."""
     folder = run_folder(tmp_path)
     rows = Rows(folder, most=5)
     blocked = block(folder, "samples")
@@ -58,8 +58,8 @@ def test_memory_is_bounded_and_what_is_given_up_is_told(tmp_path: Path) -> None:
     assert json.loads(event["data"]) == {"source": "disk", "from_s": 0, "to_s": 6}
 
 
-def test_no_row_makes_no_part(tmp_path: Path) -> None:
-    """A quiet span leaves no file behind."""
+def test_no_part_is_written_without_rows(tmp_path: Path) -> None:
+    """Without rows there is no file."""
     folder = run_folder(tmp_path)
     assert Rows(folder).close_parts()
     assert not list(folder.path.glob("*/part-*"))

@@ -1,11 +1,11 @@
-"""The table of signals and how its kinds read an answer."""
+"""The table of signals, and how their kinds parse a response."""
 
 from pathlib import Path
 
 import pytest
 
 from loadgen.collect import custom_metrics
-from loadgen.collect.signals import EXPOSED, QUERIED, Gauge, Reading, Recorded, queried
+from loadgen.collect.signals import EXPOSED, QUERIED, Gauge, Reading, RecordingRule, queried
 from loadgen.dataset.names import SignalName
 from loadgen.dataset.run_info import Autoscaler
 from support.servers.metrics import run_folder
@@ -16,19 +16,19 @@ TWO_MODELS_OF_A = [
 ]
 
 
-def test_recorded_adds_up_the_series_of_a_pod() -> None:
-    """Ratios of two models of a pod are one value at each moment, as the adapter's default query makes them."""
-    # 1.5 + 0.25 at 10 s; at 11 s the NaN of y is left out
-    assert Recorded().parse(TWO_MODELS_OF_A) == [Reading(10, "a", 1.75), Reading(11, "a", 2.0)]
+def test_a_recording_rule_sums_the_series_of_a_pod() -> None:
+    """Ratios of two models of a pod are one value at each time, as in the adapter's default query."""
+    # 1.5 + 0.25 at 10 s; at 11 s the NaN of y is skipped
+    assert RecordingRule().parse(TWO_MODELS_OF_A) == [Reading(10, "a", 1.75), Reading(11, "a", 2.0)]
 
 
 def test_gauge_takes_the_largest_series_of_a_pod() -> None:
-    """A gauge with two series of a pod is the larger of them at each moment."""
+    """A gauge with two series of a pod is the larger of them at each time."""
     assert Gauge().parse(TWO_MODELS_OF_A) == [Reading(10, "a", 1.5), Reading(11, "a", 2.0)]
 
 
-def test_readings_of_all_pods_come_in_order_of_time() -> None:
-    """Two pods scraped at different moments are interleaved by time."""
+def test_readings_of_all_pods_are_in_order_of_time() -> None:
+    """Two pods scraped at different times are interleaved by time."""
     answer = [
         {"metric": {"pod": "a"}, "values": [[10.2, "1"], [11.2, "2"]]},
         {"metric": {"pod": "b"}, "values": [[9.9, "3"], [10.9, "4"]]},
@@ -43,7 +43,7 @@ def test_readings_of_all_pods_come_in_order_of_time() -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf"])
-def test_what_is_no_number_is_left_out(value: str) -> None:
+def test_values_that_are_not_finite_are_skipped(value: str) -> None:
     """NaN and infinity are missing, not a value."""
     assert Gauge().parse([{"metric": {"pod": "a"}, "values": [[1, value]]}]) == []
 
@@ -58,8 +58,8 @@ def test_a_series_is_named_by_pod_or_else_by_instance(labels: dict[str, str], po
 
 
 @pytest.mark.parametrize("answer", [None, {}, [{"values": []}], [{"metric": {}, "values": [["x", "1"]]}], "matrix"])
-def test_another_answer_is_refused(answer: object) -> None:
-    """What is not a matrix is an error, never an empty answer."""
+def test_an_invalid_response_is_an_error(answer: object) -> None:
+    """A result that is not a matrix is an error and not an empty result."""
     with pytest.raises(ValueError, match="validation error"):
         Gauge().parse(answer)
 

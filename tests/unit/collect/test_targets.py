@@ -1,4 +1,4 @@
-"""Where to read from, by the stack's state or by the settings."""
+"""Addresses to collect from, by the state of the stack or by the settings."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def replica(name: str, phase: str, metrics: str | None = "127.0.0.1:8002") -> di
 
 
 def test_the_stack_is_followed_at_every_change(tmp_path: Path) -> None:
-    """Nothing before the first state; then what it says, until it says something else."""
+    """There are no addresses before the first state; then every state replaces the one before."""
     folder = run_folder(tmp_path)
     targets = StackTargets(folder, folder.read_info())
     assert targets.current() == Targets()
@@ -34,15 +34,15 @@ def test_the_stack_is_followed_at_every_change(tmp_path: Path) -> None:
 
 
 def test_a_replica_whose_page_cannot_be_read_still_serves(tmp_path: Path) -> None:
-    """A cluster may show Prometheus and not the pods: samples of that replica are due all the same."""
+    """A cluster may show Prometheus and not the pods: samples of that replica are still expected."""
     folder = run_folder(tmp_path)
     write_state(folder, prometheus="http://127.0.0.1:9090", replicas=[replica("a", "ready", None)])
     now = StackTargets(folder, folder.read_info()).current()
     assert (now.replicas, now.names, now.serving) == ((), ("a",), True)
 
 
-def test_a_state_that_cannot_be_read_leaves_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A damaged state costs one line in the log and no target."""
+def test_an_unreadable_state_is_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A damaged state is logged, and the addresses of the state before remain."""
     folder = run_folder(tmp_path)
     write_state(folder, prometheus=None, replicas=[replica("a", "ready")])
     targets = StackTargets(folder, folder.read_info())
@@ -53,8 +53,8 @@ def test_a_state_that_cannot_be_read_leaves_the_one_before(tmp_path: Path, caplo
 
 
 @pytest.mark.parametrize("phase", ["stopping", "failed"])
-def test_no_data_is_due_from_a_stack_that_stops(tmp_path: Path, phase: str) -> None:
-    """Replicas that go because the stack goes are no gap."""
+def test_no_data_is_expected_from_a_stopping_stack(tmp_path: Path, phase: str) -> None:
+    """Replicas that stop with the stack are not a gap."""
     folder = run_folder(tmp_path)
     write_state(folder, prometheus="http://127.0.0.1:1", replicas=[replica("a", "ready")], phase=phase)
     now = StackTargets(folder, folder.read_info()).current()
@@ -63,15 +63,15 @@ def test_no_data_is_due_from_a_stack_that_stops(tmp_path: Path, phase: str) -> N
 
 
 @pytest.mark.parametrize("known", [{"model": "ensemble"}, {"settings": {"model": "ensemble"}}])
-def test_the_model_of_the_run_wins_over_the_stacks(tmp_path: Path, known: dict[str, Any]) -> None:
-    """The counters are those of the model that the load drives."""
+def test_the_model_of_the_run_takes_precedence_over_the_stacks(tmp_path: Path, known: dict[str, Any]) -> None:
+    """The counters are those of the model under test."""
     folder = run_folder(tmp_path, **known)
     write_state(folder, prometheus=None, replicas=[])
     assert StackTargets(folder, folder.read_info()).current().model == "ensemble"
 
 
-def test_a_url_target_is_read_where_the_settings_say(tmp_path: Path) -> None:
-    """Both addresses are targets, the server is named by its address, and the model is taken when it is known."""
+def test_a_url_target_is_read_from_the_addresses_in_the_settings(tmp_path: Path) -> None:
+    """Both addresses are targets, the server is named by its address, and the model is used once it is known."""
     settings = {"metrics_url": "http://gpu:8002", "prometheus_url": "http://prom:9090/"}
     folder = run_folder(tmp_path, target="http://gpu:8000", settings=settings)
     targets = UrlTargets(folder, folder.read_info())
@@ -86,11 +86,11 @@ def test_a_url_target_is_read_where_the_settings_say(tmp_path: Path) -> None:
     assert targets.current().replicas[0].ready
 
 
-def test_a_url_target_without_addresses_has_nothing(tmp_path: Path) -> None:
-    """With neither address there is nothing to read."""
+def test_a_url_target_without_addresses_is_empty(tmp_path: Path) -> None:
+    """Without addresses there is nothing to collect."""
     folder = run_folder(tmp_path, target="http://gpu:8000", settings={"metrics_url": None})
     targets = UrlTargets(folder, folder.read_info())
-    assert targets.nothing()
+    assert targets.is_empty
     assert targets.current() == Targets(serving=True)
 
 
@@ -102,20 +102,20 @@ def test_a_url_target_without_addresses_has_nothing(tmp_path: Path) -> None:
         ("https://h/triton/metrics", "https://h/triton/metrics"),
     ],
 )
-def test_an_address_without_path_means_its_metrics(address: str, url: str) -> None:
-    """Only a URL with a path of its own is taken as it is."""
+def test_an_address_without_a_path_gets_the_metrics_path(address: str, url: str) -> None:
+    """Only a URL with a path stays as it is."""
     assert metrics_url(address) == url
 
 
 @pytest.mark.parametrize("field", ["metrics_url", "prometheus_url"])
 @pytest.mark.parametrize("url", ["gpu:8002", "grpc://gpu:8002", "http://", "http://a b", ""])
-def test_a_scenario_refuses_an_address_that_is_no_http_url(field: str, url: str) -> None:
-    """The sentence names the field and shows a right one."""
+def test_a_scenario_refuses_an_address_that_is_not_an_http_url(field: str, url: str) -> None:
+    """The message names the field and shows a valid address."""
     with pytest.raises(SettingsError, match=f"{field} .*: write it like http://"):
         Scenario(name="s", load=Constant(per_s=1, duration_s=10), **{field: url})
 
 
-def test_a_scenario_takes_http_urls() -> None:
+def test_a_scenario_accepts_http_urls() -> None:
     """With and without path, encrypted or not."""
     load = Constant(per_s=1, duration_s=10)
     scenario = Scenario(name="s", load=load, metrics_url="http://gpu:8002", prometheus_url="https://prom/base/")

@@ -1,4 +1,4 @@
-"""The run folder: whole parts or none, nothing lost, and other versions refused."""
+"""The run folder: complete parts only, no data lost, and other versions refused."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def test_names_sort_by_time(tmp_path: Path) -> None:
 
 
 def test_run_json_reads_back_and_refuses_unknown_fields(folder: RunFolder) -> None:
-    """The workload and what a local run shortens come back equal; a field of neither is damage."""
+    """Workload and shortened durations read back equal; an unknown field is damage."""
     cluster = ClusterInfo(
         kind="Deployment",
         workload="triton",
@@ -63,7 +63,7 @@ def test_run_json_reads_back_and_refuses_unknown_fields(folder: RunFolder) -> No
 
 
 def test_parts_read_back_in_one_table(folder: RunFolder) -> None:
-    """Rows of several writers and parts come back whole, in the schema's types."""
+    """Rows of several writers and parts read back complete, in the schema's types."""
     folder.append("samples", "a", [{"t_s": 1.0, "signal": "ratio", "pod": "p", "value": 2.0}])
     folder.append("samples", "a", [{"t_s": 2.0, "signal": "ratio", "pod": None, "value": 3.0}])
     folder.append("samples", "b", [{"t_s": 3.0, "signal": "up", "pod": "p", "value": 1.0}])
@@ -79,30 +79,30 @@ def test_empty_tables_have_columns(folder: RunFolder) -> None:
         assert list(folder.read(table).columns) == schema.names
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """The sentence names the variable that says where folders go; there is no flag for it."""
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
+    """The message names the variable that sets the folder of the runs."""
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(RecordError, match=r"cannot create the run folder .* set LOADGEN_RUNS_DIR"):
         RunFolder.create(tmp_path / "runs", "x", Clock(anchor_unix_s=0.0, anchor_monotonic_s=0.0))
 
 
-def test_unfinished_part_is_not_seen(folder: RunFolder) -> None:
-    """What a killed writer left half written under its temporary name is not read."""
+def test_an_unfinished_part_is_ignored(folder: RunFolder) -> None:
+    """The temporary file of a killed writer is not read."""
     folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
     (folder.path / "events" / "part-a-000001.tmp").write_bytes(b"PAR1 half")
     assert len(folder.read("events")) == 1
 
 
-def test_damaged_part_is_named(folder: RunFolder) -> None:
-    """A part that cannot be read is refused by name, with what to do."""
+def test_a_damaged_part_is_named(folder: RunFolder) -> None:
+    """The message names the part and what to do."""
     folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
     (folder.path / "events" / "part-a-000000.parquet").write_bytes(b"garbage")
     with pytest.raises(DatasetError, match=r"part-a-000000\.parquet cannot be read .*delete it"):
         folder.read("events")
 
 
-def test_disk_trouble_keeps_what_was_recorded(folder: RunFolder) -> None:
-    """When a part cannot be written the sentence says so, and earlier parts stay."""
+def test_a_failed_write_keeps_the_recorded_data(folder: RunFolder) -> None:
+    """The message says that the part cannot be written, and earlier parts stay."""
     folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
     (folder.path / "samples").write_text("a file where the folder should be")
     with pytest.raises(RecordError, match="what was recorded before is kept") as caught:
@@ -131,8 +131,8 @@ except RecordError as error:
 """
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    """When the system refuses to write, the sentence says so, no half file stays, and earlier parts are readable."""
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
+    """The message says so, no incomplete file remains, and earlier parts are readable."""
     done = subprocess.run([sys.executable, "-c", FILL, str(tmp_path)], capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
     assert first.startswith("cannot record events in")
@@ -160,7 +160,7 @@ def test_info_reads_back(folder: RunFolder) -> None:
     ],
 )
 def test_bad_info_is_refused(tmp_path: Path, content: str | None, says: str) -> None:
-    """No run, damaged run, newer run: one sentence each, exit code of wrong usage."""
+    """A missing, damaged or newer run has its own message and the exit code of wrong usage."""
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(DatasetError) as caught:
@@ -169,8 +169,8 @@ def test_bad_info_is_refused(tmp_path: Path, content: str | None, says: str) -> 
     assert caught.value.exit_code == ExitCode.USAGE
 
 
-def test_what_a_first_table_loads_can_be_loaded_before() -> None:
-    """Importing costs no pandas; asked for, it is there before the first row is written."""
+def test_the_imports_of_the_first_table_can_be_done_before() -> None:
+    """The import of the module does not import pandas; `load_writer` does."""
     code = (
         "import sys; from loadgen.dataset.tables import load_writer; before = 'pandas' in sys.modules; load_writer(); "
         "print(before, 'pandas' in sys.modules)"

@@ -60,7 +60,7 @@ def test_without_a_judged_autoscaler_a_chain_says_so():
     )
     (up,) = chain(run)
     assert up.over_target_s is None
-    assert up.missing[0] == "over target: there is no autoscaler whose signal is judged"
+    assert up.missing[0] == "over target: there is no autoscaler with a known metric"
 
 
 def test_every_moment_is_that_of_the_last_of_several_new_replicas():
@@ -125,7 +125,7 @@ def test_a_replica_stamped_in_whole_seconds_belongs_to_the_decision_just_before(
     assert chain(run)[0].pods == ("b",)
 
 
-def test_links_that_were_not_seen_are_missing_with_a_reason_each():
+def test_unknown_times_are_missing_with_a_reason_each():
     """b is stopped before it is ready; there are no samples at all; no load step can be known."""
     started = life("b", 30.5, 99, draining=38, stopped=39)
     run = observed(
@@ -133,15 +133,15 @@ def test_links_that_were_not_seen_are_missing_with_a_reason_each():
         requests=STEP,
         events=[*life("a", -9, -5), rescale(30, 1, 2), *[e for e in started if e["kind"] != "replica_ready"]],
     )
-    (up,) = chain(run, Capacity(None, "the replicas' own counters were not collected"))
+    (up,) = chain(run, Capacity(None, "the counters of the replicas were not collected"))
     assert (up.trigger_s, up.over_target_s, up.ready_s, up.serving_s, up.recovered_s) == (None,) * 5
     assert up.created_s == 30.5
     assert not up.complete
     text = " ".join(up.missing)
-    assert "load step: the replicas' own counters were not collected" in text
-    assert "over target: there is no sample" in text
-    assert "ready: b was not seen ready before it was stopped at 38.0 s" in text
-    assert "serving: b was not seen serving" in text
+    assert "load step: the counters of the replicas were not collected" in text
+    assert "over target: there is no ratio sample" in text
+    assert "ready: b was not observed ready before it was stopped at 38.0 s" in text
+    assert "serving: b was not observed serving" in text
     assert "recovered" in text
 
 
@@ -165,7 +165,7 @@ def test_a_scale_up_ahead_of_the_load_has_no_load_step():
     )
     (up,) = chain(run)
     assert up.trigger_s is None
-    assert any("had not risen above the 2/s that 1 replica can carry" in reason for reason in up.missing)
+    assert any("did not exceed the capacity of 1 replica (2/s)" in reason for reason in up.missing)
     assert lag_windows(run, [up])[0].start_s == 23.0
 
 
