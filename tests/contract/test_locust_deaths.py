@@ -3,13 +3,14 @@
 Needs nothing but loopback; about a minute and a half.
 """
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 
-from support.runs.locust_bench import Bench
+from support.runs.locust_bench import REPORTS, Bench
 
 LONG = {"TEST_S": "60", "TEST_PER_S": "10", "TEST_TIMEOUT_S": "5"}
 """A load that does not end before something dies."""
@@ -69,7 +70,7 @@ def test_killed_loses_seconds_not_the_run(bench: Bench) -> None:
     kept = len(bench.requests())
     report = subprocess.run(
         [sys.executable, "-m", "loadgen", "report", str(bench.run_folder().path)],
-        capture_output=True, text=True, check=False,
+        env={**os.environ, "LOADGEN_REPORTS": REPORTS}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert report.returncode == 3, report.stderr
     assert kept > 20

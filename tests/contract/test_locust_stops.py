@@ -29,7 +29,8 @@ def test_run_time_and_grace_time(bench: Bench, flags: tuple[str, ...]) -> None:
     rows = bench.requests()
     assert 20 <= len(rows) <= 60
     assert set(rows.outcome) <= {"ok", "not_sent"}, err
-    assert set(rows.cause.dropna()) <= {"run stopped"}
+    late = (rows.sent_s - rows.scheduled_s).max() > 0.5  # the machine is so busy that the generator itself is late
+    assert set(rows.cause.dropna()) <= ({"run stopped", "no free user"} if late else {"run stopped"})
     assert info.load_end_s is not None
     # the last answers come 1.4 s after the stop, while many users are free
     assert (rows.scheduled_s < info.load_end_s - 1).all()

@@ -29,7 +29,7 @@ def scenario_with(*flags: str) -> Scenario:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--target", "nonsense"), r"target 'nonsense' is no URL .*, or 'local'"),
+        (("--target", "nonsense"), r"target 'nonsense' is (no|not a) URL .*, or 'local'"),
         (("--target", "http://127.0.0.1:1", "--protocol", "grpc"), "protocol grpc contradicts target"),
         (("--target", "http://127.0.0.1:1/path"), "target .* has the path '/path'"),
     ],
