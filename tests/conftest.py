@@ -1,6 +1,16 @@
 """Settings that all suites share."""
 
 import os
+import sys
+from pathlib import Path
+
+if sys.dont_write_bytecode:
+    # The tests start hundreds of interpreters. Without bytecode each would compile pandas and Locust again, which takes
+    # longer than the tests: where none may be written beside the sources, it is kept in pytest's own cache.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from hypothesis import settings
 

@@ -1,11 +1,12 @@
 """The reference server and a folder to run `locust` in, for the suites of that command."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support.runs.locust_bench import Bench
+from loadgen.protocols.reference import Script
+from support.runs.locust_bench import Bench, FinishedRun
 from support.servers.reference import reference_server
 
 
@@ -16,5 +17,24 @@ def ports() -> Iterator[dict[str, int]]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, ports: dict[str, int]) -> Bench:
-    return Bench(tmp_path, ports)
+def bench(tmp_path: Path, ports: dict[str, int]) -> Iterator[Bench]:
+    bench = Bench(tmp_path, ports)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Iterator[Callable[..., FinishedRun]]:
+    """Runs `locust` once for all tests of a module, with these flags, prompts and environment variables."""
+    benches: list[Bench] = []
+
+    def run(*flags: str, prompts: tuple[Script, ...] = (), **settings: str) -> FinishedRun:
+        bench = Bench(tmp_path_factory.mktemp("run"), ports)
+        benches.append(bench)
+        if prompts:
+            bench.prompts(*prompts)
+        return FinishedRun(bench, bench.run(*flags, **settings))
+
+    yield run
+    for bench in benches:
+        bench.close()

@@ -1,6 +1,7 @@
 """The real collector process against a Prometheus and replicas with known values."""
 
 import json
+import math
 import resource
 import signal
 import subprocess
@@ -168,15 +169,16 @@ def test_an_outage_of_prometheus_is_one_gap(
         reads = replica.reads
         eventually(lambda: "did not answer" in log_of(folder), "a line in the log")
         eventually(lambda: clock.now_s() > gone_s + 4 and replica.reads > reads + 3, "raw reads meanwhile")
+        back_s = clock.now_s()  # before it: a sample may come at once
         prometheus.start()
-        back_s = clock.now_s()
         eventually(lambda: samples(folder, "ratio").t_s.max() > back_s, "ratios again")
         eventually(lambda: len(gaps(folder)) == 1, "the gap")
     [gap] = gaps(folder)
     assert gap["source"] == "prometheus"
-    # the last sample before and the first after it went, by the second on which the fake has its samples
-    assert gone_s - 1.1 <= gap["from_s"] <= gone_s
-    assert back_s <= gap["to_s"] <= back_s + 1.1
+    # from the last sample before it went to the first after it came back; the fake has one on every whole second
+    (_, gone_unix_s), (back_unix_s, _) = prometheus.spans
+    assert round(clock.to_unix(gap["from_s"]), 3) == math.ceil(gone_unix_s) - 1
+    assert round(clock.to_unix(gap["to_s"]), 3) == math.ceil(back_unix_s)
     missing = samples(folder, "up").t_s.between(gap["from_s"] + 1e-3, gap["to_s"] - 1e-3)
     assert not missing.any()
 

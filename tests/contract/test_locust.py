@@ -1,22 +1,56 @@
-"""Locust stays Locust: the real `locust` command against the reference server, its flags, protocols and bad input."""
+"""Locust stays Locust: whole runs of the real `locust` command against the reference server.
 
-import csv
+Needs nothing but loopback. Each run is shared by the tests that make their claims about it: about a minute in all.
+"""
+
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.protocols.reference import Script
-from support.runs.locust_bench import Bench
+from support.runs.locust_bench import Bench, FinishedRun
+
+Runs = Callable[..., FinishedRun]
 
 
-def test_the_main_job(bench: Bench) -> None:
+@pytest.fixture(scope="module")
+def streamed(whole_run: Runs) -> FinishedRun:
+    """gRPC with streaming, the users of one tag, and all of Locust's own files."""
+    flags = ("--protocol", "grpc", "--stream", "--csv", "stats", "--html", "locust.html", "--json-file", "locust")
+    return whole_run("TwoUser", "--tags", "two", *flags)
+
+
+@pytest.fixture(scope="module")
+def distributed(whole_run: Runs, ports: dict[str, int]) -> FinishedRun:
+    """HTTP with streaming, in two workers."""
+    target = f"http://127.0.0.1:{ports['http']}"
+    return whole_run("--processes", "2", "--target", target, "--protocol", "http", "--stream", "--csv", "stats")
+
+
+@pytest.fixture(scope="module")
+def unstreamed(whole_run: Runs, ports: dict[str, int]) -> FinishedRun:
+    """HTTP without streaming."""
+    target = f"http://127.0.0.1:{ports['http']}"
+    return whole_run("--target", target, "--protocol", "http", "--no-stream", "--csv", "stats", TEST_S="1")
+
+
+@pytest.fixture(scope="module")
+def failing(whole_run: Runs) -> FinishedRun:
+    """Requests that fail in three ways, and others that are slower than the limit."""
+    prompts = (Script(fault="reject"), Script(fault="cut"), Script(fault="empty"), Script(tokens=2, first_s=0.3))
+    return whole_run(prompts=prompts, TEST_TTFT_S="0.1")
+
+
+def test_the_main_job(streamed: FinishedRun) -> None:
     """A run ends by itself with exit code 0, one row an arrival, four token times each, and the report's path last."""
-    code, out, err = bench.run()
+    code, out, err = streamed.result
     assert code == 0, err
+    bench = streamed.bench
     rows = bench.requests()
-    assert rows.request_id.to_list() == list(range(120))
+    assert rows.request_id.to_list() == list(range(30))
     assert set(rows.outcome) == {"ok"}
     tokens = bench.run_folder().read("tokens")
     assert {len(times) for times in tokens.t_s} == {4}
@@ -26,97 +60,72 @@ def test_the_main_job(bench: Bench) -> None:
     assert set(bench.run_folder().read("events").kind) == {"load_started", "load_ended"}
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
-def test_all_protocols(bench: Bench, protocol: str, stream: str) -> None:
-    """Every protocol runs, with request names of call and model, and TTFT and gaps as entries beside the total."""
-    target = f"{protocol}://127.0.0.1:{bench.ports[protocol]}"
-    code, _, err = bench.run("--target", target, "--protocol", protocol, stream, "--csv", "stats", TEST_S="1")
-    assert code == 0, err
-    with (bench.folder / "stats_stats.csv").open() as file:
-        entries = {row["Type"]: row for row in csv.DictReader(file)}
-    call = {
-        ("grpc", "--stream"): "ModelStreamInfer",
-        ("grpc", "--no-stream"): "ModelStreamInfer",
-        ("http", "--stream"): "generate_stream",
-        ("http", "--no-stream"): "generate",
-    }[protocol, stream]
+@pytest.mark.parametrize(
+    ("run", "protocol", "call"),
+    [("streamed", "grpc", "ModelStreamInfer"), ("distributed", "http", "generate_stream")],
+)
+def test_streaming_protocols(request: pytest.FixtureRequest, run: str, protocol: str, call: str) -> None:
+    """Locust's entries have the names of call and model, and TTFT and gaps stand beside the total."""
+    finished: FinishedRun = request.getfixturevalue(run)
+    assert finished.result.code == 0, finished.result.err
+    entries = finished.locust_entries()
     assert entries[protocol]["Name"] == f"{call} tensorrt_llm_bls"
-    assert entries[protocol]["Request Count"] == "40"
-    assert entries[""]["Request Count"] == "40"
-    if stream == "--no-stream":
-        assert err.count("no token times: the scenario's limits on TTFT, ITL and TPOT are left out") == 1
-        assert set(entries) == {protocol, ""}
-    else:
-        assert entries["TTFT"]["Request Count"] == "40"
-        assert entries["ITL"]["Request Count"] == "120"
+    counts = {kind: entry["Request Count"] for kind, entry in entries.items()}
+    assert counts == {protocol: "30", "TTFT": "30", "ITL": "90", "": "30"}
 
 
-def test_workers_share_the_load(bench: Bench) -> None:
-    """With --processes every arrival is sent once, by one of the workers, and none is missing."""
-    code, _, err = bench.run("--processes", "2")
+def test_without_streaming(unstreamed: FinishedRun) -> None:
+    """Without streaming there are no entries of token times, and one sentence about the limits that are left out."""
+    code, _, err = unstreamed.result
     assert code == 0, err
-    rows = bench.requests()
-    assert rows.request_id.to_list() == list(range(120))
-    assert rows.groupby("worker").size().to_dict() == {0: 60, 1: 60}
+    assert len(re.findall("no token times: .*limits on TTFT, ITL and TPOT are", err)) == 1
+    entries = unstreamed.locust_entries()
+    assert entries["http"]["Name"] == "generate tensorrt_llm_bls"
+    assert {kind: entry["Request Count"] for kind, entry in entries.items()} == {"http": "10", "": "10"}
+
+
+def test_workers_share_the_load(distributed: FinishedRun) -> None:
+    """With --processes every arrival is sent once, by one of the workers, and none is missing."""
+    assert distributed.result.code == 0, distributed.result.err
+    rows = distributed.bench.requests()
+    assert rows.request_id.to_list() == list(range(30))
+    assert rows.groupby("worker").size().to_dict() == {0: 15, 1: 15}
     assert set(rows.outcome) == {"ok"}
 
 
-def test_failed_limit_is_exit_code_1(bench: Bench) -> None:
-    """A broken SLO ends with exit code 1 and says FAIL."""
-    bench.prompts(Script(tokens=2, first_s=0.3))
-    code, out, _ = bench.run(TEST_TTFT_S="0.1")
-    assert code == 1
+def test_failed_limits_are_exit_code_1(failing: FinishedRun) -> None:
+    """Broken SLOs end with exit code 1 and the word FAIL, and each of them is a finding."""
+    code, out, err = failing.result
+    assert code == 1, err
     assert "FAIL" in out
+    findings = failing.analysis()["findings"]
+    failed = {finding["code"] for finding in findings if finding["severity"] == "fail" and not finding["passed"]}
+    assert failed == {"slo.ttft.p95", "slo.failed.ratio"}
 
 
-def test_failures_are_rows_with_causes(bench: Bench) -> None:
+def test_failures_are_rows_with_causes(failing: FinishedRun) -> None:
     """Refusals, cut streams and empty answers are rows with outcome and cause, and failures in Locust's statistics."""
-    bench.prompts(Script(fault="reject"), Script(fault="cut"), Script(fault="empty"), Script())
-    code, out, err = bench.run()
-    assert code == 1
-    rows = bench.requests()
+    rows = failing.bench.requests()
     assert set(rows.outcome) == {"rejected", "cut_off", "error", "ok"}
     assert rows.loc[rows.outcome != "ok", "cause"].notna().all()
-    assert "rejected: UNAVAILABLE: Exceeds maximum queue size" in out + err
+    assert "rejected: UNAVAILABLE: Exceeds maximum queue size" in failing.result.out + failing.result.err
 
 
-def test_tags_choose_user_classes(bench: Bench) -> None:
-    """--tags keeps its meaning: only the users of the tagged class get a task."""
-    code, _, err = bench.run("OneUser", "--tags", "two", TEST_S="1")
-    assert code != 0
-    assert "No tasks defined on OneUser" in err
-    code, _, err = bench.run("TwoUser", "--tags", "two", TEST_S="1")
-    assert code == 0, err
+def test_html_and_json_of_locust(streamed: FinishedRun) -> None:
+    """Locust's own --html and --json-file are written as usual."""
+    assert "ModelStreamInfer tensorrt_llm_bls" in (streamed.bench.folder / "locust.html").read_text()
+    assert (streamed.bench.folder / "locust.json").is_file()
 
 
-def test_html_and_json_of_locust(bench: Bench) -> None:
-    """Locust's own --html and --json-file are written as ever."""
-    code, _, err = bench.run("--html", "locust.html", "--json-file", "locust", TEST_S="1")
-    assert code == 0, err
-    assert "ModelStreamInfer tensorrt_llm_bls" in (bench.folder / "locust.html").read_text()
-    assert (bench.folder / "locust.json").is_file()
-
-
-@pytest.mark.parametrize(
-    ("flags", "code", "says"),
-    [
-        (("--target", "grpc://127.0.0.1:1"), 2, r"cannot reach a gRPC server at 127\.0\.0\.1:1"),
-        (("--target", "http://127.0.0.1:1"), 2, r"cannot reach an HTTP server at 127\.0\.0\.1:1"),
-        (("--target", "nonsense"), 2, r"target 'nonsense' is no URL .*, or 'local'"),
-        (("--target", "http://127.0.0.1:1", "--protocol", "grpc"), 2, "protocol grpc contradicts target"),
-        (("--target", "http://127.0.0.1:1/path"), 2, "target .* has the path '/path'"),
-        (("--model", "llama"), 2, "no ready model 'llama'; it serves: tensorrt_llm_bls"),
-    ],
-)
-def test_bad_flags(bench: Bench, flags: tuple[str, ...], code: int, says: str) -> None:
-    """A target that cannot be driven ends the run with one sentence, no traceback, and the exit code of usage."""
-    got, _, err = bench.run(*flags)
-    assert got == code, err
+def test_an_unreachable_target(bench: Bench) -> None:
+    """A target that cannot be reached ends the run with one sentence, the exit code of usage, and a record of it."""
+    code, _, err = bench.run("--target", "grpc://127.0.0.1:1")
+    assert code == 2, err
+    says = r"cannot reach a gRPC server at 127\.0\.0\.1:1"
     assert re.search(f"^error: .*{says}", err, re.MULTILINE), err
     assert "Traceback" not in err
-    for folder in (bench.folder / "runs").glob("*"):  # those that were refused later than at the flags
-        assert re.search(says, str(RunFolder.open(folder).read_info().error))
+    (folder,) = bench.run_folders()
+    assert re.search(says, str(RunFolder.open(folder).read_info().error))
 
 
 def test_bad_prompts(bench: Bench) -> None:
@@ -125,6 +134,7 @@ def test_bad_prompts(bench: Bench) -> None:
     code, _, err = bench.run()
     assert code == 2
     assert re.search("^error: prompt file .*, line 2: prompt", err, re.MULTILINE), err
+    assert "Traceback" not in err
     assert not (bench.folder / "runs").exists()
 
 

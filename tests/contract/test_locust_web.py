@@ -1,100 +1,60 @@
-"""Runs that are started and stopped in the web UI of the real `locust` command."""
+"""Runs that are started and stopped in the web UI of the real `locust` command.
+
+Needs nothing but loopback. One command serves the tests of a session in their order: about a minute in all.
+"""
 
 import json
 import signal
-import time
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import psutil
+import pytest
 
 from loadgen.dataset.folder import RunFolder
-from support.runs.locust_bench import Bench, silent_server
+from support.runs.locust_bench import Bench, LocustProcess, silent_server
+
+WEB = ("--web-port", "0", "--web-host", "127.0.0.1")
 
 
-def test_web_ui_starts_and_stops_runs(bench: Bench) -> None:
-    """Start and Stop of the web UI work, twice in a row, each with a run folder and a report of its own."""
-    process = bench.start("--web-port", "0", "--web-host", "127.0.0.1", headless=False, TEST_S="60")
-    try:
-        assert process.stderr
-        base = web_base(process.pid, bench)
-        for number in (1, 2):
-            before = bench.rows_so_far()
-            swarm(base)
-            # Locust keeps the page of its statistics for seconds: only rows tell that this run sends
-            bench.wait_for(lambda n=before: bench.rows_so_far() > n and web_state(base) == "running")
-            bench.wait_for(lambda: any(entry["method"] == "grpc" for entry in web_stats(base)["stats"]))
-            stop(base)
-            bench.wait_for(lambda n=number: len(list((bench.folder / "runs").glob("*/report.html"))) == n)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-    for path in (bench.folder / "runs").iterdir():
-        assert RunFolder(path).read_info().state == "stopped"
-        assert len(RunFolder(path).read("requests")) > 0
+class Session:
+    """A command with its web UI, and the buttons of that page."""
+
+    def __init__(self, bench: Bench, *flags: str, **settings: str) -> None:
+        self.bench = bench
+        self.process = bench.start(*WEB, *flags, headless=False, **settings)
+        self._base = base_url(self.process, bench)
+
+    def press_start(self, **fields: str) -> None:
+        form = urlencode({"user_count": 1, "spawn_rate": 1, "host": "local", **fields}).encode()
+        with urllib.request.urlopen(f"{self._base}/swarm", form, timeout=30) as page:
+            answer = json.load(page)
+        assert answer["success"], answer
+
+    def press_stop(self) -> None:
+        """The report comes later."""
+        urllib.request.urlopen(f"{self._base}/stop", b"", timeout=90).close()
+
+    def statistics(self) -> list[dict[str, str]]:
+        stats: list[dict[str, str]] = self._page()["stats"]
+        return stats
+
+    def state(self) -> str:
+        return str(self._page()["state"])
+
+    def _page(self) -> dict[str, list[dict[str, str]]]:
+        with urllib.request.urlopen(f"{self._base}/stats/requests", timeout=30) as page:
+            content: dict[str, list[dict[str, str]]] = json.load(page)
+        return content
 
 
-def test_web_ui_starts_again_after_a_start_that_failed(bench: Bench) -> None:
-    """A wrong host is told as a sentence; with the right one the next Start works."""
-    process = bench.start("--web-port", "0", "--web-host", "127.0.0.1", "--target", "", headless=False, TEST_S="60")
-    try:
-        base = web_base(process.pid, bench)
-        swarm(base, host="grpc://127.0.0.1:1")
-        bench.wait_for(lambda: bool(list((bench.folder / "runs").glob("*"))) and web_state(base) == "stopped")
-        swarm(base, host=f"grpc://127.0.0.1:{bench.ports['grpc']}")
-        bench.wait_for(lambda: bench.rows_so_far() > 0)
-    finally:
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert err.count("error: cannot reach") == 1, err
-    assert len(list((bench.folder / "runs").glob("*/report.html"))) == 1
-
-
-def test_web_ui_runs_leave_nothing_to_one_another(bench: Bench) -> None:
-    """A run time is that run's alone, and a Start while the run before is taken down leaves both their reports."""
-    process = bench.start("--web-port", "0", "--web-host", "127.0.0.1", headless=False, TEST_S="60")
-    try:
-        base = web_base(process.pid, bench)
-        swarm(base, run_time="1s")
-        bench.wait_for(lambda: len(list((bench.folder / "runs").glob("*/report.html"))) == 1)
-        first = bench.rows_so_far()
-        swarm(base)
-        bench.wait_for(lambda: bench.rows_so_far() > first + 160)  # 4 s of the load
-        assert web_state(base) == "running"
-        stop(base)
-        swarm(base)
-        bench.wait_for(lambda: len(list((bench.folder / "runs").glob("*/requests"))) == 3)
-        stop(base)
-        bench.wait_for(lambda: len(list((bench.folder / "runs").glob("*/report.html"))) == 3)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-
-
-def test_web_ui_stop_is_heard_before_the_load(bench: Bench) -> None:
-    """Locust's master does not listen to Stop before it has users; ours does while the target comes up."""
-    flags = ("--processes", "2", "--web-port", "0", "--web-host", "127.0.0.1")
-    with silent_server() as address:
-        process = bench.start(*flags, "--target", f"grpc://{address}", headless=False)
-        try:
-            base = web_base(process.pid, bench)
-            swarm(base)
-            bench.wait_for(lambda: any((bench.folder / "runs").glob("*/run.json")))
-            time.sleep(1)
-            stop(base)
-            bench.wait_for(lambda: web_state(base) == "stopped")
-        finally:
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
-    assert err.count("error: stopped before the load began") == 1, err
-    assert "cannot reach" not in err
-
-
-def web_base(pid: int, bench: Bench) -> str:
+def base_url(process: LocustProcess, bench: Bench) -> str:
     ports: list[int] = []
 
     def listening() -> bool:
-        sockets = [c.laddr for c in psutil.Process(pid).net_connections("tcp") if c.status == "LISTEN"]
+        sockets = [c.laddr for c in psutil.Process(process.pid).net_connections("tcp") if c.status == "LISTEN"]
         ports[:] = [address.port for address in sockets if address.ip == "127.0.0.1"]  # a master listens on all
         return bool(ports)
 
@@ -102,24 +62,83 @@ def web_base(pid: int, bench: Bench) -> str:
     return f"http://127.0.0.1:{ports[0]}"
 
 
-def swarm(base: str, **fields: str) -> None:
-    """Press Start."""
-    form = urlencode({"user_count": 1, "spawn_rate": 1, "host": "local", **fields}).encode()
-    with urllib.request.urlopen(f"{base}/swarm", form, timeout=30) as page:
-        answer = json.load(page)
-    assert answer["success"], answer
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Iterator[Session]:
+    bench = Bench(tmp_path_factory.mktemp("web"), ports)
+    try:
+        yield Session(bench, "--target", "", TEST_S="60", TEST_PER_S="10", TEST_TIMEOUT_S="5")
+    finally:
+        bench.close()
 
 
-def stop(base: str) -> None:
-    """Press Stop; the report comes later."""
-    urllib.request.urlopen(f"{base}/stop", b"", timeout=90).close()
+@pytest.fixture(scope="module")
+def target(ports: dict[str, int]) -> str:
+    return f"grpc://127.0.0.1:{ports['grpc']}"
 
 
-def web_stats(base: str) -> dict[str, list[dict[str, str]]]:
-    with urllib.request.urlopen(f"{base}/stats/requests", timeout=30) as page:
-        stats: dict[str, list[dict[str, str]]] = json.load(page)
-    return stats
+def test_a_wrong_host_is_a_sentence(session: Session) -> None:
+    """A start that fails says why, and leaves the page ready for the next."""
+    session.press_start(host="grpc://127.0.0.1:1")
+    session.bench.wait_for(lambda: "error: cannot reach" in session.process.err() and session.state() == "stopped")
+    assert len(session.bench.run_folders()) == 1
 
 
-def web_state(base: str) -> str:
-    return str(web_stats(base)["state"])
+def test_start_and_stop(session: Session, target: str) -> None:
+    """With the right host, Start sends requests that the page counts, and Stop leaves a report."""
+    session.press_start(host=target)
+    # Locust keeps the page of its statistics for seconds: only rows tell that this run sends
+    session.bench.wait_for(lambda: session.bench.rows_so_far() > 0 and session.state() == "running")
+    session.bench.wait_for(lambda: any(entry["method"] == "grpc" for entry in session.statistics()))
+    session.press_stop()
+    session.bench.wait_for(lambda: len(session.bench.reports()) == 1)
+
+
+def test_a_run_time_is_that_runs_alone(session: Session, target: str) -> None:
+    """A run with a run time ends by itself; the next one, without, goes on for longer."""
+    session.press_start(host=target, run_time="1s")
+    session.bench.wait_for(lambda: len(session.bench.reports()) == 2)
+    first = session.bench.rows_so_far()
+    session.press_start(host=target)
+    session.bench.wait_for(lambda: session.bench.rows_so_far() > first + 40)  # 4 s of the load
+    assert session.state() == "running"
+
+
+def test_a_start_while_the_run_before_is_taken_down(session: Session, target: str) -> None:
+    """It waits, and both runs have their reports."""
+    session.press_stop()
+    session.press_start(host=target)
+    session.bench.wait_for(lambda: len(list((session.bench.folder / "runs").glob("*/requests"))) == 4)
+    session.press_stop()
+    session.bench.wait_for(lambda: len(session.bench.reports()) == 4)
+
+
+def test_ctrl_c_ends_a_run_of_the_web_ui(session: Session, target: str) -> None:
+    """With its report; each run of the session has a folder of its own, with its rows and its state."""
+    session.press_start(host=target)
+    session.bench.wait_for(lambda: len(list((session.bench.folder / "runs").glob("*/requests"))) == 5)
+    session.process.signal(signal.SIGINT)
+    _, _, err = session.process.wait()
+    assert err.count("error: cannot reach") == 1, err
+    assert len(session.bench.reports()) == 5
+    loads = [path for path in session.bench.run_folders() if (path / "requests").exists()]
+    assert len(loads) == len(session.bench.run_folders()) - 1
+    assert {RunFolder(path).read_info().state for path in loads} == {"stopped"}
+    assert all(len(RunFolder(path).read("requests")) > 0 for path in loads)
+
+
+def test_stop_is_heard_before_the_load(tmp_path: Path, ports: dict[str, int]) -> None:
+    """Locust's master does not listen to Stop before it has users; ours does while the target comes up."""
+    bench = Bench(tmp_path, ports)
+    with silent_server() as server:
+        try:
+            session = Session(bench, "--processes", "2", "--target", f"grpc://{server.address}")
+            session.press_start()
+            assert server.connected.wait(timeout=60)
+            session.press_stop()
+            bench.wait_for(lambda: session.state() == "stopped")
+            session.process.signal(signal.SIGINT)
+            _, _, err = session.process.wait()
+        finally:
+            bench.close()
+    assert err.count("error: stopped before the load began") == 1, err
+    assert "cannot reach" not in err

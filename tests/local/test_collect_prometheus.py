@@ -76,8 +76,8 @@ class Prometheus:
             child.kill()
             child.wait(timeout_s=30)
 
-    def held(self, metric: str) -> set[tuple[str, float, float]]:
-        """Pod, time and value of every sample that it holds of a metric."""
+    def samples(self, metric: str) -> set[tuple[str, float, float]]:
+        """Return pod, time and value of every stored sample of a metric."""
         answer = requests.get(f"{self.url}/api/v1/query", params={"query": f"{metric}[5m]"}, timeout=10).json()
         return {
             (series["metric"]["pod"], round(unix_s, 3), float(value))
@@ -155,12 +155,12 @@ def test_what_is_recorded_is_what_prometheus_holds(
             seen = len(recorded(folder, "ratio"))
             eventually(lambda: len(recorded(folder, "ratio")) >= seen + 6, "more ratios")
         # read after the collector's last read, so it may hold a second more
-        held = {name: prometheus.held(metric) for name, metric in METRIC.items()}
+        stored = {name: prometheus.samples(metric) for name, metric in METRIC.items()}
     for name, truth in TRUTH.items():
         rows = recorded(folder, name)
         assert len(set(rows)) == len(rows)
         last = {pod: unix_s for pod, unix_s, _ in rows}  # rows of a pod are in order of time
-        assert set(rows) == {sample for sample in held[name] if sample[1] <= last[sample[0]]}
+        assert set(rows) == {sample for sample in stored[name] if sample[1] <= last[sample[0]]}
         assert {round(value, 9) for _, _, value in rows} == truth
     assert folder.read("events").empty
 

@@ -121,7 +121,7 @@ def test_ready_means_that_it_serves_both_protocols_and_is_scraped(up: Up) -> Non
     assert up.query("up") == {up.replicas()[0].name: 1.0}
 
 
-def test_gives_way_to_nobody_outside_the_machine(up: Up) -> None:
+def test_ports_listen_on_loopback_only(up: Up) -> None:
     """Every port of the stack listens on the loopback interface only."""
     addresses = {
         connection.laddr.ip.removeprefix("::ffff:")

@@ -1,4 +1,7 @@
-"""A scenario against the reference server: prompts are scripts that say what the server does with each."""
+"""A scenario against the reference server: prompts are scripts that say what the server does with each.
+
+The default limits are so wide that a busy machine meets them; tests of a limit set their own.
+"""
 
 import os
 from pathlib import Path
@@ -9,12 +12,12 @@ from loadgen.locust import Constant, Prompts, Scenario, Slo, TritonUser, Validit
 
 scenario = Scenario(
     name="contract",
-    load=Constant(per_s=float(os.environ.get("TEST_PER_S", "40")), duration_s=float(os.environ.get("TEST_S", "3"))),
+    load=Constant(per_s=float(os.environ.get("TEST_PER_S", "10")), duration_s=float(os.environ.get("TEST_S", "3"))),
     arrivals="even",
     prompts=Prompts(file=Path(os.environ["TEST_PROMPTS"])),
-    slo=Slo(ttft_p95_s=float(os.environ.get("TEST_TTFT_S", "1.5")), failed_ratio=0.01),
-    validity=Validity(send_lag_p99_s=2.0, min_samples=10),
-    request_timeout_s=5,
+    slo=Slo(ttft_p95_s=float(os.environ.get("TEST_TTFT_S", "60")), failed_ratio=0.01),
+    validity=Validity(send_lag_p99_s=float(os.environ.get("TEST_LAG_S", "60")), min_samples=1),
+    request_timeout_s=float(os.environ.get("TEST_TIMEOUT_S", "30")),
 )
 
 

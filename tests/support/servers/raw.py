@@ -1,4 +1,4 @@
-"""Servers without a protocol: one says fixed bytes to every request, one passes everything on to another."""
+"""Servers without a protocol: one answers every request with fixed bytes, one relays connections."""
 
 import contextlib
 import socket
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def raw_server(says: bytes) -> Iterator[int]:
-    """Port of a server that reads once, says `says` and closes the connection."""
+def raw_server(response: bytes) -> Iterator[int]:
+    """Serve `response` to the first bytes of every connection, then close it; yields the port."""
 
     class _Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(65536)
-            self.request.sendall(says)
+            self.request.sendall(response)
 
     with _serving(_Handler, 0) as port:
         yield port
@@ -23,7 +23,7 @@ def raw_server(says: bytes) -> Iterator[int]:
 
 @contextmanager
 def relay(port: int, to: int, host: str = "127.0.0.1") -> Iterator[int]:
-    """Somebody listens on `port` of `host` (0: on any, which is given), and is the server on port `to`."""
+    """Relay connections on `host:port` to port `to` of loopback; yields the port, which 0 leaves to the system."""
 
     class _Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -56,7 +56,7 @@ def _serving(handler: type[socketserver.BaseRequestHandler], port: int, host: st
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
-    """Pass on until the source closes; then the sink is told so."""
+    """Copy until the source closes, then close the sink."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)

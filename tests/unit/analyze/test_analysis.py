@@ -1,6 +1,7 @@
 """The analysis of whole runs: verdicts, simulated truths, empty tables and invariants."""
 
 import dataclasses
+import functools
 import math
 from collections import Counter
 from functools import cache
@@ -202,6 +203,11 @@ def test_a_refused_burst_does_not_look_like_good_latency(tmp_path):
 
 
 @cache
+def _plain():
+    return analyze(info(limits=SLO), tables(**_parts()))
+
+
+@functools.cache
 def _plain():
     return analyze(info(limits=SLO), tables(**_parts()))
 

@@ -247,10 +247,11 @@ def test_hostile_text_can_be_written(tmp_path: Path) -> None:
     assert len(write_reports(sample("hostile"), tmp_path, formats=set(FORMATS) - {"figures"})) == 4
 
 
-def test_outdated_figures_are_deleted(tmp_path: Path, failing: Analysis) -> None:
+def test_outdated_figures_are_deleted(tmp_path: Path) -> None:
     """A figure that the new analysis does not have is deleted; files of other names stay."""
-    write_reports(failing, tmp_path, formats=["figures"])
-    (tmp_path / "figures" / "other.png").write_bytes(b"x")
+    (tmp_path / "figures").mkdir()
+    for name in (*figures.NAMES, "other.png"):
+        (tmp_path / "figures" / name).write_bytes(b"x")
     write_reports(sample("url"), tmp_path, formats=["figures"])
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {
         "timeline.png",

@@ -58,6 +58,7 @@ def conductor_of(crew: Processes, ago_s: float) -> tuple[Conductor, Environment,
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOADGEN_REPORTS", "json,html")  # figures take seconds
 
 
 def test_a_fault_at_the_end_is_told_and_the_report_is_written(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,18 +1,23 @@
-"""Workers that do not share the master's host: their clock, their reference server, and what they are told."""
+"""Workers of a distributed generator: those on other hosts with their clocks and servers, and those that die."""
 
 import time
+from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from locust import runners
 from locust.env import Environment
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
+from loadgen.load.adapters import generators
 from loadgen.load.adapters.generators import DistributedGenerator, Worker
 from loadgen.load.host import Host
+from loadgen.load.sender import Counts
 from loadgen.load.share import REFERENCE_MODEL, Assignment
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.rates import Constant
@@ -28,18 +33,21 @@ class Client:
 
 
 class Clients:
-    ready: ClassVar = [Client("a")]
-    spawning: ClassVar[list[Client]] = []
-    running: ClassVar[list[Client]] = []
+    def __init__(self, *names: str) -> None:
+        self.ready = [Client(name) for name in names]
+        self.spawning: list[Client] = []
+        self.running: list[Client] = []
 
 
 class Messages:
-    """The part of a Locust runner that carries messages; whom a message calls is called at once."""
+    """The part of a Locust runner that passes messages; listeners are called at once."""
 
-    def __init__(self) -> None:
+    environment = Namespace(stop_timeout=None)
+
+    def __init__(self, *workers: str) -> None:
         self.listeners: dict[str, Any] = {}
         self.sent: list[tuple[str, Any]] = []
-        self.clients = Clients()
+        self.clients = Clients(*workers or ("a",))
         self.answer: Any = None
 
     def register_message(self, name: str, listener: Any, concurrent: bool = False) -> None:
@@ -48,10 +56,10 @@ class Messages:
     def send_message(self, name: str, data: Any = None, client_id: str | None = None) -> None:
         self.sent.append((name, data))
         if self.answer is not None:
-            self.tell("loadgen_prepared", self.answer(data))
+            self.tell("loadgen_prepared", self.answer(data), client_id)
 
-    def tell(self, name: str, data: Any) -> None:
-        message = type("Message", (), {"data": data, "node_id": "a"})()
+    def tell(self, name: str, data: Any, worker: str | None = "a") -> None:
+        message = type("Message", (), {"data": data, "node_id": worker})()
         self.listeners[name](environment=None, msg=message)
 
 
@@ -158,6 +166,32 @@ def test_clocks_that_agree_are_not_spoken_of(skew_s: float | None, run: RunFolde
     answered = {"folder": part.folder, "error": None, "exit_code": 0}
     master.answer = lambda _: {**answered, "unix_s": None if skew_s is None else time.time() + skew_s}
     DistributedGenerator(master).prepare([part])
+
+
+@pytest.mark.parametrize(("dead", "named"), [(("b",), "2"), (("a", "b"), "1, 2")], ids=["one", "all"])
+def test_workers_that_die_are_named_and_not_waited_for(
+    dead: tuple[str, ...], named: str, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends with their numbers, and with the rows of those that are alive."""
+    monkeypatch.setattr(runners, "HEARTBEAT_LIVENESS", runners.HEARTBEAT_LIVENESS)  # the generator sets it
+    monkeypatch.setattr(generators, "_SILENT_S", 0.2)
+    master: Any = Messages("a", "b")
+    part = assignment(run.path, Host.here())
+    master.answer = lambda _: {"folder": part.folder, "error": None, "exit_code": 0, "unix_s": None}
+    generator = DistributedGenerator(master)
+    generator.prepare([part, part])
+    master.answer = None
+    generator.go(0.0)
+    assert generator.counts().error is None
+    master.clients.ready = [client for client in master.clients.ready if client.id not in dead]
+    assert generator.counts().error is None  # disconnected, but not silent yet
+    time.sleep(0.3)
+    for client in master.clients.ready:
+        master.tell("loadgen_counts", asdict(Counts(total=1, sent=1, ok=1, closed=True)), client.id)
+    assert f"worker {named} of 2 died" in str(generator.counts().error)
+    assert not generator.counts().over
+    generator.close()
+    assert [name for name, _ in master.sent].count("loadgen_close") == 2
 
 
 def test_where_a_process_runs_has_a_name() -> None:

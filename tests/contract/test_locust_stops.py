@@ -1,0 +1,84 @@
+"""A run of the real `locust` command that is stopped on purpose: by time, by a signal, before its load.
+
+Needs nothing but loopback; about a minute and a half.
+"""
+
+import signal
+
+import pytest
+
+from loadgen.protocols.reference import Script
+from support.runs.locust_bench import Bench, silent_server
+
+LONG = {"TEST_S": "60", "TEST_PER_S": "10", "TEST_TIMEOUT_S": "5"}
+"""A load that does not end before the test stops it."""
+
+
+@pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["local", "workers"])
+def test_run_time_and_grace_time(bench: Bench, flags: tuple[str, ...]) -> None:
+    """-t ends the run early, on purpose and with a report; --stop-timeout lets what is in flight end well.
+
+    What is due in the grace time is not held against the generator.
+    """
+    bench.prompts(Script(tokens=3, gap_s=0.7))
+    code, out, err = bench.run("-t", "3s", "--stop-timeout", "5", *flags, **LONG)
+    assert code in (0, 1, 3), err
+    assert out.strip().endswith("report.html")
+    info = bench.run_folder().read_info()
+    assert info.state == "stopped"
+    rows = bench.requests()
+    assert 20 <= len(rows) <= 60
+    assert set(rows.outcome) <= {"ok", "not_sent"}, err
+    late = (rows.sent_s - rows.scheduled_s).max() > 0.5  # the machine is so busy that the generator itself is late
+    assert set(rows.cause.dropna()) <= ({"run stopped", "no free user"} if late else {"run stopped"})
+    assert info.load_end_s is not None
+    # the last answers come 1.4 s after the stop, while many users are free
+    assert (rows.scheduled_s < info.load_end_s - 1).all()
+
+
+@pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["local", "workers"])
+def test_stopped_before_the_load(bench: Bench, flags: tuple[str, ...]) -> None:
+    """Ctrl-C while the target is asked for its models ends at once with one sentence and no traceback."""
+    with silent_server() as server:
+        process = bench.start("--target", f"grpc://{server.address}", *flags)
+        assert server.connected.wait(timeout=60)
+        process.signal(signal.SIGINT)
+        code, _, err = process.wait()
+    assert code == 4, err
+    assert err.count("error: stopped before the load began") == 1
+    assert "Traceback" not in err
+    assert "cannot reach" not in err
+
+
+@pytest.mark.parametrize(
+    ("number", "flags"),
+    [(signal.SIGINT, ()), (signal.SIGTERM, ()), (signal.SIGTERM, ("--processes", "2"))],
+    ids=["ctrl-c", "terminated", "terminated-workers"],
+)
+def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[str, ...]) -> None:
+    """Ctrl-C and SIGTERM stop the run on purpose: every row due so far is there, and the report is written."""
+    bench.prompts(Script(tokens=4, gap_s=0.5))
+    process = bench.start(*flags, **LONG)
+    bench.wait_for(lambda: bench.rows_so_far() > 20)
+    process.signal(number)
+    _, out, err = process.wait()
+    rows = bench.requests()
+    assert rows.request_id.to_list() == list(range(len(rows))), err
+    assert {"ok", "cut_off"} <= set(rows.outcome)
+    assert set(rows.cause.dropna()) <= {"run stopped", "no free user"}
+    assert bench.run_folder().read_info().state == "stopped"
+    assert (bench.run_folder().path / "report.html").is_file(), out + err
+    assert "Traceback" not in err
+
+
+def test_stopped_twice(bench: Bench) -> None:
+    """A second Ctrl-C ends at once: no traceback, and the command that judges what was recorded."""
+    process = bench.start("--processes", "2", **LONG)
+    bench.wait_for(lambda: bench.rows_so_far() > 20)
+    process.signal(signal.SIGINT)
+    bench.wait_for(lambda: bench.run_folder().read_info().state == "stopped")
+    process.signal(signal.SIGINT)
+    code, _, err = process.wait()
+    assert code == -signal.SIGINT
+    assert f"loadgen report {bench.run_folder().path.relative_to(bench.folder)}" in err
+    assert "Traceback" not in err

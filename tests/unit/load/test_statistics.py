@@ -1,0 +1,55 @@
+"""Locust's statistics: an entry for requests, and entries for TTFT and gaps where there are token times."""
+
+import time
+
+import pytest
+from locust.env import Environment
+from locust.stats import RequestStats
+
+from loadgen.load.adapters.statistics import statistics_listener
+from loadgen.load.plan import Arrival
+from loadgen.load.prompts import Prompt
+from loadgen.protocols.answer import Answer
+
+ARRIVAL = Arrival(number=7, due_s=1.0, prompt=Prompt(text="x", input_tokens=1, max_tokens=8))
+
+
+def statistics_of(answer: Answer, due: float) -> RequestStats:
+    """What Locust has counted after this answer."""
+    environment = Environment()
+    environment.create_local_runner()  # counts the request events
+    statistics_listener(environment, protocol="grpc", name="call model")(ARRIVAL, due, answer)
+    return environment.stats
+
+
+def entries_of(answer: Answer, due: float) -> dict[str, list[float]]:
+    """Count and mean in milliseconds of each entry; counts of requests and failures in total."""
+    stats = statistics_of(answer, due)
+    assert {name for name, _ in stats.entries} == {"call model"}
+    found = {kind: [entry.num_requests, entry.avg_response_time] for (_, kind), entry in stats.entries.items()}
+    return {**found, "total": [stats.total.num_requests, stats.total.num_failures]}
+
+
+def test_token_times_are_entries_beside_the_total() -> None:
+    """Due at 0, tokens at 0.5, 0.7 and 1.1 s: TTFT 500 ms, gaps of 200 and 400 ms, one request of 1200 ms in total."""
+    due = time.monotonic()
+    answer = Answer(outcome="ok", token_times=[due + 0.5, due + 0.7, due + 1.1], ended=due + 1.2)
+    assert entries_of(answer, due) == {
+        "grpc": [1, pytest.approx(1200)],
+        "TTFT": [1, pytest.approx(500)],
+        "ITL": [2, pytest.approx(300)],
+        "total": [1, 0],
+    }
+
+
+def test_without_token_times_there_is_one_entry() -> None:
+    """As without streaming."""
+    due = time.monotonic()
+    assert entries_of(Answer(outcome="ok", ended=due + 0.1), due) == {"grpc": [1, pytest.approx(100)], "total": [1, 0]}
+
+
+def test_a_failed_request_is_a_failure_with_its_cause() -> None:
+    """Outcome and cause are the message of the failure."""
+    stats = statistics_of(Answer(outcome="rejected", cause="queue full", ended=time.monotonic()), time.monotonic())
+    assert stats.total.num_failures == 1
+    assert [str(error.error) for error in stats.errors.values()] == ["rejected: queue full"]
