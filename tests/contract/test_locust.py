@@ -103,7 +103,7 @@ def test_html_and_json_of_locust(bench: Bench) -> None:
     [
         (("--target", "grpc://127.0.0.1:1"), 2, r"cannot reach a gRPC server at 127\.0\.0\.1:1"),
         (("--target", "http://127.0.0.1:1"), 2, r"cannot reach an HTTP server at 127\.0\.0\.1:1"),
-        (("--target", "nonsense"), 2, r"target 'nonsense' is no URL .*, or 'local'"),
+        (("--target", "nonsense"), 2, r"target 'nonsense' is not a URL .*, or 'local'"),
         (("--target", "http://127.0.0.1:1", "--protocol", "grpc"), 2, "protocol grpc contradicts target"),
         (("--target", "http://127.0.0.1:1/path"), 2, "target .* has the path '/path'"),
         (("--model", "llama"), 2, "no ready model 'llama'; it serves: tensorrt_llm_bls"),
