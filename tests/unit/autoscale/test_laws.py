@@ -260,9 +260,9 @@ def test_a_failed_metric_never_lets_it_scale_down(sync):
 def test_the_metric_that_decides_is_the_largest(sync):
     """The replicas wanted are one metric's proposal."""
     decision = run(sync)
-    if decision.wanted_replicas is not None:
+    if decision.proposed_replicas is not None:
         found = [proposal.replicas for proposal in decision.proposals if proposal.replicas is not None]
-        assert decision.wanted_replicas == max(found)
+        assert decision.proposed_replicas == max(found)
 
 
 @law

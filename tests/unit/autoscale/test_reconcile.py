@@ -54,7 +54,7 @@ class TestRescale:
         """Ratio 2 on two pods: four replicas, one event, all conditions."""
         decision = decide(spec(), values(2000, 2000), replicas=2)
         assert (decision.replicas, decision.rescaled, decision.reason) == (4, True, "pods metric load above target")
-        assert (decision.wanted_replicas, decision.stabilized_replicas) == (4, 4)
+        assert (decision.proposed_replicas, decision.stabilized_replicas) == (4, 4)
         assert events(decision) == [
             ("Normal", "SuccessfulRescale", "New size: 4; reason: pods metric load above target")
         ]
@@ -97,7 +97,7 @@ class TestRescale:
         """The first sync remembers the replicas it found, so a restart of the controller blocks scaling down."""
         decision = decide(spec(), values(*[300] * 4), replicas=4)
         assert (decision.replicas, decision.rescaled, decision.reason) == (4, False, "All metrics below target")
-        assert (decision.wanted_replicas, decision.stabilized_replicas) == (2, 4)
+        assert (decision.proposed_replicas, decision.stabilized_replicas) == (2, 4)
         assert condition(decision, "AbleToScale") == (
             "True",
             "ScaleDownStabilized",
@@ -128,7 +128,7 @@ class TestRescale:
     def test_limited(self):
         """Two pods at ratio 10 want 20; the legacy path allows 4."""
         decision = decide(spec(), values(10_000, 10_000), replicas=2)
-        assert (decision.replicas, decision.wanted_replicas) == (4, 20)
+        assert (decision.replicas, decision.proposed_replicas) == (4, 20)
         assert condition(decision, "ScalingLimited") == (
             "True",
             "ScaleUpLimit",
@@ -187,7 +187,7 @@ class TestBounds:
         assert (decision.replicas, decision.reason) == (expected, reason)
         assert events(decision) == [("Normal", "SuccessfulRescale", f"New size: {expected}; reason: {reason}")]
         assert reasons(decision) == {"AbleToScale": "SucceededRescale", "ScaledToZero": "NotScaledToZero"}
-        assert (decision.proposals, decision.wanted_replicas) == ((), None)
+        assert (decision.proposals, decision.proposed_replicas) == ((), None)
         assert decision.memory.recommendations == past((9, 1))
 
     def test_the_jump_counts_for_policies(self):
@@ -328,7 +328,7 @@ class TestFailures:
             f"the HPA was unable to compute the replica count: {text}",
         )
         assert (decision.status.current_replicas, decision.status.desired_replicas) == (2, 5)
-        assert (decision.wanted_replicas, decision.stabilized_replicas) == (None, None)
+        assert (decision.proposed_replicas, decision.stabilized_replicas) == (None, None)
 
     def test_a_sync_without_metrics_does_not_enter_the_memory(self):
         """Only the first sync leaves the replicas it found."""
@@ -367,7 +367,7 @@ class TestFailures:
         decision = decide(
             spec(behavior=behavior()), values(2000, 2000), replicas=2, update_error="forbidden", status=NEW
         )
-        assert (decision.replicas, decision.rescaled, decision.wanted_replicas) == (2, False, 4)
+        assert (decision.replicas, decision.rescaled, decision.proposed_replicas) == (2, False, 4)
         assert events(decision) == [
             ("Warning", "FailedRescale", "New size: 4; reason: pods metric load above target; error: forbidden")
         ]
