@@ -1,4 +1,4 @@
-"""What each metric asks for and how the controller words it; several metrics; metrics that fail."""
+"""Proposals of each kind of metric with the controller's texts; several metrics; failed metrics."""
 
 import pytest
 
