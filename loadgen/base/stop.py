@@ -31,4 +31,4 @@ class Stop:
             if not readable:
                 return None
             if not os.read(watched[1], 1 << 16):
-                return "the parent has gone"
+                return "the parent process has ended"

@@ -228,7 +228,7 @@ def test_the_death_of_the_parent_ends_it_with_all_it_has(folder: RunFolder, repl
     assert folder.read("events").kind.tolist() == ["load_stopped"]
     assert samples(folder, "raw_success").value.tolist() == list(range(1, replica.reads + 1))
     assert len(samples(folder, "ratio")) > 0
-    assert "the parent has gone" in log_of(folder)
+    assert "the parent process has ended" in log_of(folder)
 
 
 def test_the_one_that_starts_it_stops_it(folder: RunFolder, replica: FakeReplica) -> None:
