@@ -1,6 +1,6 @@
-"""What the HorizontalPodAutoscaler decides, as pure functions: `hpa.reconcile` is one sync of Kubernetes v1.37.
+"""The HPA twin: the HorizontalPodAutoscaler controller of Kubernetes v1.37 as pure functions.
 
-`spec` (what the HPA asks for) and `manifest` (reading it) go in with `state` (what one sync sees and decides). Between
-them a sync goes through `proposals` (which ask `replicas` and `totals`) and `normalize`, and writes on a `draft`.
-`arithmetic` is the controller's. Nothing here does I/O or reads a clock.
+`hpa.reconcile` is one sync. Its inputs are `spec` (the HPA, parsed by `manifest`) and `state` (scale, pods, readings,
+memory). A sync computes `proposals` with `replicas` and `totals`, applies windows and limits in `normalize`, and
+collects its result in a `draft`. `arithmetic` reproduces Go's numbers. No module does I/O or reads a clock.
 """

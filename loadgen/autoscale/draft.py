@@ -1,13 +1,13 @@
-"""A decision while it is made: conditions, events and memory pile up from step to step.
+"""Collects the conditions, events and memory of one sync into a decision.
 
-Conditions and events carry the controller's own texts, to the letter.
+Conditions and events have exactly the controller's texts.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from loadgen.autoscale.normalize import normalize_legacy, normalize_with_behavior
-from loadgen.autoscale.proposals import Wanted
+from loadgen.autoscale.proposals import CombinedProposal
 from loadgen.autoscale.spec import HpaSpec
 from loadgen.autoscale.state import (
     Condition,
@@ -24,13 +24,13 @@ from loadgen.autoscale.state import (
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What one sync has decided so far. It lives as long as the sync; `decide` makes the value that stays."""
+    """The decision in progress during one sync; `decide` returns the final value."""
 
     now_s: float
     memory: Memory
     status: HpaStatus
     events: list[Event] = field(default_factory=list)
-    wanted: int | None = None
+    proposed: int | None = None
     stabilized: int | None = None
     proposals: tuple[Proposal, ...] = ()
     error: str | None = None
@@ -49,12 +49,12 @@ class Draft:
         self.status = replace(self.status, conditions=placed)
 
     def unset(self, type_: ConditionType) -> None:
-        """Take a condition away (`removeCondition`)."""
-        kept = tuple(each for each in self.status.conditions if each.type != type_)
-        self.status = replace(self.status, conditions=kept)
+        """Remove a condition (`removeCondition`)."""
+        others = tuple(each for each in self.status.conditions if each.type != type_)
+        self.status = replace(self.status, conditions=others)
 
-    def read_no_pods(self, selector: SelectorError) -> None:
-        """Report a selector that tells no pods (`validateAndParseSelector`)."""
+    def report_selector_error(self, selector: SelectorError) -> None:
+        """Report an unusable selector (`validateAndParseSelector`)."""
         reason, message = selector.reason, selector.message
         self.warn(reason, message)
         if reason == "SelectorRequired":
@@ -63,29 +63,29 @@ class Draft:
         self.warn("FailedComputeMetricsReplicas", selector.message)
         self.error = selector.message
 
-    def read_metrics(self, wanted: Wanted) -> None:
-        """Report what the metrics gave (the end of `computeReplicasForMetrics`)."""
-        self.proposals, self.error = wanted.proposals, wanted.error
-        for proposal in wanted.proposals:
+    def report_metrics(self, combined: CombinedProposal) -> None:
+        """Report the combined proposal of the metrics (the end of `computeReplicasForMetrics`)."""
+        self.proposals, self.error = combined.proposals, combined.error
+        for proposal in combined.proposals:
             if proposal.fault:
                 self.warn(proposal.fault.reason, proposal.fault.message)
-        if wanted.replicas is not None:
-            self.wanted = max(wanted.replicas, 0)
-            found = f"the HPA was able to successfully calculate a replica count from {wanted.metric}"
-            self.set("ScalingActive", "True", "ValidMetricFound", found)
+        if combined.replicas is not None:
+            self.proposed = max(combined.replicas, 0)
+            message = f"the HPA was able to successfully calculate a replica count from {combined.metric}"
+            self.set("ScalingActive", "True", "ValidMetricFound", message)
             return
-        assert wanted.fault is not None
-        assert wanted.error is not None
-        message = f"the HPA was unable to compute the replica count: {wanted.fault.message}"
-        self.set("ScalingActive", "False", wanted.fault.reason, message)
-        self.warn("FailedComputeMetricsReplicas", wanted.error)
+        assert combined.fault is not None
+        assert combined.error is not None
+        message = f"the HPA was unable to compute the replica count: {combined.fault.message}"
+        self.set("ScalingActive", "False", combined.fault.reason, message)
+        self.warn("FailedComputeMetricsReplicas", combined.error)
 
-    def normalize(self, spec: HpaSpec, wanted: int, *, current: int, window_s: float) -> int:
-        """Apply windows and limits, report them, remember what was wanted."""
+    def normalize(self, spec: HpaSpec, proposed: int, *, current: int, window_s: float) -> int:
+        """Apply windows and limits, report them, and remember the proposal."""
         now_ns = to_ns(self.now_s)
         if spec.behavior is None:
             result = normalize_legacy(
-                wanted,
+                proposed,
                 self.memory.recommendations,
                 current=current,
                 lowest=spec.lowest,
@@ -95,7 +95,7 @@ class Draft:
             )
         else:
             result = normalize_with_behavior(
-                wanted,
+                proposed,
                 self.memory,
                 spec.behavior,
                 current=current,
@@ -112,9 +112,10 @@ class Draft:
         return result.replicas
 
     def hold(self, current: int, *, desired: int | None = None, reason: str = "") -> Decision:
-        """End without a change; a sync that failed leaves `status.desiredReplicas` as it was."""
-        kept = self.status.desired_replicas if desired is None else desired
-        self.status = replace(self.status, current_replicas=current, desired_replicas=kept)
+        """End the sync without a change; a failed sync does not change `status.desiredReplicas`."""
+        if desired is None:
+            desired = self.status.desired_replicas
+        self.status = replace(self.status, current_replicas=current, desired_replicas=desired)
         return self.decide(current, rescaled=False, reason=reason)
 
     def decide(self, replicas: int | None, *, rescaled: bool, reason: str = "") -> Decision:
@@ -123,7 +124,7 @@ class Draft:
             replicas=replicas,
             rescaled=rescaled,
             reason=reason,
-            wanted_replicas=self.wanted,
+            proposed_replicas=self.proposed,
             stabilized_replicas=self.stabilized,
             proposals=self.proposals,
             events=tuple(self.events),

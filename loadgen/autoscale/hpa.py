@@ -1,12 +1,12 @@
-"""One sync of the HorizontalPodAutoscaler controller of Kubernetes v1.37, as a pure function.
+"""Runs one sync of the HorizontalPodAutoscaler controller of Kubernetes v1.37, as a pure function.
 
     scale ─▶ zero, above max, below min? ─▶ metrics ─▶ windows ─▶ rate limits ─▶ scale, status, events, memory
                       │ yes                                                          ▲
                       └──────────────── bound, or nothing at zero ───────────────────┘
 
 Source: `reconcileAutoscaler` in `pkg/controller/podautoscaler/horizontal.go`, v1.37.1; the tests replay recordings of
-it. Not modelled, because they need more than one sync's view: a status write that is lost, a write conflict that the
-retry resolves, a sync put off because the cache is behind.
+it. Three cases are not modelled, because they involve more than one sync: a lost status write, a write conflict that
+the retry resolves, and a sync that is delayed because the cache is stale.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from loadgen.autoscale.draft import Draft
 from loadgen.autoscale.normalize import remember_change
-from loadgen.autoscale.proposals import Sync, want
+from loadgen.autoscale.proposals import Sync, propose_all
 from loadgen.autoscale.replicas import tolerances_for
 from loadgen.autoscale.spec import DEFAULT_CONTROLLER, ControllerSettings, HpaSpec
 from loadgen.autoscale.state import (
@@ -50,20 +50,20 @@ def reconcile(
     Args:
         spec: The HPA.
         now_s: Time of the sync, seconds on any axis that pods, samples, memory and status share.
-        scale: The target's scale, or why it cannot be read.
+        scale: The target's scale, or the error of reading it.
         pods: All pods that the scale's selector matches.
-        readings: One answer per metric of the spec, in its order. They are not looked at when the replicas are
-            outside the bounds or the HPA is disabled.
-        memory: Of the previous decision; `Memory()` after a start of the controller.
-        status: Of the previous decision; `HpaStatus()` for a new HPA.
+        readings: One answer per metric of the spec, in its order. They are ignored while the replicas are outside the
+            bounds or the HPA is disabled.
+        memory: Memory of the previous decision; `Memory()` after a start of the controller.
+        status: Status of the previous decision; `HpaStatus()` for a new HPA.
         controller: The controller's flags.
 
     Returns:
-        The decision. Its `memory` and `status` go into the next sync.
+        The decision. Its `memory` and `status` are inputs of the next sync.
 
     Raises:
-        ValueError: There are not as many readings as metrics.
-        TypeError: A reading is not of its metric's kind.
+        ValueError: The numbers of readings and metrics differ.
+        TypeError: A reading does not have the kind of its metric.
     """
     draft = Draft(now_s=now_s, memory=memory, status=status)
     if isinstance(scale, ReadError):
@@ -75,14 +75,14 @@ def reconcile(
     draft.set("AbleToScale", "True", "SucceededGetScale", text)
     current, lowest = scale.spec_replicas, spec.lowest
     if not memory.recommendations:
-        # taken before the metrics are read, so it is already past when a window of 0 s looks back
+        # Recorded before the metrics are read, so a window of 0 s already excludes it.
         first = Recommendation(replicas=current, at_ns=to_ns(now_s) - 1)
         draft.memory = replace(memory, recommendations=(first,))
 
     zeroed = status.condition("ScaledToZero") if controller.scale_to_zero else None
-    zero_is_ours = zeroed is not None and zeroed.status == "True"
-    if current == 0 and not zero_is_ours:
-        # `shouldComputeMetricsForZeroReplicas`: zero replicas set by somebody else pause the HPA
+    zeroed_by_hpa = zeroed is not None and zeroed.status == "True"
+    if current == 0 and not zeroed_by_hpa:
+        # `shouldComputeMetricsForZeroReplicas`: zero replicas that the HPA did not set pause it.
         text = "scaling is disabled since the replica count of the target is zero"
         draft.set("ScalingActive", "False", "ScalingDisabled", text)
         if not controller.scale_to_zero:
@@ -94,7 +94,7 @@ def reconcile(
         return _rescale(draft, spec, scale, lowest, _BELOW_MIN, controller)
 
     if scale.selector_error:
-        draft.read_no_pods(scale.selector_error)
+        draft.report_selector_error(scale.selector_error)
         return draft.hold(current)
     sync = Sync(
         namespace=spec.namespace,
@@ -104,19 +104,19 @@ def reconcile(
         tolerances=tolerances_for(spec.behavior, controller),
         controller=controller,
     )
-    wanted = want(spec.metrics, readings, sync)
-    draft.read_metrics(wanted)
-    if wanted.replicas is None:
+    combined = propose_all(spec.metrics, readings, sync)
+    draft.report_metrics(combined)
+    if combined.replicas is None:
         return draft.hold(current)
 
-    desired, reason = max(wanted.replicas, 0), ""
+    desired, reason = max(combined.replicas, 0), ""
     if desired > current:
-        reason = f"{wanted.metric} above target"
+        reason = f"{combined.metric} above target"
     elif desired < current:
         reason = "All metrics below target"
     desired = draft.normalize(spec, desired, current=current, window_s=controller.downscale_stabilization_s)
     if current == 0 and desired < lowest:
-        # the lower bound was raised while the HPA was at zero
+        # The lower bound was raised while the HPA was at zero.
         desired, reason = lowest, reason or _BELOW_MIN
     if desired == current:
         return draft.hold(current, desired=current, reason=reason)
@@ -141,7 +141,7 @@ def _rescale(
     if not controller.scale_to_zero:
         draft.unset("ScaledToZero")
     elif desired == 0:
-        # the lower bound is 0, so there is an Object or External metric to come back by: `HpaSpec` checks it
+        # The lower bound is 0, so an Object or External metric exists that can scale up again: `HpaSpec` checks it.
         text = "the HPA controller scaled the workload to zero"
         draft.set("ScaledToZero", "True", "ScaledToZero", text)
     else:

@@ -1,4 +1,4 @@
-"""Reading an `autoscaling/v2` HorizontalPodAutoscaler, with the API server's defaults."""
+"""Parses an `autoscaling/v2` HorizontalPodAutoscaler with the API server's defaults."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -29,10 +29,10 @@ from loadgen.base.quantity import parse_milli, parse_quantity
 
 
 def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
-    """Read an HPA as the controller sees it, once the API server has checked it and filled in its defaults.
+    """Parse an HPA as the API server validates it and fills in its defaults.
 
-    Unset fields of `spec.behavior` get their defaults only where `behavior` itself is there: without it the
-    controller takes another path (see `normalize`). Without `metrics` the HPA holds CPU at 80 %.
+    Unset fields of `spec.behavior` get their defaults only if `behavior` itself is set; without it the controller uses
+    another algorithm (see `normalize`). Without `metrics` the HPA has a CPU target of 80 %.
 
     Source: `SetDefaults_HorizontalPodAutoscaler` in `pkg/apis/autoscaling/v2/defaults.go`.
 
@@ -40,7 +40,7 @@ def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
         manifest: The object, as read from YAML or from the API.
 
     Raises:
-        SettingsError: The manifest is no `autoscaling/v2` HPA, or the API server would refuse it.
+        SettingsError: The manifest is not an `autoscaling/v2` HPA, or the API server would reject it.
     """
     try:
         return _Manifest.model_validate(manifest).to_spec()
@@ -57,7 +57,7 @@ _Name = Annotated[str, Field(min_length=1)]
 
 
 class _Part(BaseModel):
-    """A part of the spec. Unknown fields are refused, as kubectl does: a typo must not switch a rule off."""
+    """A part of the spec. Unknown fields are refused, as kubectl does, because a typo must not disable a rule."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
 

@@ -1,7 +1,7 @@
-"""From the replicas the metrics want to the replicas the controller writes: windows, then rate limits.
+"""Applies stabilization windows and rate limits to the proposed replicas.
 
-Two paths exist, and they are not alike. Without `spec.behavior`: one window for going down, and at most twice the
-replicas or 4. With it: a window per direction and policies that count the changes of the last seconds.
+The controller has two different algorithms. Without `spec.behavior`, there is one window for scaling down, and a limit
+of twice the replicas or 4. With it, each direction has a window and policies that limit the recent changes.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,13 +30,13 @@ _DOWN_STABILIZED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalized:
-    """Replicas after each of the two steps.
+    """Replicas after the windows and after the limits, with the conditions.
 
     Attributes:
-        stabilized: After the windows.
-        replicas: After the limits.
-        able_to_scale: Reason and message of that condition, always true here.
-        scaling_limited: Reason and message of that condition, true where the limits changed the count.
+        stabilized: Replicas after the windows.
+        replicas: Replicas after the limits.
+        able_to_scale: Reason and message of AbleToScale, which is always true here.
+        scaling_limited: Reason and message of ScalingLimited, which is true if the limits changed the count.
         recommendations: The new memory of recommendations.
     """
 
@@ -48,7 +48,7 @@ class Normalized:
 
 
 def normalize_legacy(
-    wanted: int,
+    proposed: int,
     recommendations: tuple[Recommendation, ...],
     *,
     current: int,
@@ -60,16 +60,16 @@ def normalize_legacy(
     """Normalize without `spec.behavior` (`normalizeDesiredReplicas`).
 
     Args:
-        wanted: What the metrics want.
-        recommendations: What they wanted before.
+        proposed: Replicas that the metrics propose.
+        recommendations: Earlier proposals.
         current: Replicas of the scale.
-        lowest: Lower bound, applied even where nothing else changes.
+        lowest: Lower bound, which applies even if nothing else changes.
         highest: Upper bound.
         now_ns: Time of the sync.
         window_s: The controller's downscale stabilization.
     """
     cutoff_ns = now_ns - to_ns(window_s)
-    stabilized = max([wanted, *(each.replicas for each in recommendations if each.at_ns >= cutoff_ns)])
+    stabilized = max([proposed, *(each.replicas for each in recommendations if each.at_ns >= cutoff_ns)])
     replicas, limited = stabilized, _WITHIN
     limit = to_int32(max(2.0 * current, 4.0))
     if stabilized < lowest:
@@ -79,14 +79,14 @@ def normalize_legacy(
     return Normalized(
         stabilized=stabilized,
         replicas=replicas,
-        able_to_scale=_READY if stabilized == wanted else _DOWN_STABILIZED,
+        able_to_scale=_READY if stabilized == proposed else _DOWN_STABILIZED,
         scaling_limited=limited,
-        recommendations=_remember(recommendations, wanted, now_ns, cutoff_ns),
+        recommendations=_remember(recommendations, proposed, now_ns, cutoff_ns),
     )
 
 
 def normalize_with_behavior(
-    wanted: int,
+    proposed: int,
     memory: Memory,
     behavior: Behavior,
     *,
@@ -98,29 +98,29 @@ def normalize_with_behavior(
 ) -> Normalized:
     """Normalize with `spec.behavior` (`normalizeDesiredReplicasWithBehaviors`).
 
-    Bounds count only in the direction of the change, so a count that stays is not moved into them.
+    Bounds apply only in the direction of the change, so an unchanged count is not moved into them.
 
     Args:
-        wanted: What the metrics want.
+        proposed: Replicas that the metrics propose.
         memory: Earlier recommendations and changes.
-        behavior: The rules.
+        behavior: The scaling rules.
         current: Replicas of the scale.
         lowest: Lower bound.
         highest: Upper bound.
         now_ns: Time of the sync.
-        window_s: The controller's downscale stabilization, where the rules have no window.
+        window_s: The controller's downscale stabilization, used if the rules have no window.
     """
     up_s, down_s = behavior.scale_up.stabilization_window_s, behavior.scale_down.stabilization_window_s
     assert up_s is not None
     up_cutoff_ns = now_ns - up_s * NS_PER_S
     down_cutoff_ns = now_ns - (int(window_s) if down_s is None else down_s) * NS_PER_S
     past = memory.recommendations
-    floor = min([wanted, *(each.replicas for each in past if each.at_ns > up_cutoff_ns)])
-    ceiling = max([wanted, *(each.replicas for each in past if each.at_ns > down_cutoff_ns)])
+    floor = min([proposed, *(each.replicas for each in past if each.at_ns > up_cutoff_ns)])
+    ceiling = max([proposed, *(each.replicas for each in past if each.at_ns > down_cutoff_ns)])
     stabilized = min(max(current, floor), ceiling)
     able = _READY
-    if stabilized != wanted:
-        able = _UP_STABILIZED if wanted >= current else _DOWN_STABILIZED
+    if stabilized != proposed:
+        able = _UP_STABILIZED if proposed >= current else _DOWN_STABILIZED
 
     replicas, limited = stabilized, _WITHIN
     if stabilized > current:
@@ -136,14 +136,14 @@ def normalize_with_behavior(
         replicas=replicas,
         able_to_scale=able,
         scaling_limited=limited,
-        recommendations=_remember(past, wanted, now_ns, min(up_cutoff_ns, down_cutoff_ns)),
+        recommendations=_remember(past, proposed, now_ns, min(up_cutoff_ns, down_cutoff_ns)),
     )
 
 
 def _remember(
-    recommendations: tuple[Recommendation, ...], wanted: int, now_ns: int, cutoff_ns: int
+    recommendations: tuple[Recommendation, ...], proposed: int, now_ns: int, cutoff_ns: int
 ) -> tuple[Recommendation, ...]:
-    new = Recommendation(replicas=wanted, at_ns=now_ns)
+    new = Recommendation(replicas=proposed, at_ns=now_ns)
     return _put(recommendations, new, lambda each: each.at_ns < cutoff_ns)
 
 

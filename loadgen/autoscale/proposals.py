@@ -1,6 +1,6 @@
-"""From the readings of one sync to a proposal per metric, and from the proposals to the replicas they want.
+"""Computes the proposal of each metric from its reading, and combines the proposals of all metrics.
 
-Texts of reasons, conditions and errors are the controller's, to the letter.
+Reasons, conditions and errors have exactly the controller's texts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from loadgen.autoscale.replicas import (
     Count,
+    MetricError,
     Tolerances,
-    UncountableError,
     group_pods,
     pod_requests_milli,
     replicas_for_average,
@@ -44,7 +44,7 @@ from loadgen.autoscale.totals import replicas_for_share, replicas_for_total, tot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
-    """What all metrics of one sync share."""
+    """Inputs that all metrics of one sync share."""
 
     namespace: str
     now_s: float
@@ -55,14 +55,14 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What the metrics together ask for (`computeReplicasForMetrics`).
+class CombinedProposal:
+    """The proposals of all metrics and their maximum (`computeReplicasForMetrics`).
 
     Attributes:
-        replicas: The largest proposal; `None` when the metrics cannot be used, and the sync holds.
-        metric: Name of the metric that asks for it.
-        error: Text about the metrics that gave nothing, `None` when all did.
-        fault: Of the first of them.
+        replicas: The largest proposal; `None` if the metrics are unusable and the replicas do not change.
+        metric: Name of the metric with the largest proposal.
+        error: Text about the metrics without a proposal; `None` if all have one.
+        fault: Fault of the first metric without a proposal.
         proposals: One per metric.
     """
 
@@ -73,10 +73,10 @@ class Wanted:
     proposals: tuple[Proposal, ...] = ()
 
 
-def want(metrics: Sequence[MetricSpec], readings: Sequence[Reading], sync: Sync) -> Wanted:
-    """Ask every metric and take the largest proposal.
+def propose_all(metrics: Sequence[MetricSpec], readings: Sequence[Reading], sync: Sync) -> CombinedProposal:
+    """Compute the proposals of all metrics and take the largest.
 
-    A metric that fails stops the sync only if it could have kept replicas that the others would take away.
+    A failed metric stops the sync only if it might have kept replicas that the other metrics would remove.
 
     Args:
         metrics: The metrics of the HPA.
@@ -85,33 +85,33 @@ def want(metrics: Sequence[MetricSpec], readings: Sequence[Reading], sync: Sync)
 
     Raises:
         ValueError: The numbers of metrics and readings differ.
-        TypeError: A reading is not of its metric's kind.
+        TypeError: A reading does not have the kind of its metric.
     """
     proposals = tuple(propose(metric, reading, sync) for metric, reading in zip(metrics, readings, strict=True))
     replicas, name = 0, ""
     for proposal in proposals:
-        # a proposal of 0 gives way to every later one, as upstream
+        # As upstream, every later proposal replaces a proposal of 0.
         if proposal.replicas is not None and (replicas == 0 or proposal.replicas > replicas):
             replicas, name = proposal.replicas, proposal.metric
     faults = [proposal.fault for proposal in proposals if proposal.fault]
     if not faults:
-        return Wanted(replicas=replicas, metric=name, proposals=proposals)
+        return CombinedProposal(replicas=replicas, metric=name, proposals=proposals)
     error = f"invalid metrics ({len(faults)} invalid out of {len(metrics)}), first error is: {faults[0].error}"
     if len(faults) == len(metrics) or replicas < sync.scale.spec_replicas:
-        return Wanted(replicas=None, error=error, fault=faults[0], proposals=proposals)
-    return Wanted(replicas=replicas, metric=name, error=error, fault=faults[0], proposals=proposals)
+        return CombinedProposal(replicas=None, error=error, fault=faults[0], proposals=proposals)
+    return CombinedProposal(replicas=replicas, metric=name, error=error, fault=faults[0], proposals=proposals)
 
 
 def propose(metric: MetricSpec, reading: Reading, sync: Sync) -> Proposal:
-    """Compute what one metric asks for (`computeReplicasForMetric`).
+    """Compute the proposal of one metric (`computeReplicasForMetric`).
 
     Args:
         metric: The metric.
-        reading: Its answer, of the metric's kind, or the error.
+        reading: The answer, of the metric's kind, or the error.
         sync: Time, scale, pods and settings.
 
     Raises:
-        TypeError: The reading is not of the metric's kind.
+        TypeError: The reading does not have the kind of the metric.
     """
     match metric:
         case PodsMetric():
@@ -130,7 +130,7 @@ def _propose_pods(metric: PodsMetric, reading: Reading, sync: Sync) -> Proposal:
     try:
         values = _answer(reading, PodValues, metric, f"{prefix}unable to fetch metrics from custom metrics API: ").milli
         if not values:
-            raise UncountableError(f"{prefix}no metrics returned from custom metrics API")
+            raise MetricError(f"{prefix}no metrics returned from custom metrics API")
         count = replicas_for_average(
             values,
             _groups(values, None, sync),
@@ -138,7 +138,7 @@ def _propose_pods(metric: PodsMetric, reading: Reading, sync: Sync) -> Proposal:
             current=sync.scale.spec_replicas,
             tolerances=sync.tolerances,
         )
-    except UncountableError as error:
+    except MetricError as error:
         return _fault(name, "FailedGetPodsMetric", f"{error}", f"failed to get pods metric value: {error}")
     return _proposal(name, count)
 
@@ -159,7 +159,7 @@ def _propose_object(metric: ObjectMetric, reading: Reading, sync: Sync) -> Propo
                 tolerances=sync.tolerances,
             )
         elif target.type == "AverageValue" and target.average_value_milli is not None:
-            # the controller calls this one external, too
+            # The controller calls this metric external, too.
             name = f"external metric {metric.name}({_text(metric.selector)})"
             inner = f"failed to get {metric.name} object metric: "
             count = replicas_for_share(
@@ -170,10 +170,10 @@ def _propose_object(metric: ObjectMetric, reading: Reading, sync: Sync) -> Propo
                 capped=False,
             )
         else:
-            raise UncountableError(
+            raise MetricError(
                 "invalid object metric source: neither a value target nor an average value target was set"
             )
-    except UncountableError as error:
+    except MetricError as error:
         return _fault(name, "FailedGetObjectMetric", f"{error}", f"failed to get object metric value: {inner}{error}")
     return _proposal(name, count)
 
@@ -188,7 +188,7 @@ def _propose_external(metric: ExternalMetric, reading: Reading, sync: Sync) -> P
             reading, ExternalValues, metric, f"{prefix}unable to fetch metrics from external metrics API: "
         ).milli
         if not values:
-            raise UncountableError(f"{prefix}no metrics returned from external metrics API")
+            raise MetricError(f"{prefix}no metrics returned from external metrics API")
         if target.average_value_milli is not None:
             count = replicas_for_share(
                 total_for_share(values),
@@ -206,7 +206,7 @@ def _propose_external(metric: ExternalMetric, reading: Reading, sync: Sync) -> P
                 current=sync.scale.spec_replicas,
                 tolerances=sync.tolerances,
             )
-    except UncountableError as error:
+    except MetricError as error:
         inner = f"{metric.name} external metric" if per_pod else f"external metric {metric.name}"
         outer = f"failed to get {metric.name} external metric value: failed to get {inner}: {error}"
         return _fault(name, "FailedGetExternalMetric", f"{error}", outer)
@@ -225,7 +225,7 @@ def _propose_resource(metric: ResourceMetric, reading: Reading, sync: Sync) -> P
             reading, ResourceSamples, metric, f"{prefix}unable to fetch metrics from resource metrics API: "
         ).by_pod
         if not samples:
-            raise UncountableError(f"{prefix}no metrics returned from resource metrics API")
+            raise MetricError(f"{prefix}no metrics returned from resource metrics API")
         values = {name: sample.value_milli for name, sample in samples.items() if sample.value_milli is not None}
         groups = _groups(values, samples if resource == "cpu" else None, sync)
         if target.average_value_milli is not None:
@@ -246,7 +246,7 @@ def _propose_resource(metric: ResourceMetric, reading: Reading, sync: Sync) -> P
                 current=sync.scale.spec_replicas,
                 tolerances=sync.tolerances,
             )
-    except UncountableError as error:
+    except MetricError as error:
         measure = "utilization" if target.average_value_milli is None else "usage"
         inner = f"failed to get {resource} {measure}: {error}"
         if metric.container is None:
@@ -263,7 +263,7 @@ _Answer = TypeVar("_Answer", PodValues, ObjectValue, ExternalValues, ResourceSam
 
 def _answer(reading: Reading, kind: type[_Answer], metric: MetricSpec, failed: str) -> _Answer:
     if isinstance(reading, ReadError):
-        raise UncountableError(f"{failed}{reading.message}")
+        raise MetricError(f"{failed}{reading.message}")
     if not isinstance(reading, kind):
         raise TypeError(f"a {type(metric).__name__} is read as {kind.__name__}, not as {type(reading).__name__}")
     return reading
@@ -271,7 +271,7 @@ def _answer(reading: Reading, kind: type[_Answer], metric: MetricSpec, failed: s
 
 def _groups(values: Mapping[str, int], cpu: Mapping[str, ResourceSample] | None, sync: Sync) -> PodGroups:
     if not sync.pods:
-        raise UncountableError("no pods returned by selector while calculating replica count")
+        raise MetricError("no pods returned by selector while calculating replica count")
     return group_pods(sync.pods, values, cpu, now_s=sync.now_s, controller=sync.controller)
 
 

@@ -1,4 +1,4 @@
-"""From a value per pod to a replica count: the controller's ReplicaCalculator for Pods and Resource metrics.
+"""Computes replicas from one value per pod: the controller's ReplicaCalculator for Pods and Resource metrics.
 
 All values are int64 milli. Averages drop the fraction of a milli before the ratio is formed. A ratio divides two
 float64 (`float(a) / float(b)`), which differs from Python's exact `a / b` above 2^53.
@@ -19,24 +19,24 @@ from loadgen.autoscale.spec import Behavior, ControllerSettings
 from loadgen.autoscale.state import PodGroups, PodState, ResourceSample, to_ns
 
 
-class UncountableError(Exception):
-    """The metric gives no count; the text is the controller's and travels up into events."""
+class MetricError(Exception):
+    """The metric gives no replica count; events quote the text, which is the controller's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerances:
-    """The band around ratio 1 in which the replicas are held, both ends included."""
+    """The range around ratio 1, both ends included, in which the replicas do not change."""
 
     down_ratio: float
     up_ratio: float
 
-    def hold(self, ratio: float) -> bool:
-        """Tell whether the ratio is close enough to 1; NaN never is (`isWithin`)."""
+    def contains(self, ratio: float) -> bool:
+        """Return whether the ratio is within the range; NaN never is (`isWithin`)."""
         return 1.0 - self.down_ratio <= ratio <= 1.0 + self.up_ratio
 
 
 def tolerances_for(behavior: Behavior | None, controller: ControllerSettings) -> Tolerances:
-    """Take the HPA's own tolerances where it has them, else the controller's (`tolerancesForHpa`)."""
+    """Return the HPA's own tolerances, or the controller's for a side without one (`tolerancesForHpa`)."""
     up = behavior.scale_up.tolerance_ratio if behavior else None
     down = behavior.scale_down.tolerance_ratio if behavior else None
     default = controller.tolerance_ratio
@@ -48,7 +48,7 @@ def tolerances_for(behavior: Behavior | None, controller: ControllerSettings) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the values of some pods amount to, against the target."""
+    """Average of the pods' values and its ratio to the target."""
 
     ratio: float
     average_milli: int
@@ -57,7 +57,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """A replica count and how it came about; the fields are those of `Proposal`."""
+    """A replica count and how it was computed; the fields are those of `Proposal`."""
 
     replicas: int
     usage: Usage
@@ -75,13 +75,13 @@ def group_pods(
 ) -> PodGroups:
     """Sort pods into ready, unready, missing and ignored (`groupPods`).
 
-    Readiness counts for CPU only: for every other metric a Running pod that has a value is ready, whatever its
-    probe says, and one without a value is missing.
+    Readiness counts only for CPU. For every other metric a Running pod with a value is ready, independent of its probe,
+    and a Running pod without a value is missing.
 
     Args:
         pods: All pods that the selector matches.
         values: Milli value per pod name.
-        samples: For CPU, when and over which window each value was taken; `None` for other metrics.
+        samples: For CPU, time and window of each value; `None` for other metrics.
         now_s: Time of the sync, on the axis of the pods' times.
         controller: The CPU periods.
     """
@@ -124,7 +124,7 @@ def replicas_for_average(
     """Count replicas for a target per pod, of a Pods or Resource metric (`calcPlainMetricReplicas`).
 
     Raises:
-        UncountableError: No value is left once ignored and unready pods are taken out.
+        MetricError: No value is left without the ignored and unready pods.
     """
 
     def measure(usable: Mapping[str, int]) -> Usage:
@@ -147,7 +147,7 @@ def replicas_for_utilization(
     """Count replicas for a target in percent of the pods' requests (`GetResourceReplicas`).
 
     Raises:
-        UncountableError: No usable value, a request that is missing, or only requests of zero.
+        MetricError: No value is usable, a request is missing, or all requests are zero.
     """
     usable = _usable(values, groups)
     requests = requests_milli()
@@ -158,7 +158,7 @@ def replicas_for_utilization(
         total = wrap_int64(sum(usable[name] for name in known))
         requested = wrap_int64(sum(requests[name] for name in known))
         if requested == 0:
-            raise UncountableError("no metrics returned matched known pods")
+            raise MetricError("no metrics returned matched known pods")
         utilization = wrap_int32(divide_int(wrap_int64(total * 100), requested))
         return Usage(
             ratio=utilization / target_pct,
@@ -166,18 +166,18 @@ def replicas_for_utilization(
             utilization_pct=utilization,
         )
 
-    def at_least_all_of_the_request(name: str) -> int:
+    def larger_of_request_and_target(name: str) -> int:
         return divide_int(wrap_int64(requests[name] * max(100, target_pct)), 100)
 
-    return _damped(usable, groups, measure, at_least_all_of_the_request, current, tolerances)
+    return _damped(usable, groups, measure, larger_of_request_and_target, current, tolerances)
 
 
 def _usable(values: Mapping[str, int], groups: PodGroups) -> dict[str, int]:
-    # values of pods that the selector does not list stay in, as upstream
+    # As upstream, values of pods that the selector does not match are used.
     dropped = {*groups.ignored, *groups.unready}
     usable = {name: value for name, value in values.items() if name not in dropped}
     if not usable:
-        raise UncountableError("did not receive metrics for targeted pods (pods might be unready)")
+        raise MetricError("did not receive metrics for targeted pods (pods might be unready)")
     return usable
 
 
@@ -189,13 +189,13 @@ def _damped(
     current: int,
     tolerances: Tolerances,
 ) -> Count:
-    """Scale by the ratio, but let pods of unknown load only ever slow a change down, never start or turn one."""
+    """Scale by the ratio; pods of unknown load can only reduce a change, never cause or reverse one."""
     usage = measure(values)
     rising_with_unready = bool(groups.unready) and usage.ratio > 1.0
     if not rising_with_unready and not groups.missing:
-        held = tolerances.hold(usage.ratio)
+        within = tolerances.contains(usage.ratio)
         return Count(
-            replicas=current if held else to_int32(ceil_float(usage.ratio * groups.ready)), usage=usage, pods=groups
+            replicas=current if within else to_int32(ceil_float(usage.ratio * groups.ready)), usage=usage, pods=groups
         )
 
     filled = dict(values)
@@ -207,32 +207,32 @@ def _damped(
         filled |= dict.fromkeys(groups.unready, 0)
 
     ratio = measure(filled).ratio
-    turned = (usage.ratio < 1.0 < ratio) or (ratio < 1.0 < usage.ratio)
+    crossed = (usage.ratio < 1.0 < ratio) or (ratio < 1.0 < usage.ratio)
     replicas = to_int32(ceil_float(ratio * len(filled)))
-    against = (ratio < 1.0 and replicas > current) or (ratio > 1.0 and replicas < current)
-    if tolerances.hold(ratio) or turned or against:
+    opposite = (ratio < 1.0 and replicas > current) or (ratio > 1.0 and replicas < current)
+    if tolerances.contains(ratio) or crossed or opposite:
         replicas = current
     return Count(replicas=replicas, usage=usage, adjusted_ratio=ratio, pods=groups)
 
 
 def pod_requests_milli(pods: Iterable[PodState], resource: str, container: str | None) -> dict[str, int]:
-    """Find what each pod requests of a resource, in milli (`calculateRequests`).
+    """Return each pod's request of a resource, in milli (`calculateRequests`).
 
     Raises:
-        UncountableError: Some pod, also an unready or ignored one, has no such request or no such container.
+        MetricError: A pod, even an unready or ignored one, lacks the request or the container.
     """
     requests = {}
     for pod in pods:
         if pod.pod_requests_milli is not None and container is None:
             if resource not in pod.pod_requests_milli:
-                raise UncountableError(f"missing pod-level request for {resource} in Pod {pod.name}")
+                raise MetricError(f"missing pod-level request for {resource} in Pod {pod.name}")
             requests[pod.name] = pod.pod_requests_milli[resource]
             continue
         chosen = [each for each in pod.containers if container is None or each.name == container]
         if container is not None and not chosen:
-            raise UncountableError(f"container {container} not found in Pod {pod.name}")
+            raise MetricError(f"container {container} not found in Pod {pod.name}")
         for each in chosen:
             if resource not in each.requests_milli:
-                raise UncountableError(f"missing request for {resource} in container {each.name} of Pod {pod.name}")
+                raise MetricError(f"missing request for {resource} in container {each.name} of Pod {pod.name}")
         requests[pod.name] = wrap_int64(sum(each.requests_milli[resource] for each in chosen))
     return requests

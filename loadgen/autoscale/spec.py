@@ -1,4 +1,4 @@
-"""What an HPA asks for (`HpaSpec`) and how its controller is set: values, checked as the API server checks them."""
+"""Defines the spec of an HPA and the settings of its controller, validated as the API server does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class LabelRequirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSelector:
-    """The selector of a metric. Its text is what the controller prints into reasons and errors."""
+    """The selector of a metric. `str` gives the text that the controller prints in reasons and errors."""
 
     match_labels: Mapping[str, str] = field(default_factory=dict)
     match_expressions: tuple[LabelRequirement, ...] = ()
@@ -66,11 +66,11 @@ class LabelSelector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The value a metric is held at.
+    """The target value of a metric.
 
-    Which field counts depends on the metric: Pods read the average value, External and Resource prefer the average
-    value over the other one, and only Object obeys `type`. An Object whose `type` names a field that is not set
-    passes the API server and then fails in every sync; so it does here.
+    The metric decides which field is used: Pods use the average value, External and Resource prefer the average value
+    to the other one, and only Object uses `type`. An Object whose `type` names an unset field is accepted by the API
+    server and then fails in every sync, here as well.
     """
 
     type: Literal["Utilization", "Value", "AverageValue"]
@@ -151,7 +151,7 @@ MetricSpec = PodsMetric | ObjectMetric | ExternalMetric | ResourceMetric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How much one rule allows to change in `period_s` seconds: `value` pods, or percent of the replicas."""
+    """The largest change in `period_s` seconds: `value` pods, or percent of the replicas."""
 
     type: Literal["Pods", "Percent"]
     value: int
@@ -164,13 +164,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingRules:
-    """One direction of `spec.behavior`, already defaulted.
+    """One direction of `spec.behavior`, with its defaults filled in.
 
     Attributes:
         policies: At least one.
-        select_policy: Which policy wins: `Max` the largest change, `Min` the smallest, `Disabled` no change at all.
-        stabilization_window_s: 0 to 3600; `None` (scale-down only) takes the controller's flag.
-        tolerance_ratio: `None` takes the controller's flag.
+        select_policy: Which policy wins: `Max` the largest change, `Min` the smallest, `Disabled` allows no change.
+        stabilization_window_s: 0 to 3600; `None` (scale-down only) uses the controller's flag.
+        tolerance_ratio: `None` uses the controller's flag.
     """
 
     policies: tuple[Policy, ...]
@@ -179,7 +179,7 @@ class ScalingRules:
     tolerance_ratio: float | None = None
 
     def __post_init__(self) -> None:
-        _require(bool(self.policies), "a side of behavior has no policies: list one, or leave policies out")
+        _require(bool(self.policies), "a direction of behavior has no policies: list one, or omit policies")
         window_s, tolerance = self.stabilization_window_s, self.tolerance_ratio
         _require(window_s is None or 0 <= window_s <= 3600, f"stabilizationWindowSeconds is {window_s}: use 0 to 3600")
         _require(tolerance is None or tolerance >= 0, f"a tolerance of {tolerance} is negative: use 0 or more")
@@ -195,7 +195,7 @@ DEFAULT_SCALE_DOWN = ScalingRules(policies=(Policy(type="Percent", value=100, pe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behavior:
-    """`spec.behavior`; a side that the manifest leaves out has the API server's defaults."""
+    """`spec.behavior`; a direction that the manifest omits has the API server's defaults."""
 
     scale_up: ScalingRules = DEFAULT_SCALE_UP
     scale_down: ScalingRules = DEFAULT_SCALE_DOWN
@@ -209,17 +209,17 @@ class Behavior:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HpaSpec:
-    """The part of a HorizontalPodAutoscaler that decides.
+    """The part of a HorizontalPodAutoscaler's spec that affects decisions.
 
     Attributes:
         max_replicas: Upper bound, at least 1.
         metrics: At least one; the largest proposal wins.
         min_replicas: Lower bound; `None` means 1, and 0 needs an Object or External metric.
-        behavior: `None` takes the legacy path (at most twice the replicas or 4, one window for scaling down).
-        namespace: Only named in error texts.
+        behavior: `None` uses the legacy algorithm (at most twice the replicas or 4, one window for scaling down).
+        namespace: Appears only in error texts.
 
     Raises:
-        SettingsError: The API server would refuse the object; the sentence says what to change.
+        SettingsError: The API server would reject the object.
     """
 
     max_replicas: int
@@ -243,10 +243,10 @@ class HpaSpec:
 
     @property
     def lowest(self) -> int:
-        """The lower bound in force: `min_replicas`, or 1 where it is not set."""
+        """The effective lower bound: `min_replicas`, or 1 if it is not set."""
         return 1 if self.min_replicas is None else self.min_replicas
 
     @property
     def has_object_or_external(self) -> bool:
-        """Whether some metric exists without pods, so that the HPA can leave zero (`hasObjectOrExternalMetrics`)."""
+        """Whether a metric exists without pods, so that the HPA can leave zero (`hasObjectOrExternalMetrics`)."""
         return any(isinstance(metric, ObjectMetric | ExternalMetric) for metric in self.metrics)

@@ -1,4 +1,4 @@
-"""What one HPA sync sees (scale, pods, metric readings, memory, status) and what it decides: values only."""
+"""Defines the inputs of one HPA sync (scale, pods, readings, memory, status) and its decision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ NS_PER_S = 1_000_000_000
 
 
 def to_ns(seconds: float) -> int:
-    """Turn seconds into the nanoseconds Go compares times in, so that 1000.1 − 300 meets 700.1 exactly."""
+    """Convert seconds to nanoseconds, in which Go compares times, so that 1000.1 − 300 equals 700.1 exactly."""
     return round(seconds * NS_PER_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container's requests, in milli (of a core, of a byte): only utilization targets look at them."""
+    """A container's requests, in milli (of a core, of a byte); only utilization targets use them."""
 
     name: str
     requests_milli: Mapping[str, int] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class ResourceSamples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadError:
-    """A read that failed; `message` is the API's error, without what the controller writes before it."""
+    """A failed read; `message` is the API's error without the controller's prefix."""
 
     message: str
 
@@ -95,15 +95,15 @@ Reading = PodValues | ObjectValue | ExternalValues | ResourceSamples | ReadError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorError:
-    """The scale's selector is of no use; `message` is the event's text.
+    """The scale's selector is unusable; `message` is the event's text.
 
-    A malformed one comes as a `ReadError` of the scale: client-go parses the selector when it reads the scale
-    (`client-go/scale/scheme/autoscalingv1/conversion.go`), so `InvalidSelector` is in the controller's code and has
-    not been seen from a real one.
+    A malformed selector appears as a `ReadError` of the scale, because client-go parses the selector when it reads the
+    scale (`client-go/scale/scheme/autoscalingv1/conversion.go`). `InvalidSelector` is in the controller's code, but a
+    real controller has not been observed to report it.
 
     Attributes:
         reason: The event's reason.
-        message: For `InvalidSelector` and `AmbiguousSelector` it names the selector, so it has to be given.
+        message: The event's text; for `InvalidSelector` and `AmbiguousSelector` it names the selector and is required.
     """
 
     reason: Literal["SelectorRequired", "InvalidSelector", "AmbiguousSelector"]
@@ -115,10 +115,10 @@ class ScaleState:
     """The target's scale subresource.
 
     Attributes:
-        spec_replicas: What is asked for.
-        status_replicas: Pods that exist; per-pod targets of Object and External divide by it.
-        selector_error: Set when the pods cannot be told by the selector.
-        update_error: Set when writing the scale fails in this sync: the text of that error.
+        spec_replicas: Desired replicas.
+        status_replicas: Existing pods; per-pod targets of Object and External divide by it.
+        selector_error: Set if the selector does not identify the pods.
+        update_error: Text of the error if writing the scale fails in this sync.
     """
 
     spec_replicas: int
@@ -129,7 +129,7 @@ class ScaleState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """What the metrics asked for in one sync, before windows and limits."""
+    """The proposed replicas of one sync, before windows and limits."""
 
     replicas: int
     at_ns: int
@@ -146,10 +146,10 @@ class ScaleEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What the controller keeps in its process about one HPA. `Memory()` is a controller that has just started.
+    """The state that the controller process keeps for one HPA. `Memory()` is that of a controller that just started.
 
     Times are integer nanoseconds on the axis of `now_s`, because windows compare them exactly. The order of the
-    entries is the controller's: it overwrites an entry that no window needs instead of dropping it.
+    entries is the controller's, which overwrites an entry that no window needs instead of removing it.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -170,12 +170,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HpaStatus:
-    """What the controller keeps in the object; it survives a restart of the controller.
+    """The status of the HPA object; it survives a restart of the controller.
 
     Attributes:
         conditions: In the order in which they first appeared.
         current_replicas: `status.currentReplicas`.
-        desired_replicas: `status.desiredReplicas`; a sync without usable metrics leaves it alone.
+        desired_replicas: `status.desiredReplicas`; a sync without usable metrics does not change it.
         last_scale_s: `status.lastScaleTime`.
     """
 
@@ -185,13 +185,13 @@ class HpaStatus:
     last_scale_s: float | None = None
 
     def condition(self, type_: ConditionType) -> Condition | None:
-        """Find the condition of one type."""
+        """Return the condition of one type."""
         return next((condition for condition in self.conditions if condition.type == type_), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One Kubernetes Event about the HPA. Repeats are merged on their way, so do not count rescales by events."""
+    """One Kubernetes Event about the HPA. Client-go merges repeated events, so do not count rescales by events."""
 
     type: Literal["Normal", "Warning"]
     reason: str
@@ -210,12 +210,12 @@ class PodGroups:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFault:
-    """Why a metric gave no proposal.
+    """The reason why a metric has no proposal.
 
     Attributes:
-        reason: Of the Warning event and of the condition ScalingActive, such as `FailedGetPodsMetric`.
+        reason: Reason of the Warning event and of the condition ScalingActive, such as `FailedGetPodsMetric`.
         message: Text of that event.
-        error: The same with what the controller adds on its way up to FailedComputeMetricsReplicas.
+        error: The text with the prefixes that the controller adds for FailedComputeMetricsReplicas.
     """
 
     reason: str
@@ -225,18 +225,18 @@ class MetricFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What one metric asks for.
+    """The proposal of one metric.
 
     Attributes:
         metric: The metric as the controller names it in reasons, such as `pods metric queue_ratio`.
-        replicas: The proposal; `None` on a fault.
+        replicas: The proposed replicas; `None` on a fault.
         current_milli: Value in `status.currentMetrics`, in milli: the average over pods, or the total under a Value
             target.
         utilization_pct: Utilization in percent of the request, for such targets.
-        ratio: Value over target as read. Within tolerance it holds the replicas.
-        adjusted_ratio: The ratio that decided when missing or unready pods were filled in, else `None`.
+        ratio: Value over target, as read. Within the tolerance the replicas do not change.
+        adjusted_ratio: The decisive ratio if values were assumed for missing or unready pods, else `None`.
         pods: The groups; `None` for Object and External metrics.
-        fault: Set when the metric could not be used.
+        fault: Set if the metric could not be used.
     """
 
     metric: str
@@ -254,15 +254,14 @@ class Decision:
     """The outcome of one sync.
 
     Attributes:
-        replicas: `spec.replicas` of the scale after the sync; `None` when the scale could not be read.
+        replicas: `spec.replicas` of the scale after the sync; `None` if the scale could not be read.
         rescaled: Whether the sync changed it.
-        reason: Why the replicas should change, as the event says if they did; empty when they should not.
-        wanted_replicas: Largest proposal, before windows and limits; `None` when no metric was asked or the
-            metrics could not be used.
-        stabilized_replicas: The same after the stabilization windows, before limits.
-        proposals: One per metric, in the order of the spec; empty when no metric was asked.
+        reason: Reason for a change of the replicas, as in the event; empty if they should not change.
+        proposed_replicas: Largest proposal, before windows and limits; `None` if no metric was read or usable.
+        stabilized_replicas: Replicas after the stabilization windows, before limits.
+        proposals: One per metric, in the order of the spec; empty if no metric was read.
         events: In the order in which they are sent.
-        error: What the controller logs about unusable metrics, also when it scales by the others; else `None`.
+        error: The controller's log text about unusable metrics, even if it scales by the others; else `None`.
         status: The HPA's new status, with the conditions.
         memory: The controller's new memory.
     """
@@ -270,7 +269,7 @@ class Decision:
     replicas: int | None
     rescaled: bool
     reason: str
-    wanted_replicas: int | None
+    proposed_replicas: int | None
     stabilized_replicas: int | None
     proposals: tuple[Proposal, ...]
     events: tuple[Event, ...]

@@ -1,4 +1,4 @@
-"""From one value to a replica count: the controller's ReplicaCalculator for Object and External metrics."""
+"""Computes replicas from one value: the controller's ReplicaCalculator for Object and External metrics."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from loadgen.autoscale.arithmetic import (
     to_int64,
     wrap_int64,
 )
-from loadgen.autoscale.replicas import Count, Tolerances, UncountableError, Usage
+from loadgen.autoscale.replicas import Count, MetricError, Tolerances, Usage
 from loadgen.autoscale.state import PodState
 
 
@@ -20,19 +20,19 @@ def replicas_for_total(
 ) -> Count:
     """Count replicas for a target on one value, of an Object or External metric (`getUsageRatioReplicaCount`).
 
-    From zero the tolerance does not count: one replica per started ratio.
+    From zero replicas the tolerance is ignored, and the count is the ratio, rounded up.
 
     Raises:
-        UncountableError: The replicas would change and the selector lists no pods.
+        MetricError: The replicas would change and the selector lists no pods.
     """
     ratio = float(total_milli) / float(target_milli)
     usage = Usage(ratio=ratio, average_milli=total_milli)
     if current == 0:
         return Count(replicas=to_int32(ceil_float(ratio)), usage=usage)
-    if tolerances.hold(ratio):
+    if tolerances.contains(ratio):
         return Count(replicas=current, usage=usage)
     if not pods:
-        raise UncountableError(
+        raise MetricError(
             "unable to calculate ready pods: no pods returned by selector while calculating replica count"
         )
     ready = sum(pod.phase == "Running" and pod.ready == "True" for pod in pods)
@@ -48,9 +48,9 @@ def replicas_for_share(
     """
     ratio = divide_float(float(total_milli), float(target_milli) * status_replicas)
     replicas = status_replicas
-    if not tolerances.hold(ratio):
-        wanted = ceil_float(float(total_milli) / float(target_milli))
-        replicas = _capped(wanted) if capped else to_int32(wanted)
+    if not tolerances.contains(ratio):
+        exact = ceil_float(float(total_milli) / float(target_milli))
+        replicas = _capped(exact) if capped else to_int32(exact)
     if capped and float(total_milli) >= float(MAX_INT64):
         average = MAX_INT64
     else:
@@ -75,7 +75,7 @@ def total_for_value(values_milli: Iterable[int]) -> int:
 def total_for_share(values_milli: Iterable[int]) -> int:
     """Add up the series of an External metric under an AverageValue target (`GetExternalPerPodMetricReplicas`).
 
-    A total below zero is taken for an overflow and becomes the highest int64: a negative metric scales up.
+    A total below zero counts as an overflow and becomes the highest int64, so a negative metric scales up.
     """
     total = 0
     for value in values_milli:

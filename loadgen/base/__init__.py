@@ -1,1 +1,1 @@
-"""Ground floor: what every room may use and what imports none of ours."""
+"""Shared basics that every package may import, and that import no other package of loadgen."""

@@ -1,4 +1,4 @@
-"""Settings that are checked when they are built, and told as one sentence when they are wrong."""
+"""Validates settings when they are constructed, and reports an error as one sentence."""
 
 from typing import Any, get_args
 
@@ -8,7 +8,7 @@ from loadgen.base.errors import SettingsError
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, unknown fields refused, faults told as one `SettingsError` sentence."""
+    """Base of all settings: frozen, without unknown fields, and with errors as one `SettingsError` sentence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -21,7 +21,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _only_numbers_are_numbers(cls, fields: Any) -> Any:
-        """Pydantic takes True for 1 and "5" for 5; its strict mode would also refuse what is read back from JSON."""
+        """Refuse True and "5", which Pydantic converts; its strict mode would also refuse values read from JSON."""
         for name, value in fields.items() if isinstance(fields, dict) else ():
             if name in cls.model_fields and _holds_numbers(cls.model_fields[name].annotation):
                 for item in value if isinstance(value, list | tuple) else (value,):
@@ -31,12 +31,12 @@ class Settings(BaseModel):
 
 
 def _holds_numbers(annotation: Any) -> bool:
-    """Whether a field is a number, maybe None, or a tuple of numbers."""
+    """Return whether a field is a number, an optional number, or a tuple of numbers."""
     return annotation in (int, float) or any(_holds_numbers(argument) for argument in get_args(annotation))
 
 
 def sentence(what: str, error: ValidationError) -> str:
-    """A pydantic error as one sentence: where, what is wrong, and what was given."""
+    """Return a pydantic error as one sentence: the field, what is wrong, and the given value."""
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))

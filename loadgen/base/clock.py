@@ -1,8 +1,8 @@
-"""One wall-clock anchor, then monotonic offsets.
+"""Measures the time of a run: seconds since one wall-clock anchor, by the monotonic clock.
 
-Every time in a run folder is `t_s`: seconds since the anchor, taken from the monotonic clock, so a step of the
-wall clock during the run moves nothing. Processes of one host share the monotonic clock, hence the anchor; a process
-on another host takes the anchor's wall-clock time instead.
+Every time in a run folder is `t_s`, seconds since the anchor. It comes from the monotonic clock, so a step of the wall
+clock during the run does not change it. Processes of one host share the monotonic clock and therefore the anchor; a
+process on another host uses the wall-clock time of the anchor instead.
 """
 
 import time
@@ -23,30 +23,30 @@ class Clock:
 
     @classmethod
     def start(cls) -> "Clock":
-        """Anchor a new time axis at this moment."""
+        """Return a time axis that starts now."""
         return cls(anchor_unix_s=time.time(), anchor_monotonic_s=time.monotonic())
 
     def elsewhere(self) -> "Clock":
-        """The same time axis on another host, by its wall clock: as true as the two wall clocks agree."""
+        """Return this time axis on another host, by the wall clock; it is off by the difference of the two clocks."""
         since_s = time.time() - self.anchor_unix_s
         return Clock(anchor_unix_s=self.anchor_unix_s, anchor_monotonic_s=time.monotonic() - since_s)
 
     def now_s(self) -> float:
-        """Seconds since the anchor, by the monotonic clock."""
+        """Return seconds since the anchor, by the monotonic clock."""
         return time.monotonic() - self.anchor_monotonic_s
 
     def at_monotonic(self, monotonic_s: float) -> float:
-        """Run time of a reading of the monotonic clock."""
+        """Convert a reading of the monotonic clock to run time."""
         return monotonic_s - self.anchor_monotonic_s
 
     def at_unix(self, unix_s: float) -> float:
-        """Run time of a wall-clock time, such as the time stamp of a Prometheus sample."""
+        """Convert a wall-clock time, such as the timestamp of a Prometheus sample, to run time."""
         return unix_s - self.anchor_unix_s
 
     def to_unix(self, t_s: float) -> float:
-        """Wall-clock time of a run time."""
+        """Convert run time to wall-clock time."""
         return self.anchor_unix_s + t_s
 
     def to_monotonic(self, t_s: float) -> float:
-        """Reading of the monotonic clock at a run time."""
+        """Convert run time to a reading of the monotonic clock."""
         return self.anchor_monotonic_s + t_s

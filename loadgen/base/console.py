@@ -1,4 +1,4 @@
-"""Sentences for the user on standard error, also while a live line is being drawn there."""
+"""Writes messages to standard error, also while a progress line is displayed there."""
 
 import sys
 
@@ -7,11 +7,11 @@ CLEAR_LINE = "\r\x1b[K"
 
 
 def is_live() -> bool:
-    """Whether standard error is a terminal, on which one line can be drawn again and again."""
+    """Return whether standard error is a terminal, where one line can be updated in place."""
     return sys.stderr.isatty()
 
 
 def say(text: str) -> None:
-    """Write one sentence to standard error, on a line of its own."""
+    """Write a message to standard error, on a line of its own."""
     sys.stderr.write(f"{CLEAR_LINE if is_live() else ''}{text}\n")
     sys.stderr.flush()

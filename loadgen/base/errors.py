@@ -1,6 +1,6 @@
-"""The exception tree and the exit codes.
+"""Defines the exceptions and the exit codes.
 
-Every message says what happened and what to do next, in one sentence a user can act on.
+Every message says in one sentence what is wrong and what to do next.
 """
 
 import traceback
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells CI: the numbers are part of the contract."""
+    """Exit codes for CI; the numbers are stable."""
 
     PASS = 0
     FAIL = 1
@@ -18,29 +18,29 @@ class ExitCode(IntEnum):
 
 
 class LoadgenError(Exception):
-    """Base of all errors that are told to the user as one sentence, without a traceback."""
+    """Base of all errors that are shown to the user as one sentence, without a traceback."""
 
     exit_code = ExitCode.TOOL
 
 
 class SettingsError(LoadgenError):
-    """The scenario, a flag or a prompt file is wrong: the run did not start."""
+    """The scenario, a flag or a prompt file is invalid, and the run did not start."""
 
     exit_code = ExitCode.USAGE
 
 
 class StackError(LoadgenError):
-    """The local stack could not be built, started or kept alive."""
+    """The local stack, or one of its programs, could not be built, started or kept running."""
 
 
 class TargetError(LoadgenError):
-    """The server under test cannot be reached, is not Triton, or serves no model that we can drive."""
+    """The server under test is unreachable, is not Triton, or serves no supported model."""
 
     exit_code = ExitCode.USAGE
 
 
 class SelfCheckError(LoadgenError):
-    """This process would report wrong token times: the run is refused rather than falsified."""
+    """This process would measure wrong token times, so the run is invalid."""
 
     exit_code = ExitCode.INVALID
 
@@ -50,18 +50,18 @@ class CollectError(LoadgenError):
 
 
 class DatasetError(LoadgenError):
-    """A run folder is unreadable, incomplete or of another schema version."""
+    """A run folder is unreadable, incomplete or has another schema version."""
 
     exit_code = ExitCode.USAGE
 
 
 class RecordError(DatasetError):
-    """The run folder cannot be written, as when the disk is full; what was recorded before is kept."""
+    """The run folder cannot be written, for instance on a full disk; earlier records are kept."""
 
     exit_code = ExitCode.TOOL
 
 
 def unexpected(fault: Exception) -> LoadgenError:
-    """A fault of ours as a sentence; its traceback goes to standard error."""
+    """Return a bug as an error with advice, and print its traceback to standard error."""
     traceback.print_exception(fault)
     return LoadgenError(f"unexpected {fault!r}: please report it with the lines above")

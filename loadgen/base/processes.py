@@ -1,11 +1,11 @@
-"""Child processes that never outlive their parent, on any way out: end, Ctrl-C, SIGTERM, crash, SIGKILL.
+"""Starts child processes that never outlive their parent, even if it is killed.
 
-Two belts. A *lifeline* is a pipe whose writing end only the parent holds: when the parent is gone, however it went,
-the kernel closes that end, the child reads the end of its standard input and shuts down in order. For a program that
-knows nothing of lifelines, the kernel sends it a signal at the death of the thread that started it.
+There are two mechanisms. A *lifeline* is a pipe whose write end only the parent has. When the parent ends for any
+reason, the kernel closes that end, and the child reads the end of its standard input and shuts down in order. A program
+that does not support lifelines instead gets a signal from the kernel when the thread that started it ends.
 
-Every child leads a session of its own, so Ctrl-C in a terminal reaches the parent alone, and the parent decides.
-Nothing here starts a thread or forks in Python, so it also works in a process patched by gevent.
+Every child leads a session of its own, so Ctrl-C in a terminal reaches only the parent, which stops its children. This
+module starts no thread and does not fork in Python, so it also works in a process patched by gevent.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KILLED_WITHIN_S = 10.0
 
-# Runs between fork and the program. A `preexec_fn` would do the same, but Python code after a fork may deadlock in a
-# process with threads. The parent may have died before prctl(): then nobody would ever send the signal.
+# Runs between the fork and the program. A `preexec_fn` would do the same, but Python code after a fork can deadlock in
+# a process with threads. If the parent has ended before prctl(), the kernel would never send the signal.
 _LAUNCHER = f"""
 import ctypes, os, sys
 ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, int(sys.argv[2]), 0, 0, 0)
@@ -39,24 +39,24 @@ os.execv(sys.argv[3], sys.argv[3:])
 _lifelines: set[int] = set()
 
 
-def _cut_lifelines_of_a_fork() -> None:
-    """A forked copy of this process must not keep alive what the original started."""
+def _close_lifelines_after_fork() -> None:
+    """Close the lifelines in a forked copy of this process, which must not keep the children alive."""
     for end in _lifelines:
         with contextlib.suppress(OSError):
             os.close(end)
     _lifelines.clear()
 
 
-os.register_at_fork(after_in_child=_cut_lifelines_of_a_fork)
+os.register_at_fork(after_in_child=_close_lifelines_after_fork)
 
 
 class Child:
-    """A process that this one started, leader of its own session; made by `spawn`.
+    """A child process, leader of its own session; `spawn` creates it.
 
     Attributes:
         name: File name of the program.
-        pid: Process id, and id of its session and process group.
-        log: Where its output goes.
+        pid: Process id, which is also the id of its session and process group.
+        log: File with its output.
     """
 
     def __init__(self, popen: "subprocess.Popen[bytes]", *, name: str, log: Path, lifeline: int | None) -> None:
@@ -67,12 +67,12 @@ class Child:
         self.log = log
 
     def poll(self) -> int | None:
-        """Exit code (negative: the signal that ended it), or None while it runs."""
+        """Return the exit code (negative: the signal that ended it), or None while the process runs."""
         code: int | None = self._popen.poll()
         return code
 
     def wait(self, timeout_s: float) -> int | None:
-        """Exit code, or None when it still runs after `timeout_s`."""
+        """Return the exit code, or None if the process still runs after `timeout_s`."""
         try:
             code: int = self._popen.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -80,20 +80,20 @@ class Child:
         return code
 
     def terminate(self) -> None:
-        """Ask it to end (SIGTERM); does nothing when it has ended."""
+        """Send SIGTERM, unless the process has ended."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and every process of its group at once (SIGKILL), also what a dead leader left behind."""
+        """Send SIGKILL to its process group, also if the leader has ended."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._cut()
+        self._close_lifeline()
 
     def stop(self, grace_s: float) -> int | None:
-        """End it: SIGTERM, `grace_s` seconds to comply, then SIGKILL for it and its group.
+        """Stop the process: SIGTERM, then after `grace_s` seconds SIGKILL for its process group.
 
         Returns:
-            Exit code; None if even SIGKILL did not end it (a process stuck in the kernel).
+            The exit code; None if even SIGKILL did not end the process, because it is stuck in the kernel.
         """
         self.terminate()
         try:
@@ -107,7 +107,7 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._popen.send_signal(number)
 
-    def _cut(self) -> None:
+    def _close_lifeline(self) -> None:
         if self._lifeline in _lifelines:
             _lifelines.discard(self._lifeline)
             os.close(self._lifeline)
@@ -127,15 +127,15 @@ def spawn(
 
     Args:
         command: Absolute path of the program, then its arguments.
-        log: File that receives standard output and error, appended to.
-        lifeline: Give it a lifeline as standard input (see `lifeline_cut`); otherwise standard input is empty.
-        parent_death_signal: Signal from the kernel when the calling *thread* ends (Linux): only from a thread that
-            lives as long as the process.
-        env: Its whole environment; None passes ours on.
-        cwd: Its working directory; None keeps ours.
+        log: File to which standard output and error are appended.
+        lifeline: Whether standard input is a lifeline (see `lifeline_cut`); otherwise it is empty.
+        parent_death_signal: Signal that the kernel sends when the calling *thread* ends (Linux). Use it only in a
+            thread that lives as long as the process.
+        env: The whole environment of the process; None inherits ours.
+        cwd: Its working directory; None inherits ours.
 
     Raises:
-        StackError: the program or the log file cannot be used.
+        StackError: The program cannot be started, or the log file cannot be written.
     """
     program, *arguments = (str(part) for part in command)
     if not (Path(program).is_absolute() and os.access(program, os.X_OK) and Path(program).is_file()):
@@ -170,7 +170,7 @@ def spawn(
 
 
 def lifeline_fd() -> int | None:
-    """File descriptor of this process's lifeline: standard input when it is a pipe, None when there is none."""
+    """Return the file descriptor of this process's lifeline: standard input if it is a pipe, else None."""
     try:
         return 0 if stat.S_ISFIFO(os.fstat(0).st_mode) else None
     except OSError:
@@ -178,7 +178,7 @@ def lifeline_fd() -> int | None:
 
 
 def lifeline_cut(timeout_s: float = 0.0) -> bool:
-    """Wait up to `timeout_s` for the parent to go; True as soon as it is gone, False without a lifeline."""
+    """Wait up to `timeout_s`; return True as soon as the parent has ended, and False without a lifeline."""
     end = lifeline_fd()
     if end is None:
         time.sleep(timeout_s)
@@ -188,13 +188,13 @@ def lifeline_cut(timeout_s: float = 0.0) -> bool:
 
 
 def adopt_orphans() -> None:
-    """Make this process the one that inherits orphaned descendants (Linux), so that it can end them."""
+    """Make orphaned descendants children of this process (Linux), so that it can kill them."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def kill_descendants(within_s: float = _KILLED_WITHIN_S) -> None:
-    """End every descendant at once (SIGKILL), those adopted included, and reap them (Linux)."""
+    """Kill and reap all descendants, adopted ones included (Linux)."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         for pid in children_of(os.getpid()):
@@ -209,13 +209,13 @@ def kill_descendants(within_s: float = _KILLED_WITHIN_S) -> None:
 
 
 def children_of(parent: int) -> list[int]:
-    """Process ids of the direct children of a process, as /proc says."""
+    """Return the process ids of the direct children of a process, from /proc."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [pid for pid in pids if _stat(pid)[1:2] == [str(parent)]]
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this id runs; one that has ended and only waits to be reaped does not."""
+    """Return whether a process runs; one that has ended but is not reaped yet does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -226,9 +226,9 @@ def alive(pid: int) -> bool:
 
 
 def _stat(pid: int) -> list[str]:
-    """State, parent and so on of a process as /proc says; empty without such a process, or without /proc."""
+    """Return the fields of /proc/<pid>/stat from the state on; empty without such a process or /proc."""
     try:
-        # the program's name stands in parentheses and may itself hold spaces and parentheses
+        # The program's name is in parentheses and can contain spaces and parentheses.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []

@@ -1,4 +1,4 @@
-"""When to end: SIGTERM, SIGINT, or the death of the parent, which cuts the lifeline on our standard input."""
+"""Waits for a reason to stop: SIGTERM, SIGINT, or the end of the parent, which closes the lifeline."""
 
 import os
 import select
@@ -10,19 +10,19 @@ from loadgen.base.processes import lifeline_fd
 
 
 class Stop:
-    """Waits for the reason to end; a terminal or a file as standard input is no lifeline."""
+    """Waits for a signal or the end of the parent; only a pipe as standard input is a lifeline."""
 
     def __init__(self) -> None:
         self._woken, self._wake = socket.socketpair()
         for end in (self._woken, self._wake):
             end.setblocking(False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)  # the wake-up below tells; a handler must exist for it
+            signal.signal(number, lambda *_: None)  # a handler has to exist for the wake-up below
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         self._lifeline = lifeline_fd()
 
     def wait(self, until_monotonic_s: float) -> str | None:
-        """Sleep until then, or less: returns why it is time to end, None when it is not."""
+        """Sleep until this time; return the reason to stop as soon as there is one, else None."""
         watched = [self._woken.fileno()] + ([self._lifeline] if self._lifeline is not None else [])
         while True:
             readable, _, _ = select.select(watched, [], [], max(0.0, until_monotonic_s - time.monotonic()))
@@ -31,4 +31,4 @@ class Stop:
             if not readable:
                 return None
             if not os.read(watched[1], 1 << 16):
-                return "the parent has gone"
+                return "the parent process has ended"

@@ -151,13 +151,13 @@ class Stack:
             await asyncio.sleep(STEP_S)
 
     async def _step(self, fleet: Fleet, gateway: Gateway) -> None:
-        loading = fleet.starting()
-        answers = await asyncio.gather(*(is_ready(address) for _, address in loading))
-        healthy = {name for (name, _), ready in zip(loading, answers, strict=True) if ready}
-        leaving = fleet.draining()
-        routed = await gateway.routed() if leaving else None
-        empty = await asyncio.gather(*(queue_is_empty(address, self._state.model) for _, address in leaving))
-        queueless = {name for (name, _), is_empty in zip(leaving, empty, strict=True) if is_empty}
+        starting = fleet.starting()
+        answers = await asyncio.gather(*(is_ready(address) for _, address in starting))
+        healthy = {name for (name, _), ready in zip(starting, answers, strict=True) if ready}
+        draining = fleet.draining()
+        routed = await gateway.routed() if draining else None
+        empty = await asyncio.gather(*(queue_is_empty(address, self._state.model) for _, address in draining))
+        queueless = {name for (name, _), is_empty in zip(draining, empty, strict=True) if is_empty}
         fleet.step(now_s=self._clock.now_s(), healthy=healthy, routed=routed, queueless=queueless)
 
     async def _first_ready(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus, count: int) -> None:

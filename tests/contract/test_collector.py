@@ -230,7 +230,7 @@ def test_the_collector_ends_with_its_parent_and_loses_no_data(folder: RunFolder,
     assert folder.read("events").kind.tolist() == ["load_stopped"]
     assert samples(folder, "raw_success").value.tolist() == list(range(1, replica.reads + 1))
     assert len(samples(folder, "ratio")) > 0
-    assert "the parent has gone" in log_of(folder)
+    assert "the parent process has ended" in log_of(folder)
 
 
 def test_the_parent_stops_the_collector(folder: RunFolder, replica: FakeReplica) -> None:

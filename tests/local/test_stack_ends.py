@@ -24,9 +24,9 @@ from gevent import monkey
 monkey.patch_all()
 import sys, time
 from pathlib import Path
-from loadgen.dataset import RunFolder
+from loadgen.dataset.folder import RunFolder
 from loadgen.targets.local import start_stack
-stack = start_stack(RunFolder(Path(sys.argv[1])), on_progress=lambda said: None)
+stack = start_stack(RunFolder(Path(sys.argv[1])), on_progress=lambda line: None)
 time.sleep(600)
 """
 
@@ -88,8 +88,8 @@ def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase:
         assert journal(folder, "part_died")[-1]["data"] == {"part": "stack", "exit_code": -signal.SIGKILL}
 
 
-def test_part_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Prometheus on PATH that cannot run ends the start with its last words and the log to read; nothing stays."""
+def test_a_component_that_does_not_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Prometheus on PATH that cannot run ends the start with the last line of its log; no process is left."""
     broken = tmp_path / "bin" / "prometheus"
     broken.parent.mkdir()
     broken.write_text(
@@ -99,7 +99,7 @@ def test_part_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
     folder = run_folder(tmp_path, Local())
     with pytest.raises(StackError, match=r"prometheus did not start: no storage for me; read .*prometheus\.log"):
-        start_stack(folder, on_progress=lambda said: None)
+        start_stack(folder, on_progress=lambda line: None)
     last = StackFolder(folder.path).read()
     assert (last.phase, last.versions["prometheus"]) == ("failed", "9.9.9")
     eventually(lambda: [each for each in processes_of(folder, 0) if each.pid != os.getpid()] == [])
@@ -111,5 +111,5 @@ def test_full_disk_ends_the_stack(tmp_path: Path) -> None:
     (folder.path / "stack").mkdir()
     (folder.path / "stack" / "journal.jsonl").symlink_to("/dev/full")
     with pytest.raises(StackError, match="No space left on device; free space"):
-        start_stack(folder, on_progress=lambda said: None)
+        start_stack(folder, on_progress=lambda line: None)
     eventually(lambda: [each for each in processes_of(folder, 0) if each.pid != os.getpid()] == [])

@@ -1,1 +1,1 @@
-"""The emulated engine: models with TensorRT-LLM's names and tensors for a real Triton server without a GPU."""
+"""Emulates a TensorRT-LLM engine: models with its names and tensors, for a real Triton server without a GPU."""

@@ -1,4 +1,4 @@
-"""The numbers of an emulated engine: how long a step takes, and what fits into it.
+"""Defines the parameters of an emulated engine: duration of a step, batch size, KV cache and queue.
 
 Only the standard library is imported: the same file runs inside the server's isolated Python process.
 """
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepModel:
-    """Duration of one iteration as a linear function of what is in the batch.
+    """Duration of one iteration as a linear function of its batch.
 
     ``step = base + per_sequence·B + per_context_token·Σctx + per_prefill_token·P + per_prefill_pair·Q`` with B
     generating sequences, Σctx the tokens in their contexts, P prompt tokens processed in this iteration and Q the
@@ -19,7 +19,7 @@ class StepModel:
     step ``a + b·batch + c·batch·context``, whose residual on a real 8B model on an H200 is about 3 %.
 
     Attributes:
-        base_s: Cost of an iteration with nothing in it: reading the weights, launching the kernels.
+        base_s: Cost of an empty iteration: reading the weights, launching the kernels.
         per_sequence_s: Cost of each generating sequence.
         per_context_token_s: Cost of reading one token's keys and values, for each generating sequence.
         per_prefill_token_s: Cost of one prompt token.
@@ -39,7 +39,7 @@ class StepModel:
             raise ValueError("base_s must be above 0: an engine whose steps take no time never ends")
         parts = (self.per_sequence_s, self.per_context_token_s, self.per_prefill_token_s, self.per_prefill_pair_s)
         if min(parts) < 0:
-            raise ValueError("the parts of a step must not be negative")
+            raise ValueError("the costs of a step must not be negative")
 
     def seconds(self, *, generating: int, context_tokens: int, prefill_tokens: int, prefill_pairs: int) -> float:
         """Return the duration of one iteration in seconds."""
@@ -54,17 +54,17 @@ class StepModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """What the engine build and the server's parameters fix.
+    """Limits set by the engine build and the server's parameters.
 
     Attributes:
         step: Duration of an iteration.
-        max_batch_size: Sequences in flight at most.
+        max_batch_size: Maximum number of sequences in flight.
         max_num_tokens: Token budget of one iteration: one for each generating sequence, the rest for prefill.
         kv_blocks: Blocks of the paged KV cache.
         tokens_per_block: Tokens in a block.
-        max_seq_len: Prompt and output tokens of one sequence at most; longer outputs are cut, as the real one does.
-        max_queue_size: Sequences that may wait, 0 for no limit. Beyond it a request is refused.
-        max_active_requests: Sequences the executor counts as active at most; what waits beyond it is not exported.
+        max_seq_len: Maximum number of prompt and output tokens of one sequence; longer outputs are cut, as upstream.
+        max_queue_size: Maximum number of waiting sequences, 0 for no limit; further requests are refused.
+        max_active_requests: Maximum number of sequences that the metrics count as active, running or waiting.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -87,12 +87,12 @@ class EngineConfig:
         if self.max_num_tokens < self.max_batch_size + self.tokens_per_block:
             raise ValueError("max_num_tokens must hold a full batch and one block of prefill")
         if self.max_seq_len > self.kv_blocks * self.tokens_per_block:
-            raise ValueError("max_seq_len must fit into the KV cache, or such a sequence waits for ever")
+            raise ValueError("max_seq_len must fit into the KV cache, or such a sequence waits forever")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRate:
-    """A published maximum throughput that the profile is held against.
+    """A published maximum throughput to compare the profile with.
 
     Attributes:
         input_tokens: Prompt length of every request.
@@ -109,7 +109,7 @@ class PublishedRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredStep:
-    """A measured decode step that the profile is held against.
+    """A measured decode step to compare the profile with.
 
     Attributes:
         batch: Generating sequences.
@@ -129,11 +129,11 @@ class EngineProfile:
     """One emulated engine.
 
     Attributes:
-        name: The name in a scenario: ``demo``, ``h100-fp8-llama-3.1-8b`` …
-        title: What it emulates, for the report.
-        source: Where the numbers come from and what they leave out.
-        engine: The numbers.
-        bls_instance_count: Instances of ``tensorrt_llm_bls``: requests that generate at once through it.
+        name: Name in a scenario: ``demo``, ``h100-fp8-llama-3.1-8b`` …
+        title: Title of the emulated engine, for the report.
+        source: Source of the parameters, and what they omit.
+        engine: The engine's parameters.
+        bls_instance_count: Instances of ``tensorrt_llm_bls``, which limit its concurrent requests.
         published: Maximum throughputs to compare with.
         measured: Decode steps to compare with.
     """

@@ -1,9 +1,8 @@
-"""Iteration-level emulation of in-flight batching: who is scheduled, how long a step takes, which tokens it yields.
+"""Emulates in-flight batching by iteration: scheduling, duration and tokens of each step.
 
-The core knows no server, thread or clock. Time enters as the arrival times of the sequences and leaves as the
-start and end of each iteration, in integer nanoseconds. An iteration starts exactly where the one before ended
-as long as there is work, so that token times depend on the arrivals alone and never drift with the process that
-plays them:
+The core uses no server, thread or clock. Its inputs are the arrival times of the sequences, and its outputs the start
+and end of each iteration, in integer nanoseconds. While there is work, an iteration starts exactly at the end of the
+previous one, so token times depend only on the arrivals and do not drift with the process that runs the core:
 
     arrivals   A  B                C
     iteration  |--A prefill--|-A+B prefill-|--A+B--|--A+B+C prefill--| …
@@ -33,13 +32,13 @@ class InvalidSequenceError(Exception):
 
 
 class Sequence:
-    """One request on its way through the engine.
+    """One request in the engine.
 
     Attributes:
-        key: Whatever the caller knows it by.
+        key: The caller's identifier.
         prompt_tokens: Length of the prompt.
         output_tokens: Tokens to generate; the engine may cut it to ``max_seq_len``.
-        arrival_ns: When it reached the engine.
+        arrival_ns: Arrival at the engine.
         prefilled: Prompt tokens processed so far.
         generated: Tokens generated so far.
         first_scheduled_ns: Start of the first iteration it took part in.
@@ -81,11 +80,11 @@ class Iteration:
 
     Attributes:
         number: Counts from 1.
-        start_ns: When it starts.
-        end_ns: When its tokens exist.
+        start_ns: Time of its start.
+        end_ns: Time of its tokens.
         generating: Sequences that get one more token.
         prefill: Sequences with the prompt tokens processed for them in this step.
-        waiting: Sequences that had arrived and were not scheduled.
+        waiting: Sequences that have arrived and are not scheduled.
     """
 
     number: int
@@ -106,10 +105,10 @@ class Token:
     """One generated token.
 
     Attributes:
-        sequence: Whose token it is.
-        index: Its place in the output, from 0.
-        at_ns: When it exists.
-        final: Whether the sequence ends with it.
+        sequence: The sequence of the token.
+        index: Position in the output, from 0.
+        at_ns: Time of generation.
+        final: Whether it is the last token of the sequence.
     """
 
     sequence: Sequence
@@ -176,10 +175,10 @@ class Engine:
         self._waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> bool:
-        """Drop a sequence: no token of it comes after this; its slot and blocks are free for the next iteration.
+        """Cancel a sequence: it yields no more tokens, and its slot and blocks are free for the next iteration.
 
         Returns:
-            False when it had ended before.
+            False if the sequence had already ended.
         """
         if sequence.cancelled or sequence.last_token_ns is not None:
             return False
@@ -191,7 +190,7 @@ class Engine:
         return True
 
     def start(self) -> Iteration | None:
-        """Plan the next iteration, or return None when there is nothing to do."""
+        """Plan the next iteration, or return None if there is no work."""
         assert not self._open, "start() needs the iteration before to be finished"
         start_ns = self._clock_ns
         if not self.running:
@@ -223,7 +222,7 @@ class Engine:
         )
 
     def finish(self, iteration: Iteration) -> list[Token]:
-        """Book the results of a planned iteration and return its tokens, oldest sequence first."""
+        """Apply the results of a planned iteration and return its tokens, oldest sequence first."""
         assert self._open, "finish() needs an iteration from start()"
         self._open = False
         self._clock_ns = iteration.end_ns

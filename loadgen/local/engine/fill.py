@@ -1,8 +1,8 @@
-"""Fills a model repository with the emulated engine where only the standard library is there: in a pod.
+"""Writes a model repository with the emulated engine, in a pod that has only the standard library.
 
     python3 -m loadgen.local.engine.fill --plays=engine --profile=profile.json DEST
 
-It is run where this package and, for the play of the LLM API, the chart's folders `llmapi` and `tensorrt_llm` lie.
+The working directory contains this package and, for `--plays=llmapi`, the chart's folders `llmapi` and `tensorrt_llm`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from loadgen.local.engine.repository import render_repository
 
 
 def read_profile(text: str) -> EngineProfile:
-    """Return the profile in the chart's words: name, blsInstances and the numbers of the engine.
+    """Parse a profile in the chart's format: name, blsInstances and the parameters of the engine.
 
     Raises:
-        ValueError: it is no such profile; the sentence says what is wrong.
+        ValueError: The profile is invalid. The message is a sentence for the user.
     """
     try:
-        given: dict[str, Any] = json.loads(text)
-        numbers = {**given["engine"], "step": StepModel(**given["engine"]["step"])}
+        profile: dict[str, Any] = json.loads(text)
+        parameters = {**profile["engine"], "step": StepModel(**profile["engine"]["step"])}
         return EngineProfile(
-            name=given["name"],
-            title=given["name"],
+            name=profile["name"],
+            title=profile["name"],
             source="the values of the chart",
-            engine=EngineConfig(**numbers),
-            bls_instance_count=given["blsInstances"],
+            engine=EngineConfig(**parameters),
+            bls_instance_count=profile["blsInstances"],
         )
     except KeyError as missing:
         raise ValueError(f"the emulated profile has no {missing.args[0]}") from None
@@ -42,21 +42,21 @@ def read_profile(text: str) -> EngineProfile:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fill the repository; 2 when the profile cannot be read."""
+    """Write the repository; return 2 if the profile cannot be read."""
     parser = argparse.ArgumentParser(prog="fill", description=__doc__)
     parser.add_argument("--plays", choices=["engine", "llmapi"], required=True)
     parser.add_argument("--profile", type=Path, required=True)
     parser.add_argument("dest", type=Path)
-    given = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     try:
-        profile = read_profile(given.profile.read_text(encoding="utf-8"))
+        profile = read_profile(options.profile.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    if given.plays == "llmapi":
-        render_llmapi_repository(given.dest, profile, llmapi=Path("llmapi"), emulated=Path())
+    if options.plays == "llmapi":
+        render_llmapi_repository(options.dest, profile, llmapi=Path("llmapi"), emulated=Path())
     else:
-        render_repository(given.dest, profile)
+        render_repository(options.dest, profile)
     return 0
 
 

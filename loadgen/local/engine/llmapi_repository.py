@@ -23,10 +23,10 @@ def render_llmapi_repository(dest: Path, profile: EngineProfile, *, llmapi: Path
     """Write the model repository of one replica.
 
     Args:
-        dest: Folder to create; what an earlier call left there is replaced.
+        dest: Folder to create; an existing folder is replaced.
         profile: The emulated engine.
         llmapi: The chart's folder with ``model.py``, the modules beside it, and ``config.pbtxt``.
-        emulated: The chart's folder with the stand-in for the package ``tensorrt_llm``.
+        emulated: The chart's folder with the emulated package ``tensorrt_llm``.
     """
     shutil.rmtree(dest, ignore_errors=True)
     version = dest / MODEL / "1"
@@ -39,7 +39,7 @@ def render_llmapi_repository(dest: Path, profile: EngineProfile, *, llmapi: Path
     for module in (emulated / "tensorrt_llm").glob("*.py"):
         shutil.copyfile(module, package / module.name)
     copy_emulator(version)
-    # The LLM API has no limit of its queue; what waits in it is what the metrics count.
+    # The queue of the LLM API has no limit; the metrics count the requests in it.
     settings = {
         "model": f"emulated/{profile.name}",
         "backend": "pytorch",

@@ -1,4 +1,4 @@
-"""Engine profiles: what an emulated engine can do, and where its numbers come from."""
+"""Loads engine profiles: the parameters of an emulated engine and their source."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def profile_names() -> list[str]:
 
 
 def load_profile(name_or_path: str | Path) -> EngineProfile:
-    """Read a profile that comes with the package by its name, or any other by the path of its YAML file.
+    """Load a profile of the package by its name, or another by the path of its YAML file.
 
     Raises:
-        SettingsError: There is no such profile or the file is not a profile.
+        SettingsError: The profile does not exist or is invalid.
     """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):

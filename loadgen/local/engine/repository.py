@@ -1,8 +1,9 @@
 """Writes the model repository of one replica: five models with TensorRT-LLM's names, tensors and parameters.
 
-The tensors are those of the C++ pipeline that an engine without LoRA, draft model, prompt table or images takes. What
-the emulation could only ignore to the harm of a test is not declared, so that the server refuses it by name. Sampling
-inputs are accepted and have no effect: the answer is a function of the prompt, and its length is ``max_tokens``.
+The tensors are those of the C++ pipeline for an engine without LoRA, draft model, prompt table or images. Inputs that
+the emulation would have to ignore at the expense of a test are not declared, so the server refuses them by name.
+Sampling inputs are accepted and have no effect: the answer is a function of the prompt, and its length is
+``max_tokens``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from loadgen.local.engine.config import EngineProfile
 _FOLDER = Path(__file__).parent
 _STUB_MODULES = ("config.py", "core.py", "tokens.py")
 
-# One tensor a line: name, type, dims without the batch dimension; "optional" where the client may leave it out.
+# One tensor a line: name, type, dims without the batch dimension; "optional" if the client may omit it.
 _SAMPLING = """
     end_id INT32 1 optional
     pad_id INT32 1 optional
@@ -120,12 +121,12 @@ _BETWEEN = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryOptions:
-    """What may differ from the profile.
+    """Settings that may differ from the profile.
 
     Attributes:
-        bls_instance_count: Instances of ``tensorrt_llm_bls``; None takes the profile's.
-        bls_max_queue_size: Requests that may wait in Triton's queue of ``tensorrt_llm_bls`` before the server itself
-            refuses one; 0 for no limit, as the real template has it.
+        bls_instance_count: Instances of ``tensorrt_llm_bls``; None uses the profile's.
+        bls_max_queue_size: Maximum number of requests in Triton's queue of ``tensorrt_llm_bls``; the server refuses
+            further requests. 0 for no limit, as in the real template.
     """
 
     bls_instance_count: int | None = None
@@ -136,9 +137,9 @@ def render_repository(dest: Path, profile: EngineProfile, *, options: Repository
     """Write the model repository of one replica.
 
     Args:
-        dest: Folder to create; what an earlier call left there is replaced.
+        dest: Folder to create; an existing folder is replaced.
         profile: The emulated engine.
-        options: What differs from the profile.
+        options: Settings that differ from the profile.
     """
     options = options or RepositoryOptions()
     shutil.rmtree(dest, ignore_errors=True)
@@ -153,7 +154,7 @@ def render_repository(dest: Path, profile: EngineProfile, *, options: Repository
 
 
 def copy_emulator(version: Path) -> None:
-    """Put the emulator beside a model, where the stub finds it under its own name, without the rest of the package."""
+    """Copy the emulator, without the rest of the package, to a model, where the stub imports it by its own name."""
     package = version / "loadgen" / "local" / "engine"
     package.mkdir(parents=True)
     for folder in (package, *package.parents[:2]):
@@ -222,7 +223,7 @@ def _names(table: str) -> list[str]:
 
 
 def _steps() -> Iterator[str]:
-    """Wire the ensemble as the real one: text to tokens, tokens to tokens, tokens to text."""
+    """Connect the ensemble as the real one does: text to tokens, tokens to tokens, tokens to text."""
     engine_inputs = {target: f"_{source}" for source, target in _BETWEEN.items()}
     for name in _names(_FRONT_INPUTS):
         target = _RENAMED.get(name, name)

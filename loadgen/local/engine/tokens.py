@@ -1,8 +1,8 @@
-"""The emulated tokenizer: deterministic, no vocabulary file, about as many tokens per word as a real one.
+"""Emulates a tokenizer, deterministically and without a vocabulary file.
 
-A token is a run of at most six letters or digits, or one punctuation mark. English prose gives about 1.3 tokens per
-word, which is what the tokenizers of today's 8B models give. Output tokens are words of a fixed list, chosen by the
-prompt and the position: the same prompt always gets the same answer.
+A token is a run of at most six letters or digits, or one punctuation mark. English prose has about 1.3 tokens per word,
+as with the tokenizers of current 8B models. Output tokens are words of a fixed list, selected by the prompt and the
+position, so the same prompt always gets the same answer.
 
 Only the standard library is imported: the same file runs inside the server's isolated Python process.
 """
@@ -28,19 +28,19 @@ _WORDS = _PROSE.split()
 
 
 def encode(text: str) -> list[int]:
-    """Return the token ids of a text; an empty text is one token, as a beginning-of-text mark would be."""
+    """Return the token ids of a text; an empty text is one token, like a beginning-of-text token."""
     return [zlib.crc32(piece.encode()) % VOCABULARY_SIZE for piece in _PIECE.findall(text)] or [0]
 
 
 def answer_seed(prompt_ids: Iterable[int], seed: int = 0) -> int:
-    """Return the number that chooses the words of the answer to a prompt."""
+    """Return the seed that selects the words of the answer to a prompt."""
     return zlib.crc32(repr((list(prompt_ids), seed)).encode())
 
 
-def answer_token(chosen_by: int, index: int) -> int:
-    """Return the token id at a position of an answer, which is as long as the caller wants it to be."""
-    # Knuth's multiplicative hash: neighbours in position get unrelated words.
-    return (chosen_by + index * 2_654_435_761) % VOCABULARY_SIZE
+def answer_token(seed: int, index: int) -> int:
+    """Return the token id at a position of an answer of any length."""
+    # Knuth's multiplicative hash gives adjacent positions unrelated words.
+    return (seed + index * 2_654_435_761) % VOCABULARY_SIZE
 
 
 def decode(ids: Iterable[int]) -> str:

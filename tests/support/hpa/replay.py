@@ -161,7 +161,7 @@ def closest_call_s(recording: dict[str, Any]) -> float:
     controller = ControllerSettings(**recording["controller"])
     nearest = float("inf")
     for sync, spec, memory, decision in play(recording):
-        if decision.wanted_replicas is None:
+        if decision.proposed_replicas is None:
             continue
         if any(isinstance(metric, ResourceMetric) and metric.resource == "cpu" for metric in spec.metrics):
             starts = [pod["start_s"] for pod in sync["pods"].values() if "start_s" in pod]

@@ -1,4 +1,4 @@
-"""What holds for every HPA, replica count, reading and memory."""
+"""Laws that hold for every HPA, replica count, reading and memory."""
 
 import copy
 from dataclasses import replace
@@ -92,7 +92,7 @@ def reading(draw, metric, pods):
 
 @st.composite
 def syncs(draw, behavior=None):
-    """The arguments of `decide`, with or without behavior unless told."""
+    """The arguments of `decide`, with or without behavior, unless given."""
     spec = draw(specs((st.none() | behaviors) if behavior is None else behavior))
     pods = draw(pod_states)
     return {
@@ -124,7 +124,7 @@ def test_the_replicas_end_up_within_the_bounds(sync, replicas):
 
 @law
 @given(syncs())
-def test_the_same_sync_is_decided_the_same_and_its_inputs_stay(sync):
+def test_a_sync_is_deterministic_and_does_not_change_its_inputs(sync):
     """No clock, no state, no mutation."""
     before = copy.deepcopy(sync)
     first, second = run(sync), run(sync)
@@ -150,7 +150,7 @@ def test_only_differences_of_times_count(sync, shift_s):
 @law
 @given(counts, st.integers(900, 1100), st.none() | behaviors_with(st.none()))
 def test_within_tolerance_nothing_moves(replicas, value, behavior):
-    """Every pod within 10 % of the target, no memory: held, whatever the rules."""
+    """Every pod within 10 % of the target, no memory: the replicas do not change, under any rules."""
     spec = HpaSpec(max_replicas=60, metrics=(pods_metric(),), behavior=behavior)
     pods = {f"p{number}": value for number in range(replicas)}
     decision = decide(spec, PodValues(milli=pods), replicas=replicas)
@@ -234,8 +234,8 @@ def test_one_more_policy_under_max_allows_no_less(sync, extra):
 
 @law
 @given(syncs())
-def test_an_event_tells_every_rescale_and_nothing_else(sync):
-    """Exactly one SuccessfulRescale when the replicas changed, with the new number in it."""
+def test_every_rescale_has_exactly_one_event(sync):
+    """A change of the replicas has one SuccessfulRescale, with the new number; no change has none."""
     decision = run(sync)
     rescales = [event for event in decision.events if event.reason == "SuccessfulRescale"]
     assert decision.rescaled == (decision.replicas != sync["replicas"])
@@ -248,7 +248,7 @@ def test_an_event_tells_every_rescale_and_nothing_else(sync):
 @law
 @given(syncs())
 def test_a_failed_metric_never_lets_it_scale_down(sync):
-    """What could not be read may have needed the replicas."""
+    """The metric that could not be read might have needed the replicas."""
     decision = run(sync)
     if any(proposal.fault for proposal in decision.proposals):
         assert decision.replicas >= sync["replicas"]
@@ -258,11 +258,11 @@ def test_a_failed_metric_never_lets_it_scale_down(sync):
 @law
 @given(syncs())
 def test_the_metric_that_decides_is_the_largest(sync):
-    """The replicas wanted are one metric's proposal."""
+    """The proposed replicas are the largest proposal of a metric."""
     decision = run(sync)
-    if decision.wanted_replicas is not None:
+    if decision.proposed_replicas is not None:
         found = [proposal.replicas for proposal in decision.proposals if proposal.replicas is not None]
-        assert decision.wanted_replicas == max(found)
+        assert decision.proposed_replicas == max(found)
 
 
 @law

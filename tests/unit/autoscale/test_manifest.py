@@ -207,7 +207,7 @@ def test_one_field_of_a_side_leaves_the_others_at_their_default():
             },
             "the Object metric q has no target",
         ),
-        ({"behavior": {"scaleUp": {"policies": []}}}, "a side of behavior has no policies: list one"),
+        ({"behavior": {"scaleUp": {"policies": []}}}, "a direction of behavior has no policies: list one"),
         ({"behavior": {"scaleUp": {"selectPolicy": "max"}}}, r"wrong at spec\.behavior\.scaleUp\.selectPolicy"),
         ({"behavior": {"scaleDown": {"stabilizationWindowSeconds": 3601}}}, "is 3601: use 0 to 3600"),
         ({"behavior": {"scaleUp": {"tolerance": "-0.1"}}}, "a tolerance of -0.1 is negative: use 0 or more"),

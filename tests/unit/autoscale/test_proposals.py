@@ -1,8 +1,8 @@
-"""What each metric asks for and how the controller words it; several metrics; metrics that fail."""
+"""Proposals of each kind of metric with the controller's texts; several metrics; failed metrics."""
 
 import pytest
 
-from loadgen.autoscale.proposals import Sync, propose, want
+from loadgen.autoscale.proposals import Sync, propose, propose_all
 from loadgen.autoscale.replicas import Tolerances
 from loadgen.autoscale.spec import DEFAULT_CONTROLLER, LabelSelector, ObjectMetric, Target
 from loadgen.autoscale.state import (
@@ -242,7 +242,7 @@ def test_a_reading_of_another_kind_is_an_error_of_the_caller():
 def test_a_reading_is_missing():
     """Readings go with metrics by position, so the numbers must agree."""
     with pytest.raises(ValueError, match="zip"):
-        want([pods_metric(), pods_metric()], [values(1)], sync())
+        propose_all([pods_metric(), pods_metric()], [values(1)], sync())
 
 
 class TestSeveral:
@@ -250,7 +250,7 @@ class TestSeveral:
 
     def wanted(self, *readings, replicas=2):
         metrics = [pods_metric(name=f"m{number}") for number in range(len(readings))]
-        return want(metrics, readings, sync(replicas))
+        return propose_all(metrics, readings, sync(replicas))
 
     @pytest.mark.parametrize(
         ("readings", "replicas", "metric"),
@@ -295,5 +295,5 @@ class TestSeveral:
     def test_at_zero_a_failed_metric_does_not_stop_the_others(self):
         """No proposal is below zero replicas, so nothing is taken away: External alone decides."""
         metrics = [pods_metric(), external_metric(value_milli=1000)]
-        wanted = want(metrics, [DOWN, ExternalValues(milli=(2500,))], sync(0))
+        wanted = propose_all(metrics, [DOWN, ExternalValues(milli=(2500,))], sync(0))
         assert (wanted.replicas, wanted.metric) == (3, "external metric backlog(nil)")

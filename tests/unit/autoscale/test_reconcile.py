@@ -1,4 +1,4 @@
-"""One sync from end to end: which path it takes, and what it says about it."""
+"""One complete sync: its path, conditions and events."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ class TestRescale:
         """Ratio 2 on two pods: four replicas, one event, all conditions."""
         decision = decide(spec(), values(2000, 2000), replicas=2)
         assert (decision.replicas, decision.rescaled, decision.reason) == (4, True, "pods metric load above target")
-        assert (decision.wanted_replicas, decision.stabilized_replicas) == (4, 4)
+        assert (decision.proposed_replicas, decision.stabilized_replicas) == (4, 4)
         assert events(decision) == [
             ("Normal", "SuccessfulRescale", "New size: 4; reason: pods metric load above target")
         ]
@@ -97,7 +97,7 @@ class TestRescale:
         """The first sync remembers the replicas it found, so a restart of the controller blocks scaling down."""
         decision = decide(spec(), values(*[300] * 4), replicas=4)
         assert (decision.replicas, decision.rescaled, decision.reason) == (4, False, "All metrics below target")
-        assert (decision.wanted_replicas, decision.stabilized_replicas) == (2, 4)
+        assert (decision.proposed_replicas, decision.stabilized_replicas) == (2, 4)
         assert condition(decision, "AbleToScale") == (
             "True",
             "ScaleDownStabilized",
@@ -113,8 +113,8 @@ class TestRescale:
         controller = ControllerSettings(downscale_stabilization_s=0)
         assert decide(spec(), values(*[300] * 4), replicas=4, controller=controller).replicas == 2
 
-    def test_held_within_tolerance(self):
-        """Ratio 1.1: no event, and the conditions say why nothing happened."""
+    def test_no_change_within_tolerance(self):
+        """Ratio 1.1: no event, and the conditions have the reason."""
         decision = decide(spec(), values(1100, 1100), replicas=2)
         assert (decision.replicas, decision.rescaled, decision.reason) == (2, False, "")
         assert decision.events == ()
@@ -128,15 +128,15 @@ class TestRescale:
     def test_limited(self):
         """Two pods at ratio 10 want 20; the legacy path allows 4."""
         decision = decide(spec(), values(10_000, 10_000), replicas=2)
-        assert (decision.replicas, decision.wanted_replicas) == (4, 20)
+        assert (decision.replicas, decision.proposed_replicas) == (4, 20)
         assert condition(decision, "ScalingLimited") == (
             "True",
             "ScaleUpLimit",
             "the desired replica count is increasing faster than the maximum scale rate",
         )
 
-    def test_wanted_but_not_allowed_keeps_the_reason(self):
-        """The metric is above target, maxReplicas is reached: no rescale, but the report can say what was wanted."""
+    def test_a_change_beyond_the_bounds_keeps_its_reason(self):
+        """The metric is above target, maxReplicas is reached: no rescale, but the decision has the reason."""
         decision = decide(spec(highest=2), values(2000, 2000), replicas=2)
         assert (decision.rescaled, decision.reason) == (False, "pods metric load above target")
         assert reasons(decision)["ScalingLimited"] == "TooManyReplicas"
@@ -167,7 +167,7 @@ class TestRescale:
 
 
 class TestBounds:
-    """Outside the bounds no metric is asked, and neither windows nor policies count."""
+    """Outside the bounds no metric is read, and neither windows nor policies apply."""
 
     @pytest.mark.parametrize(
         ("replicas", "expected", "reason"),
@@ -177,7 +177,7 @@ class TestBounds:
         ],
     )
     def test_the_bound_is_set_at_once(self, replicas, expected, reason):
-        """Readings are not looked at, so even a failed one does not matter."""
+        """Readings are ignored, even a failed one."""
         decision = decide(
             spec(lowest=2, highest=5, behavior=behavior(up={"select_policy": "Disabled"})),
             ReadError(message="down"),
@@ -187,7 +187,7 @@ class TestBounds:
         assert (decision.replicas, decision.reason) == (expected, reason)
         assert events(decision) == [("Normal", "SuccessfulRescale", f"New size: {expected}; reason: {reason}")]
         assert reasons(decision) == {"AbleToScale": "SucceededRescale", "ScaledToZero": "NotScaledToZero"}
-        assert (decision.proposals, decision.wanted_replicas) == ((), None)
+        assert (decision.proposals, decision.proposed_replicas) == ((), None)
         assert decision.memory.recommendations == past((9, 1))
 
     def test_the_jump_counts_for_policies(self):
@@ -210,8 +210,8 @@ class TestZero:
             "the HPA controller scaled the workload to zero",
         )
 
-    def test_zero_that_somebody_else_set_pauses_the_hpa(self):
-        """Without the condition nothing is computed, whatever the metric says."""
+    def test_zero_replicas_set_by_another_client_pause_the_hpa(self):
+        """Without the condition no proposal is computed, independent of the metric."""
         decision = decide_wanted(ZERO_TO_TEN, 7, replicas=0)
         assert (decision.replicas, decision.rescaled, decision.proposals) == (0, False, ())
         assert condition(decision, "ScalingActive") == (
@@ -224,7 +224,7 @@ class TestZero:
 
     @pytest.mark.parametrize("status", [with_zero_condition("False"), NEW])
     def test_only_a_true_condition_lets_it_leave_zero(self, status):
-        """NotScaledToZero is as good as none."""
+        """NotScaledToZero has the same effect as no condition."""
         assert decide_wanted(ZERO_TO_TEN, 7, replicas=0, status=status).rescaled is False
 
     @pytest.mark.parametrize(
@@ -240,12 +240,12 @@ class TestZero:
         decision = decide_wanted(ZERO_TO_TEN, wanted, replicas=0, status=with_zero_condition())
         assert (decision.replicas, decision.reason) == (replicas, reason)
 
-    def test_leaving_zero_takes_the_mark_away(self):
+    def test_leaving_zero_resets_the_condition(self):
         """Every rescale sets the condition anew, so it is never stale."""
         decision = decide_wanted(ZERO_TO_TEN, 1, replicas=0, status=with_zero_condition())
         assert condition(decision, "ScaledToZero")[:2] == ("False", "NotScaledToZero")
 
-    def test_staying_at_zero_keeps_the_mark(self):
+    def test_staying_at_zero_keeps_the_condition(self):
         """No rescale, no change of the condition."""
         decision = decide_wanted(ZERO_TO_TEN, 0, replicas=0, status=with_zero_condition())
         assert condition(decision, "ScaledToZero")[:2] == ("True", "ScaledToZero")
@@ -268,7 +268,7 @@ class TestZero:
         decision = decide(spec(lowest=1), values(5000), replicas=0, status=with_zero_condition())
         assert (decision.rescaled, reasons(decision)["ScalingActive"]) == (False, "FailedGetPodsMetric")
 
-    def test_with_the_gate_off_the_mark_is_ignored_and_removed(self):
+    def test_without_the_feature_gate_the_condition_is_ignored_and_removed(self):
         """Zero replicas pause the HPA as before v1.36."""
         held = decide_wanted(ZERO_TO_TEN, 7, replicas=0, status=with_zero_condition(), controller=NO_GATE)
         assert (held.rescaled, reasons(held)["ScalingActive"]) == (False, "ScalingDisabled")
@@ -285,7 +285,7 @@ class TestZero:
 
 class TestFailures:
     def test_no_scale(self):
-        """Nothing is known, so nothing changes but the condition."""
+        """Without the scale, only the condition changes."""
         decision = reconcile(
             spec(),
             now_s=NOW_S,
@@ -328,14 +328,14 @@ class TestFailures:
             f"the HPA was unable to compute the replica count: {text}",
         )
         assert (decision.status.current_replicas, decision.status.desired_replicas) == (2, 5)
-        assert (decision.wanted_replicas, decision.stabilized_replicas) == (None, None)
+        assert (decision.proposed_replicas, decision.stabilized_replicas) == (None, None)
 
     def test_a_sync_without_metrics_does_not_enter_the_memory(self):
         """Only the first sync leaves the replicas it found."""
         decision = decide(spec(), ReadError(message="x"), replicas=2, memory=Memory(recommendations=past((3, 9))))
         assert decision.memory.recommendations == past((3, 9))
 
-    def test_one_failed_metric_and_one_that_wants_more(self):
+    def test_one_failed_metric_and_one_that_scales_up(self):
         """It scales, warns about the metric, and logs the error without an event for the sync."""
         two = spec(pods_metric(name="bad"), pods_metric())
         decision = decide(two, ReadError(message="x"), values(2000, 2000), replicas=2)
@@ -345,14 +345,14 @@ class TestFailures:
         assert decision.error is not None
         assert decision.error.startswith("invalid metrics (1 invalid out of 2)")
 
-    def test_one_failed_metric_and_one_that_wants_less(self):
-        """It holds, and the condition is the failed metric's."""
+    def test_one_failed_metric_and_one_that_scales_down(self):
+        """The replicas do not change, and the condition is that of the failed metric."""
         two = spec(pods_metric(), pods_metric(name="bad"))
         decision = decide(two, values(100, 100), ReadError(message="x"), replicas=2)
         assert (decision.replicas, reasons(decision)["ScalingActive"]) == (2, "FailedGetPodsMetric")
 
     def test_every_failed_metric_warns(self):
-        """The condition is the first one's, whatever kind the others are."""
+        """The condition is that of the first failed metric."""
         two = spec(external_metric(value_milli=1), pods_metric())
         decision = decide(two, ReadError(message="x"), ReadError(message="y"), replicas=2)
         assert [event.reason for event in decision.events] == [
@@ -367,7 +367,7 @@ class TestFailures:
         decision = decide(
             spec(behavior=behavior()), values(2000, 2000), replicas=2, update_error="forbidden", status=NEW
         )
-        assert (decision.replicas, decision.rescaled, decision.wanted_replicas) == (2, False, 4)
+        assert (decision.replicas, decision.rescaled, decision.proposed_replicas) == (2, False, 4)
         assert events(decision) == [
             ("Warning", "FailedRescale", "New size: 4; reason: pods metric load above target; error: forbidden")
         ]
@@ -398,8 +398,8 @@ class TestFailures:
             ),
         ],
     )
-    def test_a_selector_of_no_use(self, selector, condition_, text):
-        """`validateAndParseSelector`: no metric is asked."""
+    def test_an_unusable_selector(self, selector, condition_, text):
+        """`validateAndParseSelector`: no metric is read."""
         decision = decide(spec(), values(2000), replicas=1, selector_error=selector)
         assert (decision.replicas, decision.rescaled, decision.proposals) == (1, False, ())
         assert events(decision) == [
@@ -447,7 +447,7 @@ def test_tolerance_of_the_hpa_counts():
 
 
 def test_pods_that_load_a_model_damp_the_next_scale_up():
-    """One pod at ratio 3 wants 3; while two more load, the same load asks for no more."""
+    """One pod at ratio 3 wants 3; while two more load, the same value gives no more."""
     rules = spec(behavior=behavior())
     first = decide(rules, values(3000), replicas=1)
     assert first.replicas == 3

@@ -4,8 +4,8 @@ import pytest
 
 from loadgen.autoscale.arithmetic import MAX_INT64
 from loadgen.autoscale.replicas import (
+    MetricError,
     Tolerances,
-    UncountableError,
     group_pods,
     pod_requests_milli,
     replicas_for_average,
@@ -49,7 +49,7 @@ class TestTolerance:
     )
     def test_both_ends_are_inside(self, ratio, held):
         """`isWithin`: 1 - down <= ratio <= 1 + up."""
-        assert TEN_PCT.hold(ratio) is held
+        assert TEN_PCT.contains(ratio) is held
 
     def test_the_hpa_overrides_each_side_on_its_own(self):
         """`tolerancesForHpa`: the side that is not set keeps the controller's flag."""
@@ -126,7 +126,7 @@ class TestAverage:
 
     def test_no_usable_value_is_an_error(self):
         """All values belong to unready or ignored pods."""
-        with pytest.raises(UncountableError, match=r"did not receive metrics for targeted pods \(pods might be unread"):
+        with pytest.raises(MetricError, match=r"did not receive metrics for targeted pods \(pods might be unread"):
             average([1000, 1000], groups(unready=["p0"], ignored=["p1"]))
 
 
@@ -284,7 +284,7 @@ class TestUtilization:
 
     def test_requests_of_zero_are_an_error(self):
         """Nothing can be a percentage of nothing."""
-        with pytest.raises(UncountableError, match="no metrics returned matched known pods"):
+        with pytest.raises(MetricError, match="no metrics returned matched known pods"):
             self.count([5], [0])
 
 
@@ -310,15 +310,15 @@ class TestRequests:
         pod = PodState(name="p0", containers=self.POD.containers, pod_requests_milli={"cpu": 9000})
         assert pod_requests_milli([pod], "cpu", None) == {"p0": 9000}
         assert pod_requests_milli([pod], "cpu", "sidecar") == {"p0": 100}
-        with pytest.raises(UncountableError, match="missing pod-level request for memory in Pod p0"):
+        with pytest.raises(MetricError, match="missing pod-level request for memory in Pod p0"):
             pod_requests_milli([pod], "memory", None)
 
     def test_one_container_without_a_request_fails_the_metric(self):
         """The best known trap of a Utilization target: a sidecar without requests stops the HPA."""
-        with pytest.raises(UncountableError, match="missing request for memory in container sidecar of Pod p0"):
+        with pytest.raises(MetricError, match="missing request for memory in container sidecar of Pod p0"):
             pod_requests_milli([self.POD], "memory", None)
 
     def test_an_unknown_container_fails_the_metric(self):
         """The text names container and pod."""
-        with pytest.raises(UncountableError, match="container gpu not found in Pod p0"):
+        with pytest.raises(MetricError, match="container gpu not found in Pod p0"):
             pod_requests_milli([self.POD], "cpu", "gpu")

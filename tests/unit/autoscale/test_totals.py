@@ -5,7 +5,7 @@ import math
 import pytest
 
 from loadgen.autoscale.arithmetic import MAX_INT32, MAX_INT64, MIN_INT32, MIN_INT64
-from loadgen.autoscale.replicas import Tolerances, UncountableError
+from loadgen.autoscale.replicas import MetricError, Tolerances
 from loadgen.autoscale.state import PodState
 from loadgen.autoscale.totals import replicas_for_share, replicas_for_total, total_for_share, total_for_value
 from support.hpa.builders import pods
@@ -69,7 +69,7 @@ class TestValue:
     def test_without_pods_there_is_no_count_unless_it_is_held(self):
         """The pods are looked up only when the replicas would change."""
         assert total(1050, 1000, (), current=2).replicas == 2
-        with pytest.raises(UncountableError, match=r"^unable to calculate ready pods: no pods returned by selector"):
+        with pytest.raises(MetricError, match=r"^unable to calculate ready pods: no pods returned by selector"):
             total(2000, 1000, (), current=2)
 
 

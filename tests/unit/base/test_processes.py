@@ -1,4 +1,4 @@
-"""Children never outlive their parent; each test uses real processes of the standard library only."""
+"""Children never outlive their parent; each test uses real processes."""
 
 import os
 import signal
@@ -21,8 +21,8 @@ STUBBORN = [
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
 ]
-# says when its lifeline is cut, and ends
-LIVES_BY_LIFELINE = [
+# reports that its lifeline is cut, and ends
+LIFELINE_READER = [
     sys.executable,
     "-c",
     "from loadgen.base.processes import lifeline_cut\n"
@@ -60,12 +60,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
         child.stop(0.0)
 
 
-def test_stop_ends_a_willing_process(start: Callable[..., Child]) -> None:
-    """SIGTERM is enough for most; the exit code tells the signal."""
+def test_stop_terminates_a_process(start: Callable[..., Child]) -> None:
+    """SIGTERM is enough for most programs; the exit code is the signal."""
     assert start(SLEEP).stop(20.0) == -signal.SIGTERM
 
 
-def test_stop_kills_after_the_grace(start: Callable[..., Child]) -> None:
+def test_stop_kills_after_the_grace_period(start: Callable[..., Child]) -> None:
     """A process that ignores SIGTERM is killed, and stopping it again does nothing."""
     child = start(STUBBORN)
     until(lambda: "up" in child.log.read_text())
@@ -73,8 +73,8 @@ def test_stop_kills_after_the_grace(start: Callable[..., Child]) -> None:
     assert child.stop(0.05) == -signal.SIGKILL
 
 
-def test_kill_takes_the_whole_group(start: Callable[..., Child]) -> None:
-    """What a dead leader left behind in its group goes as well."""
+def test_kill_ends_the_whole_process_group(start: Callable[..., Child]) -> None:
+    """Processes whose group leader has ended are killed as well."""
     child = start([sys.executable, "-c", f"import subprocess; print(subprocess.Popen({SLEEP!r}).pid, flush=True)"])
     until(lambda: child.poll() is not None)
     grandchild = int(child.log.read_text())
@@ -99,11 +99,11 @@ def test_log_is_appended_to(start: Callable[..., Child], tmp_path: Path) -> None
 
 @pytest.mark.parametrize("signals", [None, signal.SIGKILL])
 def test_lifeline_is_cut_with_the_child_object(start: Callable[..., Child], signals: int | None) -> None:
-    """A child with a lifeline reads its end as soon as the parent lets go, also behind the parent-death launcher."""
-    child = start(LIVES_BY_LIFELINE, lifeline=True, parent_death_signal=signals)
+    """The child reads the end of its lifeline as soon as the parent closes it, also behind the launcher."""
+    child = start(LIFELINE_READER, lifeline=True, parent_death_signal=signals)
     until(lambda: "up" in child.log.read_text())
     assert child.poll() is None
-    child._cut()
+    child._close_lifeline()
     assert child.wait(20.0) == 0
     assert child.log.read_text() == "up\ncut\n"
 
@@ -129,12 +129,12 @@ def parent(tmp_path: Path, command: list[str], options: str, after: str = "") ->
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        (LIVES_BY_LIFELINE, "lifeline=True"),
+        (LIFELINE_READER, "lifeline=True"),
         (SLEEP, "parent_death_signal=9"),
         (STUBBORN, "parent_death_signal=9"),
     ],
 )
-def test_child_goes_with_a_killed_parent(tmp_path: Path, command: list[str], options: str) -> None:
+def test_child_ends_with_a_killed_parent(tmp_path: Path, command: list[str], options: str) -> None:
     """SIGKILL of the parent ends the child, by its lifeline or by the kernel."""
     with parent(tmp_path, command, options)[0] as process:
         children = psutil.Process(process.pid).children()
@@ -144,9 +144,9 @@ def test_child_goes_with_a_killed_parent(tmp_path: Path, command: list[str], opt
 
 
 def test_forked_copy_of_the_parent_does_not_hold_the_lifeline(tmp_path: Path) -> None:
-    """Locust forks its workers: they must not keep alive what the main process started."""
+    """Locust forks its workers, which must not keep children of the main process alive."""
     fork = "import os\nif os.fork() == 0: time.sleep(60)"
-    process, child = parent(tmp_path, LIVES_BY_LIFELINE, "lifeline=True", fork)
+    process, child = parent(tmp_path, LIFELINE_READER, "lifeline=True", fork)
     with process:
         until(lambda: len(psutil.Process(process.pid).children()) == 2)
         (copy,) = [each for each in psutil.Process(process.pid).children() if each.pid != child]
@@ -159,7 +159,7 @@ def test_forked_copy_of_the_parent_does_not_hold_the_lifeline(tmp_path: Path) ->
 
 
 def test_works_in_a_process_patched_by_gevent(tmp_path: Path) -> None:
-    """Under gevent, starting and stopping a child lets other greenlets run meanwhile."""
+    """While gevent starts and stops a child, other greenlets run."""
     code = f"""
 from gevent import monkey; monkey.patch_all()
 import gevent, sys, time
@@ -182,12 +182,12 @@ assert len(ticks) > before + 5
 
 @pytest.mark.parametrize("program", ["sleep", "/no/such/program", "/etc/passwd"])
 def test_program_that_cannot_be_started(tmp_path: Path, program: str) -> None:
-    """A relative name, a missing file and one that is no program are refused with a sentence."""
+    """A relative name, a missing file and a file that is not executable are refused."""
     with pytest.raises(StackError, match="absolute path of a program"):
         spawn([program], log=tmp_path / "log")
 
 
 def test_log_that_cannot_be_written(tmp_path: Path) -> None:
-    """A missing log folder is told as a sentence, and nothing was started."""
+    """A missing log folder is reported, and no process is started."""
     with pytest.raises(StackError, match="free resources"):
         spawn(SLEEP, log=tmp_path / "missing" / "log", lifeline=True)

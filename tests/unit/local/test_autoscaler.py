@@ -1,4 +1,4 @@
-"""The autoscaler's way from Prometheus' answer to a replica count."""
+"""The stack's autoscaler, from Prometheus' answer to a replica count."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def sync(autoscaler: Autoscaler, now_s: float, desired: int, pods: list[PodState
     return autoscaler.sync(now_s=now_s, desired=desired, pods=pods, reading=reading)
 
 
-def test_query_is_the_adapters() -> None:
+def test_the_query_is_that_of_prometheus_adapter() -> None:
     """The default rule of prometheus-adapter, with the pods' names as it fills them in."""
     assert adapter_query(["triton-x-a", "triton-x-b"]) == (
         'sum(triton:queue_compute:ratio{pod=~"triton-x-a|triton-x-b"}) by (pod)'
@@ -58,22 +58,22 @@ def test_answer_becomes_milli_quantities(body: bytes, reading: Reading) -> None:
     assert adapter_answer(body) == reading
 
 
-def test_rises_by_the_ratio() -> None:
-    """A ratio of 2.5 against a target of 1 asks for ceil(2.5 · 1) = 3 replicas, in one step."""
+def test_scales_up_by_the_ratio() -> None:
+    """A ratio of 2.5 against a target of 1 gives ceil(2.5 · 1) = 3 replicas, in one step."""
     autoscaler = Autoscaler(LOCAL)
     decision = sync(autoscaler, 15.0, 1, ready("a"), PodValues(milli={"a": 2500}))
     assert (decision.replicas, decision.rescaled) == (3, True)
     assert metric_milli(decision) == 2500
 
 
-def test_loading_replicas_damp_the_next_rise() -> None:
-    """One hot pod at 3 beside two that still load: 3000 DIV 3 = 1000 milli, ratio 1, so the count is held."""
+def test_loading_replicas_damp_the_next_scale_up() -> None:
+    """One hot pod at 3 beside two that still load: 3000 DIV 3 = 1000 milli, ratio 1, so the count does not change."""
     pods = [*ready("a"), pod_state("b", "pulling"), pod_state("c", "started")]
     decision = sync(Autoscaler(LOCAL), 15.0, 3, pods, PodValues(milli={"a": 3000}))
     assert decision.replicas == 3
 
 
-def test_goes_down_only_after_the_window() -> None:
+def test_scales_down_only_after_the_window() -> None:
     """Idle, the count falls once the highest recommendation of the last 30 s has passed, to the fewest replicas."""
     autoscaler = Autoscaler(LOCAL)
     desired = 1
@@ -90,8 +90,8 @@ def test_goes_down_only_after_the_window() -> None:
     assert found == [3, 3, 1, 1, 1]
 
 
-def test_holds_when_the_metric_cannot_be_read() -> None:
-    """Without Prometheus the count is held, and the condition says FailedGetPodsMetric, as in Kubernetes."""
+def test_does_not_scale_when_the_metric_cannot_be_read() -> None:
+    """Without Prometheus the count does not change, and the reason is FailedGetPodsMetric, as in Kubernetes."""
     decision = sync(Autoscaler(LOCAL), 15.0, 3, ready("a", "b", "c"), UNREADABLE)
     assert (decision.replicas, decision.rescaled) == (3, False)
     active = decision.status.condition("ScalingActive")
@@ -102,14 +102,14 @@ def test_holds_when_the_metric_cannot_be_read() -> None:
 
 
 def test_draining_pods_are_ignored() -> None:
-    """A replica that goes away is not averaged, though Prometheus still has its series."""
+    """A deleted replica is not averaged, although Prometheus still has its series."""
     pods = [*ready("a"), pod_state("b", "draining")]
     decision = sync(Autoscaler(LOCAL), 15.0, 1, pods, PodValues(milli={"a": 500, "b": 9000}))
     assert metric_milli(decision) == 500
 
 
 def test_event_data_is_plain_json() -> None:
-    """`hpa_sync` carries what was seen and decided, in JSON."""
+    """`hpa_sync` has the inputs and the decision, in JSON."""
     autoscaler = Autoscaler(LOCAL)
     decision = sync(autoscaler, 15.0, 1, ready("a"), PodValues(milli={"a": 2500}))
     data: dict[str, Any] = json.loads(json.dumps(sync_data(autoscaler.spec, decision, current=1)))
@@ -123,7 +123,7 @@ def test_event_data_is_plain_json() -> None:
     assert data["proposals"][0]["replicas"] == 3
 
 
-def test_window_that_kubernetes_would_refuse() -> None:
-    """A stabilisation window of more than an hour is refused before anything starts."""
+def test_a_window_that_kubernetes_would_reject() -> None:
+    """A stabilization window of more than an hour is refused before the stack starts."""
     with pytest.raises(SettingsError, match="3600"):
         hpa_spec(Local(scale_down_window_s=4000))

@@ -1,4 +1,4 @@
-"""A component of the stack is started, watched and started again; the program is a small HTTP server."""
+"""A component of the stack is started, watched and restarted; the program is a small HTTP server."""
 
 import asyncio
 import contextlib
@@ -47,8 +47,8 @@ def make(folder: Path, *, failures: int, asked: list[list[int]]) -> Component:
     return Component("server", command=command, port_count=2, health_path="/health", logs=folder)
 
 
-def test_taken_port_is_no_error(tmp_path: Path) -> None:
-    """A program that ends because a port was taken is started again on others."""
+def test_a_taken_port_is_not_an_error(tmp_path: Path) -> None:
+    """A program that ends because a port is taken restarts on other ports."""
     asked: list[list[int]] = []
     component = make(tmp_path, failures=1, asked=asked)
 
@@ -63,8 +63,8 @@ def test_taken_port_is_no_error(tmp_path: Path) -> None:
     assert component.ports == asked[1]
 
 
-def test_gives_up_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that never answers is tried a few times; the error holds its last line and its log."""
+def test_gives_up_after_several_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error has the last line of the log and its path."""
     monkeypatch.setattr(component_module, "PAUSE_S", 0.01)
     asked: list[list[int]] = []
     component = make(tmp_path, failures=99, asked=asked)
@@ -73,8 +73,8 @@ def test_gives_up_with_its_last_words(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(asked) == ATTEMPTS
 
 
-def test_dead_part_is_journalled_and_comes_back_at_its_address(tmp_path: Path) -> None:
-    """After it has answered once it keeps its ports, because clients hold them."""
+def test_a_component_that_ends_is_recorded_and_restarts_at_its_address(tmp_path: Path) -> None:
+    """After the first answer its ports do not change, because clients keep them."""
     asked: list[list[int]] = []
     events: list[tuple[str, Any]] = []
     component = make(tmp_path, failures=0, asked=asked)
@@ -100,8 +100,8 @@ def test_dead_part_is_journalled_and_comes_back_at_its_address(tmp_path: Path) -
     assert events == [("part_died", {"part": "server", "exit_code": -signal.SIGKILL})]
 
 
-def test_part_that_does_not_come_up_again_is_tried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each round of failed starts is journalled with the program's last words; then it is tried again."""
+def test_a_failed_restart_is_recorded_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round of failed attempts is an event with the last line of the log."""
     monkeypatch.setattr(component_module, "PAUSE_S", 0.01)
     (tmp_path / "starts").write_text("x" * (ATTEMPTS + 1))
     component = make(tmp_path, failures=ATTEMPTS + 1, asked=[])
@@ -139,7 +139,7 @@ async def answers(component: Component) -> bool:
 
 
 @pytest.mark.parametrize("answer", [None, b"", b"SSH-2.0-what\r\n", b"HTTP/1.0\r\n\r\n"])
-def test_what_is_no_http_answer(answer: bytes | None) -> None:
+def test_an_invalid_http_answer_is_unreachable(answer: bytes | None) -> None:
     """Silence, an empty answer and another protocol are all `Unreachable`, within the timeout."""
 
     served = asyncio.Event()
@@ -165,8 +165,8 @@ def test_what_is_no_http_answer(answer: bytes | None) -> None:
     asyncio.run(run())
 
 
-def test_nobody_listens() -> None:
-    """A refused connection is `Unreachable`."""
+def test_a_refused_connection_is_unreachable() -> None:
+    """The message has the address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(Unreachable, match=address):

@@ -38,7 +38,8 @@ def render(dest, profile):
     return dest / "tensorrt_llm/1"
 
 
-def test_one_model_with_the_charts_files_and_the_profiles_numbers(tmp_path):
+def test_one_model_with_the_files_of_the_chart_and_the_parameters_of_the_profile(tmp_path):
+    """An older repository is replaced."""
     (tmp_path / "models/stale").mkdir(parents=True)
     profile = load_profile(FOUR_PLACES)
     version = render(tmp_path / "models", profile)

@@ -42,6 +42,7 @@ def published(name: str, input_tokens: int, output_tokens: int) -> tuple[EngineP
     ("name", "tokens_per_s"), [("h100-fp8-llama-3.1-8b", 15_245), ("a100-fp16-llama-3.1-8b", 3_787)]
 )
 def test_the_profile_predicts_the_published_1000_1000_throughput_that_it_was_not_fitted_to(name, tokens_per_s):
+    """Within 5 %."""
     profile, row = published(name, 1000, 1000)
     assert row == tokens_per_s
     assert max_load_tokens_per_s(profile.engine, 1000, 1000) == pytest.approx(tokens_per_s, rel=0.05)
@@ -50,11 +51,13 @@ def test_the_profile_predicts_the_published_1000_1000_throughput_that_it_was_not
 @pytest.mark.parametrize("name", ["h100-fp8-llama-3.1-8b", "a100-fp16-llama-3.1-8b"])
 @pytest.mark.parametrize("lengths", [(128, 128), (2048, 128), (5000, 500), (20000, 2000)])
 def test_the_profile_follows_the_published_table_over_two_orders_of_length(name, lengths):
+    """Within 10 %."""
     profile, tokens_per_s = published(name, *lengths)
     assert max_load_tokens_per_s(profile.engine, *lengths) == pytest.approx(tokens_per_s, rel=0.10)
 
 
 def test_the_h200_profile_is_within_four_percent_of_every_measured_step():
+    """16 decode steps."""
     profile = load_profile("h200-bf16-llama-3.1-8b")
     assert len(profile.measured) == 16
     for row in profile.measured:
@@ -66,6 +69,7 @@ def test_the_h200_profile_is_within_four_percent_of_every_measured_step():
 
 @pytest.mark.parametrize(("tokens", "measured_s"), [(1024, 0.0300), (2048, 0.0563), (4096, 0.1176)])
 def test_the_h200_profile_is_within_one_percent_of_the_measured_prefill(tokens, measured_s):
+    """Three prompt lengths."""
     step = load_profile("h200-bf16-llama-3.1-8b").engine.step
     pairs = tokens * (tokens + 1) // 2
     predicted_s = step.seconds(generating=0, context_tokens=0, prefill_tokens=tokens, prefill_pairs=pairs)
@@ -73,6 +77,7 @@ def test_the_h200_profile_is_within_one_percent_of_the_measured_prefill(tokens, 
 
 
 def test_one_demo_replica_is_overloaded_at_the_peak_of_the_default_scenario_and_idles_in_the_trough():
+    """Two replicas at 80 % carry the peak."""
     profile = load_profile("demo")
     # The front model's instances bound what is in flight: keep exactly as many requests in the engine.
     slots = dataclasses.replace(profile.engine, max_batch_size=profile.bls_instance_count)
@@ -94,6 +99,7 @@ def test_one_demo_replica_is_overloaded_at_the_peak_of_the_default_scenario_and_
 
 
 def test_every_profile_of_the_package_loads_and_names_its_source():
+    """The title says that the engine is emulated."""
     assert profile_names() == NAMES
     for name in NAMES:
         profile = load_profile(name)
@@ -102,12 +108,14 @@ def test_every_profile_of_the_package_loads_and_names_its_source():
         assert len(profile.source) > 100
 
 
-def test_an_unknown_profile_is_answered_with_the_list():
+def test_an_unknown_profile_is_refused_with_the_list():
+    """The message names the profiles of the package."""
     with pytest.raises(SettingsError, match="no engine profile 'h300': choose one of a100-fp16"):
         load_profile("h300")
 
 
 def test_a_profile_of_the_users_own_is_read_from_its_path(tmp_path):
+    """A name with the suffix .yaml is a path."""
     path = tmp_path / "mine.yaml"
     path.write_text(
         "name: mine\ntitle: t\nsource: s\nbls_instance_count: 2\nengine:\n"
@@ -125,7 +133,8 @@ def test_a_profile_of_the_users_own_is_read_from_its_path(tmp_path):
         ("- 1", "is not valid"),
     ],
 )
-def test_a_broken_profile_is_answered_with_the_place(tmp_path, text, message):
+def test_an_invalid_profile_is_refused_with_the_field(tmp_path, text, message):
+    """Invalid YAML, a missing field and another type."""
     path = tmp_path / "broken.yaml"
     path.write_text(text)
     with pytest.raises(SettingsError, match=message):
@@ -133,6 +142,7 @@ def test_a_broken_profile_is_answered_with_the_place(tmp_path, text, message):
 
 
 def test_a_profile_with_a_misspelt_key_is_refused(tmp_path):
+    """The message names the key."""
     source = (load_profile.__globals__["_FOLDER"] / "demo.yaml").read_text()
     path = tmp_path / "typo.yaml"
     path.write_text(source.replace("kv_blocks", "kv_block"))
@@ -140,6 +150,7 @@ def test_a_profile_with_a_misspelt_key_is_refused(tmp_path):
         load_profile(path)
 
 
-def test_a_profile_file_that_is_not_there_is_answered_with_a_sentence(tmp_path):
+def test_a_missing_profile_file_is_reported(tmp_path):
+    """The message has the path."""
     with pytest.raises(SettingsError, match="cannot be read"):
         load_profile(tmp_path / "nowhere.yaml")

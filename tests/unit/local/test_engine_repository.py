@@ -17,6 +17,7 @@ def parameter(config: str, name: str) -> str:
 
 
 def test_five_models_under_the_names_of_the_real_pipeline(tmp_path):
+    """Each has a configuration and a version folder."""
     render_repository(tmp_path / "models", load_profile("demo"))
     assert sorted(p.name for p in (tmp_path / "models").iterdir()) == MODELS
     for model in MODELS:
@@ -25,7 +26,8 @@ def test_five_models_under_the_names_of_the_real_pipeline(tmp_path):
         assert (tmp_path / "models" / model / "1").is_dir()
 
 
-def test_the_engines_numbers_reach_the_model_as_the_profile_has_them(tmp_path):
+def test_the_model_gets_the_parameters_of_the_profile(tmp_path):
+    """They are read back from config.pbtxt."""
     profile = load_profile("h100-fp8-llama-3.1-8b")
     render_repository(tmp_path / "models", profile)
     config = (tmp_path / "models/tensorrt_llm/config.pbtxt").read_text()
@@ -36,7 +38,8 @@ def test_the_engines_numbers_reach_the_model_as_the_profile_has_them(tmp_path):
     assert "max_batch_size: 1024" in config
 
 
-def test_the_front_model_has_the_profiles_instances_unless_told_otherwise(tmp_path):
+def test_the_instances_of_the_front_model(tmp_path):
+    """The profile's number, unless the options have another."""
     profile = load_profile("demo")
     render_repository(tmp_path / "a", profile)
     render_repository(tmp_path / "b", profile, options=RepositoryOptions(bls_instance_count=7))
@@ -48,6 +51,7 @@ def test_the_front_model_has_the_profiles_instances_unless_told_otherwise(tmp_pa
 
 
 def test_a_limit_of_the_servers_own_queue_needs_batches_of_one(tmp_path):
+    """The dynamic batcher must not combine requests."""
     render_repository(tmp_path, load_profile("demo"), options=RepositoryOptions(bls_max_queue_size=5))
     config = (tmp_path / "tensorrt_llm_bls/config.pbtxt").read_text()
     assert "max_batch_size: 1\n" in config
@@ -55,12 +59,14 @@ def test_a_limit_of_the_servers_own_queue_needs_batches_of_one(tmp_path):
 
 
 def test_an_older_repository_is_replaced(tmp_path):
+    """Its models are removed."""
     (tmp_path / "models/stale").mkdir(parents=True)
     render_repository(tmp_path / "models", load_profile("demo"))
     assert not (tmp_path / "models/stale").exists()
 
 
-def test_the_models_bring_the_emulator_along_without_the_rest_of_the_package(tmp_path):
+def test_the_models_contain_the_emulator_without_the_rest_of_the_package(tmp_path):
+    """Its modules import only the standard library."""
     render_repository(tmp_path, load_profile("demo"))
     files = sorted(p.relative_to(tmp_path) for p in (tmp_path / "tensorrt_llm/1").rglob("*.py"))
     assert [p.name for p in files if p.name != "__init__.py"] == [*("config.py", "core.py", "tokens.py", "model.py")]

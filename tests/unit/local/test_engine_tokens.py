@@ -1,4 +1,4 @@
-"""The emulated tokenizer: deterministic, and about as fine as a real one."""
+"""The emulated tokenizer is deterministic and has about as many tokens as a real one."""
 
 import pytest
 from hypothesis import given
@@ -21,10 +21,12 @@ from loadgen.local.engine.tokens import VOCABULARY_SIZE, answer_seed, answer_tok
     ],
 )
 def test_pieces_are_six_letters_and_each_mark_counts(text, count):
+    """An empty text is one token."""
     assert len(encode(text)) == count
 
 
 def test_english_prose_has_about_thirteen_tokens_in_ten_words():
+    """As with the tokenizers of current 8B models."""
     text = (
         "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of "
         "foolishness, it was the epoch of belief, it was the epoch of incredulity"
@@ -34,6 +36,7 @@ def test_english_prose_has_about_thirteen_tokens_in_ten_words():
 
 @given(st.text())
 def test_encoding_never_fails_and_stays_in_the_vocabulary(text):
+    """For any text, deterministically."""
     ids = encode(text)
     assert ids
     assert all(0 <= i < VOCABULARY_SIZE for i in ids)
@@ -42,13 +45,15 @@ def test_encoding_never_fails_and_stays_in_the_vocabulary(text):
 
 @given(st.lists(st.integers(0, VOCABULARY_SIZE - 1)), st.integers(0, 2**32))
 def test_deltas_join_to_the_text_of_the_whole_answer(prompt, seed):
-    chosen_by = answer_seed(prompt, seed)
-    ids = [answer_token(chosen_by, i) for i in range(20)]
+    """Each token is one word."""
+    chosen = answer_seed(prompt, seed)
+    ids = [answer_token(chosen, i) for i in range(20)]
     assert "".join(decode([i]) for i in ids) == decode(ids)
     assert len(decode(ids).split()) == 20
 
 
 def test_the_same_prompt_gets_the_same_answer_and_another_prompt_another():
+    """The seed changes the answer, too."""
     assert answer_seed(encode("one prompt")) == answer_seed(encode("one prompt"))
     assert answer_seed(encode("one prompt")) != answer_seed(encode("another"))
     assert answer_seed(encode("one prompt"), 1) != answer_seed(encode("one prompt"), 2)

@@ -1,4 +1,4 @@
-"""The replicas' phases, with a server that does what the test says and a clock that the test moves."""
+"""Phases of the replicas, with a server and a clock that the test controls."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class FakeServer:
 
 
 class World:
-    """A fleet, its servers in order of their start, and what it journalled."""
+    """A fleet, its servers in order of their start, and its events."""
 
     def __init__(self, *, startup_delay_s: float = 10.0, grace_s: float = 30.0) -> None:
         self.now_s = 100.0
@@ -83,7 +83,7 @@ class World:
 
 
 def test_phases_of_a_new_replica() -> None:
-    """A new replica waits for the emulated pull, then for its server, and gets requests only when that is ready."""
+    """A new replica waits for the emulated pull, then for its server, and gets requests once the server is ready."""
     world = World(startup_delay_s=10.0)
     world.scale(1)
     world.step()
@@ -108,7 +108,7 @@ def test_phases_of_a_new_replica() -> None:
 
 
 def test_warm_start() -> None:
-    """The replicas that the stack starts with skip the emulated pull."""
+    """The first replicas of a stack skip the emulated pull."""
     world = World(startup_delay_s=10.0)
     world.scale(2, warm=True)
     world.step()
@@ -117,7 +117,7 @@ def test_warm_start() -> None:
 
 
 def test_scraped_from_the_start_of_the_server_to_its_end() -> None:
-    """Prometheus is given a replica as long as it has a server, ready, draining or not."""
+    """Prometheus scrapes a replica as long as it has a server, ready, draining or not."""
     world = World(startup_delay_s=1.0)
     world.scale(1)
     world.step()
@@ -136,8 +136,8 @@ def test_scraped_from_the_start_of_the_server_to_its_end() -> None:
     assert world.fleet.metrics() == {}
 
 
-def test_drains_after_the_gateway_dropped_it() -> None:
-    """A ready replica is told to end only once the gateway has dropped it, and not killed while a stream runs."""
+def test_terminated_after_the_gateway_removed_its_route() -> None:
+    """A ready replica is terminated only without a route, and not killed while a stream runs."""
     world = World(grace_s=30.0)
     world.ready(1)
     server = world.servers[0]
@@ -160,7 +160,7 @@ def test_drains_after_the_gateway_dropped_it() -> None:
 
 
 def test_gateway_that_does_not_answer_delays_a_drain_but_does_not_stop_it() -> None:
-    """Without an answer of the gateway the replica is told to end after 5 s."""
+    """Without an answer from the gateway the replica is terminated after 5 s."""
     world = World()
     world.ready(1)
     server = world.servers[0]
@@ -178,8 +178,8 @@ def test_gateway_that_does_not_answer_delays_a_drain_but_does_not_stop_it() -> N
     assert server.asked_to_end
 
 
-def test_queue_runs_empty_before_the_server_is_told_to_end() -> None:
-    """Triton would refuse what waits: the replica is told to end once nothing has waited for a moment."""
+def test_the_queue_is_empty_before_the_server_is_terminated() -> None:
+    """Triton would refuse waiting requests, so the replica is terminated once its queue stays empty for a moment."""
     world = World(grace_s=30.0)
     world.ready(1)
     server = world.servers[0]
@@ -193,8 +193,8 @@ def test_queue_runs_empty_before_the_server_is_told_to_end() -> None:
     assert server.asked_to_end
 
 
-def test_queue_that_does_not_run_empty_leaves_time_for_what_executes() -> None:
-    """After half of the grace period the server is told to end, queue or not."""
+def test_a_queue_that_stays_full_leaves_time_for_execution() -> None:
+    """After half of the grace period the server is terminated, even with a queue."""
     world = World(grace_s=30.0)
     world.ready(1)
     world.scale(0)
@@ -204,8 +204,8 @@ def test_queue_that_does_not_run_empty_leaves_time_for_what_executes() -> None:
     assert world.servers[0].asked_to_end
 
 
-def test_killed_at_the_end_of_its_grace() -> None:
-    """A replica that still has a stream when its grace period is over is killed, and that is journalled."""
+def test_killed_at_the_end_of_its_grace_period() -> None:
+    """A replica that still has a stream then is killed, which is an event."""
     world = World(grace_s=5.0)
     world.ready(1)
     world.servers[0].in_flight = 1
@@ -219,7 +219,7 @@ def test_killed_at_the_end_of_its_grace() -> None:
     assert world.kinds() == ["draining", "killed", "stopped"]
 
 
-def test_replica_without_a_server_goes_at_once() -> None:
+def test_a_replica_without_a_server_is_removed_at_once() -> None:
     """Scaling down while a replica pulls needs no drain."""
     world = World()
     world.ready(1)
@@ -231,8 +231,8 @@ def test_replica_without_a_server_goes_at_once() -> None:
     assert world.kinds() == ["created", "scheduled", "pulling", "stopped"]
 
 
-def test_replica_that_was_never_ready_does_not_wait_for_the_gateway() -> None:
-    """A server that still loads is told to end at once."""
+def test_a_replica_that_was_never_ready_does_not_wait_for_the_gateway() -> None:
+    """A server that still loads is terminated at once."""
     world = World(startup_delay_s=0.0)
     world.scale(1)
     world.step()
@@ -241,7 +241,7 @@ def test_replica_that_was_never_ready_does_not_wait_for_the_gateway() -> None:
 
 
 def test_scaling_up_while_one_drains_makes_a_new_one() -> None:
-    """A draining replica does not count and does not come back."""
+    """A draining replica does not count and does not become ready again."""
     world = World(startup_delay_s=0.0)
     world.ready(1)
     world.servers[0].in_flight = 1
@@ -252,7 +252,7 @@ def test_scaling_up_while_one_drains_makes_a_new_one() -> None:
 
 
 def test_crash_is_restarted_with_doubling_backoff() -> None:
-    """A crashed server is started again after 1 s, 2 s, 4 s, without the emulated pull; each crash is an event."""
+    """A crashed server restarts after 1 s, 2 s, 4 s, without the emulated pull; each crash is an event."""
     world = World(startup_delay_s=10.0)
     world.ready(1)
     for crashes, wait_s in ((1, 1.0), (2, 2.0), (3, 4.0)):
@@ -272,8 +272,8 @@ def test_crash_is_restarted_with_doubling_backoff() -> None:
     assert world.kinds() == ["crashed", "started", "ready"] * 3
 
 
-def test_a_good_while_clears_the_record() -> None:
-    """After a minute without a crash the back-off begins at 1 s again."""
+def test_a_minute_without_a_crash_resets_the_backoff() -> None:
+    """The next back-off is 1 s again."""
     world = World()
     world.ready(1)
     for _ in range(2):
@@ -286,8 +286,8 @@ def test_a_good_while_clears_the_record() -> None:
     assert world.data[-1]["backoff_s"] == 1.0
 
 
-def test_crash_while_draining_is_the_end() -> None:
-    """A draining server that ends by itself is not started again."""
+def test_a_crash_while_draining_removes_the_replica() -> None:
+    """A draining server that ends does not restart."""
     world = World()
     world.ready(1)
     world.scale(0)
@@ -297,8 +297,8 @@ def test_crash_while_draining_is_the_end() -> None:
     assert world.kinds() == ["draining", "stopped"]
 
 
-def test_shut_down_ends_everything_within_the_given_grace() -> None:
-    """On the way out the short grace also counts for a replica that already drains with the long one."""
+def test_shutdown_ends_all_replicas_within_its_grace_period() -> None:
+    """The short grace period also applies to a replica that already drains with the long one."""
     world = World(grace_s=300.0)
     world.ready(2)
     for server in world.servers:
@@ -314,8 +314,8 @@ def test_shut_down_ends_everything_within_the_given_grace() -> None:
     assert all(server.exit_code is not None for server in world.servers)
 
 
-def test_shut_down_does_not_wait_for_the_unloading_of_models() -> None:
-    """On the way out a server with nothing in flight is killed at once, which is no `replica_killed`."""
+def test_shutdown_does_not_wait_for_the_unloading_of_models() -> None:
+    """A server without requests in flight is killed at once, without a `replica_killed` event."""
     world = World()
     world.ready(2)
     world.fleet.shut_down(now_s=world.now_s, grace_s=5.0)

@@ -1,4 +1,4 @@
-"""What Traefik is told."""
+"""The configuration of Traefik."""
 
 from pathlib import Path
 
@@ -75,12 +75,12 @@ ROUTES = r"""http:
 
 
 def test_static_config() -> None:
-    """Loopback only, nothing phones home, and no timeout cuts a stream."""
+    """Loopback only, no telemetry, and no timeout that cuts off a stream."""
     assert static_config(entry_port=7001, api_port=7002, routes_file=Path("/work/routes.yml")) == STATIC
 
 
 def test_routes() -> None:
-    """gRPC goes to the replicas' gRPC ports by h2c, all else to their HTTP ports, in whatever order they come."""
+    """gRPC goes to the replicas' gRPC ports by h2c, other requests to their HTTP ports, in a fixed order."""
     routes = [
         Route(http="127.0.0.1:9000", grpc="127.0.0.1:9001"),
         Route(http="127.0.0.1:8000", grpc="127.0.0.1:8001"),
@@ -90,7 +90,7 @@ def test_routes() -> None:
 
 @given(st.integers(0, 20))
 def test_every_replica_has_both_its_servers(count: int) -> None:
-    """Any number of replicas, none included, gives services with that many servers each."""
+    """Any number of replicas, including 0, gives services with that many servers each."""
     routes = [Route(http=f"127.0.0.1:{port}", grpc=f"127.0.0.1:{port + 50}") for port in range(8000, 8000 + count)]
     services = yaml.safe_load(routes_config(routes))["http"]["services"]
     assert {name: len(service["loadBalancer"]["servers"]) for name, service in services.items()} == {

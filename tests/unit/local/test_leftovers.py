@@ -1,4 +1,4 @@
-"""What a killed stack may leave is found by its owner's pid; nothing else is touched."""
+"""Leftovers of a killed stack are found by its owner's pid; no other file is touched."""
 
 import os
 import subprocess
@@ -27,8 +27,8 @@ def dead_pid() -> int:
     return process.pid
 
 
-def test_only_the_dead_are_swept(places: tuple[Path, Path]) -> None:
-    """Shared memory and folders of a dead owner go; those of a living one and of other programs stay."""
+def test_only_leftovers_of_dead_owners_are_removed(places: tuple[Path, Path]) -> None:
+    """Shared memory and folders of a running owner and of other programs stay."""
     shared, temporary = places
     dead, alive = leftovers.prefix(dead_pid()), leftovers.prefix(os.getpid())
     stay = [shared / f"{alive}x_region", shared / "sem.other", shared / "loadgen-x", temporary / "loadgen-notes.txt"]
@@ -43,7 +43,7 @@ def test_only_the_dead_are_swept(places: tuple[Path, Path]) -> None:
 
 
 def test_sweep_of_one_owner(places: tuple[Path, Path]) -> None:
-    """A stack that ends removes its own, also when a pid begins with the same digits."""
+    """A stack removes only its own leftovers, even if another pid begins with the same digits."""
     shared, _ = places
     for name in ("loadgen-12-x", "loadgen-123-x"):
         (shared / name).write_text("")

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The configuration of Prometheus."""
 
 import json
 from pathlib import Path
@@ -40,20 +40,20 @@ def test_scrape_config() -> None:
 
 
 def test_scrape_timeout_is_never_above_the_interval() -> None:
-    """Prometheus refuses a timeout above the interval, and its own default for slow scrapes is 10 s."""
+    """Prometheus refuses a timeout above the interval; its default for slow scrapes is 10 s."""
     files = {"targets_file": Path("/t"), "rules_file": Path("/r")}
     assert "scrape_timeout: 500ms" in scrape_config(interval_s=0.5, **files)
     assert "scrape_timeout: 10s" in scrape_config(interval_s=30, **files)
 
 
 def test_ratio_rule() -> None:
-    """The ratio is summed before it is divided, for the driven model alone, and divides by at least 1."""
+    """The query sums before it divides, covers only the model under test, and divides by at least 1."""
     assert rules_config(model="tensorrt_llm_bls", window_s=10.0) == RULES
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(1, "1s"), (60.0, "60s"), (0.5, "500ms"), (1.25, "1250ms")])
 def test_durations(seconds: float, text: str) -> None:
-    """Whole seconds stay seconds, others become milliseconds: Prometheus knows no decimal point."""
+    """Whole seconds stay seconds, others become milliseconds, because Prometheus' durations have no decimal point."""
     assert duration(seconds) == text
 
 

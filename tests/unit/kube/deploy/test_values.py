@@ -76,8 +76,11 @@ def test_values_are_not_changed_by_being_joined() -> None:
             {"endpoint": "sideways"},
             "Kube: kube endpoint 'sideways' is invalid: set it to auto, ingress, service, nodeport, forward",
         ),
-        ({"endpoint": "ftp://x"}, r"Kube: kube endpoint 'ftp://x' is no URL"),
-        ({"prometheus": "monitoring/prom"}, r"Kube: kube prometheus 'monitoring/prom' is no URL .*prometheus-operated"),
+        ({"endpoint": "ftp://x"}, r"Kube: kube endpoint 'ftp://x' is not a URL"),
+        (
+            {"prometheus": "monitoring/prom"},
+            r"kube prometheus 'monitoring/prom' is not a URL .*prometheus-operated",
+        ),
         ({"prometheus": "http://u:p@x:1"}, "Kube: kube prometheus has a user name or a password"),
         ({"name_space": "x"}, r"Kube\.name_space: no such setting; check its spelling"),
     ],

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# The stub's interpreter is isolated: PYTHONPATH does not count, so the numpy it can use and the emulator's own
-# modules beside this file are put first by hand, before anything imports them.
+# The stub's interpreter is isolated and ignores PYTHONPATH. So the paths of a numpy that it can load, and of the
+# emulator's modules in this folder, are set here, before any import of them.
 sys.path.insert(0, os.environ.get("LOADGEN_SITE_PACKAGES", str(Path(__file__).parent)))
 sys.path.insert(0, str(Path(__file__).parent))
 

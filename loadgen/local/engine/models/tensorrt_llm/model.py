@@ -1,10 +1,10 @@
-"""The emulated engine as a Triton model: plays the core's iterations in real time.
+"""The emulated engine as a Triton model, which runs the core's iterations in real time.
 
-Two threads besides the server's own, which rest while the engine is idle: the player sleeps until the end of each
-iteration, sends its tokens and looks for cancelled requests; the other writes the gauges. As in the real backend the
-gauges are written only while iterations run, so an idle engine shows the values of its last iterations. What is not
-emulated is not exported: ``nv_trt_llm_runtime_memory_metrics`` (there is no runtime), ``nv_trt_llm_v1_metrics`` (no
-static batching) and ``nv_trt_llm_disaggregated_serving_metrics``.
+It has two threads besides the server's own; both wait while the engine is idle. The player sleeps until the end of each
+iteration, sends its tokens and checks for cancelled requests. The other thread writes the gauges. As in the real
+backend, gauges are written only during iterations, so an idle engine shows the values of its last iterations. Metrics
+that are not emulated are not exported: ``nv_trt_llm_runtime_memory_metrics`` (no runtime), ``nv_trt_llm_v1_metrics``
+(no static batching) and ``nv_trt_llm_disaggregated_serving_metrics``.
 """
 
 import json
@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-# The stub's interpreter is isolated: PYTHONPATH does not count, so the numpy it can use and the emulator's own
-# modules beside this file are put first by hand, before anything imports them.
+# The stub's interpreter is isolated and ignores PYTHONPATH. So the paths of a numpy that it can load, and of the
+# emulator's modules in this folder, are set here, before any import of them.
 sys.path.insert(0, os.environ.get("LOADGEN_SITE_PACKAGES", str(Path(__file__).parent)))
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -51,9 +51,9 @@ GAUGES = {
 
 
 class Generation:
-    """One request in the engine: its sequence, its sender and what its client asked to be told."""
+    """One request in the engine: its sequence, its response sender and the outputs that its client requested."""
 
-    __slots__ = ("chosen_by", "request_id", "returns", "sender", "sequence", "streaming", "wanted")
+    __slots__ = ("answer_seed", "request_id", "requested_outputs", "returns", "sender", "sequence", "streaming")
 
     def __init__(self, request: Any, arrival_ns: int) -> None:
         ids = _array(request, "input_ids").ravel().tolist()[: _number(request, "input_lengths", 0)]
@@ -61,12 +61,12 @@ class Generation:
             if _number(request, name, 1) != 1:
                 raise InvalidSequenceError(f"the emulated engine generates one sequence: {name} must be 1")
         self.request_id = request.request_id()
-        self.wanted = set(request.requested_output_names())
+        self.requested_outputs = set(request.requested_output_names())
         self.sender = request.get_response_sender()
         self.streaming = bool(_number(request, "streaming", 0))
         returns = ("return_perf_metrics", "return_num_input_tokens", "return_num_output_tokens")
         self.returns = {name for name in returns if _number(request, name, 0)}
-        self.chosen_by = answer_seed(ids, _number(request, "seed", 0))
+        self.answer_seed = answer_seed(ids, _number(request, "seed", 0))
         self.sequence = Sequence(
             key=self,
             prompt_tokens=len(ids),
@@ -86,11 +86,13 @@ class Generation:
             arrays["num_output_tokens"] = np.array([[len(ids)]], np.int32)
         if "return_perf_metrics" in self.returns:
             arrays |= self._perf_metrics()
-        # The sender would drop what was not asked for without holding the interpreter's lock, and may crash.
-        return pb_utils.InferenceResponse([pb_utils.Tensor(n, a) for n, a in arrays.items() if n in self.wanted])
+        # The sender would free unrequested outputs without holding the interpreter's lock, and may crash.
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(n, a) for n, a in arrays.items() if n in self.requested_outputs]
+        )
 
     def _perf_metrics(self) -> dict[str, Any]:
-        """Return times on the monotonic clock; what has not happened yet is 0, as in the real one."""
+        """Return times on the monotonic clock; as upstream, a time that has not been reached is 0."""
         s = self.sequence
         times = {
             "arrival_time_ns": s.arrival_ns,
@@ -110,17 +112,17 @@ class Generation:
 
 
 class TritonPythonModel:
-    """In-flight batching over all requests of this server; ``execute`` only hands over, as the real backend does."""
+    """In-flight batching of all requests of this server; as upstream, ``execute`` only queues requests."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the engine's numbers from the model's parameters and start the threads."""
+        """Read the engine's parameters from the model's and start the threads."""
         parameters = json.loads(args["model_config"])["parameters"]
 
         def value(name: str) -> str:
             return str(parameters[name]["string_value"])
 
-        numbers = json.loads(value("emulated_engine"))
-        self._engine = Engine(EngineConfig(**{**numbers, "step": StepModel(**numbers["step"])}))
+        engine = json.loads(value("emulated_engine"))
+        self._engine = Engine(EngineConfig(**{**engine, "step": StepModel(**engine["step"])}))
         self._gauges = Gauges(args["model_name"], args["model_version"], self._engine.config)
         self._stats_every_s = int(value("stats_check_period_ms")) / 1000
         self._cancel_every_s = int(value("cancellation_check_period_ms")) / 1000
@@ -151,7 +153,7 @@ class TritonPythonModel:
                 request.get_response_sender().send(_failure(str(error)), flags=FINAL)
 
     def finalize(self) -> None:
-        """Stop both threads; the server calls this when no request is left."""
+        """Stop both threads; the server calls this after the last request."""
         with self._wakeup:
             self._stopping = True
             self._wakeup.notify_all()
@@ -159,7 +161,7 @@ class TritonPythonModel:
             thread.join(timeout=5)
 
     def _stop(self, request: Any) -> None:
-        """End the generation with the request's id: it gets a last response without tokens."""
+        """End the generation with the request's id, with a last response without tokens."""
         sender, stopped = request.get_response_sender(), request.request_id()
         if not stopped:
             sender.send(_failure("Trying to stop a request but request ID is not provided"), flags=FINAL)
@@ -170,14 +172,14 @@ class TritonPythonModel:
         sender.send(flags=FINAL)
 
     def _end(self, generation: Generation, response: Any) -> None:
-        """Drop a generation; the player sends its last response, so that no token can overtake it."""
+        """Cancel a generation; the player sends its last response, so that no token can follow it."""
         if self._engine.cancel(generation.sequence):
             self._generations.discard(generation)
             self._ended.append((generation, response))
             self._wakeup.notify_all()
 
     def _play(self) -> None:
-        """Sleep to the end of each iteration and send its tokens; only this thread touches the senders."""
+        """Sleep until the end of each iteration and send its tokens; only this thread uses the senders."""
         check_at = time.monotonic()
         while True:
             with self._wakeup:
@@ -193,7 +195,7 @@ class TritonPythonModel:
                 self._send(generation, response, final=True)
             if iteration is None:
                 continue
-            # time.sleep ends at an absolute time of the monotonic clock; a late wake-up does not move the next one.
+            # time.sleep ends at an absolute time of the monotonic clock; a late wake-up does not delay the next one.
             time.sleep(max(0.0, (iteration.end_ns - time.monotonic_ns()) / 1e9))
             with self._wakeup:
                 tokens = self._engine.finish(iteration)
@@ -217,7 +219,7 @@ class TritonPythonModel:
         if not generation.streaming and not token.final:
             return
         indices = [token.index] if generation.streaming else range(token.index + 1)
-        response = generation.response([answer_token(generation.chosen_by, i) for i in indices])
+        response = generation.response([answer_token(generation.answer_seed, i) for i in indices])
         self._send(generation, response, final=token.final)
 
     def _send(self, generation: Generation, response: Any, *, final: bool) -> None:
@@ -244,7 +246,7 @@ class TritonPythonModel:
 
 
 class Gauges:
-    """The metric families of TensorRT-LLM's Triton backend that this engine has values for."""
+    """The metric families of TensorRT-LLM's Triton backend that this engine emulates."""
 
     def __init__(self, model: str, version: str, config: EngineConfig) -> None:
         self._config = config
