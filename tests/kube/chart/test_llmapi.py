@@ -15,8 +15,8 @@ from loadgen.local.replica import TritonServer
 from loadgen.local.triton import is_ready
 from loadgen.sandbox import emulated
 from loadgen.sandbox.images import table, write_images
-from loadgen.sandbox.kubelet.volumes.files import write_atomically
-from loadgen.sandbox.kubelet.volumes.projection import from_object
+from loadgen.sandbox.kubelet.volumes.atomic_writer import write_atomically
+from loadgen.sandbox.kubelet.volumes.payload import object_payload
 from support.charts import llmapi_image
 from support.charts.cases import cases
 from support.charts.helm import objects
@@ -38,7 +38,7 @@ def lay_out(values: dict[str, Any], root: Path) -> Path:
         at.mkdir(parents=True, exist_ok=True)
         if source:
             name = source["name"]
-            write_atomically(at, from_object("configmaps", name, found["ConfigMap", name], source, "serving"))
+            write_atomically(at, object_payload("configmaps", name, found["ConfigMap", name], source, "serving"))
     (repository,) = [each.partition("=")[2] for each in server["args"] if each.startswith("--model-repository=")]
     return root / repository.lstrip("/")
 

@@ -207,4 +207,6 @@ def test_attach_is_refused(cluster: Cluster) -> None:
     cluster.pod("runs", ready)
     refused = cluster.run("attach", "runs", "--container=second")
     assert refused.returncode == 1
-    assert "a process kubelet attaches nobody: use `kubectl logs --follow` or `kubectl exec`" in refused.stderr
+    assert (
+        "the process kubelet does not support attach: use `kubectl logs --follow` or `kubectl exec`" in refused.stderr
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from loadgen.sandbox.config import Node
-from loadgen.sandbox.kubelet.meta import unix_s
+from loadgen.sandbox.kubelet.objects import parse_rfc3339
 from support.kube.cluster import FOREVER, Cluster, Json, eventually, over, pod, ready, restarted, said_by, shell, status
 from support.kube.sandboxes import inside, up
 
@@ -124,7 +124,7 @@ def test_lease(cluster: Cluster) -> None:
 
     def renewed_unix_s() -> float:
         lease = json.loads(cluster.kubectl("get", "lease", "alpha", "--namespace=kube-node-lease", "--output=json"))
-        return unix_s(lease["spec"]["renewTime"])
+        return parse_rfc3339(lease["spec"]["renewTime"])
 
     before = renewed_unix_s()
     eventually(lambda: renewed_unix_s() > before, "a renewed lease", 30)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.sandbox.kubelet.meta import unix_s
+from loadgen.sandbox.kubelet.objects import parse_rfc3339
 from support.kube.cluster import (
     FOREVER,
     PYTHON,
@@ -268,7 +268,7 @@ def test_active_deadline(cluster: Cluster) -> None:
     last = cluster.pod("takes-too-long", over)
     assert (last["status"]["phase"], last["status"]["reason"]) == ("Failed", "DeadlineExceeded")
     last = cluster.pod("takes-too-long", lambda each: "terminated" in status(each)["state"])
-    lived_s = unix_s(ended(last)["finishedAt"]) - unix_s(last["status"]["startTime"])
+    lived_s = parse_rfc3339(ended(last)["finishedAt"]) - parse_rfc3339(last["status"]["startTime"])
     assert lived_s >= 2  # times are to the second
 
 
@@ -393,7 +393,7 @@ def test_sigkill_after_the_grace_period(cluster: Cluster) -> None:
     last, _ = released(cluster, "deaf")
     assert ended(last)["exitCode"] == 137
     # the deletionTimestamp is when the grace period is over; times are to the second
-    assert unix_s(ended(last)["finishedAt"]) >= unix_s(last["metadata"]["deletionTimestamp"]) - 1
+    assert parse_rfc3339(ended(last)["finishedAt"]) >= parse_rfc3339(last["metadata"]["deletionTimestamp"]) - 1
 
 
 def test_pre_stop(cluster: Cluster) -> None:
@@ -405,7 +405,7 @@ def test_pre_stop(cluster: Cluster) -> None:
 def test_pre_stop_within_the_grace_period(cluster: Cluster) -> None:
     """The grace period includes the hook: one that takes longer is cut off, then the container is told to end."""
     last, _ = released(cluster, "hooked-for-long")
-    late_s = unix_s(ended(last)["finishedAt"]) - unix_s(last["metadata"]["deletionTimestamp"])
+    late_s = parse_rfc3339(ended(last)["finishedAt"]) - parse_rfc3339(last["metadata"]["deletionTimestamp"])
     assert -1 <= late_s < 20
     assert ended(last)["exitCode"] == 6
 

@@ -116,7 +116,7 @@ def test_the_python_client_is_told_of_a_pod_that_is_over(cluster: Cluster, core)
     cluster.create(pod("over", shell("true"), restartPolicy="Never"))
     cluster.pod("over", over)
     with (
-        pytest.raises(client.ApiException, match='pod "over" does not run'),
+        pytest.raises(client.ApiException, match='pod "over" is not running'),
         by_python(core, cluster.namespace, "over", 80),
     ):
         pass
@@ -172,8 +172,8 @@ def test_kubectl_reaches_a_pod_in_the_network_of_its_node(cluster: Cluster) -> N
 def test_kubectl_without_websockets_is_refused(cluster: Cluster) -> None:
     """Our limit: bare SPDY, which kubectl before 1.31 speaks, is refused in one sentence that says what is needed."""
     line = f"kubectl --namespace={cluster.namespace} port-forward serves :{ECHO} 2>&1"
-    told = inside(cluster.sandbox, "env", "KUBECTL_PORT_FORWARD_WEBSOCKETS=false", "sh", "-c", line, check=False)
-    assert "port-forward needs a WebSocket of v4.channel.k8s.io or SPDY/3.1+portforward.k8s.io" in told
+    output = inside(cluster.sandbox, "env", "KUBECTL_PORT_FORWARD_WEBSOCKETS=false", "sh", "-c", line, check=False)
+    assert "port-forward requires a WebSocket with v4.channel.k8s.io or SPDY/3.1+portforward.k8s.io" in output
 
 
 def test_kubectl_is_told_of_a_refused_port(cluster: Cluster) -> None:
@@ -198,5 +198,5 @@ def test_kubectl_sees_the_end_of_a_pod(cluster: Cluster) -> None:
         with forward.dial() as connection:
             assert read_all(connection) == b""
         code, said = forward.end()
-    assert re.search(rf"error forwarding port {ECHO} to pod goes, uid \S+: the pod does not run any more", said), said
+    assert re.search(rf"error forwarding port {ECHO} to pod goes, uid \S+: the pod is not running", said), said
     assert code == 1
