@@ -1,10 +1,10 @@
-"""The world of a sandbox: user, network, mount and process namespaces of its own, and the way into them.
+"""Creates the Linux namespaces of a sandbox (user, network, mount and PID), and runs commands inside them.
 
-    unshare ─▶ init (process 1 of the world) ─▶ plane ─▶ etcd, kube-apiserver, … kubelets ─▶ pods
+    unshare ─▶ init (process 1 of the PID namespace) ─▶ control plane ─▶ etcd, kube-apiserver, … kubelets ─▶ pods
 
-When process 1 dies, however it dies, the kernel ends every process of the world, and with the last of them its network
-and its mounts go. `unshare --kill-child` ties process 1 to `unshare`, and the kernel's parent-death signal ties that to
-whoever started it: so nothing can be left behind.
+When process 1 exits, the kernel kills all processes of the PID namespace, and their network and mounts are removed with
+the last of them. `unshare --kill-child` kills process 1 when `unshare` exits, and the parent-death signal kills
+`unshare` when the process that started it exits. So no process can be left behind.
 """
 
 import os
@@ -23,17 +23,17 @@ _AS_USER = ("--user", "--map-root-user")
 _TRY_TIMEOUT_S = 20.0
 
 
-def way_in() -> list[str]:
-    """Return the command that makes a world, without the program that becomes its process 1.
+def unshare_command() -> list[str]:
+    """Return the command that creates the namespaces, without the program that becomes process 1.
 
     Raises:
-        StackError: this system lets nobody make namespaces; the sentence says what allows it.
+        StackError: this system does not allow it; the message names the setting to change.
     """
     unshare = shutil.which("unshare", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
     if unshare is None:
         raise StackError("the sandbox needs `unshare`: install the package util-linux and try again")
-    said = ""
-    # as a user first, also for root: then the sandbox can do no more than a user could
+    reason = ""
+    # root also tries a user namespace first, in which the sandbox has no more permissions than a user
     for options in (_AS_USER, ()) if os.geteuid() == 0 else (_AS_USER,):
         command = [unshare, *options, *_NAMESPACES]
         tried = subprocess.run(
@@ -41,37 +41,37 @@ def way_in() -> list[str]:
         )
         if tried.returncode == 0:
             return command
-        said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
-    other_way = "in a container, start that with --privileged" if os.geteuid() == 0 else "run it as root"
+        reason = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
+    alternative = "start the container with --privileged" if os.geteuid() == 0 else "run it as root"
     raise StackError(
-        f"this system lets this user make no namespaces ({said}): allow them with `sysctl -w {_switch()}`, "
-        f"or {other_way}, and try again"
+        f"this system does not allow this user to create namespaces ({reason}): allow them with "
+        f"`sysctl -w {_sysctl_to_change()}`, or {alternative}, and try again"
     )
 
 
-def create(way: Sequence[str], config: Path, *, log: Path, attached: bool) -> Child:
-    """Start a world whose plane is described by a file.
+def start_init(unshare: Sequence[str], config: Path, *, log: Path, attached: bool) -> Child:
+    """Create the namespaces and start process 1 and the control plane in them.
 
     Args:
-        way: As `way_in` returns it.
-        config: As `plane` reads it.
-        log: Where process 1 and the plane write.
-        attached: Whether the world is to end with this process, however that ends.
+        unshare: The command from `unshare_command`.
+        config: The sandbox's configuration file.
+        log: Log of process 1 and the control plane.
+        attached: Whether the sandbox ends with this process, however this process ends.
 
     Raises:
-        StackError: it cannot be started.
+        StackError: it could not be started.
     """
-    command = [*way, sys.executable, "-m", "loadgen.sandbox.plane.init", str(config)]
+    command = [*unshare, sys.executable, "-m", "loadgen.sandbox.plane.init", str(config)]
     return spawn(command, log=log, parent_death_signal=signal.SIGKILL if attached else None)
 
 
-def first_process(unshare_pid: int) -> int | None:
-    """Process id, as seen from outside, of process 1 of the world that an `unshare` holds; None once it is gone."""
+def init_pid(unshare_pid: int) -> int | None:
+    """Return the process id, outside of the sandbox, of process 1; None once it has exited."""
     return next(iter(children_of(unshare_pid)), None)
 
 
-def entry(init_pid: int) -> list[str]:
-    """The command that runs another one inside the world with this process 1.
+def nsenter_command(pid: int) -> list[str]:
+    """Return the command that runs another one in the namespaces of process 1.
 
     Raises:
         StackError: `nsenter` is missing.
@@ -79,19 +79,14 @@ def entry(init_pid: int) -> list[str]:
     nsenter = shutil.which("nsenter", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
     if nsenter is None:
         raise StackError("the sandbox needs `nsenter`: install the package util-linux and try again")
-    command = [nsenter, f"--target={init_pid}", "--net", "--mount", "--pid", f"--wd={Path.cwd()}"]
-    if Path(f"/proc/{init_pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink():
+    command = [nsenter, f"--target={pid}", "--net", "--mount", "--pid", f"--wd={Path.cwd()}"]
+    if Path(f"/proc/{pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink():
         command += ["--user", "--preserve-credentials"]
     return command
 
 
-def run_inside(init_pid: int, argv: Sequence[str], **options: object) -> "subprocess.CompletedProcess[str]":
-    """Run a command inside a world to its end; options as of `subprocess.run`."""
-    return subprocess.run([*entry(init_pid), "--", *argv], **options)  # type: ignore[call-overload,no-any-return]
-
-
-def _switch() -> str:
-    """The setting that forbids it, as far as this kernel shows one."""
+def _sysctl_to_change() -> str:
+    """Return the sysctl that forbids namespaces and the value that allows them, as far as the kernel shows it."""
     for name, value in (
         ("kernel.apparmor_restrict_unprivileged_userns", "0"),
         ("kernel.unprivileged_userns_clone", "1"),

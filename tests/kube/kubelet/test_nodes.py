@@ -96,7 +96,7 @@ def kubelet(cluster: Cluster, node: str) -> int:
     """Process id inside of a node's kubelet."""
     state = cluster.sandbox.state()
     assert state is not None
-    return next(part.pid for part in state.parts if part.name == f"kubelet {node}")
+    return next(each.pid for each in state.components if each.name == f"kubelet {node}")
 
 
 def test_pods_are_let_in_at_once(cluster: Cluster) -> None:

@@ -137,7 +137,7 @@ async def _restart_controllers() -> None:
     """End the controller-manager; the sandbox starts it again."""
     state = SandboxState.read(Path(os.environ["KUBECONFIG"]).parent)
     assert state is not None
-    os.kill(next(part.pid for part in state.parts if part.name == "kube-controller-manager"), signal.SIGKILL)
+    os.kill(next(each.pid for each in state.components if each.name == "kube-controller-manager"), signal.SIGKILL)
 
 
 def main(out: str, hold_s: str, apart_s: str, *names: str) -> int:

@@ -1,4 +1,4 @@
-"""A part of the control plane that dies: started again, and named with its last words."""
+"""Restarts of components of the control plane, and messages with the end of their logs."""
 
 import asyncio
 from pathlib import Path
@@ -7,44 +7,44 @@ import aiohttp
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.sandbox.log_tail import last_words
-from loadgen.sandbox.plane import parts
-from loadgen.sandbox.plane.parts import Part
+from loadgen.sandbox.log_tail import log_tail
+from loadgen.sandbox.plane import component
+from loadgen.sandbox.plane.component import Component
 
 
-def test_a_part_that_dies_again_and_again_is_started_again_and_named_each_time(tmp_path, monkeypatch):
-    """Each death is told with its exit code, its last words and its log; the last one is kept."""
-    monkeypatch.setattr(parts, "_BACK_OFF_S", (0.01,))
-    told: list[str] = []
+def test_a_component_that_keeps_exiting_is_restarted_and_reported(tmp_path, monkeypatch):
+    """Every exit is reported with its exit code, the end of its log and the log's path."""
+    monkeypatch.setattr(component, "_BACK_OFF_S", (0.01,))
+    reports: list[str] = []
 
-    async def live() -> Part:
-        part = Part("scheduler", ["/bin/sh", "-c", "echo no lease $$; exit 7"], health=None, logs=tmp_path)
+    async def run() -> Component:
+        scheduler = Component("scheduler", ["/bin/sh", "-c", "echo no lease $$; exit 7"], health=None, logs=tmp_path)
         async with aiohttp.ClientSession() as session:
-            await part.start(session)
-            watching = asyncio.create_task(part.watch(session, told.append))
+            await scheduler.start(session)
+            watching = asyncio.create_task(scheduler.watch(session, reports.append))
             async with asyncio.timeout(60):
-                while part.restarts < 3:
+                while scheduler.restarts < 3:
                     await asyncio.sleep(0.01)
             watching.cancel()
-            await part.stop()
-        return part
+            await scheduler.stop()
+        return scheduler
 
-    part = asyncio.run(live())
-    named = [line for line in told if line.startswith("scheduler ended with 7 and is started again: ")]
-    assert len(named) >= 3
-    assert all("no lease " in line and line.endswith(f"see {tmp_path / 'scheduler.log'}") for line in named)
-    assert part.death == named[-1]
+    scheduler = asyncio.run(run())
+    exits = [line for line in reports if line.startswith("scheduler exited with 7 and is restarted: ")]
+    assert len(exits) >= 3
+    assert all("no lease " in line and line.endswith(f"see {tmp_path / 'scheduler.log'}") for line in exits)
+    assert scheduler.exit_message == exits[-1]
 
 
-def test_a_part_that_cannot_start_is_told_with_its_last_words(tmp_path):
-    """Its exit code and what it wrote."""
+def test_a_component_that_cannot_start_is_an_error_with_the_end_of_its_log(tmp_path):
+    """The message has the exit code and the end of the log."""
 
     async def start() -> None:
-        part = Part("etcd", ["/bin/sh", "-c", "echo broken; exit 2"], health="http://127.0.0.1:1/", logs=tmp_path)
+        etcd = Component("etcd", ["/bin/sh", "-c", "echo broken; exit 2"], health="http://127.0.0.1:1/", logs=tmp_path)
         async with aiohttp.ClientSession() as session:
-            await part.start(session)
+            await etcd.start(session)
 
-    with pytest.raises(StackError, match=r"etcd ended with 2 while it started: broken; see .*etcd\.log"):
+    with pytest.raises(StackError, match=r"etcd exited with 2 while it started: broken; see .*etcd\.log"):
         asyncio.run(start())
 
 
@@ -52,7 +52,7 @@ PANIC = "starting\npanic: failed to create WAL\n\ngoroutine 1 [running]:\nmain.m
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "tail"),
     [
         ("a\nb\n\nc\nd\n", "c / d"),
         (PANIC, "starting / panic: failed to create WAL"),
@@ -60,13 +60,13 @@ PANIC = "starting\npanic: failed to create WAL\n\ngoroutine 1 [running]:\nmain.m
         ("", "its log is empty"),
     ],
 )
-def test_the_last_words_of_a_log(tmp_path: Path, text: str, words: str):
-    """Its last lines; of a panic its reason, as long as its stack is the end."""
+def test_log_tail(tmp_path: Path, text: str, tail: str):
+    """The tail is the last lines; if the log ends with a stack trace, the lines before it."""
     log = tmp_path / "log"
     log.write_text(text)
-    assert last_words(log, 2 if "b\n" in text or "again" in text or "panic" in text else 3) == words
+    assert log_tail(log, 2 if "b\n" in text or "again" in text or "panic" in text else 3) == tail
 
 
-def test_a_log_that_was_never_written(tmp_path):
-    """It is said."""
-    assert last_words(tmp_path / "none") == "it wrote no log"
+def test_log_tail_of_a_missing_log(tmp_path):
+    """A message replaces the tail of a missing log."""
+    assert log_tail(tmp_path / "none") == "it wrote no log"

@@ -1,10 +1,10 @@
-"""Names of Services, asked of the cluster's DNS; messages as CoreDNS sent them."""
+"""Resolution of Service names; the responses were recorded from CoreDNS."""
 
 import struct
 
 import pytest
 
-from loadgen.sandbox.names import addresses, question, resolve
+from loadgen.sandbox.dns import build_query, parse_addresses, resolve
 
 PROMETHEUS = bytes.fromhex(
     "0007850000010001000000000a70726f6d6574686575730a6d6f6e69746f72696e670373766307636c7573746572056c6f63616c0000010001"
@@ -17,34 +17,34 @@ NO_SUCH_NAME = bytes.fromhex(
 )
 
 
-def test_the_address_of_a_service_is_read_from_an_answer():
-    """10.96.200.127, behind a name that is written out."""
-    assert addresses(PROMETHEUS) == ["10.96.200.127"]
+def test_the_address_of_a_service_is_parsed():
+    """The response has one address after an uncompressed name."""
+    assert parse_addresses(PROMETHEUS) == ["10.96.200.127"]
 
 
-def test_a_name_that_nobody_has_has_no_address():
-    """The answer has no records, only who says so."""
-    assert addresses(NO_SUCH_NAME) == []
+def test_an_unknown_name_has_no_address():
+    """The response has no answer records."""
+    assert parse_addresses(NO_SUCH_NAME) == []
 
 
-def test_a_question_is_what_the_answer_repeats():
-    """Number, flags and the name with its lengths."""
-    asked = question(7, "prometheus.monitoring.svc.cluster.local")
-    assert asked[:4] == struct.pack(">HH", 7, 0x0100)
-    assert asked[12:] == PROMETHEUS[12 : len(asked)]
+def test_a_query_has_the_question_of_the_response():
+    """A query has id, flags and the name as labels with lengths."""
+    query = build_query(7, "prometheus.monitoring.svc.cluster.local")
+    assert query[:4] == struct.pack(">HH", 7, 0x0100)
+    assert query[12:] == PROMETHEUS[12 : len(query)]
 
 
-def test_names_behind_pointers_and_aliases_are_passed_over():
-    """An alias first, then the address, both by a pointer to the question's name."""
-    asked = question(1, "a.svc.cluster.local")
+def test_pointers_and_aliases_are_skipped():
+    """The response has an alias and then the address, both with pointers to the name of the question."""
+    query = build_query(1, "a.svc.cluster.local")
     pointer = b"\xc0\x0c"
     alias = pointer + struct.pack(">2HLH", 5, 1, 5, 4) + b"\x01b" + pointer
     address = b"\x01b" + pointer + struct.pack(">2HLH", 1, 1, 5, 4) + bytes([10, 96, 0, 7])
-    message = asked[:6] + struct.pack(">H", 2) + asked[8:] + alias + address
-    assert addresses(message) == ["10.96.0.7"]
+    message = query[:6] + struct.pack(">H", 2) + query[8:] + alias + address
+    assert parse_addresses(message) == ["10.96.0.7"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "svc.example"])
-def test_other_hosts_stay_as_they_are(host: str):
-    """The cluster's DNS is not asked for them."""
+def test_other_hosts_are_unchanged(host: str):
+    """Only Service names are resolved by the cluster's DNS."""
     assert resolve(host) == host
