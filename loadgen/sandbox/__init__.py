@@ -1,1 +1,1 @@
-"""A real Kubernetes control plane on one machine, without root, containers or a cluster; pods are local processes."""
+"""Runs a real Kubernetes control plane on one machine without root or a container engine; pods are local processes."""

@@ -1,4 +1,4 @@
-"""What a person does with a sandbox: up, down, exec, and a way to an address inside. Nothing here runs inside."""
+"""Starts and stops a sandbox, runs commands in it and connects to addresses inside it, all from outside."""
 
 import contextlib
 import json
@@ -17,11 +17,11 @@ from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, alive
 from loadgen.programs.cache import cache_dir, explain_disk_errors, require_space
 from loadgen.sandbox.config import Node, SandboxConfig, SandboxState
-from loadgen.sandbox.gate import address_of
-from loadgen.sandbox.world import create, entry, first_process, way_in
+from loadgen.sandbox.namespaces import init_pid, nsenter_command, start_init, unshare_command
+from loadgen.sandbox.socket_proxy import socket_address
 
 INSIDE = "LOADGEN_SANDBOX"
-"""Environment variable that names the sandbox to the processes inside it."""
+"""Environment variable with the name of the sandbox, set for processes inside it."""
 
 READY_WITHIN_S = 180.0
 STOP_WITHIN_S = 40.0
@@ -37,77 +37,80 @@ Say = Callable[[str], None]
 
 
 class Sandbox:
-    """A sandbox by its folder, whoever started it.
+    """A sandbox, started by this process or another one.
 
     Attributes:
-        folder: Its folder.
+        folder: Folder of the sandbox.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._holder = folder / "holder.json"
-        self._world: Child | None = None
+        self._holder_file = folder / "holder.json"
+        self._unshare: Child | None = None
 
     @classmethod
     def named(cls, name: str) -> "Sandbox":
-        """The sandbox of that name of this user."""
+        """Return this user's sandbox with a name, whether it is up or not."""
         return cls(cache_dir() / "sandboxes" / name)
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the sandbox."""
         return self.folder.name
 
     def state(self) -> SandboxState | None:
-        """What it last said of itself."""
+        """Return the last written state; None if there is none."""
         return SandboxState.read(self.folder)
 
     def holder(self) -> int | None:
-        """Process id of the `unshare` that holds its world; None when it is not up."""
+        """Return the process id of the `unshare` that holds its namespaces; None when it is not up."""
         try:
-            held = json.loads(self._holder.read_bytes())
+            saved = json.loads(self._holder_file.read_bytes())
         except (OSError, ValueError):
             return None
-        same = alive(held["pid"]) and _started(held["pid"]) == held["started"]
-        return int(held["pid"]) if same else None
+        same = alive(saved["pid"]) and _start_time(saved["pid"]) == saved["started"]
+        return int(saved["pid"]) if same else None
 
     def up(self, config: SandboxConfig, *, say: Say, attached: bool) -> Child:
-        """Start it and wait until everything serves.
+        """Start the sandbox and wait until it is ready.
 
         Args:
-            config: What it is made of; its folder is this one.
-            say: Told what the start-up does.
-            attached: Whether it ends with this process.
+            config: Configuration of the sandbox, with the folder of this one.
+            say: Called with each step of the start-up.
+            attached: Whether the sandbox ends with this process.
+
+        Returns:
+            The `unshare` process that holds the namespaces.
 
         Raises:
-            SettingsError: a sandbox of this name is up.
-            StackError: it does not come up; nothing of it is left but the logs that the sentence names.
+            SettingsError: a sandbox with this name is already up.
+            StackError: it did not become ready; only its logs are left, which the message names.
         """
         if self.holder() is not None:
             raise SettingsError(
-                f"a sandbox {self.name!r} is up already: use it, end it with `loadgen sandbox down`, "
+                f"a sandbox {self.name!r} is already up: use it, stop it with `loadgen sandbox down`, "
                 "or choose another --name"
             )
-        way = way_in()
+        command = unshare_command()
         try:
             with explain_disk_errors(self.folder.parent, _NEEDS_BYTES):
                 self._make_folder(config)
                 log = self.folder / "logs" / "plane.log"
-                self._world = world = create(way, config.file, log=log, attached=attached)
-                held = {"pid": world.pid, "started": _started(world.pid)}
-                write_whole(self._holder, json.dumps(held).encode())
-            self._wait(world, say)
+                self._unshare = unshare = start_init(command, config.file, log=log, attached=attached)
+                holder = {"pid": unshare.pid, "started": _start_time(unshare.pid)}
+                write_whole(self._holder_file, json.dumps(holder).encode())
+            self._wait_until_ready(unshare, say)
         except StackError:
-            self._end()
-            self.leave_logs()
+            self._stop()
+            self.remove_all_but_logs()
             raise
         except BaseException:
             self.down()
             raise
-        return world
+        return unshare
 
     def _make_folder(self, config: SandboxConfig) -> None:
-        if self.folder.exists() and not self._kept():
+        if self.folder.exists() and not self._is_durable():
             shutil.rmtree(self.folder)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         require_space(self.folder.parent, _NEEDS_BYTES)
@@ -116,14 +119,14 @@ class Sandbox:
         config.write()
 
     def down(self) -> None:
-        """End it: in order within its time, else at once; what it holds on disk goes unless it is to be kept."""
-        self._end()
-        if not self._kept():
+        """Stop the sandbox, gracefully if possible, and remove its folder unless it is durable."""
+        self._stop()
+        if not self._is_durable():
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def leave_logs(self) -> None:
-        """Remove what serves nobody once it has failed: all but the logs, which a sentence names."""
-        if self._kept():
+    def remove_all_but_logs(self) -> None:
+        """Remove the folder of a failed sandbox except for its logs, unless it is durable."""
+        if self._is_durable():
             return
         logs = self.folder / "logs"
         if not logs.is_dir() or not any(logs.iterdir()):
@@ -132,121 +135,120 @@ class Sandbox:
         for path in self.folder.iterdir():
             if path.is_dir() and path != logs:
                 shutil.rmtree(path, ignore_errors=True)
-            elif path not in (logs, self._holder):  # by its holder a later run knows that nobody needs it
+            elif path not in (logs, self._holder_file):  # with the holder file a later run finds and removes it
                 path.unlink(missing_ok=True)
 
-    def why_gone(self) -> str:
-        """What a sandbox that ended by itself said last."""
+    def exit_reason(self) -> str:
+        """Return why a sandbox that was not stopped has exited."""
         state, log = self.state(), self.folder / "logs" / "plane.log"
-        return f"the sandbox is gone: {state.error if state and state.error else f'{log_tail(log)}; see {log}'}"
+        return f"the sandbox has exited: {state.error if state and state.error else f'{log_tail(log)}; see {log}'}"
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         holder = self.holder()
         if holder is not None:
-            init = first_process(holder)
+            init = init_pid(holder)
             if init is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(init, signal.SIGTERM)
             deadline = time.monotonic() + STOP_WITHIN_S
             while alive(holder) and time.monotonic() < deadline:
-                if self._world is not None:
-                    self._world.poll()  # buries it when it is our child
+                if self._unshare is not None:
+                    self._unshare.poll()  # reaps it when it is a child of this process
                 time.sleep(_POLL_S)
             if alive(holder):
                 os.kill(holder, signal.SIGKILL)
-        if self._world is not None:
-            self._world.stop(0.0)
-            self._world = None
+        if self._unshare is not None:
+            self._unshare.stop(0.0)
+            self._unshare = None
 
     def delete(self) -> None:
-        """End it and remove what it holds on disk, also when it was to be kept."""
+        """Stop the sandbox and remove its folder, even if it is durable."""
         self.down()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """The command line that runs another one inside, with KUBECONFIG and kubectl and helm on PATH.
+        """Return the command line that runs another one inside, with KUBECONFIG set and kubectl and helm on PATH.
 
         Raises:
-            StackError: it is not up.
+            StackError: the sandbox is not up.
         """
         holder = self.holder()
-        init = first_process(holder) if holder is not None else None
+        init = init_pid(holder) if holder is not None else None
         if init is None:
-            raise StackError(f"no sandbox {self.name!r} is up: start it with `loadgen sandbox up`")
+            raise StackError(f"the sandbox {self.name!r} is not up: start it with `loadgen sandbox up`")
         tools = SandboxConfig.model_validate_json((self.folder / "config.json").read_bytes()).tools
         path = f"{tools['kubectl'].parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         env = shutil.which("env") or "/usr/bin/env"
-        return [*entry(init), "--", env, f"KUBECONFIG={self.folder / 'admin.conf'}", f"PATH={path}", *argv]
+        return [*nsenter_command(init), "--", env, f"KUBECONFIG={self.folder / 'admin.conf'}", f"PATH={path}", *argv]
 
     def exec(self, argv: Sequence[str]) -> NoReturn:
-        """Become a command inside.
+        """Replace this process by a command inside the sandbox.
 
         Raises:
-            StackError: it is not up.
+            StackError: the sandbox is not up.
         """
         command = self.command(argv)
-        os.execv(command[0], command)  # noqa: S606 - this process becomes what the user asked for
+        os.execv(command[0], command)  # noqa: S606 - the user's own command
 
     def connect(self, address: str) -> socket.socket:
-        """A connection to `host:port` inside, from outside.
+        """Connect from outside to `host:port` inside the sandbox.
 
         Raises:
-            StackError: nothing answers there.
+            StackError: the sandbox is not up, or the address does not accept connections.
         """
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(10.0)
         try:
-            with address_of(self.folder / "gate.sock") as gate:
-                connection.connect(gate)
+            with socket_address(self.folder / "gate.sock") as proxy:
+                connection.connect(proxy)
             connection.sendall(f"{address}\n".encode())
-            said = b""
-            while not said.endswith(b"\n"):
-                more = connection.recv(1)
-                if not more:
+            answer = b""
+            while not answer.endswith(b"\n"):
+                byte = connection.recv(1)
+                if not byte:
                     break
-                said += more
+                answer += byte
         except OSError as error:
             connection.close()
             raise StackError(f"the sandbox {self.name!r} does not answer ({error}): is it up?") from error
-        if said != b"ok\n":
+        if answer != b"ok\n":
             connection.close()
-            raise StackError(
-                f"nothing answers at {address} inside the sandbox: {said.decode(errors='replace').strip()}"
-            )
+            reason = answer.decode(errors="replace").strip()
+            raise StackError(f"cannot connect to {address} inside the sandbox: {reason}")
         connection.settimeout(None)
         return connection
 
-    def _kept(self) -> bool:
+    def _is_durable(self) -> bool:
         try:
             return SandboxConfig.model_validate_json((self.folder / "config.json").read_bytes()).durable
         except (OSError, ValueError):
             return False
 
-    def _wait(self, world: Child, say: Say) -> None:
-        said = ""
+    def _wait_until_ready(self, unshare: Child, say: Say) -> None:
+        step = ""
         deadline = time.monotonic() + READY_WITHIN_S
         while True:
             state = self.state()
             if state is not None:
-                if state.doing and state.doing != said:
-                    said = state.doing
-                    say(f"sandbox: {said}")
+                if state.step and state.step != step:
+                    step = state.step
+                    say(f"sandbox: {step}")
                 if state.error:
                     raise StackError(state.error)
                 if state.phase == "ready":
                     return
-            code = world.poll()
+            code = unshare.poll()
             if code is not None:
                 raise StackError(
-                    f"the sandbox ended with {code} while it started: {log_tail(world.log)}; see {world.log}"
+                    f"the sandbox exited with {code} while it started: {log_tail(unshare.log)}; see {unshare.log}"
                 )
             if time.monotonic() > deadline:
                 raise StackError(f"the sandbox was not ready within {READY_WITHIN_S:g} s: read {self.folder / 'logs'}")
             time.sleep(_POLL_S)
 
 
-def _started(pid: int) -> str:
-    """When a process started, as /proc says: with it a process id is never another process's."""
+def _start_time(pid: int) -> str:
+    """Return the start time of a process, which tells it from later processes with the same id."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

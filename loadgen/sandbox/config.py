@@ -1,4 +1,4 @@
-"""What a sandbox is made of, and what it says of itself; both as JSON files in its folder."""
+"""Configuration and state of a sandbox, stored as JSON files in its folder."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -16,24 +16,24 @@ DNS_IP = "10.96.0.10"
 DOMAIN = "cluster.local"
 API_SERVER = f"https://{CONTROL_PLANE_IP}:6443"
 
-_MOST_NODES = 200
+_MAX_NODES = 200
 
 
-class _Checked(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Node(_Checked):
-    """A node as asked for.
+class Node(_StrictModel):
+    """Configuration of a node.
 
     Attributes:
-        name: Its name.
+        name: Name of the node.
         gpu_product: Label `nvidia.com/gpu.product`; None on a node without GPUs.
         gpus: Number of GPUs.
-        cpu: Cores that pods may ask for; more than the machine has is allowed, nothing enforces it.
-        memory: As a Kubernetes quantity.
-        labels: More labels.
-        taints: As in Kubernetes: key, value, effect.
+        cpu: Cores that pods may request; may exceed the cores of the machine, as nothing enforces it.
+        memory: Memory that pods may request, as a Kubernetes quantity.
+        labels: Additional labels.
+        taints: Taints with key, value and effect.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?$")
@@ -47,29 +47,29 @@ class Node(_Checked):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.gpus and not self.gpu_product:
-            raise ValueError(f"node {self.name} has GPUs of no product: name one, such as NVIDIA-H100-80GB-HBM3")
+            raise ValueError(f"node {self.name} has GPUs without a product: set one, such as NVIDIA-H100-80GB-HBM3")
         return self
 
 
-class SandboxConfig(_Checked):
-    """Everything that the plane needs to know.
+class SandboxConfig(_StrictModel):
+    """Configuration of a sandbox.
 
     Attributes:
         name: Name of the sandbox.
-        folder: Its folder: certificates, etcd's data, state, logs.
+        folder: Folder with certificates, etcd's data, state and logs.
         tools: Absolute paths of the programs, by name.
-        nodes: Its nodes; kube-proxy runs once for all of them. Without nodes there are no pods and no Services.
-        image_pull_s: Emulated time of an image pull, the first time on each node.
-        addons: Whether DNS, Prometheus with its operator, prometheus-adapter and Traefik are deployed.
-        emulated: Whether the local stack's Triton stands for its image, so that the chart's mode emulated runs.
-        controller_manager_flags: Flags on top of ours; the HPA's sync period and windows, for tests.
-        durable: Whether etcd's data must survive a crash of the machine; a sandbox that is thrown away need not.
+        nodes: Nodes of the sandbox; one kube-proxy serves all of them. Without nodes there are no pods and Services.
+        image_pull_s: Emulated duration of the first pull of an image on each node.
+        addons: Whether CoreDNS, Prometheus with its operator, prometheus-adapter and Traefik are deployed.
+        emulated: Whether the image of Triton is the emulated Triton, as the chart's mode emulated requires.
+        controller_manager_flags: Additional flags, such as the HPA's sync period.
+        durable: Whether the data is kept after `down` and must survive a crash of the machine.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$")
     folder: Path
     tools: dict[str, Path]
-    nodes: tuple[Node, ...] = Field(max_length=_MOST_NODES)
+    nodes: tuple[Node, ...] = Field(max_length=_MAX_NODES)
     image_pull_s: float = Field(default=0.0, ge=0.0)
     addons: bool = True
     emulated: bool = False
@@ -80,72 +80,72 @@ class SandboxConfig(_Checked):
     def _check(self) -> Self:
         names = [node.name for node in self.nodes]
         if len(set(names)) < len(names):
-            raise ValueError(f"two nodes have the same name among {', '.join(names)}: give each its own")
+            raise ValueError(f"two nodes have the same name ({', '.join(names)}): give each node its own name")
         if self.addons and not self.nodes:
-            raise ValueError("add-ons need a node to run on: add one, or leave the add-ons out")
+            raise ValueError("add-ons need a node: add a node, or disable the add-ons")
         return self
 
     @property
     def file(self) -> Path:
-        """Where it is written."""
+        """Path of the configuration file."""
         return self.folder / "config.json"
 
     def write(self) -> None:
-        """Write it into the folder."""
+        """Write the configuration file."""
         write_whole(self.file, self.model_dump_json(indent=1).encode())
 
     def node_ip(self, number: int) -> str:
-        """Address of a node."""
+        """Return the address of a node."""
         return f"172.30.0.{10 + number}"
 
     def pod_network(self, number: int) -> str:
-        """Addresses of a node's pods."""
+        """Return the pod network of a node."""
         return f"10.244.{1 + number}.0/24"
 
 
-class PartState(_Checked):
-    """One program of the control plane.
+class ComponentState(_StrictModel):
+    """State of a component of the control plane or of a node's kubelet.
 
     Attributes:
-        name: `etcd`, `kube-apiserver` …
-        pid: Process id inside the sandbox; 0 for a node's kubelet that is gone.
-        restarts: How often it was started again.
-        death: How it last ended by itself, as a sentence with the end of its log; empty if it never did.
+        name: Such as `etcd`, `kube-apiserver` or `kubelet node-1`.
+        pid: Process id inside the sandbox; 0 for a kubelet that has exited.
+        restarts: Number of restarts.
+        exit_message: Message about its last unexpected exit; empty if there was none.
     """
 
     name: str
     pid: int
     restarts: int = 0
-    death: str = ""
+    exit_message: str = ""
 
 
-class SandboxState(_Checked):
-    """What stands at this moment.
+class SandboxState(_StrictModel):
+    """State of a sandbox.
 
     Attributes:
-        phase: `ready` once everything serves; `failed` with a sentence.
-        error: The sentence.
-        parts: Programs of the control plane.
-        doing: What the start-up does.
+        phase: Phase of its life cycle; `ready` once everything is up.
+        error: Error message in the phase `failed`.
+        components: States of its components and kubelets.
+        step: Current step of the start-up.
     """
 
     phase: Literal["starting", "ready", "stopping", "stopped", "failed"] = "starting"
     error: str | None = None
-    parts: tuple[PartState, ...] = ()
-    doing: str = ""
+    components: tuple[ComponentState, ...] = ()
+    step: str = ""
 
     @staticmethod
     def file(folder: Path) -> Path:
-        """Where it is written."""
+        """Return the path of the state file."""
         return folder / "state.json"
 
     def write(self, folder: Path) -> None:
-        """Replace the file, whole or not at all."""
+        """Replace the state file atomically."""
         write_whole(self.file(folder), self.model_dump_json(indent=1).encode())
 
     @classmethod
     def read(cls, folder: Path) -> "SandboxState | None":
-        """What was last written; None when nothing was."""
+        """Read the state file; None if there is none."""
         try:
             return cls.model_validate_json(cls.file(folder).read_bytes())
         except FileNotFoundError:

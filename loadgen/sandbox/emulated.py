@@ -1,4 +1,4 @@
-"""The emulated Triton as an image of the sandbox: the real server of the local stack, and a Python."""
+"""Provides the emulated Triton as an image of the sandbox: the server of the local stack and a Python interpreter."""
 
 import shlex
 import sys
@@ -9,11 +9,11 @@ from loadgen.programs.find import TritonProgram
 from loadgen.sandbox.images import reference
 
 TAG = "24.10-py3"
-"""Release of the image whose server it is."""
+"""Tag of the Triton image with the same server release."""
 
 
 def image(program: TritonProgram, folder: Path) -> dict[str, Any]:
-    """The row of the image table for `tritonserver`; writes the scripts that start its programs into a folder."""
+    """Return the image table entry for `tritonserver`, and write the start scripts of its programs into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in program.env.items())
     server = f'{shlex.quote(str(program.path))} --backend-directory={shlex.quote(str(program.backend_dir))} "$@"'

@@ -1,4 +1,4 @@
-"""An address inside a sandbox, opened on a port of this machine's loopback interface."""
+"""Forwards a port on this machine's loopback interface to an address inside a sandbox."""
 
 import asyncio
 import contextlib
@@ -8,36 +8,36 @@ from types import TracebackType
 
 from loadgen.base.errors import SettingsError, StackError
 from loadgen.sandbox.commands import Sandbox
-from loadgen.sandbox.gate import splice
+from loadgen.sandbox.socket_proxy import relay
 
 
 async def serve(sandbox: Sandbox, address: str, port: int) -> asyncio.Server:
-    """Start to pass connections to 127.0.0.1:`port` (0: a free one) on to `address` inside; returns the server.
+    """Forward connections to 127.0.0.1:`port` (0: a free port) to `address` inside the sandbox; return the server.
 
     Raises:
-        SettingsError: the port cannot be had.
+        SettingsError: the port cannot be used.
     """
 
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # a connection that is open at the end ends with it, without a word
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # connections that are still open when the loop ends are cancelled silently
         with contextlib.suppress(asyncio.CancelledError, StackError):
             inner = await asyncio.to_thread(sandbox.connect, address)
             inner.setblocking(False)
-            await splice((reader, writer), await asyncio.open_connection(sock=inner))
+            await relay((reader, writer), await asyncio.open_connection(sock=inner))
         writer.close()
 
     try:
-        return await asyncio.start_server(one, "127.0.0.1", port)
+        return await asyncio.start_server(forward, "127.0.0.1", port)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise SettingsError(f"port {port} of this machine cannot be had ({why}): choose another") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingsError(f"port {port} cannot be used ({reason}): choose another port") from error
 
 
-class Forward:
-    """Opens a port in the background while a block runs; does nothing without a port.
+class PortForward:
+    """Forwards a port to the same port inside the sandbox while a block runs; does nothing without a port.
 
     Raises:
-        SettingsError: the port cannot be had.
+        SettingsError: the port cannot be used.
     """
 
     def __init__(self, sandbox: Sandbox, port: int | None) -> None:
@@ -52,15 +52,15 @@ class Forward:
             try:
                 asyncio.run_coroutine_threadsafe(opening, self._loop).result(10.0)
             except BaseException:
-                self._end()
+                self._stop()
                 raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._stop()
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5.0)

@@ -1,4 +1,4 @@
-"""Which programs of this machine stand for which images."""
+"""Builds the image table, which maps images to programs of this machine."""
 
 import json
 from typing import Any
@@ -11,13 +11,13 @@ _TAG = r"(:[\w.+-]+)?(@sha256:[0-9a-f]+)?"
 
 
 def reference(repository: str) -> str:
-    """A pattern for an image by its repository, with any registry, tag and digest."""
+    """Return a pattern that matches an image repository with any registry, tag and digest."""
     return f"{_REGISTRY}{repository}{_TAG}"
 
 
 def table(config: SandboxConfig) -> list[dict[str, Any]]:
-    """The image table of the process kubelet; an image that no line matches is ErrImageNeverPull."""
-    of_programs = {
+    """Return the image table of the process kubelet; other images fail with ErrImageNeverPull."""
+    programs = {
         "coredns/coredns": "coredns",
         "prometheus-operator/prometheus-operator": "prometheus-operator",
         "prometheus-operator/prometheus-config-reloader": "prometheus-config-reloader",
@@ -32,14 +32,14 @@ def table(config: SandboxConfig) -> list[dict[str, Any]]:
             "programs": {f"/bin/{program}": str(config.tools[program])},
             "pull_s": 0.0,
         }
-        for image, program in of_programs.items()
+        for image, program in programs.items()
         if program in config.tools
     ]
-    # the machine's own userland: a shell, coreutils, whatever is installed
+    # the programs that are installed on this machine: a shell, coreutils and others
     rows.append({"match": reference("(library/)?(busybox|alpine|debian|ubuntu)"), "cmd": ["/bin/sh"]})
     return rows
 
 
 def write_images(config: SandboxConfig, rows: list[dict[str, Any]]) -> None:
-    """Write the table where the kubelets read it, now or later."""
+    """Write the table to the file that the kubelets read; they notice changes."""
     write_whole(config.folder / "images.json", json.dumps(rows, indent=1).encode())

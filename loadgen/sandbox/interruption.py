@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a step that leaves nothing half done."""
+"""Turns Ctrl-C and SIGTERM during a step into an error with a message."""
 
 import signal
 from collections.abc import Iterator
@@ -8,25 +8,25 @@ from loadgen.base.errors import StackError
 
 
 @contextmanager
-def interruptible(sentence: str) -> Iterator[None]:
-    """Run a block that clears up after itself when SIGINT or SIGTERM interrupts it.
+def interruptible(message: str) -> Iterator[None]:
+    """Run a block that cleans up after itself on SIGINT or SIGTERM.
 
     Args:
-        sentence: What has become of it then, and what to do next.
+        message: Message of the error: what state the interruption leaves, and what to do next.
 
     Raises:
-        StackError: it was interrupted.
+        StackError: the block was interrupted.
     """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    # SIGINT, too: a shell's background job begins with it ignored
+    # SIGINT too: a shell starts background jobs with SIGINT ignored
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
-        raise StackError(sentence) from None
+        raise StackError(message) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

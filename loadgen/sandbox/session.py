@@ -1,8 +1,8 @@
-"""A command of its own inside a sandbox of its own: Locust for `--target sandbox`, started again where its target is.
+"""Runs one command inside a temporary sandbox: for `--target sandbox`, Locust itself is started again inside it.
 
     locust … --target sandbox ─▶ sandbox up ─▶ the same command line, inside ─▶ its exit code ─▶ sandbox down
 
-So requests go straight to the cluster's network, and nothing of the load passes through a tunnel.
+So requests go directly to the cluster's network, without a tunnel.
 """
 
 import os
@@ -19,67 +19,67 @@ from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox.build.build import find
 from loadgen.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
 from loadgen.sandbox.config import SandboxConfig
-from loadgen.sandbox.forward import Forward
+from loadgen.sandbox.forward import PortForward
 from loadgen.sandbox.interruption import interruptible
 
 _POLL_S = 0.5
-_OF_A_RUN = "run-"
+_RUN_PREFIX = "run-"
 _KILLED = 128 + signal.SIGKILL
-_GOING_S = 5.0
+_EXIT_WITHIN_S = 5.0
 
 
 def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
-    """Run a command inside a sandbox that is made for it; returns its exit code.
+    """Run a command inside a temporary sandbox; return its exit code.
 
     Args:
         argv: The command line.
-        say: Told what the start-up does.
-        web_port: Port of a web UI inside that is opened here at the same port; None without one.
+        say: Called with each step of the start-up.
+        web_port: Port of a web UI inside, which is forwarded from the same port outside; None without one.
 
     Raises:
-        LoadgenError: the sandbox does not come up or is lost on the way, or its port is taken here.
+        LoadgenError: the sandbox did not become ready or exited, or the port is in use.
     """
-    _sweep()
-    sandbox = Sandbox.named(f"{_OF_A_RUN}{uuid.uuid4().hex[:8]}")
+    _remove_leftovers()
+    sandbox = Sandbox.named(f"{_RUN_PREFIX}{uuid.uuid4().hex[:8]}")
     tools = find(progress=say)
     config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=tools, nodes=DEFAULT_NODES, emulated=True)
-    with Forward(sandbox, web_port):  # first, as a port that is taken needs no sandbox to be told
-        find_tritonserver(progress=say)  # now, as nothing can be fetched from inside
-        with interruptible("interrupted while the sandbox started: nothing of it is left, and no run has begun"):
-            world = sandbox.up(config, say=say, attached=True)
-        return _until_it_ends(sandbox, world, argv)
+    with PortForward(sandbox, web_port):  # first, so that a port in use fails before the sandbox starts
+        find_tritonserver(progress=say)  # now, as nothing can be downloaded inside
+        with interruptible("interrupted while the sandbox started: everything is removed, and no run has started"):
+            unshare = sandbox.up(config, say=say, attached=True)
+        return _run_and_clean_up(sandbox, unshare, argv)
 
 
-def _until_it_ends(sandbox: Sandbox, world: Child, argv: Sequence[str]) -> int:
-    lost = ""
+def _run_and_clean_up(sandbox: Sandbox, unshare: Child, argv: Sequence[str]) -> int:
+    exit_reason = ""
     try:
         code = _run(sandbox.command([*argv]), sandbox.name)
-        # a world that goes kills all in it first, and is gone a moment later
-        if world.wait(_GOING_S if code == _KILLED else 0.0) is not None:
-            lost = sandbox.why_gone()
+        # when a sandbox exits, the kernel kills its processes first, and `unshare` exits a moment later
+        if unshare.wait(_EXIT_WITHIN_S if code == _KILLED else 0.0) is not None:
+            exit_reason = sandbox.exit_reason()
     finally:
-        (sandbox.leave_logs if lost else sandbox.delete)()
-    if lost:
-        raise StackError(f"{lost}; what the run has recorded is judged by `loadgen report`")
+        (sandbox.remove_all_but_logs if exit_reason else sandbox.delete)()
+    if exit_reason:
+        raise StackError(f"{exit_reason}; analyze the recorded part of the run with `loadgen report`")
     return code
 
 
-def _sweep() -> None:
-    """Remove what runs that were killed left on disk; their processes ended with them."""
-    for folder in (cache_dir() / "sandboxes").glob(f"{_OF_A_RUN}*/holder.json"):
+def _remove_leftovers() -> None:
+    """Remove the folders of sandboxes whose runs were killed; their processes were killed with the runs."""
+    for folder in (cache_dir() / "sandboxes").glob(f"{_RUN_PREFIX}*/holder.json"):
         sandbox = Sandbox(folder.parent)
         if sandbox.holder() is None:
             sandbox.delete()
 
 
 def _run(command: list[str], name: str) -> int:
-    # a session of its own: a Ctrl-C in the terminal reaches this process alone, which passes it on once
+    # in its own session: Ctrl-C in the terminal reaches only this process, which passes it on once
     inner = subprocess.Popen(
         command, env={**os.environ, INSIDE: name}, stdin=subprocess.DEVNULL, start_new_session=True
     )
 
     def pass_on(number: int, _: object) -> None:
-        for child in children_of(inner.pid):  # what nsenter waits for
+        for child in children_of(inner.pid):  # the command that nsenter waits for
             os.kill(child, number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -101,5 +101,5 @@ def _exit_code(code: int) -> int:
 
 
 def same_command() -> list[str]:
-    """The command line of this process, to be run again."""
+    """Return the command line of this process."""
     return [sys.executable, *sys.orig_argv[1:]]

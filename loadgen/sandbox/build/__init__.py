@@ -1,1 +1,1 @@
-"""Builds the programs of the control plane once, from pinned Go modules."""
+"""Builds the programs of the sandbox from pinned Go modules."""

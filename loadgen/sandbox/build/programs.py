@@ -1,6 +1,6 @@
-"""What the sandbox is made of, pinned: programs that are built from Go modules, and definitions that lie in them.
+"""Lists the programs that are built from Go modules, and the custom resource definitions that Go modules contain.
 
-Which versions is said by `go/*/go.mod` and `go.sum` beside this file, to the last checksum.
+`go/*/go.mod` and `go.sum` beside this file pin versions and checksums.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ PROMETHEUS_VERSION = "3.15.0"
 
 PINS = Path(__file__).parent / "go"
 _MAJOR, _MINOR = KUBERNETES_VERSION[1:].split(".")[:2]
-# What `go tool` cannot pass: without it the API server says v0.0.0, and charts that ask for its version refuse it.
+# without these flags the API server reports v0.0.0, which charts that check the version refuse
 _KUBERNETES_FLAGS = "-s -w " + " ".join(
     f"-X k8s.io/component-base/version.git{name}={value}"
     for name, value in (("Version", KUBERNETES_VERSION), ("Major", _MAJOR), ("Minor", _MINOR))
@@ -22,14 +22,14 @@ _KUBERNETES_FLAGS = "-s -w " + " ".join(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One program that is built.
+    """A program to build.
 
     Attributes:
-        name: Its file name.
+        name: File name of the program.
         pins: Folder below `go/` with the module that pins it.
         package: Import path of its main package.
-        weight: How long it takes compared to the others, seconds on two cores.
-        flags: Flags for the linker.
+        weight: Build time on two cores in seconds, for estimates.
+        flags: Linker flags.
         tags: Build tags.
     """
 
@@ -41,7 +41,7 @@ class Program:
     tags: str = ""
 
     def key(self) -> str:
-        """Name of its folder in the cache: name and checksum of everything that makes it what it is."""
+        """Return the name of its folder in the cache, with a checksum of pins, package, flags and tags."""
         digest = hashlib.sha256(f"{self.package} {self.flags} {self.tags}".strip().encode())
         for file in ("go.mod", "go.sum"):
             digest.update((PINS / self.pins / file).read_bytes())
@@ -84,7 +84,7 @@ PROGRAMS = (
         )
     ),
     Program(name="coredns", pins="coredns", package="github.com/coredns/coredns", weight=110),
-    # Distributions build theirs without the discovery of Kubernetes; this one has no other.
+    # distributions build Prometheus without Kubernetes service discovery; this build has no other discovery
     Program(
         name="prometheus",
         pins="prometheus",
@@ -97,14 +97,14 @@ PROGRAMS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Definitions:
-    """CustomResourceDefinitions that lie as files inside a Go module.
+class Crds:
+    """CustomResourceDefinitions that a Go module contains as files.
 
     Attributes:
         name: Name of their folder among the tools.
-        pins: Folder below `go/` with the module that pins theirs.
-        module: The module that has them.
-        files: Where, relative to the module.
+        pins: Folder below `go/` with the module that pins the version.
+        module: Module path.
+        files: Paths of the files in the module.
     """
 
     name: str
@@ -113,13 +113,13 @@ class Definitions:
     files: tuple[str, ...]
 
     def key(self) -> str:
-        """Name of their folder in the cache."""
+        """Return the name of their folder in the cache."""
         digest = hashlib.sha256(" ".join(self.files).encode() + (PINS / self.pins / "go.sum").read_bytes())
         return f"sandbox-{self.name}-{digest.hexdigest()[:12]}"
 
 
-DEFINITIONS = (
-    Definitions(
+CRDS = (
+    Crds(
         name="operator-crds",
         pins="prometheus-operator",
         module="github.com/prometheus-operator/prometheus-operator",
@@ -128,19 +128,19 @@ DEFINITIONS = (
             for kind in ("podmonitors", "probes", "prometheuses", "prometheusrules", "scrapeconfigs", "servicemonitors")
         ),
     ),
-    Definitions(
+    Crds(
         name="traefik-crds",
         pins="traefik",
         module="github.com/traefik/traefik/v3",
         files=("integration/fixtures/k8s/01-traefik-crd.yml",),
     ),
-    Definitions(
+    Crds(
         name="keda-crds",
         pins="keda",
         module="github.com/kedacore/keda/v2",
         files=("config/crd/bases/keda.sh_scaledobjects.yaml", "config/crd/bases/keda.sh_triggerauthentications.yaml"),
     ),
-    Definitions(
+    Crds(
         name="gateway-crds",
         pins="gateway-api",
         module="sigs.k8s.io/gateway-api",

@@ -1,1 +1,1 @@
-"""The process kubelet: a node agent that runs a pod's containers as local processes in namespaces of their own."""
+"""The process kubelet: a node agent that runs the containers of pods as local processes in Linux namespaces."""

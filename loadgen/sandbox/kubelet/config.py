@@ -1,4 +1,4 @@
-"""What one process kubelet is told: its node, its credentials, its folders."""
+"""Configuration of a process kubelet: node, credentials and folders."""
 
 import json
 from ipaddress import IPv4Address, IPv4Network
@@ -12,7 +12,7 @@ from loadgen.base.errors import SettingsError
 
 
 class Taint(Settings):
-    """A taint of the node, as in its spec."""
+    """A taint of the node, as in a node's spec."""
 
     key: str
     value: str = ""
@@ -25,26 +25,26 @@ class KubeletConfig(Settings):
     Attributes:
         node: Name of the node.
         ip: Address of the node in the network namespace that the kubelet runs in.
-        pod_cidr: Network that the addresses of its pods are taken from.
-        pod_gateway: Address by which every pod reaches its node; the same on all nodes.
+        pod_cidr: Network of the node's pods.
+        pod_gateway: Default gateway of the pods; the same on all nodes.
         capacity: Resources of the node, as quantities.
-        labels: Labels of the node besides those every node has.
-        taints: Taints that the node is registered with.
+        labels: Additional labels of the node.
+        taints: Taints that the node registers with.
         server: URL of the API server.
-        ca_file: Certificates that sign the API server and whoever may call the kubelet's own API.
+        ca_file: Certificate authorities of the API server and of the clients of the kubelet's own API.
         cert_file: Client certificate of `system:node:NAME` in the group `system:nodes`.
         key_file: Key of the client certificate.
         serving_cert_file: Certificate of the kubelet's own API.
         serving_key_file: Key of that certificate.
         port: Port of the kubelet's own API on the node's address.
-        api_clients: Common names that may call the kubelet's own API; empty for any client of the authority.
-        data_dir: Folder of this node for what its pods need; PVCs live beside it in `volumes/`.
-        logs_dir: Folder of the containers' logs.
+        api_clients: Common names that may call the kubelet's own API; empty for all clients of the authorities.
+        data_dir: Folder of the node's pods; PersistentVolumes are in `volumes/` beside it.
+        logs_dir: Folder of the container logs.
         cluster_dns: Address of the cluster's DNS server.
         cluster_domain: Domain of the cluster.
         ip_program: Absolute path of `ip` (iproute2).
-        images_file: The image table (see `images.py`).
-        image_pull_s: Emulated time of the first pull of an image on this node, unless its entry says another.
+        images_file: The image table (see `container/images.py`).
+        image_pull_s: Emulated duration of the first pull of an image on this node, unless the image table sets one.
     """
 
     node: Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -72,16 +72,16 @@ class KubeletConfig(Settings):
 
     @property
     def volumes_dir(self) -> Path:
-        """Folder in which every PersistentVolume has a folder of its own, shared by all nodes."""
+        """Folder with a folder for each PersistentVolume, shared by all nodes."""
         folder: Path = self.data_dir.parent / "volumes"
         return folder
 
 
 def read_config(path: Path) -> KubeletConfig:
-    """The configuration in a JSON file.
+    """Read the configuration from a JSON file.
 
     Raises:
-        SettingsError: the file cannot be read, or a setting is wrong.
+        SettingsError: the file cannot be read, or a setting is invalid.
     """
     try:
         fields = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""What a node's kubelet shares among its pods, and what a pod shares among its containers."""
+"""Holds what the pods of a node share, and what the containers of a pod share."""
 
 import asyncio
 import contextlib
@@ -13,67 +13,68 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from loadgen.sandbox.kubelet.api import Api
+from loadgen.sandbox.kubelet.api_client import ApiClient
 from loadgen.sandbox.kubelet.config import KubeletConfig
-from loadgen.sandbox.kubelet.container import launcher as launcher
+from loadgen.sandbox.kubelet.container import launcher
 from loadgen.sandbox.kubelet.container.images import ImageStore, ImageTable
-from loadgen.sandbox.kubelet.container.memory import MemoryWatch
-from loadgen.sandbox.kubelet.container.process import Process, StartError, Wire, hold_namespaces, start_inside
-from loadgen.sandbox.kubelet.downward_api import Place
+from loadgen.sandbox.kubelet.container.memory_limits import MemoryLimiter
+from loadgen.sandbox.kubelet.container.process import Process, StartError, start_pause, start_process
+from loadgen.sandbox.kubelet.dns import hosts_file, pod_hostname, read_resolv_conf, resolv_conf
+from loadgen.sandbox.kubelet.downward_api import Placement
 from loadgen.sandbox.kubelet.events import Events
-from loadgen.sandbox.kubelet.meta import Json, is_host_network, uid_of
-from loadgen.sandbox.kubelet.network import Addresses, PodWire, pod_batch
+from loadgen.sandbox.kubelet.network import AddressPool, VethPair, pod_ip_commands
+from loadgen.sandbox.kubelet.objects import Json, is_host_network, pod_uid
 from loadgen.sandbox.kubelet.status.states import PodState
-from loadgen.sandbox.kubelet.volumes.projection import host_name, hosts_file, read_resolv_conf, resolv_conf
-from loadgen.sandbox.kubelet.volumes.volumes import Volumes, memory_folder
+from loadgen.sandbox.kubelet.volumes.mounts import mount_tmpfs
+from loadgen.sandbox.kubelet.volumes.volumes import Volumes
 
 SHM_BYTES = 64 * 2**20
-_OUTPUT_BYTES = 64 * 1024
+_MAX_OUTPUT_BYTES = 64 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
-class NodeRoom:
-    """What all pods of the node share.
+class NodeContext:
+    """Shared by all pods of a node.
 
     Attributes:
-        config: The node.
-        api: The API server.
-        events: Where events go.
-        table: What stands for which image.
-        images: What of them the node has.
-        addresses: The pods' addresses.
-        memory_watch: Watches limits.
+        config: Configuration of the node.
+        api: Client of the API server.
+        events: Recorder of events.
+        image_table: The programs that stand for images.
+        images: The images that the node has pulled.
+        addresses: The addresses of the pods.
+        memory_limiter: Enforces the memory limits of containers.
         memory: Folder on a tmpfs that only this kubelet and its containers see.
-        root: Folder that containers mount their root on.
+        root: Folder on which containers mount their root.
     """
 
     config: KubeletConfig
-    api: Api
+    api: ApiClient
     events: Events
-    table: ImageTable
+    image_table: ImageTable
     images: ImageStore
-    addresses: Addresses
-    memory_watch: MemoryWatch
+    addresses: AddressPool
+    memory_limiter: MemoryLimiter
     memory: Path
     root: Path
 
 
 @dataclass(slots=True, kw_only=True)
-class PodRoom:
-    """What the containers of a pod share: namespaces, network, volumes, files.
+class PodContext:
+    """Shared by the containers of a pod: namespaces, network, volumes and files.
 
     Attributes:
-        node: What its node shares.
-        pod: The pod as the API has it.
-        state: What is known of its containers.
-        changed: Called whenever its status may have changed.
-        volumes: Its volumes.
+        node: Shared by the pods of the node.
+        pod: The pod from the API.
+        state: State of the pod and its containers.
+        status_changed: Called when the pod's status may have changed.
+        volumes: Volumes of the pod.
     """
 
-    node: NodeRoom
+    node: NodeContext
     pod: Json
     state: PodState
-    changed: Callable[[], None]
+    status_changed: Callable[[], None]
     volumes: Volumes = field(init=False)
     _pause: Process | None = None
     _address: IPv4Address | None = None
@@ -83,14 +84,14 @@ class PodRoom:
 
     @property
     def disk(self) -> Path:
-        """The pod's folder on disk."""
-        folder: Path = self.node.config.data_dir / "pods" / uid_of(self.pod)
+        """Folder of the pod on disk."""
+        folder: Path = self.node.config.data_dir / "pods" / pod_uid(self.pod)
         return folder
 
     @property
     def memory(self) -> Path:
-        """The pod's folder in memory."""
-        return self.node.memory / uid_of(self.pod)
+        """Folder of the pod in memory."""
+        return self.node.memory / pod_uid(self.pod)
 
     @property
     def logs(self) -> Path:
@@ -101,65 +102,65 @@ class PodRoom:
 
     @property
     def hostname(self) -> str:
-        """The pod's host name."""
-        return host_name(self.pod, self.node.config.node)
+        """Host name of the pod."""
+        return pod_hostname(self.pod, self.node.config.node)
 
     @property
-    def place(self) -> Place:
-        """Where the pod runs."""
+    def placement(self) -> Placement:
+        """Addresses and resources that the downward API exposes."""
         config = self.node.config
         ip = str(config.ip) if is_host_network(self.pod) else self.state.pod_ip
-        return Place(node_ip=str(config.ip), pod_ip=ip, allocatable=config.capacity)
+        return Placement(node_ip=str(config.ip), pod_ip=ip, allocatable=config.capacity)
 
     @property
     def alive(self) -> bool:
-        """Whether the process that holds the pod's namespaces lives."""
+        """Whether the pause process, which holds the pod's namespaces, runs."""
         return self._pause is not None and self._pause.code is None
 
     @property
     def pause_pid(self) -> int:
-        """Process that holds the pod's namespaces."""
+        """Process id of the pause process."""
         assert self._pause, "the pod has no namespaces yet"
         return self._pause.pid
 
     async def open(self) -> None:
-        """Make the pod's namespaces and network, and the files that all its containers see.
+        """Create the pod's namespaces, its network and the files that its containers share.
 
         Raises:
-            StartError: it failed; nothing of it is left.
+            StartError: it failed; everything that was created is removed again.
         """
-        config, wire = self.node.config, Wire()
+        config, connect = self.node.config, None
         self.disk.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         spec: dict[str, Any] = {"hostname": self.hostname, "network": None}
         spec["sleep"] = [shutil.which("sleep") or "/usr/bin/sleep", "infinity"]
         if not is_host_network(self.pod):
-            self._address = self.node.addresses.take()
-            wire = PodWire(uid_of(self.pod), self._address, config)
-            spec["network"] = {"ip": str(config.ip_program), "batch": pod_batch(self._address, config)}
+            self._address = self.node.addresses.allocate()
+            connect = VethPair(pod_uid(self.pod), self._address, config).connect
+            spec["network"] = {"ip": str(config.ip_program), "batch": pod_ip_commands(self._address, config)}
         try:
             with (self.logs / "pause.log").open("ab") as log:
-                self._pause = await hold_namespaces(spec, self.disk / "pause.json", wire, log.fileno())
+                self._pause = await start_pause(spec, self.disk / "pause.json", log.fileno(), connect)
         except StartError:
-            self._give_back_address()
+            self._release_address()
             raise
         self.state.pod_ip = str(self._address or config.ip)
-        self.state.wired = True
-        self._write_files()
+        self.state.network_ready = True
+        self._write_etc_files()
         if not (self.memory / "shm").exists():
-            memory_folder(self.memory / "shm", SHM_BYTES)
+            mount_tmpfs(self.memory / "shm", SHM_BYTES)
 
     async def close(self) -> None:
-        """Let go of the namespaces, the address, the volumes and the files; the logs stay."""
+        """Remove the namespaces, the address, the volumes and the files; the logs stay."""
         if self._pause:
             self._pause.send(signal.SIGKILL)
             await self._pause.wait()
             if self._address:
                 with contextlib.suppress(StartError):
-                    await PodWire(uid_of(self.pod), self._address, self.node.config).cut()
+                    await VethPair(pod_uid(self.pod), self._address, self.node.config).delete()
         self._pause = None
-        self._give_back_address()
-        self.state.wired = False
+        self._release_address()
+        self.state.network_ready = False
         for folder in [self.memory / "shm", *(self.memory / "volumes").glob("*")]:
             if os.path.ismount(folder):
                 launcher.unmount(str(folder))
@@ -167,30 +168,30 @@ class PodRoom:
         shutil.rmtree(self.disk, ignore_errors=True)
 
     def file_mounts(self, taken: set[str]) -> list[Json]:
-        """Mounts that every container of the pod has, unless its own are at these paths."""
+        """Return the mounts of every container of the pod, except at the `taken` paths."""
         mounts = [
             {"source": str(self.disk / "etc-hosts"), "path": "/etc/hosts"},
             {"source": str(self.disk / "hostname"), "path": "/etc/hostname"},
             {"source": str(self.disk / "resolv.conf"), "path": "/etc/resolv.conf"},
-            {"source": str(self.memory / "shm"), "path": "/dev/shm"},  # noqa: S108 (a mount's place, not a file)
+            {"source": str(self.memory / "shm"), "path": "/dev/shm"},  # noqa: S108 (a mount point, not a file)
         ]
         return [mount for mount in mounts if mount["path"] not in taken]
 
     async def exec(
         self, pid: int, argv: list[str], env: Mapping[str, str], workdir: str, timeout_s: float | None
     ) -> tuple[int, bytes]:
-        """Run a command in a container; exit code, and the beginning of what it wrote.
+        """Run a command in a container; return its exit code and the beginning of its output.
 
         Raises:
             StartError: it could not be started.
-            TimeoutError: it did not end in time, and was killed.
+            TimeoutError: it was killed because it did not end in time.
         """
         read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         stdio = (subprocess.DEVNULL, write_end, write_end)
         started_s = time.monotonic()
         try:
-            process = await start_inside("exec", exec_spec(pid, argv, env, workdir), self.exec_file(), stdio)
+            process = await start_process("exec", exec_spec(pid, argv, env, workdir), self.new_exec_file(), stdio)
         except BaseException:
             os.close(read_end)
             raise
@@ -205,16 +206,16 @@ class PodRoom:
             process.send(signal.SIGKILL)
             os.close(read_end)
 
-    def exec_file(self) -> Path:
-        """A file for what one exec is told."""
+    def new_exec_file(self) -> Path:
+        """Return a new path for the spec of an exec."""
         return self.disk / "exec" / f"{time.monotonic_ns()}.json"
 
-    def _give_back_address(self) -> None:
+    def _release_address(self) -> None:
         if self._address:
-            self.node.addresses.give_back(self._address)
+            self.node.addresses.release(self._address)
         self._address = None
 
-    def _write_files(self) -> None:
+    def _write_etc_files(self) -> None:
         config = self.node.config
         node_hosts = Path("/etc/hosts").read_text() if is_host_network(self.pod) else None
         (self.disk / "etc-hosts").write_text(hosts_file(self.pod, self.state.pod_ip, self.hostname, node_hosts))
@@ -228,13 +229,13 @@ class PodRoom:
 
 
 def exec_spec(pid: int, argv: list[str], env: Mapping[str, str], workdir: str, *, tty: bool = False) -> Json:
-    """What `container.execute` reads."""
+    """Return the spec that `launcher.execute` reads."""
     return {"pid": pid, "argv": argv, "env": dict(env), "workdir": workdir, "tty": tty}
 
 
 async def _read_all(handle: int) -> bytes:
-    """Everything from a pipe until its end, of which only the beginning is kept."""
-    loop, kept = asyncio.get_running_loop(), b""
+    """Read a pipe to its end and return the beginning."""
+    loop, output = asyncio.get_running_loop(), b""
     ready = asyncio.Event()
     loop.add_reader(handle, ready.set)
     try:
@@ -246,7 +247,7 @@ async def _read_all(handle: int) -> bytes:
             except BlockingIOError:
                 continue
             if not chunk:
-                return kept
-            kept = (kept + chunk)[:_OUTPUT_BYTES]
+                return output
+            output = (output + chunk)[:_MAX_OUTPUT_BYTES]
     finally:
         loop.remove_reader(handle)

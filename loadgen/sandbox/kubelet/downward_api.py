@@ -1,4 +1,4 @@
-"""The downward API: what a pod may learn about itself."""
+"""Resolves references of the downward API: fields and resources of a pod."""
 
 import json
 import math
@@ -6,23 +6,23 @@ import re
 from dataclasses import dataclass
 
 from loadgen.base.quantity import parse_quantity
-from loadgen.sandbox.kubelet.meta import Json, all_containers
+from loadgen.sandbox.kubelet.objects import Json, all_containers
 
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
 class FieldError(ValueError):
-    """A field reference that names nothing; the sentence goes to the container's status."""
+    """A reference to a field or resource that does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Placement:
     """Where a pod runs.
 
     Attributes:
-        node_ip: Address of its node.
-        pod_ip: Its own address; empty before it has one.
-        allocatable: Resources of the node: what a container without a limit may use.
+        node_ip: Address of the node.
+        pod_ip: Address of the pod; empty until it has one.
+        allocatable: Allocatable resources of the node, the limits of a container without limits.
     """
 
     node_ip: str
@@ -30,48 +30,48 @@ class Place:
     allocatable: dict[str, str]
 
 
-def field_value(pod: Json, path: str, place: Place) -> str:
-    """What a `fieldRef` stands for.
+def field_value(pod: Json, path: str, placement: Placement) -> str:
+    """Return the value of a `fieldRef`.
 
     Raises:
-        FieldError: the path is none that the downward API has.
+        FieldError: the downward API has no such field.
     """
     meta, spec = pod["metadata"], pod["spec"]
     keyed = _KEYED.fullmatch(path)
     if keyed:
         return str((meta.get(keyed[1]) or {}).get(keyed[2], ""))
     if path in ("metadata.labels", "metadata.annotations"):
-        listed = meta.get(path.partition(".")[2]) or {}
-        return "\n".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in sorted(listed.items()))
+        entries = meta.get(path.partition(".")[2]) or {}
+        return "\n".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in sorted(entries.items()))
     values = {
         "metadata.name": meta["name"],
         "metadata.namespace": meta["namespace"],
         "metadata.uid": meta["uid"],
         "spec.nodeName": spec.get("nodeName", ""),
         "spec.serviceAccountName": spec.get("serviceAccountName", ""),
-        "status.hostIP": place.node_ip,
-        "status.hostIPs": place.node_ip,
-        "status.podIP": place.pod_ip,
-        "status.podIPs": place.pod_ip,
+        "status.hostIP": placement.node_ip,
+        "status.hostIPs": placement.node_ip,
+        "status.podIP": placement.pod_ip,
+        "status.podIPs": placement.pod_ip,
     }
     if path not in values:
         raise FieldError(f"unsupported fieldPath: {path}")
     return str(values[path])
 
 
-def resource_value(pod: Json, reference: Json, container: Json | None, place: Place) -> str:
-    """What a `resourceFieldRef` stands for, in units of its divisor, rounded up.
+def resource_value(pod: Json, reference: Json, container: Json | None, placement: Placement) -> str:
+    """Return the value of a `resourceFieldRef` in units of its divisor, rounded up.
 
-    A limit that the container does not have is what the node can give; a request that it does not have is 0.
+    A missing limit is the node's allocatable amount; a missing request is 0.
 
     Args:
         pod: The pod.
         reference: The reference.
-        container: The container it is about unless it names another.
-        place: Where the pod runs.
+        container: The container, unless the reference names another.
+        placement: Where the pod runs.
 
     Raises:
-        FieldError: it names no container or no resource of the downward API.
+        FieldError: there is no such container or resource.
     """
     name = reference.get("containerName")
     if name:
@@ -82,7 +82,7 @@ def resource_value(pod: Json, reference: Json, container: Json | None, place: Pl
     if kind not in ("limits", "requests") or not resource:
         raise FieldError(f"unsupported container resource : {reference['resource']}")
     stated = (container.get("resources") or {}).get(kind) or {}
-    missing = place.allocatable.get(resource, "0") if kind == "limits" else "0"
+    missing = placement.allocatable.get(resource, "0") if kind == "limits" else "0"
     return divided(str(stated.get(resource, missing)), str(reference.get("divisor") or "1"))
 
 

@@ -1,7 +1,7 @@
-"""A pod's place in the network: its address, and the wire from its namespace to the node's.
+"""Assigns addresses to pods and connects their network namespaces to the node's.
 
-Every pod has a routed pair of interfaces and no bridge: on a bridge, the replies of a Service's pods would reach the
-client without passing the node's connection tracking, which has to give them back the Service's address.
+Every pod has a routed veth pair and there is no bridge: on a bridge, the replies of a Service's pods would reach the
+client without passing the node's connection tracking, which has to translate them back to the Service's address.
 """
 
 import asyncio
@@ -12,32 +12,32 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from loadgen.sandbox.kubelet.config import KubeletConfig
-from loadgen.sandbox.kubelet.container.process import StartError, Wire
+from loadgen.sandbox.kubelet.container.process import StartError
 
 _IP_TIMEOUT_S = 15.0
 
 
 @dataclass(slots=True)
-class Addresses:
-    """The pod addresses of a node: each is used again only when all others have been.
+class AddressPool:
+    """The pod addresses of a node; a released address is reused only after all others.
 
     Attributes:
-        network: The node's pod network; its first and last address and the one after the first are not given out.
+        network: Pod network of the node; its first two addresses and its last one are not assigned.
     """
 
     network: IPv4Network
     _used: set[IPv4Address] = field(default_factory=set)
     _last: int = 1
 
-    def take(self) -> IPv4Address:
-        """The next free address.
+    def allocate(self) -> IPv4Address:
+        """Return the next free address.
 
         Raises:
-            StartError: all are in use.
+            StartError: all addresses are in use.
         """
-        room = self.network.num_addresses - 3
-        for step in range(room):
-            offset = 2 + (self._last - 1 + step) % room
+        size = self.network.num_addresses - 3
+        for step in range(size):
+            offset = 2 + (self._last - 1 + step) % size
             address = self.network.network_address + offset
             if address not in self._used:
                 self._used.add(address)
@@ -45,20 +45,20 @@ class Addresses:
                 return address
         raise StartError(f"no free address is left in {self.network}")
 
-    def give_back(self, address: IPv4Address) -> None:
-        """Let an address be used again."""
+    def release(self, address: IPv4Address) -> None:
+        """Return an address to the pool."""
         self._used.discard(address)
 
 
 def interface_name(uid: str) -> str:
-    """Name of the node's end of a pod's wire: 12 characters, the same for the same pod."""
+    """Return the name of the node's end of a pod's veth pair: 12 characters, derived from the pod's UID."""
     return f"veth{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
 
 
-def node_batch(interface: str, pid: int, address: IPv4Address, config: KubeletConfig) -> str:
-    """What `ip -batch` does on the node: the wire, the gateway's address on it, the route to the pod.
+def node_ip_commands(interface: str, pid: int, address: IPv4Address, config: KubeletConfig) -> str:
+    """Return the `ip -batch` commands for the node's namespace: veth pair, gateway address and route to the pod.
 
-    The node's own address is the source of what it sends to the pod, as a probe does.
+    The source address of traffic from the node to the pod, such as probes, is the node's address.
     """
     return (
         f"link add {interface} type veth peer name eth0 netns {pid}\n"
@@ -68,8 +68,8 @@ def node_batch(interface: str, pid: int, address: IPv4Address, config: KubeletCo
     )
 
 
-def pod_batch(address: IPv4Address, config: KubeletConfig) -> str:
-    """What `ip -batch` does in the pod's namespace."""
+def pod_ip_commands(address: IPv4Address, config: KubeletConfig) -> str:
+    """Return the `ip -batch` commands for the pod's namespace."""
     return (
         "link set lo up\n"
         f"addr add {address}/32 dev eth0\n"
@@ -79,13 +79,13 @@ def pod_batch(address: IPv4Address, config: KubeletConfig) -> str:
     )
 
 
-class PodWire(Wire):
-    """The wire of one pod.
+class VethPair:
+    """The veth pair between a pod's network namespace and the node's.
 
     Args:
-        uid: The pod's UID.
-        address: The pod's address.
-        config: The node.
+        uid: UID of the pod.
+        address: Address of the pod.
+        config: Configuration of the node.
     """
 
     def __init__(self, uid: str, address: IPv4Address, config: KubeletConfig) -> None:
@@ -93,13 +93,13 @@ class PodWire(Wire):
         self._address = address
         self._config = config
 
-    async def __call__(self, pid: int) -> None:
-        """Connect the namespace of a process; a wire that a former pod of this UID left goes first."""
-        await self.cut()
-        await run_ip(self._config.ip_program, node_batch(self._interface, pid, self._address, self._config))
+    async def connect(self, pid: int) -> None:
+        """Connect the network namespace of a process; a leftover pair of this pod is deleted first."""
+        await self.delete()
+        await run_ip(self._config.ip_program, node_ip_commands(self._interface, pid, self._address, self._config))
 
-    async def cut(self) -> None:
-        """Take the wire away at once, rather than when the kernel has let go of the namespace."""
+    async def delete(self) -> None:
+        """Delete the pair at once; the kernel would do so only some time after the namespace's end."""
         if any(name == self._interface for _, name in socket.if_nameindex()):
             await run_ip(self._config.ip_program, f"link del {self._interface}\n", may_fail=True)
 
@@ -108,7 +108,7 @@ async def run_ip(program: Path, batch: str, *, may_fail: bool = False) -> None:
     """Run `ip -batch` in this network namespace.
 
     Raises:
-        StartError: it failed, and it may not.
+        StartError: it failed, and `may_fail` is not set.
     """
     process = await asyncio.create_subprocess_exec(
         str(program),
@@ -120,11 +120,11 @@ async def run_ip(program: Path, batch: str, *, may_fail: bool = False) -> None:
     )
     try:
         async with asyncio.timeout(_IP_TIMEOUT_S):
-            _, told = await process.communicate(batch.encode())
+            _, stderr = await process.communicate(batch.encode())
     except TimeoutError:
         raise StartError(f"{program} did not answer within {_IP_TIMEOUT_S:.0f} s") from None
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode and not may_fail:
-        raise StartError(f"the pod's network could not be set up: {told.decode(errors='replace').strip()}")
+        raise StartError(f"the pod's network could not be set up: {stderr.decode(errors='replace').strip()}")

@@ -1,4 +1,4 @@
-"""The node's object, its lease and its heartbeat."""
+"""Registers the node, reports its status and renews its lease."""
 
 import asyncio
 import platform
@@ -6,18 +6,18 @@ import time
 import uuid
 from pathlib import Path
 
-from loadgen.sandbox.kubelet.api import MERGE, Api, ApiError
+from loadgen.sandbox.kubelet.api_client import MERGE_PATCH, ApiClient, ApiError
 from loadgen.sandbox.kubelet.config import KubeletConfig
 from loadgen.sandbox.kubelet.events import Events
-from loadgen.sandbox.kubelet.meta import Json, rfc3339, rfc3339_micro
+from loadgen.sandbox.kubelet.objects import Json, rfc3339, rfc3339_micro
 
 VERSION = "v1.37.1"
 RUNTIME = "process://1.0.0"
 LEASE_S = 40
 _RENEW_S = 10.0
-_HEARTBEAT_S = 300.0  # as nodeStatusReportFrequency: the lease says that the node lives, the status what it is
+_STATUS_REPORT_S = 300.0  # nodeStatusReportFrequency; the lease is the heartbeat
 _RETRY_S = 2.0
-# the API server hands WebSockets of exec and port-forward to nodes that declare this, and makes SPDY of them for others
+# the API server passes the WebSockets of exec and port-forward on to nodes with this feature; others get SPDY
 _DECLARED_FEATURES = ["ExtendWebSocketsToKubelet"]
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -25,7 +25,7 @@ _CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
-_SPOKEN = {
+_EVENT_REASONS = {
     "MemoryPressure": "NodeHasSufficientMemory",
     "DiskPressure": "NodeHasNoDiskPressure",
     "PIDPressure": "NodeHasSufficientPID",
@@ -34,7 +34,7 @@ _SPOKEN = {
 
 
 def node_object(config: KubeletConfig) -> Json:
-    """The node as it is registered."""
+    """Return the Node object to register."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     labels = {
         "kubernetes.io/hostname": config.node,
@@ -60,15 +60,15 @@ def node_object(config: KubeletConfig) -> Json:
     }
 
 
-def node_status(config: KubeletConfig, before: Json, now_unix_s: float) -> Json:
-    """The status that a healthy node posts; conditions keep the time since when they hold.
+def node_status(config: KubeletConfig, previous: Json, now_unix_s: float) -> Json:
+    """Return the status of a healthy node; unchanged conditions keep their transition time.
 
     Args:
-        config: The node.
-        before: The status that the API has.
+        config: Configuration of the node.
+        previous: The status in the API.
         now_unix_s: Seconds since the epoch.
     """
-    old = {condition["type"]: condition for condition in before.get("conditions") or []}
+    old = {condition["type"]: condition for condition in previous.get("conditions") or []}
     now = rfc3339(now_unix_s)
     conditions = []
     for kind, status, reason, message in _CONDITIONS:
@@ -119,18 +119,18 @@ def _node_info() -> Json:
 
 
 class Node:
-    """Registers the node and keeps it alive.
+    """Keeps the Node object and its lease up to date.
 
     Args:
-        config: The node.
-        api: The API server.
-        events: Where the node's events go.
+        config: Configuration of the node.
+        api: Client of the API server.
+        events: Recorder of events.
 
     Attributes:
-        object: The node as the API had it at last.
+        object: Latest version of the Node object.
     """
 
-    def __init__(self, config: KubeletConfig, api: Api, events: Events) -> None:
+    def __init__(self, config: KubeletConfig, api: ApiClient, events: Events) -> None:
         self._config = config
         self._api = api
         self._events = events
@@ -139,7 +139,7 @@ class Node:
         self._posted_s = 0.0
 
     async def register(self) -> None:
-        """Create the node, or take up the one of this name; tries until the API server answers."""
+        """Create the Node object, or update an existing one; retries until the API server answers."""
         while True:
             try:
                 try:
@@ -151,7 +151,7 @@ class Node:
                     self.object = await self._api.get(self._path)
                     known = self.object.get("status", {})
                     labels = {"metadata": {"labels": node_object(self._config)["metadata"]["labels"]}}
-                    await self._api.patch(self._path, labels, MERGE)
+                    await self._api.patch(self._path, labels, MERGE_PATCH)
                 await self._post_status(known)
                 break
             except ApiError as error:
@@ -160,12 +160,12 @@ class Node:
             await asyncio.sleep(_RETRY_S)
         self._events.normal(self._reference(), "Starting", "Starting kubelet.")
 
-    async def stay_ready(self) -> None:
-        """Post the node's status at once when somebody says that the node is not ready."""
-        async for kind, seen in self._api.watch(
+    async def keep_ready(self) -> None:
+        """Post the node's status whenever a controller has changed its conditions; runs until cancelled."""
+        async for kind, item in self._api.watch(
             "/api/v1/nodes", {"fieldSelector": f"metadata.name={self._config.node}"}
         ):
-            nodes = seen.get("items", []) if kind == "LISTED" else [seen]
+            nodes = item.get("items", []) if kind == "LISTED" else [item]
             for node in nodes if kind != "DELETED" else []:
                 self.object = node
                 conditions = {each["type"]: each["status"] for each in node["status"].get("conditions") or []}
@@ -176,7 +176,7 @@ class Node:
                         await asyncio.sleep(_RETRY_S)
 
     async def renew_lease(self) -> None:
-        """Say every ten seconds that the node lives, and every five minutes what it is, until cancelled."""
+        """Renew the lease every ten seconds and post the status every five minutes, until cancelled."""
         path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
         name = self._config.node
         while True:
@@ -185,10 +185,10 @@ class Node:
                 "leaseDurationSeconds": LEASE_S,
                 "renewTime": rfc3339_micro(time.time()),
             }
-            pause_s = _RENEW_S
+            sleep_s = _RENEW_S
             try:
                 try:
-                    await self._api.patch(f"{path}/{name}", {"spec": spec}, MERGE)
+                    await self._api.patch(f"{path}/{name}", {"spec": spec}, MERGE_PATCH)
                 except ApiError as error:
                     if error.status != 404:
                         raise
@@ -196,22 +196,22 @@ class Node:
                     owner["uid"] = self.object["metadata"]["uid"]
                     meta = {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]}
                     await self._api.create(path, {"metadata": meta, "spec": spec})
-                if time.monotonic() - self._posted_s > _HEARTBEAT_S:
+                if time.monotonic() - self._posted_s > _STATUS_REPORT_S:
                     await self._post_status(self.object["status"])
             except ApiError:
-                pause_s = _RETRY_S
-            await asyncio.sleep(pause_s)
+                sleep_s = _RETRY_S
+            await asyncio.sleep(sleep_s)
 
-    async def _post_status(self, before: Json) -> None:
-        status = node_status(self._config, before, time.time())
-        old = {condition["type"]: condition["status"] for condition in before.get("conditions") or []}
+    async def _post_status(self, previous: Json) -> None:
+        status = node_status(self._config, previous, time.time())
+        old = {condition["type"]: condition["status"] for condition in previous.get("conditions") or []}
         self.object = await self._api.patch(f"{self._path}/status", {"status": status})
         self._posted_s = time.monotonic()
         for condition in status["conditions"]:
             if old.get(condition["type"]) != condition["status"]:
-                reason = _SPOKEN[condition["type"]]
+                reason = _EVENT_REASONS[condition["type"]]
                 self._events.normal(self._reference(), reason, f"Node {self._config.node} status is now: {reason}")
 
     def _reference(self) -> Json:
-        # the kubelet's events name the node as UID too, so that they are found before it has one
+        # as in the kubelet, the UID in events is the node's name, so that early events are found too
         return {"kind": "Node", "apiVersion": "v1", "name": self._config.node, "uid": self._config.node}

@@ -1,69 +1,69 @@
-"""The pods of this node: a worker for each that the API binds to it."""
+"""Watches the pods that are bound to this node and runs a worker for each."""
 
 import asyncio
 import logging
 
-from loadgen.sandbox.kubelet.context import NodeRoom
-from loadgen.sandbox.kubelet.meta import Json, uid_of
-from loadgen.sandbox.kubelet.worker import Worker
+from loadgen.sandbox.kubelet.context import NodeContext
+from loadgen.sandbox.kubelet.objects import Json, pod_uid
+from loadgen.sandbox.kubelet.pod_worker import PodWorker
 
 _LOG = logging.getLogger(__name__)
 
 
 class Pods:
-    """Follows the node's pods and runs a worker for each.
+    """The pods of a node.
 
     Args:
-        node: What the pods share.
+        node: Shared by the pods of the node.
 
     Attributes:
-        workers: The pods that are here, by UID.
+        workers: Workers of the pods, by UID.
     """
 
-    def __init__(self, node: NodeRoom) -> None:
+    def __init__(self, node: NodeContext) -> None:
         self._node = node
-        self.workers: dict[str, Worker] = {}
+        self.workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Watch until cancelled."""
         query = {"fieldSelector": f"spec.nodeName={self._node.config.node}"}
         async for kind, item in self._node.api.watch("/api/v1/pods", query):
             if kind == "LISTED":
-                listed = {uid_of(pod): pod for pod in item["items"]}
+                listed = {pod_uid(pod): pod for pod in item["items"]}
                 for pod in listed.values():
-                    self._saw(pod)
+                    self._add_or_update(pod)
                 for uid in set(self.workers) - set(listed):
-                    self.workers[uid].lose()
+                    self.workers[uid].remove()
             elif kind == "DELETED":
-                worker = self.workers.get(uid_of(item))
+                worker = self.workers.get(pod_uid(item))
                 if worker:
                     worker.update(item)
-                    worker.lose()
+                    worker.remove()
             else:
-                self._saw(item)
+                self._add_or_update(item)
 
     async def stop(self) -> None:
-        """End all workers at once; their containers go with their namespaces."""
+        """Cancel all workers; their containers end with their namespaces."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def find(self, namespace: str, name: str) -> Worker | None:
-        """The worker of a pod by its name."""
+    def find(self, namespace: str, name: str) -> PodWorker | None:
+        """Return the worker of a pod by its name."""
         for worker in self.workers.values():
-            meta = worker.room.pod["metadata"]
+            meta = worker.context.pod["metadata"]
             if (meta["namespace"], meta["name"]) == (namespace, name):
                 return worker
         return None
 
-    def _saw(self, pod: Json) -> None:
-        uid = uid_of(pod)
+    def _add_or_update(self, pod: Json) -> None:
+        uid = pod_uid(pod)
         if uid in self.workers:
             self.workers[uid].update(pod)
             return
-        self.workers[uid] = worker = Worker(self._node, pod)
+        self.workers[uid] = worker = PodWorker(self._node, pod)
         self._tasks[uid] = task = asyncio.create_task(worker.run())
         task.add_done_callback(lambda done: self._forget(uid, done))
 

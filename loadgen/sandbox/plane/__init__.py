@@ -1,1 +1,1 @@
-"""The control plane as processes: its programs, certificates, nodes, network and add-ons."""
+"""Runs the control plane as processes: components, credentials, nodes, network and add-ons."""

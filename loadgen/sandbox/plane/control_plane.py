@@ -1,196 +1,185 @@
-"""The command lines of the control plane, and the credentials of everyone in it.
+"""Starts the control plane of a sandbox inside the sandbox's namespaces, keeps it running, and shuts it down.
 
-Flags as kubeadm sets them where that matters for behaviour (RBAC, Node authorizer, aggregation layer, leases of the API
-server's endpoint), and as a machine with two cores needs them otherwise.
+    python -m loadgen.sandbox.plane.control_plane CONFIG
+
+It is the only writer of `state.json`. SIGTERM shuts it down; the kernel kills the remaining processes with process 1.
 """
 
-import json
-from dataclasses import dataclass
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from loadgen.sandbox.config import (
-    API_SERVER,
-    CONTROL_PLANE_IP,
-    DOMAIN,
-    KUBERNETES_IP,
-    POD_NETWORK,
-    SERVICE_NETWORK,
-    SandboxConfig,
-)
-from loadgen.sandbox.plane.pki import Authority, Pair, service_account_keys
+import aiohttp
 
-_ETCD = "http://127.0.0.1:2379"
-_OPEN = "--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics"
+from loadgen.base.errors import ExitCode, LoadgenError, StackError
+from loadgen.sandbox.config import API_SERVER, ComponentState, SandboxConfig, SandboxState
+from loadgen.sandbox.plane import command_lines
+from loadgen.sandbox.plane.addons import deploy
+from loadgen.sandbox.plane.component import Component
+from loadgen.sandbox.plane.credentials import issue_credentials, kubeconfig
+from loadgen.sandbox.plane.kubectl import kubectl
+from loadgen.sandbox.plane.network import set_up_network
+from loadgen.sandbox.plane.nodes import Nodes
+from loadgen.sandbox.socket_proxy import SocketProxy
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """Certificates of one sandbox.
-
-    Attributes:
-        ca: Of the cluster.
-        front_proxy_ca: Of the aggregation layer.
-        server: The API server's own.
-        to_kubelets: The API server as a client of kubelets.
-        front_proxy: The API server as a client of aggregated API servers.
-        service_accounts: Signs tokens.
-        admin: `system:masters`.
-        users: Others, by name.
-    """
-
-    ca: Authority
-    front_proxy_ca: Authority
-    server: Pair
-    to_kubelets: Pair
-    front_proxy: Pair
-    service_accounts: Pair
-    admin: Pair
-    users: dict[str, Pair]
+_WRITE_EVERY_S = 1.0
+_ACCOUNT_WITHIN_S = 60.0
+_ACCOUNT_POLL_S = 0.2
+_LOG = logging.getLogger("loadgen.sandbox.plane.control_plane")
 
 
-def credentials(config: SandboxConfig) -> Credentials:
-    """Issue what is not there yet."""
-    folder = config.folder / "pki"
-    ca, front = Authority(folder, "ca"), Authority(folder, "front-proxy-ca")
-    services = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{DOMAIN}")
-    users = {
-        name: ca.issue(name, user=f"system:{name}")
-        for name in ("kube-controller-manager", "kube-scheduler", "kube-proxy")
-    }
-    for number, node in enumerate(config.nodes):
-        users[node.name] = ca.issue(
-            f"node-{node.name}",
-            user=f"system:node:{node.name}",
-            group="system:nodes",
-            names=(node.name,),
-            addresses=(config.node_ip(number),),
-        )
-    return Credentials(
-        ca=ca,
-        front_proxy_ca=front,
-        server=ca.issue(
-            "kube-apiserver",
-            user="kube-apiserver",
-            names=(*services, "localhost"),
-            addresses=(CONTROL_PLANE_IP, KUBERNETES_IP, "127.0.0.1"),
-        ),
-        to_kubelets=ca.issue("kubelet-client", user="kube-apiserver-kubelet-client", group="system:masters"),
-        front_proxy=front.issue("front-proxy-client", user="front-proxy-client"),
-        service_accounts=service_account_keys(folder),
-        admin=ca.issue("admin", user="kubernetes-admin", group="system:masters"),
-        users=users,
-    )
+class ControlPlane:
+    """All components, nodes and add-ons of a sandbox."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self._config = config
+        self._logs = config.folder / "logs"
+        self._components: list[Component] = []
+        self._state = SandboxState()
+        self._nodes: Nodes | None = None
+        self._proxy = SocketProxy(config.folder / "gate.sock")
+
+    async def run(self) -> None:
+        """Start everything, then restart components that exit until cancelled.
+
+        Raises:
+            StackError: a component does not start; the message includes the end of its log.
+        """
+        config = self._config
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._set_step("certificates and network")
+        credentials = issue_credentials(config)
+        for user, pair in (("admin", credentials.admin), *credentials.users.items()):
+            (config.folder / f"{user}.conf").write_text(kubeconfig(credentials.ca.pair, pair))
+        set_up_network(config)
+        await self._proxy.open()
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as session,
+            asyncio.TaskGroup() as group,
+        ):
+
+            async def start(
+                name: str, command: list[str | Path], health: str, env: Mapping[str, str] | None = None
+            ) -> None:
+                component = Component(name, command, health=health, logs=self._logs, env=env)
+                self._components.append(component)
+                await component.start(session)
+                group.create_task(component.watch(session, _LOG.warning))
+
+            self._set_step("etcd")
+            await start("etcd", command_lines.etcd(config), "http://127.0.0.1:2379/health")
+            self._set_step("kube-apiserver")
+            await start("kube-apiserver", command_lines.api_server(config, credentials), f"{API_SERVER}/readyz")
+            self._set_step("controllers, scheduler, nodes")
+            self._nodes = nodes = Nodes(config, credentials, logs=self._logs)
+            await asyncio.gather(
+                nodes.start(_LOG.info),
+                start(
+                    "kube-controller-manager",
+                    command_lines.controller_manager(config, credentials),
+                    "https://127.0.0.1:10257/healthz",
+                ),
+                start("kube-scheduler", command_lines.scheduler(config), "https://127.0.0.1:10259/healthz"),
+            )
+            if config.nodes:
+                group.create_task(nodes.watch(_LOG.warning))
+                env = {**os.environ, "PATH": f"{config.tools['nft'].parent}:{os.environ.get('PATH', '')}"}
+                await start("kube-proxy", command_lines.proxy(config), "http://127.0.0.1:10256/healthz", env)
+            if config.addons:
+                await deploy(config, self._set_step)
+            await _wait_for_default_service_account(config)
+            self._state = self._state.model_copy(update={"phase": "ready", "step": ""})
+            while True:
+                self._write_state()
+                await asyncio.sleep(_WRITE_EVERY_S)
+
+    async def shut_down(self, error: str | None) -> None:
+        """Stop everything and write the last state with the error, if any."""
+        self._state = self._state.model_copy(update={"phase": "stopping", "error": error})
+        with contextlib.suppress(OSError):  # a full disk must not prevent the shutdown
+            self._write_state()
+        self._proxy.close()
+        if self._nodes is not None:
+            await self._nodes.stop()
+        for component in reversed(self._components):
+            await component.stop()
+        self._state = self._state.model_copy(update={"phase": "failed" if error else "stopped"})
+        with contextlib.suppress(OSError):
+            self._write_state()
+
+    def _set_step(self, step: str) -> None:
+        self._state = self._state.model_copy(update={"step": step})
+        self._write_state()
+        _LOG.info("%s", step)
+
+    def _write_state(self) -> None:
+        states = [
+            ComponentState(name=each.name, pid=each.pid, restarts=each.restarts, exit_message=each.exit_message)
+            for each in self._components
+        ]
+        if self._nodes is not None:
+            states += self._nodes.states()
+        self._state = self._state.model_copy(update={"components": tuple(states)})
+        self._state.write(self._config.folder)
 
 
-def kubeconfig(ca: Pair, user: Pair, *, namespace: str = "default") -> str:
-    """A kubeconfig for one user of the sandbox, as JSON (which is YAML)."""
-    cluster = {"server": API_SERVER, "certificate-authority": str(ca.cert)}
-    client = {"client-certificate": str(user.cert), "client-key": str(user.key)}
-    context = {"cluster": "sandbox", "user": "user", "namespace": namespace}
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "sandbox", "cluster": cluster}],
-        "users": [{"name": "user", "user": client}],
-        "contexts": [{"name": "sandbox", "context": context}],
-        "current-context": "sandbox",
-    }
-    return json.dumps(document, indent=1)
+async def _wait_for_default_service_account(config: SandboxConfig) -> None:
+    """Wait until the controllers have created the service account without which no pod is admitted."""
+    deadline = asyncio.get_running_loop().time() + _ACCOUNT_WITHIN_S
+    while not await kubectl(config, "get", "serviceaccounts", "--namespace=default", "--output=name"):
+        if asyncio.get_running_loop().time() > deadline:
+            raise StackError(
+                "the controllers did not create the default service account: "
+                f"read kube-controller-manager.log in {config.folder / 'logs'}"
+            )
+        await asyncio.sleep(_ACCOUNT_POLL_S)
 
 
-def etcd(config: SandboxConfig) -> list[str | Path]:
-    """The one etcd, on loopback."""
-    peer = "http://127.0.0.1:2380"
-    command: list[str | Path] = [
-        config.tools["etcd"],
-        f"--data-dir={config.folder / 'etcd'}",
-        f"--listen-client-urls={_ETCD}",
-        f"--advertise-client-urls={_ETCD}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        "--name=sandbox",
-        f"--initial-cluster=sandbox={peer}",
-        "--log-level=warn",
-    ]
-    return command if config.durable else [*command, "--unsafe-no-fsync"]
+async def serve(config: SandboxConfig) -> ExitCode:
+    """Run the control plane until SIGTERM, SIGINT or an error."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    plane = ControlPlane(config)
+    running, stopping = asyncio.create_task(plane.run()), asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    running.cancel()
+    message = None
+    try:
+        await running
+    except asyncio.CancelledError:
+        pass
+    except BaseExceptionGroup as group:
+        message = _error_message(group.exceptions[0], config)
+    except Exception as error:
+        message = _error_message(error, config)
+    stopping.cancel()
+    if message:
+        _LOG.error("%s", message)
+    await plane.shut_down(message)
+    return ExitCode.TOOL if message else ExitCode.PASS
 
 
-def api_server(config: SandboxConfig, own: Credentials) -> list[str | Path]:
-    """kube-apiserver."""
-    return [
-        config.tools["kube-apiserver"],
-        f"--etcd-servers={_ETCD}",
-        f"--bind-address={CONTROL_PLANE_IP}",
-        f"--advertise-address={CONTROL_PLANE_IP}",
-        "--secure-port=6443",
-        f"--service-cluster-ip-range={SERVICE_NETWORK}",
-        f"--tls-cert-file={own.server.cert}",
-        f"--tls-private-key-file={own.server.key}",
-        f"--client-ca-file={own.ca.pair.cert}",
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        "--allow-privileged=true",
-        f"--kubelet-client-certificate={own.to_kubelets.cert}",
-        f"--kubelet-client-key={own.to_kubelets.key}",
-        f"--kubelet-certificate-authority={own.ca.pair.cert}",
-        "--kubelet-preferred-address-types=InternalIP",
-        f"--service-account-key-file={own.service_accounts.cert}",
-        f"--service-account-signing-key-file={own.service_accounts.key}",
-        f"--service-account-issuer=https://kubernetes.default.svc.{DOMAIN}",
-        f"--proxy-client-cert-file={own.front_proxy.cert}",
-        f"--proxy-client-key-file={own.front_proxy.key}",
-        f"--requestheader-client-ca-file={own.front_proxy_ca.pair.cert}",
-        "--requestheader-allowed-names=front-proxy-client",
-        "--requestheader-username-headers=X-Remote-User",
-        "--requestheader-group-headers=X-Remote-Group",
-        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-    ]
+def _error_message(error: BaseException, config: SandboxConfig) -> str:
+    if isinstance(error, LoadgenError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk that holds {config.folder} is full: free 1 GB there, and try again"
+    _LOG.error("internal error", exc_info=error)
+    return f"internal error of the sandbox ({error!r}): report it with the logs in {config.folder / 'logs'}"
 
 
-def controller_manager(config: SandboxConfig, own: Credentials) -> list[str | Path]:
-    """kube-controller-manager, with every controller as its own service account, as kubeadm runs it."""
-    file = config.folder / "kube-controller-manager.conf"
-    return [
-        config.tools["kube-controller-manager"],
-        f"--kubeconfig={file}",
-        f"--authentication-kubeconfig={file}",
-        f"--authorization-kubeconfig={file}",
-        "--bind-address=127.0.0.1",
-        "--leader-elect=false",
-        "--use-service-account-credentials=true",
-        f"--root-ca-file={own.ca.pair.cert}",
-        f"--service-account-private-key-file={own.service_accounts.key}",
-        f"--cluster-cidr={POD_NETWORK}",
-        _OPEN,
-        *config.controller_manager_flags,
-    ]
+def main(file: str) -> int:
+    """Run the control plane of a configuration file; return the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    return asyncio.run(serve(SandboxConfig.model_validate_json(Path(file).read_bytes())))
 
 
-def scheduler(config: SandboxConfig) -> list[str | Path]:
-    """kube-scheduler."""
-    file = config.folder / "kube-scheduler.conf"
-    return [
-        config.tools["kube-scheduler"],
-        f"--kubeconfig={file}",
-        f"--authentication-kubeconfig={file}",
-        f"--authorization-kubeconfig={file}",
-        "--bind-address=127.0.0.1",
-        "--leader-elect=false",
-        _OPEN,
-    ]
-
-
-def proxy(config: SandboxConfig) -> list[str | Path]:
-    """kube-proxy for all nodes, which share one network; without the settings that only a host may change."""
-    return [
-        config.tools["kube-proxy"],
-        f"--kubeconfig={config.folder / 'kube-proxy.conf'}",
-        "--proxy-mode=nftables",
-        f"--cluster-cidr={POD_NETWORK}",
-        f"--hostname-override={config.nodes[0].name}",
-        "--healthz-bind-address=127.0.0.1:10256",
-        "--metrics-bind-address=127.0.0.1:10249",
-        "--conntrack-max-per-core=0",
-        "--conntrack-tcp-timeout-established=0",
-        "--conntrack-tcp-timeout-close-wait=0",
-    ]
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

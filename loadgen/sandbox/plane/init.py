@@ -1,8 +1,8 @@
-"""Process 1 of a sandbox's world: starts the plane, buries orphans, and ends with the plane.
+"""Process 1 of a sandbox: starts the control plane, reaps orphans, and exits with the control plane.
 
     python -m loadgen.sandbox.plane.init CONFIG
 
-Only the standard library is imported here besides our own small room of processes.
+It imports only the standard library.
 """
 
 import os
@@ -15,19 +15,21 @@ GRACE_S = 30
 
 
 def main(config: str) -> int:
-    """Run the plane to its end; returns its exit code."""
-    plane = subprocess.Popen([sys.executable, "-m", "loadgen.sandbox.plane.plane", config], stdin=subprocess.DEVNULL)
+    """Run the control plane until it exits; return its exit code."""
+    plane = subprocess.Popen(
+        [sys.executable, "-m", "loadgen.sandbox.plane.control_plane", config], stdin=subprocess.DEVNULL
+    )
 
     def pass_on(number: int, _: FrameType | None) -> None:
         if number == signal.SIGALRM:
-            os._exit(4)  # the plane did not end in time: the kernel ends all that is left
+            os._exit(4)  # the control plane did not stop in time: the kernel kills all remaining processes
         signal.alarm(GRACE_S)
         plane.send_signal(signal.SIGTERM)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, pass_on)
     while True:
-        pid, status = os.wait()  # whatever was orphaned in this world is our child
+        pid, status = os.wait()  # orphans of the PID namespace are children of process 1
         if pid == plane.pid:
             return os.waitstatus_to_exitcode(status)
 

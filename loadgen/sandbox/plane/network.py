@@ -1,10 +1,10 @@
-"""The network of a sandbox: one private network namespace that all nodes share, routed to the namespaces of the pods.
+"""Sets up the network of a sandbox: one network namespace that all nodes share, with routes to the pods' namespaces.
 
-    node addresses 172.30.0.x, control plane 172.30.0.1     on lo
-    services       10.96.0.0/16                             routed to lo, rewritten by kube-proxy
-    pods           10.244.n.x                               a routed veth each, laid by the kubelet
+    nodes and control plane  172.30.0.x       addresses of lo
+    Services                 10.96.0.0/16     routed to lo, translated by kube-proxy
+    pods                     10.244.n.x       a routed veth pair each, created by the kubelet
 
-Nothing leaves it: there is no route to anywhere else.
+There is no route to any other network.
 """
 
 import subprocess
@@ -18,22 +18,22 @@ from loadgen.sandbox.config import CONTROL_PLANE_IP, SERVICE_NETWORK, SandboxCon
 _TIMEOUT_S = 20.0
 _SYSCTLS = {
     "net/ipv4/ip_forward": "1",
-    # answers to a pod may come in by another way than they would go out
+    # replies to a pod may arrive on another interface than the one that leads to their source
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
 }
 
 
-def lay_network(config: SandboxConfig) -> None:
-    """Give the namespace its addresses and routes, and see that it can have a service network.
+def set_up_network(config: SandboxConfig) -> None:
+    """Set the addresses, routes, sysctls and nftables rules of the namespace.
 
     Raises:
-        StackError: the kernel refuses; the sentence says what it lacks.
+        StackError: the kernel lacks a feature or a permission.
     """
     lines = ["link set lo up", f"addr add {CONTROL_PLANE_IP}/32 dev lo"]
     lines += [f"addr add {config.node_ip(number)}/32 dev lo" for number in range(len(config.nodes))]
     lines.append(f"route add {SERVICE_NETWORK} dev lo src {CONTROL_PLANE_IP}")
-    ip_batch(config.tools["ip"], lines)
+    _run_ip(config.tools["ip"], lines)
     for name, value in _SYSCTLS.items():
         file = Path("/proc/sys") / name
         try:
@@ -42,18 +42,18 @@ def lay_network(config: SandboxConfig) -> None:
             raise StackError(
                 f"the sandbox cannot set {file} ({error.strerror}): run it as root, and try again"
             ) from error
-    done = _run([config.tools["nft"], "-f", "-"], _hairpin(config))
+    done = _run([config.tools["nft"], "-f", "-"], _hairpin_rules(config))
     if done.returncode != 0:
         raise StackError(
-            f"the sandbox needs nftables in the kernel, and it says: {_first_line(done.stderr)}: "
-            "load the module nf_tables (`modprobe nf_tables`) or use a kernel from 5.13 on, and try again"
+            f"the sandbox needs nftables in the kernel ({_first_line(done.stderr)}): "
+            "load the module nf_tables (`modprobe nf_tables`) or use kernel 5.13 or later, and try again"
         )
 
 
-def _hairpin(config: SandboxConfig) -> str:
-    """Rules by which a pod reaches itself through a Service: to its own address it must come from another one.
+def _hairpin_rules(config: SandboxConfig) -> str:
+    """Return rules that masquerade traffic of a pod to itself through a Service (hairpin traffic).
 
-    kube-proxy does so for the pods of its own node alone, and there is one for all nodes.
+    kube-proxy masquerades it only for the pods of its own node, but one kube-proxy serves all nodes here.
     """
     networks = [IPv4Network(config.pod_network(number)) for number in range(len(config.nodes))]
     pairs = ", ".join(f"{pod} . {pod}" for network in networks for pod in network.hosts())
@@ -69,19 +69,14 @@ def _hairpin(config: SandboxConfig) -> str:
     )
 
 
-def ip_batch(ip: Path, lines: Sequence[str]) -> None:
-    """Run several `ip` commands at once.
-
-    Raises:
-        StackError: one is refused; the sentence says which.
-    """
+def _run_ip(ip: Path, lines: Sequence[str]) -> None:
     done = _run([ip, "-batch", "-"], "\n".join(lines) + "\n")
     if done.returncode != 0:
-        raise StackError(f"the sandbox's network cannot be laid: {' '.join(done.stderr.split())}")
+        raise StackError(f"the sandbox's network could not be set up: {' '.join(done.stderr.split())}")
 
 
 def _first_line(text: str) -> str:
-    """`nft` repeats below it what it was asked for."""
+    """Return the first line of an error of `nft`, which repeats its input below."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
 
 

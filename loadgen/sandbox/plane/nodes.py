@@ -1,4 +1,4 @@
-"""The nodes of a sandbox: one process kubelet each; one that is gone stays gone until it is asked for again."""
+"""Runs the nodes of a sandbox: one process kubelet each, which is not restarted when it exits."""
 
 import asyncio
 import json
@@ -12,30 +12,30 @@ from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, spawn
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox import emulated
-from loadgen.sandbox.config import API_SERVER, DNS_IP, DOMAIN, POD_GATEWAY, Node, PartState, SandboxConfig
+from loadgen.sandbox.config import API_SERVER, DNS_IP, DOMAIN, POD_GATEWAY, ComponentState, Node, SandboxConfig
 from loadgen.sandbox.images import table, write_images
-from loadgen.sandbox.plane.control_plane import Credentials
-from loadgen.sandbox.plane.inside import kubectl
+from loadgen.sandbox.plane.credentials import Credentials
+from loadgen.sandbox.plane.kubectl import kubectl
 
 _READY_WITHIN_S = 60.0
 _POLL_S = 0.2
-# Pods are stopped with their own grace; a sandbox that goes does not wait for the longest of them.
+# shorter than the grace periods of pods, for which a shutdown does not wait
 _STOP_WITHIN_S = 5.0
 
 
 class Nodes:
-    """All nodes of one sandbox."""
+    """The nodes of a sandbox."""
 
-    def __init__(self, config: SandboxConfig, own: Credentials, *, logs: Path) -> None:
-        self._config, self._own, self._logs = config, own, logs
+    def __init__(self, config: SandboxConfig, credentials: Credentials, *, logs: Path) -> None:
+        self._config, self._credentials, self._logs = config, credentials, logs
         self._children: dict[str, Child] = {}
-        self._deaths: dict[str, str] = {}
+        self._exit_messages: dict[str, str] = {}
 
-    async def start(self, tell: Callable[[str], None]) -> None:
-        """Start every kubelet and wait until all nodes are Ready.
+    async def start(self, report: Callable[[str], None]) -> None:
+        """Start all kubelets and wait until all nodes are Ready.
 
         Raises:
-            StackError: one does not come up.
+            StackError: a kubelet exited, or a node is not Ready in time.
         """
         rows = table(self._config)
         if self._config.emulated:
@@ -51,36 +51,36 @@ class Nodes:
             for name in waiting:
                 code = self._children[name].poll()
                 if code is not None:
-                    raise StackError(_ending(name, self._children[name], code))
+                    raise StackError(_exit_message(name, self._children[name], code))
             if waiting and asyncio.get_running_loop().time() > deadline:
                 log = self._children[waiting[0]].log
                 raise StackError(f"node {waiting[0]} is not Ready: {log_tail(log)}; see {log}")
             await asyncio.sleep(_POLL_S)
-        tell(f"{len(self._children)} nodes are Ready")
+        report(f"{len(self._children)} nodes are Ready")
 
-    async def watch(self, tell: Callable[[str], None]) -> None:
-        """Bury kubelets that died; a lost node is what a test may want, so none is started again."""
+    async def watch(self, report: Callable[[str], None]) -> None:
+        """Report kubelets that exit; they are not restarted, so that tests can lose a node."""
         while True:
             for name, child in self._children.items():
                 code = child.poll()
-                if code is not None and name not in self._deaths:
-                    self._deaths[name] = _ending(name, child, code)
-                    tell(self._deaths[name])
+                if code is not None and name not in self._exit_messages:
+                    self._exit_messages[name] = _exit_message(name, child, code)
+                    report(self._exit_messages[name])
             await asyncio.sleep(5 * _POLL_S)
 
-    def states(self) -> list[PartState]:
-        """The kubelets that run, and how those that died ended."""
+    def states(self) -> list[ComponentState]:
+        """Return the states of the kubelets, with the exit messages of those that have exited."""
         return [
-            PartState(
+            ComponentState(
                 name=f"kubelet {name}",
                 pid=child.pid if child.poll() is None else 0,
-                death=self._deaths.get(name, ""),
+                exit_message=self._exit_messages.get(name, ""),
             )
             for name, child in self._children.items()
         ]
 
     async def stop(self) -> None:
-        """End all kubelets, and with them all pods."""
+        """Stop all kubelets, and with them all pods."""
         for child in self._children.values():
             child.terminate()
         for _ in range(int(_STOP_WITHIN_S / _POLL_S)):
@@ -100,8 +100,8 @@ class Nodes:
         )
 
     def _settings(self, number: int, node: Node) -> dict[str, object]:
-        config, own = self._config, self._own
-        pair = own.users[node.name]
+        config, credentials = self._config, self._credentials
+        pair = credentials.users[node.name]
         capacity = {"cpu": str(node.cpu), "memory": node.memory, "pods": "110", "ephemeral-storage": "500Gi"}
         labels = dict(node.labels)
         if node.gpu_product:
@@ -120,7 +120,7 @@ class Nodes:
             "labels": labels,
             "taints": list(node.taints),
             "server": API_SERVER,
-            "ca_file": str(own.ca.pair.cert),
+            "ca_file": str(credentials.ca.pair.cert),
             "cert_file": str(pair.cert),
             "key_file": str(pair.key),
             "serving_cert_file": str(pair.cert),
@@ -137,9 +137,9 @@ class Nodes:
 
     async def _ready(self) -> set[str]:
         template = '{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
-        told = await kubectl(self._config, "get", "nodes", f"--output=jsonpath={template}")
-        return {line.split()[0] for line in told.splitlines() if line.endswith(" True")}
+        output = await kubectl(self._config, "get", "nodes", f"--output=jsonpath={template}")
+        return {line.split()[0] for line in output.splitlines() if line.endswith(" True")}
 
 
-def _ending(name: str, child: Child, code: int) -> str:
-    return f"the kubelet of node {name} ended with {code}: {log_tail(child.log)}; see {child.log}"
+def _exit_message(name: str, child: Child, code: int) -> str:
+    return f"the kubelet of node {name} exited with {code}: {log_tail(child.log)}; see {child.log}"

@@ -1,4 +1,4 @@
-"""The sandbox's own certificates: one CA for the cluster, one for the aggregation layer, elliptic keys, a year long."""
+"""Creates certificate authorities and issues certificates with elliptic-curve keys, valid for a year."""
 
 import datetime
 import ipaddress
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _DAYS = 365
-_MANY_CLOCKS = datetime.timedelta(minutes=5)
+_CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +23,10 @@ class Pair:
 
 
 class Authority:
-    """A certificate authority in a folder; certificates that are there already are kept.
+    """A certificate authority in a folder; existing certificates are reused.
 
     Attributes:
-        pair: Its own certificate and key.
+        pair: Certificate and key of the authority.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -51,14 +51,14 @@ class Authority:
         names: tuple[str, ...] = (),
         addresses: tuple[str, ...] = (),
     ) -> Pair:
-        """Return a certificate for a client, and for a server when it has names or addresses.
+        """Return a client certificate, which is also a server certificate if it has names or addresses.
 
         Args:
-            file: Name of the files.
-            user: Common name: the user that Kubernetes sees.
-            group: Organisation: the group that Kubernetes sees.
-            names: DNS names that it serves.
-            addresses: IP addresses that it serves.
+            file: Base name of the files.
+            user: Common name: the user in Kubernetes.
+            group: Organization: the group in Kubernetes.
+            names: DNS names of the server.
+            addresses: IP addresses of the server.
         """
         pair = Pair(cert=self._folder / f"{file}.crt", key=self._folder / f"{file}.key")
         if pair.cert.exists():
@@ -68,9 +68,9 @@ class Authority:
         builder = _builder(_name(user, group), self._cert.subject, key)
         if names or addresses:
             usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
-            served: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
-            served += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-            builder = builder.add_extension(x509.SubjectAlternativeName(served), critical=False)
+            subjects: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+            subjects += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+            builder = builder.add_extension(x509.SubjectAlternativeName(subjects), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         assert isinstance(self._key, ec.EllipticCurvePrivateKey)
         _write(pair, builder.sign(self._key, hashes.SHA256()), key)
@@ -78,7 +78,7 @@ class Authority:
 
 
 def service_account_keys(folder: Path) -> Pair:
-    """The pair that signs and checks service-account tokens; `cert` is the public key."""
+    """Return the key pair for service-account tokens; `cert` is the public key."""
     pair = Pair(cert=folder / "service-accounts.pub", key=folder / "service-accounts.key")
     if not pair.cert.exists():
         key = ec.generate_private_key(ec.SECP256R1())
@@ -105,7 +105,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _MANY_CLOCKS)
+        .not_valid_before(now - _CLOCK_SKEW)
         .not_valid_after(now + datetime.timedelta(days=_DAYS))
     )
 

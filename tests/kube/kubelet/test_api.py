@@ -1,4 +1,7 @@
-"""What kubectl asks of a node's kubelet, held against kubectl's reference: logs, exec, cp, and what is refused."""
+"""The kubelet's API through kubectl, checked against kubectl's reference: logs, exec, cp and limitations.
+
+Needs the sandbox's build; takes about a minute.
+"""
 
 import fcntl
 import os
@@ -15,29 +18,28 @@ from support.kube.cluster import (
     Cluster,
     Json,
     eventually,
+    finished,
     mount,
-    over,
-    phase,
     pod,
     ready,
     restarted,
     shell,
-    waits,
+    waiting,
 )
 
 pytestmark = pytest.mark.timeout(240)
 
 
-def of_lives(name: str, script: str) -> Json:
-    """A pod whose container counts its lives."""
-    count = "echo >> /work/n; n=$(wc -l < /work/n); echo life $n; "
+def counting_pod(name: str, script: str) -> Json:
+    """Return a pod whose container counts its starts."""
+    count = "echo >> /work/n; n=$(wc -l < /work/n); echo start $n; "
     main = shell(count + script, volumeMounts=[mount("work", "/work")])
     return pod(name, main, volumes=[{"name": "work", "emptyDir": {}}])
 
 
 PODS = [
-    of_lives("always-dies", "exit 1"),
-    of_lives("dies-once", "test $n = 1 || exec sleep 600; exit 1"),
+    counting_pod("always-exits", "exit 1"),
+    counting_pod("exits-once", "test $n = 1 || exec sleep 600; exit 1"),
     pod(
         "runs",
         shell("echo of the first; echo wrong >&2; exec sleep 600", "first", env=[{"name": "WORD", "value": "given"}]),
@@ -49,7 +51,7 @@ PODS = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _made(cluster: Cluster) -> None:
+def _pods(cluster: Cluster) -> None:
     cluster.create(*PODS)
 
 
@@ -57,16 +59,16 @@ def _made(cluster: Cluster) -> None:
 
 
 def test_logs(cluster: Cluster) -> None:
-    """Prints what a container wrote to its output and error output, the first container by default, or -c."""
+    """Prints stdout and stderr of a container: of the first one by default, or of -c."""
     cluster.pod("runs", ready)
     assert cluster.kubectl("logs", "runs") == "of the first\nwrong\n"
     assert cluster.kubectl("logs", "runs", "--container=second") == "of the second\n"
-    said = cluster.kubectl("logs", "runs", "--all-containers", "--prefix")
-    assert "[pod/runs/second] of the second\n" in said
+    output = cluster.kubectl("logs", "runs", "--all-containers", "--prefix")
+    assert "[pod/runs/second] of the second\n" in output
 
 
-def test_logs_of_a_pod_that_is_over(cluster: Cluster) -> None:
-    """The log of a container that has ended can still be read; --tail and --limit-bytes cut it."""
+def test_logs_of_a_finished_pod(cluster: Cluster) -> None:
+    """The log of a terminated container is available; --tail and --limit-bytes select a part."""
     assert len(cluster.log("lines").splitlines()) == 5
     assert cluster.kubectl("logs", "lines", "--tail=2") == "line 4\nline 5\n"
     assert cluster.kubectl("logs", "lines", "--limit-bytes=6") == "line 1"
@@ -74,53 +76,60 @@ def test_logs_of_a_pod_that_is_over(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("option", ["--since=1s", "--since-time=2999-01-01T00:00:00Z"])
 def test_logs_since(cluster: Cluster, option: str) -> None:
-    """--since and --since-time leave out what is older; our limit: by the log's last change, as lines carry no time."""
+    """--since and --since-time omit older logs. Limitation: the log's last change counts, as lines have no times."""
     cluster.log("lines")
-    eventually(lambda: cluster.kubectl("logs", "lines", option) == "", "an old log", 10)
+    eventually(lambda: cluster.kubectl("logs", "lines", option) == "", "a log that is old enough")
     assert cluster.kubectl("logs", "lines", "--since=1h", "--tail=1") == "line 5\n"
     assert cluster.kubectl("logs", "lines", "--since-time=2001-01-01T00:00:00Z", "--tail=1") == "line 5\n"
 
 
 def test_logs_follow(cluster: Cluster) -> None:
-    """--follow streams what is still to be written, and ends with the container."""
-    cluster.create(pod("talks", shell("for n in 1 2 3; do sleep 1; echo word $n; done"), restartPolicy="Never"))
-    cluster.pod("talks", phase("Running"))
-    assert cluster.kubectl("logs", "talks", "--follow") == "word 1\nword 2\nword 3\n"
+    """--follow streams the log while it is written, and ends with the container."""
+    script = "echo line 1; until test -e /work/continue; do sleep 0.1; done; echo line 2; sleep 1; echo line 3"
+    writer = shell(script, volumeMounts=[mount("work", "/work")])
+    cluster.create(pod("writes", writer, restartPolicy="Never", volumes=[{"name": "work", "emptyDir": {}}]))
+    cluster.pod("writes", ready)
+    with subprocess.Popen(cluster.command("logs", "writes", "--follow"), stdout=subprocess.PIPE, text=True) as follow:
+        assert follow.stdout is not None
+        assert follow.stdout.readline() == "line 1\n"
+        cluster.kubectl("exec", "writes", "--", "touch", "/work/continue")
+        assert follow.stdout.read() == "line 2\nline 3\n"
+    assert follow.returncode == 0
 
 
 def test_logs_previous(cluster: Cluster) -> None:
-    """--previous prints the log of the previous instance of the container, if there is one."""
-    cluster.pod("dies-once", lambda each: restarted(1)(each) and ready(each))
-    assert cluster.kubectl("logs", "dies-once") == "life 2\n"
-    assert cluster.kubectl("logs", "dies-once", "--previous") == "life 1\n"
-    none = cluster.run("logs", "runs", "--previous", "--container=first")
-    assert (none.returncode, 'previous terminated container "first" in pod "runs" not found' in none.stderr) == (
+    """--previous prints the log of the previous container, if there is one."""
+    cluster.pod("exits-once", lambda each: restarted(1)(each) and ready(each))
+    assert cluster.kubectl("logs", "exits-once") == "start 2\n"
+    assert cluster.kubectl("logs", "exits-once", "--previous") == "start 1\n"
+    refused = cluster.run("logs", "runs", "--previous", "--container=first")
+    assert (refused.returncode, 'previous terminated container "first" in pod "runs" not found' in refused.stderr) == (
         1,
         True,
     )
 
 
-def test_logs_of_a_container_that_waits_for_its_next_life(cluster: Cluster) -> None:
-    """In CrashLoopBackOff both the log and the previous log are of the latest life: the next one has not begun."""
-    cluster.pod("always-dies", lambda each: restarted(1)(each) and waits("CrashLoopBackOff")(each))
+def test_logs_of_a_container_in_back_off(cluster: Cluster) -> None:
+    """In CrashLoopBackOff the latest log is also the previous log, as the next container has not started."""
+    cluster.pod("always-exits", lambda each: restarted(1)(each) and waiting("CrashLoopBackOff")(each))
 
     def same() -> bool:
-        said = cluster.kubectl("logs", "always-dies")
-        return said == cluster.kubectl("logs", "always-dies", "--previous") != "life 1\n"
+        log = cluster.kubectl("logs", "always-exits")
+        return log == cluster.kubectl("logs", "always-exits", "--previous") != "start 1\n"
 
-    eventually(same, "the same log", 5)  # the next life may begin between the two
+    eventually(same, "the same log")  # the next container may start between the two calls
 
 
 def test_logs_of_a_container_that_never_ran(cluster: Cluster) -> None:
-    """A container that has not started has no log; the reason why it waits is said."""
-    cluster.pod("waits", waits("ErrImageNeverPull"))
+    """The error for a container that has not started has the reason of its waiting state."""
+    cluster.pod("waits", waiting("ErrImageNeverPull"))
     refused = cluster.run("logs", "waits")
     assert refused.returncode == 1
     assert 'container "main" in pod "waits" is waiting to start: ErrImageNeverPull' in refused.stderr
 
 
-def test_logs_carry_no_times(cluster: Cluster) -> None:
-    """Our limit: --timestamps shows none, as the kubelet's page says."""
+def test_logs_have_no_time_stamps(cluster: Cluster) -> None:
+    """Limitation: --timestamps has no effect, as the README says."""
     assert cluster.log("lines", "--timestamps", "--tail=1") == "line 5\n"
 
 
@@ -128,7 +137,7 @@ def test_logs_carry_no_times(cluster: Cluster) -> None:
 
 
 def test_exec(cluster: Cluster) -> None:
-    """Runs a command in a container, with its environment, and keeps output and error output apart."""
+    """Runs a command in a container with the container's environment, and separates stdout and stderr."""
     cluster.pod("runs", ready)
     done = cluster.run("exec", "runs", "--", "sh", "-c", "echo $WORD; echo wrong >&2")
     assert (done.returncode, done.stdout) == (0, "given\n")
@@ -136,7 +145,7 @@ def test_exec(cluster: Cluster) -> None:
 
 
 def test_exec_exit_code(cluster: Cluster) -> None:
-    """The exit code of the command is kubectl's."""
+    """kubectl exits with the exit code of the command."""
     cluster.pod("runs", ready)
     done = cluster.run("exec", "runs", "--", "sh", "-c", "exit 42")
     assert done.returncode == 42
@@ -144,67 +153,69 @@ def test_exec_exit_code(cluster: Cluster) -> None:
 
 
 def test_exec_stdin(cluster: Cluster) -> None:
-    """-i passes the input to the command, byte for byte, and its end too."""
+    """-i passes stdin to the command, including its end."""
     cluster.pod("runs", ready)
     text = "".join(f"line {n} of a long input\n" for n in range(20_000))
     assert cluster.kubectl("exec", "-i", "runs", "--", "cat", stdin=text) == text
 
 
 def test_exec_is_inside(cluster: Cluster) -> None:
-    """The command sees the processes of its container alone, whose first is process 1."""
+    """The command is in the PID namespace of the container, whose first process is process 1."""
     cluster.pod("runs", ready)
-    said = cluster.kubectl("exec", "runs", "--container=first", "--", "cat", "/proc/1/cmdline")
-    assert said == "sleep\x00600\x00"
+    command_line = cluster.kubectl("exec", "runs", "--container=first", "--", "cat", "/proc/1/cmdline")
+    assert command_line == "sleep\x00600\x00"
 
 
 def test_exec_with_a_terminal(cluster: Cluster) -> None:
-    """With -t the command has a terminal, as large as the one of kubectl."""
+    """With -t the command has a terminal with the size of kubectl's terminal."""
     cluster.pod("runs", ready)
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
-    # the size comes in a message of its own, so the command waits for it
-    script = "test -t 0 && test -t 1 && until test \"$(stty size)\" = '33 101'; do sleep 0.1; done; echo as large"
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
+    # the size arrives in a separate message, so the command waits for it
+    script = "test -t 0 && test -t 1 && until test \"$(stty size)\" = '33 101'; do sleep 0.1; done; echo resized"
     command = cluster.command("exec", "-i", "-t", "runs", "--container=first", "--", "sh", "-c", script)
     try:
-        done = subprocess.run(command, stdin=theirs, stdout=theirs, stderr=theirs, timeout=30, check=False)
-        said = os.read(ours, 4096)
+        done = subprocess.run(command, stdin=secondary, stdout=secondary, stderr=secondary, timeout=120, check=False)
+        output = os.read(primary, 4096)
     finally:
-        os.close(ours)
-        os.close(theirs)
-    assert (done.returncode, said.splitlines()[-1]) == (0, b"as large")
+        os.close(primary)
+        os.close(secondary)
+    assert (done.returncode, output.splitlines()[-1]) == (0, b"resized")
 
 
 def test_exec_without_the_program(cluster: Cluster) -> None:
-    """A program that is not there is an error that names it."""
+    """The error for a missing program names it."""
     cluster.pod("runs", ready)
     done = cluster.run("exec", "runs", "--", "no-such-program")
     assert done.returncode == 1
     assert 'exec: "no-such-program": executable file not found in $PATH' in done.stderr
 
 
-def test_exec_in_a_pod_that_is_over(cluster: Cluster) -> None:
-    """Nothing can be executed in a container that does not run."""
-    cluster.pod("lines", over)
+def test_exec_in_a_finished_pod(cluster: Cluster) -> None:
+    """exec in a finished pod is refused."""
+    cluster.pod("lines", finished)
     done = cluster.run("exec", "lines", "--", "true")
     assert done.returncode == 1
     assert "cannot exec into a container in a completed pod" in done.stderr
 
 
 def test_cp(cluster: Cluster, tmp_path: Path) -> None:
-    """Copies files from and to containers, by tar in the container."""
-    cluster.pod("dies-once", lambda each: restarted(1)(each) and ready(each))
+    """Copies files to and from containers, with tar in the container."""
+    cluster.pod("exits-once", lambda each: restarted(1)(each) and ready(each))
     (tmp_path / "sent").write_bytes(bytes(range(256)) * 1000)
-    cluster.kubectl("cp", str(tmp_path / "sent"), "dies-once:/work/sent")
-    cluster.kubectl("cp", "dies-once:/work/sent", str(tmp_path / "back"))
+    cluster.kubectl("cp", str(tmp_path / "sent"), "exits-once:/work/sent")
+    cluster.kubectl("cp", "exits-once:/work/sent", str(tmp_path / "back"))
     assert (tmp_path / "back").read_bytes() == (tmp_path / "sent").read_bytes()
 
 
-# -- what a process kubelet does not do -------------------------------------------------------------------------------
+# -- limitations -------------------------------------------------------------------------------
 
 
 def test_attach_is_refused(cluster: Cluster) -> None:
-    """Our limit: attach is refused in one sentence that says what does the same."""
+    """Limitation: attach is refused with a message that names alternatives."""
     cluster.pod("runs", ready)
     refused = cluster.run("attach", "runs", "--container=second")
     assert refused.returncode == 1
-    assert "a process kubelet attaches nobody: use `kubectl logs --follow` or `kubectl exec`" in refused.stderr
+    assert (
+        "the process kubelet does not support attach: use `kubectl logs --follow` or `kubectl exec`" in refused.stderr
+    )

@@ -1,4 +1,7 @@
-"""What a container is given: environment, arguments, volumes, names, held against the Kubernetes documentation."""
+"""Environment, arguments, volumes and host names of containers, checked against the Kubernetes documentation.
+
+Needs the sandbox's build; takes about two minutes.
+"""
 
 import base64
 import json
@@ -20,30 +23,30 @@ from support.kube.cluster import (
     ready,
     restarted,
     shell,
-    waits,
+    waiting,
 )
 
 pytestmark = pytest.mark.timeout(240)
 
 
 def variable(name: str, value: str) -> Json:
-    """A variable with a value."""
+    """Return a variable with a value."""
     return {"name": name, "value": value}
 
 
 def variable_from(name: str, kind: str, /, **source: Any) -> Json:
-    """A variable whose value is found elsewhere."""
+    """Return a variable with a `valueFrom`."""
     return {"name": name, "valueFrom": {kind: source}}
 
 
 def data_of(kind: str, name: str, /, **data: str) -> Json:
-    """A ConfigMap or Secret."""
+    """Return a ConfigMap or Secret."""
     field = "stringData" if kind == "Secret" else "data"
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, field: data}
 
 
 def persistent(name: str, folder: Path) -> Json:
-    """A PersistentVolume of the class `by-hand`."""
+    """Return a PersistentVolume of the class `by-hand`."""
     spec = {
         "storageClassName": "by-hand",
         "capacity": {"storage": "1Gi"},
@@ -113,19 +116,19 @@ WHO_AM_I = """
 import json, os, ssl, urllib.request
 folder = "/var/run/secrets/kubernetes.io/serviceaccount/"
 url = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
-asked = urllib.request.Request(
+request = urllib.request.Request(
     url + "/apis/authentication.k8s.io/v1/selfsubjectreviews",
     data=b'{"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}',
     headers={"Authorization": "Bearer " + open(folder + "token").read(), "Content-Type": "application/json"},
 )
 context = ssl.create_default_context(cafile=folder + "ca.crt")
-print(json.load(urllib.request.urlopen(asked, context=context, timeout=20))["status"]["userInfo"]["username"])
+print(json.load(urllib.request.urlopen(request, context=context, timeout=20))["status"]["userInfo"]["username"])
 print(open(folder + "namespace").read())
 """
 
 
 def pods(folder: Path) -> list[Json]:
-    """All pods; the folder is one of the machine."""
+    """Return all pods; the folder is on the machine."""
     never: Json = {"restartPolicy": "Never"}
     return [
         pod("variables", VARIABLES, **never),
@@ -271,18 +274,18 @@ def pods(folder: Path) -> list[Json]:
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the machine; all pods are made with it."""
-    made = tmp_path_factory.mktemp("machine")
-    (made / "in").write_text("from the machine")
-    cluster.create(*DATA, persistent("first", made), persistent("second", made), *pods(made))
+    """Create all pods with a folder on the machine, and return the folder."""
+    created = tmp_path_factory.mktemp("machine")
+    (created / "in").write_text("from the machine")
+    cluster.create(*DATA, persistent("first", created), persistent("second", created), *pods(created))
     cluster.pod("changing", ready)
     cluster.kubectl("patch", "configmap", "changing", '--patch={"data":{"word":"new"}}')
-    return made
+    return created
 
 
 @pytest.fixture(scope="module")
 def variables(cluster: Cluster) -> dict[str, str]:
-    """What `env` prints in the container with many variables."""
+    """Return the output of `env` in the container with many variables."""
     return dict(line.split("=", 1) for line in cluster.log("variables").splitlines())
 
 
@@ -290,14 +293,14 @@ def variables(cluster: Cluster) -> dict[str, str]:
 
 
 def test_values(variables: dict[str, str]) -> None:
-    """A variable has the value that its container states, an empty one too; without a value it is empty."""
+    """A variable has its value, which may be empty; without a value it is empty."""
     assert variables["LITERAL"] == "as it is"
     assert variables["EMPTY"] == ""
     assert variables["WITHOUT"] == ""
 
 
 def test_references_are_expanded(variables: dict[str, str]) -> None:
-    """$(VAR) is replaced by the value of a variable defined before; unresolved ones stay, $$(VAR) is $(VAR)."""
+    """$(VAR) is replaced by the value of an earlier variable; unresolved references stay, $$(VAR) becomes $(VAR)."""
     assert variables["EXPANDED"] == "<as it is> <red>"
     assert variables["EXPANDED_EMPTY"] == "<>"
     assert variables["ESCAPED"] == "$(LITERAL)"
@@ -306,17 +309,17 @@ def test_references_are_expanded(variables: dict[str, str]) -> None:
 
 
 def test_fields(cluster: Cluster, variables: dict[str, str]) -> None:
-    """The downward API gives a container name, node, addresses and labels of its pod, and its resources."""
-    seen = cluster.get("pod", "variables")
+    """The downward API exposes name, node, addresses and labels of the pod, and resources of the container."""
+    last = cluster.get("pod", "variables")
     assert variables["NAME"] == variables["LABEL"] == "variables"
-    assert variables["NODE"] == seen["spec"]["nodeName"]
-    assert variables["HOST_IP"] == seen["status"]["hostIP"]
-    assert variables["POD_IP"] == seen["status"]["podIP"]
+    assert variables["NODE"] == last["spec"]["nodeName"]
+    assert variables["HOST_IP"] == last["status"]["hostIP"]
+    assert variables["POD_IP"] == last["status"]["podIP"]
     assert variables["LIMIT_MIB"] == "128"
 
 
 def test_keys(variables: dict[str, str]) -> None:
-    """A variable may be one key of a ConfigMap or Secret; an optional one that is missing leaves it out."""
+    """A variable may come from a key of a ConfigMap or Secret; a missing optional key omits the variable."""
     assert variables["PASSWORD"] == "open sesame"
     assert variables["COLOUR"] == "red"
     assert "NO_KEY" not in variables
@@ -331,7 +334,7 @@ def test_env_from(variables: dict[str, str]) -> None:
 
 
 def test_services(cluster: Cluster, variables: dict[str, str]) -> None:
-    """A pod is given variables for each Service that existed before it: {NAME}_SERVICE_HOST and _PORT."""
+    """A pod has variables for each Service that existed before it: {NAME}_SERVICE_HOST and _PORT."""
     address = cluster.get("service", "my-service")["spec"]["clusterIP"]
     assert variables["MY_SERVICE_SERVICE_HOST"] == address
     assert variables["MY_SERVICE_SERVICE_PORT"] == variables["MY_SERVICE_SERVICE_PORT_HTTP"] == "8000"
@@ -344,8 +347,8 @@ def test_arguments_are_expanded(cluster: Cluster) -> None:
 
 
 def test_missing_map(cluster: Cluster) -> None:
-    """A missing ConfigMap keeps the container from starting, CreateContainerConfigError, until it is there."""
-    cluster.pod("no-map", waits("CreateContainerConfigError"))
+    """The container waits with CreateContainerConfigError until a missing ConfigMap exists."""
+    cluster.pod("no-map", waiting("CreateContainerConfigError"))
     cluster.event("no-map", "Failed", 'configmap "comes-later" not found')
     cluster.create(data_of("ConfigMap", "comes-later", word="late"))
     cluster.pod("no-map", ready)
@@ -353,8 +356,8 @@ def test_missing_map(cluster: Cluster) -> None:
 
 
 def test_missing_key(cluster: Cluster) -> None:
-    """A missing key keeps the container from starting as well."""
-    cluster.pod("no-key", waits("CreateContainerConfigError"))
+    """The container waits with CreateContainerConfigError while a key is missing."""
+    cluster.pod("no-key", waiting("CreateContainerConfigError"))
     cluster.event("no-key", "Failed", f"couldn't find key none in Secret {cluster.namespace}/hidden")
 
 
@@ -362,31 +365,31 @@ def test_missing_key(cluster: Cluster) -> None:
 
 
 def test_files_of_maps_and_secrets(cluster: Cluster) -> None:
-    """Every key is a file, or those that items pick at their paths, with the default mode 0644; they are read-only.
+    """Keys are read-only files with the default mode 0644: all keys, or those of items at their paths.
 
-    Beside the names are the folder with a date and `..data`, through which all names lead.
+    The entries of the volume link to `..data`, which links to a folder that is named after the time.
     """
-    said = cluster.log("files")
-    assert said.startswith("redlarge644\nrednested\nopen sesame\n400\n")
-    assert said.endswith("read-only\n")
+    log = cluster.log("files")
+    assert log.startswith("redlarge644\nrednested\nopen sesame\n400\n")
+    assert log.endswith("read-only\n")
     dated = r"\.\.\d{4}(_\d\d){5}\.\w+"
     listed = rf"{dated}\n\.\.data\nnested\n{dated}\n\.\.data\npassword\n\.\.data/nested\n\.\.data/password\n"
-    assert re.search(rf"^400\n{listed}", said, re.MULTILINE), said
+    assert re.search(rf"^400\n{listed}", log, re.MULTILINE), log
 
 
 def test_sub_path(cluster: Cluster) -> None:
-    """With subPath one file of a volume is mounted at a path."""
+    """subPath mounts one file of a volume."""
     assert cluster.log("one-file") == "largesize\n"
 
 
 def test_missing_volume_source(cluster: Cluster) -> None:
-    """A volume whose Secret is missing keeps the pod in ContainerCreating, told by FailedMount."""
+    """The pod waits with ContainerCreating while the Secret of a volume is missing; the event is FailedMount."""
     cluster.event("no-volume", "FailedMount", 'secret "nowhere" not found')
-    cluster.pod("no-volume", waits("ContainerCreating"))
+    cluster.pod("no-volume", waiting("ContainerCreating"))
 
 
 def test_empty_dir(cluster: Cluster) -> None:
-    """All containers of a pod share an emptyDir, at their own paths, and it survives a crash of a container."""
+    """All containers of a pod share an emptyDir at their own paths, and it survives container crashes."""
     cluster.pod("crashes", restarted(1))
     assert cluster.kubectl("exec", "crashes", "--container=other", "--", "ls", "/elsewhere") == "was\n"
     cluster.pod("crashes", ready)
@@ -398,18 +401,18 @@ def test_empty_dir_in_memory(cluster: Cluster) -> None:
 
 
 def test_host_path(cluster: Cluster, folder: Path) -> None:
-    """A hostPath volume mounts a folder of the node; with readOnly nothing can be written."""
+    """A hostPath volume mounts a folder of the node; with readOnly it is not writable."""
     assert cluster.log("host-path").endswith("read-only\n")
     assert (folder / "out").read_text() == "from the machine"
 
 
 def test_host_path_of_a_type(cluster: Cluster) -> None:
-    """A directory must exist at the given path for the type Directory."""
+    """For the type Directory, a directory must exist at the path."""
     cluster.event("no-host-path", "FailedMount", "hostPath type check failed")
 
 
 def test_claim(cluster: Cluster) -> None:
-    """A PersistentVolumeClaim is bound to a volume that outlives the pod, and a later pod finds its data there."""
+    """The volume of a PersistentVolumeClaim outlives the pod, and a later pod reads its data."""
     cluster.log("writes-claim")
     cluster.kubectl("delete", "pod", "writes-claim")
     reader = pod(
@@ -423,18 +426,18 @@ def test_claim(cluster: Cluster) -> None:
 
 
 def test_generic_ephemeral_volume(cluster: Cluster) -> None:
-    """A generic ephemeral volume is a claim named after pod and volume, owned by the pod, and gone with it."""
+    """A generic ephemeral volume is a claim named after pod and volume, and is deleted with the pod."""
     assert cluster.log("ephemeral") == "word\n"
     claim = cluster.get("persistentvolumeclaim", "ephemeral-v")
     assert [owner["name"] for owner in claim["metadata"]["ownerReferences"]] == ["ephemeral"]
     cluster.kubectl("delete", "pod", "ephemeral")
     eventually(
-        lambda: "NotFound" in cluster.run("get", "persistentvolumeclaim", "ephemeral-v").stderr, "the claim goes"
+        lambda: "NotFound" in cluster.run("get", "persistentvolumeclaim", "ephemeral-v").stderr, "the claim is deleted"
     )
 
 
 def test_downward_api_files(cluster: Cluster) -> None:
-    """A downwardAPI volume has fields and resources of the pod as files."""
+    """A downwardAPI volume exposes fields and resources of the pod as files."""
     assert cluster.log("downward") == 'app="downward"0'
 
 
@@ -442,17 +445,17 @@ def test_downward_api_files(cluster: Cluster) -> None:
 
 
 def test_token_authenticates(cluster: Cluster) -> None:
-    """The mounted token lets a pod access the API as its ServiceAccount; its folder has authority and namespace."""
+    """The mounted token authenticates as the pod's ServiceAccount; its folder has the CA certificate and namespace."""
     assert cluster.log("account").split() == [f"system:serviceaccount:{cluster.namespace}:default", cluster.namespace]
 
 
 def test_no_token(cluster: Cluster) -> None:
-    """With automountServiceAccountToken: false there is no token."""
+    """With automountServiceAccountToken: false no token is mounted."""
     assert "No such file or directory" in cluster.log("no-account")
 
 
 def test_projected_token(cluster: Cluster) -> None:
-    """A projected token is bound to its pod, and has the audience and the lifetime that are asked for."""
+    """A projected token is bound to its pod, with the specified audience and lifetime."""
     part = cluster.log("token").split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     assert claims["aud"] == ["vault.example"]
@@ -464,21 +467,21 @@ def test_projected_token(cluster: Cluster) -> None:
 
 
 def test_names(cluster: Cluster) -> None:
-    """A pod's host name is its name, /etc/hosts has it and the hostAliases, resolv.conf asks the cluster's DNS."""
-    said = cluster.log("names")
-    assert said.startswith("names\n")
-    assert f"{cluster.get('pod', 'names')['status']['podIP']}\tnames\n" in said
-    assert "192.0.2.1\tfar.example\taway.example\n" in said
-    space = cluster.namespace
-    assert f"nameserver 10.96.0.10\nsearch {space}.svc.cluster.local svc.cluster.local cluster.local" in said
-    assert said.endswith("options ndots:5\n")
+    """The host name is the pod's name; /etc/hosts has it and the hostAliases; resolv.conf has the cluster's DNS."""
+    log = cluster.log("names")
+    assert log.startswith("names\n")
+    assert f"{cluster.get('pod', 'names')['status']['podIP']}\tnames\n" in log
+    assert "192.0.2.1\tfar.example\taway.example\n" in log
+    namespace = cluster.namespace
+    assert f"nameserver 10.96.0.10\nsearch {namespace}.svc.cluster.local svc.cluster.local cluster.local" in log
+    assert log.endswith("options ndots:5\n")
 
 
 # -- what takes longest comes last ------------------------------------------------------------------------------------
 
 
 def test_changed_map(cluster: Cluster) -> None:
-    """When a ConfigMap that is mounted is updated, its files are eventually updated as well."""
+    """When a mounted ConfigMap is updated, its files are eventually updated as well."""
     eventually(
-        lambda: cluster.run("exec", "changing", "--", "cat", "/etc/word/word").stdout == "new", "the new word", 120
+        lambda: cluster.run("exec", "changing", "--", "cat", "/etc/word/word").stdout == "new", "the new content"
     )

@@ -1,6 +1,7 @@
-"""Nodes that are full, cordoned, drained, hung and lost, held against the Kubernetes documentation (Nodes).
+"""Nodes that are full, cordoned, drained, hung and lost, checked against the Kubernetes documentation (Nodes).
 
-The last tests break nodes, so this file has a sandbox of its own, whose controllers notice it after 20 s.
+Needs the sandbox's build; takes about two minutes. The last tests break nodes, so this file has its own sandbox, whose
+controllers mark a node as unreachable after 20 s.
 """
 
 import json
@@ -11,8 +12,21 @@ from typing import Any
 import pytest
 
 from loadgen.sandbox.config import Node
-from loadgen.sandbox.kubelet.meta import unix_s
-from support.kube.cluster import FOREVER, Cluster, Json, eventually, over, pod, ready, restarted, said_by, shell, status
+from loadgen.sandbox.kubelet.node import LEASE_S
+from loadgen.sandbox.kubelet.objects import parse_rfc3339
+from support.kube.cluster import (
+    FOREVER,
+    Cluster,
+    Json,
+    eventually,
+    finished,
+    pod,
+    processes_with,
+    ready,
+    restarted,
+    shell,
+    status,
+)
 from support.kube.sandboxes import inside, up
 
 pytestmark = pytest.mark.timeout(240)
@@ -27,7 +41,7 @@ NAMES = [node.name for node in NODES]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A sandbox with three nodes for this file alone."""
+    """Start a sandbox with three nodes for this file."""
     flags = ("--node-monitor-grace-period=20s", "--node-monitor-period=1s")
     with up(NODES, controller_manager_flags=flags) as sandbox:
         own = Cluster(sandbox, "default")
@@ -36,17 +50,17 @@ def cluster() -> Iterator[Cluster]:
 
 
 def gpus(number: int) -> Json:
-    """A container's resources with so many GPUs."""
+    """Return the resources of a container with this number of GPUs."""
     return {"resources": {"limits": {"nvidia.com/gpu": str(number)}}}
 
 
 def on(node: str) -> Json:
-    """The field of a pod that keeps it to a node."""
+    """Return the node selector of a pod for a node."""
     return {"nodeSelector": {"kubernetes.io/hostname": node}}
 
 
 def deployment(name: str, **spec: Any) -> Json:
-    """A Deployment of one pod that asks for no patience with a node that is lost."""
+    """Return a Deployment of one pod that is evicted at once from an unreachable node."""
     tolerations = [
         {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0}
         for key in ("unreachable", "not-ready")
@@ -64,47 +78,47 @@ def deployment(name: str, **spec: Any) -> Json:
 
 
 def pods_of(cluster: Cluster, name: str) -> list[Json]:
-    """The pods with a label `app`, those that end too."""
-    found: list[Json] = json.loads(cluster.kubectl("get", "pods", f"--selector=app={name}", "--output=json"))["items"]
-    return found
+    """Return the pods with a label `app`, including terminating ones."""
+    items: list[Json] = json.loads(cluster.kubectl("get", "pods", f"--selector=app={name}", "--output=json"))["items"]
+    return items
 
 
 def running(cluster: Cluster, name: str, not_on: str = "") -> Json:
-    """The ready pod of a Deployment, once there is one, and not on a certain node."""
+    """Wait for a ready pod of a Deployment that is not on a certain node, and return it."""
 
-    def look() -> Json:
-        well = (each for each in pods_of(cluster, name) if ready(each) and each["spec"]["nodeName"] != not_on)
-        return next((each for each in well if not each["metadata"].get("deletionTimestamp")), {})
+    def find() -> Json:
+        candidates = (each for each in pods_of(cluster, name) if ready(each) and each["spec"]["nodeName"] != not_on)
+        return next((each for each in candidates if not each["metadata"].get("deletionTimestamp")), {})
 
-    return eventually(look, f"a ready pod of {name} that is not on {not_on!r}", 90)
+    return eventually(find, f"a ready pod of {name} that is not on {not_on!r}")
 
 
 def unschedulable(each: Json) -> str:
-    """What the scheduler says of a pod that it finds no place for; empty while it says nothing."""
+    """Return the scheduler's message about an unschedulable pod; empty while there is none."""
     conditions = {one["type"]: one for one in each["status"].get("conditions") or []}
     scheduled = conditions.get("PodScheduled", {})
     return str(scheduled["message"]) if scheduled.get("reason") == "Unschedulable" else ""
 
 
 def condition(cluster: Cluster, node: str, kind: str = "Ready") -> Json:
-    """A condition of a node."""
+    """Return a condition of a node."""
     conditions = cluster.get("node", node)["status"]["conditions"]
     return next(each for each in conditions if each["type"] == kind)
 
 
-def kubelet(cluster: Cluster, node: str) -> int:
-    """Process id inside of a node's kubelet."""
+def kubelet_pid(cluster: Cluster, node: str) -> int:
+    """Return the process id, inside the sandbox, of a node's kubelet."""
     state = cluster.sandbox.state()
     assert state is not None
-    return next(part.pid for part in state.parts if part.name == f"kubelet {node}")
+    return next(each.pid for each in state.components if each.name == f"kubelet {node}")
 
 
-def test_pods_are_let_in_at_once(cluster: Cluster) -> None:
-    """A sandbox that is up lets pods in: the account that they run as is there."""
-    assert cluster.pod("early", over)["spec"]["serviceAccountName"] == "default"
+def test_pods_are_admitted_at_once(cluster: Cluster) -> None:
+    """When a sandbox is up, the default service account exists, so that pods are admitted."""
+    assert cluster.pod("early", finished)["spec"]["serviceAccountName"] == "default"
 
 
-# -- what a node says of itself ---------------------------------------------------------------------------------------
+# -- status and lease -----------------------------------------------------------------------------------------------
 
 
 def test_node_status(cluster: Cluster) -> None:
@@ -113,9 +127,9 @@ def test_node_status(cluster: Cluster) -> None:
     assert node["status"]["capacity"]["nvidia.com/gpu"] == node["status"]["allocatable"]["nvidia.com/gpu"] == "2"
     assert node["metadata"]["labels"]["nvidia.com/gpu.product"] == "NVIDIA-A10"
     assert node["metadata"]["labels"]["pool"] == "small"
-    told = {each["type"]: (each["status"], each["reason"]) for each in node["status"]["conditions"]}
-    assert told["Ready"] == ("True", "KubeletReady")
-    assert told["MemoryPressure"] == ("False", "KubeletHasSufficientMemory")
+    conditions = {each["type"]: (each["status"], each["reason"]) for each in node["status"]["conditions"]}
+    assert conditions["Ready"] == ("True", "KubeletReady")
+    assert conditions["MemoryPressure"] == ("False", "KubeletHasSufficientMemory")
     assert node["status"]["nodeInfo"]["kubeletVersion"] == "v1.37.1"
 
 
@@ -124,21 +138,21 @@ def test_lease(cluster: Cluster) -> None:
 
     def renewed_unix_s() -> float:
         lease = json.loads(cluster.kubectl("get", "lease", "alpha", "--namespace=kube-node-lease", "--output=json"))
-        return unix_s(lease["spec"]["renewTime"])
+        return parse_rfc3339(lease["spec"]["renewTime"])
 
-    before = renewed_unix_s()
-    eventually(lambda: renewed_unix_s() > before, "a renewed lease", 30)
-    assert 9 < renewed_unix_s() - before < 20
+    before_unix_s = renewed_unix_s()
+    pause_s = eventually(lambda: renewed_unix_s() - before_unix_s, "a renewed lease")
+    assert 9 < pause_s < LEASE_S
 
 
 def test_daemon_set(cluster: Cluster) -> None:
-    """A DaemonSet runs one pod on every node; node and pod then know of each other."""
+    """A DaemonSet runs one pod on every node, each with its own address."""
     daemon = deployment("daemon")
     daemon["kind"] = "DaemonSet"
     cluster.create(daemon)
     eventually(lambda: len([each for each in pods_of(cluster, "daemon") if ready(each)]) == 3, "three ready pods")
-    each_on = sorted(each["spec"]["nodeName"] for each in pods_of(cluster, "daemon"))
-    assert each_on == sorted(NAMES)
+    nodes = sorted(each["spec"]["nodeName"] for each in pods_of(cluster, "daemon"))
+    assert nodes == sorted(NAMES)
     assert len({each["status"]["podIP"] for each in pods_of(cluster, "daemon")}) == 3
     cluster.kubectl("delete", "daemonset", "daemon")
 
@@ -147,7 +161,7 @@ def test_daemon_set(cluster: Cluster) -> None:
 
 
 def test_more_gpus_than_any_node_has(cluster: Cluster) -> None:
-    """A pod whose request no node can satisfy stays Pending; the scheduler says which resource is insufficient."""
+    """A pod whose request no node can satisfy stays Pending; the scheduler names the insufficient resource."""
     cluster.create(pod("greedy", shell(FOREVER, **gpus(5))))
     last = cluster.pod("greedy", unschedulable)
     assert last["status"]["phase"] == "Pending"
@@ -155,20 +169,20 @@ def test_more_gpus_than_any_node_has(cluster: Cluster) -> None:
     assert "3 Insufficient nvidia.com/gpu" in cluster.event("greedy", "FailedScheduling")
 
 
-def test_gpus_are_taken_and_freed(cluster: Cluster) -> None:
-    """GPUs of running pods are taken: the next pod waits, and runs when one of them has gone."""
+def test_gpus_are_allocated_and_released(cluster: Cluster) -> None:
+    """A pod waits while all GPUs are allocated, and runs when another pod is deleted."""
     cluster.create(*(pod(name, shell(FOREVER, **gpus(4))) for name in ("one", "two")))
-    taken = {cluster.pod(name, ready)["spec"]["nodeName"] for name in ("one", "two")}
-    assert taken == {"alpha", "beta"}
+    nodes = {cluster.pod(name, ready)["spec"]["nodeName"] for name in ("one", "two")}
+    assert nodes == {"alpha", "beta"}
     cluster.create(pod("three", shell(FOREVER, **gpus(4))))
     assert "Insufficient nvidia.com/gpu" in unschedulable(cluster.pod("three", unschedulable))
     cluster.kubectl("delete", "pod", "one")
-    assert cluster.pod("three", ready)["spec"]["nodeName"] in taken
+    assert cluster.pod("three", ready)["spec"]["nodeName"] in nodes
     cluster.kubectl("delete", "pod", "two", "three")
 
 
 def test_cordon(cluster: Cluster) -> None:
-    """A cordoned node gets no new pods; those that run on it stay."""
+    """No new pods are scheduled to a cordoned node; its running pods stay."""
     cluster.create(pod("before", shell(FOREVER)))
     cluster.pod("before", ready)
     cluster.kubectl("cordon", *NAMES)
@@ -180,7 +194,7 @@ def test_cordon(cluster: Cluster) -> None:
 
 
 def test_drain(cluster: Cluster) -> None:
-    """Draining a node cordons it and evicts its pods; their Deployment makes new ones elsewhere."""
+    """Draining a node cordons it and evicts its pods; their Deployment creates new ones on other nodes."""
     cluster.create(deployment("drained"))
     old = running(cluster, "drained")
     node = old["spec"]["nodeName"]
@@ -202,7 +216,9 @@ def test_drain_keeps_a_disruption_budget(cluster: Cluster) -> None:
     }
     cluster.create(budget)
     node = running(cluster, "drained")["spec"]["nodeName"]
-    eventually(lambda: cluster.get("pdb", "drained")["status"].get("currentHealthy") == 1, "a budget that is counted")
+    eventually(
+        lambda: cluster.get("pdb", "drained")["status"].get("currentHealthy") == 1, "a budget with a healthy pod"
+    )
     refused = cluster.run("drain", node, "--pod-selector=app=drained", "--timeout=2s")
     assert refused.returncode == 1
     assert "would violate the pod's disruption budget" in refused.stderr
@@ -223,11 +239,11 @@ def test_taint(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="module")
 def lost(cluster: Cluster) -> str:
-    """The kubelet of alpha hangs and the one of beta is killed; returns words that only beta's processes say."""
-    words = f"of {cluster.sandbox.name} on beta"
+    """Stop the kubelet of alpha and kill the one of beta; return a text in the command lines of beta's containers."""
+    marker = f"on-beta-in-{cluster.sandbox.name}"
     cluster.create(
         pod("on-alpha", shell(FOREVER), **on("alpha")),
-        pod("on-beta", shell(f": {words}; {FOREVER}"), **on("beta")),
+        pod("on-beta", shell(f": {marker}; {FOREVER}"), **on("beta")),
         deployment("moves"),
     )
     cluster.kubectl("cordon", "alpha", "gamma")
@@ -236,64 +252,64 @@ def lost(cluster: Cluster) -> str:
     cluster.kubectl("uncordon", "alpha", "gamma")
     for name in ("on-alpha", "on-beta"):
         cluster.pod(name, ready)
-    assert said_by(words)
-    inside(cluster.sandbox, "kill", "-STOP", str(kubelet(cluster, "alpha")))
-    inside(cluster.sandbox, "kill", "-KILL", str(kubelet(cluster, "beta")))
-    return words
+    assert processes_with(marker)
+    inside(cluster.sandbox, "kill", "-STOP", str(kubelet_pid(cluster, "alpha")))
+    inside(cluster.sandbox, "kill", "-KILL", str(kubelet_pid(cluster, "beta")))
+    return marker
 
 
 def test_containers_of_a_lost_node_are_gone(lost: str) -> None:
-    """A node that is lost takes its containers with it."""
-    eventually(lambda: not said_by(lost), "the end of its containers")
+    """The containers of a lost node exit."""
+    eventually(lambda: not processes_with(lost), "its containers exit")
 
 
 @pytest.mark.usefixtures("lost")
 @pytest.mark.parametrize("node", ["alpha", "beta"])
-def test_node_that_is_silent(cluster: Cluster, node: str) -> None:
+def test_unreachable_node(cluster: Cluster, node: str) -> None:
     """If a node's Lease is not renewed, its Ready condition becomes Unknown, and it is tainted as unreachable."""
-    eventually(lambda: condition(cluster, node)["status"] == "Unknown", f"{node} is unknown", 90)
+    eventually(lambda: condition(cluster, node)["status"] == "Unknown", f"{node} is unknown")
     assert condition(cluster, node)["reason"] == "NodeStatusUnknown"
     assert condition(cluster, node)["message"] == "Kubelet stopped posting node status."
 
     def taints() -> set[tuple[str, str]]:
         return {(each["key"], each["effect"]) for each in cluster.get("node", node)["spec"].get("taints", [])}
 
-    wanted = {("node.kubernetes.io/unreachable", effect) for effect in ("NoSchedule", "NoExecute")}
-    eventually(lambda: wanted <= taints(), "both taints")
+    expected = {("node.kubernetes.io/unreachable", effect) for effect in ("NoSchedule", "NoExecute")}
+    eventually(lambda: expected <= taints(), "both taints")
 
 
 @pytest.mark.usefixtures("lost")
-def test_pods_of_a_silent_node(cluster: Cluster) -> None:
-    """The pods of an unreachable node are not ready any more, so they leave the endpoints of Services."""
-    cluster.pod("on-alpha", lambda each: not ready(each), 90)
-    cluster.pod("on-beta", lambda each: not ready(each), 90)
+def test_pods_of_an_unreachable_node(cluster: Cluster) -> None:
+    """The pods of an unreachable node are not ready, so they are removed from Services."""
+    cluster.pod("on-alpha", lambda each: not ready(each))
+    cluster.pod("on-beta", lambda each: not ready(each))
     assert cluster.get("pod", "on-beta")["status"]["phase"] == "Running"
 
 
 @pytest.mark.usefixtures("lost")
-def test_pods_are_made_elsewhere(cluster: Cluster) -> None:
-    """Pods that do not tolerate the taint are evicted: the Deployment makes them on a node that is left."""
+def test_evicted_pods_are_replaced(cluster: Cluster) -> None:
+    """Pods that do not tolerate the taint are evicted, and the Deployment creates them on another node."""
     assert running(cluster, "moves", not_on="beta")["spec"]["nodeName"] == "gamma"
 
 
 @pytest.mark.usefixtures("lost")
 def test_hung_node_comes_back(cluster: Cluster) -> None:
-    """When the kubelet goes on, the node is Ready again and its pods too; nothing of them was restarted."""
-    inside(cluster.sandbox, "kill", "-CONT", str(kubelet(cluster, "alpha")))
+    """When the kubelet continues, the node and its pods are ready again, without restarts."""
+    inside(cluster.sandbox, "kill", "-CONT", str(kubelet_pid(cluster, "alpha")))
     eventually(lambda: condition(cluster, "alpha")["status"] == "True", "alpha is Ready")
     assert status(cluster.pod("on-alpha", ready))["restartCount"] == 0
 
 
 @pytest.mark.usefixtures("lost")
 def test_lost_node_comes_back(cluster: Cluster) -> None:
-    """After a reboot the node is Ready, restarts its pods, and forgets those that were evicted meanwhile."""
+    """After a reboot the node is Ready, restarts its pods, and removes those that were evicted meanwhile."""
     folder = cluster.sandbox.folder
     log = folder / "logs" / "kubelet-beta-again.log"
     again = f"{sys.executable} -m loadgen.sandbox.kubelet {folder / 'kubelet-beta.json'} > {log} 2>&1 &"
     inside(cluster.sandbox, "sh", "-c", again)
     eventually(lambda: condition(cluster, "beta")["status"] == "True", "beta is Ready")
     last = cluster.pod("on-beta", lambda each: restarted(1)(each) and ready(each))
-    died = status(last)["lastState"]["terminated"]
-    assert (died["exitCode"], died["reason"]) == (255, "Unknown")
+    previous = status(last)["lastState"]["terminated"]
+    assert (previous["exitCode"], previous["reason"]) == (255, "Unknown")
     assert cluster.event("on-beta", "SandboxChanged")
-    eventually(lambda: len(pods_of(cluster, "moves")) == 1, "the evicted pod goes from the API")
+    eventually(lambda: len(pods_of(cluster, "moves")) == 1, "the evicted pod is removed from the API")

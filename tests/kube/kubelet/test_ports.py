@@ -1,4 +1,7 @@
-"""Ports of pods, forwarded by the Python client and by kubectl through the real API server."""
+"""Port-forwards by the Python client and by kubectl through the real API server.
+
+Needs the sandbox's build; takes about a minute.
+"""
 
 import hashlib
 import random
@@ -10,20 +13,20 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from support.kube.cluster import PYTHON, Cluster, Json, container, over, pod, ready, shell
+from support.kube.cluster import PYTHON, Cluster, Json, container, finished, pod, ready, shell
 from support.kube.forwards import api_of, by_kubectl, by_python, read_all, there_and_back
 from support.kube.sandboxes import inside
 
 pytestmark = pytest.mark.timeout(240)
 
-ECHO, DIGEST, LOCAL, NOBODY = 18000, 18001, 18002, 18099
-"""High, as one pod is in the network of its node."""
+ECHO, DIGEST, LOCAL, CLOSED = 18000, 18001, 18002, 18099
+"""High ports, as one pod uses the network of its node."""
 SERVER = f"""
 import asyncio, hashlib, socket
 
 async def echo(reader, writer):
-    while piece := await reader.read(65536):
-        writer.write(piece)
+    while data := await reader.read(65536):
+        writer.write(data)
         await writer.drain()
     writer.close()
 
@@ -46,13 +49,13 @@ LARGE = random.Random(7).randbytes(5_000_000)
 
 
 def serving(name: str, **spec: Any) -> Json:
-    """A pod with the three servers."""
+    """Return a pod with the three servers."""
     probe = {"tcpSocket": {"port": DIGEST}, "periodSeconds": 1}
     return pod(name, container(PYTHON, "-c", SERVER, readinessProbe=probe), **spec)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _made(cluster: Cluster) -> None:
+def _pods(cluster: Cluster) -> None:
     cluster.create(serving("serves"))
     cluster.pod("serves", ready)
 
@@ -66,32 +69,32 @@ def core(cluster: Cluster) -> Iterator[client.CoreV1Api]:
 # -- the Python client ------------------------------------------------------------------------------------------------
 
 
-def test_the_python_client_reaches_what_listens_inside_the_pod_alone(cluster: Cluster, core) -> None:
-    """Bytes go to the pod's own localhost, as with container runtimes; several ports go over one WebSocket."""
+def test_the_python_client_reaches_localhost_of_the_pod(cluster: Cluster, core) -> None:
+    """Connections go to localhost in the pod, as with container runtimes; several ports share one WebSocket."""
     with by_python(core, cluster.namespace, "serves", LOCAL, ECHO) as forward:
         assert forward.socket(LOCAL).recv(100) == b"serves"
         assert there_and_back(forward.socket(ECHO), b"hello") == b"hello"
         assert (forward.error(LOCAL), forward.error(ECHO)) == (None, None)
 
 
-def test_the_python_client_sends_and_gets_much(cluster: Cluster, core) -> None:
-    """5 MB go there and come back at the same time, byte for byte."""
+def test_the_python_client_transfers_large_data(cluster: Cluster, core) -> None:
+    """5 MB are sent and echoed at the same time."""
     with by_python(core, cluster.namespace, "serves", ECHO) as forward:
         assert there_and_back(forward.socket(ECHO), LARGE) == LARGE
 
 
-def test_the_python_client_is_told_of_a_refused_port(cluster: Cluster, core) -> None:
-    """The error channel says who refused, and the socket ends; the other port of the same WebSocket goes on."""
-    with by_python(core, cluster.namespace, "serves", NOBODY, ECHO) as forward:
-        assert read_all(forward.socket(NOBODY)) == b""
-        told = forward.error(NOBODY)
-        assert told.startswith(f"error forwarding port {NOBODY} to pod serves, uid ")
-        assert f"dial tcp4 127.0.0.1:{NOBODY}: connect: connection refused" in told
+def test_the_python_client_gets_the_error_of_a_closed_port(cluster: Cluster, core) -> None:
+    """The error channel has the refused address, and the socket is closed; the other port still works."""
+    with by_python(core, cluster.namespace, "serves", CLOSED, ECHO) as forward:
+        assert read_all(forward.socket(CLOSED)) == b""
+        message = forward.error(CLOSED)
+        assert message.startswith(f"error forwarding port {CLOSED} to pod serves, uid ")
+        assert f"dial tcp4 127.0.0.1:{CLOSED}: connect: connection refused" in message
         assert there_and_back(forward.socket(ECHO), b"still there") == b"still there"
 
 
-def test_the_python_client_holds_two_forwards_at_once(cluster: Cluster, core) -> None:
-    """Two of one port do not meet: what one sends the other does not get."""
+def test_the_python_client_opens_two_forwards(cluster: Cluster, core) -> None:
+    """Two forwards of the same port are independent."""
     with (
         by_python(core, cluster.namespace, "serves", ECHO) as one,
         by_python(core, cluster.namespace, "serves", ECHO) as other,
@@ -101,8 +104,8 @@ def test_the_python_client_holds_two_forwards_at_once(cluster: Cluster, core) ->
         assert one.socket(ECHO).recv(100) == b"of the one"
 
 
-def test_the_python_client_sees_the_end_of_a_pod(cluster: Cluster, core) -> None:
-    """A pod that is deleted meanwhile ends the connection."""
+def test_the_python_client_is_disconnected_from_a_deleted_pod(cluster: Cluster, core) -> None:
+    """Deleting the pod closes the connection."""
     cluster.create(serving("goes-first"))
     cluster.pod("goes-first", ready)
     with by_python(core, cluster.namespace, "goes-first", ECHO) as forward:
@@ -111,12 +114,12 @@ def test_the_python_client_sees_the_end_of_a_pod(cluster: Cluster, core) -> None
         assert read_all(forward.socket(ECHO)) == b""
 
 
-def test_the_python_client_is_told_of_a_pod_that_is_over(cluster: Cluster, core) -> None:
-    """It has no network any more; the refusal says so."""
+def test_the_python_client_gets_the_error_of_a_finished_pod(cluster: Cluster, core) -> None:
+    """A finished pod has no network, which the error says."""
     cluster.create(pod("over", shell("true"), restartPolicy="Never"))
-    cluster.pod("over", over)
+    cluster.pod("over", finished)
     with (
-        pytest.raises(client.ApiException, match='pod "over" does not run'),
+        pytest.raises(client.ApiException, match='pod "over" is not running'),
         by_python(core, cluster.namespace, "over", 80),
     ):
         pass
@@ -125,43 +128,43 @@ def test_the_python_client_is_told_of_a_pod_that_is_over(cluster: Cluster, core)
 # -- kubectl ----------------------------------------------------------------------------------------------------------
 
 
-def test_kubectl_passes_on_the_end_of_what_is_sent(cluster: Cluster) -> None:
-    """A server that answers when it has read everything answers: 5 MB there, then their digest back."""
+def test_kubectl_passes_on_the_end_of_the_input(cluster: Cluster) -> None:
+    """A server that answers after the end of its input receives 5 MB and returns their digest."""
     with by_kubectl(cluster, "serves", f":{DIGEST}") as forward, forward.dial() as connection:
         connection.sendall(LARGE)
         connection.shutdown(1)
         assert read_all(connection).decode() == hashlib.sha256(LARGE).hexdigest()
 
 
-def test_kubectl_carries_many_connections_at_once(cluster: Cluster) -> None:
-    """Twenty connections at the same time, each with its own bytes there and back; one more carries 5 MB."""
+def test_kubectl_forwards_many_connections_at_once(cluster: Cluster) -> None:
+    """Twenty connections echo their own data at the same time, and one more echoes 5 MB."""
     with by_kubectl(cluster, "pod/serves", f":{ECHO}") as forward:
         sent = [*(f"{number} ".encode() * 10_000 for number in range(20)), LARGE]
-        got = [b""] * len(sent)
+        received = [b""] * len(sent)
 
-        def carry(number: int) -> None:
+        def echo(number: int) -> None:
             with forward.dial() as connection:
-                got[number] = there_and_back(connection, sent[number])
+                received[number] = there_and_back(connection, sent[number])
 
-        carriers = [threading.Thread(target=carry, args=(number,)) for number in range(len(sent))]
-        for each in carriers:
+        threads = [threading.Thread(target=echo, args=(number,)) for number in range(len(sent))]
+        for each in threads:
             each.start()
-        for each in carriers:
+        for each in threads:
             each.join()
-    assert got == sent
+    assert received == sent
 
 
-def test_kubectl_gives_up_one_connection_and_keeps_the_others(cluster: Cluster) -> None:
-    """A client that leaves in the midst of an answer ends its own connection alone."""
-    with by_kubectl(cluster, "serves", f":{ECHO}") as forward, forward.dial() as stays:
-        assert there_and_back(stays, b"before") == b"before"
-        with forward.dial() as leaves:
-            leaves.sendall(LARGE[:500_000])
-        assert there_and_back(stays, b"after") == b"after"
+def test_kubectl_closes_one_connection_and_keeps_the_others(cluster: Cluster) -> None:
+    """A client that disconnects during a response closes only its own connection."""
+    with by_kubectl(cluster, "serves", f":{ECHO}") as forward, forward.dial() as first:
+        assert there_and_back(first, b"before") == b"before"
+        with forward.dial() as second:
+            second.sendall(LARGE[:500_000])
+        assert there_and_back(first, b"after") == b"after"
 
 
 def test_kubectl_reaches_a_pod_in_the_network_of_its_node(cluster: Cluster) -> None:
-    """With hostNetwork the pod's localhost is the node's; through a Service the pod is found by its labels."""
+    """With hostNetwork localhost is the node's; kubectl finds the pod of a Service by its labels."""
     cluster.create(serving("of-the-node", hostNetwork=True))
     cluster.pod("of-the-node", ready)
     cluster.kubectl("expose", "pod", "of-the-node", "--port=80", f"--target-port={ECHO}")
@@ -170,24 +173,24 @@ def test_kubectl_reaches_a_pod_in_the_network_of_its_node(cluster: Cluster) -> N
 
 
 def test_kubectl_without_websockets_is_refused(cluster: Cluster) -> None:
-    """Our limit: bare SPDY, which kubectl before 1.31 speaks, is refused in one sentence that says what is needed."""
+    """Limitation: SPDY without a WebSocket, as in kubectl before 1.31, is refused with a message."""
     line = f"kubectl --namespace={cluster.namespace} port-forward serves :{ECHO} 2>&1"
-    told = inside(cluster.sandbox, "env", "KUBECTL_PORT_FORWARD_WEBSOCKETS=false", "sh", "-c", line, check=False)
-    assert "port-forward needs a WebSocket of v4.channel.k8s.io or SPDY/3.1+portforward.k8s.io" in told
+    output = inside(cluster.sandbox, "env", "KUBECTL_PORT_FORWARD_WEBSOCKETS=false", "sh", "-c", line, check=False)
+    assert "port-forward requires a WebSocket with v4.channel.k8s.io or SPDY/3.1+portforward.k8s.io" in output
 
 
-def test_kubectl_is_told_of_a_refused_port(cluster: Cluster) -> None:
-    """It says who refused, and gives the forward up, as it does with every kubelet."""
-    with by_kubectl(cluster, "serves", f":{NOBODY}") as forward:
+def test_kubectl_gets_the_error_of_a_closed_port(cluster: Cluster) -> None:
+    """kubectl prints the refused address and stops the forward, as with any kubelet."""
+    with by_kubectl(cluster, "serves", f":{CLOSED}") as forward:
         with forward.dial() as connection:
             assert read_all(connection) == b""
-        code, said = forward.end()
-    assert f"connect: connection refused, dial tcp6 [::1]:{NOBODY}" in said
-    assert (code, said.splitlines()[-1]) == (1, "error: lost connection to pod")
+        code, output = forward.wait()
+    assert f"connect: connection refused, dial tcp6 [::1]:{CLOSED}" in output
+    assert (code, output.splitlines()[-1]) == (1, "error: lost connection to pod")
 
 
-def test_kubectl_sees_the_end_of_a_pod(cluster: Cluster) -> None:
-    """A pod that is deleted meanwhile ends its connections; the next one is told why."""
+def test_kubectl_is_disconnected_from_a_deleted_pod(cluster: Cluster) -> None:
+    """Deleting the pod closes its connections; the next connection gets an error."""
     cluster.create(serving("goes"))
     cluster.pod("goes", ready)
     with by_kubectl(cluster, "goes", f":{ECHO}") as forward:
@@ -197,6 +200,6 @@ def test_kubectl_sees_the_end_of_a_pod(cluster: Cluster) -> None:
             assert read_all(connection) == b""
         with forward.dial() as connection:
             assert read_all(connection) == b""
-        code, said = forward.end()
-    assert re.search(rf"error forwarding port {ECHO} to pod goes, uid \S+: the pod does not run any more", said), said
+        code, output = forward.wait()
+    assert re.search(rf"error forwarding port {ECHO} to pod goes, uid \S+: the pod is not running", output), output
     assert code == 1

@@ -1,6 +1,6 @@
-"""The HPA twin against the HPA controller of a real kube-controller-manager (see `docs/hpa-twin.md`).
+"""The HPA twin compared with the HPA controller of a real kube-controller-manager (see `docs/hpa-twin.md`).
 
-All series are recorded first, side by side in one control plane, in about 2 minutes.
+Needs the sandbox's build; all series are recorded in parallel in one control plane, in about two minutes.
 """
 
 from collections import Counter
@@ -32,28 +32,28 @@ def conditions(recordings):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_twin_does_what_the_controller_does(recordings, name):
-    """Replicas, conditions, events, values and times after every sync, to the letter."""
+def test_the_twin_agrees_with_the_controller(recordings, name):
+    """Replicas, conditions, events, values and times are identical after every sync."""
     assert len(recordings[name]["syncs"]) == len(SERIES[name].steps)
     assert differences(recordings[name]) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_decision_hangs_on_milliseconds(recordings, name):
-    """No remembered sync is as old as a window or period, so that a slower machine would see the same."""
+def test_no_decision_depends_on_milliseconds(recordings, name):
+    """The age of no record is close to a window or period, so a slower machine would give the same result."""
     assert closest_call_s(recordings[name]) > 0.05
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_client_go_neither_drops_nor_merges_events(recordings, name):
-    """It drops those beyond 25 of a type, and merges those of a reason from the tenth text on."""
+    """client-go drops events beyond 25 of a type, and merges events of a reason from the tenth message on."""
     events = [tuple(event) for sync in recordings[name]["syncs"] for event in sync["decided"]["events"]]
     assert max(Counter(type_ for type_, _, _ in events).values(), default=0) <= 25
     assert max(Counter(reason for _, reason, _ in set(events)).values(), default=0) < 10
 
 
 def test_the_controller_shows_every_condition(recordings):
-    """Nothing that the twin can say is left out."""
+    """The series cover all conditions of the twin."""
     assert conditions(recordings) == {
         ("AbleToScale", "True", "SucceededGetScale"),
         ("AbleToScale", "True", "ReadyForNewScale"),
@@ -81,8 +81,8 @@ def test_the_controller_shows_every_condition(recordings):
     }
 
 
-def test_a_changed_spec_is_looked_at_at_once(recordings):
-    """A sync with a new spec comes within a second of the change, not after the sync period (new in 1.37)."""
+def test_a_changed_spec_is_synced_at_once(recordings):
+    """A new spec is synced within a second, not after the sync period (new in 1.37)."""
     syncs = recordings["bounds"]["syncs"]
     gaps_s = [after["at_s"] - before["at_s"] for before, after in pairwise(syncs) if "manifest" in after]
     assert len(gaps_s) == 3

@@ -1,4 +1,4 @@
-"""The API server as the recorder sees it: calls, times, merge patches."""
+"""Access of the recorder to the API server: requests, times and merge patches."""
 
 import json
 import os
@@ -15,7 +15,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=20)
 
 
 class Api:
-    """The API server, asked by its admin."""
+    """A client of the API server with the admin's credentials."""
 
     def __init__(self) -> None:
         document = json.loads(Path(os.environ["KUBECONFIG"]).read_text())
@@ -33,7 +33,7 @@ class Api:
         await self._session.close()
 
     async def call(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Any:
-        """What it answers.
+        """Make a request and return the response.
 
         Raises:
             RuntimeError: It refuses.
@@ -47,26 +47,26 @@ class Api:
 
 
 class Clock:
-    """Seconds since a whole second, so that the API's times are whole numbers on its axis."""
+    """A clock that starts at a whole second, so that times of the API are whole numbers on it."""
 
     def __init__(self) -> None:
         self._zero_s = int(time.time())
 
     def now(self) -> float:
-        """Seconds by now, to the millisecond."""
+        """Return the seconds since the start, to the millisecond."""
         return round(time.time() - self._zero_s, 3)
 
     def text(self, seconds: float) -> str:
-        """A time as Kubernetes writes it."""
+        """Format a time as Kubernetes does."""
         return datetime.fromtimestamp(self._zero_s + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def seconds(self, text: str) -> float:
-        """The reverse."""
+        """Parse a time of Kubernetes."""
         return datetime.fromisoformat(text).timestamp() - self._zero_s
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """What a merge patch makes of a document (RFC 7386)."""
+    """Apply a merge patch to a document (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}

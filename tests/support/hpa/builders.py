@@ -1,4 +1,4 @@
-"""Short ways to write the values of an HPA sync, so that a test shows only what it is about."""
+"""Builders for the values of an HPA sync, so that a test states only the values that matter to it."""
 
 from dataclasses import replace
 
@@ -62,7 +62,7 @@ def spec(*metrics, lowest=1, highest=100, behavior=None, **more):
 
 
 def behavior(up=None, down=None):
-    """The API server's defaults with the given fields replaced, and a down window of 0 s if nothing else is said."""
+    """Return the API server's defaults with the given fields replaced, and by default a scale-down window of 0 s."""
     return Behavior(
         scale_up=replace(DEFAULT_SCALE_UP, **(up or {})),
         scale_down=replace(DEFAULT_SCALE_DOWN, **({"stabilization_window_s": 0} | (down or {}))),
@@ -78,17 +78,17 @@ def pods(count, **fields):
 
 
 def values(*milli):
-    """One value per pod p0, p1, …; `None` leaves the pod without one."""
+    """Return one value per pod p0, p1, …; `None` omits the pod's value."""
     return PodValues(milli={f"p{number}": value for number, value in enumerate(milli) if value is not None})
 
 
 def past(*entries, now_s=NOW_S):
-    """Recommendations written as (replicas, seconds ago)."""
+    """Return recommendations, given as (replicas, seconds ago)."""
     return tuple(Recommendation(replicas=replicas, at_ns=to_ns(now_s - ago_s)) for replicas, ago_s in entries)
 
 
 def changes(*entries, now_s=NOW_S):
-    """Scale events written as (change, seconds ago)."""
+    """Return scale events, given as (change, seconds ago)."""
     return tuple(ScaleEvent(change=change, at_ns=to_ns(now_s - ago_s)) for change, ago_s in entries)
 
 
@@ -104,7 +104,7 @@ def decide(
     controller=DEFAULT_CONTROLLER,
     **scale,
 ) -> Decision:
-    """One sync; as many Running and Ready pods as replicas unless others are given."""
+    """Run one sync; by default there are as many Running and Ready pods as replicas."""
     exist = replicas if status_replicas is None else status_replicas
     return reconcile(
         spec_,
@@ -119,7 +119,7 @@ def decide(
 
 
 def decide_wanted(spec_, wanted, *, replicas, **more) -> Decision:
-    """One sync in which the only metric, of an Object with Value target 1, wants so many replicas.
+    """Run one sync in which the only metric, an Object with Value target 1, proposes `wanted` replicas.
 
     The ratio is wanted / replicas, taken times as many ready pods; 1 is held, as it should be.
     """

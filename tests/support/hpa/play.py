@@ -1,4 +1,4 @@
-"""Plays series side by side on the controller of a sandbox, from inside it; `record.py` runs it there.
+"""Plays series in parallel on the controller of a sandbox; `record.py` runs it inside the sandbox.
 
 python -m support.hpa.play OUT HOLD_S APART_S NAME…
 """
@@ -29,7 +29,7 @@ _READY_S = 60.0
 
 
 class Script:
-    """The answers of all series, by namespace."""
+    """Answers the requests of all series, which are told apart by namespace."""
 
     def __init__(self) -> None:
         self.recorders: dict[str, Recorder] = {}
@@ -71,7 +71,7 @@ class Script:
 
 
 async def play(names: list[str], *, hold_s: float, apart_s: float) -> list[dict[str, Any]]:
-    """Play series, each started `apart_s` after the one before; every sync is answered after `hold_s`."""
+    """Play series, each started `apart_s` after the previous one; every sync is answered after `hold_s`."""
     script, servers = Script(), {}
     folder = Path(os.environ["KUBECONFIG"]).parent / "metrics-server"
     pair = Authority(folder, "ca").issue("metrics-server", user="metrics-server", names=("localhost",))
@@ -99,11 +99,11 @@ async def play(names: list[str], *, hold_s: float, apart_s: float) -> list[dict[
 
 
 async def _register(api: Api) -> None:
-    """Register the APIs and wait until the API server forwards to them."""
+    """Register the aggregated APIs and wait until the API server forwards requests to them."""
     for manifest in manifests(_PORTS):
         services = manifest["kind"] == "Service"
         path = "/api/v1/namespaces/default/services" if services else "/apis/apiregistration.k8s.io/v1/apiservices"
-        with contextlib.suppress(RuntimeError):  # there from an earlier call
+        with contextlib.suppress(RuntimeError):  # registered by an earlier call
             await api.call("POST", path, manifest)
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
@@ -120,7 +120,7 @@ def _available(service: dict[str, Any]) -> bool:
 
 
 async def _introduce(api: Api, script: Script) -> None:
-    """Wait until the controllers know our kind; they look for new kinds every 30 s, or when they start."""
+    """Wait until the controllers know our kind; they discover new kinds at their start and every 30 s."""
     hpas = f"/apis/autoscaling/v2/namespaces/{_PROBE}/horizontalpodautoscalers"
     with contextlib.suppress(RuntimeError):
         await api.call("POST", "/api/v1/namespaces", {"metadata": {"name": _PROBE}})
@@ -134,14 +134,14 @@ async def _introduce(api: Api, script: Script) -> None:
 
 
 async def _restart_controllers() -> None:
-    """End the controller-manager; the sandbox starts it again."""
+    """Kill the controller manager, which the sandbox restarts."""
     state = SandboxState.read(Path(os.environ["KUBECONFIG"]).parent)
     assert state is not None
-    os.kill(next(part.pid for part in state.parts if part.name == "kube-controller-manager"), signal.SIGKILL)
+    os.kill(next(each.pid for each in state.components if each.name == "kube-controller-manager"), signal.SIGKILL)
 
 
 def main(out: str, hold_s: str, apart_s: str, *names: str) -> int:
-    """Entry point."""
+    """Play series and write their recordings; return the exit code."""
     recordings = asyncio.run(play(list(names), hold_s=float(hold_s), apart_s=float(apart_s)))
     Path(out).write_text("".join(json.dumps(each, separators=(",", ":")) + "\n" for each in recordings))
     return 0

@@ -1,4 +1,4 @@
-"""The pods of one series: real objects, whose status is written here, as there is no kubelet."""
+"""The pods of a series: real objects whose status is written by the test, as there is no kubelet."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ _LABELS = {"app": "web"}
 
 
 class Pods:
-    """Pods of our own, named p0, p1 …
+    """Pods without a controller, named p0, p1 …
 
     Attributes:
         states: By name, as the API has them: the fields of the twin's `PodState`.
@@ -23,15 +23,15 @@ class Pods:
         self._path = f"/api/v1/namespaces/{namespace}/pods"
 
     def running(self) -> list[str]:
-        """Names of those that run."""
+        """Return the names of the running pods."""
         return [name for name, state in self.states.items() if state["phase"] == "Running"]
 
     def existing(self) -> int:
-        """How many a controller of pods would count."""
+        """Return the number of pods that a controller of pods would count."""
         return sum(not state.get("deleting") for state in self.states.values())
 
     async def prepare(self, step: Step, replicas: int) -> None:
-        """Bring them to the state that a step asks for."""
+        """Bring the pods to the state of a step."""
         count = replicas if step.count is None else step.count
         wanted = {f"p{number}": {} for number in range(count)} if self._series.with_pods else {}
         wanted |= {name: dict(fields) for name, fields in step.pods.items()}
@@ -40,7 +40,7 @@ class Pods:
         await asyncio.gather(*(self._write(name, fields) for name, fields in wanted.items()))
 
     async def _write(self, name: str, fields: dict[str, Any]) -> None:
-        """Bring one to a state; its times are said as seconds before now, and stay until what they tell changes."""
+        """Bring a pod to a state; times are given as seconds ago, and change only with the fact that they belong to."""
         held = self.states.get(name, {})
         if held.get("deleting") and not fields.get("deleting"):
             await self._remove(name)
@@ -83,17 +83,17 @@ class Pods:
 
 
 class DeployedPods(Pods):
-    """Pods that a real Deployment makes; only the kubelet is played here."""
+    """Pods that a real Deployment creates; the test only replaces the kubelet."""
 
     async def create(self, target: str) -> None:
-        """Create the Deployment, whose path is `target`, and wait for its pods."""
+        """Create the Deployment with the path `target` and wait for its pods."""
         self._target = target
         template = {"metadata": {"labels": _LABELS}, "spec": pod_spec(self._series)}
         spec = {"replicas": self._series.replicas, "selector": {"matchLabels": _LABELS}, "template": template}
         await self._api.call("POST", target.rpartition("/")[0], {"metadata": {"name": "web"}, "spec": spec})
 
     async def prepare(self, step: Step, replicas: int) -> None:
-        """Once there are as many pods as wanted, let the first `step.running` of them run; a running one stays."""
+        """Wait for the desired number of pods, then set the first `step.running` of them to running for good."""
         listed: list[dict[str, Any]] = []
         for _ in range(40):
             listed = (await self._api.call("GET", self._path))["items"]
@@ -112,7 +112,7 @@ class DeployedPods(Pods):
 
 
 def pod_spec(series: Series) -> dict[str, Any]:
-    """Containers with the requests of the series; no scheduler takes the pods, so their state is ours alone."""
+    """Return containers with the requests of the series; no scheduler binds the pods, so the test sets their state."""
     containers = [
         {"name": name, "image": "none", "resources": {"requests": requests}}
         for name, requests in series.containers.items()

@@ -1,4 +1,4 @@
-"""Records series on the real controller, in a sandbox of their own.
+"""Records series on the real controller in a new sandbox.
 
 PYTHONPATH=tests uv run python -m support.hpa.record fast OUT.jsonl [NAME…]
 PYTHONPATH=tests uv run python -m support.hpa.record slow OUT.jsonl          (about 10 minutes)
@@ -30,7 +30,7 @@ _CONTROLLERS = (
     "horizontal-pod-autoscaler-controller,deployment-controller,replicaset-controller,namespace-controller,"
     "serviceaccount-controller,serviceaccount-token-controller,garbage-collector-controller"
 )
-# the sync period, and room for many HPAs at once; neither changes what a sync decides
+# the sync period, and concurrency for many HPAs; neither affects the decision of a sync
 _FAST_FLAGS = (
     "--horizontal-pod-autoscaler-sync-period=2s",
     "--horizontal-pod-autoscaler-downscale-stabilization=5s",
@@ -45,7 +45,7 @@ _LIMIT_S = {"fast": 240.0, "slow": 1500.0}
 
 
 def record(tier: str, names: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Record the series of a tier; `fast` includes those that disturb others, after the others.
+    """Record the series of a tier; `fast` includes series that disturb others, which are recorded last.
 
     A series that was disturbed (something came outside of a sync) is recorded once more.
 
@@ -90,7 +90,7 @@ def _play(sandbox: Sandbox, names: list[str], *, fast: bool) -> list[dict[str, A
         return []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "recorded.jsonl"
-        # a slow sync is answered after a pause, which keeps its 15 s away from policies of 15 s
+        # slow syncs are answered with a delay, so that the age of their records is not exactly the 15 s of policies
         hold_s, apart_s = ("0", f"{1.9 / len(names):.3f}") if fast else ("0.25", "1")
         command = [sys.executable, "-m", "support.hpa.play", str(out), hold_s, apart_s, *names]
         told = subprocess.run(
@@ -106,12 +106,12 @@ def _play(sandbox: Sandbox, names: list[str], *, fast: bool) -> list[dict[str, A
 
 
 def write(recordings: list[dict[str, Any]], file: Path) -> None:
-    """Write one recording a line."""
+    """Write the recordings, one per line."""
     file.write_text("".join(json.dumps(each, separators=(",", ":")) + "\n" for each in recordings))
 
 
 def main(tier: str, out: str, *names: str) -> int:
-    """Entry point."""
+    """Record the series of a tier into a file; return the exit code."""
     started_s = time.monotonic()
     recordings = record(tier, names)
     write(recordings, Path(out))

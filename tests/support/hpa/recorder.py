@@ -1,4 +1,4 @@
-"""One series on the real HPA controller: what it saw and what it did, sync by sync.
+"""Records one series on the real HPA controller: inputs and decision of every sync.
 
       scale? ─▶ metrics? ─▶ scale!        0.5 s pause: outcome read, next step prepared        scale? ─▶ …
     └───────── sync n ─────────┘                                                             └── sync n+1
@@ -20,7 +20,7 @@ from support.hpa.pods import DeployedPods, Pods
 from support.hpa.steps import Fault, Series, Step, resource
 from support.servers.metrics_api import ApiError, MetricsServer
 
-# what a client says of a server that is gone; the second once it has looked for the API's versions again
+# errors of a client whose server is unavailable; the second one after it has discovered the API's versions again
 _UNREACHABLE = "the server is currently unable to handle the request (get {})"
 _NO_VERSIONS = "no known available metric versions found"
 _RIVAL = "rival"
@@ -29,7 +29,7 @@ _SETTLE_S = 0.2
 
 
 class Recorder:
-    """One series while it runs.
+    """A running series.
 
     Attributes:
         series: The series.
@@ -57,7 +57,7 @@ class Recorder:
         self._specs: dict[int, dict[str, Any]] = {}  # by generation
         self._replicas = series.replicas
         self._syncs: list[dict[str, Any]] = []
-        self._sync: dict[str, Any] | None = None  # the one that is open
+        self._sync: dict[str, Any] | None = None  # the current sync
         self._pause: asyncio.Task[None] | None = None
         self._refused: list[Fault] = []
         self._reads_again = False
@@ -65,7 +65,7 @@ class Recorder:
         self._counts: dict[str, int] = {}
 
     async def begin(self) -> None:
-        """Create the namespace, the pods of the first step, and the HPA, which the controller takes up at once."""
+        """Create the namespace, the pods of the first step, and the HPA, which the controller syncs at once."""
         await self._until("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
         await self._until("GET", f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default")
         if isinstance(self._pods, DeployedPods):
@@ -76,19 +76,19 @@ class Recorder:
         self._specs[created["metadata"]["generation"]] = self._spec
 
     def recording(self) -> dict[str, Any]:
-        """What came of it."""
+        """Return the recording."""
         series = self.series
         about = {"series": series.name, "claim": series.claim, "manifest": series.manifest()}
         if self.disturbed:
             about["disturbed"] = f"sync {len(self._syncs)}: {self.disturbed}"
         return about | {"containers": series.containers, "syncs": self._syncs}
 
-    # what the controller asks
+    # requests of the controller
 
     async def scale(self, name: str) -> dict[str, Any]:
-        """The scale; the first question of a sync."""
+        """Answer a read of the scale, the first request of a sync."""
         again, self._reads_again = self._reads_again, False
-        # after a refused write the controller reads the scale again, in the same sync
+        # after a refused write the controller reads the scale again in the same sync
         if name != _RIVAL and not again and not self.done.is_set():
             await self._start()
             if not self.done.is_set() and self._step.scale_error:
@@ -96,7 +96,7 @@ class Recorder:
         return self._scale()
 
     async def rescale(self, replicas: int) -> dict[str, Any]:
-        """A write of the scale; the last request of a sync that has one."""
+        """Answer a write of the scale, the last request of a sync."""
         sync = self._open("a write of the scale")
         if self._refused:
             fault = self._refused.pop(0)
@@ -108,7 +108,7 @@ class Recorder:
         return self._scale()
 
     async def metric(self, name: str) -> Any:
-        """The answer of the step to a metric."""
+        """Answer a request for a metric."""
         if self.series.deployed and self._sync is None and not self.done.is_set():
             await self._start()
         sync, answer = self._open(f"a query of {name}"), self._step.metrics[name]
@@ -120,7 +120,7 @@ class Recorder:
         sync["readings"][name] = {kind: reading}
         return reading
 
-    # one sync
+    # steps of a sync
 
     @property
     def _step(self) -> Step:
@@ -131,7 +131,7 @@ class Recorder:
             await self._pause
         await asyncio.sleep(self._hold_s)
         if self._syncs:
-            # nothing of this sync is answered yet, so what is there now is of the one before
+            # this sync has no answer yet, so the current status is the outcome of the previous one
             self._syncs[-1]["decided"]["events"] += await self._events()
             if (await self._hpa()).get("status", {}) != self._status:
                 self._disturb("the status was written after it had been read")
@@ -182,7 +182,7 @@ class Recorder:
             sync["readings"].setdefault(name, {"error": error})
         for each in conditions:
             if each["reason"] == "AmbiguousSelector":
-                sync["ambiguous"] = each["message"]  # it names both HPAs, in no fixed order
+                sync["ambiguous"] = each["message"]  # it names both HPAs in any order
         last = status.get("lastScaleTime")
         sync["decided"] |= {
             "current_replicas": status.get("currentReplicas", 0),
@@ -197,7 +197,7 @@ class Recorder:
         }
 
     async def _events(self) -> list[list[str]]:
-        """Events since the last time, in the order of their last write."""
+        """Return the new events, in the order of their last write."""
         listed = await self._api.call("GET", f"/api/v1/namespaces/{self.namespace}/events?limit=500")
         found: list[tuple[int, list[str]]] = []
         for event in listed["items"]:
@@ -230,11 +230,11 @@ class Recorder:
         if step.restart:
             await self._restart()
         if step.spec:
-            await asyncio.sleep(_SETTLE_S)  # the spec wakes the controller at once, so it goes last
+            await asyncio.sleep(_SETTLE_S)  # a new spec triggers a sync at once, so it is written last
             changed = await self._api.call("PATCH", f"{self._hpas}/web", {"spec": step.spec}, MERGE)
             self._specs[changed["metadata"]["generation"]] = merged(self._spec, step.spec)
 
-    # small things
+    # helpers
 
     def _reading(self, name: str, answer: Any) -> tuple[str, Any]:
         metrics = self._spec.get("metrics", [resource(utilization=80)])
@@ -291,7 +291,7 @@ class Recorder:
 
 
 def _name(metric: dict[str, Any]) -> str:
-    """Name of a metric in a script; a Resource metric is called `resource`, as its query names none."""
+    """Return the name of a metric in a script; `resource` for a Resource metric, whose query has no name."""
     source = metric[_field(metric)]
     return source["metric"]["name"] if "metric" in source else "resource"
 
@@ -301,7 +301,7 @@ def _field(metric: dict[str, Any]) -> str:
 
 
 def _usage(value: Any, kind: str, containers: Any) -> dict[str, dict[str, str]]:
-    """Usage by container: one value for each of them, or what the script says of each."""
+    """Return the usage by container: the same value for all, or the values of the script."""
     by_container = value if isinstance(value, dict) else dict.fromkeys(containers, value)
     return {name: ({} if each is None else {kind: each}) for name, each in by_container.items()}
 

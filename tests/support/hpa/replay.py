@@ -1,4 +1,4 @@
-"""Asks the twin what the real controller was asked, and finds every difference in what they did."""
+"""Replays recordings on the twin and finds all differences to the real controller."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -96,7 +96,7 @@ def _scale(sync: dict[str, Any]) -> ScaleState | ReadError:
 
 
 def play(recording: dict[str, Any]) -> Iterator[tuple[dict[str, Any], HpaSpec, Memory, Decision]]:
-    """Each recorded sync with the twin's spec, its memory before, and its decision."""
+    """Yield each recorded sync with the twin's spec, its memory before the sync, and its decision."""
     spec, memory, status = parse_hpa(recording["manifest"]), Memory(), HpaStatus()
     for sync in recording["syncs"]:
         if "manifest" in sync:
@@ -117,7 +117,7 @@ def play(recording: dict[str, Any]) -> Iterator[tuple[dict[str, Any], HpaSpec, M
 
 
 def differences(recording: dict[str, Any]) -> list[str]:
-    """Every difference between the twin and the controller, a sentence each."""
+    """Return the differences between the twin and the controller, one message each."""
     found: list[str] = []
     for number, (sync, _, _, twin) in enumerate(play(recording), start=1):
         real = sync["decided"]
@@ -136,7 +136,7 @@ def differences(recording: dict[str, Any]) -> list[str]:
             ),
             "times": (True, _same_times(real, twin)),
         }
-        if "scale_error" in sync:  # a sync that ends there leaves the values as they were
+        if "scale_error" in sync:  # such a sync leaves the current values unchanged
             del pairs["metric values"]
         found += [
             f"{recording['series']}, sync {number}: {what}: the controller {controller}, the twin {ours}"
@@ -147,14 +147,14 @@ def differences(recording: dict[str, Any]) -> list[str]:
 
 
 def _same_times(real: dict[str, Any], twin: Decision) -> bool:
-    """Times in the API are whole seconds."""
+    """Compare times to the second, the precision of the API."""
     pairs = [(each[4], ours.since_s) for each, ours in zip(real["conditions"], twin.status.conditions, strict=False)]
     pairs += [(real["last_scale_s"], twin.status.last_scale_s)]
     return all((a is None) == (b is None) and (a is None or b is None or -0.2 <= b - a <= 1.2) for a, b in pairs)
 
 
 def closest_call_s(recording: dict[str, Any]) -> float:
-    """How far the age of anything remembered stays away from every window and period that counts it.
+    """Return the smallest distance between the age of a remembered record and a window or period that applies to it.
 
     The controller takes its times some milliseconds after the recorder: an age nearer than that could go either way.
     """

@@ -1,4 +1,4 @@
-"""The table of series: what the real controller and the twin are asked.
+"""All series that are recorded on the real controller and replayed on the twin.
 
 The fast ones run at a sync period of 2 s, a downscale window of 5 s, a CPU initialization period of 9 s and a readiness
 delay of 5 s. Windows and periods are odd, so that no age of a sync (about 2, 4, 6 … s) comes near one.

@@ -1,4 +1,4 @@
-"""What fails: metrics, scales, selectors, servers, the controllers themselves."""
+"""Series with failures of metrics, scales, selectors, API servers and the controllers themselves."""
 
 from support.hpa.steps import (
     BROKEN,
@@ -121,7 +121,7 @@ FAULTS = [
 
 
 def _stopped(name: str, group: str, metric: object, query: str, text: str, *answers: object) -> Series:
-    """Two syncs, four without the server, then answers again; it takes a while until it counts as available."""
+    """Return a series of two syncs, four syncs without the server, and syncs until the server is available again."""
     first, last = answers
     return Series(
         name=name,

@@ -1,4 +1,4 @@
-"""Bounds, windows and policies, on both paths of normalisation."""
+"""Series with bounds, windows and policies, with and without `behavior`."""
 
 from support.hpa.steps import CPU, NO_WINDOW, OLD, Series, Step, each, external, pods, policy
 

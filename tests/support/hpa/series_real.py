@@ -1,4 +1,4 @@
-"""At the real 15 s and 300 s: nothing of the controller is set. They take about 10 minutes."""
+"""Series with the controller's default periods of 15 s and 300 s; recording takes about 10 minutes."""
 
 from support.hpa.steps import CPU, OLD, STARTED, STARTING, UNKNOWN, Series, Step, each, external, pods, policy, resource
 

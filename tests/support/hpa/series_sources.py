@@ -1,4 +1,4 @@
-"""Object, External, Resource and ContainerResource metrics; to zero and back."""
+"""Series with Object, External, Resource and ContainerResource metrics, and scaling to zero and back."""
 
 from support.hpa.steps import (
     BROKEN,

@@ -1,4 +1,4 @@
-"""Steps, ramps, noise; pods that are missing, unready or not to be counted."""
+"""Series with steps, ramps and noise, and with pods that are missing, unready or not counted."""
 
 import random
 
@@ -22,7 +22,7 @@ from support.hpa.steps import (
 
 
 def _noise(count: int, seed: int, lowest: int, highest: int) -> list[str]:
-    """Quantities in milli around 1, the same for every run."""
+    """Return random quantities around 1 in thousandths, from a fixed seed."""
     source = random.Random(seed)
     return [f"{source.randint(lowest, highest)}m" for _ in range(count)]
 
@@ -92,7 +92,7 @@ VALUES = [
             *each("load", {f"p{number}": "2" for number in range(6)}),
             *each("load", {"p0": "100m", "p1": "100m", "p2": "100m"}, {"p0": "100m"}, {"p0": "0"}, {"p0": "0"}),
             *each("load", "1", {"p0": "1"}, {"p0": "1050m", "p1": "1050m"}),
-            # more pods than replicas, and fewer: what the values ask for leads the other way, and holds
+            # more pods than replicas, and fewer: the proposal points the opposite way, so nothing changes
             Step(metrics={"load": {f"p{number}": "600m" for number in range(5)}}, replicas=2, count=6),
             Step(metrics={"load": {"p0": "3"}}, replicas=8, count=2),
         ],

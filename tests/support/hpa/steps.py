@@ -1,4 +1,4 @@
-"""What a series is made of: an HPA, and for every sync the metric answers and the changes before it. Values only."""
+"""Values that define a series: an HPA, and for every sync the metric answers and the changes before it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One sync.
+    """A sync.
 
     Attributes:
         metrics: Answer by metric name: a quantity for every Running pod, quantities by pod (`None`: no value), a list
@@ -62,11 +62,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One HPA and its syncs.
+    """An HPA and its syncs.
 
     Attributes:
         name: Its name, also of its namespace.
-        claim: What it shows.
+        claim: The behavior that it demonstrates.
         metrics: `spec.metrics`; none takes the API server's default, CPU at 80 %.
         steps: Its syncs.
         replicas: Of the target at first.
@@ -94,7 +94,7 @@ class Series:
     tier: Tier = "fast"
 
     def manifest(self) -> dict[str, Any]:
-        """The HPA as it is created."""
+        """Return the HPA to create."""
         target = {"apiVersion": "twin.loadgen.dev/v1", "kind": "Target", "name": "web"}
         if self.deployed:
             target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
@@ -110,7 +110,7 @@ class Series:
 
 
 def pods(target: str = "1", name: str = "load") -> dict[str, Any]:
-    """A metric of type Pods."""
+    """Return a metric of type Pods."""
     return {
         "type": "Pods",
         "pods": {"metric": {"name": name}, "target": {"type": "AverageValue", "averageValue": target}},
@@ -124,7 +124,7 @@ def _target(value: str | None, average: str | None) -> dict[str, Any]:
 
 
 def on_object(value: str | None = None, average: str | None = None, name: str = "queue") -> dict[str, Any]:
-    """A metric of type Object, about the Service `web`."""
+    """Return a metric of type Object for the Service `web`."""
     described = {"apiVersion": "v1", "kind": "Service", "name": "web"}
     source = {"describedObject": described, "metric": {"name": name}, "target": _target(value, average)}
     return {"type": "Object", "object": source}
@@ -136,7 +136,7 @@ def external(
     name: str = "backlog",
     selector: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A metric of type External."""
+    """Return a metric of type External."""
     metric: dict[str, Any] = {"name": name} | ({} if selector is None else {"selector": dict(selector)})
     return {"type": "External", "external": {"metric": metric, "target": _target(value, average)}}
 
@@ -144,7 +144,7 @@ def external(
 def resource(
     utilization: int | None = None, average: str | None = None, name: str = "cpu", container: str | None = None
 ) -> dict[str, Any]:
-    """A metric of type Resource, or ContainerResource with a container."""
+    """Return a metric of type Resource, or ContainerResource if a container is given."""
     target: dict[str, Any] = {"type": "AverageValue", "averageValue": average}
     if utilization is not None:
         target = {"type": "Utilization", "averageUtilization": utilization}
@@ -155,12 +155,12 @@ def resource(
 
 
 def each(name: str, *answers: Any, **more: Any) -> list[Step]:
-    """One step per answer of one metric."""
+    """Return one step per answer of a metric."""
     return [Step(metrics={name: answer}, **more) for answer in answers]
 
 
 def policy(type_: str, value: int, period_s: int) -> dict[str, Any]:
-    """One scaling policy."""
+    """Return a scaling policy."""
     return {"type": type_, "value": value, "periodSeconds": period_s}
 
 

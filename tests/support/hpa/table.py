@@ -1,4 +1,4 @@
-"""Prints the table of series: what was recorded on the real controller, and whether the twin does the same.
+"""Prints the table of series recorded on the real controller, and whether the twin agrees.
 
 uv run python tests/support/hpa/table.py [FILE…]      (without files: the recordings in tests/support/hpa/recorded)
 """
@@ -14,12 +14,12 @@ RECORDED = Path(__file__).parent / "recorded"
 
 
 def read(*files: Path) -> list[dict[str, Any]]:
-    """All recordings of these files."""
+    """Return all recordings of the files."""
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def table(recordings: list[dict[str, Any]]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     lines = [
         "| series | what it shows | syncs | rescales | events | replicas | twin |",
         "|---|---|---:|---:|---:|---|---|",
@@ -46,7 +46,7 @@ def table(recordings: list[dict[str, Any]]) -> str:
 
 
 def main(*files: str) -> int:
-    """Entry point; 1 when the twin differs somewhere."""
+    """Print the table; return 1 if the twin differs in any series."""
     recordings = read(*([Path(file) for file in files] or sorted(RECORDED.glob("*.jsonl"))))
     found = [each for recording in recordings for each in differences(recording)]
     sys.stdout.write(table(recordings) + "\n" + "".join(f"\n{each}\n" for each in found))

@@ -1,4 +1,4 @@
-"""A sandbox as tests of its nodes use it: kubectl with a namespace, manifests in a line, waiting for a state."""
+"""Helpers for tests of the kubelet: kubectl in a namespace, short manifests, and waits for a state."""
 
 import json
 import subprocess
@@ -13,139 +13,150 @@ import psutil
 Json = dict[str, Any]
 T = TypeVar("T")
 
-IMAGE = "busybox:1.37"  # the machine's own programs stand for it
+IMAGE = "busybox:1.37"  # replaced by the programs of this machine
 PYTHON = sys.executable
-NO_ONE_NAMESPACE = "--namespace="  # for objects that name their own
-FOREVER = "while :; do sleep 1 & wait $!; done"  # a trap of a signal acts at once
+NO_ONE_NAMESPACE = "--namespace="  # for objects with a namespace of their own
+FOREVER = "while :; do sleep 1 & wait $!; done"  # `wait` lets a trap run at once
 _CALL_TIMEOUT_S = 60.0
 _POLL_S = 0.25
 
 
-def eventually(look: Callable[[], T], what: str, within_s: float = 60.0) -> T:
-    """What `look` finds, once it finds something."""
+def eventually(condition: Callable[[], T], what: str, within_s: float = 120.0) -> T:
+    """Wait until a condition returns a true value, and return the value.
+
+    The timeout only ends a test that has failed; on a busy machine anything may take long.
+    """
     deadline = time.monotonic() + within_s
-    while not (found := look()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
         time.sleep(_POLL_S)
-    return found
+    return value
 
 
 def shell(script: str, name: str = "main", **fields: Any) -> Json:
-    """A container that runs a script."""
+    """Return a container that runs a shell script."""
     return container("/bin/sh", "-c", script, name=name, **fields)
 
 
 def container(*command: str, name: str = "main", **fields: Any) -> Json:
-    """A container that runs a command."""
+    """Return a container that runs a command."""
     return {"name": name, "image": IMAGE, "command": list(command), **fields}
 
 
 def pod(name: str, *containers: Json, **spec: Any) -> Json:
-    """A pod; it has two seconds to end unless it says otherwise."""
+    """Return a pod with a grace period of two seconds by default."""
     labels = {"app": name}
     spec = {"terminationGracePeriodSeconds": 2, "containers": list(containers), **spec}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
 def mount(name: str, path: str, **fields: Any) -> Json:
-    """Where a container has a volume."""
+    """Return a volume mount."""
     return {"name": name, "mountPath": path, **fields}
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One namespace of a sandbox."""
+    """A namespace of a sandbox or of another cluster."""
 
-    sandbox: Any  # a sandbox, or a cluster that was given
+    sandbox: Any  # a sandbox, or the cluster of support.kube.given
     namespace: str
 
     def run(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """What kubectl says and how it ends."""
+        """Run kubectl and return its output and exit code."""
         return subprocess.run(
             self.command(*argv), input=stdin, capture_output=True, text=True, timeout=_CALL_TIMEOUT_S, check=False
         )
 
     def command(self, *argv: str) -> list[str]:
-        """The command line of a kubectl inside."""
+        """Return the command line of kubectl inside the sandbox."""
         return self.sandbox.command(["kubectl", f"--namespace={self.namespace}", *argv])
 
     def kubectl(self, *argv: str, stdin: str = "") -> str:
-        """What kubectl prints when it succeeds."""
+        """Run kubectl, which must succeed, and return its output."""
         done = self.run(*argv, stdin=stdin)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def create(self, *objects: Json) -> None:
-        """Create objects, in one call."""
-        whole = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("create", "--filename=-", stdin=json.dumps(whole))
+        """Create objects with one call."""
+        manifest = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("create", "--filename=-", stdin=json.dumps(manifest))
 
     def get(self, kind: str, name: str) -> Json:
-        """An object as the API has it."""
-        found: Json = json.loads(self.kubectl("get", kind, name, "--output=json"))
-        return found
+        """Return an object from the API."""
+        item: Json = json.loads(self.kubectl("get", kind, name, "--output=json"))
+        return item
 
-    def pod(self, name: str, condition: Callable[[Json], object], within_s: float = 60.0) -> Json:
-        """A pod, once a condition holds for it."""
+    def pod(self, name: str, condition: Callable[[Json], object], within_s: float = 120.0) -> Json:
+        """Wait until a condition holds for a pod, and return the pod."""
         last: Json = {}
 
-        def look() -> bool:
+        def holds() -> bool:
             last.update(self.get("pod", name))
             return bool(condition(last))
 
         try:
-            eventually(look, f"the state of pod {name}", within_s)
+            eventually(holds, f"the state of pod {name}", within_s)
         except AssertionError as error:
-            raise AssertionError(f"{error}; it is {json.dumps(last['status'], indent=1)}") from None
+            raise AssertionError(f"{error}; its status is {json.dumps(last['status'], indent=1)}") from None
         return last
 
     def log(self, name: str, *options: str) -> str:
-        """The log of a pod that is over."""
-        self.pod(name, over)
+        """Wait until a pod is finished, and return its log."""
+        self.pod(name, finished)
         return self.kubectl("logs", name, *options)
 
     def events(self, name: str) -> list[tuple[str, str]]:
-        """Reason and message of what is recorded of an object, in the order of its beginning."""
-        query = f"--field-selector=involvedObject.name={name}"
-        items = json.loads(self.kubectl("get", "events", query, "--output=json"))["items"]
-        return [(each["reason"], each["message"]) for each in sorted(items, key=_moment)]
+        """Return reason and message of the events of an object, in the order of their first occurrence."""
+        return [(each["reason"], each["message"]) for each in self._events(name)]
 
-    def event(self, name: str, reason: str, text: str = "", within_s: float = 60.0) -> str:
-        """The message of an event of this reason with this text in it, once it is there."""
-        return eventually(
-            lambda: next((said for each, said in self.events(name) if each == reason and text in said), ""),
-            f"an event {reason} of {name} that says {text!r}",
-            within_s,
-        )
+    def event(self, name: str, reason: str, text: str = "") -> str:
+        """Wait for an event with this reason and this text in its message, and return its message."""
+        return str(self.event_object(name, reason, text)["message"])
+
+    def event_object(self, name: str, reason: str, text: str = "") -> Json:
+        """Wait for an event with this reason and this text in its message, and return it."""
+
+        def find() -> Json:
+            events = (each for each in self._events(name) if each["reason"] == reason and text in each["message"])
+            return next(events, {})
+
+        return eventually(find, f"an event {reason} of {name} with {text!r}")
+
+    def _events(self, name: str) -> list[Json]:
+        query = f"--field-selector=involvedObject.name={name}"
+        items: list[Json] = json.loads(self.kubectl("get", "events", query, "--output=json"))["items"]
+        return sorted(items, key=_first_occurrence)
 
 
 def volume(cluster: Cluster, name: str) -> None:
-    """A volume that all nodes share, and a claim of its name that is bound to it."""
-    place = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    claimed = {"name": name, "namespace": cluster.namespace}
-    spec = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/any"}, "claimRef": claimed, **place}
-    asked = {"resources": {"requests": {"storage": "1Gi"}}, "volumeName": name, **place}
+    """Create a PersistentVolume that all nodes share, and a claim with the same name that is bound to it."""
+    common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    claim_reference = {"name": name, "namespace": cluster.namespace}
+    spec = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/any"}, "claimRef": claim_reference, **common}
+    claim_spec = {"resources": {"requests": {"storage": "1Gi"}}, "volumeName": name, **common}
     cluster.create(
         {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec},
-        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": asked},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": claim_spec},
     )
 
 
-def _moment(event: Json) -> tuple[str, str]:
-    # times are to the second; the name ends in nanoseconds, written in hexadecimal digits of the same number
+def _first_occurrence(event: Json) -> tuple[str, str]:
+    # times are to the second; the name ends with the time in nanoseconds, in hexadecimal digits of equal number
     return event["firstTimestamp"] or event["eventTime"] or "", event["metadata"]["name"]
 
 
 def phase(*phases: str) -> Callable[[Json], bool]:
-    """Whether a pod is in one of these phases."""
+    """Return a condition: a pod is in one of these phases."""
     return lambda each: each["status"].get("phase") in phases
 
 
-over = phase("Succeeded", "Failed")
+finished = phase("Succeeded", "Failed")
 
 
 def ready(each: Json) -> bool:
-    """Whether a pod is ready."""
+    """Return whether a pod is ready."""
     return any(
         condition["type"] == "Ready" and condition["status"] == "True"
         for condition in each["status"].get("conditions") or []
@@ -153,35 +164,35 @@ def ready(each: Json) -> bool:
 
 
 def status(each: Json, name: str = "main") -> Json:
-    """The status of one container, empty before there is one."""
-    every = [*(each["status"].get("initContainerStatuses") or []), *(each["status"].get("containerStatuses") or [])]
-    return next((one for one in every if one["name"] == name), {})
+    """Return the status of a container; empty until there is one."""
+    statuses = [*(each["status"].get("initContainerStatuses") or []), *(each["status"].get("containerStatuses") or [])]
+    return next((one for one in statuses if one["name"] == name), {})
 
 
-def waits(reason: str, name: str = "main") -> Callable[[Json], bool]:
-    """Whether a container waits for this reason."""
+def waiting(reason: str, name: str = "main") -> Callable[[Json], bool]:
+    """Return a condition: a container is waiting with this reason."""
     return lambda each: status(each, name).get("state", {}).get("waiting", {}).get("reason") == reason
 
 
 def restarted(times: int, name: str = "main") -> Callable[[Json], bool]:
-    """Whether a container has been started again so often."""
+    """Return a condition: a container has this number of restarts or more."""
     return lambda each: status(each, name).get("restartCount", 0) >= times
 
 
-def ended(each: Json, name: str = "main") -> Json:
-    """How a container has ended, now or the last time."""
+def terminated(each: Json, name: str = "main") -> Json:
+    """Return how a container has terminated, now or the last time."""
     one = status(each, name)
-    told: Json = one["state"].get("terminated") or one["lastState"]["terminated"]
-    return told
+    state: Json = one["state"].get("terminated") or one["lastState"]["terminated"]
+    return state
 
 
-def said_by(words: str) -> list[int]:
-    """Processes of this machine whose command line has these words."""
-    found = []
+def processes_with(text: str) -> list[int]:
+    """Return the processes of this machine whose command line contains a text."""
+    pids = []
     for process in psutil.process_iter():
         try:
-            if words in " ".join(process.cmdline()):
-                found.append(process.pid)
+            if text in " ".join(process.cmdline()):
+                pids.append(process.pid)
         except psutil.Error:
             continue
-    return found
+    return pids

@@ -1,4 +1,4 @@
-"""Port-forwards of a test: by the Python client and by kubectl, both through the sandbox's API server."""
+"""Port-forwards by the Python client and by kubectl, through the API server of a sandbox."""
 
 import asyncio
 import re
@@ -19,15 +19,15 @@ from loadgen.sandbox.config import API_SERVER
 from loadgen.sandbox.forward import serve
 from support.kube.cluster import Cluster
 
-CALL_S = 30.0
+CALL_S = 120.0
 
 Dial = Callable[[], Any]
-"""Opens one connection to the port that is forwarded; a socket."""
+"""Opens a connection to the forwarded port and returns its socket."""
 
 
 @contextmanager
 def api_of(sandbox: Sandbox) -> Iterator[client.CoreV1Api]:
-    """The API of a sandbox as Python's client sees it, through a port of this machine."""
+    """Yield the Python client of a sandbox's API, through a forwarded port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -55,7 +55,7 @@ async def _end(server: asyncio.Server) -> None:
 
 @contextmanager
 def by_python(core: client.CoreV1Api, namespace: str, pod: str, *ports: int) -> Iterator[Any]:
-    """A forward of Python's client: one connection to each port."""
+    """Yield a port-forward of the Python client, with one connection to each port."""
     before = set(threading.enumerate())
     forward = portforward(
         core.connect_get_namespaced_pod_portforward, pod, namespace, ports=",".join(str(port) for port in ports)
@@ -68,11 +68,11 @@ def by_python(core: client.CoreV1Api, namespace: str, pod: str, *ports: int) -> 
     finally:
         forward.close()
         proxy.join(CALL_S)
-        forward.websocket.shutdown()  # it leaves open what the other side ended
+        forward.websocket.shutdown()  # `close` leaves a connection open that the server has closed
 
 
 class Kubectl:
-    """A `kubectl port-forward` that runs inside, and listens at `address` there."""
+    """A `kubectl port-forward` that runs inside the sandbox and listens on `address` there."""
 
     def __init__(self, cluster: Cluster, *argv: str) -> None:
         self._sandbox = cluster.sandbox
@@ -80,49 +80,49 @@ class Kubectl:
             cluster.command("port-forward", *argv), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        found = re.match(r"Forwarding from (\S+) -> \d+", said)
-        assert found, said + self.process.stdout.read()
-        self.address = found[1]
+        line = self.process.stdout.readline()
+        match = re.match(r"Forwarding from (\S+) -> \d+", line)
+        assert match, line + self.process.stdout.read()
+        self.address = match[1]
 
     def dial(self) -> socket.socket:
-        """One connection; its end of sending is passed on."""
+        """Open a connection."""
         connection = self._sandbox.connect(self.address)
         connection.settimeout(CALL_S)
         return connection
 
-    def end(self) -> tuple[int, str]:
-        """Exit code and what it said, once it ends by itself."""
-        said, _ = self.process.communicate(timeout=CALL_S)
-        return self.process.returncode, said
+    def wait(self) -> tuple[int, str]:
+        """Wait until kubectl exits by itself, and return its exit code and output."""
+        output, _ = self.process.communicate(timeout=CALL_S)
+        return self.process.returncode, output
 
 
 @contextmanager
 def by_kubectl(cluster: Cluster, *argv: str) -> Iterator[Kubectl]:
-    """A forward of kubectl, ended afterwards."""
-    one = Kubectl(cluster, *argv)
+    """Yield a port-forward of kubectl, which is stopped afterwards."""
+    forward = Kubectl(cluster, *argv)
     try:
-        yield one
+        yield forward
     finally:
-        with one.process:
-            for child in children_of(one.process.pid):  # what nsenter waits for
+        with forward.process:
+            for child in children_of(forward.process.pid):  # the kubectl that nsenter waits for
                 subprocess.run(["kill", str(child)], check=False)
 
 
 def read_all(connection: Any) -> bytes:
-    """What comes until the other side ends."""
-    whole = b""
-    while piece := connection.recv(1 << 16):
-        whole += piece
-    return whole
+    """Read a connection until the other side closes it."""
+    data = b""
+    while chunk := connection.recv(1 << 16):
+        data += chunk
+    return data
 
 
 def there_and_back(connection: Any, sent: bytes) -> bytes:
-    """What an echo gives back while it is still sent to."""
+    """Send data to an echo server and return the same amount of received data."""
     sender = threading.Thread(target=connection.sendall, args=(sent,))
     sender.start()
-    got = b""
-    while len(got) < len(sent) and (piece := connection.recv(1 << 16)):
-        got += piece
+    received = b""
+    while len(received) < len(sent) and (chunk := connection.recv(1 << 16)):
+        received += chunk
     sender.join(CALL_S)
-    return got
+    return received

@@ -131,4 +131,4 @@ def part(box: Sandbox, name: str) -> int:
     """Process id, inside, of a part of the cluster."""
     state = box.state()
     assert state is not None
-    return next(part.pid for part in state.parts if part.name == name)
+    return next(each.pid for each in state.components if each.name == name)

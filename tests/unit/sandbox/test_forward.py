@@ -1,4 +1,4 @@
-"""An address inside, opened on a port of this machine."""
+"""Port-forwards from this machine to addresses sandbox a sandbox."""
 
 import asyncio
 import logging
@@ -9,37 +9,37 @@ import pytest
 from loadgen.sandbox.forward import serve
 
 
-class Inside:
-    """A sandbox in which every address is one end of a pair of sockets."""
+class FakeSandbox:
+    """A sandbox in which every connection is a socket pair."""
 
     def __init__(self):
         self.ends = []
 
     def connect(self, address):
-        ours, theirs = socket.socketpair()
-        self.ends.append(theirs)
-        return ours
+        client, server = socket.socketpair()
+        self.ends.append(server)
+        return client
 
 
-def test_an_open_connection_ends_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    """Ctrl-C ends the loop while a browser holds its connection: nothing is logged."""
-    inside = Inside()
+def test_an_open_connection_is_closed_silently(caplog: pytest.LogCaptureFixture) -> None:
+    """The loop ends while a client keeps its connection open: the connection is closed and nothing is logged."""
+    sandbox = FakeSandbox()
 
-    async def used(client: socket.socket) -> bytes:
-        server = await serve(inside, "prometheus:9090", 0)
+    async def exchange(client: socket.socket) -> bytes:
+        server = await serve(sandbox, "prometheus:9090", 0)
         await asyncio.to_thread(client.connect, server.sockets[0].getsockname())
         client.sendall(b"hello")
-        while not inside.ends:
+        while not sandbox.ends:
             await asyncio.sleep(0.01)
-        said = await asyncio.to_thread(inside.ends[0].recv, 5)
-        inside.ends[0].sendall(said.upper())
+        data = await asyncio.to_thread(sandbox.ends[0].recv, 5)
+        sandbox.ends[0].sendall(data.upper())
         answer = await asyncio.to_thread(client.recv, 5)
         server.close()
         return answer
 
     with socket.socket() as client, caplog.at_level(logging.ERROR, logger="asyncio"):
         client.settimeout(10)
-        assert asyncio.run(used(client)) == b"HELLO"
-        assert client.recv(1) == b""  # hung up on
-    inside.ends[0].close()
+        assert asyncio.run(exchange(client)) == b"HELLO"
+        assert client.recv(1) == b""
+    sandbox.ends[0].close()
     assert caplog.messages == []

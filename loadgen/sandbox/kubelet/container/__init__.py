@@ -1,1 +1,1 @@
-"""What runs a container: its image, environment, processes, probes and restarts."""
+"""Runs containers: images, environment, processes, hooks, probes, memory limits and restarts."""

@@ -1,4 +1,4 @@
-"""Which local program stands for which image, and what of it a node has pulled."""
+"""The image table, which maps images to local programs, and the images that a node has pulled."""
 
 import asyncio
 import re
@@ -13,22 +13,22 @@ from pydantic import Field, ValidationError
 
 from loadgen.base.checked import Settings
 from loadgen.base.errors import SettingsError
-from loadgen.sandbox.kubelet.meta import go_duration
+from loadgen.sandbox.kubelet.objects import go_duration
 
 
 class Image(Settings):
-    """One line of the image table.
+    """One entry of the image table.
 
     Attributes:
-        match: Regular expression that the whole image reference must match.
-        entrypoint: Command of a container that names none.
-        cmd: Its arguments when the container names neither command nor arguments.
-        env: Environment of its containers, which their own variables override.
-        path: Folders put first on PATH.
-        programs: What stands for the programs that the image has at fixed paths.
-        workdir: Working directory of a container that names none.
-        pull_s: Emulated time of its first pull on a node; None takes the node's.
-        size_bytes: What the event of the pull says.
+        match: Regular expression that must match the whole image reference.
+        entrypoint: Command of a container without `command`.
+        cmd: Arguments of a container without `command` and `args`.
+        env: Default environment of its containers.
+        path: Folders at the beginning of PATH.
+        programs: Local programs that replace the image's programs at fixed paths.
+        workdir: Default working directory of its containers.
+        pull_s: Emulated duration of the first pull on a node; None takes the node's.
+        size_bytes: Image size in the event of the pull.
     """
 
     match: str
@@ -43,87 +43,79 @@ class Image(Settings):
 
 
 class ImageTable:
-    """The table in a JSON or YAML file: a list of images, the first that matches counts; read again when it changes."""
+    """The image table in a JSON or YAML file; the first matching entry applies, and a changed file is read again."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._read_at_ns = -1
+        self._modified_ns = -1
         self._images: list[tuple[re.Pattern[str], Image]] = []
 
     def find(self, reference: str) -> Image | None:
-        """What stands for an image, or None.
+        """Return the entry for an image reference, or None.
 
         Raises:
-            SettingsError: the table cannot be read or is wrong.
+            SettingsError: the table cannot be read or is invalid.
         """
         try:
-            changed_ns = self._file.stat().st_mtime_ns
-            if changed_ns != self._read_at_ns:
-                self._images = read_table(self._file.read_text())
-                self._read_at_ns = changed_ns
+            modified_ns = self._file.stat().st_mtime_ns
+            if modified_ns != self._modified_ns:
+                self._images = parse_image_table(self._file.read_text())
+                self._modified_ns = modified_ns
         except OSError as error:
             raise SettingsError(f"the image table {self._file} cannot be read ({error.strerror})") from error
         return next((image for pattern, image in self._images if pattern.fullmatch(reference)), None)
 
 
-def read_table(text: str) -> list[tuple[re.Pattern[str], Image]]:
-    """The lines of an image table with their patterns.
+def parse_image_table(text: str) -> list[tuple[re.Pattern[str], Image]]:
+    """Return the entries of an image table with their compiled patterns.
 
     Raises:
-        SettingsError: it is no list of images.
+        SettingsError: the text is not a valid list of entries.
     """
     try:
-        lines = yaml.safe_load(text)
-        images = [Image(**line) for line in lines]
+        images = [Image(**entry) for entry in yaml.safe_load(text)]
         return [(re.compile(image.match), image) for image in images]
     except (yaml.YAMLError, TypeError, ValidationError, re.error) as error:
-        raise SettingsError(f"the image table is wrong ({error}); it is a list of images, see the README") from error
-
-
-def default_tag(reference: str) -> str:
-    """The reference with the tag `latest` when it has neither tag nor digest."""
-    return reference if re.search(r"(:[\w][\w.-]*|@[\w]+:[0-9a-f]+)$", reference) else f"{reference}:latest"
+        raise SettingsError(f"the image table is invalid ({error}); write it as the README describes") from error
 
 
 @dataclass(slots=True)
 class ImageStore:
-    """What of the images a node has pulled; the first pull takes its emulated time, and the others wait for it.
+    """The images that a node has pulled; a pull takes its emulated duration once, and concurrent pulls share it.
 
     Attributes:
-        pull_s: Time of a pull whose image says none.
+        pull_s: Duration of the pull of an image without a duration of its own.
     """
 
     pull_s: float
     _pulls: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
 
     def present(self, reference: str) -> bool:
-        """Whether the image has been pulled on this node."""
+        """Return whether the image has been pulled on this node."""
         pull = self._pulls.get(reference)
         return pull is not None and pull.done()
 
-    async def pull(self, reference: str, image: Image, policy: str, say: Callable[[str, str], None]) -> None:
-        """See that the image is on the node.
+    async def pull(self, reference: str, image: Image, policy: str, record: Callable[[str, str], None]) -> None:
+        """Pull an image if its policy requires it.
 
         Args:
-            reference: The image as the container names it.
-            image: Its line in the table.
-            policy: The container's imagePullPolicy.
-            say: Receives reason and message of each event.
+            reference: The image reference of the container.
+            image: The entry of the image table.
+            policy: The imagePullPolicy of the container.
+            record: Records an event with this reason and message.
         """
         if policy == "Never" or (policy == "IfNotPresent" and self.present(reference)):
-            say(
-                "Pulled",
-                f'Container image "{reference}" already present on machine and can be accessed by the pod',
-            )
+            message = f'Container image "{reference}" already present on machine and can be accessed by the pod'
+            record("Pulled", message)
             return
-        say("Pulling", f'Pulling image "{reference}"')
-        asked_s = time.monotonic()
+        record("Pulling", f'Pulling image "{reference}"')
+        started_s = time.monotonic()
         if reference not in self._pulls:
             duration_s = self.pull_s if image.pull_s is None else image.pull_s
             self._pulls[reference] = asyncio.create_task(asyncio.sleep(duration_s))
         await asyncio.shield(self._pulls[reference])
-        took = go_duration(time.monotonic() - asked_s)
-        say(
+        took = go_duration(time.monotonic() - started_s)
+        record(
             "Pulled",
             f'Successfully pulled image "{reference}" in {took} ({took} including waiting). '
             f"Image size: {image.size_bytes} bytes.",

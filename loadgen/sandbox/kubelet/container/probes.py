@@ -1,4 +1,4 @@
-"""Asks a container how it is: by HTTP, TCP, gRPC or a command, from the node's network to the pod's address."""
+"""Performs a probe of a container by HTTP, TCP, gRPC or a command, from the node to the pod's address."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from loadgen.sandbox.kubelet.meta import Json, go_duration
+from loadgen.sandbox.kubelet.objects import Json, go_duration
 
 USER_AGENT = "kube-{purpose}/1.37"
 _READ_BYTES = 10 * 1024
@@ -17,33 +17,30 @@ _HEALTH = "/grpc.health.v1.Health/Check"
 _STATUSES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 Exec = Callable[[list[str], float], Awaitable[tuple[int, bytes]]]
-"""Runs a command in the container within some seconds; exit code and output.
-
-Raises TimeoutError when the time is over.
-"""
+"""Runs a command in the container with a timeout in seconds; returns exit code and output, or raises TimeoutError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What one probe found.
+class ProbeResult:
+    """Result of a probe.
 
     Attributes:
-        success: Whether the container is well.
-        said: What a failure's event says.
+        success: Whether the probe succeeded.
+        message: Message of the event after a failure.
     """
 
     success: bool
-    said: str = ""
+    message: str = ""
 
 
-async def probe(action: Json, container: Json, pod_ip: str, timeout_s: float, run: Exec) -> Result:
+async def probe(action: Json, container: Json, pod_ip: str, timeout_s: float, run: Exec) -> ProbeResult:
     """Run a probe once.
 
     Args:
-        action: The probe as the pod spells it.
-        container: Its container, for named ports.
+        action: The probe of the pod spec.
+        container: Spec of the container, for named ports.
         pod_ip: Address of the pod.
-        timeout_s: Time it may take.
+        timeout_s: Timeout of the probe.
         run: Runs a command in the container.
     """
     try:
@@ -55,14 +52,14 @@ async def probe(action: Json, container: Json, pod_ip: str, timeout_s: float, ru
             return await _grpc(action["grpc"], pod_ip, timeout_s)
         return await _exec(action["exec"], timeout_s, run)
     except ValueError as error:
-        return Result(success=False, said=str(error))
+        return ProbeResult(success=False, message=str(error))
 
 
 def port_number(port: int | str, container: Json) -> int:
-    """A port by number or by its name in the container.
+    """Return the number of a port, which may be named.
 
     Raises:
-        ValueError: the container has no port of this name.
+        ValueError: the container has no port with this name.
     """
     if isinstance(port, int) or str(port).isdigit():
         return int(port)
@@ -75,12 +72,12 @@ def port_number(port: int | str, container: Json) -> int:
 async def http_get(
     action: Json, container: Json, pod_ip: str, timeout_s: float, purpose: str = "probe"
 ) -> tuple[int, str]:
-    """Status and URL of the answer to an `httpGet` action, with redirects followed on the same host.
+    """Perform an `httpGet` action; return status and URL of the response, after redirects on the same host.
 
     Raises:
-        aiohttp.ClientError: there was no answer.
-        TimeoutError: it did not come in time.
-        ValueError: the port has no number.
+        aiohttp.ClientError: there was no response.
+        TimeoutError: there was no response in time.
+        ValueError: the container has no port with this name.
     """
     host = action.get("host") or pod_ip
     scheme = str(action.get("scheme") or "HTTP").lower()
@@ -94,88 +91,88 @@ async def http_get(
         for _ in range(10):
             async with session.get(url, allow_redirects=False) as response:
                 await response.content.read(_READ_BYTES)
-                target = response.headers.get("Location", "")
-                aim = urlsplit(urljoin(url, target)) if target else None
-                if not (300 <= response.status < 400 and aim and aim.hostname == urlsplit(url).hostname):
+                location = response.headers.get("Location", "")
+                target = urlsplit(urljoin(url, location)) if location else None
+                if not (300 <= response.status < 400 and target and target.hostname == urlsplit(url).hostname):
                     return response.status, url
-                url = aim.geturl()
+                url = target.geturl()
     raise aiohttp.ClientError("stopped after 10 redirects")
 
 
-async def _http(action: Json, container: Json, pod_ip: str, timeout_s: float) -> Result:
+async def _http(action: Json, container: Json, pod_ip: str, timeout_s: float) -> ProbeResult:
     host = action.get("host") or pod_ip
     scheme, port = str(action.get("scheme") or "HTTP").lower(), port_number(action["port"], container)
-    shown = f"{scheme}://{host}:{port}{action.get('path') or '/'}"
+    url = f"{scheme}://{host}:{port}{action.get('path') or '/'}"
     try:
         status, _ = await http_get(action, container, pod_ip, timeout_s)
     except TimeoutError:
-        said = f'Get "{shown}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
-        return Result(success=False, said=said)
+        message = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+        return ProbeResult(success=False, message=message)
     except (aiohttp.ClientError, OSError) as error:
-        return Result(success=False, said=f'Get "{shown}": {_connect_error(error)}')
+        return ProbeResult(success=False, message=f'Get "{url}": {_connect_error(error)}')
     if 200 <= status < 400:
-        return Result(success=True)
-    return Result(success=False, said=f"HTTP probe failed with statuscode: {status}")
+        return ProbeResult(success=True)
+    return ProbeResult(success=False, message=f"HTTP probe failed with statuscode: {status}")
 
 
-async def _tcp(action: Json, container: Json, pod_ip: str, timeout_s: float) -> Result:
+async def _tcp(action: Json, container: Json, pod_ip: str, timeout_s: float) -> ProbeResult:
     host, port = action.get("host") or pod_ip, port_number(action["port"], container)
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        return Result(success=False, said=f"dial tcp {host}:{port}: i/o timeout")
+        return ProbeResult(success=False, message=f"dial tcp {host}:{port}: i/o timeout")
     except OSError as error:
-        return Result(success=False, said=f"dial tcp {host}:{port}: {_connect_error(error)}")
+        return ProbeResult(success=False, message=f"dial tcp {host}:{port}: {_connect_error(error)}")
     writer.close()
-    return Result(success=True)
+    return ProbeResult(success=True)
 
 
-async def _grpc(action: Json, pod_ip: str, timeout_s: float) -> Result:
-    import grpc  # only nodes that have such a probe pay for it: 10 MB
+async def _grpc(action: Json, pod_ip: str, timeout_s: float) -> ProbeResult:
+    import grpc  # takes 10 MB, so only nodes with gRPC probes import it
 
     address, service = f"{pod_ip}:{action['port']}", str(action.get("service") or "")
     loop = asyncio.get_running_loop()
-    until_s = loop.time() + timeout_s
+    deadline_s = loop.time() + timeout_s
     async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             async with asyncio.timeout(timeout_s):
                 await channel.channel_ready()
         except TimeoutError:
             within = go_duration(timeout_s)
-            said = f'timeout: failed to connect service "{address}" within {within}: context deadline exceeded'
-            return Result(success=False, said=said)
+            message = f'timeout: failed to connect service "{address}" within {within}: context deadline exceeded'
+            return ProbeResult(success=False, message=message)
         call = channel.unary_unary(_HEALTH, request_serializer=None, response_deserializer=None)
         try:
-            answer = await call(_health_request(service), timeout=max(0.001, until_s - loop.time()))
+            answer = await call(_health_request(service), timeout=max(0.001, deadline_s - loop.time()))
         except grpc.aio.AioRpcError as error:
-            return Result(success=False, said=_rpc_error(error, timeout_s))
+            return ProbeResult(success=False, message=_rpc_error(error, timeout_s))
     status = _health_status(answer)
     if status == _SERVING:
-        return Result(success=True)
-    return Result(success=False, said=f'service unhealthy (responded with "{_STATUSES.get(status, status)}")')
+        return ProbeResult(success=True)
+    return ProbeResult(success=False, message=f'service unhealthy (responded with "{_STATUSES.get(status, status)}")')
 
 
-async def _exec(action: Json, timeout_s: float, run: Exec) -> Result:
+async def _exec(action: Json, timeout_s: float, run: Exec) -> ProbeResult:
     try:
         code, output = await run(list(action.get("command") or []), timeout_s)
     except TimeoutError:
-        return Result(success=False, said=f"command timed out after {go_duration(timeout_s)}")
-    return Result(success=code == 0, said=output[:_READ_BYTES].decode(errors="replace"))
+        return ProbeResult(success=False, message=f"command timed out after {go_duration(timeout_s)}")
+    return ProbeResult(success=code == 0, message=output[:_READ_BYTES].decode(errors="replace"))
 
 
 def _health_request(service: str) -> bytes:
     """`HealthCheckRequest` in the protobuf wire format: field 1, a string."""
-    coded, size = service.encode(), bytearray()
-    rest = len(coded)
+    name, length = service.encode(), bytearray()
+    rest = len(name)
     while rest > 127:
-        size.append(rest & 127 | 128)
+        length.append(rest & 127 | 128)
         rest >>= 7
-    return b"\x0a" + bytes([*size, rest]) + coded if coded else b""
+    return b"\x0a" + bytes([*length, rest]) + name if name else b""
 
 
 def _health_status(answer: bytes) -> int:
-    """Field 1 of a `HealthCheckResponse`, an enumeration; left out means 0."""
+    """Field 1 of a `HealthCheckResponse`, an enumeration; a missing field means 0."""
     return answer[1] if len(answer) >= 2 and answer[0] == 0x08 else 0
 
 

@@ -1,7 +1,7 @@
-"""Starts what `container.py` turns into a pod's and a container's processes, and waits for their end by pidfd.
+"""Starts the processes of pods and containers through `launcher.py`, and waits for their exit by pidfd.
 
-The kernel kills each of them with the kubelet, and with a container's first process all of its PID namespace. Every
-process is started from the event loop's thread: the death signal follows the thread.
+The kernel kills each of them with the kubelet, and a container's whole PID namespace with its first process. The
+parent-death signal is tied to the thread that starts a process, so all are started on the event loop's thread.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,93 +23,100 @@ _START_TIMEOUT_S = 30.0
 
 
 class StartError(LoadgenError):
-    """A container, or a process in one, could not be started; the sentence goes to its status."""
+    """A container or a process in a container could not be started."""
 
 
 class Process:
-    """A child of this process, by its id.
+    """A child process, by its id.
 
     Attributes:
         pid: Process id.
-        code: Exit code once it has ended (negative: the signal that ended it).
+        code: Exit code; negative: the signal that killed it; None while it runs.
     """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.code: int | None = None
-        self._ended = asyncio.Event()
-        self._handle = os.pidfd_open(pid)
-        asyncio.get_running_loop().add_reader(self._handle, self._reap)
+        self._exited = asyncio.Event()
+        self._pidfd = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
 
     async def wait(self) -> int:
-        """Exit code, when it has ended."""
-        await self._ended.wait()
-        assert self.code is not None, "ended without a code"
+        """Wait for the exit and return the exit code."""
+        await self._exited.wait()
+        assert self.code is not None, "exited without a code"
         return self.code
 
-    async def ended_within(self, timeout_s: float) -> bool:
-        """Whether it ends within a time."""
+    async def exited_within(self, timeout_s: float) -> bool:
+        """Wait for the exit, at most `timeout_s` seconds; return whether it has exited."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._ended.wait()
-        return self._ended.is_set()
+                await self._exited.wait()
+        return self._exited.is_set()
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal; does nothing when it has ended."""
+        """Send a signal, unless it has exited."""
         if self.code is None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, number)
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def _reap(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._handle)
-        os.close(self._handle)
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
         try:
             _, status = os.waitpid(self.pid, 0)
             self.code = os.waitstatus_to_exitcode(status)
         except ChildProcessError:
             self.code = 255
-        self._ended.set()
+        self._exited.set()
 
 
 @dataclass(slots=True)
 class _Pipes:
-    """The three pipes to a launcher, from this side."""
+    """The three pipes to a launcher.
+
+    Attributes:
+        started: Read end of the pipe with the process id.
+        go: Write end of the pipe that the process waits for.
+        error: Read end of the pipe with the error message.
+        child_ends: The launcher's ends of the pipes, in the same order.
+    """
 
     started: int
     go: int
-    fault: int
-    theirs: tuple[int, int, int]
+    error: int
+    child_ends: tuple[int, int, int]
 
     @classmethod
     def open(cls) -> "_Pipes":
-        started, their_started = os.pipe()
-        their_go, go = os.pipe()
-        fault, their_fault = os.pipe()
+        started, child_started = os.pipe()
+        child_go, go = os.pipe()
+        error, child_error = os.pipe()
         os.set_blocking(started, False)
-        os.set_blocking(fault, False)
-        return cls(started, go, fault, (their_started, their_go, their_fault))
+        os.set_blocking(error, False)
+        return cls(started, go, error, (child_started, child_go, child_error))
 
-    def close_theirs(self) -> None:
-        for handle in self.theirs:
+    def close_child_ends(self) -> None:
+        for handle in self.child_ends:
             os.close(handle)
 
     def close(self) -> None:
-        for handle in (self.started, self.go, self.fault):
+        for handle in (self.started, self.go, self.error):
             os.close(handle)
 
 
 def _spawn(mode: str, spec_file: Path, pipes: _Pipes, stdio: tuple[int, int, int]) -> Process:
     stdin, stdout, stderr = stdio
-    command = [sys.executable, "-I", "-S", str(LAUNCHER), mode, str(spec_file), *map(str, pipes.theirs)]
+    command = [sys.executable, "-I", "-S", str(LAUNCHER), mode, str(spec_file), *map(str, pipes.child_ends)]
     try:
         popen = subprocess.Popen(
-            command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pipes.theirs, env={}, close_fds=True
+            command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pipes.child_ends, env={}, close_fds=True
         )
     except OSError as error:
         raise StartError(f"cannot start a process: {error.strerror}") from error
     finally:
-        pipes.close_theirs()
-    popen.returncode = 0  # reaped by Process: keeps Popen from waiting for it
+        pipes.close_child_ends()
+    popen.returncode = 0  # `Process` reaps it; keeps Popen from waiting for it
     return Process(popen.pid)
 
 
@@ -120,55 +127,58 @@ def _write_spec(spec_file: Path, spec: Mapping[str, Any]) -> None:
         json.dump(spec, file)
 
 
-async def hold_namespaces(spec: Mapping[str, Any], spec_file: Path, wire: "Wire", log: int) -> Process:
-    """Start a pod's pause process.
+async def start_pause(
+    spec: Mapping[str, Any], spec_file: Path, log: int, connect: Callable[[int], Awaitable[None]] | None = None
+) -> Process:
+    """Start a pod's pause process, which holds the pod's namespaces.
 
     Args:
-        spec: What `container.pause` reads.
-        spec_file: Where to write it.
-        wire: Called with the process id when its namespaces exist; connects the network.
-        log: File that its faults go to.
+        spec: The spec that `launcher.pause` reads.
+        spec_file: Where the spec is written.
+        log: File descriptor of its log.
+        connect: Connects the network of a process id once its namespaces exist; None in the host's network.
 
     Raises:
-        StartError: the namespaces could not be made or wired.
+        StartError: the namespaces could not be created or connected.
     """
     _write_spec(spec_file, spec)
     pipes = _Pipes.open()
     process = _spawn("pause", spec_file, pipes, (subprocess.DEVNULL, log, log))
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
-            if not await _line(pipes.started):
-                raise StartError(await _fault(pipes.fault) or "the pod's namespaces could not be made")
-            await wire(process.pid)
+            if not await _read_line(pipes.started):
+                raise StartError(await _read_all(pipes.error) or "the pod's namespaces could not be created")
+            if connect:
+                await connect(process.pid)
             os.write(pipes.go, b"+")
-            fault = await _fault(pipes.fault)
-            if fault:
-                raise StartError(fault)
+            message = await _read_all(pipes.error)
+            if message:
+                raise StartError(message)
     except BaseException as error:
         process.send(signal.SIGKILL)
         if isinstance(error, TimeoutError):
-            raise StartError(f"the pod's namespaces were not made within {_START_TIMEOUT_S:.0f} s") from error
+            raise StartError(f"the pod's namespaces were not created within {_START_TIMEOUT_S:.0f} s") from error
         if isinstance(error, OSError):
-            raise StartError(f"the process that holds the pod's namespaces is gone ({error.strerror})") from error
+            raise StartError(f"the pod's pause process has exited ({error.strerror})") from error
         raise
     finally:
         pipes.close()
     return process
 
 
-async def start_inside(
+async def start_process(
     mode: Literal["run", "exec"], spec: Mapping[str, Any], spec_file: Path, stdio: tuple[int, int, int]
 ) -> Process:
-    """Start a container's first process, or one more process in a container; returns when its program was executed.
+    """Start a process of a container; returns when its program has been executed.
 
     Args:
-        mode: `run` for a container, which gets a PID namespace of its own, `exec` for one more process.
-        spec: What `container.run` or `container.execute` reads.
-        spec_file: Where to write it; holds secrets, and is taken away afterwards.
-        stdio: File descriptors of its input, output and error output.
+        mode: `run` for the first process, in a new PID namespace; `exec` for a further process.
+        spec: The spec that `launcher.run` or `launcher.execute` reads.
+        spec_file: Where the spec is written; it holds secrets and is deleted afterwards.
+        stdio: File descriptors of standard input, output and error.
 
     Raises:
-        StartError: it could not be made, or its program not be executed.
+        StartError: the process could not be created, or its program could not be executed.
     """
     _write_spec(spec_file, spec)
     pipes = _Pipes.open()
@@ -176,35 +186,28 @@ async def start_inside(
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
             launcher = _spawn(mode, spec_file, pipes, stdio)
-            told = await _line(pipes.started)
+            pid = await _read_line(pipes.started)
             await launcher.wait()
-            if not told:
-                raise StartError(await _fault(pipes.fault) or "the process could not be made")
-            process = Process(int(told))
+            if not pid:
+                raise StartError(await _read_all(pipes.error) or "the process could not be created")
+            process = Process(int(pid))
             os.write(pipes.go, b"+")
-            fault = await _fault(pipes.fault)
-            if fault:
+            message = await _read_all(pipes.error)
+            if message:
                 await process.wait()
-                raise StartError(fault)
+                raise StartError(message)
     except BaseException as error:
         if process:
             process.send(signal.SIGKILL)
         if isinstance(error, TimeoutError):
             raise StartError(f"the process was not started within {_START_TIMEOUT_S:.0f} s") from error
         if isinstance(error, OSError):
-            raise StartError(f"the container is gone ({error.strerror})") from error
+            raise StartError(f"the container has exited ({error.strerror})") from error
         raise
     finally:
         pipes.close()
         spec_file.unlink(missing_ok=True)
     return process
-
-
-class Wire:
-    """Connects a pod's network to its node; called with the process id that holds the pod's namespaces."""
-
-    async def __call__(self, pid: int) -> None:
-        """Connect it; the host's network needs no wire."""
 
 
 async def _readable(handle: int) -> None:
@@ -217,24 +220,24 @@ async def _readable(handle: int) -> None:
         loop.remove_reader(handle)
 
 
-async def _line(handle: int) -> str:
-    """The next line from a pipe; empty at its end."""
-    read = b""
-    while not read.endswith(b"\n"):
+async def _read_line(handle: int) -> str:
+    """Read the next line from a pipe; empty at its end."""
+    line = b""
+    while not line.endswith(b"\n"):
         await _readable(handle)
         chunk = os.read(handle, 64)
         if not chunk:
             return ""
-        read += chunk
-    return read.decode().strip()
+        line += chunk
+    return line.decode().strip()
 
 
-async def _fault(handle: int) -> str:
-    """What a launcher says before it closes the pipe; empty when it executed its program."""
-    read = b""
+async def _read_all(handle: int) -> str:
+    """Read a pipe to its end; the error pipe is empty when the program was executed."""
+    text = b""
     while True:
         await _readable(handle)
         chunk = os.read(handle, 4096)
         if not chunk:
-            return read.decode(errors="replace")
-        read += chunk
+            return text.decode(errors="replace")
+        text += chunk

@@ -1,1 +1,1 @@
-"""What the kubelet reports of a pod: states of its containers, phase, status."""
+"""Reports the status of pods: container states, phase and conditions."""

@@ -1,23 +1,23 @@
-"""What a pod's status says of containers that ran under a kubelet that is gone: they died with it."""
+"""Recovers the states of containers that ran under an earlier kubelet of this node and died with it."""
 
-from loadgen.sandbox.kubelet.meta import Json, init_containers, unix_s
-from loadgen.sandbox.kubelet.status.states import ContainerState, Ended
+from loadgen.sandbox.kubelet.objects import Json, init_containers, parse_rfc3339
+from loadgen.sandbox.kubelet.status.states import ContainerState, Terminated
 
-_LOST_CODE = 255  # what container runtimes say of a container that they find dead after a restart of the node
+_LOST_CODE = 255  # what container runtimes report for a container that died with a reboot of the node
 
 
-def former_life(pod: Json, now_unix_s: float) -> dict[str, ContainerState]:
-    """The containers of a pod as this kubelet finds them.
+def recovered_states(pod: Json, now_unix_s: float) -> dict[str, ContainerState]:
+    """Return the initial states of a pod's containers, from the status in the API.
 
-    Of a new pod all wait. Of a pod that ran here before, a container that ran has ended with code 255, and its
-    count of restarts goes on.
+    The containers of a new pod wait. A container that ran under an earlier kubelet has terminated with exit code 255,
+    and its restart count goes on.
 
     Args:
-        pod: The pod as the API has it.
+        pod: The pod from the API.
         now_unix_s: Seconds since the epoch.
     """
     status = pod.get("status") or {}
-    old = {
+    statuses = {
         each["name"]: each for kind in ("initContainerStatuses", "containerStatuses") for each in status.get(kind) or []
     }
     reason = "PodInitializing" if init_containers(pod) else "ContainerCreating"
@@ -25,26 +25,26 @@ def former_life(pod: Json, now_unix_s: float) -> dict[str, ContainerState]:
     for kind in ("initContainers", "containers"):
         for container in pod["spec"].get(kind) or []:
             name = container["name"]
-            states[name] = _one(name, old.get(name) or {}, reason, now_unix_s)
+            states[name] = _recovered_state(name, statuses.get(name) or {}, reason, now_unix_s)
     return states
 
 
-def _one(name: str, old: Json, reason: str, now_unix_s: float) -> ContainerState:
+def _recovered_state(name: str, status: Json, reason: str, now_unix_s: float) -> ContainerState:
     state = ContainerState(name=name, waiting=(reason, ""))
-    state.restarts = int(old.get("restartCount") or 0)
-    state.container_id = str(old.get("containerID") or "").rpartition("/")[2]
-    last = (old.get("lastState") or {}).get("terminated")
+    state.restarts = int(status.get("restartCount") or 0)
+    state.container_id = str(status.get("containerID") or "").rpartition("/")[2]
+    last = (status.get("lastState") or {}).get("terminated")
     if last:
-        state.last = _ended(last, now_unix_s)
-    running, terminated = ((old.get("state") or {}).get(kind) for kind in ("running", "terminated"))
+        state.last_terminated = _parse_terminated(last, now_unix_s)
+    running, terminated = ((status.get("state") or {}).get(kind) for kind in ("running", "terminated"))
     if terminated:
-        state.end(_ended(terminated, now_unix_s))
+        state.set_terminated(_parse_terminated(terminated, now_unix_s))
     elif running:
-        state.end(
-            Ended(
+        state.set_terminated(
+            Terminated(
                 exit_code=_LOST_CODE,
                 reason="Unknown",
-                started_unix_s=unix_s(running["startedAt"]),
+                started_unix_s=parse_rfc3339(running["startedAt"]),
                 finished_unix_s=now_unix_s,
                 container_id=state.container_id,
             )
@@ -52,12 +52,13 @@ def _one(name: str, old: Json, reason: str, now_unix_s: float) -> ContainerState
     return state
 
 
-def _ended(told: Json, now_unix_s: float) -> Ended:
-    return Ended(
-        exit_code=int(told["exitCode"]),
-        reason=str(told.get("reason") or "Error"),
-        message=str(told.get("message") or ""),
-        started_unix_s=unix_s(told["startedAt"]) if told.get("startedAt") else None,
-        finished_unix_s=unix_s(told["finishedAt"]) if told.get("finishedAt") else now_unix_s,
-        container_id=str(told.get("containerID") or "").rpartition("/")[2],
+def _parse_terminated(terminated: Json, now_unix_s: float) -> Terminated:
+    started, finished = terminated.get("startedAt"), terminated.get("finishedAt")
+    return Terminated(
+        exit_code=int(terminated["exitCode"]),
+        reason=str(terminated.get("reason") or "Error"),
+        message=str(terminated.get("message") or ""),
+        started_unix_s=parse_rfc3339(started) if started else None,
+        finished_unix_s=parse_rfc3339(finished) if finished else now_unix_s,
+        container_id=str(terminated.get("containerID") or "").rpartition("/")[2],
     )

@@ -1,21 +1,21 @@
-"""The status that a kubelet reports of a pod: pure, from what its worker knows."""
+"""Builds a pod's status from the state of its containers."""
 
-from loadgen.sandbox.kubelet.meta import Json, init_containers, is_host_network, is_sidecar, main_containers, rfc3339
+from loadgen.sandbox.kubelet.objects import Json, init_containers, is_host_network, is_sidecar, main_containers, rfc3339
 from loadgen.sandbox.kubelet.status.phase import pod_phase
-from loadgen.sandbox.kubelet.status.states import ContainerState, Ended, PodState, public_id
+from loadgen.sandbox.kubelet.status.states import ContainerState, PodState, Terminated, prefixed_id
 
 
-def pod_status(pod: Json, state: PodState, *, node_ip: str, now_unix_s: float, over: bool = False) -> Json:
-    """Those parts of the pod's status that its kubelet owns.
+def pod_status(pod: Json, state: PodState, *, node_ip: str, now_unix_s: float, finished: bool = False) -> Json:
+    """Return the fields of the pod's status that the kubelet owns.
 
     Args:
-        pod: The pod as the API has it; what others wrote into its conditions is kept by the patch.
-        state: What its worker knows.
+        pod: The pod from the API. The status is written as a patch, which keeps the conditions of others.
+        state: State of the pod on this node.
         node_ip: Address of the node.
         now_unix_s: Seconds since the epoch.
-        over: Whether nothing of it will be started again.
+        finished: Whether no container of the pod will be started again.
     """
-    phase = pod_phase(pod, state, over=over)
+    phase = pod_phase(pod, state, finished=finished)
     status: Json = {
         "phase": phase,
         "hostIP": node_ip,
@@ -23,11 +23,11 @@ def pod_status(pod: Json, state: PodState, *, node_ip: str, now_unix_s: float, o
         "startTime": rfc3339(state.start_unix_s),
         "observedGeneration": pod["metadata"].get("generation", 0),
         "conditions": _conditions(pod, state, phase, now_unix_s),
-        "containerStatuses": [_container(each, state.containers[each["name"]]) for each in main_containers(pod)],
+        "containerStatuses": [_container_status(each, state.containers[each["name"]]) for each in main_containers(pod)],
     }
     if init_containers(pod):
         status["initContainerStatuses"] = [
-            _container(each, state.containers[each["name"]], init=True) for each in init_containers(pod)
+            _container_status(each, state.containers[each["name"]], init=True) for each in init_containers(pod)
         ]
     ip = node_ip if is_host_network(pod) else state.pod_ip
     if ip:
@@ -37,7 +37,7 @@ def pod_status(pod: Json, state: PodState, *, node_ip: str, now_unix_s: float, o
     return status
 
 
-def _container(container: Json, state: ContainerState, *, init: bool = False) -> Json:
+def _container_status(container: Json, state: ContainerState, *, init: bool = False) -> Json:
     status: Json = {
         "name": container["name"],
         "image": container["image"],
@@ -45,40 +45,41 @@ def _container(container: Json, state: ContainerState, *, init: bool = False) ->
         "restartCount": state.restarts,
         "ready": _is_ready(container, state, init),
         "started": state.started,
-        "state": _of_state(state),
-        "lastState": {"terminated": _terminated(state.last)} if state.last else {},
+        "state": _current_state(state),
+        "lastState": {"terminated": _terminated(state.last_terminated)} if state.last_terminated else {},
     }
     if state.container_id:
-        status["containerID"] = public_id(state.container_id)
+        status["containerID"] = prefixed_id(state.container_id)
     return status
 
 
 def _is_ready(container: Json, state: ContainerState, init: bool) -> bool:
     if init and not is_sidecar(container):
-        return state.ended is not None and state.ended.exit_code == 0
+        return state.terminated is not None and state.terminated.exit_code == 0
     return state.ready
 
 
-def _of_state(state: ContainerState) -> Json:
+def _current_state(state: ContainerState) -> Json:
     if state.running_unix_s is not None:
         return {"running": {"startedAt": rfc3339(state.running_unix_s)}}
-    if state.ended:
-        return {"terminated": _terminated(state.ended)}
+    if state.terminated:
+        return {"terminated": _terminated(state.terminated)}
     reason, message = state.waiting or ("ContainerCreating", "")
     return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
 
 
-def _terminated(ended: Ended) -> Json:
-    told: Json = {
-        "exitCode": ended.exit_code,
-        "reason": ended.reason,
-        "startedAt": rfc3339(ended.started_unix_s) if ended.started_unix_s is not None else None,
-        "finishedAt": rfc3339(ended.finished_unix_s),
-        "containerID": public_id(ended.container_id),
+def _terminated(terminated: Terminated) -> Json:
+    started_unix_s = terminated.started_unix_s
+    fields: Json = {
+        "exitCode": terminated.exit_code,
+        "reason": terminated.reason,
+        "startedAt": rfc3339(started_unix_s) if started_unix_s is not None else None,
+        "finishedAt": rfc3339(terminated.finished_unix_s),
+        "containerID": prefixed_id(terminated.container_id),
     }
-    if ended.message:
-        told["message"] = ended.message
-    return told
+    if terminated.message:
+        fields["message"] = terminated.message
+    return fields
 
 
 def _conditions(pod: Json, state: PodState, phase: str, now_unix_s: float) -> list[Json]:
@@ -86,17 +87,17 @@ def _conditions(pod: Json, state: PodState, phase: str, now_unix_s: float) -> li
     ready = _containers_ready(pod, state, phase)
     conditions = []
     for kind, (status, reason, message) in (
-        ("PodReadyToStartContainers", (state.wired, "" if state.wired else "PodSandboxNotReady", "")),
+        ("PodReadyToStartContainers", (state.network_ready, "" if state.network_ready else "PodSandboxNotReady", "")),
         ("Initialized", _initialized(pod, state, phase)),
-        ("Ready", _gated(pod, old, ready)),
+        ("Ready", _ready(pod, old, ready)),
         ("ContainersReady", ready),
         ("PodScheduled", (True, "", "")),
     ):
-        word = "True" if status else "False"
-        same = old.get(kind, {}).get("status") == word
+        value = "True" if status else "False"
+        same = old.get(kind, {}).get("status") == value
         condition = {
             "type": kind,
-            "status": word,
+            "status": value,
             "reason": reason or None,
             "message": message or None,
             "lastProbeTime": None,
@@ -119,25 +120,25 @@ def _containers_ready(pod: Json, state: PodState, phase: str) -> tuple[bool, str
     return True, "", ""
 
 
-def _gated(pod: Json, old: dict[str, Json], ready: tuple[bool, str, str]) -> tuple[bool, str, str]:
-    """Ready: all containers are, and everyone who has to say so has said so."""
-    if not ready[0]:
-        return ready
-    told = []
+def _ready(pod: Json, old: dict[str, Json], containers_ready: tuple[bool, str, str]) -> tuple[bool, str, str]:
+    """Return the condition Ready: all containers are ready and all readiness gates are True."""
+    if not containers_ready[0]:
+        return containers_ready
+    messages = []
     for gate in pod["spec"].get("readinessGates") or []:
         kind = gate["conditionType"]
         if kind not in old:
-            told.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
+            messages.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
         elif old[kind]["status"] != "True":
-            told.append(f'the status of pod readiness gate "{kind}" is not "True", but {old[kind]["status"]}')
-    return (False, "ReadinessGatesNotReady", ", ".join(told)) if told else ready
+            messages.append(f'the status of pod readiness gate "{kind}" is not "True", but {old[kind]["status"]}')
+    return (False, "ReadinessGatesNotReady", ", ".join(messages)) if messages else containers_ready
 
 
 def _initialized(pod: Json, state: PodState, phase: str) -> tuple[bool, str, str]:
     if phase == "Succeeded":
         return True, "PodCompleted", ""
     mains = [state.containers[each["name"]] for each in main_containers(pod)]
-    if any(each.running_unix_s is not None or each.ended or each.last for each in mains):
+    if any(each.running_unix_s is not None or each.terminated or each.last_terminated for each in mains):
         return True, "", ""
     incomplete = []
     for container in init_containers(pod):

@@ -1,1 +1,1 @@
-"""The kubelet's HTTPS API: logs, exec and port-forward."""
+"""Serves the kubelet's HTTPS API: logs, exec and port-forward."""

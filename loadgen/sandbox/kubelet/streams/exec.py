@@ -1,4 +1,4 @@
-"""`kubectl exec` over a WebSocket: channels for input, output, error output, the outcome and the terminal's size."""
+"""Serves `kubectl exec` over a WebSocket with channels for stdin, stdout, stderr, exit status and terminal size."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
-from loadgen.sandbox.kubelet.container.attempt import Attempt
-from loadgen.sandbox.kubelet.container.process import Process, StartError, start_inside
+from loadgen.sandbox.kubelet.container.process import Process, StartError, start_process
+from loadgen.sandbox.kubelet.container.running_container import RunningContainer
 from loadgen.sandbox.kubelet.context import exec_spec
-from loadgen.sandbox.kubelet.meta import Json
+from loadgen.sandbox.kubelet.objects import Json
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
@@ -27,9 +27,16 @@ _PING_S = 30.0
 
 @dataclass(slots=True, kw_only=True)
 class _Streams:
-    """Our ends of a process's input and output."""
+    """Pipes or a terminal between the WebSocket and a process.
 
-    theirs: tuple[int, int, int]
+    Attributes:
+        child_ends: The process's standard input, output and error.
+        stdin: Our end of its standard input, None without input.
+        stdout: Our end of its standard output or terminal.
+        stderr: Our end of its standard error, None with a terminal.
+    """
+
+    child_ends: tuple[int, int, int]
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
@@ -37,19 +44,19 @@ class _Streams:
     @classmethod
     def open(cls, *, stdin: bool, stderr: bool, terminal: bool) -> "_Streams":
         if terminal:
-            ours, theirs = pty.openpty()
-            os.set_blocking(ours, False)
-            return cls(theirs=(theirs, theirs, theirs), stdin=ours if stdin else None, stdout=ours)
-        their_in, our_in = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), None)
-        our_out, their_out = os.pipe()
-        our_err, their_err = os.pipe() if stderr else (None, os.open(os.devnull, os.O_WRONLY))
+            primary, secondary = pty.openpty()
+            os.set_blocking(primary, False)
+            return cls(child_ends=(secondary,) * 3, stdin=primary if stdin else None, stdout=primary)
+        child_in, our_in = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), None)
+        our_out, child_out = os.pipe()
+        our_err, child_err = os.pipe() if stderr else (None, os.open(os.devnull, os.O_WRONLY))
         for handle in (our_in, our_out, our_err):
             if handle is not None:
                 os.set_blocking(handle, False)
-        return cls(theirs=(their_in, their_out, their_err), stdin=our_in, stdout=our_out, stderr=our_err)
+        return cls(child_ends=(child_in, child_out, child_err), stdin=our_in, stdout=our_out, stderr=our_err)
 
-    def close_theirs(self) -> None:
-        for handle in set(self.theirs):
+    def close_child_ends(self) -> None:
+        for handle in set(self.child_ends):
             os.close(handle)
 
     def close_stdin(self) -> None:
@@ -65,12 +72,12 @@ class _Streams:
         self.stdout = self.stderr = None
 
 
-def outcome(code: int | None, fault: str = "") -> Json:
-    """What the error channel says at the end, as a `metav1.Status`.
+def exec_status(code: int | None, error: str = "") -> Json:
+    """Return the `metav1.Status` that the error channel carries at the end.
 
     Args:
         code: Exit code; None when the command could not be started.
-        fault: Why it could not.
+        error: Why it could not be started.
     """
     if code == 0:
         return {"metadata": {}, "status": "Success"}
@@ -79,7 +86,7 @@ def outcome(code: int | None, fault: str = "") -> Json:
         return {
             **status,
             "reason": "InternalError",
-            "message": f"error executing command in container: {fault}",
+            "message": f"error executing command in container: {error}",
             "code": 500,
         }
     return {
@@ -90,59 +97,63 @@ def outcome(code: int | None, fault: str = "") -> Json:
     }
 
 
-async def serve_exec(request: web.Request, attempt: Attempt) -> web.StreamResponse:
-    """Answer a request for `exec` in a running container."""
+async def serve_exec(request: web.Request, container: RunningContainer) -> web.StreamResponse:
+    """Serve an `exec` request for a running container."""
     socket = web.WebSocketResponse(protocols=PROTOCOLS, heartbeat=_PING_S)
     if not socket.can_prepare(request).ok:
-        raise web.HTTPBadRequest(text="exec needs a WebSocket: use a kubectl of at least 1.31, and Kubernetes 1.36")
+        raise web.HTTPBadRequest(
+            text="exec requires a WebSocket: use kubectl 1.31 or later and Kubernetes 1.36 or later"
+        )
     await socket.prepare(request)
     query = request.query
-    wants = {name: query.get(name) in ("1", "true") for name in ("input", "stdin", "error", "stderr", "tty")}
+    options = {name: query.get(name) in ("1", "true") for name in ("input", "stdin", "error", "stderr", "tty")}
     streams = _Streams.open(
-        stdin=wants["input"] or wants["stdin"], stderr=wants["error"] or wants["stderr"], terminal=wants["tty"]
+        stdin=options["input"] or options["stdin"],
+        stderr=options["error"] or options["stderr"],
+        terminal=options["tty"],
     )
     try:
-        spec = exec_spec(
-            attempt.process.pid, query.getall("command", []), attempt.env, attempt.workdir, tty=wants["tty"]
-        )
+        argv = query.getall("command", [])
+        spec = exec_spec(container.process.pid, argv, container.env, container.workdir, tty=options["tty"])
         try:
-            process = await start_inside("exec", spec, attempt.room.exec_file(), streams.theirs)
+            process = await start_process("exec", spec, container.context.new_exec_file(), streams.child_ends)
         except StartError as error:
-            await _tell(socket, _ERROR, json.dumps(outcome(None, str(error))).encode())
+            await _send(socket, _ERROR, json.dumps(exec_status(None, str(error))).encode())
             return socket
         finally:
-            streams.close_theirs()
-        await _converse(socket, process, streams)
+            streams.close_child_ends()
+        await _relay(socket, process, streams)
     finally:
         streams.close()
         await socket.close()
     return socket
 
 
-async def _converse(socket: web.WebSocketResponse, process: Process, streams: _Streams) -> None:
+async def _relay(socket: web.WebSocketResponse, process: Process, streams: _Streams) -> None:
+    """Relay input and output until the process exits or the client disconnects; then kill the process."""
     outputs = [
-        asyncio.create_task(_pump(socket, channel, handle))
+        asyncio.create_task(_send_output(socket, channel, handle))
         for channel, handle in ((_STDOUT, streams.stdout), (_STDERR, streams.stderr))
         if handle is not None
     ]
-    listening = asyncio.create_task(_listen(socket, streams))
+    receiving = asyncio.create_task(_receive_input(socket, streams))
     waiting = asyncio.create_task(process.wait())
     try:
-        await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({receiving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
-            await asyncio.wait(outputs, timeout=2.0)  # a child left behind may keep the pipes open
+            await asyncio.wait(outputs, timeout=2.0)  # a background child may keep the pipes open
             code = waiting.result()
-            told = outcome(code if code >= 0 else 128 - code)
-            await _tell(socket, _ERROR, json.dumps(told).encode())
+            status = exec_status(code if code >= 0 else 128 - code)
+            await _send(socket, _ERROR, json.dumps(status).encode())
     finally:
         process.send(signal.SIGKILL)
-        for task in (listening, waiting, *outputs):
+        for task in (receiving, waiting, *outputs):
             task.cancel()
-        await asyncio.gather(listening, waiting, *outputs, return_exceptions=True)
+        await asyncio.gather(receiving, waiting, *outputs, return_exceptions=True)
 
 
-async def _listen(socket: web.WebSocketResponse, streams: _Streams) -> None:
-    """Pass on input and sizes until the client leaves."""
+async def _receive_input(socket: web.WebSocketResponse, streams: _Streams) -> None:
+    """Pass on input and terminal sizes until the client disconnects."""
     async for message in socket:
         if message.type is not WSMsgType.BINARY or not message.data:
             continue
@@ -158,8 +169,8 @@ async def _listen(socket: web.WebSocketResponse, streams: _Streams) -> None:
                 fcntl.ioctl(streams.stdout, termios.TIOCSWINSZ, packed)
 
 
-async def _pump(socket: web.WebSocketResponse, channel: int, handle: int) -> None:
-    """Pass on what the process writes until it is over."""
+async def _send_output(socket: web.WebSocketResponse, channel: int, handle: int) -> None:
+    """Pass on the output of the process until its end."""
     while True:
         await _ready(handle, asyncio.get_running_loop().add_reader, asyncio.get_running_loop().remove_reader)
         try:
@@ -167,10 +178,10 @@ async def _pump(socket: web.WebSocketResponse, channel: int, handle: int) -> Non
         except BlockingIOError:
             continue
         except OSError:
-            return  # a terminal whose other side is closed
+            return  # the process has closed the terminal
         if not data:
             return
-        await _tell(socket, channel, data)
+        await _send(socket, channel, data)
 
 
 async def _write(handle: int, data: bytes) -> None:
@@ -181,7 +192,7 @@ async def _write(handle: int, data: bytes) -> None:
         except BlockingIOError:
             await _ready(handle, loop.add_writer, loop.remove_writer)
         except OSError:
-            return  # nobody reads it any more
+            return  # the process has closed its input
 
 
 async def _ready(handle: int, add: Callable[..., object], remove: Callable[[int], object]) -> None:
@@ -193,6 +204,6 @@ async def _ready(handle: int, add: Callable[..., object], remove: Callable[[int]
         remove(handle)
 
 
-async def _tell(socket: web.WebSocketResponse, channel: int, data: bytes) -> None:
+async def _send(socket: web.WebSocketResponse, channel: int, data: bytes) -> None:
     with contextlib.suppress(ConnectionError, RuntimeError):
         await socket.send_bytes(bytes([channel]) + data)

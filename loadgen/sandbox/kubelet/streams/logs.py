@@ -1,4 +1,4 @@
-"""Reads a container's log as `kubectl logs` asks for it."""
+"""Reads container logs for `kubectl logs`."""
 
 import asyncio
 import os
@@ -7,22 +7,22 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.sandbox.kubelet.meta import unix_s
+from loadgen.sandbox.kubelet.objects import parse_rfc3339
 
 _CHUNK_BYTES = 64 * 1024
-_LOOK_S = 0.2
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogQuery:
-    """What of a log is asked for.
+    """The options of a log request.
 
     Attributes:
-        follow: Whether to go on with what is still to be written.
-        previous: Whether the container's life before this one is meant.
-        tail_lines: Only the last lines.
-        limit_bytes: Not more than so much.
-        since_s: Nothing when the log was not written to for so long: lines carry no time.
+        follow: Whether to stream the log until the container exits.
+        previous: Whether to read the log of the previous container.
+        tail_lines: Number of lines from the end of the log.
+        limit_bytes: Maximum number of bytes.
+        since_s: Nothing is returned if the log was last written longer ago than this, as lines carry no time stamps.
     """
 
     follow: bool = False
@@ -32,8 +32,8 @@ class LogQuery:
     since_s: float | None = None
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "LogQuery":
-        """The query in a URL; numbers that are none are left out."""
+    def from_query(cls, query: Mapping[str, str]) -> "LogQuery":
+        """Parse the query of a URL; invalid numbers are ignored."""
 
         def number(name: str) -> int | None:
             value = query.get(name, "")
@@ -41,7 +41,7 @@ class LogQuery:
 
         since_s: float | None = number("sinceSeconds")
         if query.get("sinceTime"):
-            since_s = time.time() - unix_s(query["sinceTime"])
+            since_s = time.time() - parse_rfc3339(query["sinceTime"])
         return cls(
             follow=query.get("follow") in ("true", "1"),
             previous=query.get("previous") in ("true", "1"),
@@ -52,38 +52,38 @@ class LogQuery:
 
 
 def tail_offset(file: Path, lines: int) -> int:
-    """Where the last lines of a file begin."""
+    """Return the offset of the last lines of a file."""
     with file.open("rb") as source:
         end = source.seek(0, os.SEEK_END)
-        position, found, last = end, 0, b""
+        position, count = end, 0
         while position > 0:
             size = min(_CHUNK_BYTES, position)
             position -= size
             source.seek(position)
-            last = source.read(size)
-            # the end of the last line does not begin another one
-            skip = 1 if position + size == end and last.endswith(b"\n") else 0
-            body = last[: len(last) - skip]
-            at = len(body)
-            while (at := body.rfind(b"\n", 0, at)) >= 0:
-                found += 1
-                if found == lines:
-                    return position + at + 1
+            chunk = source.read(size)
+            # the newline at the end of the file does not begin another line
+            skip = 1 if position + size == end and chunk.endswith(b"\n") else 0
+            chunk = chunk[: len(chunk) - skip]
+            newline = len(chunk)
+            while (newline := chunk.rfind(b"\n", 0, newline)) >= 0:
+                count += 1
+                if count == lines:
+                    return position + newline + 1
     return 0 if lines else end
 
 
 async def read_log(file: Path, query: LogQuery, running: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """Pieces of a log.
+    """Read a log in chunks.
 
     Args:
-        file: The log; a missing one is empty.
-        query: What of it.
-        running: Whether its container still writes to it.
+        file: The log; a missing file is an empty log.
+        query: Options of the request.
+        running: Returns whether the container is still running.
 
     Yields:
-        The next piece; when following, until the container has ended.
+        Chunks of the log; with `follow` until the container has exited.
     """
-    left = query.limit_bytes
+    left_bytes = query.limit_bytes
     try:
         old = query.since_s is not None and time.time() - file.stat().st_mtime > query.since_s
         offset = file.stat().st_size if old else 0
@@ -94,10 +94,10 @@ async def read_log(file: Path, query: LogQuery, running: Callable[[], bool]) -> 
     with file.open("rb") as source:
         source.seek(offset)
         while True:
-            writing = running()
-            while piece := source.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left)):
-                left = None if left is None else left - len(piece)
-                yield piece
-            if left == 0 or not (query.follow and writing):
+            was_running = running()
+            while chunk := source.read(_CHUNK_BYTES if left_bytes is None else min(_CHUNK_BYTES, left_bytes)):
+                left_bytes = None if left_bytes is None else left_bytes - len(chunk)
+                yield chunk
+            if left_bytes == 0 or not (query.follow and was_running):
                 return
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)

@@ -1,8 +1,8 @@
-"""`portForward` over a WebSocket, as client libraries and as kubectl speak it.
+"""Serves port-forwards over a WebSocket, with the protocol of client libraries and the one of kubectl.
 
-v4.channel.k8s.io               the query names ports; each has two channels, 2·i for data and 2·i + 1 for errors,
-                                and the first message on either is the port, as two bytes, the lower one first
-SPDY/3.1+portforward.k8s.io     SPDY in binary messages; every connection is a pair of streams, for errors and data
+v4.channel.k8s.io               The query lists the ports. Each has two channels, 2·i for data and 2·i + 1 for errors;
+                                the first message on both is the port as two bytes, little-endian.
+SPDY/3.1+portforward.k8s.io     SPDY in binary messages. Every connection is a pair of streams, for errors and data.
 """
 
 import asyncio
@@ -13,71 +13,71 @@ from functools import partial
 
 from aiohttp import WSMsgType, web
 
-from loadgen.sandbox.kubelet.context import PodRoom
-from loadgen.sandbox.kubelet.streams.pod_port import PodPort
-from loadgen.sandbox.kubelet.streams.spdy import Decoder, Encoder, Frame, Kind, SpdyFault
+from loadgen.sandbox.kubelet.context import PodContext
+from loadgen.sandbox.kubelet.streams.pod_connection import PodConnection
+from loadgen.sandbox.kubelet.streams.spdy import Decoder, Encoder, Frame, FrameKind, SpdyError
 
 _CHANNELS = "v4.channel.k8s.io"
 _TUNNEL = "SPDY/3.1+portforward.k8s.io"
 _PROTOCOL_ERROR = 1002
 
 
-async def serve_port_forward(request: web.Request, room: PodRoom) -> web.StreamResponse:
-    """Answer a request to forward ports of a pod.
+async def serve_port_forward(request: web.Request, context: PodContext) -> web.StreamResponse:
+    """Serve a request to forward ports of a pod.
 
     Raises:
-        web.HTTPBadRequest: it is no WebSocket of a protocol known here, or names no port.
+        web.HTTPBadRequest: it is not a WebSocket with a supported protocol, or it names no valid port.
     """
-    # without pings of our own: the Python client answers one in the midst of a message that it is sending
+    # without pings: the Python client would answer one in the middle of a message that it is sending
     socket = web.WebSocketResponse(protocols=(_CHANNELS, _TUNNEL))
     protocol = socket.can_prepare(request).protocol
     if protocol is None:
         raise web.HTTPBadRequest(
-            text=f"port-forward needs a WebSocket of {_CHANNELS} or {_TUNNEL}: use a kubectl of at least 1.31"
+            text=f"port-forward requires a WebSocket with {_CHANNELS} or {_TUNNEL}: use kubectl 1.31 or later"
         )
-    ports = ports_of(request.query.getall("port", [])) if protocol == _CHANNELS else []
+    ports = parse_ports(request.query.getall("port", [])) if protocol == _CHANNELS else []
     await socket.prepare(request)
     try:
         if protocol == _CHANNELS:
-            await _Channels(socket, room, ports).run()
+            await _Channels(socket, context, ports).run()
         else:
-            await _Tunnel(socket, room).run()
+            await _Tunnel(socket, context).run()
     finally:
         await socket.close()
     return socket
 
 
-def ports_of(values: Sequence[str]) -> list[int]:
-    """The ports that a query asks for, in its order: each of its values is one or more of them, with commas.
+def parse_ports(values: Sequence[str]) -> list[int]:
+    """Return the ports of a query in its order; each value holds one port or several separated by commas.
 
     Raises:
-        web.HTTPBadRequest: it names none, or one that is none.
+        web.HTTPBadRequest: there is no port, or an invalid one.
     """
-    asked = [word for value in values for word in value.split(",")]
-    if not asked:
+    texts = [text for value in values for text in value.split(",")]
+    if not texts:
         raise web.HTTPBadRequest(text='query parameter "port" is required')
-    ports = [_port(word) for word in asked]
+    ports = [_parse_port(text) for text in texts]
     if None in ports:
-        raise web.HTTPBadRequest(text=f'"{asked[ports.index(None)]}" is no port: it is a number from 1 to 65535')
+        raise web.HTTPBadRequest(text=f'invalid port "{texts[ports.index(None)]}": use a number from 1 to 65535')
     return [port for port in ports if port is not None]
 
 
-def _port(word: str) -> int | None:
-    return int(word) if word.isascii() and word.isdigit() and 1 <= int(word) <= 65535 else None
+def _parse_port(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535 else None
 
 
 class _Channels:
-    """All ports that a query asks for, one connection each; it is over when the last of them is."""
+    """Serves v4.channel.k8s.io: one connection to each port of the query, until the last one is closed."""
 
-    def __init__(self, socket: web.WebSocketResponse, room: PodRoom, ports: list[int]) -> None:
+    def __init__(self, socket: web.WebSocketResponse, context: PodContext, ports: list[int]) -> None:
         self._socket, self._ports = socket, ports
-        self._connections = [PodPort(room, port, partial(self._tell, 2 * i)) for i, port in enumerate(ports)]
+        self._connections = [PodConnection(context, port, partial(self._send, 2 * i)) for i, port in enumerate(ports)]
 
     async def run(self) -> None:
         for number, port in enumerate(self._ports):
             for channel in (2 * number, 2 * number + 1):
-                await self._tell(channel, port.to_bytes(2, "little"))
-        tasks = [asyncio.create_task(each) for each in (self._serve(), self._listen())]
+                await self._send(channel, port.to_bytes(2, "little"))
+        tasks = [asyncio.create_task(each) for each in (self._run_connections(), self._receive())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -85,95 +85,103 @@ class _Channels:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _serve(self) -> None:
-        async def one(number: int, connection: PodPort) -> None:
-            if fault := await connection.run():
-                await self._tell(2 * number + 1, fault.encode())
+    async def _run_connections(self) -> None:
+        async def run(number: int, connection: PodConnection) -> None:
+            if message := await connection.run():
+                await self._send(2 * number + 1, message.encode())
 
-        await asyncio.gather(*(one(number, connection) for number, connection in enumerate(self._connections)))
+        await asyncio.gather(*(run(number, connection) for number, connection in enumerate(self._connections)))
 
-    async def _listen(self) -> None:
+    async def _receive(self) -> None:
         async for message in self._socket:
             if message.type is WSMsgType.BINARY and message.data:
-                number, errors = divmod(message.data[0], 2)
-                if number < len(self._connections) and not errors:
-                    await self._connections[number].feed(message.data[1:])
+                number, is_error_channel = divmod(message.data[0], 2)
+                if number < len(self._connections) and not is_error_channel:
+                    await self._connections[number].write(message.data[1:])
 
-    async def _tell(self, channel: int, piece: bytes) -> None:
+    async def _send(self, channel: int, data: bytes) -> None:
         if not self._socket.closed:
-            await self._socket.send_bytes(bytes([channel]) + piece)
+            await self._socket.send_bytes(bytes([channel]) + data)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Open:
-    """A connection of a tunnel, the stream of its errors, and what serves it."""
+class _TunnelConnection:
+    """A connection of a tunnel.
 
-    connection: PodPort
-    errors: int
+    Attributes:
+        connection: The connection to the pod.
+        error_stream: Stream of its errors.
+        task: Task that runs it.
+    """
+
+    connection: PodConnection
+    error_stream: int
     task: asyncio.Task[None]
 
 
 class _Tunnel:
-    """Connections as kubectl opens them: a stream for errors, then one for data, both with the request's number."""
+    """Serves SPDY: for a connection kubectl opens an error stream, then a data stream, both with its request id."""
 
-    def __init__(self, socket: web.WebSocketResponse, room: PodRoom) -> None:
-        self._socket, self._room = socket, room
+    def __init__(self, socket: web.WebSocketResponse, context: PodContext) -> None:
+        self._socket, self._context = socket, context
         self._decoder, self._encoder = Decoder(), Encoder()
-        self._errors: dict[str, int] = {}
-        self._open: dict[int, _Open] = {}
+        self._error_streams: dict[str, int] = {}
+        self._connections: dict[int, _TunnelConnection] = {}
 
     async def run(self) -> None:
         try:
             async for message in self._socket:
                 if message.type is WSMsgType.BINARY:
                     for frame in self._decoder.feed(message.data):
-                        if frame.kind is Kind.GO_AWAY:
+                        if frame.kind is FrameKind.GO_AWAY:
                             return
-                        await self._take(frame)
-        except SpdyFault as fault:
-            await self._socket.close(code=_PROTOCOL_ERROR, message=str(fault).encode())
+                        await self._handle(frame)
+        except SpdyError as error:
+            await self._socket.close(code=_PROTOCOL_ERROR, message=str(error).encode())
         finally:
-            tasks = [each.task for each in self._open.values()]
+            tasks = [each.task for each in self._connections.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _take(self, frame: Frame) -> None:
-        if frame.kind is Kind.OPEN:
-            await self._begin(frame.number, frame.headers)
-        elif frame.kind is Kind.PING:
+    async def _handle(self, frame: Frame) -> None:
+        if frame.kind is FrameKind.OPEN:
+            await self._open_stream(frame.number, frame.headers)
+        elif frame.kind is FrameKind.PING:
             await self._send(self._encoder.pong(frame))
-        elif frame.kind is Kind.RESET and (given_up := self._open.pop(frame.number, None)):
-            given_up.task.cancel()
-            await self._send(self._encoder.data(given_up.errors, last=True))  # kubectl waits for it
-        elif frame.kind is Kind.DATA and (one := self._open.get(frame.number)):
+        elif frame.kind is FrameKind.RESET and (reset := self._connections.pop(frame.number, None)):
+            reset.task.cancel()
+            await self._send(self._encoder.data(reset.error_stream, last=True))  # kubectl waits for it
+        elif frame.kind is FrameKind.DATA and (receiver := self._connections.get(frame.number)):
             if frame.data:
-                await one.connection.feed(frame.data)
+                await receiver.connection.write(frame.data)
             if frame.last:
-                await one.connection.finish()
+                await receiver.connection.write_eof()
 
-    async def _begin(self, stream: int, headers: Mapping[str, str]) -> None:
-        kind, request, port = headers.get("streamtype"), headers.get("requestid", ""), _port(headers.get("port", ""))
-        if port is None or not (kind == "error" or (kind == "data" and request in self._errors)):
+    async def _open_stream(self, stream: int, headers: Mapping[str, str]) -> None:
+        kind, request = headers.get("streamtype"), headers.get("requestid", "")
+        port = _parse_port(headers.get("port", ""))
+        if port is None or not (kind == "error" or (kind == "data" and request in self._error_streams)):
             await self._send(self._encoder.refuse(stream))
             return
-        await self._send(self._encoder.reply(stream))  # first, as data without it is dropped
+        await self._send(self._encoder.reply(stream))  # before any data, which the client would drop
         if kind == "error":
-            self._errors[request] = stream
+            self._error_streams[request] = stream
             return
-        connection, errors = PodPort(self._room, port, partial(self._tell, stream)), self._errors.pop(request)
-        task = asyncio.create_task(self._serve(connection, stream, errors))
-        self._open[stream] = _Open(connection=connection, errors=errors, task=task)
+        error_stream = self._error_streams.pop(request)
+        connection = PodConnection(self._context, port, partial(self._send_data, stream))
+        task = asyncio.create_task(self._run_connection(connection, stream, error_stream))
+        self._connections[stream] = _TunnelConnection(connection=connection, error_stream=error_stream, task=task)
 
-    async def _serve(self, connection: PodPort, stream: int, errors: int) -> None:
-        with suppress(ConnectionError):  # the client is gone
-            fault = await connection.run()
-            await self._send(self._encoder.data(errors, fault.encode(), last=True))
+    async def _run_connection(self, connection: PodConnection, stream: int, error_stream: int) -> None:
+        with suppress(ConnectionError):  # the client has disconnected
+            message = await connection.run()
+            await self._send(self._encoder.data(error_stream, message.encode(), last=True))
             await self._send(self._encoder.data(stream, last=True))
-        self._open.pop(stream, None)
+        self._connections.pop(stream, None)
 
-    async def _tell(self, stream: int, piece: bytes) -> None:
-        await self._send(self._encoder.data(stream, piece))
+    async def _send_data(self, stream: int, data: bytes) -> None:
+        await self._send(self._encoder.data(stream, data))
 
     async def _send(self, frame: bytes) -> None:
         if not self._socket.closed:

@@ -1,4 +1,4 @@
-"""The kubelet's own API over HTTPS: health, pods, and what `kubectl logs`, `exec` and `port-forward` need."""
+"""Serves the kubelet's own API over HTTPS: health, pods, container logs, exec and port-forward."""
 
 import asyncio
 import json
@@ -8,30 +8,30 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from loadgen.base.errors import LoadgenError
-from loadgen.sandbox.kubelet.context import NodeRoom
-from loadgen.sandbox.kubelet.meta import all_containers
+from loadgen.sandbox.kubelet.context import NodeContext
+from loadgen.sandbox.kubelet.objects import all_containers
+from loadgen.sandbox.kubelet.pod_worker import PodWorker
 from loadgen.sandbox.kubelet.pods import Pods
 from loadgen.sandbox.kubelet.streams.exec import serve_exec
 from loadgen.sandbox.kubelet.streams.logs import LogQuery, read_log
 from loadgen.sandbox.kubelet.streams.port_forward import serve_port_forward
-from loadgen.sandbox.kubelet.worker import Worker
 
 _CLOSE_S = 1.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """The node's API on its address; only clients with a certificate of the cluster's authority are let in.
+    """The kubelet's API on the node's address, for clients with a certificate of the cluster's authority.
 
     Args:
-        node: The node.
-        pods: Its pods.
+        node: Shared by the pods of the node.
+        pods: Pods of the node.
     """
 
-    def __init__(self, node: NodeRoom, pods: Pods) -> None:
+    def __init__(self, node: NodeContext, pods: Pods) -> None:
         self._node = node
         self._pods = pods
-        app = web.Application(middlewares=[self._let_in])
+        app = web.Application(middlewares=[self._authorize])
         app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -47,19 +47,19 @@ class Server:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_S)
 
     async def start(self) -> None:
-        """Listen.
+        """Start to listen.
 
         Raises:
-            LoadgenError: the certificates cannot be read, or the address is taken.
+            LoadgenError: the certificates cannot be read, or the address is in use.
         """
         config = self._node.config
         try:
             await self._listen()
         except OSError as error:
-            where = f"{config.ip}:{config.port}"
-            told = error.strerror or str(error)
+            address = f"{config.ip}:{config.port}"
+            reason = error.strerror or str(error)
             raise LoadgenError(
-                f"the kubelet cannot serve its API on {where} ({told}); is another one running?"
+                f"the kubelet cannot serve its API on {address} ({reason}); is another kubelet running?"
             ) from error
 
     async def _listen(self) -> None:
@@ -71,48 +71,49 @@ class Server:
         await web.TCPSite(self._runner, str(config.ip), config.port, ssl_context=tls).start()
 
     async def stop(self) -> None:
-        """Close every connection."""
+        """Stop to listen and close all connections."""
         await self._runner.cleanup()
 
     @web.middleware
-    async def _let_in(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _authorize(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         allowed = self._node.config.api_clients
         if allowed:
             certificate = request.get_extra_info("peercert") or {}
             names = {value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"}
             if not names & set(allowed):
-                raise web.HTTPForbidden(text=f"{', '.join(sorted(names)) or 'nobody'} may not use the kubelet's API")
+                client = ", ".join(sorted(names)) or "a client without a common name"
+                raise web.HTTPForbidden(text=f"{client} may not use the kubelet's API")
         return await handler(request)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok")
 
     async def _list(self, _: web.Request) -> web.Response:
-        pods = [worker.room.pod for worker in self._pods.workers.values()]
+        pods = [worker.context.pod for worker in self._pods.workers.values()]
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods})
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         worker, name = self._container(request)
-        state = worker.room.state.containers[name]
-        query = LogQuery.of(request.query)
-        # while the next life waits, the latest one is the previous
+        state = worker.context.state.containers[name]
+        query = LogQuery.from_query(request.query)
+        # while the container waits for its restart, the latest log is also the previous one
         attempt = state.restarts - (1 if query.previous and state.waiting is None else 0)
-        where = f"container {json.dumps(name)} in pod {json.dumps(request.match_info['pod'])}"
-        if query.previous and state.last is None:
-            raise web.HTTPBadRequest(text=f"previous terminated {where} not found")
+        label = f"container {json.dumps(name)} in pod {json.dumps(request.match_info['pod'])}"
+        if query.previous and state.last_terminated is None:
+            raise web.HTTPBadRequest(text=f"previous terminated {label} not found")
         if not state.container_id:
             reason = state.waiting[0] if state.waiting else "ContainerCreating"
-            raise web.HTTPBadRequest(text=f"{where} is waiting to start: {reason}")
+            raise web.HTTPBadRequest(text=f"{label} is waiting to start: {reason}")
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
-        file = worker.room.logs / name / f"{attempt}.log"
+        file = worker.context.logs / name / f"{attempt}.log"
 
         def running() -> bool:
-            return state.restarts == attempt and state.ended is None and state.waiting is None
+            return state.restarts == attempt and state.terminated is None and state.waiting is None
 
         try:
-            async for piece in read_log(file, query, running):
-                await response.write(piece)
+            async for chunk in read_log(file, query, running):
+                await response.write(chunk)
         except (ConnectionResetError, asyncio.CancelledError):
             return response
         await response.write_eof()
@@ -120,32 +121,32 @@ class Server:
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         worker, name = self._container(request)
-        runner = worker.runners.get(name)
-        if runner is None or runner.attempt is None:
+        supervisor = worker.supervisors.get(name)
+        if supervisor is None or supervisor.running is None:
             raise web.HTTPBadRequest(text=f"container {json.dumps(name)} is not running")
-        return await serve_exec(request, runner.attempt)
+        return await serve_exec(request, supervisor.running)
 
     async def _attach(self, _: web.Request) -> web.Response:
         raise web.HTTPNotImplemented(
-            text="a process kubelet attaches nobody: use `kubectl logs --follow` or `kubectl exec`"
+            text="the process kubelet does not support attach: use `kubectl logs --follow` or `kubectl exec`"
         )
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
-        room = self._worker(request).room
-        if not room.alive:
-            raise web.HTTPBadRequest(text=f"pod {json.dumps(request.match_info['pod'])} does not run")
-        return await serve_port_forward(request, room)
+        context = self._worker(request).context
+        if not context.alive:
+            raise web.HTTPBadRequest(text=f"pod {json.dumps(request.match_info['pod'])} is not running")
+        return await serve_port_forward(request, context)
 
-    def _worker(self, request: web.Request) -> Worker:
+    def _worker(self, request: web.Request) -> PodWorker:
         names = request.match_info
         worker = self._pods.find(names["namespace"], names["pod"])
         if worker is None:
             raise web.HTTPNotFound(text=f"pod {json.dumps(names['pod'])} does not exist")
         return worker
 
-    def _container(self, request: web.Request) -> tuple[Worker, str]:
+    def _container(self, request: web.Request) -> tuple[PodWorker, str]:
         worker, names = self._worker(request), request.match_info
-        if all(each["name"] != names["container"] for _, each in all_containers(worker.room.pod)):
-            told = f"container {json.dumps(names['container'])} not found in pod {json.dumps(names['pod'])}"
-            raise web.HTTPNotFound(text=told)
+        if all(each["name"] != names["container"] for _, each in all_containers(worker.context.pod)):
+            message = f"container {json.dumps(names['container'])} not found in pod {json.dumps(names['pod'])}"
+            raise web.HTTPNotFound(text=message)
         return worker, names["container"]

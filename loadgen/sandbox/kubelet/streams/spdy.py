@@ -1,12 +1,12 @@
-"""SPDY/3.1 as far as port-forwards need it: bytes into frames, and frames into bytes.
+"""Encodes and decodes the SPDY/3.1 frames of port-forwards, which kubectl sends inside a WebSocket.
 
-kubectl speaks it inside of a WebSocket. Every frame begins with eight bytes:
+Every frame begins with eight bytes:
 
     control   1 | version (15 bits) | type (16) | flags (8) | length (24)
     data      0 | stream (31 bits)              | flags (8) | length (24)
 
-Kubernetes keeps to no flow control in it, so windows are neither sent nor waited for. Streams that the client opens
-carry headers, compressed with one zlib state for the whole connection and a dictionary that the protocol gives.
+Kubernetes does not use SPDY's flow control, so there are no window updates. The headers of streams that the client
+opens are compressed with one zlib state per connection and the dictionary of the protocol.
 """
 
 import zlib
@@ -17,13 +17,13 @@ from struct import Struct
 
 _VERSION = 3
 _CONTROL = 0x8000
-_LAST = 0x01
-_HEAD = Struct(">HHI")
-_NUMBER = Struct(">I")
-_LONGEST_FRAME = 1 << 20
-_LONGEST_HEADERS = 1 << 16
+_FIN = 0x01
+_FRAME_HEADER = Struct(">HHI")
+_UINT32 = Struct(">I")
+_MAX_FRAME_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 1 << 16
 
-# words with their lengths, then text, as the protocol's draft spells them
+# the dictionary of the protocol's draft: words with their lengths, then text
 _WORDS = (
     "options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow "
     "authorization cache-control connection content-base content-encoding content-language content-length "
@@ -42,16 +42,16 @@ _TEXT = (
     "publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0."
 )
 DICTIONARY = (
-    b"".join(_NUMBER.pack(len(word)) + word.replace("_", " ").encode() for word in _WORDS.split()) + _TEXT.encode()
+    b"".join(_UINT32.pack(len(word)) + word.replace("_", " ").encode() for word in _WORDS.split()) + _TEXT.encode()
 )
 
 
-class SpdyFault(Exception):
-    """What the other side sent is no SPDY/3.1; the sentence says why."""
+class SpdyError(Exception):
+    """The client sent invalid SPDY/3.1."""
 
 
-class Kind(IntEnum):
-    """What a frame is: the type of a control frame; 0, which no control frame has, stands for data."""
+class FrameKind(IntEnum):
+    """The type of a control frame, or 0 for a data frame."""
 
     DATA = 0
     OPEN = 1
@@ -67,14 +67,14 @@ class Frame:
     """One frame.
 
     Attributes:
-        kind: What it is.
-        number: Its stream; of a ping its own number, of a farewell the last stream.
-        data: What it carries, without headers.
-        headers: Those of a stream that is opened, names in lower case.
-        last: Whether its sender sends no more on this stream.
+        kind: Type of the frame.
+        number: Id of the stream; of a PING its id, of a GO_AWAY the last stream.
+        data: Data of a data frame, or the body of a control frame without headers.
+        headers: Headers of a stream that is opened, with lower-case names.
+        last: Whether the sender closes its side of the stream.
     """
 
-    kind: Kind
+    kind: FrameKind
     number: int
     data: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -82,85 +82,88 @@ class Frame:
 
 
 class Decoder:
-    """Finds frames in bytes that come in pieces of any size."""
+    """Decodes frames from chunks of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._zip = zlib.decompressobj(zdict=DICTIONARY)
 
-    def feed(self, piece: bytes) -> Iterator[Frame]:
-        """The frames that are whole now; kinds that a port-forward does not need are left out.
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """Yield the frames that are complete; types that a port-forward does not need are skipped.
 
         Raises:
-            SpdyFault: this is no SPDY/3.1.
+            SpdyError: the bytes are not valid SPDY/3.1.
         """
-        self._rest += piece
-        while len(self._rest) >= _HEAD.size:
-            first, second, sized = _HEAD.unpack_from(self._rest)
+        self._rest += chunk
+        while len(self._rest) >= _FRAME_HEADER.size:
+            first, second, sized = _FRAME_HEADER.unpack_from(self._rest)
             flags, size = sized >> 24, sized & 0xFFFFFF
-            if size > _LONGEST_FRAME:
-                raise SpdyFault(f"a frame of {size:,} bytes is longer than {_LONGEST_FRAME:,}")
-            if len(self._rest) < _HEAD.size + size:
+            if size > _MAX_FRAME_BYTES:
+                raise SpdyError(f"a frame of {size:,} bytes is longer than {_MAX_FRAME_BYTES:,}")
+            if len(self._rest) < _FRAME_HEADER.size + size:
                 return
-            body, self._rest = self._rest[_HEAD.size : _HEAD.size + size], self._rest[_HEAD.size + size :]
+            body, self._rest = (
+                self._rest[_FRAME_HEADER.size : _FRAME_HEADER.size + size],
+                self._rest[_FRAME_HEADER.size + size :],
+            )
             if not first & _CONTROL:
                 number = first << 16 | second
-                yield Frame(kind=Kind.DATA, number=number, data=body, last=bool(flags & _LAST))
+                yield Frame(kind=FrameKind.DATA, number=number, data=body, last=bool(flags & _FIN))
             elif first != _CONTROL | _VERSION:
-                raise SpdyFault(f"a frame is of version {first & ~_CONTROL}, not of version {_VERSION}")
-            elif second in set(Kind):
-                yield self._control(Kind(second), body, last=bool(flags & _LAST))
+                raise SpdyError(f"a frame is of version {first & ~_CONTROL}, not of version {_VERSION}")
+            elif second in set(FrameKind):
+                yield self._control(FrameKind(second), body, last=bool(flags & _FIN))
 
-    def _control(self, kind: Kind, body: bytes, *, last: bool) -> Frame:
-        skipped = {Kind.OPEN: 10, Kind.REPLY: 4, Kind.HEADERS: 4}.get(kind)
-        if len(body) < (skipped or _NUMBER.size):
-            raise SpdyFault(f"a frame {kind.name} of {len(body)} bytes is too short")
-        number = _NUMBER.unpack_from(body)[0] & 0x7FFFFFFF
-        # each block needs all that came before it, so none may be left out
+    def _control(self, kind: FrameKind, body: bytes, *, last: bool) -> Frame:
+        skipped = {FrameKind.OPEN: 10, FrameKind.REPLY: 4, FrameKind.HEADERS: 4}.get(kind)
+        if len(body) < (skipped or _UINT32.size):
+            raise SpdyError(f"a frame {kind.name} of {len(body)} bytes is too short")
+        number = _UINT32.unpack_from(body)[0] & 0x7FFFFFFF
+        # the zlib state depends on all earlier header blocks, so every block is decompressed
         headers = {} if skipped is None else self._headers(body[skipped:])
         return Frame(kind=kind, number=number, data=body if skipped is None else b"", headers=headers, last=last)
 
     def _headers(self, block: bytes) -> dict[str, str]:
         try:
-            plain = self._zip.decompress(block, _LONGEST_HEADERS)
+            plain = self._zip.decompress(block, _MAX_HEADER_BYTES)
         except zlib.error as error:
-            raise SpdyFault(f"headers cannot be read: {error}") from error
+            raise SpdyError(f"headers cannot be read: {error}") from error
         if self._zip.unconsumed_tail:
-            raise SpdyFault(f"headers are longer than {_LONGEST_HEADERS:,} bytes")
-        words, at = [], _NUMBER.size
-        while at < len(plain):
-            size = _NUMBER.unpack_from(plain.ljust(at + _NUMBER.size, b"\0"), at)[0]
-            at += _NUMBER.size
-            words.append(plain[at : at + size].decode(errors="replace"))
-            at += size
-        if at != len(plain) or len(words) != 2 * _NUMBER.unpack_from(plain.ljust(_NUMBER.size, b"\0"))[0]:
-            raise SpdyFault("headers are cut off")
-        return dict(zip(words[::2], words[1::2], strict=True))
+            raise SpdyError(f"headers are longer than {_MAX_HEADER_BYTES:,} bytes")
+        strings, offset = [], _UINT32.size
+        while offset < len(plain):
+            size = _UINT32.unpack_from(plain.ljust(offset + _UINT32.size, b"\0"), offset)[0]
+            offset += _UINT32.size
+            strings.append(plain[offset : offset + size].decode(errors="replace"))
+            offset += size
+        if offset != len(plain) or len(strings) != 2 * _UINT32.unpack_from(plain.ljust(_UINT32.size, b"\0"))[0]:
+            raise SpdyError("headers are truncated")
+        return dict(zip(strings[::2], strings[1::2], strict=True))
 
 
 class Encoder:
-    """Writes the frames of a server."""
+    """Encodes the frames of a server."""
 
     def __init__(self) -> None:
         self._zip = zlib.compressobj()
 
-    def data(self, stream: int, piece: bytes = b"", *, last: bool = False) -> bytes:
-        """Data of a stream."""
-        return _HEAD.pack(stream >> 16, stream & 0xFFFF, (_LAST if last else 0) << 24 | len(piece)) + piece
+    def data(self, stream: int, data: bytes = b"", *, last: bool = False) -> bytes:
+        """Return a data frame."""
+        return _FRAME_HEADER.pack(stream >> 16, stream & 0xFFFF, (_FIN if last else 0) << 24 | len(data)) + data
 
     def reply(self, stream: int) -> bytes:
-        """The client's stream is open; there are no headers."""
-        block = self._zip.compress(_NUMBER.pack(0)) + self._zip.flush(zlib.Z_SYNC_FLUSH)
-        return _control(Kind.REPLY, _NUMBER.pack(stream) + block)
+        """Return a SYN_REPLY without headers, which accepts a stream of the client."""
+        block = self._zip.compress(_UINT32.pack(0)) + self._zip.flush(zlib.Z_SYNC_FLUSH)
+        return _control(FrameKind.REPLY, _UINT32.pack(stream) + block)
 
     def refuse(self, stream: int) -> bytes:
-        """The client's stream is not opened."""
-        return _control(Kind.RESET, _NUMBER.pack(stream) + _NUMBER.pack(3))
+        """Return a RST_STREAM, which refuses a stream of the client."""
+        return _control(FrameKind.RESET, _UINT32.pack(stream) + _UINT32.pack(3))
 
     def pong(self, ping: Frame) -> bytes:
-        """The answer to a ping is the same ping."""
-        return _control(Kind.PING, _NUMBER.pack(ping.number))
+        """Return the answer to a PING, which is the same PING."""
+        return _control(FrameKind.PING, _UINT32.pack(ping.number))
 
 
-def _control(kind: Kind, body: bytes) -> bytes:
-    return _HEAD.pack(_CONTROL | _VERSION, kind, len(body)) + body
+def _control(kind: FrameKind, body: bytes) -> bytes:
+    return _FRAME_HEADER.pack(_CONTROL | _VERSION, kind, len(body)) + body

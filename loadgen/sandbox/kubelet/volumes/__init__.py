@@ -1,1 +1,1 @@
-"""What a pod mounts: volumes as folders and files, and what is projected into them."""
+"""Volumes of a pod: their folders, their projected files, and their mounts in containers."""

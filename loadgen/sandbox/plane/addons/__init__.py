@@ -1,6 +1,6 @@
-"""What a cluster has beside its control plane: DNS, Prometheus with its operator, prometheus-adapter, Traefik.
+"""Deploys the add-ons: CoreDNS, Prometheus with its operator, prometheus-adapter and Traefik.
 
-They are ordinary manifests, run as ordinary pods by the kubelets: what is proven here is what a cluster would do.
+They are ordinary manifests whose pods run on the kubelets, as on any cluster.
 """
 
 import asyncio
@@ -10,26 +10,26 @@ from pathlib import Path
 from loadgen.base.errors import StackError
 from loadgen.sandbox.build.programs import PROMETHEUS_VERSION
 from loadgen.sandbox.config import SandboxConfig
-from loadgen.sandbox.plane.inside import kubectl
+from loadgen.sandbox.plane.kubectl import kubectl
 
 _FOLDER = Path(__file__).parent
 _READY_WITHIN_S = 90.0
 _POLL_S = 0.3
-# One apply of all that does not need a definition which another one brings.
-_FIRST = ("coredns", "operator", "adapter", "traefik")
+# these do not use the custom resources of other add-ons, so one apply suffices
+_WITHOUT_CUSTOM_RESOURCES = ("coredns", "operator", "adapter", "traefik")
 
 
-async def deploy(config: SandboxConfig, say: Callable[[str], None]) -> None:
-    """Deploy all of them and wait until they serve.
+async def deploy(config: SandboxConfig, set_step: Callable[[str], None]) -> None:
+    """Deploy the add-ons and wait until they are ready.
 
     Raises:
-        StackError: one does not come up; the sentence names what is not ready.
+        StackError: some are not ready in time; the message names them.
     """
-    say("definitions and add-ons")
+    set_step("custom resource definitions and add-ons")
     crds = [f"--filename={folder}" for folder in (config.tools["operator-crds"], config.tools["traefik-crds"])]
     await asyncio.gather(
         kubectl(config, "apply", "--server-side", *crds),
-        kubectl(config, "apply", "--filename=-", stdin=manifests(*_FIRST)),
+        kubectl(config, "apply", "--filename=-", stdin=manifests(*_WITHOUT_CUSTOM_RESOURCES)),
     )
     names = [
         "customresourcedefinition/prometheuses.monitoring.coreos.com",
@@ -42,24 +42,24 @@ async def deploy(config: SandboxConfig, say: Callable[[str], None]) -> None:
         "--filename=-",
         stdin=manifests("prometheus").replace("PROMETHEUS_VERSION", f"v{PROMETHEUS_VERSION}"),
     )
-    say("add-ons get ready")
+    set_step("waiting for the add-ons")
     deadline = asyncio.get_running_loop().time() + _READY_WITHIN_S
-    while missing := await _missing(config):
+    while unready := await _unready(config):
         if asyncio.get_running_loop().time() > deadline:
             raise StackError(
-                f"{', '.join(missing)} did not get ready within {_READY_WITHIN_S:g} s: "
+                f"{', '.join(unready)} did not become ready within {_READY_WITHIN_S:g} s: "
                 f"read the logs in {config.folder / 'logs' / 'pods'}"
             )
         await asyncio.sleep(_POLL_S)
 
 
 def manifests(*names: str) -> str:
-    """The manifests of add-ons, as one YAML stream."""
+    """Return the manifests of add-ons as one YAML stream."""
     return "\n---\n".join((_FOLDER / f"{name}.yaml").read_text() for name in names)
 
 
-async def _missing(config: SandboxConfig) -> list[str]:
-    """What is not ready yet: workloads, and the API that the HPA asks."""
+async def _unready(config: SandboxConfig) -> list[str]:
+    """Return the workloads and APIs that are not ready."""
     workloads = '{range .items[*]}{.kind}/{.metadata.name} {.status.readyReplicas}{"\\n"}{end}'
     apis = '{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Available")].status}{"\\n"}{end}'
     ready, available = await asyncio.gather(
@@ -73,6 +73,6 @@ async def _missing(config: SandboxConfig) -> list[str]:
         "Deployment/traefik",
         "StatefulSet/prometheus-sandbox",
     }
-    there = {line.split()[0] for line in ready.splitlines() if line.endswith(" 1")}
-    dead = {line.split()[0] for line in available.splitlines() if not line.endswith(" True")}
-    return sorted((expected - there) | {f"APIService {name}" for name in dead})
+    ready_workloads = {line.split()[0] for line in ready.splitlines() if line.endswith(" 1")}
+    unavailable = {line.split()[0] for line in available.splitlines() if not line.endswith(" True")}
+    return sorted((expected - ready_workloads) | {f"APIService {name}" for name in unavailable})

@@ -1,4 +1,4 @@
-"""Environment and command: https://kubernetes.io/docs/tasks/inject-data-application/."""
+"""Environment, command and downward API: https://kubernetes.io/docs/tasks/inject-data-application/."""
 
 import asyncio
 import base64
@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from loadgen.sandbox.kubelet.container.environment import (
-    EnvironmentFault,
-    Scene,
+    ContainerConfigError,
+    EnvironmentSources,
     command,
     environment,
     expand,
     service_variables,
 )
 from loadgen.sandbox.kubelet.container.images import Image
-from loadgen.sandbox.kubelet.downward_api import FieldError, Place, divided, field_value, resource_value
+from loadgen.sandbox.kubelet.downward_api import FieldError, Placement, divided, field_value, resource_value
 
-PLACE = Place(node_ip="172.30.0.11", pod_ip="10.244.1.5", allocatable={"cpu": "8", "memory": "16Gi"})
+PLACEMENT = Placement(node_ip="172.30.0.11", pod_ip="10.244.1.5", allocatable={"cpu": "8", "memory": "16Gi"})
 IMAGE = Image(
     match="x", entrypoint=("serve", "--fast"), cmd=("default",), env={"FROM": "image", "A": "image"}, path=("/opt",)
 )
@@ -42,8 +42,8 @@ def variables(env: list[dict[str, Any]] | None = None, **container: Any) -> dict
     async def lookup(kind: str, name: str) -> dict[str, Any] | None:
         return OBJECTS.get((kind, name))
 
-    scene = Scene(pod=POD, place=PLACE, hostname="p", services={"SVC_PORT": "80"}, lookup=lookup)
-    return asyncio.run(environment({"name": "c", "env": env or [], **container}, IMAGE, scene))
+    sources = EnvironmentSources(pod=POD, placement=PLACEMENT, hostname="p", services={"SVC_PORT": "80"}, lookup=lookup)
+    return asyncio.run(environment({"name": "c", "env": env or [], **container}, IMAGE, sources))
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def variables(env: list[dict[str, Any]] | None = None, **container: Any) -> dict
     ],
 )
 def test_expansion(text: str, expanded: str) -> None:
-    """$(NAME) becomes the variable's value, $$(NAME) escapes it, and what is unknown stays as it is written."""
+    """$(NAME) is replaced by the variable's value, $$(NAME) escapes it, and unknown names stay unchanged."""
     assert expand(text, {"A": "1"}, {"A": "9", "B": "2"}) == expanded
 
 
 def test_variables_refer_to_earlier_ones_only() -> None:
-    """A variable may use those that are declared before it, and the variables of Services."""
+    """A variable may refer to variables declared before it and to those of Services."""
     env = [{"name": "X", "value": "$(Y)"}, {"name": "Y", "value": "y"}, {"name": "Z", "value": "$(Y):$(SVC_PORT)"}]
     found = variables(env)
     assert (found["X"], found["Z"]) == ("$(Y)", "y:80")
@@ -71,7 +71,7 @@ def test_variables_refer_to_earlier_ones_only() -> None:
 
 @pytest.mark.parametrize("empty", [{"value": ""}, {}])
 def test_empty_value(empty: dict[str, str]) -> None:
-    """A variable whose value is empty, or that has none, is set to the empty string, over envFrom and the image too."""
+    """An empty or missing value sets the variable to the empty string, which overrides envFrom and the image."""
     found = variables(
         [{"name": "A", **empty}, {"name": "B", "value": "<$(A)>"}], envFrom=[{"configMapRef": {"name": "settings"}}]
     )
@@ -79,7 +79,7 @@ def test_empty_value(empty: dict[str, str]) -> None:
 
 
 def test_env_overrides_env_from_and_the_image() -> None:
-    """Variables from env win over envFrom, and those over the image's."""
+    """env takes precedence over envFrom, and envFrom over the image."""
     source = [{"configMapRef": {"name": "settings"}}]
     assert variables(envFrom=source)["A"] == "settings"
     assert variables([{"name": "A", "value": "own"}], envFrom=source)["A"] == "own"
@@ -87,7 +87,7 @@ def test_env_overrides_env_from_and_the_image() -> None:
 
 
 def test_env_from_with_prefix() -> None:
-    """Every key becomes a variable with the prefix put before it."""
+    """Every key becomes a variable with the prefix before its name."""
     found = variables(
         envFrom=[{"prefix": "CFG_", "configMapRef": {"name": "settings"}}, {"secretRef": {"name": "key"}}]
     )
@@ -104,7 +104,7 @@ def test_env_from_with_prefix() -> None:
     ],
 )
 def test_value_from(source: dict[str, Any], value: str) -> None:
-    """A variable may come from a ConfigMap's or Secret's key, a field of the pod or a resource of the container."""
+    """A value may come from a key of a ConfigMap or Secret, a field of the pod or a resource of the container."""
     assert variables([{"name": "V", "valueFrom": source}])["V"] == value
 
 
@@ -118,19 +118,19 @@ def test_value_from(source: dict[str, Any], value: str) -> None:
     ],
 )
 def test_missing_source(source: dict[str, Any], sentence: str) -> None:
-    """A container whose variable has no source cannot be created (CreateContainerConfigError)."""
-    with pytest.raises(EnvironmentFault, match=f"^{sentence}$"):
+    """A container whose variable has a missing source cannot be created (CreateContainerConfigError)."""
+    with pytest.raises(ContainerConfigError, match=f"^{sentence}$"):
         variables([{"name": "V", "valueFrom": source}])
 
 
 @pytest.mark.parametrize("reference", [{"name": "nope", "key": "a"}, {"name": "settings", "key": "nope"}])
 def test_optional_source(reference: dict[str, Any]) -> None:
-    """An optional source that is missing leaves the variable out."""
+    """A missing optional source omits the variable."""
     assert "V" not in variables([{"name": "V", "valueFrom": {"configMapKeyRef": {**reference, "optional": True}}}])
 
 
 def test_path_begins_with_the_image() -> None:
-    """The folders of the image's programs come first on PATH."""
+    """PATH begins with the folders of the image table."""
     assert variables()["PATH"].startswith("/opt:/usr/local/sbin:")
 
 
@@ -144,13 +144,13 @@ def test_path_begins_with_the_image() -> None:
     ],
 )
 def test_command_and_args(container: dict[str, Any], argv: list[str]) -> None:
-    """command replaces the entrypoint and drops the image's cmd, args alone replaces the cmd; both are expanded."""
+    """command replaces entrypoint and cmd of the image, args alone only the cmd; variables are expanded in both."""
     assert command(container, IMAGE, {"A": "1"}) == argv
 
 
-def test_nothing_to_run() -> None:
-    """A container without a command whose image has none cannot be created."""
-    with pytest.raises(EnvironmentFault, match="no command specified"):
+def test_no_command() -> None:
+    """A container without a command cannot be created if its image has none either."""
+    with pytest.raises(ContainerConfigError, match="no command specified"):
         command({}, Image(match="x"), {})
 
 
@@ -167,7 +167,7 @@ SERVICES = [
 
 
 def test_service_variables() -> None:
-    """Services of the pod's namespace with an address get {NAME}_SERVICE_HOST, _SERVICE_PORT and Docker's links."""
+    """Services of the pod's namespace with an address define {NAME}_SERVICE_HOST, _SERVICE_PORT and Docker's links."""
     found = service_variables(SERVICES, "n", links=True)
     assert found["WEB_APP_SERVICE_HOST"] == "10.96.0.7"
     assert found["WEB_APP_SERVICE_PORT"] == "80"
@@ -176,8 +176,8 @@ def test_service_variables() -> None:
     assert not any(name.startswith(("HEADLESS", "OTHER")) for name in found)
 
 
-def test_api_server_is_always_known() -> None:
-    """KUBERNETES_SERVICE_HOST and _PORT are there also with enableServiceLinks: false, which drops all others."""
+def test_api_server_variables_are_always_set() -> None:
+    """enableServiceLinks: false omits all variables of Services except KUBERNETES_SERVICE_HOST and _PORT."""
     found = service_variables(SERVICES, "n", links=False)
     assert (found["KUBERNETES_SERVICE_HOST"], found["KUBERNETES_SERVICE_PORT_HTTPS"]) == ("10.96.0.1", "443")
     assert not any(name.startswith("WEB_APP") for name in found)
@@ -200,8 +200,8 @@ def test_api_server_is_always_known() -> None:
     ],
 )
 def test_fields_of_the_downward_api(path: str, value: str) -> None:
-    """Each field that the downward API documents has its value."""
-    assert field_value(POD, path, PLACE) == value
+    """All documented fields of the downward API are supported."""
+    assert field_value(POD, path, PLACEMENT) == value
 
 
 @pytest.mark.parametrize(
@@ -218,14 +218,14 @@ def test_fields_of_the_downward_api(path: str, value: str) -> None:
     ],
 )
 def test_resources_of_the_downward_api(reference: dict[str, str], value: str) -> None:
-    """Resources are divided and rounded up; a missing limit is the node's allocatable."""
-    assert resource_value(POD, reference, LIMITED, PLACE) == value
+    """Resources are divided by the divisor and rounded up; a missing limit is the node's allocatable amount."""
+    assert resource_value(POD, reference, LIMITED, PLACEMENT) == value
 
 
 def test_unknown_container_of_a_resource() -> None:
-    """A reference to a container that the pod does not have is an error."""
+    """A reference to an unknown container is an error."""
     with pytest.raises(FieldError, match="container z not found"):
-        resource_value(POD, {"resource": "limits.cpu", "containerName": "z"}, LIMITED, PLACE)
+        resource_value(POD, {"resource": "limits.cpu", "containerName": "z"}, LIMITED, PLACEMENT)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The launcher and the pod's network with real processes, in a private world of namespaces without privileges."""
+"""The launcher and the pod network with real processes, in unprivileged namespaces."""
 
 import json
 import shutil
@@ -24,19 +24,19 @@ PRELUDE = """
 import asyncio, json, os, signal, subprocess, sys, time
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from loadgen.sandbox.kubelet.container import launcher as container
-from loadgen.sandbox.kubelet.container.process import Process, StartError, Wire, hold_namespaces, start_inside
+from loadgen.sandbox.kubelet.container import launcher
+from loadgen.sandbox.kubelet.container.process import Process, StartError, start_pause, start_process
 from loadgen.base.processes import adopt_orphans
 at = Path(sys.argv[1])
 for name in ("root", "memory"): (at / name).mkdir()
-container.own_mounts(str(at / "memory"))
+launcher.make_mounts_private(str(at / "memory"))
 adopt_orphans()
 pause = None
-async def hold(network=None, wire=Wire()):
+async def create_pod(network=None, connect=None):
     global pause
     spec = {"hostname": "web-1", "network": network, "sleep": ["/usr/bin/sleep", "infinity"]}
     with (at / "pause.log").open("ab") as log:
-        pause = await hold_namespaces(spec, at / "pause.json", wire, log.fileno())
+        pause = await start_pause(spec, at / "pause.json", log.fileno(), connect)
 async def start(*argv, mode="run", mounts=(), env=None, workdir="/", **more):
     spec = {"joins": ["uts", "ipc", "net"], "root": str(at / "root"), "hidden": str(at / "memory"),
             "mounts": list(mounts), "argv": list(argv), "env": {"PATH": os.environ["PATH"], **(env or {})},
@@ -44,7 +44,7 @@ async def start(*argv, mode="run", mounts=(), env=None, workdir="/", **more):
     if mode == "run":
         spec["pause_pid"] = pause.pid
     with (at / "log").open("ab") as log, open(os.devnull) as null:
-        return await start_inside(mode, spec, at / "spec.json", (null.fileno(), log.fileno(), log.fileno()))
+        return await start_process(mode, spec, at / "spec.json", (null.fileno(), log.fileno(), log.fileno()))
 async def run(*argv, **more):
     code = await (await start(*argv, **more)).wait()
     return code, (at / "log").read_text()
@@ -62,8 +62,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def world(tmp_path: Path, body: str) -> Any:
-    """What the body of a coroutine returns, run in a world of its own as a kubelet would."""
+def in_namespaces(tmp_path: Path, body: str) -> Any:
+    """Run the body of a coroutine in new namespaces, as a kubelet, and return its result."""
     indented = "\n".join(f"    {line}" for line in body.strip().splitlines())
     code = f"{PRELUDE}\nasync def main():\n{indented}\nprint(json.dumps(asyncio.run(main())))"
     done = subprocess.run(
@@ -75,45 +75,45 @@ def world(tmp_path: Path, body: str) -> Any:
 
 def test_exit_code_and_output(tmp_path: Path) -> None:
     """A container's exit code and output are those of its command."""
-    body = 'await hold()\nreturn await run("sh", "-c", "echo out; echo err >&2; exit 3")'
-    assert world(tmp_path, body) == [3, "out\nerr\n"]
+    body = 'await create_pod()\nreturn await run("sh", "-c", "echo out; echo err >&2; exit 3")'
+    assert in_namespaces(tmp_path, body) == [3, "out\nerr\n"]
 
 
-def test_environment_is_the_container_s_own(tmp_path: Path) -> None:
-    """A container sees only its own variables, host name and working directory."""
+def test_environment_host_name_and_workdir(tmp_path: Path) -> None:
+    """A container has only its own variables, host name and working directory."""
     script = "env | grep -v -e PWD -e PATH -e _=; hostname; pwd"
-    body = f'await hold()\nreturn await run("sh", "-c", "{script}", env={{"A": "1"}}, workdir="/tmp")'
-    assert world(tmp_path, body) == [0, "A=1\nweb-1\n/tmp\n"]
+    body = f'await create_pod()\nreturn await run("sh", "-c", "{script}", env={{"A": "1"}}, workdir="/tmp")'
+    assert in_namespaces(tmp_path, body) == [0, "A=1\nweb-1\n/tmp\n"]
 
 
-def test_first_process_is_process_one(tmp_path: Path) -> None:
-    """A container has a PID namespace of its own, and its command is process 1 in it."""
-    body = 'await hold()\nreturn await run("sh", "-c", "echo $$; ls /proc | grep -c ^[0-9]")'
-    code, log = world(tmp_path, body)
+def test_first_process_is_pid_1(tmp_path: Path) -> None:
+    """A container has its own PID namespace, in which its command is process 1."""
+    body = 'await create_pod()\nreturn await run("sh", "-c", "echo $$; ls /proc | grep -c ^[0-9]")'
+    code, log = in_namespaces(tmp_path, body)
     assert (code, log.splitlines()[0]) == (0, "1")
     assert int(log.splitlines()[1]) <= 4
 
 
-def test_all_of_a_container_dies_with_its_first_process(tmp_path: Path) -> None:
-    """What a container started, in sessions of their own too, is gone when its first process is killed."""
+def test_container_dies_with_its_first_process(tmp_path: Path) -> None:
+    """All processes of a container, including other sessions, die with its first process."""
     body = """
-await hold()
+await create_pod()
 process = await start("sh", "-c", "setsid sleep 77 & sleep 78")
 await asyncio.sleep(0.2)
-def left():
-    found = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
-    return sum(b"sleep\\x007" in file.read_bytes() for file in found)
-before = left()
+def count():
+    files = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    return sum(b"sleep\\x007" in file.read_bytes() for file in files)
+before = count()
 process.send(signal.SIGKILL)
 code = await process.wait()
 await asyncio.sleep(0.1)
-return before, code, left()
+return before, code, count()
 """
-    assert world(tmp_path, body) == [2, -9, 0]
+    assert in_namespaces(tmp_path, body) == [2, -9, 0]
 
 
 def test_container_dies_with_its_kubelet(tmp_path: Path) -> None:
-    """Node loss: when the kubelet is killed, its containers and their descendants are killed with it."""
+    """When the kubelet is killed, its containers and their descendants are killed with it."""
     body = """
 child = os.fork()
 if not child:
@@ -121,18 +121,18 @@ if not child:
 deadline = time.monotonic() + 20
 while not (at / "other" / "up").exists() and time.monotonic() < deadline:
     await asyncio.sleep(0.02)
-def left():
-    found = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
-    return sum(file.read_bytes().startswith((b"sleep", b"/usr/bin/sleep")) for file in found)
-before = left()
+def count():
+    files = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    return sum(file.read_bytes().startswith((b"sleep", b"/usr/bin/sleep")) for file in files)
+before = count()
 os.kill(child, signal.SIGKILL)
 os.waitpid(child, 0)
 await asyncio.sleep(0.2)
-return before, left()
+return before, count()
 """
     node = """
 async def main():
-    await hold()
+    await create_pod()
     await start("sh", "-c", "sleep 77 & sleep 78")
     (at / "up").touch()
     await asyncio.sleep(30)
@@ -140,50 +140,50 @@ asyncio.run(main())
 """
     (tmp_path / "node.py").write_text(PRELUDE + node)
     (tmp_path / "other").mkdir()
-    assert world(tmp_path, body) == [3, 0]
+    assert in_namespaces(tmp_path, body) == [3, 0]
 
 
 @pytest.mark.parametrize("path", ["/no/such/folder", "/etc/no/such", "/opt/x", "/tmp", "/dev/some/thing"])
 def test_any_mount_path(tmp_path: Path, path: str) -> None:
-    """A volume can be mounted at any path, existing or not, and nothing appears on the machine's disk for it."""
+    """A volume can be mounted at any path, existing or not, without creating anything on the machine's disk."""
     existed = Path(path).exists()
     (tmp_path / "volume").mkdir()
     (tmp_path / "volume" / "file").write_text("hello")
     mounts = f'[{{"source": str(at / "volume"), "path": "{path}"}}]'
-    body = f'await hold()\nreturn await run("cat", "{path}/file", mounts={mounts})'
-    assert world(tmp_path, body) == [0, "hello"]
+    body = f'await create_pod()\nreturn await run("cat", "{path}/file", mounts={mounts})'
+    assert in_namespaces(tmp_path, body) == [0, "hello"]
     assert Path(path).exists() is existed
 
 
-def test_mount_of_a_single_file_keeps_its_neighbours(tmp_path: Path) -> None:
-    """A file can be put into a folder of the machine (subPath); what was there is still seen."""
+def test_mount_of_a_file_keeps_the_other_files(tmp_path: Path) -> None:
+    """A file can be mounted into a folder of the machine (subPath), whose other files stay visible."""
     (tmp_path / "one").write_text("mine\n")
     mounts = (
         '[{"source": str(at / "one"), "path": "/etc/new/one"}, {"source": str(at / "one"), "path": "/etc/hostname"}]'
     )
     script = "cat /etc/new/one /etc/hostname; test -e /etc/passwd"
-    body = f'await hold()\nreturn await run("sh", "-c", "{script}", mounts={mounts})'
-    assert world(tmp_path, body) == [0, "mine\nmine\n"]
+    body = f'await create_pod()\nreturn await run("sh", "-c", "{script}", mounts={mounts})'
+    assert in_namespaces(tmp_path, body) == [0, "mine\nmine\n"]
     assert not Path("/etc/new").exists()
 
 
 def test_read_only_mount(tmp_path: Path) -> None:
-    """A read-only mount cannot be written to, another mount of the same volume can."""
+    """A read-only mount is not writable, while another mount of the same volume is."""
     (tmp_path / "v").mkdir()
     mounts = '[{"source": str(at / "v"), "path": "/a", "read_only": True}, {"source": str(at / "v"), "path": "/b"}]'
     script = "touch /b/x && ! touch /a/y 2>/dev/null && ls /a"
-    body = f'await hold()\nreturn await run("sh", "-c", "{script}", mounts={mounts})'
-    assert world(tmp_path, body) == [0, "x\n"]
+    body = f'await create_pod()\nreturn await run("sh", "-c", "{script}", mounts={mounts})'
+    assert in_namespaces(tmp_path, body) == [0, "x\n"]
 
 
-def test_memory_of_other_pods_is_not_seen(tmp_path: Path) -> None:
-    """A container sees all of the machine but what the kubelet keeps in memory for its pods."""
-    body = 'await hold()\n(at / "memory" / "secret").touch()\nreturn await run("ls", str(at / "memory"))'
-    assert world(tmp_path, body) == [0, ""]
+def test_memory_of_other_pods_is_hidden(tmp_path: Path) -> None:
+    """A container does not see the folder in memory with the files of other pods."""
+    body = 'await create_pod()\n(at / "memory" / "secret").touch()\nreturn await run("ls", str(at / "memory"))'
+    assert in_namespaces(tmp_path, body) == [0, ""]
 
 
 @pytest.mark.parametrize(
-    ("argv", "workdir", "sentence"),
+    ("argv", "workdir", "message"),
     [
         ('"nothere"', "/", 'exec: "nothere": executable file not found in $PATH'),
         ('"/no/such"', "/", 'exec: "/no/such": no such file or directory'),
@@ -191,60 +191,60 @@ def test_memory_of_other_pods_is_not_seen(tmp_path: Path) -> None:
         ('"true"', "/no", 'chdir to cwd ("/no") failed: No such file or directory'),
     ],
 )
-def test_what_cannot_be_started(tmp_path: Path, argv: str, workdir: str, sentence: str) -> None:
-    """A command that cannot be executed is told as a runtime tells it."""
+def test_command_that_cannot_be_started(tmp_path: Path, argv: str, workdir: str, message: str) -> None:
+    """The error has the message of a container runtime."""
     body = f"""
-await hold()
+await create_pod()
 try:
     await start({argv}, workdir={workdir!r})
 except StartError as error:
     return str(error)
 """
-    assert world(tmp_path, body) == sentence
+    assert in_namespaces(tmp_path, body) == message
 
 
 def test_exec_joins_the_container(tmp_path: Path) -> None:
-    """exec runs in the container's namespaces and root, as a process of its own, with its own exit code."""
+    """exec runs a further process in the container's namespaces and root, with its own exit code."""
     (tmp_path / "v").mkdir()
     body = """
-await hold()
+await create_pod()
 first = await start("sleep", "77", mounts=[{"source": str(at / "v"), "path": "/only/here"}])
 return await run("sh", "-c", "hostname; test -d /only/here; test $$ -gt 1 && exit 5", mode="exec", pid=first.pid)
 """
-    assert world(tmp_path, body) == [5, "web-1\n"]
+    assert in_namespaces(tmp_path, body) == [5, "web-1\n"]
 
 
-def test_sigterm_reaches_a_first_process_with_a_handler_only(tmp_path: Path) -> None:
-    """As in any container, process 1 without a handler ignores SIGTERM and ends with SIGKILL after the grace period."""
+def test_sigterm_needs_a_handler_in_process_1(tmp_path: Path) -> None:
+    """As in any container, process 1 without a handler ignores SIGTERM and only SIGKILL ends it."""
     body = """
-await hold()
-willing = await start("sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done")
-deaf = await start("sleep", "77")
+await create_pod()
+handling = await start("sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done")
+ignoring = await start("sleep", "77")
 await asyncio.sleep(0.2)
-for each in (willing, deaf): each.send(signal.SIGTERM)
-ended = [await each.ended_within(0.5) for each in (willing, deaf)]
-deaf.send(signal.SIGKILL)
-return ended, willing.code, await deaf.wait()
+for each in (handling, ignoring): each.send(signal.SIGTERM)
+exited = [await each.exited_within(0.5) for each in (handling, ignoring)]
+ignoring.send(signal.SIGKILL)
+return exited, handling.code, await ignoring.wait()
 """
-    assert world(tmp_path, body) == [[True, False], 7, -9]
+    assert in_namespaces(tmp_path, body) == [[True, False], 7, -9]
 
 
 NODE = """
 from loadgen.sandbox.kubelet.config import KubeletConfig
-from loadgen.sandbox.kubelet.network import PodWire, pod_batch
+from loadgen.sandbox.kubelet.network import VethPair, pod_ip_commands
 import shutil
 files = ("ca_file", "cert_file", "key_file", "serving_cert_file", "serving_key_file", "data_dir", "logs_dir")
 config = KubeletConfig(node="n", ip="172.30.0.11", pod_cidr="10.244.1.0/24", capacity={}, server="x",
                        ip_program=shutil.which("ip"), images_file="/x", **dict.fromkeys(files, "/x"))
 subprocess.run("ip link set lo up; ip addr add 172.30.0.11/32 dev lo", shell=True, check=True)
 address = IPv4Address("10.244.1.2")
-wire = PodWire("uid", address, config)
-await hold({"ip": str(config.ip_program), "batch": pod_batch(address, config)}, wire)
+veth = VethPair("uid", address, config)
+await create_pod({"ip": str(config.ip_program), "batch": pod_ip_commands(address, config)}, veth.connect)
 """
 
 
 def test_pod_network(tmp_path: Path) -> None:
-    """A pod has its own address and ports; the node reaches it from the node's address, and it reaches the node."""
+    """A pod has its own address and ports, and the node reaches it from the node's address."""
     server = (
         "import socket; s=socket.create_server(('', 80)); print('up', flush=True); "
         "c,a=s.accept(); c.sendall(a[0].encode())"
@@ -254,12 +254,12 @@ def test_pod_network(tmp_path: Path) -> None:
 await start(sys.executable, "-I", "-S", "-c", {server!r})
 while "up" not in (at / "log").read_text(): await asyncio.sleep(0.01)
 reader, writer = await asyncio.open_connection("10.244.1.2", 80)
-seen = (await reader.read()).decode()
+source = (await reader.read()).decode()
 writer.close()
 code, log = await run("ip", "-br", "addr")
 def links(): return subprocess.run(["ip", "link"], capture_output=True, text=True).stdout
-wired = "veth" in links()
-await wire.cut()
-return seen, "10.244.1.2/32" in log, wired, "veth" in links()
+connected = "veth" in links()
+await veth.delete()
+return source, "10.244.1.2/32" in log, connected, "veth" in links()
 """
-    assert world(tmp_path, body) == ["172.30.0.11", True, True, False]
+    assert in_namespaces(tmp_path, body) == ["172.30.0.11", True, True, False]

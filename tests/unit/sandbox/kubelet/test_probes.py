@@ -12,22 +12,22 @@ import grpc
 import pytest
 from aiohttp import web
 
-from loadgen.sandbox.kubelet.container.hooks import HookFault, run_hook
-from loadgen.sandbox.kubelet.container.probes import Result, port_number, probe
+from loadgen.sandbox.kubelet.container.hooks import HookError, run_hook
+from loadgen.sandbox.kubelet.container.probes import ProbeResult, port_number, probe
 
 LOOPBACK = "127.0.0.1"
-SEEN: list[dict[str, str]] = []
+HEADERS: list[dict[str, str]] = []
 
 
 async def never(argv: list[str], timeout_s: float) -> tuple[int, bytes]:
-    raise AssertionError("no command is to be run")
+    raise AssertionError("this probe runs no command")
 
 
 def served(check: Callable[[int], Awaitable[Any]]) -> Any:
-    """What a check of a small HTTP server returns."""
+    """Return the result of a check against a small HTTP server."""
 
     async def status(request: web.Request) -> web.Response:
-        SEEN.append(dict(request.headers))
+        HEADERS.append(dict(request.headers))
         return web.Response(status=int(request.match_info["code"]), text="body")
 
     async def slow(_: web.Request) -> web.Response:
@@ -52,12 +52,12 @@ def served(check: Callable[[int], Awaitable[Any]]) -> Any:
     return asyncio.run(run())
 
 
-def http(path: str, **more: Any) -> Result:
-    async def check(port: int) -> Result:
+def http(path: str, **more: Any) -> ProbeResult:
+    async def check(port: int) -> ProbeResult:
         action = {"httpGet": {"path": path, "port": port, **more}}
         return await probe(action, {}, LOOPBACK, 0.5, never)
 
-    found: Result = served(check)
+    found: ProbeResult = served(check)
     return found
 
 
@@ -68,7 +68,7 @@ def test_http_status(code: int, success: bool) -> None:
     """Any status of at least 200 and below 400 is success."""
     result = http(f"/status/{code}")
     assert result.success is success
-    assert success or result.said == f"HTTP probe failed with statuscode: {code}"
+    assert success or result.message == f"HTTP probe failed with statuscode: {code}"
 
 
 def test_http_redirect() -> None:
@@ -80,77 +80,77 @@ def test_http_redirect() -> None:
 def test_http_timeout() -> None:
     """No answer within timeoutSeconds is a failure."""
     result = http("/slow")
-    assert (result.success, "context deadline exceeded" in result.said) == (False, True)
+    assert (result.success, "context deadline exceeded" in result.message) == (False, True)
 
 
 def test_http_headers() -> None:
     """The kubelet names itself, and httpHeaders may override what it sends."""
-    SEEN.clear()
+    HEADERS.clear()
     http("/status/200")
     http("/status/200", httpHeaders=[{"name": "User-Agent", "value": "me"}, {"name": "X", "value": "y"}])
-    assert [each["User-Agent"] for each in SEEN] == ["kube-probe/1.37", "me"]
-    assert (SEEN[0]["Accept"], SEEN[1]["X"]) == ("*/*", "y")
+    assert [each["User-Agent"] for each in HEADERS] == ["kube-probe/1.37", "me"]
+    assert (HEADERS[0]["Accept"], HEADERS[1]["X"]) == ("*/*", "y")
 
 
 @pytest.mark.parametrize("kind", ["httpGet", "tcpSocket"])
-def test_nobody_listens(kind: str) -> None:
-    """A refused connection is a failure, in the words of the kubelet."""
+def test_connection_refused(kind: str) -> None:
+    """A refused connection is a failure, with the kubelet's message."""
     result = asyncio.run(probe({kind: {"port": 1}}, {}, LOOPBACK, 0.5, never))
-    assert (result.success, result.said.endswith("connect: connection refused")) == (False, True)
+    assert (result.success, result.message.endswith("connect: connection refused")) == (False, True)
 
 
 def test_tcp() -> None:
-    """An open port is success, whatever is spoken on it."""
+    """An open port is success, whatever its protocol."""
 
-    async def check(port: int) -> Result:
+    async def check(port: int) -> ProbeResult:
         return await probe({"tcpSocket": {"port": port}}, {}, LOOPBACK, 0.5, never)
 
     assert served(check).success
 
 
 def test_named_port() -> None:
-    """A port may be named; a name that the container does not have is a failure."""
+    """A port may be named; an unknown name is a failure."""
     container = {"ports": [{"name": "http", "containerPort": 8000}]}
     assert (port_number("http", container), port_number("81", container), port_number(82, container)) == (8000, 81, 82)
     result = asyncio.run(probe({"tcpSocket": {"port": "nope"}}, container, LOOPBACK, 0.5, never))
-    assert result == Result(success=False, said="couldn't find port: nope")
+    assert result == ProbeResult(success=False, message="couldn't find port: nope")
 
 
 @pytest.mark.parametrize(
-    ("answer", "success", "said"),
+    ("answer", "success", "message"),
     [
         (b"\x08\x01", True, ""),
         (b"\x08\x02", False, 'service unhealthy (responded with "NOT_SERVING")'),
         (b"", False, 'service unhealthy (responded with "UNKNOWN")'),
     ],
 )
-def test_grpc_health(answer: bytes, success: bool, said: str) -> None:
-    """SERVING is success; the request names the service that the probe names."""
-    asked: list[bytes] = []
+def test_grpc_health(answer: bytes, success: bool, message: str) -> None:
+    """SERVING is success; the request carries the service of the probe."""
+    requests: list[bytes] = []
 
     def check(request: bytes, _: grpc.ServicerContext) -> bytes:
-        asked.append(request)
+        requests.append(request)
         return answer
 
     result = asyncio.run(_grpc_probe({"Check": grpc.unary_unary_rpc_method_handler(check)}))
-    assert result == Result(success=success, said=said)
-    assert asked == [b"\x0a\x04mine"]
+    assert result == ProbeResult(success=success, message=message)
+    assert requests == [b"\x0a\x04mine"]
 
 
 def test_grpc_without_health() -> None:
-    """A server without the health protocol is a failure that says so."""
+    """A server without the health protocol is a failure with a message."""
     result = asyncio.run(_grpc_probe({}))
     assert not result.success
-    assert "does not implement the grpc health protocol" in result.said
+    assert "does not implement the grpc health protocol" in result.message
 
 
-def test_grpc_nobody_listens() -> None:
+def test_grpc_connection_refused() -> None:
     """No connection within timeoutSeconds is a failure."""
     result = asyncio.run(probe({"grpc": {"port": 1}}, {}, LOOPBACK, 0.3, never))
-    assert result.said.startswith('timeout: failed to connect service "127.0.0.1:1" within 300ms')
+    assert result.message.startswith('timeout: failed to connect service "127.0.0.1:1" within 300ms')
 
 
-async def _grpc_probe(methods: dict[str, Any]) -> Result:
+async def _grpc_probe(methods: dict[str, Any]) -> ProbeResult:
     server = grpc.server(futures.ThreadPoolExecutor(1))
     handler = grpc.method_handlers_generic_handler("grpc.health.v1.Health", methods)
     server.add_generic_rpc_handlers((handler,))
@@ -164,14 +164,14 @@ async def _grpc_probe(methods: dict[str, Any]) -> Result:
 
 @pytest.mark.parametrize(("code", "success"), [(0, True), (1, False), (137, False)])
 def test_exec_probe(code: int, success: bool) -> None:
-    """A command that ends with 0 is success; what it wrote is what a failure says."""
+    """A command with exit code 0 is success; the output is the message of a failure."""
 
     async def run(argv: list[str], timeout_s: float) -> tuple[int, bytes]:
         assert (argv, timeout_s) == (["check", "me"], 0.5)
-        return code, b"words"
+        return code, b"output"
 
     result = asyncio.run(probe({"exec": {"command": ["check", "me"]}}, {}, LOOPBACK, 0.5, run))
-    assert result == Result(success=success, said="words")
+    assert result == ProbeResult(success=success, message="output")
 
 
 def test_exec_probe_timeout() -> None:
@@ -181,32 +181,32 @@ def test_exec_probe_timeout() -> None:
         raise TimeoutError
 
     result = asyncio.run(probe({"exec": {"command": ["x"]}}, {}, LOOPBACK, 0.5, run))
-    assert result == Result(success=False, said="command timed out after 500ms")
+    assert result == ProbeResult(success=False, message="command timed out after 500ms")
 
 
-def test_hook_answer_does_not_matter() -> None:
-    """An httpGet hook has succeeded when there was an answer, whatever its status; it fails when there is none."""
+def test_http_hook_succeeds_with_any_status() -> None:
+    """An httpGet hook succeeds with any response, whatever its status, and fails without one."""
 
     async def check(port: int) -> None:
         await run_hook({"httpGet": {"port": port, "path": "/status/500"}}, {}, LOOPBACK, never)
 
     served(check)
-    with pytest.raises(HookFault):
+    with pytest.raises(HookError):
         asyncio.run(run_hook({"httpGet": {"port": 1}}, {}, LOOPBACK, never))
 
 
 def test_hook_command_must_succeed() -> None:
-    """An exec hook fails with a command that does."""
+    """An exec hook fails when its command fails."""
 
     async def run(argv: list[str], timeout_s: float) -> tuple[int, bytes]:
         return 4, b"no"
 
-    with pytest.raises(HookFault, match="exit code 4, message: 'no'"):
+    with pytest.raises(HookError, match="exit code 4, message: 'no'"):
         asyncio.run(run_hook({"exec": {"command": ["x"]}}, {}, LOOPBACK, run))
 
 
 def test_sleep_hook() -> None:
-    """A sleep hook takes its seconds."""
+    """A sleep hook sleeps for its duration."""
 
     async def check() -> float:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""SPDY/3.1 as bytes: what a client's frames say, in pieces of any size, and what a server's look like."""
+"""SPDY/3.1: decoding of client frames from chunks of any size, encoding of server frames."""
 
 import zlib
 from struct import pack
@@ -8,8 +8,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.sandbox.kubelet.streams.port_forward import ports_of
-from loadgen.sandbox.kubelet.streams.spdy import DICTIONARY, Decoder, Encoder, Frame, Kind, SpdyFault
+from loadgen.sandbox.kubelet.streams.port_forward import parse_ports
+from loadgen.sandbox.kubelet.streams.spdy import DICTIONARY, Decoder, Encoder, Frame, FrameKind, SpdyError
 
 
 def control(kind: int, body: bytes, *, version: int = 3, flags: int = 0) -> bytes:
@@ -17,14 +17,14 @@ def control(kind: int, body: bytes, *, version: int = 3, flags: int = 0) -> byte
 
 
 class Client:
-    """Opens streams as a client does: all header blocks share one state."""
+    """Opens streams as a client does: all header blocks share one zlib state."""
 
     def __init__(self) -> None:
         self._zip = zlib.compressobj(zdict=DICTIONARY)
 
     def block(self, headers: dict[str, str]) -> bytes:
-        words = [word.encode() for pair in headers.items() for word in pair]
-        plain = pack(">I", len(headers)) + b"".join(pack(">I", len(word)) + word for word in words)
+        strings = [text.encode() for pair in headers.items() for text in pair]
+        plain = pack(">I", len(headers)) + b"".join(pack(">I", len(text)) + text for text in strings)
         return self._zip.compress(plain) + self._zip.flush(zlib.Z_SYNC_FLUSH)
 
     def opens(self, stream: int, headers: dict[str, str]) -> bytes:
@@ -32,41 +32,41 @@ class Client:
 
 
 def test_the_dictionary_is_that_of_the_protocol() -> None:
-    """1,423 bytes with the checksum that every compressed block of the protocol begins with."""
+    """It has 1,423 bytes and the checksum that every compressed block of the protocol begins with."""
     assert (len(DICTIONARY), zlib.adler32(DICTIONARY)) == (1423, 0xE3C6A7C2)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1))
-def test_frames_are_found_in_pieces_of_any_size(sizes: list[int]) -> None:
-    """Two streams, data with and without an end, a ping and a farewell come out the same however they are cut."""
+def test_frames_are_decoded_from_chunks_of_any_size(sizes: list[int]) -> None:
+    """Two streams, data with and without FIN, a PING and a GO_AWAY are decoded from any split of the bytes."""
     client, encoder = Client(), Encoder()
-    of_errors = {"streamtype": "error", "port": "8000", "requestid": "0"}
-    of_data = {**of_errors, "streamtype": "data"}
+    error_headers = {"streamtype": "error", "port": "8000", "requestid": "0"}
+    data_headers = {**error_headers, "streamtype": "data"}
     whole = (
-        client.opens(1, of_errors)
+        client.opens(1, error_headers)
         + encoder.data(1, last=True)
-        + client.opens(3, of_data)
+        + client.opens(3, data_headers)
         + encoder.data(3, b"hello")
-        + control(4, pack(">I", 0))  # settings: nothing that a port-forward needs
+        + control(4, pack(">I", 0))  # SETTINGS, which a port-forward does not need
         + control(6, pack(">I", 1))
         + control(7, pack(">II", 3, 0))
     )
-    decoder, found, at = Decoder(), [], 0
+    decoder, frames, offset = Decoder(), [], 0
     for size in [*sizes, len(whole)]:
-        found += decoder.feed(whole[at : at + size])
-        at += size
-    assert found == [
-        Frame(kind=Kind.OPEN, number=1, headers=of_errors),
-        Frame(kind=Kind.DATA, number=1, last=True),
-        Frame(kind=Kind.OPEN, number=3, headers=of_data),
-        Frame(kind=Kind.DATA, number=3, data=b"hello"),
-        Frame(kind=Kind.PING, number=1, data=pack(">I", 1)),
-        Frame(kind=Kind.GO_AWAY, number=3, data=pack(">II", 3, 0)),
+        frames += decoder.feed(whole[offset : offset + size])
+        offset += size
+    assert frames == [
+        Frame(kind=FrameKind.OPEN, number=1, headers=error_headers),
+        Frame(kind=FrameKind.DATA, number=1, last=True),
+        Frame(kind=FrameKind.OPEN, number=3, headers=data_headers),
+        Frame(kind=FrameKind.DATA, number=3, data=b"hello"),
+        Frame(kind=FrameKind.PING, number=1, data=pack(">I", 1)),
+        Frame(kind=FrameKind.GO_AWAY, number=3, data=pack(">II", 3, 0)),
     ]
 
 
 def test_a_reply_is_a_block_without_headers() -> None:
-    """The client reads zero headers from each of two replies, which share one state as well."""
+    """Two replies, which share one zlib state, decode to zero headers each."""
     encoder, unzip = Encoder(), zlib.decompressobj(zdict=DICTIONARY)
     for stream in (1, 3):
         reply = encoder.reply(stream)
@@ -77,7 +77,7 @@ def test_a_reply_is_a_block_without_headers() -> None:
 
 
 def test_pings_and_refusals() -> None:
-    """A pong is the ping itself; a stream that is not opened is refused by name."""
+    """The answer to a PING is the same PING; a refused stream is reset."""
     ping = control(6, pack(">I", 7))
     (frame,) = Decoder().feed(ping)
     assert Encoder().pong(frame) == ping
@@ -97,25 +97,25 @@ def headers_of(plain: bytes) -> bytes:
         (control(6, b""), "a frame PING of 0 bytes is too short"),
         (control(1, bytes(10) + b"no zlib"), "headers cannot be read"),
         (pack(">II", 1, 2 << 20), "a frame of 2,097,152 bytes is longer than 1,048,576"),
-        (headers_of(pack(">I", 1)), "headers are cut off"),
-        (headers_of(pack(">II", 1, 4) + b"port" + pack(">I", 9) + b"80"), "headers are cut off"),
+        (headers_of(pack(">I", 1)), "headers are truncated"),
+        (headers_of(pack(">II", 1, 4) + b"port" + pack(">I", 9) + b"80"), "headers are truncated"),
         (headers_of(pack(">II", 1, 200_000) + bytes(200_000)), "headers are longer than 65,536 bytes"),
     ],
 )
-def test_what_is_no_spdy_is_refused(sent: bytes, why: str) -> None:
-    """Each with a sentence; nothing of it is taken."""
-    with pytest.raises(SpdyFault, match=why):
+def test_invalid_spdy_is_refused(sent: bytes, why: str) -> None:
+    """Invalid frames raise an error with the reason."""
+    with pytest.raises(SpdyError, match=why):
         list(Decoder().feed(sent))
 
 
 def test_ports_of_a_query() -> None:
-    """One value or many, with commas or without, in their order."""
-    assert ports_of(["8000,8001", "80"]) == [8000, 8001, 80]
+    """Ports are returned in the order of the query, from one value or several, with or without commas."""
+    assert parse_ports(["8000,8001", "80"]) == [8000, 8001, 80]
 
 
 @pytest.mark.parametrize("values", [[], [""], ["0"], ["65536"], ["http"], ["80,"], ["-1"], ["²"]])
-def test_ports_that_are_none_are_refused(values: list[str]) -> None:
-    """With the query's word in the sentence."""
+def test_invalid_ports_are_refused(values: list[str]) -> None:
+    """The error names the invalid port, or says that a port is required."""
     with pytest.raises(web.HTTPBadRequest) as refused:
-        ports_of(values)
-    assert "is no port" in str(refused.value.text) or "is required" in str(refused.value.text)
+        parse_ports(values)
+    assert "invalid port" in str(refused.value.text) or "is required" in str(refused.value.text)

@@ -1,4 +1,4 @@
-"""Files of volumes: https://kubernetes.io/docs/concepts/storage/projected-volumes/ and /volumes/."""
+"""Volumes and their mounts: https://kubernetes.io/docs/concepts/storage/projected-volumes/ and /volumes/."""
 
 import asyncio
 import base64
@@ -10,46 +10,43 @@ from typing import Any
 
 import pytest
 
-from loadgen.sandbox.kubelet.api import Api
+from loadgen.sandbox.kubelet.api_client import ApiClient
 from loadgen.sandbox.kubelet.config import KubeletConfig
-from loadgen.sandbox.kubelet.downward_api import Place
-from loadgen.sandbox.kubelet.meta import rfc3339
-from loadgen.sandbox.kubelet.volumes.files import write_atomically
-from loadgen.sandbox.kubelet.volumes.projection import (
-    FileContent,
-    VolumeFault,
-    from_fields,
-    from_object,
-    host_name,
-    hosts_file,
-    read_resolv_conf,
-    resolv_conf,
-    with_mode,
+from loadgen.sandbox.kubelet.downward_api import Placement
+from loadgen.sandbox.kubelet.objects import rfc3339
+from loadgen.sandbox.kubelet.volumes.atomic_writer import write_atomically
+from loadgen.sandbox.kubelet.volumes.mounts import container_mounts
+from loadgen.sandbox.kubelet.volumes.payload import (
+    FileProjection,
+    VolumeError,
+    downward_api_payload,
+    object_payload,
+    with_default_mode,
 )
-from loadgen.sandbox.kubelet.volumes.volumes import Volumes, _host_path, container_mounts
+from loadgen.sandbox.kubelet.volumes.volumes import Volumes, _host_path
 
 SETTINGS = {"data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\0\1").decode()}}
 
 
 def files(source: dict[str, Any], found: dict[str, Any] | None = SETTINGS, kind: str = "configmaps") -> dict[str, Any]:
-    payload = from_object(kind, "settings", found, source, "n")
+    payload = object_payload(kind, "settings", found, source, "n")
     return {path: (each.data, each.mode) for path, each in payload.items()}
 
 
 def test_every_key_is_a_file() -> None:
-    """Each key of a ConfigMap becomes a file, 0644 unless defaultMode says another mode."""
+    """Each key of a ConfigMap becomes a file with mode 0644, or with defaultMode."""
     assert files({}) == {"a": (b"1", 0o644), "b": (b"2", 0o644), "c": (b"\0\1", 0o644)}
     assert files({"defaultMode": 0o400})["a"] == (b"1", 0o400)
 
 
-def test_items_pick_and_place_keys() -> None:
-    """With items only the listed keys appear, at their paths, with their own modes."""
+def test_items_select_keys_and_paths() -> None:
+    """With items only the listed keys become files, with their own paths and modes."""
     items = [{"key": "a", "path": "deep/er/a.txt"}, {"key": "b", "path": "b", "mode": 0o600}]
     assert files({"items": items}) == {"deep/er/a.txt": (b"1", 0o644), "b": (b"2", 0o600)}
 
 
 def test_secrets_are_decoded() -> None:
-    """The values of a Secret are written as the bytes that they encode."""
+    """The values of a Secret are decoded from base64."""
     assert files({}, {"data": {"k": base64.b64encode(b"hush").decode()}}, "secrets") == {"k": (b"hush", 0o644)}
 
 
@@ -61,13 +58,13 @@ def test_secrets_are_decoded() -> None:
     ],
 )
 def test_missing_source(found: dict[str, Any] | None, source: dict[str, Any], sentence: str) -> None:
-    """A pod does not start while an object or key of a volume is missing."""
-    with pytest.raises(VolumeFault, match=sentence):
+    """A missing object or key of a volume is an error."""
+    with pytest.raises(VolumeError, match=sentence):
         files(source, found)
 
 
 def test_optional_source() -> None:
-    """An optional object that is missing gives an empty volume, an optional key no file."""
+    """A missing optional object gives an empty volume, a missing optional key no file."""
     assert files({"optional": True}, None) == {}
     assert files({"optional": True, "items": [{"key": "z", "path": "z"}, {"key": "a", "path": "a"}]}) == {
         "a": (b"1", 0o644)
@@ -87,22 +84,22 @@ def test_downward_api_files() -> None:
             {"path": "cpu", "resourceFieldRef": {"containerName": "c", "resource": "limits.cpu", "divisor": "1m"}},
         ]
     }
-    payload = from_fields(pod, source, Place(node_ip="", pod_ip="", allocatable={}))
+    payload = downward_api_payload(pod, source, Placement(node_ip="", pod_ip="", allocatable={}))
     assert {path: each.data for path, each in payload.items()} == {"labels": b'a="1"', "cpu": b"500"}
 
 
-def test_projected_mode_is_a_default() -> None:
-    """defaultMode of a projected volume holds where a file has no mode of its own."""
-    payload = {"a": FileContent(data=b""), "b": FileContent(data=b"", mode=0o600)}
-    assert [each.mode for each in with_mode(payload, 0o440).values()] == [0o440, 0o600]
+def test_default_mode_of_a_projected_volume() -> None:
+    """defaultMode of a projected volume applies to files without a mode of their own."""
+    payload = {"a": FileProjection(data=b""), "b": FileProjection(data=b"", mode=0o600)}
+    assert [each.mode for each in with_default_mode(payload, 0o440).values()] == [0o440, 0o600]
 
 
-def payload(**contents: str) -> dict[str, FileContent]:
-    return {name: FileContent(data=text.encode()) for name, text in contents.items()}
+def payload(**contents: str) -> dict[str, FileProjection]:
+    return {name: FileProjection(data=text.encode()) for name, text in contents.items()}
 
 
-def test_volume_is_swapped_as_a_whole(tmp_path: Path) -> None:
-    """An update replaces the ..data link, so a reader who holds the old folder sees the old files until it is gone."""
+def test_volume_is_updated_atomically(tmp_path: Path) -> None:
+    """An update replaces the ..data link, and with it all files at once; the old folder is deleted."""
     folder = tmp_path / "v"
     assert write_atomically(folder, payload(a="1", b="2"))
     before = (folder / "..data").readlink()
@@ -115,10 +112,10 @@ def test_volume_is_swapped_as_a_whole(tmp_path: Path) -> None:
     assert not (folder / before).exists()
 
 
-def test_volume_is_laid_out_as_a_kubelet_does(tmp_path: Path) -> None:
-    """A folder named after the time has the files, `..data` points at it, and first elements of paths into `..data`."""
+def test_volume_has_the_layout_of_the_kubelet(tmp_path: Path) -> None:
+    """The files are in a folder named after the time, to which `..data` points, and entries link into `..data`."""
     write_atomically(
-        tmp_path, {"a": FileContent(data=b"1"), "x/y": FileContent(data=b"2"), "x/z": FileContent(data=b"3")}
+        tmp_path, {"a": FileProjection(data=b"1"), "x/y": FileProjection(data=b"2"), "x/z": FileProjection(data=b"3")}
     )
     dated = (tmp_path / "..data").readlink()
     assert re.fullmatch(r"\.\.\d{4}(_\d\d){5}\.\w+", str(dated))
@@ -132,30 +129,30 @@ def test_volume_is_laid_out_as_a_kubelet_does(tmp_path: Path) -> None:
     }
 
 
-def test_unchanged_volume_is_left_alone(tmp_path: Path) -> None:
-    """Writing the same files again touches nothing."""
+def test_unchanged_volume_is_not_written(tmp_path: Path) -> None:
+    """Writing the same files again changes nothing."""
     write_atomically(tmp_path, payload(a="1"))
     before = (tmp_path / "..data").readlink()
     assert not write_atomically(tmp_path, payload(a="1"))
     assert (tmp_path / "..data").readlink() == before
 
 
-class TokenApi(Api):
-    """Issues numbered tokens that live as long as they are asked to, by a clock that stands."""
+class TokenApi(ApiClient):
+    """Issues numbered tokens with the requested lifetime, by a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_unix_s = 1e9
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         assert path == "/api/v1/namespaces/n/serviceaccounts/runner/token"
-        self.asked.append(body["spec"])
-        ends = rfc3339(self.now_unix_s + body["spec"]["expirationSeconds"])
-        return {"status": {"token": f"token {len(self.asked)}", "expirationTimestamp": ends}}
+        self.requests.append(body["spec"])
+        expires = rfc3339(self.now_unix_s + body["spec"]["expirationSeconds"])
+        return {"status": {"token": f"token {len(self.requests)}", "expirationTimestamp": expires}}
 
 
 def test_token_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A projected token is asked for again, bound to its pod, once it is older than 80 percent of its lifetime."""
+    """A projected token is bound to its pod and renewed after 80 percent of its lifetime."""
     api = TokenApi()
     monkeypatch.setattr("loadgen.sandbox.kubelet.volumes.volumes.time", SimpleNamespace(time=lambda: api.now_unix_s))
     source = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
@@ -163,27 +160,27 @@ def test_token_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "metadata": {"name": "p", "namespace": "n", "uid": "u"},
         "spec": {"serviceAccountName": "runner", "volumes": [{"name": "v", "projected": {"sources": [source]}}]},
     }
-    place = Place(node_ip="", pod_ip="", allocatable={})
+    placement = Placement(node_ip="", pod_ip="", allocatable={})
     volumes = Volumes(KubeletConfig.model_construct(), api, tmp_path / "disk", tmp_path / "memory")
 
     async def tokens(*ages_s: float) -> list[str]:
-        await volumes.set_up(pod, place)
-        found = []
+        await volumes.set_up(pod, placement)
+        contents = []
         for age_s in ages_s:
             api.now_unix_s = 1e9 + age_s
-            await volumes.refresh(pod, place)
-            found.append((volumes.paths["v"] / "token").read_text())
-        return found
+            await volumes.refresh(pod, placement)
+            contents.append((volumes.paths["v"] / "token").read_text())
+        return contents
 
     # 80 % of 600 s are 480 s; the second token, issued at 480 s, is due at 960 s
     assert asyncio.run(tokens(0, 479, 480, 959, 960)) == ["token 1", "token 1", "token 2", "token 2", "token 3"]
-    assert api.asked[0]["audiences"] == ["vault"]
-    assert api.asked[0]["boundObjectRef"] == {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    assert api.requests[0]["audiences"] == ["vault"]
+    assert api.requests[0]["boundObjectRef"] == {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
 
 
 def test_nested_paths_and_modes(tmp_path: Path) -> None:
-    """Paths of items may be nested, and files have the modes asked for."""
-    write_atomically(tmp_path, {"x/y": FileContent(data=b"1", mode=0o400)})
+    """Paths of items may be nested, and files have their own modes."""
+    write_atomically(tmp_path, {"x/y": FileProjection(data=b"1", mode=0o400)})
     assert stat.S_IMODE((tmp_path / "x" / "y").stat().st_mode) == 0o400
 
 
@@ -192,14 +189,14 @@ def mounts(*volume_mounts: dict[str, Any], volume: dict[str, Any] | None = None,
     return container_mounts(pod, {"volumeMounts": list(volume_mounts)}, {"v": at}, {"NAME": "web-1"})
 
 
-def test_outer_mounts_come_first(tmp_path: Path) -> None:
-    """A mount below another one is made after it, in whatever order the pod lists them."""
+def test_parent_mounts_come_first(tmp_path: Path) -> None:
+    """A mount below another one comes after it, whatever their order in the pod."""
     found = mounts({"name": "v", "mountPath": "/a/b"}, {"name": "v", "mountPath": "/a"}, at=tmp_path)
     assert [each["path"] for each in found] == ["/a", "/a/b"]
 
 
 def test_sub_path(tmp_path: Path) -> None:
-    """subPath mounts a folder of the volume, which is created; subPathExpr expands variables."""
+    """subPath mounts a folder of the volume and creates it; subPathExpr expands variables."""
     found = mounts(
         {"name": "v", "mountPath": "/a", "subPath": "x/y"},
         {"name": "v", "mountPath": "/b", "subPathExpr": "$(NAME)"},
@@ -210,9 +207,9 @@ def test_sub_path(tmp_path: Path) -> None:
 
 
 def test_sub_path_stays_inside(tmp_path: Path) -> None:
-    """A subPath that leads out of its volume through a link is refused."""
+    """A subPath that leaves its volume through a link is refused."""
     (tmp_path / "out").symlink_to("/etc")
-    with pytest.raises(VolumeFault, match="leaves the volume"):
+    with pytest.raises(VolumeError, match="leaves the volume"):
         mounts({"name": "v", "mountPath": "/a", "subPath": "out"}, at=tmp_path)
 
 
@@ -227,71 +224,17 @@ def test_sub_path_stays_inside(tmp_path: Path) -> None:
     ],
 )
 def test_read_only(mount: dict[str, Any], volume: dict[str, Any], read_only: bool, tmp_path: Path) -> None:
-    """A mount is read-only when it or its claim says so, and always for ConfigMaps, Secrets and projections."""
+    """A mount is read-only if the mount or its claim is, and always for ConfigMaps and Secrets."""
     (found,) = mounts({"name": "v", "mountPath": "/a", **mount}, volume=volume, at=tmp_path)
     assert found["read_only"] is read_only
 
 
 def test_host_path_types(tmp_path: Path) -> None:
-    """DirectoryOrCreate and FileOrCreate create what is missing, Directory, File and Socket check."""
+    """DirectoryOrCreate and FileOrCreate create a missing path; the other types check the path."""
     (tmp_path / "file").touch()
     assert _host_path(tmp_path / "new", "DirectoryOrCreate").is_dir()
     assert _host_path(tmp_path / "new.txt", "FileOrCreate").is_file()
     assert _host_path(tmp_path / "file", "File").is_file()
-    for kind, word in (("Directory", "directory"), ("Socket", "socket"), ("CharDevice", "character device")):
-        with pytest.raises(VolumeFault, match=f"hostPath type check failed: .* is not a {word}"):
+    for kind, description in (("Directory", "directory"), ("Socket", "socket"), ("CharDevice", "character device")):
+        with pytest.raises(VolumeError, match=f"hostPath type check failed: .* is not a {description}"):
             _host_path(tmp_path / "file", kind)
-
-
-def dns(**spec: Any) -> str:
-    node = {"nameservers": ["9.9.9.9"], "searches": ["lan"], "options": ["timeout:1"]}
-    pod = {"metadata": {"namespace": "n"}, "spec": spec}
-    return resolv_conf(pod, cluster_dns="10.96.0.10", domain="cluster.local", node=node)
-
-
-CLUSTER = "nameserver 10.96.0.10\nsearch n.svc.cluster.local svc.cluster.local cluster.local lan\noptions ndots:5\n"
-NODE = "nameserver 9.9.9.9\nsearch lan\noptions timeout:1\n"
-
-
-@pytest.mark.parametrize(
-    ("spec", "text"),
-    [
-        ({}, CLUSTER),
-        ({"dnsPolicy": "Default"}, NODE),
-        ({"hostNetwork": True}, NODE),
-        ({"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}, CLUSTER),
-        ({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1"]}}, "nameserver 1.1.1.1\n"),
-        ({"dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}}, CLUSTER.replace("ndots:5", "ndots:2")),
-    ],
-)
-def test_dns_policy(spec: dict[str, Any], text: str) -> None:
-    """Each dnsPolicy gives the servers, search domains and options that the documentation names; dnsConfig merges."""
-    assert dns(**spec) == text
-
-
-def test_node_dns_is_read() -> None:
-    """The node's own file gives servers, searches and options."""
-    found = read_resolv_conf("# note\nnameserver 1.2.3.4\nsearch a b\noptions x y:1\n")
-    assert found == {"nameservers": ["1.2.3.4"], "searches": ["a", "b"], "options": ["x", "y:1"]}
-
-
-@pytest.mark.parametrize(
-    ("spec", "name"),
-    [({}, "p"), ({"hostname": "h"}, "h"), ({"hostNetwork": True}, "node-0")],
-)
-def test_host_name(spec: dict[str, Any], name: str) -> None:
-    """The host name is the pod's name unless it asks for another; in the node's network it is the node's."""
-    assert host_name({"metadata": {"name": "p"}, "spec": spec}, "node-0") == name
-
-
-def test_long_host_names_are_cut() -> None:
-    """A host name has 63 characters at most and does not end with a dash."""
-    assert host_name({"metadata": {"name": "a" * 62 + "-b"}, "spec": {}}, "") == "a" * 62
-
-
-def test_hosts_file() -> None:
-    """/etc/hosts names the pod's address and the host aliases."""
-    pod = {"metadata": {"namespace": "n"}, "spec": {"hostAliases": [{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]}}
-    text = hosts_file(pod, "10.244.1.5", "p", None)
-    assert "\n10.244.1.5\tp\n" in text
-    assert text.endswith("# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")

@@ -2,19 +2,18 @@
 
 import pytest
 
-from loadgen.sandbox.kubelet.container.backoff import BackOff
-from loadgen.sandbox.kubelet.container.restarts import should_restart
+from loadgen.sandbox.kubelet.container.restarts import BackOff, should_restart
 
 
 def delays(runs_s: list[float]) -> list[float]:
-    """The wait before each restart of a container that runs so long each time."""
+    """Return the wait before each restart of a container with these run times."""
     back_off, now_s, waits = BackOff(), 0.0, []
     for run_s in runs_s:
         now_s += run_s
         wait_s = back_off.wait_s(now_s, now_s)
         waits.append(wait_s)
-        ended_s, now_s = now_s, now_s + wait_s
-        back_off.restarted(ended_s, now_s)
+        exited_s, now_s = now_s, now_s + wait_s
+        back_off.restarted(exited_s, now_s)
     return waits
 
 
@@ -28,13 +27,13 @@ def test_ten_minutes_of_running_reset_the_delay() -> None:
     assert delays([1.0, 1.0, 1.0, 601.0, 1.0]) == [0, 10, 20, 0, 10]
 
 
-def test_nine_minutes_of_running_do_not() -> None:
-    """A shorter run leaves the back-off where it was."""
+def test_nine_minutes_of_running_do_not_reset_the_delay() -> None:
+    """A run shorter than 10 minutes keeps the back-off."""
     assert delays([1.0, 1.0, 599.0, 1.0]) == [0, 10, 20, 40]
 
 
-def test_the_wait_is_reckoned_from_the_end() -> None:
-    """Time that has passed since the container ended counts as waited."""
+def test_the_wait_counts_from_the_exit() -> None:
+    """The time since the container's exit is part of the wait."""
     back_off = BackOff()
     back_off.restarted(0.0, 0.0)
     assert back_off.wait_s(5.0, 5.0) == 10.0
@@ -43,7 +42,7 @@ def test_the_wait_is_reckoned_from_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "code", "again"),
+    ("policy", "code", "restarts"),
     [
         ("Always", 0, True),
         ("Always", 1, True),
@@ -53,18 +52,18 @@ def test_the_wait_is_reckoned_from_the_end() -> None:
         ("Never", 1, False),
     ],
 )
-def test_restart_policy(policy: str, code: int, again: bool) -> None:
-    """Always restarts after any end, OnFailure after a non-zero exit, Never never; the default is Always."""
-    assert should_restart({"spec": {"restartPolicy": policy}}, {"name": "c"}, code) is again
+def test_restart_policy(policy: str, code: int, restarts: bool) -> None:
+    """Always restarts after every exit, OnFailure after a non-zero exit code, Never does not restart."""
+    assert should_restart({"spec": {"restartPolicy": policy}}, {"name": "c"}, code) is restarts
 
 
 @pytest.mark.parametrize(
-    ("policy", "code", "again"),
+    ("policy", "code", "restarts"),
     [("Always", 0, False), ("Always", 1, True), ("OnFailure", 1, True), ("Never", 1, False)],
 )
-def test_restart_of_init_containers(policy: str, code: int, again: bool) -> None:
-    """A pod that always restarts treats its init containers as OnFailure: they have to succeed once."""
-    assert should_restart({"spec": {"restartPolicy": policy}}, {"name": "i"}, code, init=True) is again
+def test_restart_of_init_containers(policy: str, code: int, restarts: bool) -> None:
+    """In a pod with the policy Always, init containers restart only on failure."""
+    assert should_restart({"spec": {"restartPolicy": policy}}, {"name": "i"}, code, init=True) is restarts
 
 
 @pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
@@ -75,10 +74,10 @@ def test_sidecars_always_restart(policy: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operator", "code", "again"), [("In", 42, True), ("In", 1, False), ("NotIn", 42, False), ("NotIn", 1, True)]
+    ("operator", "code", "restarts"), [("In", 42, True), ("In", 1, False), ("NotIn", 42, False), ("NotIn", 1, True)]
 )
-def test_restart_rules_of_a_container(operator: str, code: int, again: bool) -> None:
-    """A rule of the container whose exit codes match restarts it whatever the policy says."""
+def test_restart_rules_of_a_container(operator: str, code: int, restarts: bool) -> None:
+    """A restart rule with a matching exit code overrides the restart policies."""
     rule = {"action": "Restart", "exitCodes": {"operator": operator, "values": [42]}}
     container = {"name": "c", "restartPolicy": "Never", "restartPolicyRules": [rule]}
-    assert should_restart({"spec": {"restartPolicy": "Always"}}, container, code) is again
+    assert should_restart({"spec": {"restartPolicy": "Always"}}, container, code) is restarts

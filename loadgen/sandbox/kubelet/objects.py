@@ -1,4 +1,4 @@
-"""Names, times and references of API objects, which stay the JSON that the API server sent."""
+"""Reads names, times and references of API objects, which stay plain JSON."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,22 +8,22 @@ Json: TypeAlias = dict[str, Any]
 
 
 def rfc3339(unix_s: float) -> str:
-    """A time as the API writes it, to the second."""
+    """Format a time to the second, as in API objects."""
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_micro(unix_s: float) -> str:
-    """A time as leases carry it, to the microsecond."""
+    """Format a time to the microsecond, as in leases."""
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def unix_s(text: str) -> float:
-    """Seconds since the epoch of a time that the API wrote."""
+def parse_rfc3339(text: str) -> float:
+    """Return the seconds since the epoch of a time in an API object."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def go_duration(duration_s: float) -> str:
-    """A duration as Go prints it, to the millisecond: `1m30s`, `2.5s`, `250ms`."""
+    """Format a duration as Go does, to the millisecond: `1m30s`, `2.5s`, `250ms`."""
     milliseconds = int(duration_s * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
@@ -35,26 +35,26 @@ def go_duration(duration_s: float) -> str:
     return f"{minutes}m{seconds}" if minutes else seconds
 
 
-def uid_of(pod: Json) -> str:
-    """The pod's UID."""
+def pod_uid(pod: Json) -> str:
+    """Return the pod's UID."""
     return str(pod["metadata"]["uid"])
 
 
 def pod_path(pod: Json, *, subresource: str = "") -> str:
-    """Path of the pod in the API."""
+    """Return the pod's path in the API."""
     meta = pod["metadata"]
-    tail = f"/{subresource}" if subresource else ""
-    return f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}{tail}"
+    suffix = f"/{subresource}" if subresource else ""
+    return f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}{suffix}"
 
 
-def described(pod: Json) -> str:
-    """The pod as the kubelet's messages name it: `name_namespace(uid)`."""
+def format_pod(pod: Json) -> str:
+    """Format a pod as in the kubelet's messages: `name_namespace(uid)`."""
     meta = pod["metadata"]
     return f"{meta['name']}_{meta['namespace']}({meta['uid']})"
 
 
 def pod_reference(pod: Json, field: str | None = None) -> Json:
-    """What an event about the pod, or about a field of it, points at."""
+    """Return an object reference to the pod, or to a field of the pod."""
     meta = pod["metadata"]
     reference = {
         "kind": "Pod",
@@ -70,35 +70,35 @@ def pod_reference(pod: Json, field: str | None = None) -> Json:
 
 
 def is_sidecar(container: Json) -> bool:
-    """Whether an init container goes on running beside the main containers."""
+    """Return whether an init container is a sidecar, which keeps running beside the main containers."""
     return container.get("restartPolicy") == "Always"
 
 
 def init_containers(pod: Json) -> list[Json]:
-    """The pod's init containers, sidecars included, in order."""
+    """Return the pod's init containers in order, sidecars included."""
     return list(pod["spec"].get("initContainers") or [])
 
 
 def main_containers(pod: Json) -> list[Json]:
-    """The pod's main containers, in order."""
+    """Return the pod's main containers in order."""
     return list(pod["spec"]["containers"])
 
 
 def all_containers(pod: Json) -> Iterator[tuple[str, Json]]:
-    """Every container with the path of its field in the pod."""
+    """Yield the field path and spec of every container, init containers first."""
     for kind in ("initContainers", "containers"):
         for container in pod["spec"].get(kind) or []:
             yield f"spec.{kind}{{{container['name']}}}", container
 
 
 def is_host_network(pod: Json) -> bool:
-    """Whether the pod lives in the node's own network namespace."""
+    """Return whether the pod uses the node's network namespace."""
     return bool(pod["spec"].get("hostNetwork"))
 
 
-def grace_s(pod: Json) -> float:
-    """Seconds that the pod has to end: as its deletion says, else its spec; one second at least."""
-    asked = pod["metadata"].get("deletionGracePeriodSeconds")
-    if asked is None:
-        asked = pod["spec"].get("terminationGracePeriodSeconds", 30)
-    return max(1.0, float(asked))
+def grace_period_s(pod: Json) -> float:
+    """Return the grace period of the pod's deletion, else of its spec; at least one second."""
+    seconds = pod["metadata"].get("deletionGracePeriodSeconds")
+    if seconds is None:
+        seconds = pod["spec"].get("terminationGracePeriodSeconds", 30)
+    return max(1.0, float(seconds))

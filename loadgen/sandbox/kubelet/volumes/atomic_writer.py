@@ -1,4 +1,4 @@
-"""Writes the files of a volume so that a reader sees all of the old ones or all of the new ones."""
+"""Updates the files of a volume atomically: a reader sees either all old files or all new files."""
 
 import contextlib
 import shutil
@@ -6,19 +6,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from loadgen.sandbox.kubelet.volumes.projection import FileContent, Payload
+from loadgen.sandbox.kubelet.volumes.payload import FileProjection, Payload
 
 _DATA = "..data"
 
 
 def write_atomically(folder: Path, payload: Payload) -> bool:
-    """Make the volume hold exactly these files.
+    """Replace the files of a volume.
 
-    As any kubelet lays them out: the files stand in a folder named after the time, `..data` points at it, and the first
-    element of each path is a link into `..data`; renaming that one link swaps all at once.
+    The layout is the kubelet's: the files are in a folder named after the current time, the link `..data` points to
+    that folder, and the first element of each path is a link into `..data`. Renaming `..data` swaps all files at once.
 
     Returns:
-        Whether anything changed.
+        Whether a file has changed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     old = folder / (folder / _DATA).readlink() if (folder / _DATA).is_symlink() else None
@@ -49,9 +49,9 @@ def write_atomically(folder: Path, payload: Payload) -> bool:
 
 
 def _read(folder: Path) -> Payload:
-    found: Payload = {}
+    payload: Payload = {}
     for file in folder.rglob("*"):
         if file.is_file():
             mode = file.stat().st_mode & 0o7777
-            found[str(file.relative_to(folder))] = FileContent(data=file.read_bytes(), mode=mode)
-    return found
+            payload[str(file.relative_to(folder))] = FileProjection(data=file.read_bytes(), mode=mode)
+    return payload

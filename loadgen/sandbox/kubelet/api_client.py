@@ -1,4 +1,4 @@
-"""A small asynchronous client of the API server: raw JSON, one connection pool, watches that reconnect."""
+"""An asynchronous client of the API server: plain JSON, one connection pool, watches that reconnect."""
 
 import asyncio
 import json
@@ -12,22 +12,22 @@ import aiohttp
 
 from loadgen.base.errors import LoadgenError
 from loadgen.sandbox.kubelet.config import KubeletConfig
-from loadgen.sandbox.kubelet.meta import Json
+from loadgen.sandbox.kubelet.objects import Json
 
-STRATEGIC = "application/strategic-merge-patch+json"
-MERGE = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 _CALL_TIMEOUT_S = 15.0
 _WATCH_S = 300
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 8.0
+_FIRST_RETRY_S = 0.2
+_MAX_RETRY_S = 8.0
 
 
 class ApiError(LoadgenError):
     """The API server refused a call or could not be reached.
 
     Attributes:
-        status: HTTP status; 0 when there was no answer.
-        reason: The API's own word for it, such as `NotFound`.
+        status: HTTP status; 0 without a response.
+        reason: Reason of the API's Status object, such as `NotFound`.
     """
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
@@ -36,8 +36,8 @@ class ApiError(LoadgenError):
         self.reason = reason
 
 
-class Api:
-    """The API server as one node sees it; an asynchronous context manager."""
+class ApiClient:
+    """A client with a node's certificate; an asynchronous context manager."""
 
     def __init__(self, config: KubeletConfig) -> None:
         self._server = config.server.rstrip("/")
@@ -46,7 +46,7 @@ class Api:
         self._connector = aiohttp.TCPConnector(ssl=tls, limit=64, keepalive_timeout=60)
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> "Api":
+    async def __aenter__(self) -> "ApiClient":
         self._session = aiohttp.ClientSession(
             connector=self._connector, headers={"User-Agent": "kubelet/v1.37.1", "Accept": "application/json"}
         )
@@ -59,23 +59,23 @@ class Api:
             await self._session.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        """One object, or a list of them."""
+        """Get an object or a list."""
         return await self.call("GET", path, query=query)
 
     async def create(self, path: str, body: Json) -> Json:
-        """The object as it was created."""
+        """Create an object; return it as the API server stored it."""
         return await self.call("POST", path, body=body)
 
-    async def patch(self, path: str, body: Json, kind: str = STRATEGIC) -> Json:
-        """The object after the patch."""
+    async def patch(self, path: str, body: Json, kind: str = STRATEGIC_MERGE_PATCH) -> Json:
+        """Patch an object; return it as the API server stored it."""
         return await self.call("PATCH", path, body=body, content_type=kind)
 
-    async def delete(self, path: str, *, uid: str, grace_s: int = 0) -> None:
-        """Delete this very object, and none of the same name that came after it; gone already is fine."""
+    async def delete(self, path: str, *, uid: str, grace_period_s: int = 0) -> None:
+        """Delete the object with this UID; does nothing when it is gone or has been replaced."""
         body = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
-            "gracePeriodSeconds": grace_s,
+            "gracePeriodSeconds": grace_period_s,
             "preconditions": {"uid": uid},
         }
         try:
@@ -93,12 +93,12 @@ class Api:
         body: Json | None = None,
         content_type: str = "application/json",
     ) -> Json:
-        """One call.
+        """Make one request and decode the response.
 
         Raises:
-            ApiError: it was refused, or not answered in time.
+            ApiError: the request was refused, or there was no response in time.
         """
-        assert self._session, "used outside of its context"
+        assert self._session, "used outside of the context manager"
         try:
             async with self._session.request(
                 method,
@@ -112,19 +112,19 @@ class Api:
                 if response.status >= 400:
                     raise _refusal(method, path, response.status, answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            told = str(error) or type(error).__name__
-            raise ApiError(f"the API server did not answer {method} {path} ({told}); is it running?") from error
+            reason = str(error) or type(error).__name__
+            raise ApiError(f"the API server did not answer {method} {path} ({reason}); is it running?") from error
         decoded: Json = json.loads(answer)
         return decoded
 
     async def watch(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[tuple[str, Json]]:
-        """A list, then every change of it, for ever: ends with the task that reads it.
+        """List objects and watch them until the caller is cancelled.
 
         Yields:
-            `("LISTED", list)` at first and whenever changes may have been missed, else the type of a change
-            (`ADDED`, `MODIFIED`, `DELETED`) and its object.
+            `("LISTED", list)` first and whenever changes may have been missed, else the type of a change (`ADDED`,
+            `MODIFIED`, `DELETED`) and the object.
         """
-        pause_s = _FIRST_PAUSE_S
+        retry_s = _FIRST_RETRY_S
         while True:
             try:
                 listed = await self.get(path, query)
@@ -132,21 +132,21 @@ class Api:
                 version = str(listed["metadata"]["resourceVersion"])
                 while True:
                     async for kind, item in self._changes(path, {**(query or {}), "resourceVersion": version}):
-                        pause_s = _FIRST_PAUSE_S
+                        retry_s = _FIRST_RETRY_S
                         version = str(item["metadata"]["resourceVersion"])
                         if kind != "BOOKMARK":
                             yield kind, item
-                    await asyncio.sleep(_FIRST_PAUSE_S)  # a server that is going away ends every watch at once
+                    await asyncio.sleep(_FIRST_RETRY_S)  # a server that shuts down ends every new watch at once
             except ApiError as error:
                 if error.status == 410:
-                    continue  # too old: list again at once
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 (spreads reconnections)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                    continue  # the resource version is too old: list again at once
+            await asyncio.sleep(retry_s * random.uniform(0.8, 1.2))  # noqa: S311 (spreads reconnections)
+            retry_s = min(2 * retry_s, _MAX_RETRY_S)
 
     async def _changes(self, path: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, Json]]:
-        assert self._session, "used outside of its context"
+        assert self._session, "used outside of the context manager"
         full = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH_S)}
-        # bookmarks come about every minute, so a connection that is silent for much longer is dead
+        # bookmarks arrive about once a minute, so a connection that is silent for much longer is dead
         timeout = aiohttp.ClientTimeout(total=_WATCH_S + 30, sock_connect=_CALL_TIMEOUT_S, sock_read=150)
         try:
             async with self._session.get(self._server + path, params=full, timeout=timeout) as response:
@@ -170,8 +170,8 @@ class Api:
 def _refusal(method: str, path: str, status: int, answer: bytes) -> ApiError:
     message, reason = answer.decode(errors="replace").strip(), ""
     try:
-        told: Any = json.loads(answer)
-        message, reason = told.get("message", message), told.get("reason", "")
+        status_object: Any = json.loads(answer)
+        message, reason = status_object.get("message", message), status_object.get("reason", "")
     except (ValueError, AttributeError):
         pass
     return ApiError(message or f"{method} {path} was refused with {status}", status=status, reason=reason)

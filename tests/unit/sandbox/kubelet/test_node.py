@@ -1,4 +1,4 @@
-"""Images, addresses, logs, times, events, configuration: the small parts of the process kubelet."""
+"""The node object, configuration, images, addresses, logs, times and events of the process kubelet."""
 
 import asyncio
 import json
@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import SettingsError
-from loadgen.sandbox.kubelet.api import Api, ApiError
+from loadgen.sandbox.kubelet.api_client import ApiClient, ApiError
 from loadgen.sandbox.kubelet.config import KubeletConfig, read_config
 from loadgen.sandbox.kubelet.container.images import Image, ImageStore, ImageTable
 from loadgen.sandbox.kubelet.container.process import StartError
 from loadgen.sandbox.kubelet.events import Events
-from loadgen.sandbox.kubelet.meta import go_duration, grace_s, rfc3339, unix_s
-from loadgen.sandbox.kubelet.network import Addresses, interface_name, node_batch, pod_batch
+from loadgen.sandbox.kubelet.network import AddressPool, interface_name, node_ip_commands, pod_ip_commands
 from loadgen.sandbox.kubelet.node import node_object, node_status
-from loadgen.sandbox.kubelet.streams.exec import outcome
+from loadgen.sandbox.kubelet.objects import go_duration, grace_period_s, parse_rfc3339, rfc3339
+from loadgen.sandbox.kubelet.streams.exec import exec_status
 from loadgen.sandbox.kubelet.streams.logs import LogQuery, read_log, tail_offset
 
 
@@ -41,15 +41,15 @@ def config(**changed: Any) -> dict[str, Any]:
 
 
 def pulls(image: Image, *policies: str, pull_s: float = 0.05) -> list[str]:
-    said: list[str] = []
+    reasons: list[str] = []
 
     async def run() -> None:
         store = ImageStore(pull_s)
         for policy in policies:
-            await store.pull("a:1", image, policy, lambda reason, message: said.append(reason))
+            await store.pull("a:1", image, policy, lambda reason, message: reasons.append(reason))
 
     asyncio.run(run())
-    return said
+    return reasons
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def pulls(image: Image, *policies: str, pull_s: float = 0.05) -> list[str]:
     ],
 )
 def test_image_pull_policy(policies: list[str], events: list[str]) -> None:
-    """IfNotPresent pulls only the first time on a node, Always asks every time, Never does not pull."""
+    """IfNotPresent pulls only once on a node, Always pulls every time, Never does not pull."""
     assert pulls(Image(match="a:1"), *policies) == events
 
 
-def test_pull_takes_its_time_once() -> None:
-    """The first pull takes the emulated time of the image, else of the node; a second pod waits for the same pull."""
+def test_pull_takes_its_duration_once() -> None:
+    """The first pull takes the emulated duration of the image; a second pod waits for the same pull."""
 
     async def run() -> list[float]:
         loop, store = asyncio.get_running_loop(), ImageStore(9.0)
@@ -87,7 +87,7 @@ def test_pull_takes_its_time_once() -> None:
 
 
 def test_image_table(tmp_path: Path) -> None:
-    """The first line that matches the whole reference counts, and a changed table is read again."""
+    """The first entry that matches the whole reference applies, and a changed table is read again."""
     file = tmp_path / "images.json"
     file.write_text(json.dumps([{"match": "a/.*:1", "cmd": ["one"]}, {"match": "a/.*", "cmd": ["two"]}]))
     table = ImageTable(file)
@@ -98,8 +98,8 @@ def test_image_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[{}]", "[{match: '('}]", "[{match: a, typo: 1}]", "5"])
-def test_wrong_image_table(text: str, tmp_path: Path) -> None:
-    """A table that is wrong is told as one sentence."""
+def test_invalid_image_table(text: str, tmp_path: Path) -> None:
+    """An invalid table is a settings error."""
     (tmp_path / "t").write_text(text)
     with pytest.raises(SettingsError):
         ImageTable(tmp_path / "t").find("a")
@@ -108,33 +108,33 @@ def test_wrong_image_table(text: str, tmp_path: Path) -> None:
 # addresses
 
 
-def test_addresses_are_used_again_late() -> None:
-    """A freed address comes back only after all others: a client must not meet another pod at a fresh grave."""
-    addresses = Addresses(IPv4Network("10.244.1.0/29"))
-    first = addresses.take()
-    addresses.give_back(first)
-    taken = [addresses.take() for _ in range(4)]
+def test_addresses_are_reused_last() -> None:
+    """A released address is reused after all others, so that late requests do not reach another pod."""
+    addresses = AddressPool(IPv4Network("10.244.1.0/29"))
+    first = addresses.allocate()
+    addresses.release(first)
+    taken = [addresses.allocate() for _ in range(4)]
     assert first == IPv4Address("10.244.1.2")
     assert first not in taken
-    assert addresses.take() == first
+    assert addresses.allocate() == first
 
 
 def test_no_address_left() -> None:
-    """A node whose pod network is used up says so."""
-    addresses = Addresses(IPv4Network("10.244.1.0/29"))
+    """An exhausted pod network is an error."""
+    addresses = AddressPool(IPv4Network("10.244.1.0/29"))
     for _ in range(5):
-        addresses.take()
+        addresses.allocate()
     with pytest.raises(StartError, match=r"no free address is left in 10.244.1.0/29"):
-        addresses.take()
+        addresses.allocate()
 
 
-def test_wire() -> None:
-    """The pod's only way out is its gateway, and the node reaches it by a route with the node's own address."""
+def test_ip_commands() -> None:
+    """The pod's default route is its gateway; the node's route to the pod has the node's address as source."""
     settings, address = KubeletConfig(**config()), IPv4Address("10.244.1.2")
-    assert "route replace 10.244.1.2/32 dev vethx scope link src 172.30.0.11" in node_batch(
+    assert "route replace 10.244.1.2/32 dev vethx scope link src 172.30.0.11" in node_ip_commands(
         "vethx", 7, address, settings
     )
-    assert "route add default via 10.244.0.1 dev eth0" in pod_batch(address, settings)
+    assert "route add default via 10.244.0.1 dev eth0" in pod_ip_commands(address, settings)
     assert len(interface_name("some uid")) <= 15
 
 
@@ -142,7 +142,7 @@ def test_wire() -> None:
 
 
 def test_node_object() -> None:
-    """A node is registered with capacity, labels, taints, addresses, and the port of its own API."""
+    """A node registers with capacity, labels, taints, addresses and the port of its API."""
     node = node_object(KubeletConfig(**config()))
     assert node["status"]["capacity"] == node["status"]["allocatable"] == {"cpu": "8", "nvidia.com/gpu": "2"}
     assert node["metadata"]["labels"]["nvidia.com/gpu.product"] == "H100"
@@ -153,8 +153,8 @@ def test_node_object() -> None:
     assert node["status"]["declaredFeatures"] == ["ExtendWebSocketsToKubelet"]
 
 
-def test_node_conditions_keep_their_transition() -> None:
-    """A heartbeat moves lastHeartbeatTime; lastTransitionTime moves with the status only."""
+def test_node_conditions_keep_their_transition_time() -> None:
+    """A new status updates lastHeartbeatTime; lastTransitionTime changes only with a condition's status."""
     settings = KubeletConfig(**config())
     old = node_status(settings, {}, 1000.0)
     old["conditions"][0]["status"] = "Unknown"
@@ -164,8 +164,8 @@ def test_node_conditions_keep_their_transition() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"node": "Node_0"}, {"ip": "x"}, {"port": 0}, {"typo": 1}, {"image_pull_s": -1}])
-def test_wrong_configuration(changed: dict[str, Any], tmp_path: Path) -> None:
-    """A setting that is wrong or unknown is refused with a sentence."""
+def test_invalid_configuration(changed: dict[str, Any], tmp_path: Path) -> None:
+    """An invalid or unknown setting is a settings error."""
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config(**changed)))
     with pytest.raises(SettingsError, match="KubeletConfig"):
@@ -176,7 +176,7 @@ def test_wrong_configuration(changed: dict[str, Any], tmp_path: Path) -> None:
 
 
 async def _log(file: Path, **query: Any) -> bytes:
-    return b"".join([piece async for piece in read_log(file, LogQuery(**query), lambda: False)])
+    return b"".join([chunk async for chunk in read_log(file, LogQuery(**query), lambda: False)])
 
 
 @pytest.mark.parametrize(
@@ -192,50 +192,50 @@ async def _log(file: Path, **query: Any) -> bytes:
     ],
 )
 def test_log_options(query: dict[str, Any], text: bytes, tmp_path: Path) -> None:
-    """tailLines, limitBytes and sinceSeconds choose the part of the log."""
+    """tailLines, limitBytes and sinceSeconds select a part of the log."""
     (tmp_path / "log").write_bytes(b"1\n2\n3\n")
     assert asyncio.run(_log(tmp_path / "log", **query)) == text
 
 
 def test_tail_of_an_unfinished_line(tmp_path: Path) -> None:
-    """A last line without its end counts as a line, also across the chunks that are read."""
+    """A last line without a newline counts as a line, also across chunks."""
     (tmp_path / "log").write_bytes(b"x" * 70_000 + b"\n2\n3")
     assert tail_offset(tmp_path / "log", 2) == 70_001
     assert tail_offset(tmp_path / "log", 3) == 0
 
 
 def test_follow_until_the_end(tmp_path: Path) -> None:
-    """A followed log goes on while the container runs, and ends with all of it."""
+    """A followed log continues while the container runs, and is complete at its end."""
     file = tmp_path / "log"
     file.write_bytes(b"1\n")
 
     async def run() -> bytes:
         runs = iter([True, True, False])
-        pieces = []
-        async for piece in read_log(file, LogQuery(follow=True), lambda: next(runs)):
-            pieces.append(piece)
-            if len(pieces) == 1:
+        chunks = []
+        async for chunk in read_log(file, LogQuery(follow=True), lambda: next(runs)):
+            chunks.append(chunk)
+            if len(chunks) == 1:
                 file.write_bytes(b"1\n2\n")
-        return b"".join(pieces)
+        return b"".join(chunks)
 
     assert asyncio.run(run()) == b"1\n2\n"
 
 
-# words of the API
+# API formats
 
 
 @pytest.mark.parametrize(
     ("duration_s", "text"),
     [(0.0, "0s"), (0.25, "250ms"), (10, "10s"), (2.5, "2.5s"), (90, "1m30s"), (300, "5m0s"), (3601, "1h0m1s")],
 )
-def test_durations_as_go_prints_them(duration_s: float, text: str) -> None:
-    """Messages carry durations in Go's form: "back-off 5m0s restarting failed container"."""
+def test_go_durations(duration_s: float, text: str) -> None:
+    """Messages contain durations in Go's format: "back-off 5m0s restarting failed container"."""
     assert go_duration(duration_s) == text
 
 
 def test_times() -> None:
-    """Times are written to the second in UTC and read back."""
-    assert unix_s(rfc3339(1_700_000_000.9)) == 1_700_000_000
+    """Times are formatted to the second in UTC and parsed again."""
+    assert parse_rfc3339(rfc3339(1_700_000_000.9)) == 1_700_000_000
 
 
 @pytest.mark.parametrize(
@@ -248,14 +248,14 @@ def test_times() -> None:
     ],
 )
 def test_grace_period(meta: dict[str, int], spec: dict[str, int], seconds: int) -> None:
-    """The grace period is the deletion's, else the pod's, else 30 s; a node always gives one second."""
-    assert grace_s({"metadata": meta, "spec": spec}) == seconds
+    """The grace period is the deletion's, else the pod's, else 30 s, and at least one second."""
+    assert grace_period_s({"metadata": meta, "spec": spec}) == seconds
 
 
-def test_outcome_of_exec() -> None:
-    """kubectl exec learns the exit code of the command from the cause ExitCode."""
-    assert outcome(0)["status"] == "Success"
-    failed = outcome(3)
+def test_exec_status() -> None:
+    """kubectl exec reads the exit code of the command from the cause ExitCode."""
+    assert exec_status(0)["status"] == "Success"
+    failed = exec_status(3)
     assert failed["reason"] == "NonZeroExitCode"
     assert failed["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
 
@@ -263,8 +263,8 @@ def test_outcome_of_exec() -> None:
 # events
 
 
-class RecordingApi(Api):
-    """Keeps what would be written."""
+class RecordingApi(ApiClient):
+    """Stores the written events."""
 
     def __init__(self) -> None:
         self.events: dict[str, dict[str, Any]] = {}
@@ -273,7 +273,7 @@ class RecordingApi(Api):
     async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if self.refuse:
             self.refuse -= 1
-            raise ApiError("not now")
+            raise ApiError("unavailable")
         self.events[body["metadata"]["name"]] = body
         return body
 
@@ -292,7 +292,7 @@ def written(*messages: str, refuse: int = 0) -> list[dict[str, Any]]:
         events = Events(api, "node-0")
         writing = asyncio.create_task(events.run())
         for message in messages:
-            events.of_container(POD, {"name": "c"}, "Unhealthy", message, warning=True)
+            events.container_event(POD, {"name": "c"}, "Unhealthy", message, warning=True)
         await events.flush(5.0)
         writing.cancel()
         return list(api.events.values())
@@ -301,18 +301,18 @@ def written(*messages: str, refuse: int = 0) -> list[dict[str, Any]]:
 
 
 def test_equal_events_are_counted() -> None:
-    """A repeated event is one object whose count grows."""
+    """A repeated event is one object with a count."""
     assert [(each["message"], each["count"]) for each in written("a", "a", "b", "a")] == [("a", 3), ("b", 1)]
 
 
 def test_events_name_container_and_source() -> None:
-    """An event about a container points at its field and says that the node's kubelet wrote it."""
+    """An event about a container refers to the container's field and has the node's kubelet as source."""
     (event,) = written("a")
     assert event["involvedObject"]["fieldPath"] == "spec.containers{c}"
     assert event["source"] == {"component": "kubelet", "host": "node-0"}
     assert (event["type"], event["reason"]) == ("Warning", "Unhealthy")
 
 
-def test_events_survive_a_refusal() -> None:
-    """An API server that is away for a moment loses no event."""
+def test_events_are_retried() -> None:
+    """An event is written again after a failed request."""
     assert len(written("a", refuse=1)) == 1

@@ -1,4 +1,4 @@
-"""kubectl for the plane itself, inside the world."""
+"""Runs kubectl inside the sandbox for the control plane itself."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ _TIMEOUT_S = 60.0
 
 
 async def kubectl(config: SandboxConfig, *arguments: str, stdin: str = "") -> str:
-    """Run kubectl as the cluster's admin and return what it prints.
+    """Run kubectl as the cluster's admin and return its output.
 
     Raises:
-        StackError: it failed; the sentence holds what it said.
+        StackError: it failed; the message includes its standard error.
     """
     process = await asyncio.create_subprocess_exec(
         config.tools["kubectl"],
@@ -29,7 +29,7 @@ async def kubectl(config: SandboxConfig, *arguments: str, stdin: str = "") -> st
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        raise StackError(f"kubectl {' '.join(arguments[:3])} did not end within {_TIMEOUT_S:g} s") from None
+        raise StackError(f"kubectl {' '.join(arguments[:3])} did not finish within {_TIMEOUT_S:g} s") from None
     if process.returncode != 0:
         raise StackError(f"kubectl {' '.join(arguments[:3])} failed: {err.decode(errors='replace').strip()[-600:]}")
     return out.decode()

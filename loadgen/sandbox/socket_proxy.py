@@ -1,6 +1,7 @@
-"""A way from outside to an address inside: a Unix socket in the sandbox's folder, which crosses network namespaces.
+"""Connects clients outside of a sandbox to addresses inside, through a Unix socket in the sandbox's folder.
 
-Outside writes one line, `host:port`; the gate answers `ok` or one line of trouble, and passes bytes on from then on.
+Unix sockets work across network namespaces. The client writes one line, `host:port`; the proxy answers `ok` or one line
+with an error, and relays bytes from then on.
 """
 
 import asyncio
@@ -10,18 +11,18 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from loadgen.sandbox.names import resolve
+from loadgen.sandbox.dns import resolve
 
 _DIAL_TIMEOUT_S = 5.0
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-"""A connection: what comes, and what goes."""
+"""Reader and writer of a connection."""
 
 
 @contextlib.contextmanager
-def address_of(path: Path) -> Iterator[str]:
-    """The address of a Unix socket in a folder of any depth; the kernel takes no path longer than 107 bytes."""
+def socket_address(path: Path) -> Iterator[str]:
+    """Yield a short address for a Unix socket, as the kernel limits the path in an address to 107 bytes."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"
@@ -29,23 +30,23 @@ def address_of(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-class Gate:
-    """Serves the Unix socket inside; `Sandbox.connect` uses it outside."""
+class SocketProxy:
+    """The server of the Unix socket inside the sandbox; `Sandbox.connect` is its client."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Start to serve."""
+        """Start to listen."""
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
-        with address_of(self._path) as address:
+        with socket_address(self._path) as address:
             listener.bind(address)
         self._server = await asyncio.start_unix_server(self._serve, sock=listener)
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop to listen."""
         if self._server is not None:
             self._server.close()
 
@@ -54,14 +55,14 @@ class Gate:
             line = await asyncio.wait_for(reader.readline(), _DIAL_TIMEOUT_S)
             host, _, port = line.decode().strip().rpartition(":")
             try:
-                inner_reader, inner_writer = await asyncio.wait_for(_dial(host, int(port)), _DIAL_TIMEOUT_S)
+                inner = await asyncio.wait_for(_dial(host, int(port)), _DIAL_TIMEOUT_S)
             except (OSError, ValueError, TimeoutError) as error:
                 writer.write(f"{error or 'no answer'}\n".encode())
                 return
             writer.write(b"ok\n")
-            await splice((reader, writer), (inner_reader, inner_writer))
+            await relay((reader, writer), inner)
         except (OSError, TimeoutError, UnicodeDecodeError):
-            pass  # whoever came has gone
+            pass  # the client has disconnected or sent no address
         finally:
             writer.close()
 
@@ -70,17 +71,17 @@ async def _dial(host: str, port: int) -> Stream:
     return await asyncio.open_connection(await asyncio.to_thread(resolve, host), port)
 
 
-async def splice(one: Stream, other: Stream) -> None:
-    """Pass bytes between two connections, both ways, until both have ended."""
+async def relay(one: Stream, other: Stream) -> None:
+    """Relay bytes between two connections in both directions until both sides have closed."""
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(_CHUNK):
+            while data := await reader.read(_CHUNK_BYTES):
                 writer.write(data)
                 await writer.drain()
             writer.write_eof()
 
     try:
-        await asyncio.gather(pump(one[0], other[1]), pump(other[0], one[1]))
+        await asyncio.gather(copy(one[0], other[1]), copy(other[0], one[1]))
     finally:
         other[1].close()
