@@ -67,7 +67,7 @@ def _wire(environment: Environment, runner: Any, **_: Any) -> None:
     environment.events.test_start.add_listener(lambda **_: conductor.start())
     environment.events.test_stopping.add_listener(lambda **_: conductor.stopping())
     environment.events.test_stop.add_listener(lambda **_: conductor.finish())
-    environment.events.quit.add_listener(lambda **_: conductor.last_words())
+    environment.events.quit.add_listener(lambda **_: conductor.print_summary())
 
     def take_down(**_: Any) -> None:
         if conductor.active():  # SIGTERM: Locust decides on its exit code before it stops the run

@@ -105,7 +105,7 @@ class Run:
         return ServedModel(endpoint=endpoint, model=model)
 
     def begin(self, load_start_s: float, arrivals: int) -> None:
-        """Write down when the load starts, its stages and its number of arrivals; nothing may have been sent before."""
+        """Record start, stages and number of arrivals of the load; call it before the first request."""
         stages = tuple(
             Stage(name=span.name, start_s=load_start_s + span.start_s, end_s=load_start_s + span.end_s)
             for span in self.scenario.load.spans()
@@ -113,23 +113,22 @@ class Run:
         self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
         self._event("load_started", load_start_s)
 
-    def not_started(self, error: str) -> None:
-        """Write down why no load was sent."""
+    def load_not_started(self, error: str) -> None:
+        """Record why no load was sent."""
         self._update(error=error)
 
-    def end(self) -> None:
-        """Write down that the load is over: every arrival has its outcome."""
-        now_s = self.clock.now_s()
-        self._event("load_ended", now_s)
-        self._update(state="finished", load_end_s=now_s)
+    def load_finished(self) -> None:
+        """Record that every arrival has its outcome."""
+        self._load_ended("load_ended", state="finished")
 
-    def stopped(self, arrivals: int) -> None:
-        """Write down that the load was stopped on purpose after so many arrivals, unless it had ended before."""
-        if self.info.state != "loading":
-            return
+    def load_stopped(self, arrivals: int) -> None:
+        """Record that the load was stopped on purpose, after so many arrivals."""
+        self._load_ended("load_stopped", state="stopped", expected_rows=arrivals)
+
+    def _load_ended(self, kind: str, **changes: object) -> None:
         now_s = self.clock.now_s()
-        self._event("load_stopped", now_s)
-        self._update(state="stopped", load_end_s=now_s, expected_rows=arrivals)
+        self._event(kind, now_s)
+        self._update(load_end_s=now_s, **changes)
 
     def failure(self) -> LoadgenError | None:
         """Reason why the run cannot go on; None while it can."""
@@ -162,7 +161,7 @@ class Run:
             self._running = None
 
     def report(self) -> tuple[int, str]:
-        """Judge the folder in a process of its own, as `loadgen report` does; exit code and what it says."""
+        """Run `loadgen report` on the folder in another process; its exit code and output."""
         command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_REPORT_TIMEOUT_S, check=False)
