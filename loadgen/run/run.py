@@ -162,7 +162,8 @@ class Run:
 
     def report(self) -> tuple[int, str]:
         """Run `loadgen report` on the folder in another process; its exit code and output."""
-        command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path)]
+        reports = ",".join(self.scenario.reports)
+        command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path), "--reports", reports]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_REPORT_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:

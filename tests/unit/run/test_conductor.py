@@ -19,7 +19,12 @@ from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
 
 SCENARIO = Scenario(
-    name="x", load=Constant(per_s=1, duration_s=10), arrivals="even", target="grpc://127.0.0.1:1", request_timeout_s=5
+    name="x",
+    load=Constant(per_s=1, duration_s=10),
+    arrivals="even",
+    target="grpc://127.0.0.1:1",
+    request_timeout_s=5,
+    reports=("html",),
 )
 
 
