@@ -74,15 +74,14 @@ class LoadShare:
         LoadgenError: the run folder cannot be read, or the prompt file is malformed.
     """
 
-    def __init__(self, assignment: Assignment, on_answer: OnAnswer) -> None:
+    def __init__(self, assignment: Assignment, on_answer: OnAnswer, plan: LoadPlan | None = None) -> None:
         self._assignment = assignment
         self._on_answer = on_answer
         self._folder = RunFolder(Path(assignment.folder))
         info = self._folder.read_info()
         same = Host.here().same_clock(assignment.master)
         self._clock = info.clock if same else info.clock.elsewhere()
-        self._scenario = Scenario(**info.settings)
-        self._plan = LoadPlan(self._scenario)
+        self._plan = LoadPlan(Scenario(**info.settings)) if plan is None else plan
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)
         load_writer()  # the import takes a second, in which nothing could be sent
         self._flusher: gevent.Greenlet | None = None

@@ -52,7 +52,7 @@ class ServedModel:
 
 
 class Run:
-    """One run and its folder. Call `begin` after `up`; `down` may be called at any time, and twice.
+    """One run and its folder. Call `start` before anything is recorded; `stop` may be called at any time, and twice.
 
     Args:
         scenario: Scenario to run.
@@ -75,21 +75,21 @@ class Run:
         self.folder.write_info(self.info)
 
     def start_reference(self) -> Endpoint:
-        """Start the reference server of the self-check; `stop_reference` ends it.
+        """Start the reference server of the self-check; `stop_reference` stops it.
 
         Raises:
-            SelfCheckError: it does not start.
+            SelfCheckError: the server does not start.
         """
         self._reference = ReferenceProcess(self.scenario.wire, self.folder.logs / "reference.log")
         return self._reference.endpoint
 
     def stop_reference(self) -> None:
-        """End the reference server."""
+        """Stop the reference server."""
         if self._reference is not None:
             self._reference.stop()
             self._reference = None
 
-    def up(self) -> ServedModel:
+    def start(self) -> ServedModel:
         """Start the target, find the model, start the collector.
 
         Raises:
@@ -106,8 +106,8 @@ class Run:
         self._collector = start_collector(self.folder)
         return ServedModel(endpoint=endpoint, model=model)
 
-    def begin(self, load_start_s: float, arrivals: int) -> None:
-        """Write down when the load starts, its stages and its number of arrivals; nothing may have been sent before."""
+    def record_start(self, load_start_s: float, arrivals: int) -> None:
+        """Record start, stages and number of arrivals of the load; call it before the first request."""
         stages = tuple(
             Stage(name=span.name, start_s=load_start_s + span.start_s, end_s=load_start_s + span.end_s)
             for span in self.scenario.load.spans()
@@ -115,23 +115,22 @@ class Run:
         self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
         self._event(EventKind.LOAD_STARTED, load_start_s)
 
-    def not_started(self, error: str) -> None:
-        """Write down why no load was sent."""
+    def record_no_load(self, error: str) -> None:
+        """Record why no load was sent."""
         self._update(error=error)
 
-    def end(self) -> None:
-        """Write down that the load is over: every arrival has its outcome."""
-        now_s = self.clock.now_s()
-        self._event(EventKind.LOAD_ENDED, now_s)
-        self._update(state="finished", load_end_s=now_s)
+    def record_end(self) -> None:
+        """Record that every arrival has its outcome."""
+        self._record_end(EventKind.LOAD_ENDED, state="finished")
 
-    def stopped(self, arrivals: int) -> None:
-        """Write down that the load was stopped on purpose after so many arrivals, unless it had ended before."""
-        if self.info.state != "loading":
-            return
+    def record_stop(self, arrivals: int) -> None:
+        """Record that the load was stopped on purpose, after so many arrivals."""
+        self._record_end(EventKind.LOAD_STOPPED, state="stopped", expected_rows=arrivals)
+
+    def _record_end(self, kind: EventKind, **changes: object) -> None:
         now_s = self.clock.now_s()
-        self._event(EventKind.LOAD_STOPPED, now_s)
-        self._update(state="stopped", load_end_s=now_s, expected_rows=arrivals)
+        self._event(kind, now_s)
+        self._update(load_end_s=now_s, **changes)
 
     def failure(self) -> LoadgenError | None:
         """Reason why the run cannot go on; None while it can."""
@@ -153,7 +152,7 @@ class Run:
             ready=sum(replica.phase == "ready" for replica in state.replicas),
         )
 
-    def down(self) -> None:
+    def stop(self) -> None:
         """Stop everything that this run started: the collector first, as it reads the target once more."""
         self.stop_reference()
         if self._collector is not None:
@@ -164,8 +163,9 @@ class Run:
             self._running = None
 
     def report(self) -> tuple[int, str]:
-        """Judge the folder in a process of its own, as `loadgen report` does; exit code and what it says."""
-        command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path)]
+        """Run `loadgen report` on the folder in another process; its exit code and output."""
+        reports = ",".join(self.scenario.reports)
+        command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path), "--reports", reports]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_REPORT_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:
@@ -173,8 +173,8 @@ class Run:
                 f"no report within {_REPORT_TIMEOUT_S:g} s; everything is recorded: "
                 f"free memory and CPU, then `loadgen report {self.folder.path}`"
             ) from None
-        known = done.returncode in tuple(ExitCode)
-        return done.returncode if known else ExitCode.TOOL, done.stdout + done.stderr
+        code = done.returncode if done.returncode in tuple(ExitCode) else ExitCode.TOOL
+        return code, done.stdout + done.stderr
 
     def _event(self, kind: str, t_s: float) -> None:
         self.folder.append("events", "run", [Event(t_s, kind).row()])
@@ -221,7 +221,7 @@ def validity_of(validity: Validity, target: TargetInfo) -> ValidityLimits:
 
 
 def limits_of(slo: Slo) -> tuple[Limit, ...]:
-    """The limits that a scenario sets, such as `ttft_p95_s=2` → TTFT, p95, 2 s."""
+    """The limits of a scenario: `ttft_p95_s=2` becomes a limit of 2 s on the 95th percentile of TTFT."""
     limits = []
     for name, limit in slo:
         if limit is not None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.base.console import say
-from loadgen.scenario.settings import Kube
 
 RELEASE = "triton"
 """Name of the helm release where none is given."""
@@ -36,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from loadgen.kube.deploy.release import deploy, destroy  # the Kubernetes library takes a second
     from loadgen.kube.deploy.values import merged, one_value, read_values
+    from loadgen.scenario.settings import Kube
 
     kube = Kube(context=options.context, namespace=options.namespace)
     if options.command == "destroy":

@@ -21,6 +21,7 @@ from loadgen.dataset.tables import load_writer
 from loadgen.load.adapters.statistics import statistics_listener
 from loadgen.load.adapters.users import TritonUser
 from loadgen.load.host import Host
+from loadgen.load.plan import LoadPlan
 from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment, LoadShare
 from loadgen.protocols.reference_process import ReferenceProcess
@@ -85,10 +86,11 @@ class Generator(Protocol):
 
 
 class LocalGenerator:
-    """Generates the load in this process."""
+    """Generates the load in this process, from the plan of the run, or from a plan of its own on a worker."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, plan: LoadPlan | None = None) -> None:
         self._environment = environment
+        self._plan = plan
         self._share: LoadShare | None = None
         environment.events.test_stopping.add_listener(self._stop)
 
@@ -102,7 +104,7 @@ class LocalGenerator:
         call = assignment.endpoint.call_name(assignment.model, stream=assignment.stream)
         name = f"{call} {assignment.model.name}"
         listener = statistics_listener(self._environment, protocol=assignment.endpoint.protocol, name=name)
-        self._share = LoadShare(assignment, listener)
+        self._share = LoadShare(assignment, listener, self._plan)
         self._share.check()
 
     def go(self, load_start_s: float) -> None:
