@@ -56,7 +56,7 @@ class DatasetError(LoadgenError):
 
 
 class RecordError(DatasetError):
-    """The run folder cannot be written, as when the disk is full; what was recorded before is kept."""
+    """The run folder cannot be written, as when the disk is full; the data recorded before is kept."""
 
     exit_code = ExitCode.TOOL
 

@@ -155,7 +155,7 @@ def test_full_disk(bench: Bench) -> None:
     folder.write_text("")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 4, err
-    assert re.search(r"^error: cannot record requests in .*what was recorded before is kept", err, re.MULTILINE), err
+    assert re.search(r"^error: cannot record requests in .*the data recorded before is kept", err, re.MULTILINE), err
     folder.unlink()
     folder.with_name("requests.kept").rename(folder)
     assert bench.rows_so_far() >= kept
