@@ -1,4 +1,4 @@
-"""The whole analysis: verdicts, empty tables, laws."""
+"""The whole analysis: verdicts, empty tables, invariants."""
 
 import dataclasses
 import math
@@ -41,7 +41,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Analysis]:
     ],
 )
 def test_the_verdict_follows_from_the_findings(runs, variant, verdict, broken):
-    """A run that cannot be judged is invalid and still says which SLOs it broke."""
+    """A run that cannot be judged is invalid and still reports the SLOs that it missed."""
     made = runs[variant]
     assert made.verdict == verdict
     assert {each.code for each in made.findings if each.severity in ("fail", "invalid") and not each.passed} == broken
@@ -58,12 +58,12 @@ def test_the_verdict_follows_from_the_findings(runs, variant, verdict, broken):
         ("waves", "balance.old_backlog"),
     ],
 )
-def test_what_is_wrong_with_a_run_is_warned_about(runs, variant, warning):
-    """Each variant is broken in one way, and that way is named."""
+def test_each_fault_of_a_run_has_its_warning(runs, variant, warning):
+    """Each variant has one fault, and its warning."""
     assert by_code(runs[variant].findings, warning).severity == "warning"
 
 
-def test_the_fleet_goes_up_and_comes_back_in_both_waves(runs):
+def test_the_fleet_scales_up_and_down_in_both_waves(runs):
     """1 → at least 3 → 1, with a complete chain in each wave; the parts of the worst lag add up to it."""
     made = runs["waves"]
     assert (made.headline.lowest_replicas, made.headline.peak_replicas, made.headline.last_replicas) == (1, 4, 1)
@@ -74,7 +74,7 @@ def test_the_fleet_goes_up_and_comes_back_in_both_waves(runs):
     assert sum(part for part in parts if part is not None) == pytest.approx(head.lag_s)
 
 
-def test_the_capacity_that_the_simulation_has_is_found_by_looking_at_it(runs):
+def test_the_measured_capacity_is_that_of_the_simulation(runs):
     """4 places and a mean service of 0.0747 + 39 · 0.028 · 1.025 = 1.194 s: 3.35 requests a second."""
     service = 0.06 + 144 * 1e-4 + 39 * 0.028 * 1.025
     for variant in ("waves", "no-autoscaler", "cut-on-drain"):
@@ -82,7 +82,7 @@ def test_the_capacity_that_the_simulation_has_is_found_by_looking_at_it(runs):
 
 
 def test_findings_that_decide_come_first_and_what_passed_comes_last(runs):
-    """Invalid, failed, warnings, then what passed."""
+    """The order is invalid, failed, warnings, passed."""
     order = [
         "passed" if each.passed else {"invalid": "decides", "fail": "decides"}.get(each.severity, each.severity)
         for each in runs["gap"].findings
@@ -107,15 +107,15 @@ def test_a_run_that_died_before_its_load_is_invalid_and_empty():
     assert made.headline.worst_event is None
 
 
-def test_what_died_before_the_load_is_told_with_a_run_that_never_started():
-    """A replica that crashed on its way up is the reason, and is named."""
+def test_incidents_before_the_load_are_reported_for_a_run_that_never_started():
+    """A replica that crashed during start-up has its finding."""
     never = info(zero_s=None, length_s=None, state="starting", limits=SLO)
     made = analyze(never, tables(events=[event(1, "replica_crashed", "a", exit_code=1)], zero_s=0.0))
     assert [each.code for each in made.findings] == ["validity.load", "replica.crashed"]
 
 
-def test_the_error_that_kept_a_run_from_starting_is_told():
-    """Where `run.json` has it, its words are the finding."""
+def test_the_error_before_the_load_is_part_of_the_finding():
+    """The finding has the error of `run.json`."""
     never = info(zero_s=None, length_s=None, state="starting").model_copy(update={"error": "no server at :8000"})
     (found,) = analyze(never, tables(zero_s=0.0)).findings
     assert found.advice == "The load never started; it failed with: no server at :8000"
@@ -123,7 +123,7 @@ def test_the_error_that_kept_a_run_from_starting_is_told():
 
 @pytest.mark.parametrize("left_out", ["requests", "tokens", "samples", "events"])
 def test_any_table_may_be_empty(left_out):
-    """What it would have told is missing; the rest is as it was."""
+    """Values that need the table are missing; all others are unchanged."""
     parts = _parts()
     full = analyze(info(limits=SLO), tables(**parts))
     empty = {"requests": [], "tokens": {}, "samples": [], "events": []}
@@ -148,7 +148,7 @@ def test_any_table_may_be_empty(left_out):
 
 
 def test_the_same_tables_give_the_same_analysis():
-    """No clock, no randomness: equal, field by field."""
+    """The result depends on nothing but the tables."""
     first, second = (analyze(info(limits=SLO), tables(**_parts())) for _ in range(2))
     assert repr(dataclasses.asdict(first)) == repr(dataclasses.asdict(second))
 
