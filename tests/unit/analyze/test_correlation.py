@@ -1,4 +1,4 @@
-"""Correlation at the lag that maximises it."""
+"""Correlation at the lag with the highest value."""
 
 import math
 
@@ -35,7 +35,7 @@ def test_missing_values_are_dropped_in_pairs():
 
 
 def test_a_series_that_never_changes_has_no_correlation():
-    """Said in words, not as 0."""
+    """The value is missing with a reason and not 0."""
     made = correlate("x", WAVE, "y", np.full(300, 2.0))
     assert made.coefficient is None
     assert made.lag_s is None

@@ -1,4 +1,4 @@
-"""The figures of the opening sentences."""
+"""The figures of the summary."""
 
 import pytest
 
@@ -44,8 +44,8 @@ def test_the_worst_scale_up_is_the_one_with_the_longest_lag_and_its_parts_add_up
     assert sum(part for part in parts if part is not None) == found.lag_s
 
 
-def test_a_lag_that_was_seen_whole_goes_before_one_that_was_not():
-    """The second took longer, as far as one can tell, but its load step is unknown."""
+def test_a_complete_lag_takes_precedence_over_an_incomplete_one():
+    """The second took longer, but its load step is unknown."""
     found = made(observed(), [up(5, 8, 10, 20, 25), up(None, 30, 45, 60, 90)])
     assert found.worst_event == 0
     only = made(observed(), [up(None, 30, 45, 60, 90)])

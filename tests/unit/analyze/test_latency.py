@@ -35,7 +35,7 @@ def test_tpot_uses_the_tokens_that_the_server_counted():
     assert whole(run, measure(run)).tpot.p50 == 0.5
 
 
-def test_an_answer_in_one_piece_has_no_gap():
+def test_a_response_without_streaming_has_no_gap():
     """Without streaming there is neither ITL nor TPOT, but output tokens count at the answer."""
     run = observed(info(length_s=10.0), requests=[request(0, 1.0, 2.0, 2.0, tokens=30)])
     made = whole(run, measure(run))
@@ -67,7 +67,7 @@ def test_rates_count_by_due_time_and_by_end_within_the_span():
     assert high.output_tokens_per_s == pytest.approx(0.3)
 
 
-def test_the_last_answer_belongs_to_the_load_that_it_ends():
+def test_the_last_response_is_part_of_the_load():
     """The load ends with its last answer: the rate of the whole run must count it."""
     run = observed(info(length_s=10.0), requests=[request(0, 9.0, e2e_s=1.0)])
     assert whole(run, measure(run)).completed_per_s == 0.1
@@ -89,7 +89,7 @@ def test_what_a_stop_kept_from_being_sent_was_never_due():
     assert sum(each.count for each in outcomes(run)) == 3
 
 
-def test_a_stage_that_never_ran_is_not_shown_and_one_that_was_cut_ends_with_the_load():
+def test_stages_end_with_the_load():
     """Stopped at 12 s of stages 0 … 10, 10 … 20, 20 … 30."""
     run = observed(info(length_s=12.0, state="stopped", stages=(*STAGES, ("after", 20.0, 30.0))))
     assert [(span.name, span.start_s, span.end_s) for span in stage_spans(run)] == [
@@ -137,7 +137,7 @@ def test_outcomes_are_counted_by_cause_the_most_frequent_first():
 @given(
     st.lists(st.tuples(st.integers(0, 2200), st.sampled_from(["ok", "error", "cut_off", "timeout"])), max_size=40),
 )
-def test_stages_share_out_all_requests(rows):
+def test_every_request_is_in_one_stage(rows):
     """Counts of the stages add up to those of the run, also for arrivals outside every stage."""
     requests = [request(n, due / 100, outcome=outcome) for n, (due, outcome) in enumerate(rows)]
     run = observed(info(length_s=30.0, stages=STAGES), requests=requests)

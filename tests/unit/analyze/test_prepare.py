@@ -11,7 +11,7 @@ from support.runs.tables import event, info, observed, request, series
 
 
 def test_times_count_from_the_start_of_the_load_and_requests_are_sorted_by_due_time():
-    """The tables hold 64 s more; nobody promised an order of rows."""
+    """The times in the tables are 64 s later, and their rows have no order."""
     run = observed(requests=[request(1, 5.0), request(0, 2.0)], tokens={1: [5.5, 6.0], 0: [2.5]})
     assert run.requests.ids.tolist() == [0, 1]
     assert run.requests.scheduled_s.tolist() == [2.0, 5.0]
@@ -20,13 +20,13 @@ def test_times_count_from_the_start_of_the_load_and_requests_are_sorted_by_due_t
     assert run.answers.count.tolist() == [1, 2]
 
 
-def test_token_rows_of_requests_that_a_crash_lost_are_left_out():
+def test_tokens_of_unrecorded_requests_are_skipped():
     """Their due times are unknown, so they have no latency."""
     run = observed(requests=[request(3, 1.0)], tokens={2: [9.0], 3: [1.5], 4: [9.0]})
     assert run.answers.t_s.tolist() == [1.5]
 
 
-def test_an_answer_stands_for_its_share_of_the_tokens_that_the_server_counted():
+def test_the_tokens_of_a_request_are_spread_over_its_responses():
     """12 tokens in 3 answers are 4 each; without a count an answer is one token."""
     run = observed(
         requests=[request(0, 1.0, tokens=12), request(1, 1.0, tokens=None)],
@@ -48,14 +48,14 @@ def test_a_sample_of_the_fleet_has_no_replica():
     assert list(observed(samples=series("ratio", None, {1.0: 1.0})).signals["ratio"]) == [""]
 
 
-def test_event_data_that_is_no_json_object_says_nothing():
+def test_event_data_that_is_not_a_json_object_is_ignored():
     """A damaged message must not lose the run."""
     broken = [event(1.0, "part_died") | {"data": text} for text in ("{", "[1]", "7", None)]
     assert [each.data for each in observed(events=broken).events] == [{}, {}, {}, {}]
 
 
-def test_only_the_operators_stop_is_not_judged():
-    """`run stopped` on a cut or unsent request; the same words on any other outcome would be chance."""
+def test_only_requests_ended_by_a_stop_of_the_run_are_not_judged():
+    """`run stopped` on a cut or unsent request; the same text on any other outcome is a coincidence."""
     run = observed(
         requests=[
             request(0, 1.0),
@@ -68,8 +68,8 @@ def test_only_the_operators_stop_is_not_judged():
     assert run.requests.due.tolist() == [True, True, False, True]
 
 
-def test_an_interrupted_run_ends_with_the_last_trace_of_a_request():
-    """Nothing says when the load ended: the last answer does, and samples that came later do not."""
+def test_an_interrupted_run_ends_with_the_last_record_of_a_request():
+    """The end of the load is not recorded, so the last response counts; later samples do not."""
     run = observed(
         info(length_s=None, state="loading"),
         requests=[request(0, 10.0, e2e_s=2.0), request(1, 11.0)],
@@ -87,7 +87,7 @@ def test_without_a_start_there_is_no_length():
     assert run.end_s == 0.0
 
 
-def test_an_empty_folder_is_read_without_complaint(tmp_path):
+def test_an_empty_folder_can_be_read(tmp_path):
     """No part of any table: every array is empty, nothing fails."""
     folder = RunFolder(tmp_path)
     run = observe(info(), Tables(**{name: folder.read(name) for name in ("requests", "tokens", "samples", "events")}))
@@ -98,7 +98,7 @@ def test_an_empty_folder_is_read_without_complaint(tmp_path):
 
 
 def test_missing_numbers_are_nan_and_missing_texts_are_none():
-    """Never 0, never an empty string."""
+    """They are neither 0 nor empty strings."""
     run = observed(requests=[request(0, 1.0, None, None, "rejected", None)])
     assert math.isnan(run.requests.first_s[0])
     assert math.isnan(run.requests.output_tokens[0])

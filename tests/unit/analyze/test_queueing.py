@@ -1,4 +1,4 @@
-"""The ratio as read, the ratio of the counters, and what a replica carries."""
+"""The ratio as read, the true ratio of the counters, and the capacity of a replica."""
 
 import math
 
@@ -24,7 +24,7 @@ def test_the_fleet_ratio_is_the_mean_over_replicas_at_every_sample():
     assert mean.value.tolist() == [3.0, 2.0, 3.0, 1.0]  # at 4 s a has ended: it is not averaged on
 
 
-def test_a_stale_sample_does_not_speak_for_later():
+def test_a_stale_sample_is_ignored():
     """a is not sampled between 1 and 9 s: at 8 s only b counts."""
     pods = {
         "a": Series(np.array([1.0, 9.0]), np.array([4.0, 4.0])),
@@ -33,7 +33,7 @@ def test_a_stale_sample_does_not_speak_for_later():
     assert mean_over_pods(pods, stale=3.0).value.tolist() == [2.0, 0.0, 2.0]
 
 
-def test_an_undefined_ratio_is_left_out_and_not_read_as_zero():
+def test_an_undefined_ratio_is_skipped_and_not_zero():
     """One replica without compute: the mean is that of the other; both without: undefined."""
     at = np.array([1.0, 2.0])
     pods = {"a": Series(at, np.array([4.0, math.nan])), "b": Series(at, np.array([math.nan, math.nan]))}
@@ -42,13 +42,13 @@ def test_an_undefined_ratio_is_left_out_and_not_read_as_zero():
     assert math.isnan(mean.value[1])
 
 
-def test_a_ratio_of_the_fleet_itself_is_taken_as_it_is():
+def test_a_ratio_of_the_whole_fleet_is_used_as_it_is():
     """A sample without a replica is what an Object metric gives."""
     pods = {"": Series(np.array([1.0]), np.array([7.0])), "a": Series(np.array([1.0]), np.array([1.0]))}
     assert mean_over_pods(pods, stale=3.0).value.tolist() == [7.0]
 
 
-def test_a_replica_that_is_being_deleted_is_not_averaged():
+def test_a_terminating_replica_is_not_averaged():
     """The HPA leaves out pods with a deletion time stamp: samples from 5 s on do not count."""
     run = observed(
         samples=series("ratio", "a", {4.0: 1.0, 5.0: 9.0, 6.0: 9.0}),
@@ -57,7 +57,7 @@ def test_a_replica_that_is_being_deleted_is_not_averaged():
     assert ratio_by_pod(run, fleet(run))["a"].t_s.tolist() == [4.0]
 
 
-def test_a_counter_that_was_reset_grew_by_its_new_value():
+def test_the_increment_after_a_counter_reset_is_the_new_value():
     """5, 8, 2, 6: growth 3, then 2 since the restart, then 4."""
     grown = increments(Series(np.arange(4.0), np.array([5.0, 8.0, 2.0, 6.0])), np.empty(0))
     assert grown.t_s.tolist() == [1.0, 2.0, 3.0]
@@ -74,7 +74,7 @@ def test_the_true_ratio_is_a_ratio_of_sums_over_replicas_and_window():
     assert mean_truth(run, fleet(run), np.array([6.0])).tolist() == [1.5]
 
 
-def test_the_true_ratio_forgets_what_left_the_window():
+def test_the_true_ratio_covers_the_window_only():
     """Window 10 s: growth at 5 s counts until just before 15 s, then nothing was computed: undefined."""
     run = observed(samples=counters("a", {0.0: 0.0, 5.0: 4e6}, {0.0: 0.0, 5.0: 2e6}))
     values = truth(run, np.array([4.0, 5.0, 14.9, 15.0]))
@@ -90,11 +90,11 @@ def test_the_true_ratio_survives_a_restart_of_a_replica():
 
 
 def test_without_counters_the_truth_is_unknown():
-    """No division by nothing, no zero."""
+    """The ratio is missing and not 0."""
     assert np.isnan(truth(observed(), np.array([1.0, 2.0]))).all()
 
 
-def test_capacity_counts_only_the_time_in_which_requests_waited():
+def test_capacity_counts_only_time_with_a_queue():
     """40 finished in the 10 s with a queue; the 5 s without one, and their 5 requests, do not count: 4/s."""
     pending = {float(t): (3.0 if t <= 10 else 0.0) for t in range(17)}
     finished = {float(t): (4.0 * t if t <= 10 else 40.0 + (t - 11)) for t in range(17)}
@@ -102,8 +102,8 @@ def test_capacity_counts_only_the_time_in_which_requests_waited():
     assert capacity(run).per_s == 4.0
 
 
-def test_capacity_is_unknown_when_nothing_ever_waited():
-    """The replicas were never full, so nobody saw what they can carry; the reason is said."""
+def test_capacity_is_unknown_without_a_queue():
+    """The replicas were never saturated, so their capacity is missing with a reason."""
     flat = {float(t): 0.0 for t in range(30)}
     run = observed(samples=series("raw_pending", "a", flat) + series("raw_success", "a", flat))
     assert capacity(run).per_s is None

@@ -28,7 +28,7 @@ def test_a_percentile_is_the_smallest_value_that_this_share_does_not_exceed(shar
     assert quantile(shuffled, share) == expected
 
 
-def test_what_never_came_pushes_a_percentile_to_infinity_only_when_it_is_more_than_the_rest_allows():
+def test_a_percentile_is_infinite_when_more_values_are_infinite_than_it_allows():
     """1 of 20 is 5 %: p95 is still measured; 2 of 20 are more: p95 is infinite, p90 is not."""
     one, two = np.arange(1.0, 21.0), np.arange(1.0, 21.0)
     one[-1:] = math.inf
@@ -38,14 +38,14 @@ def test_what_never_came_pushes_a_percentile_to_infinity_only_when_it_is_more_th
     assert quantile(two, 0.90) == 18.0
 
 
-def test_statistics_leave_out_what_was_not_measured():
-    """NaN is no value: it counts nowhere."""
+def test_statistics_skip_missing_values():
+    """NaN counts nowhere."""
     made = stats(np.array([math.nan, 3.0, 1.0, math.nan, 2.0]))
     assert (made.count, made.mean, made.p50, made.max) == (3, 2.0, 2.0, 3.0)
 
 
-def test_statistics_of_nothing_are_missing_not_zero():
-    """No value gives count 0 and no number."""
+def test_statistics_without_values_are_missing_and_not_zero():
+    """The count is 0, and all other fields are None."""
     made = stats(np.array([math.nan]))
     assert made.count == 0
     assert {made.mean, made.p50, made.p90, made.p95, made.p99, made.max} == {None}

@@ -17,14 +17,14 @@ def test_a_count_goes_up_and_down_at_the_edges_of_its_intervals():
     assert at[1:].tolist() == [0, 1, 1, 2, 2, 1, 1]
 
 
-def test_two_changes_at_one_moment_are_one_step():
+def test_two_changes_at_one_time_are_one_step():
     """A replica that ends when another begins leaves the count as it is."""
     step = count([(0.0, 5.0), (5.0, 9.0)], since_s=0.0)
     assert step.at(np.array([4.9, 5.0, 8.9, 9.0])).tolist() == [1, 1, 1, 0]
     assert len(set(step.t_s.tolist())) == len(step.t_s)
 
 
-def test_nothing_known_is_unknown_everywhere():
+def test_a_function_without_steps_is_unknown_everywhere():
     """A step function without a step has no value."""
     assert np.isnan(Step(np.empty(0), np.empty(0)).at(np.array([0.0, 1.0]))).all()
 
@@ -36,7 +36,7 @@ def test_the_values_within_a_span_come_with_their_durations():
     assert seconds.tolist() == [1, 2, 1]
 
 
-def test_runs_are_the_maximal_stretches_of_true():
+def test_runs_are_the_maximal_spans_of_true():
     """First and last index of each, both included."""
     assert runs(np.array([True, True, False, True, False, False, True])) == [(0, 1), (3, 3), (6, 6)]
     assert runs(np.zeros(3, dtype=bool)) == []

@@ -1,4 +1,4 @@
-"""Series on one grid of one second."""
+"""Series on a grid of one second."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def test_requests_are_counted_where_they_were_due_and_where_they_ended():
     assert [at(made, "in_flight", t) for t in (0.0, 1.0, 2.0)] == [0, 2, 0]
 
 
-def test_the_grid_reaches_from_the_first_thing_seen_to_the_last():
+def test_the_grid_covers_the_first_to_the_last_record():
     """A replica was created 8.5 s before the load; the last sample came at 70.2 s."""
     run = observed(samples=series("up", "a", {70.2: 1.0}), events=life("a", -8.5, -5))
     made = line(run)
@@ -44,7 +44,7 @@ def test_the_grid_reaches_from_the_first_thing_seen_to_the_last():
     assert lengths == {80}
 
 
-def test_a_long_start_of_the_stack_is_not_drawn():
+def test_a_long_start_up_of_the_stack_is_cut():
     """The first replica was created ten minutes before: the grid begins 60 s before the load."""
     assert line(observed(events=life("a", -600, -5))).t_s[0] == -60.0
 
@@ -69,7 +69,7 @@ def test_a_bin_without_an_answer_has_no_latency():
     assert np.isnan(at(line(observed(requests=[request(0, 1.0)])), "ttft_p95_s", 30.0))
 
 
-def test_a_ratio_that_is_no_longer_sampled_ends():
+def test_a_ratio_ends_when_it_is_no_longer_sampled():
     """Sampled until 10 s: held for three scrapes, then missing."""
     made = line(observed(samples=series("ratio", "a", {float(t): 2.0 for t in range(11)})))
     assert at(made, "ratio", 10.0) == 2.0
@@ -89,7 +89,7 @@ def test_desired_ready_and_serving_are_three_series():
     assert [at(made, "serving", t) for t in (16.0, 17.0)] == [1, 2]
 
 
-def test_what_a_crash_left_unwritten_is_missing_not_zero():
+def test_data_lost_in_a_crash_is_missing_and_not_zero():
     """The tool died at 5 s, the collector went on: no rate is known after that."""
     run = observed(
         info(length_s=None, state="loading"),
@@ -102,8 +102,8 @@ def test_what_a_crash_left_unwritten_is_missing_not_zero():
         assert np.isnan(at(made, name, 10.0))
 
 
-def test_marks_name_what_happened_until_the_stack_was_taken_down():
-    """Syncs are no marks; the replicas' end after the load is none either."""
+def test_marks_name_the_events_until_the_shutdown_of_the_stack():
+    """Syncs have no mark, and neither has the termination of replicas at the shutdown."""
     run = observed(
         events=[
             *life("a", -9, -5, 70, 71),
@@ -125,7 +125,7 @@ def test_marks_name_what_happened_until_the_stack_was_taken_down():
     ]
 
 
-def test_gaps_of_one_source_that_overlap_are_one_mark():
+def test_overlapping_gaps_of_one_source_are_one_mark():
     """Three watches of one API break together; Prometheus has a line of its own."""
     gaps = [("kubernetes", 20, 30), ("kubernetes", 22, 31), ("prometheus", 23, 25), ("kubernetes", 40, 41)]
     run = observed(

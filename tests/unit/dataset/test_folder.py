@@ -105,7 +105,7 @@ def test_a_failed_write_keeps_the_recorded_data(folder: RunFolder) -> None:
     """The message says that the part cannot be written, and earlier parts stay."""
     folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
     (folder.path / "samples").write_text("a file where the folder should be")
-    with pytest.raises(RecordError, match="what was recorded before is kept") as caught:
+    with pytest.raises(RecordError, match="the data recorded before is kept") as caught:
         folder.append("samples", "a", [{"t_s": 1.0, "signal": "up", "pod": None, "value": 1.0}])
     assert caught.value.exit_code == ExitCode.TOOL
     assert len(folder.read("events")) == 1
@@ -136,7 +136,7 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FILL, str(tmp_path)], capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
     assert first.startswith("cannot record events in")
-    assert "what was recorded before is kept" in first
+    assert "the data recorded before is kept" in first
     assert second.startswith(f"cannot write {tmp_path}/report.md")
     assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == ["part-a-000000.parquet"]
     assert len(RunFolder(tmp_path).read("events")) == 1

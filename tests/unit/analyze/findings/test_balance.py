@@ -1,4 +1,4 @@
-"""Whether the replicas that are there are used."""
+"""Overload of the largest fleet, and a backlog beside idle replicas."""
 
 from loadgen.analyze.findings.balance import at_max, old_backlog
 from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
@@ -27,14 +27,14 @@ def backlog(run):
     return old_backlog(run, replicas, scaling_events(run, replicas, ratio, UNKNOWN))
 
 
-def test_a_fleet_at_its_limit_with_requests_waiting_everywhere_is_short():
+def test_queues_on_all_replicas_of_the_largest_fleet_are_an_overload():
     """Both of at most 2 ready from 10 s on, 2 requests waiting at each until 60 s: 50 s, more than a pass of 15 s."""
     samples = constant(3.0, "a") + constant(2.0, "a", "raw_pending") + constant(2.0, "b", "raw_pending")
     each = by_code(short(observed(SMALL, requests=FEW, samples=samples, events=BOTH)), "scaling.at_max")
     assert (each.measured, each.limit, each.window) == (50.0, 15.0, "from 10.0 s to 60.0 s")
 
 
-def test_a_fleet_at_its_limit_under_a_load_that_it_cannot_carry_is_short():
+def test_a_load_beyond_the_capacity_of_the_largest_fleet_is_an_overload():
     """4/s come from 20 s on, 2 · 1.5 are carried: as a mean of 10 s the load is above 3/s from 27 s on, until 60 s.
 
     In (17, 27] are 2 requests of the first part and 29 of the second: 3.1/s; in (16, 26] there are 2.8/s.
@@ -45,13 +45,13 @@ def test_a_fleet_at_its_limit_under_a_load_that_it_cannot_carry_is_short():
     assert (each.measured, each.window) == (33.0, "from 27.0 s to 60.0 s")
 
 
-def test_an_old_queue_that_lifts_the_mean_is_no_shortage():
+def test_one_long_queue_is_not_an_overload():
     """Over target with all replicas ready, but nothing waits at b and 1/s comes where 2 · 1 are carried."""
     samples = constant(3.0, "a") + constant(9.0, "a", "raw_pending") + constant(0.0, "b", "raw_pending")
     assert short(observed(SMALL, requests=FEW, samples=samples, events=BOTH), Capacity(1.0)) == []
 
 
-def test_without_counters_each_ratio_has_to_say_so():
+def test_without_counters_every_ratio_must_exceed_the_target():
     """Ratios 3 and 3: short; 6 and 0 have the same mean, but one replica is idle."""
     even = observed(SMALL, requests=FEW, samples=constant(3.0, "a") + constant(3.0, "b"), events=BOTH)
     uneven = observed(SMALL, requests=FEW, samples=constant(6.0, "a") + constant(0.0, "b"), events=BOTH)
@@ -59,7 +59,7 @@ def test_without_counters_each_ratio_has_to_say_so():
     assert short(uneven) == []
 
 
-def test_the_longest_of_several_times_is_named():
+def test_the_longest_overload_is_reported():
     """Short from 10 to 27 s and from 35 to 60 s: 25 s is the longest of two, and not 50 s in one."""
     ratio = series("ratio", "a", {float(t): (0.0 if 27 <= t < 35 else 3.0) for t in range(60)})
     samples = ratio + constant(2.0, "a", "raw_pending") + constant(2.0, "b", "raw_pending")
@@ -74,7 +74,7 @@ def old(queue_until, new_waiting=0.0):
     return observed(requests=FEW, samples=samples, events=[*life("a", -9, -5), rescale(20, 1, 2), *life("b", 20.5, 30)])
 
 
-def test_an_old_queue_beside_an_idle_replica_is_told():
+def test_a_backlog_beside_an_idle_replica_is_reported():
     """b is ready at 30 s; a has requests waiting until 46 s, b none: 16 s."""
     (each,) = backlog(old(46))
     assert (each.code, each.measured, each.window) == ("balance.old_backlog", 16.0, "from 30.0 s to 46.0 s")
@@ -82,7 +82,7 @@ def test_an_old_queue_beside_an_idle_replica_is_told():
     assert "cannot move requests that a replica has queued" in each.advice
 
 
-def test_an_old_queue_that_is_soon_gone_is_not_worth_a_word():
+def test_a_short_backlog_is_not_reported():
     """5 s are not more than 5 s."""
     assert backlog(old(35)) == []
 
@@ -92,7 +92,7 @@ def test_a_new_replica_with_a_queue_of_its_own_is_not_idle():
     assert backlog(old(46, new_waiting=2.0)) == []
 
 
-def test_without_a_count_of_waiting_requests_nothing_is_said():
+def test_without_counts_of_pending_requests_no_backlog_is_reported():
     """No samples of `raw_pending`."""
     events = [*life("a", -9, -5), rescale(20, 1, 2), *life("b", 20.5, 30)]
     assert backlog(observed(requests=FEW, events=events)) == []

@@ -1,4 +1,4 @@
-"""What a run against a cluster must say of itself."""
+"""Findings of a run against a cluster."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def warnings(run: Any) -> dict[str, Any]:
     return {each.code: each for each in cluster_warnings(run, ratio)}
 
 
-def test_a_run_elsewhere_has_nothing_to_say() -> None:
+def test_a_run_without_a_cluster_has_no_cluster_findings() -> None:
     """No cluster, no findings."""
     run = run_on(None)
     assert (warnings(run), one_pod(run, fleet(run))) == ({}, [])
@@ -47,8 +47,8 @@ def test_a_run_elsewhere_has_nothing_to_say() -> None:
     ("balances", "autoscaler", "invalid"),
     [("one pod", SCALER, True), ("one pod", None, False), ("requests", SCALER, False), ("connections", SCALER, False)],
 )
-def test_one_pod_of_a_fleet_is_no_fleet(balances: str, autoscaler: Any, invalid: bool) -> None:
-    """A port-forward to the only pod of a workload that nothing scales is all there is."""
+def test_a_port_forward_to_a_scaled_workload_is_invalid(balances: str, autoscaler: Any, invalid: bool) -> None:
+    """A port-forward to the only pod of a workload without an autoscaler is valid."""
     run = run_on(cluster(balances=balances), autoscaler=autoscaler)
     assert [each.severity for each in one_pod(run, fleet(run))] == (["invalid"] if invalid else [])
 
@@ -57,13 +57,13 @@ def test_one_pod_of_a_fleet_is_no_fleet(balances: str, autoscaler: Any, invalid:
     ("balances", "protocol", "told"),
     [("connections", "grpc", True), ("requests", "grpc", False), ("connections", "http", False)],
 )
-def test_balanced_connections_are_told_where_they_matter(balances: str, protocol: str, told: bool) -> None:
-    """gRPC keeps a connection for ever; HTTP's are as many as requests in flight."""
+def test_balanced_connections_are_reported_for_grpc(balances: str, protocol: str, told: bool) -> None:
+    """gRPC reuses one connection; HTTP has one connection per request in flight."""
     assert ("endpoint.connections" in warnings(run_on(cluster(balances=balances), protocol=protocol))) is told
 
 
-def test_what_was_not_observed_is_a_finding() -> None:
-    """Each sentence stands in it."""
+def test_unavailable_data_is_a_finding() -> None:
+    """The advice has every sentence."""
     found = warnings(run_on(cluster(lacking=("needs x: without it, y", "no z"))))["cluster.lacking"]
     assert (found.measured, found.advice) == (2.0, "needs x: without it, y; no z.")
 
@@ -75,21 +75,21 @@ def both(given: float, delay_s: float = 0.0) -> Any:
     return series("ratio", "a", recorded) + series("autoscaler_ratio", "a", read)
 
 
-def test_an_api_that_gives_another_value_is_told() -> None:
-    """A sum over two models, say: twice the ratio, at the delay that suits it best."""
+def test_a_deviating_metrics_api_is_reported() -> None:
+    """The API serves twice the ratio, as with a sum over two models, at the delay that fits best."""
     found = warnings(run_on(cluster(), samples=both(2.0)))["signal.adapter"]
     assert found.measured == pytest.approx(1.0)  # (4 - 2) / 2
     assert SCALER.metric in found.advice
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 9.0])
-def test_an_api_that_gives_the_same_value_is_fine(delay_s: float) -> None:
-    """Also when it is some seconds late, and within a quarter."""
+def test_an_agreeing_metrics_api_is_not_reported(delay_s: float) -> None:
+    """It may be some seconds late and deviate by a quarter."""
     assert warnings(run_on(cluster(), samples=both(1.1, delay_s))) == {}
 
 
-def test_values_that_decide_nothing_are_not_compared() -> None:
-    """Below half the target."""
+def test_values_far_below_the_target_are_not_compared() -> None:
+    """Values below half the target do not affect scaling."""
     low = series("ratio", "a", {float(t): 0.1 for t in range(60)})
     other = series("autoscaler_ratio", "a", {float(t): 0.4 for t in range(0, 60, 3)})
     assert warnings(run_on(cluster(), samples=low + other)) == {}

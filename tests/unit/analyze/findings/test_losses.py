@@ -1,4 +1,4 @@
-"""What went away although nobody gave it up."""
+"""Replicas and nodes that were lost without a scale-down."""
 
 import pytest
 
@@ -14,13 +14,13 @@ def found(run):
     return losses(run, fleet(run))
 
 
-def test_a_replica_that_is_given_up_is_not_lost():
+def test_a_replica_of_a_scale_down_is_not_lost():
     """2 to 1 at 30.7 s by the moment it was seen; the API stamps 30 s."""
     run = observed(requests=REQUESTS, events=TWO[:4] + life("b", -9, -5, 30, 35) + [rescale(30.7, 2, 1)])
     assert found(run) == []
 
 
-def test_a_replica_beyond_those_given_up_is_lost():
+def test_a_replica_without_a_scale_down_is_lost():
     """a is deleted at 20 s; c takes its place and is ready at 32 s; then 2 to 1 at 40 s is an ordinary scale-down."""
     events = [
         event(-9, "hpa_sync", current=2, desired=2),
@@ -40,7 +40,7 @@ def test_a_replica_beyond_those_given_up_is_lost():
 
 
 def test_without_a_replacement_the_window_lasts_to_the_end_of_the_load():
-    """b goes at 50 s and nothing comes."""
+    """b stops at 50 s and is not replaced."""
     run = observed(
         requests=REQUESTS,
         events=[event(-9, "hpa_sync", current=2, desired=2), *TWO[:4], *life("b", -9, -5, 50, 51)],
@@ -50,8 +50,8 @@ def test_without_a_replacement_the_window_lasts_to_the_end_of_the_load():
     assert "were not ready again before the load ended" in lost.advice
 
 
-def test_what_stops_after_the_load_is_not_lost():
-    """The stack is taken down."""
+def test_replicas_that_stop_after_the_load_are_not_lost():
+    """The stack shuts down."""
     run = observed(requests=REQUESTS, events=life("a", -9, -5, 61, 62))
     assert found(run) == []
 
@@ -70,7 +70,7 @@ def test_a_node_is_lost_from_its_last_lease_renewal():
 
 
 @pytest.mark.parametrize(("lost_s", "window"), [(50.0, "from 50.0 s to 60.0 s"), (-10.0, "from 0.0 s to 60.0 s")])
-def test_a_node_that_does_not_come_back_is_lost_to_the_end(lost_s, window):
+def test_a_node_that_stays_lost_is_lost_to_the_end(lost_s, window):
     """Where no lease could be read the time begins when it was called lost; what was before the load does not count."""
     run = observed(requests=REQUESTS, events=[*TWO, event(lost_s, "node_lost", node="node-2", pods=["a"])])
     each = by_code(found(run), "node.lost")
@@ -78,12 +78,12 @@ def test_a_node_that_does_not_come_back_is_lost_to_the_end(lost_s, window):
     assert "Replicas on it: a; " in each.advice
 
 
-def test_a_node_without_replicas_is_no_loss():
-    """A cluster has many nodes, and an autoscaler of nodes takes the empty ones away."""
+def test_a_node_without_replicas_is_not_reported():
+    """A cluster autoscaler removes empty nodes."""
     assert found(observed(requests=REQUESTS, events=[*TWO, event(30, "node_lost", node="node-9", pods=[])])) == []
 
 
-def test_readiness_that_is_taken_back_ends_the_ready_span():
+def test_a_lost_readiness_ends_the_ready_span():
     """b is not ready from 20 to 30 s: one replica is ready then, two before and after."""
     events = [*TWO, event(20, "replica_not_ready", "b"), event(30, "replica_ready", "b")]
     ready = fleet(observed(requests=REQUESTS, events=events)).ready

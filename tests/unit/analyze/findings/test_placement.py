@@ -1,4 +1,4 @@
-"""Replicas for which no node had room."""
+"""Unschedulable replicas."""
 
 from loadgen.analyze.findings.placement import unplaced
 from loadgen.analyze.scaling.replicas import fleet
@@ -21,8 +21,8 @@ def found(run):
     return unplaced(run, fleet(run))
 
 
-def test_a_replica_without_a_node_is_named_with_its_time_and_the_scheduler_s_reason():
-    """b waits from 20 s on and is placed at 50 s; the advice says what there is too little of."""
+def test_an_unschedulable_replica_is_reported_with_the_schedulers_reason():
+    """b waits from 20 s on and is placed at 50 s; the advice names the missing resource."""
     events = [*READY, *waits(20, "b"), event(50, "replica_scheduled", "b")]
     each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
     assert (each.measured, each.window) == (30.0, "from 20.0 s to 50.0 s")
@@ -32,7 +32,7 @@ def test_a_replica_without_a_node_is_named_with_its_time_and_the_scheduler_s_rea
     assert "maxReplicas" in each.advice
 
 
-def test_time_in_which_several_wait_counts_once():
+def test_overlapping_waits_count_once():
     """b from 10 to 30 s (given up), c from 20 s to the end of the load at 60 s: 50 s in all."""
     events = [*READY, *waits(10, "b"), *waits(20, "c"), rescale(29.5, 3, 2), event(30, "replica_draining", "b")]
     each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
@@ -42,8 +42,8 @@ def test_time_in_which_several_wait_counts_once():
     assert "until the load ended. " in each.advice
 
 
-def test_another_reason_than_a_resource_is_told_as_well():
-    """Every node is cordoned; a message that is not there is not made up."""
+def test_reasons_other_than_resources_are_reported():
+    """Every node is cordoned; without a message the reason is used."""
     cordoned = waits(20, "b", "0/2 nodes are available: 2 node(s) were unschedulable.")
     each = by_code(found(observed(requests=REQUESTS, events=[*READY, *cordoned])), "replica.unschedulable")
     assert "(0/2 nodes are available: 2 node(s) were unschedulable)" in each.advice
@@ -52,7 +52,7 @@ def test_another_reason_than_a_resource_is_told_as_well():
     assert "(Unschedulable)" in each.advice
 
 
-def test_what_waited_before_or_after_the_load_only_is_not_told():
+def test_waits_outside_the_load_are_not_reported():
     """b is placed before the load begins, c waits when it has ended."""
     events = [*READY, *waits(-8, "b"), event(-1, "replica_scheduled", "b"), *waits(61, "c")]
     assert found(observed(requests=REQUESTS, events=events)) == []

@@ -1,4 +1,4 @@
-"""The scenario's limits against what was measured."""
+"""The limits of the scenario against the measured values."""
 
 import pytest
 
@@ -26,8 +26,8 @@ def test_a_limit_is_still_met_when_it_is_measured_exactly():
     assert judge([("ttft", "p95", 0.5)], [request(0, 1.0)])[0].passed
 
 
-def test_a_broken_limit_tells_how_many_broke_it_and_whether_scaling_was_the_reason():
-    """3 of 20 took 3 s; 2 of them were due while a scale-up was under way: two thirds, 67 %."""
+def test_a_missed_limit_reports_the_slow_requests_and_their_relation_to_scale_ups():
+    """3 of 20 took 3 s; 2 of them were due during a scale-up: two thirds, 67 %."""
     requests = [request(n, float(n), 3.0 if n in (4, 5, 15) else 0.5, 4.0) for n in range(20)]
     (found,) = judge([("ttft", "p95", 2.0)], requests, windows=[Span(name="1 → 2", start_s=3.0, end_s=6.0)])
     assert (found.passed, found.measured) == (False, 3.0)
@@ -35,7 +35,7 @@ def test_a_broken_limit_tells_how_many_broke_it_and_whether_scaling_was_the_reas
     assert summary in found.advice
 
 
-def test_a_limit_that_is_met_says_how_many_may_be_slower():
+def test_a_met_limit_reports_the_slow_requests():
     """8 of 20 are slower than the median's limit, 40 %, and half of them may be; none is slower than 4 s."""
     requests = [request(n, float(n), 3.0 if n < 8 else 0.5, 4.0) for n in range(20)]
     half, every = judge([("ttft", "p50", 2.0), ("ttft", "max", 4.0)], requests)
@@ -43,8 +43,8 @@ def test_a_limit_that_is_met_says_how_many_may_be_slower():
     assert every.advice == "All 20 requests were within 4 s."
 
 
-def test_what_was_never_answered_is_slower_than_every_limit():
-    """2 of 20 never got a token: p95 cannot be measured, and the finding says why; p90 can."""
+def test_unanswered_requests_are_slower_than_every_limit():
+    """2 of 20 never received a token: p95 cannot be measured, and the finding has the reason; p90 can."""
     requests = [request(n, float(n)) for n in range(18)]
     requests += [request(18 + n, 18.0 + n, None, None, "rejected", "full", ended_s=20.0) for n in range(2)]
     findings = judge([("ttft", "p95", 9.0), ("ttft", "p90", 9.0), ("e2e", "p95", 9.0)], requests)
@@ -73,7 +73,7 @@ def test_the_share_of_failures_is_over_all_that_were_due():
     assert "1 of 4 requests" in found.advice
 
 
-def test_what_the_operators_stop_ended_is_not_held_against_the_server():
+def test_requests_ended_by_a_stop_do_not_count_as_failed():
     """Two answered, one cut and one unsent by the stop: nothing failed."""
     requests = [
         request(0, 1.0),
@@ -97,8 +97,8 @@ def test_itl_is_judged_over_gaps_and_tpot_over_requests():
     assert (tpot.measured, tpot.passed) == (2.0, False)
 
 
-def test_a_limit_that_nothing_speaks_for_makes_the_run_invalid_not_passed():
-    """No token times: ITL and TPOT cannot be judged. No request: nothing can."""
+def test_a_limit_without_values_makes_the_run_invalid():
+    """Without token times ITL and TPOT cannot be judged, and without requests no limit can."""
     for found in judge([("itl", "p95", 0.2), ("tpot", "p95", 0.2)], [request(0, 1.0)]):
         assert (found.passed, found.measured, found.severity) == (False, None, "invalid")
     for found in judge([("ttft", "p95", 1.0), ("failed", "ratio", 0.1)], []):

@@ -1,4 +1,4 @@
-"""Whether a run can be judged at all."""
+"""Whether a run can be judged."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ READY = life("a", -9, -5)
 
 
 def test_a_sound_run_passes_every_check_and_shows_each():
-    """Each condition leaves a finding, with its measured value beside the limit."""
+    """Each condition has a finding with its measured value and limit."""
     findings = check(observed(requests=REQUESTS, samples=sampled(range(-5, 60)), events=READY))
     assert [finding.code for finding in findings] == [
         "validity.interrupted",
@@ -54,7 +54,7 @@ def test_a_request_without_a_row_invalidates(changes, missing):
     assert "scheduled requests are not recorded" in found.advice
 
 
-def test_arrivals_that_were_not_due_at_a_stop_need_no_row():
+def test_arrivals_after_a_stop_need_no_row():
     """60 rows; the 50 arrivals due until a second before the stop must have one."""
     found = by_code(check(observed(info(state="stopped", expected_rows=50), requests=REQUESTS)), "validity.rows")
     assert (found.passed, found.measured) == (True, 0.0)
@@ -67,7 +67,7 @@ def test_a_late_generator_invalidates():
     assert (found.passed, found.measured, found.limit) == (False, 0.5, 0.05)
 
 
-def test_a_request_that_found_no_user_was_sent_infinitely_late():
+def test_a_request_without_a_free_user_counts_as_infinitely_late():
     """1 of 60 is more than 1 %: the generator, not the server, is short."""
     requests = [*REQUESTS[:59], request(59, 59.0, None, None, "not_sent", "no free user", lag_s=None)]
     found = by_code(check(observed(requests=requests)), "validity.send_lag")
@@ -82,7 +82,7 @@ def test_too_few_answers_invalidate():
     assert (found.passed, found.measured, found.limit) == (False, 59.0, 60.0)
 
 
-def test_a_gap_of_the_signal_invalidates_and_is_located():
+def test_a_gap_in_the_ratio_invalidates_and_has_its_window():
     """No sample between 20 and 31 s."""
     samples = sampled([*range(-5, 21), *range(31, 60)])
     found = by_code(check(observed(requests=REQUESTS, samples=samples, events=READY)), "validity.scrape_gap")
@@ -90,8 +90,8 @@ def test_a_gap_of_the_signal_invalidates_and_is_located():
     assert found.window == "from 20.0 s to 31.0 s"
 
 
-def test_a_gap_in_which_nothing_came_from_prometheus_says_so():
-    """The collection had no data from 21 to 30 s, within the gap; a gap of it at another time explains nothing."""
+def test_a_gap_during_an_outage_of_prometheus_says_so():
+    """The collector had no data from 21 to 30 s, within the gap; an outage at another time is not the reason."""
     samples = sampled([*range(-5, 21), *range(31, 60)])
     for at, told in ((21, True), (31.5, False)):
         events = [*READY, event(at, "collect_gap", source="prometheus", from_s=at + ZERO_S, to_s=at + ZERO_S + 9)]
@@ -100,7 +100,7 @@ def test_a_gap_in_which_nothing_came_from_prometheus_says_so():
         assert found.advice.startswith("Prometheus did not answer during this time") is told
 
 
-def test_a_gap_while_no_replica_was_ready_is_none():
+def test_time_without_a_ready_replica_is_not_a_gap():
     """a is down from 20 to 31 s: there was nothing to scrape."""
     events = [*READY, event(20.5, "replica_crashed", "a"), event(30.5, "replica_ready", "a")]
     samples = sampled([*range(-5, 21), *range(31, 60)])

@@ -37,20 +37,20 @@ def counters(ratio, pod="a"):
 
 
 def test_an_ordinary_run_has_no_warning():
-    """The ratio crossed its target, agreed with the counters, and nothing broke."""
+    """The ratio crossed its target, agrees with the counters, and there was no incident."""
     samples = series("ratio", "a", {float(t): (2.0 if t > 30 else 0.2) for t in range(60)})
     assert codes(observed(requests=REQUESTS, samples=samples, events=READY)) == []
 
 
-def test_a_ratio_that_never_crossed_its_target_proves_nothing():
+def test_a_ratio_below_its_target_does_not_test_scaling():
     """At most 0.4 of 1.1."""
     each = by_code(found(observed(requests=REQUESTS, samples=constant(0.4), events=READY)), "signal.never_crossed")
     assert (each.measured, each.limit) == (0.4, 1.1)
     assert "does not test scaling" in each.advice
 
 
-def test_a_blind_signal_is_told_from_a_low_load():
-    """Read 0 throughout, while the counters say 3: it is the rule, not the load."""
+def test_a_wrong_recording_rule_is_distinguished_from_a_low_load():
+    """The ratio is read as 0 throughout, but the counters give 3: the rule is wrong and not the load low."""
     run = observed(requests=REQUESTS, samples=constant(0.0) + counters(3.0), events=READY)
     assert "which the HPA metric does not show" in by_code(found(run), "signal.never_crossed").advice
     each = by_code(found(run), "signal.untrue")
@@ -140,7 +140,7 @@ def test_streams_that_break_while_a_replica_stops_are_counted():
     assert (each.measured, each.window) == (2.0, "from 21.0 s to 25.5 s")
 
 
-def test_a_replica_that_was_not_scraped_is_named():
+def test_a_gap_of_one_replica_is_reported():
     """b was ready from 10 s on and sampled until 20 s; a was sampled throughout."""
     samples = constant(2.0) + series("ratio", "b", {float(t): 2.0 for t in range(10, 21)})
     run = observed(requests=REQUESTS, samples=samples, events=READY + life("b", 5, 10))
@@ -150,7 +150,7 @@ def test_a_replica_that_was_not_scraped_is_named():
 
 
 def test_incidents_are_counted_and_named():
-    """Crashes, kills, dead parts and gaps of the collection, each once."""
+    """Crashes, kills, exited processes and collection gaps have one finding each."""
     run = observed(
         requests=REQUESTS,
         events=[
@@ -173,7 +173,7 @@ def test_incidents_are_counted_and_named():
     assert gap.window == "from 50.0 s to 53.5 s"
 
 
-def test_gaps_of_several_sources_have_a_window_each():
+def test_gaps_of_several_sources_have_their_own_windows():
     """Prometheus from 20 to 30 s, and the metrics API, which reads it, from 25 to 45 s."""
     gaps = [
         event(20, "collect_gap", source="prometheus", from_s=84, to_s=94),
@@ -195,8 +195,8 @@ def test_watches_of_one_api_that_break_together_are_one_gap():
     assert gap.advice.startswith("kubernetes (nodes, pods): ")
 
 
-def test_changes_by_others_are_told_and_not_judged():
-    """Somebody scales 1 → 2 → 1 → 2 in 20 s: that is no flapping of the autoscaler, and no scale-up of its own."""
+def test_rescales_by_others_are_reported_and_not_judged():
+    """A user scales 1 → 2 → 1 → 2 in 20 s: the autoscaler neither flaps nor scales up unnecessarily."""
     changes = [rescale(10, 1, 2), rescale(20, 2, 1), rescale(30, 1, 2)]
     by_others = [{**each, "reason": "NotByAutoscaler"} for each in changes]
     each = by_code(found(observed(requests=REQUESTS, events=[*READY, *by_others])), "scaling.by_others")
@@ -209,11 +209,11 @@ def test_changes_by_others_are_told_and_not_judged():
 
 
 def test_no_table_at_all_has_no_warning():
-    """What was not seen is not warned about."""
+    """Missing data causes no warnings."""
     assert codes(observed()) == []
 
 
-def test_an_autoscaler_that_cannot_read_its_metric_is_told_with_its_window():
+def test_an_autoscaler_without_its_metric_is_reported_with_the_window():
     """Passes at −5 (no metric), 10, 20 (none), 30 (none) and 40 s: blind for 10 s of the load, then for 20 s."""
     reasons = {-5.0: "FailedGetPodsMetric", 10.0: "ValidMetricFound", 20.0: "FailedGetPodsMetric"}
     reasons |= {30.0: "FailedGetPodsMetric", 40.0: "ValidMetricFound"}
@@ -226,8 +226,8 @@ def test_an_autoscaler_that_cannot_read_its_metric_is_told_with_its_window():
     assert "FailedGetPodsMetric" in blind.advice
 
 
-def test_a_workload_that_is_scaled_to_zero_is_not_blind():
-    """KEDA, or a person, has done that: the autoscaler stands still and misses no metric."""
+def test_a_workload_scaled_to_zero_is_not_reported():
+    """KEDA or a user has scaled it to zero: the autoscaler is disabled and needs no metric."""
     reasons = {-5.0: "ScalingDisabled", 10.0: "ValidMetricFound", 20.0: "ScalingDisabled", 30.0: "ValidMetricFound"}
     passes = [{**event(at, "hpa_sync", current=0, desired=0), "reason": reason} for at, reason in reasons.items()]
     assert "autoscaler.blind" not in codes(observed(requests=REQUESTS, events=[*READY, *passes]))

@@ -1,4 +1,4 @@
-"""Replica-seconds against static peak, and against the smallest fleet that carries the load."""
+"""Replica-seconds against static peak, and against the smallest fleet that can serve the load."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def of(run, capacity=UNKNOWN):
     return cost(run, fleet(run), capacity)
 
 
-def test_a_replica_is_billed_from_created_to_gone_within_the_load():
+def test_a_replica_costs_from_created_to_stopped_within_the_load():
     """a: all 60 s; b: created 20 s, gone 50 s: 30 s. Peak 2 desired: 120 s. 90/120 = 75 %."""
     run = observed(events=[*life("a", -9, -5), rescale(20, 1, 2), *life("b", 20, 25, 45, 50)])
     made = of(run)
@@ -27,20 +27,20 @@ def test_a_replica_is_billed_from_created_to_gone_within_the_load():
     assert made.mean_replicas == 1.5
 
 
-def test_what_starts_is_billed_before_it_is_ready_and_what_drains_until_it_is_gone():
-    """Money runs from the creation: 10 s of start-up and 5 s of draining count."""
+def test_start_up_and_termination_cost():
+    """10 s of start-up and 5 s of termination count."""
     run = observed(events=life("a", 10, 20, 40, 45))
     assert of(run).replica_seconds == 35.0
 
 
-def test_a_crash_does_not_stop_the_bill():
+def test_a_crashed_replica_costs():
     """The pod stays while its process is started again."""
     run = observed(events=[*life("a", -9, -5), event(30, "replica_crashed", "a"), event(40, "replica_ready", "a")])
     assert of(run).replica_seconds == 60.0
 
 
-def test_static_peak_is_what_was_desired_while_the_load_ran():
-    """4 were wanted only after the load: the static fleet has 2."""
+def test_static_peak_is_the_most_desired_during_the_load():
+    """4 were desired only after the load: the static fleet has 2."""
     run = observed(events=[*life("a", -9, -5), rescale(10, 1, 2), rescale(20, 2, 1), rescale(70, 1, 4)])
     assert of(run).static_replicas == 2
 
@@ -51,14 +51,14 @@ def test_without_an_autoscaler_the_fleet_is_its_own_static_peak():
     assert of(run).of_static_ratio == 1.0
 
 
-def test_an_interrupted_run_is_billed_until_its_last_trace():
-    """Without an end of the load its last sign of life counts."""
+def test_an_interrupted_run_costs_until_its_last_record():
+    """Without an end of the load the last record counts."""
     run = observed(info(length_s=None, state="loading"), events=[*life("a", -9, -5), event(25, "hpa_sync")])
     assert of(run).replica_seconds == 25.0
 
 
 def test_cost_is_unknown_without_replicas_and_without_a_load():
-    """Not 0: nobody knows."""
+    """The cost is missing and not 0."""
     assert of(observed()).replica_seconds is None
     assert of(observed(info(zero_s=None, state="starting"), events=life("a", 1, 2))).replica_seconds is None
 
@@ -83,19 +83,19 @@ def test_a_limit_that_allows_the_wait_needs_fewer_replicas():
     assert (needed_replicas(due, 1.5, 20.0), needed_replicas(due, 1.5, 19.0)) == (1, 2)
 
 
-def test_a_clump_of_requests_asks_for_no_replica():
-    """5 requests at once are 0.8 s of work for a replica of 5/s: nobody would start a second for a limit of 0.1 s."""
+def test_a_single_burst_does_not_need_a_replica():
+    """5 requests at once are 0.8 s of work for a replica of 5/s, below the second that is always allowed."""
     assert needed_replicas(np.zeros(5), 5.0, 0.1) == 1
     assert needed_replicas(np.zeros(8), 5.0, 0.1) == 2  # the last of 8 waits 7/5 = 1.4 s
 
 
-def test_without_a_limit_the_highest_ten_seconds_have_to_be_carried():
+def test_without_a_limit_the_highest_ten_seconds_must_be_served():
     """1/s, with 31 requests in (20, 30]: 3.1/s, and 1.5/s a replica: 3 of them."""
     due = np.concatenate((np.arange(21.0), 20.5 + np.arange(31) * 0.3, np.arange(31.0, 60.0)))
     assert needed_replicas(due, 1.5, None) == 3
 
 
-def test_what_is_needed_is_not_known_without_what_a_replica_carries():
+def test_the_needed_fleet_is_unknown_without_the_capacity():
     """The reason is that of the capacity, or that there was no load."""
     run = observed(requests=[request(0, 1.0)], events=life("a", -9, -5))
     assert of(run).needed_replicas is None
@@ -105,7 +105,7 @@ def test_what_is_needed_is_not_known_without_what_a_replica_carries():
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.floats(0.1, 10), st.floats(0.1, 20))
 def test_the_needed_fleet_is_enough_and_one_less_is_not(due, per_s, limit):
-    """By a queue that is played request by request."""
+    """A simulated queue confirms it, request by request."""
 
     def longest(rate):
         free, worst = 0.0, 0.0

@@ -1,4 +1,4 @@
-"""The chain of every scaling event."""
+"""The chain of steps of every scaling event."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def chain(run, capacity=TWO_A_SECOND):
     return scaling_events(run, replicas, mean_over_pods(ratio_by_pod(run, replicas), stale_s(run)), capacity)
 
 
-def test_every_link_of_a_scale_up_is_a_moment_of_the_run():
+def test_every_step_of_a_scale_up_has_its_time():
     """2/s are carried, 4/s come from 20 s on; ratio over target at 23 s, decided 30 s, ready 40 s, answered 42 s."""
     run = observed(
         info(limits=(("ttft", "p95", 1.0),)),
@@ -50,8 +50,8 @@ def test_every_link_of_a_scale_up_is_a_moment_of_the_run():
     assert (window.start_s, window.end_s) == (20.0, 42.0)
 
 
-def test_without_a_judged_autoscaler_a_chain_says_so():
-    """Samples of the ratio are there, but what the autoscaler makes of them is not known."""
+def test_without_a_known_metric_over_target_is_missing_with_a_reason():
+    """The ratio is sampled, but the metric of the autoscaler is unknown."""
     run = observed(
         info(autoscaler=None),
         requests=STEP,
@@ -63,7 +63,7 @@ def test_without_a_judged_autoscaler_a_chain_says_so():
     assert up.missing[0] == "over target: there is no autoscaler with a known metric"
 
 
-def test_every_moment_is_that_of_the_last_of_several_new_replicas():
+def test_every_time_is_that_of_the_last_new_replica():
     """1 → 3: c is created, ready and answers later than b."""
     run = observed(
         requests=STEP,
@@ -75,7 +75,7 @@ def test_every_moment_is_that_of_the_last_of_several_new_replicas():
     assert (up.created_s, up.scheduled_s, up.started_s, up.ready_s, up.serving_s) == (31.5, 31.75, 32.5, 45, 47)
 
 
-def test_a_second_scale_up_during_the_first_takes_only_its_own_replicas():
+def test_overlapping_scale_ups_have_their_own_replicas():
     """b belongs to the decision at 24 s, c to that at 39 s, though b is ready after the second decision."""
     run = observed(
         requests=STEP,
@@ -89,7 +89,7 @@ def test_a_second_scale_up_during_the_first_takes_only_its_own_replicas():
     assert (first.over_target_s, second.over_target_s) == (22.0, 24.0)
 
 
-def test_a_replica_created_after_the_next_decision_is_not_the_earlier_ones():
+def test_a_replica_created_after_the_next_decision_belongs_to_that():
     """1 → 3 gets only b before 3 → 4 is decided; c, created then, belongs to the second."""
     run = observed(
         requests=STEP,
@@ -109,7 +109,7 @@ def test_a_replica_belongs_to_one_decision_only():
     assert [each.pods for each in chain(run)] == [("b",), ("c",)]
 
 
-def test_a_replica_that_replaces_another_is_not_counted_to_the_decision():
+def test_a_replacement_does_not_belong_to_the_decision():
     """1 → 2 creates b; c is created later, after an eviction: one replica was asked for, one is taken."""
     run = observed(
         requests=STEP,
@@ -120,7 +120,7 @@ def test_a_replica_that_replaces_another_is_not_counted_to_the_decision():
 
 
 def test_a_replica_stamped_in_whole_seconds_belongs_to_the_decision_just_before():
-    """Kubernetes says 30 s, the decision was at 30.4 s."""
+    """Kubernetes stamps 30 s, the decision was at 30.4 s."""
     run = observed(requests=STEP, events=[*life("a", -9, -5), rescale(30.5, 1, 2), *life("b", 30, 40)])
     assert chain(run)[0].pods == ("b",)
 
@@ -157,7 +157,7 @@ def test_a_scale_up_without_new_replicas_says_so():
 
 
 def test_a_scale_up_ahead_of_the_load_has_no_load_step():
-    """1/s of 2/s that are carried: whatever made it scale, it was not the load."""
+    """The load is 1/s and the capacity 2/s: the load was not the reason to scale."""
     run = observed(
         requests=[request(n, float(n)) for n in range(60)],
         samples=ratio(23, 50) + serving("b", 42),
@@ -169,7 +169,7 @@ def test_a_scale_up_ahead_of_the_load_has_no_load_step():
     assert lag_windows(run, [up])[0].start_s == 23.0
 
 
-def test_a_target_below_capacity_is_answered_before_the_load_has_outgrown_the_replicas():
+def test_with_a_target_below_saturation_the_load_step_may_follow_later():
     """1/s until 20 s, then 2/s, of 2.5/s that are carried; decided at 30 s; from 36 s on 4/s: the load did rise."""
     due = [*np.arange(0, 20, 1.0), *np.arange(20, 36, 0.5), *np.arange(36, 60, 0.25)]
     events = [*life("a", -9, -5), rescale(30, 1, 2), *life("b", 30.5, 40)]
@@ -189,7 +189,7 @@ def test_a_target_below_capacity_is_answered_before_the_load_has_outgrown_the_re
     assert chain(earlier, capacity)[0].trigger_s is None
 
 
-def test_only_the_last_stretch_over_the_target_counts():
+def test_only_the_last_span_over_the_target_counts():
     """Over at 10 … 12 s and again from 25 s: the decision at 30 s answers the second. 1.1 is inside the tolerance."""
     values = {float(t): (3.0 if 10 <= t < 13 or t >= 26 else 1.1) for t in range(60)}
     run = observed(
@@ -200,7 +200,7 @@ def test_only_the_last_stretch_over_the_target_counts():
     assert chain(run)[0].over_target_s == 26.0
 
 
-def test_a_stretch_that_ended_long_before_the_decision_did_not_lead_to_it():
+def test_a_span_that_ended_long_before_the_decision_is_ignored():
     """Over until 12 s, decided 30 s, a pass every 15 s: not seen."""
     run = observed(
         requests=STEP,
@@ -227,19 +227,19 @@ def test_a_scale_down_has_its_own_chain_without_start_and_recovery():
     assert lag_windows(run, [down]) == ()
 
 
-def test_a_rescale_without_numbers_is_no_event_of_the_chain():
+def test_a_rescale_without_counts_is_ignored():
     """An event that says nothing about before and after cannot be followed."""
     assert chain(observed(requests=STEP, events=[event(30, "hpa_rescale"), rescale(31, 2, 2)])) == ()
 
 
-def test_a_stamp_of_whole_seconds_is_not_before_the_decision_that_it_follows():
+def test_timestamps_in_whole_seconds_are_not_before_the_decision():
     """Decided at 30.75 s by what was seen; the API says that b was created at 30 s and placed at 30.25 s."""
     events = [*life("a", -9, -5), rescale(30.75, 1, 2), *life("b", 30, 40)]
     (up,) = chain(observed(requests=STEP, samples=ratio(23, 50) + serving("b", 42), events=events))
     assert (up.created_s, up.scheduled_s, up.started_s) == (30.75, 30.75, 31.0)
 
 
-def test_a_group_that_scales_up_again_finds_the_second_lives_of_its_names():
+def test_reused_pod_names_belong_to_the_later_scale_up():
     """A LeaderWorkerSet at 1 → 2 → 1 → 2: llm-1 is created at 10.25 s, and again at 40.25 s."""
     run = observed(
         requests=STEP,
@@ -261,7 +261,7 @@ def by_others(t_s, before, after):
     return {**rescale(t_s, before, after), "reason": "NotByAutoscaler"}
 
 
-def test_what_others_change_is_no_decision_of_the_autoscaler():
+def test_rescales_by_others_are_not_decisions():
     """Somebody sets 1 → 2 at 35 s, while the replica of the autoscaler's own 1 → 2 at 30 s is still missing.
 
     The second change has a replica of its own, c: the decision before gets none of it.
@@ -276,7 +276,7 @@ def test_what_others_change_is_no_decision_of_the_autoscaler():
     assert chain(observed(requests=STEP, events=[*life("a", -9, -5), by_others(30, 1, 2)])) == ()
 
 
-def test_a_change_that_was_seen_late_came_before_its_replicas():
+def test_a_rescale_that_was_observed_late_is_before_its_replicas():
     """Seen at 45 s, 20 s late at most: b was created at 30.5 s, so it was decided by then; a change without such
     a replica is as late as it was seen."""
     late = event(45, "hpa_rescale", before=1, after=2, late_s=20.0)
@@ -299,8 +299,8 @@ def test_a_decision_before_the_load_has_no_load_step():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_links_of_a_chain_never_go_back_in_time(seed):
-    """Whatever the load and the samples: trigger ≤ over target ≤ decided, created ≤ … ≤ serving ≤ recovered."""
+def test_the_times_of_a_chain_are_in_order(seed):
+    """For any load and samples: trigger ≤ over target ≤ decided, created ≤ … ≤ serving ≤ recovered."""
     rng = np.random.default_rng(seed)
     due = np.sort(rng.uniform(0, 60, 150))
     values = {float(t): float(rng.choice([0.0, 3.0], p=[0.3, 0.7])) for t in range(60)}

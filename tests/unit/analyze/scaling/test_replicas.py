@@ -1,4 +1,4 @@
-"""The life of each replica and the counts over time."""
+"""The phases of each replica and the counts over time."""
 
 import numpy as np
 
@@ -33,14 +33,14 @@ def test_a_replica_serves_from_its_first_answer_on_and_again_after_a_restart():
 
 
 def test_serving_is_unknown_without_counters_and_ready_without_events():
-    """Not 0: a foreign server may serve very well."""
+    """They are missing and not 0: an unobserved server may serve requests."""
     at = np.array([5.0])
     assert np.isnan(fleet(observed(events=life("a", -9, -5))).serving.at(at)).all()
     assert np.isnan(fleet(observed()).ready.at(at)).all()
     assert np.isnan(fleet(observed()).desired.at(at)).all()
 
 
-def test_desired_is_what_the_autoscaler_wanted_and_found_before():
+def test_desired_begins_with_the_count_before_the_first_evaluation():
     """The first pass found 2; it wanted 3 from 15 s on."""
     run = observed(
         events=[event(15, "hpa_sync", current=2, desired=3), rescale(15, 2, 3), event(30, "hpa_sync", desired=3)]
@@ -48,7 +48,7 @@ def test_desired_is_what_the_autoscaler_wanted_and_found_before():
     assert fleet(run).desired.at(np.array([0.0, 14.9, 15.0, 40.0])).tolist() == [2, 2, 3, 3]
 
 
-def test_the_take_down_of_the_stack_is_not_the_end_of_the_fleet():
+def test_the_shutdown_of_the_stack_is_not_a_scale_down():
     """b was given up at 40 s; that a stops at 70 s, after the load of 60 s, is the end of the observation."""
     run = observed(
         info(),
@@ -57,7 +57,7 @@ def test_the_take_down_of_the_stack_is_not_the_end_of_the_fleet():
     assert fleet(run).end_s == 70.0
 
 
-def test_a_scale_down_after_the_load_is_no_take_down():
+def test_a_scale_down_after_the_load_is_not_the_shutdown():
     """b is given up at 80 s, in the time that the run goes on watching."""
     run = observed(
         info(),
@@ -66,7 +66,7 @@ def test_a_scale_down_after_the_load_is_no_take_down():
     assert fleet(run).end_s == 90.0
 
 
-def test_a_name_that_is_used_again_is_another_replica():
+def test_a_reused_name_is_another_replica():
     """A LeaderWorkerSet at 1 → 2 → 1 → 2: llm-1 lives from 10 to 25 s, and again from 40 s; both are billed."""
     counted = {12.0: 0.0, 15.0: 4.0, 24.0: 9.0, 46.0: 0.0, 48.0: 3.0}
     run = observed(
@@ -84,7 +84,7 @@ def test_a_name_that_is_used_again_is_another_replica():
     assert list(run.signals["raw_success"]) == ["llm-0", "llm-1", "llm-1 (2)"]
 
 
-def test_a_name_that_is_used_again_at_once_is_another_replica():
+def test_a_name_reused_at_the_same_time_is_another_replica():
     """The stop of the one and the creation of the other bear the same time."""
     run = observed(events=[*life("llm-1", 10, 12, 20, 25), *life("llm-1", 25, 30)])
     assert [(each.created_s, each.gone_s) for each in fleet(run).pods.values()] == [(10.0, 25.0), (25.0, None)]

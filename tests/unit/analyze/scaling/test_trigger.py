@@ -1,4 +1,4 @@
-"""When the load crossed what a number of replicas carries."""
+"""When the load crossed the capacity of a number of replicas."""
 
 import numpy as np
 from hypothesis import given
@@ -20,7 +20,7 @@ def test_a_step_of_the_load_is_found_to_the_request():
     assert load_rose(STEP, 2.0, 0.0, 75.0, 80.0) == 60.0
 
 
-def test_a_burst_that_was_made_up_for_is_no_step():
+def test_a_burst_that_is_worked_off_is_not_a_step():
     """Ten requests at once at 20 s are worked off until 40 s; the step at 60 s stays the step."""
     burst = np.sort(np.concatenate((STEP, np.linspace(20.0, 20.5, 10))))
     assert load_rose(burst, 2.0, 0.0, 75.0, 80.0) == 60.0
@@ -42,7 +42,7 @@ def test_a_step_may_be_proven_after_the_ratio_crossed_its_target():
     assert load_rose(STEP, 2.0, 0.0, 60.3, 70.0) == 60.0
 
 
-def test_a_hump_that_is_over_when_it_must_be_proven_was_a_step_all_the_same():
+def test_a_surge_that_is_over_is_still_a_step():
     """5/s from 60 s to 70 s, 1/s before and long after, 2/s carried: 30 too many, whatever comes later."""
     hump = np.concatenate((steady(1, 0, 60), steady(5, 60, 70), steady(1, 70, 200)))
     assert load_rose(hump, 2.0, 0.0, 62.0, 200.0) == 60.0
