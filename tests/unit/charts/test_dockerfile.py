@@ -94,7 +94,9 @@ def test_what_is_copied_is_enough(tmp_path: Path) -> None:
     place(builder, app)
     (install,) = [each for each in values(builder, "RUN") if each.startswith("uv ")]
     quick = [each for each in shlex.split(install) if each != "--compile-bytecode"]
-    env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    # a bytecode cache elsewhere would keep that of every environment that this test ever made
+    ours = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONPYCACHEPREFIX")
+    env = {name: value for name, value in os.environ.items() if name not in ours}
     env["UV_LINK_MODE"] = "symlink"  # quick: what is installed need not outlive uv's cache
     # from uv's cache, which holds all that this environment was made of; asked of the index where it does not
     for where in (["--offline"], []):
