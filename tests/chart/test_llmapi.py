@@ -3,6 +3,7 @@
 A mounted ConfigMap is a dated folder, `..data`, which points to it, and a link for each file name.
 """
 
+import asyncio
 import json
 import time
 import urllib.request
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 
 from loadgen.local.triton import TritonServer, is_ready
-from loadgen.sandbox.kubelet.volumes.files import write_atomically
-from loadgen.sandbox.kubelet.volumes.projection import from_object
+from loadgen.sandbox.kubelet.volumes.atomic_writer import write_atomically
+from loadgen.sandbox.kubelet.volumes.payload import object_payload
 from support.charts import llmapi_image
 from support.charts.cases import TRITON_CASES
 from support.charts.helm import objects
@@ -30,7 +31,7 @@ def lay_out(values: dict[str, Any], root: Path) -> Path:
         at.mkdir(parents=True, exist_ok=True)
         if source:
             name = source["name"]
-            write_atomically(at, from_object("configmaps", name, manifests["ConfigMap", name], source, "serving"))
+            write_atomically(at, object_payload("configmaps", name, manifests["ConfigMap", name], source, "serving"))
     (repository,) = [each.partition("=")[2] for each in server["args"] if each.startswith("--model-repository=")]
     return root / repository.lstrip("/")
 
@@ -49,7 +50,7 @@ def test_the_server_loads_one_model_from_the_volumes_and_answers(tmp_path: Path)
     )
     try:
         deadline = time.monotonic() + 60
-        while not is_ready(int(server.http.rpartition(":")[2])):
+        while not asyncio.run(is_ready(server.http)):
             assert server.poll() is None, log.read_text()[-4000:]
             assert time.monotonic() < deadline, "not ready after 60 s"
             time.sleep(0.05)

@@ -88,7 +88,7 @@ def test_full_disk(bench: Bench) -> None:
     folder.write_text("")
     code, _, err = process.wait()
     assert code == 4, err
-    assert re.search(r"^error: cannot record requests in .*what was recorded before is kept", err, re.MULTILINE), err
+    assert re.search(r"^error: cannot record requests in .*the data recorded before is kept", err, re.MULTILINE), err
     folder.unlink()
     folder.with_name("requests.kept").rename(folder)
     assert bench.rows_so_far() >= kept

@@ -6,7 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from loadgen.analyze.read import load
-from loadgen.analyze.results import Analysis, Compressed, Correlation, Finding, Mark, OutcomeCount, Severity
+from loadgen.analyze.results import Analysis, Correlation, Finding, Mark, OutcomeCount, Severity
+from loadgen.dataset.run_info import Compression
 from support.runs.synthetic.folder import write
 from support.runs.synthetic.plan import PLANS
 
@@ -64,7 +65,7 @@ def _hostile(run: Analysis) -> Analysis:
             target=bad,
             model=bad,
             emulated=bad,
-            compressed=(Compressed(what=bad, local=1.0, production=2.0, unit=bad),),
+            compressed=(Compression(what=bad, local=1.0, production=2.0, unit=bad),),
             settings={bad: {bad: [bad, {bad: None}]}},
             seeds={bad: 1},
             versions={bad: bad},
