@@ -18,7 +18,7 @@ from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import Skew
 from loadgen.kube.client.forward import ForwardConfig
 from loadgen.kube.client.helper import STOP_S, port_of, start_child, wait_for
-from loadgen.kube.deploy.readiness import wait_until_ready, why_blind
+from loadgen.kube.deploy.readiness import wait_for_hpa_metric, wait_until_ready
 from loadgen.kube.deploy.release import deploy
 from loadgen.kube.deploy.values import read_values
 from loadgen.kube.discover import endpoint, prometheus
@@ -196,7 +196,7 @@ def _wait_for_signal(found: Attached, held: Held | None, say: Say, *, strict: bo
     if found.hpa is None or held is None:
         return
     name = found.hpa["metadata"]["name"]
-    blind = why_blind(found.api, found.workload.namespace, name, held.named, say=say)
+    blind = wait_for_hpa_metric(found.api, found.workload.namespace, name, held.named, say=say)
     if blind and strict:
         raise StackError(blind)
     if blind:
@@ -224,7 +224,7 @@ def _observed(
         hpa=found.hpa["metadata"]["name"] if found.hpa else None,
         metric=sources.held.named if sources.held else None,
         selector=workload.selector,
-        unread=[right.resource for right in found.missing],
+        forbidden=[right.resource for right in found.missing],
         skew_s=skews["kubernetes"].ahead_s if "kubernetes" in skews else 0.0,
         http_port=workload.http,
         grpc_port=workload.grpc,

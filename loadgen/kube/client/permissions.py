@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadgen.base.errors import TargetError
 from loadgen.kube.client.api import Api, path_of
 
-LEASES = "kube-node-lease"
+LEASE_NAMESPACE = "kube-node-lease"
 """Namespace in which nodes renew their leases."""
 
 
@@ -52,7 +52,7 @@ def needed(kind: str) -> list[Right]:
             verbs=("get",),
             resource="leases",
             group="coordination.k8s.io",
-            place=LEASES,
+            place=LEASE_NAMESPACE,
             lost="when a lost node fell silent is not told",
         ),
     ]

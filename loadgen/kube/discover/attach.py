@@ -9,6 +9,7 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.objects import workload as find
+from loadgen.kube.objects.raw import Raw
 from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]
@@ -24,8 +25,8 @@ class Attached:
     api: Api
     kube: Kube
     workload: find.Workload
-    hpa: find.Raw | None
-    service: find.Raw | None
+    hpa: Raw | None
+    service: Raw | None
     missing: list[rights.Right]
     lacking: list[str]
     assumed: list[str]

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.discover.prometheus import RuleTiming
-from loadgen.kube.objects.changes import milli
-from loadgen.kube.objects.workload import Raw
+from loadgen.kube.objects.raw import Raw, milli
 
 SYNC_PERIOD_S = 15.0
 """Of the controller, by default; its flag cannot be read through the API."""

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client.api import Api, path_of
-from loadgen.kube.objects.workload import Raw, Workload, port_of
+from loadgen.kube.objects.raw import Raw
+from loadgen.kube.objects.workload import Workload, port_of
 
 Balances = Literal["requests", "connections", "one pod", "unknown"]
 

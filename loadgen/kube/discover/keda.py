@@ -6,7 +6,7 @@ from typing import Any
 
 from loadgen.kube.client.permissions import Right
 from loadgen.kube.discover.autoscaler import Held, metrics_of
-from loadgen.kube.objects.workload import Raw
+from loadgen.kube.objects.raw import Raw
 
 GROUP, VERSION, PLURAL = "keda.sh", "v1alpha1", "scaledobjects"
 RIGHT = Right(verbs=("get",), resource=PLURAL, group=GROUP, lost="the autoscaler's signal is not judged")

@@ -12,7 +12,7 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.base.urls import redacted
 from loadgen.kube.client.api import Skew
 from loadgen.kube.client.prometheus_auth import reason
-from loadgen.kube.objects.workload import Raw
+from loadgen.kube.objects.raw import Raw
 
 _TIMEOUT_S = 5.0
 _HTTPS = 443

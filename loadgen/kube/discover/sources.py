@@ -20,7 +20,7 @@ from loadgen.kube.discover import autoscaler, endpoint, keda, prometheus
 from loadgen.kube.discover.attach import Attached
 from loadgen.kube.discover.autoscaler import Held
 from loadgen.kube.discover.prometheus import PrometheusService
-from loadgen.kube.objects import rollout
+from loadgen.kube.objects.pod_startup import startup_stage
 from loadgen.scenario.settings import Kube
 
 _TIMEOUT_S = 2.0
@@ -150,7 +150,7 @@ class Sources:
     def metrics_page(self) -> str | None:
         """URL of a pod's /metrics, with `{ip}` and `{pod}` to be filled in; None where it cannot be read."""
         pods = self._api.items(self._pods, labelSelector=self._attached.workload.selector)
-        ips = [each["status"]["podIP"] for each in pods if rollout.phase(each) == "ready"]
+        ips = [each["status"]["podIP"] for each in pods if startup_stage(each) == "ready"]
         if any(_is_metrics_page(endpoint.address(ip, self._port)) for ip in ips[:3]):
             return f"http://{{ip}}:{self._port}/metrics"
         right = rights.Right(verbs=("get",), resource="pods/proxy", lost="Triton's raw counters are not read")

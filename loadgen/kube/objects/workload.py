@@ -5,11 +5,9 @@ What is not named must be the only one of its kind; else the error lists the can
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from loadgen.base.errors import TargetError
-
-Raw = Mapping[str, Any]
+from loadgen.kube.objects.raw import Raw
 
 GROUPS = {"Deployment": "apps", "LeaderWorkerSet": "leaderworkerset.x-k8s.io"}
 """What may serve, by kind, and its API group."""

@@ -234,7 +234,7 @@ def test_a_deployment_that_does_not_come_says_why(cluster: Given | Sandbox, tmp_
     assert done.returncode == 4
     assert "1 waiting for a node" in done.stderr
     assert "is not ready within 8 s" in done.stderr
-    assert "a pod of the fleet cannot be scheduled: 0/" in done.stderr
+    assert "a pod cannot be scheduled: 0/" in done.stderr
     assert loadgen(cluster, "destroy", "stuck", where).returncode == 0
 
 
