@@ -16,8 +16,6 @@ from loadgen.dataset.run_info import Autoscaler, ClusterInfo
 from loadgen.dataset.stack import DRIVEN_MODEL, StackFolder, StackState
 from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import Skew
-from loadgen.kube.client.forward import ForwardConfig
-from loadgen.kube.client.helper import STOP_S, port_of, start_child, wait_for
 from loadgen.kube.deploy.readiness import wait_for_hpa_metric, wait_until_ready
 from loadgen.kube.deploy.release import deploy
 from loadgen.kube.deploy.values import read_values
@@ -27,6 +25,8 @@ from loadgen.kube.discover.autoscaler import Held
 from loadgen.kube.discover.endpoint import Way
 from loadgen.kube.discover.sources import Sources
 from loadgen.kube.observe.config import ObserverConfig
+from loadgen.kube.proxy.forward import ForwardConfig
+from loadgen.kube.proxy.process import STOP_S, read_port, start_process, wait_for_file
 from loadgen.scenario.settings import Kube, Scenario
 
 Say = Callable[[str], None]
@@ -137,8 +137,8 @@ def start_cluster(
         scaler = sources.autoscaler()
         skews = _skews(found, sources.prometheus)
         observed = _observed(found, sources, way, scenario, skews)
-        observer = kept(start_child(folder, "observe.observer", observed))
-        wait_for(observer, StackFolder(folder.path).state_file)
+        observer = kept(start_process(folder, "observe.observer", observed))
+        wait_for_file(observer, StackFolder(folder.path).state_file)
         for sentence in (*found.lacking, *found.assumed):
             on_progress(sentence)
         undo.pop_all()
@@ -169,7 +169,7 @@ def _way(
     within_s = _ROUTED_WITHIN_S if fresh or wanted != "auto" else 0.0
     unseen: list[str] = []
     if wanted in ("auto", "ingress") and found.service is not None:
-        _, unseen = rights.check(found.api, workload.namespace, rights.ways_in(found.api, workload.namespace))
+        _, unseen = rights.check(found.api, workload.namespace, rights.for_gateways(found.api, workload.namespace))
     try:
         way = endpoint.choose(look, wanted, answers, within_s=within_s, say=say)
     except TargetError as error:
@@ -187,8 +187,8 @@ def _way(
         port=workload.grpc if scenario.wire == "grpc" else workload.http,
         port_file=file.resolve(),
     )
-    child = kept(start_child(folder, "client.forward", config))
-    return Way(kind="forward", address=f"127.0.0.1:{port_of(child, file)}", balances="one pod")
+    child = kept(start_process(folder, "proxy.forward", config))
+    return Way(kind="forward", address=f"127.0.0.1:{read_port(child, file)}", balances="one pod")
 
 
 def _wait_for_signal(found: Attached, held: Held | None, say: Say, *, strict: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.base.errors import StackError
-from loadgen.kube.client.credentials import IN_CLUSTER, find_credentials
+from loadgen.kube.client.credentials import IN_CLUSTER, load_credentials
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.prometheus import duration
 from loadgen.scenario.settings import Local
@@ -139,7 +139,7 @@ def _helm(arguments: Sequence[str], context: str | None, *, stdin: str = "", tim
     if helm is None:
         raise StackError("helm is not on PATH: install it, then run again")
     way, env = [f"--kube-context={context}"] if context else [], dict(os.environ)
-    if context == IN_CLUSTER and find_credentials(context).of_pod:
+    if context == IN_CLUSTER and load_credentials(context).from_service_account:
         way, env["KUBECONFIG"] = [], os.devnull  # helm takes the service account where no file says anything else
         env.pop("HELM_KUBECONTEXT", None)
     try:

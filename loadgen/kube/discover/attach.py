@@ -27,7 +27,7 @@ class Attached:
     workload: find.Workload
     hpa: Raw | None
     service: Raw | None
-    missing: list[rights.Right]
+    missing: list[rights.Permission]
     lacking: list[str]
     assumed: list[str]
 
@@ -44,7 +44,7 @@ def attach(kube: Kube, say: Say) -> Attached:
     objects, where = _workloads(api, kube)
     workload = find.choose_workload(objects, name=kube.workload, where=where)
     inside = ("namespaces", workload.namespace)
-    missing, lacking = rights.check(api, workload.namespace, rights.needed(workload.kind))
+    missing, lacking = rights.check(api, workload.namespace, rights.required(workload.kind))
     unread = {right.resource for right in missing}
     hpas = path_of("apis", "autoscaling", "v2", *inside, "horizontalpodautoscalers")
     seen = [] if "horizontalpodautoscalers" in unread else api.items(hpas)

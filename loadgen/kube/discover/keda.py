@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadgen.kube.client.permissions import Right
+from loadgen.kube.client.permissions import Permission
 from loadgen.kube.discover.autoscaler import Held, metrics_of
 from loadgen.kube.objects.raw import Raw
 
 GROUP, VERSION, PLURAL = "keda.sh", "v1alpha1", "scaledobjects"
-RIGHT = Right(verbs=("get",), resource=PLURAL, group=GROUP, lost="the autoscaler's signal is not judged")
+RIGHT = Permission(verbs=("get",), resource=PLURAL, group=GROUP, consequence="the autoscaler's signal is not judged")
 """What tells the query behind a metric of an HPA that KEDA made."""
 
 _SELECTOR = "scaledobject.keda.sh/name"

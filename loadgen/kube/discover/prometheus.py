@@ -11,7 +11,7 @@ import requests
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.urls import redacted
 from loadgen.kube.client.api import Skew
-from loadgen.kube.client.prometheus_auth import reason
+from loadgen.kube.client.prometheus_auth import failure_reason
 from loadgen.kube.objects.raw import Raw
 
 _TIMEOUT_S = 5.0
@@ -85,7 +85,7 @@ def query(url: str, path: str, **parameters: str) -> Any:
             session.trust_env = "127.0.0.1" not in url
             answer = session.get(f"{url}{path}", params=parameters, timeout=_TIMEOUT_S)
     except (requests.RequestException, ValueError) as error:
-        raise StackError(f"Prometheus does not answer {path}: {reason(error)}") from error
+        raise StackError(f"Prometheus does not answer {path}: {failure_reason(error)}") from error
     try:
         said = answer.json()
     except ValueError:

@@ -13,14 +13,14 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.client import permissions as rights
 from loadgen.kube.client.api import path_of
-from loadgen.kube.client.helper import port_of, start_child
-from loadgen.kube.client.prometheus_auth import Access
-from loadgen.kube.client.relay import RelayConfig
+from loadgen.kube.client.prometheus_auth import PrometheusAuth
 from loadgen.kube.discover import autoscaler, endpoint, keda, prometheus
 from loadgen.kube.discover.attach import Attached
 from loadgen.kube.discover.autoscaler import Held
 from loadgen.kube.discover.prometheus import PrometheusService
 from loadgen.kube.objects.pod_startup import startup_stage
+from loadgen.kube.proxy.process import read_port, start_process
+from loadgen.kube.proxy.relay import RelayConfig
 from loadgen.scenario.settings import Kube
 
 _TIMEOUT_S = 2.0
@@ -58,15 +58,15 @@ class Sources:
             context=kube.context,
             secret=secret,
             paths=self._relayed(),
-            proxied=rf"{re.escape(_proxied(self._service))}/api/v1/\w+(/\w+)*" if self._service else None,
-            direct=direct if access.special else [],
-            access=access,
+            prometheus_path=rf"{re.escape(_proxied(self._service))}/api/v1/\w+(/\w+)*" if self._service else None,
+            prometheus_urls=direct if access.configured else [],
+            auth=access,
             port_file=file.resolve(),
         )
-        self.relay: Child = start_child(folder, "client.relay", config)
+        self.relay: Child = start_process(folder, "proxy.relay", config)
         try:
-            self._base = f"http://127.0.0.1:{port_of(self.relay, file)}/{secret}"
-            if access.special:
+            self._base = f"http://127.0.0.1:{read_port(self.relay, file)}/{secret}"
+            if access.configured:
                 direct = [f"{self._base}/direct/{number}" for number in range(len(direct))]
             self.prometheus = self._prometheus_url(direct)
         except BaseException:
@@ -153,7 +153,9 @@ class Sources:
         ips = [each["status"]["podIP"] for each in pods if startup_stage(each) == "ready"]
         if any(_is_metrics_page(endpoint.address(ip, self._port)) for ip in ips[:3]):
             return f"http://{{ip}}:{self._port}/metrics"
-        right = rights.Right(verbs=("get",), resource="pods/proxy", lost="Triton's raw counters are not read")
+        right = rights.Permission(
+            verbs=("get",), resource="pods/proxy", consequence="Triton's raw counters are not read"
+        )
         missing, sentences = rights.check(self._api, self._namespace, [right])
         self._attached.lacking.extend(sentences)
         return None if missing else f"{self._base}{self._pods}/{{pod}}:{self._port}/proxy/metrics"
@@ -165,7 +167,7 @@ class Sources:
         """
         if self.held is None or self.held.labels is not None:
             return None
-        missing, sentences = rights.check(self._api, self._namespace, [rights.custom_metric(self.held.named)])
+        missing, sentences = rights.check(self._api, self._namespace, [rights.for_custom_metric(self.held.named)])
         if missing:
             self._attached.lacking.extend(sentences)
             return None
@@ -221,13 +223,13 @@ class Sources:
         self._attached.lacking.append(sentence)
 
 
-def _access(kube: Kube) -> Access:
+def _access(kube: Kube) -> PrometheusAuth:
     """How Prometheus is asked, with everything there that it needs.
 
     Raises:
         TargetError: a token or a header is not there.
     """
-    access = Access(token_file=kube.prometheus_token_file, ca_file=kube.prometheus_ca_file)
+    access = PrometheusAuth(token_file=kube.prometheus_token_file, ca_file=kube.prometheus_ca_file)
     try:
         access.headers()
     except StackError as error:

@@ -177,11 +177,11 @@ def test_rights_that_lack_are_named_before_the_load(cluster: Given | Sandbox, de
     done = locust(cluster, tmp_path / "some-runs", f"--kube-namespace={NAMESPACE}", kubeconfig=kubeconfig)
     said = done.stderr
     assert done.returncode in (0, 3), said[-3000:]
-    assert f"needs list/watch on events in namespace {NAMESPACE}: without it, the autoscaler's reasons" in said
-    assert "needs list/watch on nodes in the whole cluster: without it, a lost node is not told" in said
+    assert f"missing RBAC permissions: list/watch on events in namespace {NAMESPACE} (reasons of rescales" in said
+    assert "missing RBAC permissions: list/watch on nodes cluster-wide (lost nodes are not recorded)" in said
     assert "custom.metrics.k8s.io in namespace" in said
     assert "needs list on services in the whole cluster, or --kube-prometheus: without it, the signal" in said
-    assert said.index("needs list/watch on events") < said.index("sending ")
+    assert said.index("missing RBAC permissions: list/watch on events") < said.index("sending ")
     assert finding(tmp_path / "some-runs", "cluster.lacking")["measured"] == len(
         folder(tmp_path / "some-runs").read_info().cluster.lacking  # type: ignore[union-attr]
     )
@@ -189,8 +189,8 @@ def test_rights_that_lack_are_named_before_the_load(cluster: Given | Sandbox, de
     done = locust(cluster, tmp_path / "few-runs", f"--kube-namespace={NAMESPACE}", kubeconfig=kubeconfig)
     assert done.returncode == 2
     assert (
-        "this account lacks rights that this run needs: list/watch on pods in namespace "
-        f"{NAMESPACE}; list/watch on deployments.apps in namespace {NAMESPACE}. Ask for a Role"
+        "missing RBAC permissions: list/watch on pods in namespace "
+        f"{NAMESPACE}; list/watch on deployments.apps in namespace {NAMESPACE}. Ask an administrator for a Role"
     ) in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Kubeconfigs for tests, a credential plugin, and servers on loopback that play the API."""
+"""Kubeconfigs for tests, an exec plugin, and simulated API servers on the loopback interface."""
 
 import json
 import ssl
@@ -22,16 +22,16 @@ print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "Exe
 """
 
 
-class Plugin:
-    """A credential plugin that gives what it is told, and counts how often it is asked."""
+class ExecPlugin:
+    """An exec credential plugin that returns a configured status and counts its runs."""
 
     def __init__(self, folder: Path) -> None:
         self.file, self._folder = folder / "plugin", folder
         self.file.write_text(PLUGIN)
         self.file.chmod(0o755)
 
-    def gives(self, **status: Any) -> None:
-        """What it gives from now on; nothing is an expired session."""
+    def set_status(self, **status: Any) -> None:
+        """Set the status that it returns; without one it fails like an expired session."""
         if status:
             (self._folder / "status.json").write_text(json.dumps(status))
         else:
@@ -39,21 +39,21 @@ class Plugin:
 
     @property
     def user(self) -> dict[str, Any]:
-        """The user of a kubeconfig that it stands for."""
+        """A user of a kubeconfig with this plugin."""
         version = "client.authentication.k8s.io/v1"
         return {"exec": {"apiVersion": version, "command": str(self.file), "interactiveMode": "Never"}}
 
     @property
     def runs(self) -> int:
-        """How often it was started."""
+        """How often it was run."""
         file = self._folder / "runs"
         return len(file.read_text()) if file.exists() else 0
 
 
-class Answering(BaseHTTPRequestHandler):
-    """A server's side of a request: whole answers, and no log."""
+class ResponseHandler(BaseHTTPRequestHandler):
+    """A request handler that sends whole responses and does not log."""
 
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
+    def respond(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response_only(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -85,7 +85,7 @@ def write(
     authority: Path | None = None,
     **servers: str,
 ) -> None:
-    """A kubeconfig with a context for each server."""
+    """Write a kubeconfig with one context per server."""
     trust = {"certificate-authority": str(authority)} if authority else {}
     document: dict[str, Any] = {
         "apiVersion": "v1",

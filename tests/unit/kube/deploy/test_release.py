@@ -15,7 +15,7 @@ from loadgen.kube.deploy import chart
 from loadgen.kube.deploy.release import deploy, destroy
 from loadgen.kube.discover.attach import attach
 from loadgen.scenario.settings import Kube
-from support.kube.kubeconfigs import Answering, serving, write
+from support.kube.kubeconfigs import ResponseHandler, serving, write
 
 HELM = f"""#!{sys.executable}
 import json, os, pathlib, sys
@@ -82,7 +82,7 @@ class Server:
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(Answering):
+        class Handler(ResponseHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -101,7 +101,7 @@ class Server:
 
             def _say(self, status: int, document: Any) -> None:
                 body = json.dumps(document).encode()
-                self.answer(status, body)
+                self.respond(status, body)
 
         return Handler
 
@@ -200,7 +200,7 @@ def test_what_helm_may_not_do_is_told_with_advice(folder: Path) -> None:
 def test_an_account_that_may_not_list_deployments_is_told(folder: Path, server: Server) -> None:
     """A run says what to do."""
     server.forbidden = {"deployments"}
-    with pytest.raises(TargetError, match=r"\(403\): cannot list .*; name another namespace with --kube-namespace"):
+    with pytest.raises(TargetError, match=r"403: cannot list .*; name another namespace with --kube-namespace"):
         attach(Kube(context="a"), lambda _: None)
 
 
@@ -208,7 +208,7 @@ def test_in_a_pod_helm_takes_the_service_account(tmp_path: Path, folder: Path, m
     """Whatever kubeconfig there is."""
     for name, text in (("token", "first"), ("namespace", "llm"), ("ca.crt", "x")):
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(credentials, "_ACCOUNT", tmp_path)
+    monkeypatch.setattr(credentials, "_SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     chart.install("triton", "llm", {}, context="in-cluster")

@@ -30,10 +30,10 @@ class Cluster:
 
 def named(served: dict[str, Any], objects: dict[str, Any], *forbidden: str) -> list[str]:
     api: Any = Cluster(served, objects, set(forbidden))
-    return rights.check(api, "llm", rights.ways_in(api, "llm"))[1]
+    return rights.check(api, "llm", rights.for_gateways(api, "llm"))[1]
 
 
-LOST = "a gateway before the workload may not be found, and requests may go past it"
+BYPASS = "traffic may bypass a gateway that this account cannot list"
 GATEWAY_API = {"gateway.networking.k8s.io/v1": [{"name": "httproutes"}, {"name": "gateways"}]}
 
 
@@ -41,7 +41,7 @@ def test_nothing_is_said_of_what_the_cluster_has_not() -> None:
     """No Traefik, no Gateway API: only what every cluster has."""
     everything = ("ingresses", "ingressroutes", "httproutes", "grpcroutes", "gateways", "services")
     assert named({}, {}, *everything) == [
-        f"needs list on ingresses.networking.k8s.io in namespace llm: without it, {LOST}"
+        f"missing RBAC permissions: list on ingresses.networking.k8s.io in namespace llm ({BYPASS})"
     ]
     assert named({"traefik.io/v1alpha1": TRAEFIK, **GATEWAY_API}, {}, "services", "gateways", "grpcroutes") == []
 
@@ -50,11 +50,11 @@ def test_nothing_is_said_of_what_the_cluster_has_not() -> None:
     ("served", "objects", "forbidden", "said"),
     [
         ({"traefik.io/v1alpha1": TRAEFIK}, {}, "ingressroutes", "ingressroutes.traefik.io in namespace llm"),
-        ({"traefik.io/v1alpha1": TRAEFIK}, {"ingressroutes": [{}]}, "services", "services in the whole cluster"),
+        ({"traefik.io/v1alpha1": TRAEFIK}, {"ingressroutes": [{}]}, "services", "services cluster-wide"),
         (GATEWAY_API, {}, "httproutes", "httproutes.gateway.networking.k8s.io in namespace llm"),
-        (GATEWAY_API, {"httproutes": [{}]}, "gateways", "gateways.gateway.networking.k8s.io in the whole cluster"),
+        (GATEWAY_API, {"httproutes": [{}]}, "gateways", "gateways.gateway.networking.k8s.io cluster-wide"),
     ],
 )
 def test_what_may_not_be_seen_is_named(served: Any, objects: Any, forbidden: str, said: str) -> None:
     """Routes of a kind that the cluster has, and the gateways of routes that are there."""
-    assert named(served, objects, forbidden) == [f"needs list on {said}: without it, {LOST}"]
+    assert named(served, objects, forbidden) == [f"missing RBAC permissions: list on {said} ({BYPASS})"]

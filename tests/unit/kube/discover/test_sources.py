@@ -13,7 +13,7 @@ from loadgen.collect.custom_metrics import read
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.discover import prometheus
 from support.kube.keda_hpa import hpa_of
-from support.servers.kubernetes_api import Server, attached, holding
+from support.servers.kubernetes_api import Server, attached, files_containing
 from support.servers.metrics import eventually, write_state
 
 RATIO = "triton:queue_compute:ratio"
@@ -43,7 +43,7 @@ def test_the_right_to_another_metric_is_not_asked_for(played: Server, found: Any
     assert not [each for each in one.lacking if "custom.metrics" in each]
     played.allowed.clear()
     assert sources.custom_metrics() is None
-    assert f"needs get on pods/a|{RATIO}|gauge.custom.metrics.k8s.io in namespace llm: without it" in one.lacking[-1]
+    assert f"permissions: get on pods/a|{RATIO}|gauge.custom.metrics.k8s.io in namespace llm (" in one.lacking[-1]
 
 
 def test_what_keda_holds_is_read_of_its_scaled_object(played: Server, found: Any, scaled: dict[str, Any]) -> None:
@@ -73,7 +73,8 @@ def test_an_hpa_of_keda_without_its_scaled_object_is_not_judged(
     sources = found(one)
     assert (sources.held, sources.autoscaler(), sources.custom_metrics()) == (None, None, None)
     gone = "(there is no ScaledObject demo-triton-trtllm): its signal is not judged"
-    lacks = "needs get on scaledobjects.keda.sh in namespace llm: without it, the autoscaler's signal is not judged"
+    right = "get on scaledobjects.keda.sh in namespace llm"
+    lacks = f"missing RBAC permissions: {right} (the autoscaler's signal is not judged)"
     assert (gone in "".join(one.assumed)) is may
     assert (lacks in one.lacking) is not may
 
@@ -108,7 +109,7 @@ def test_the_secret_of_the_relay_is_in_no_file_but_its_own(played: Server, found
         prometheus.query(base, "/x")
     said = [*one.lacking, str(error.value), str(refused.value)]
     assert [each for each in said if secret in each] == []
-    assert {file.parent.name for file in holding(run_dir.path, secret)} == {"stack"}
+    assert {file.parent.name for file in files_containing(run_dir.path, secret)} == {"stack"}
     assert (run_dir.path / "stack").stat().st_mode & 0o077 == 0
     assert run_dir.logs.stat().st_mode & 0o077 == 0
 
