@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.deploy import chart
+from loadgen.kube.deploy import chart, helm
 from loadgen.local.engine.profile import load_profile
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import INSIDE, Sandbox
@@ -68,7 +68,7 @@ def start_workload(folder: RunFolder, scenario: Scenario, *, answers: Answers, o
 def _install(scenario: Scenario, on_progress: Say) -> None:
     profile = load_profile(scenario.local.profile)
     on_progress("installing the chart triton-trtllm in mode emulated")
-    chart.install(NAME, NAMESPACE, chart.emulated_values(scenario.local, profile, name=NAME, tag=emulated.TAG))
+    helm.install(NAME, NAMESPACE, chart.emulated_values(scenario.local, profile, name=NAME, tag=emulated.TAG))
 
 
 def _keep_logs(folder: RunFolder, sandbox: Sandbox) -> None:

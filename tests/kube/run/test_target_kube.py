@@ -242,7 +242,7 @@ def test_destroy_leaves_nothing(cluster: Given | Sandbox, deployed: str) -> None
     """No object of the release; a second time there is nothing to remove, and that is said."""
     done = loadgen(cluster, "destroy", RELEASE, f"--namespace={NAMESPACE}")
     assert done.returncode == 0, done.stderr
-    assert f"release {RELEASE} is gone from namespace {NAMESPACE}" in done.stderr
+    assert f"release {RELEASE} was removed from namespace {NAMESPACE}" in done.stderr
     kinds = "deployments,replicasets,services,configmaps,hpa,pdb,podmonitors,prometheusrules,pods"
     query = (f"--namespace={NAMESPACE}", "get", kinds, f"-lapp.kubernetes.io/instance={RELEASE}", "--output=name")
     assert kubectl(cluster, *query).strip() == ""
