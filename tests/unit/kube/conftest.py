@@ -1,4 +1,4 @@
-"""A played cluster, and the sources of a run against it."""
+"""A simulated cluster, and the sources of a run against it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,14 +18,14 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "chart" / "emulated-keda-from-ze
 
 @pytest.fixture
 def scaled() -> dict[str, Any]:
-    """The ScaledObject of the chart, as it is rendered."""
+    """The rendered ScaledObject of the chart."""
     documents = yaml.safe_load_all(GOLDEN.read_text())
     return next(each for each in documents if each and each["kind"] == "ScaledObject")
 
 
 @pytest.fixture
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A cluster with the custom-metrics API and without anything else, which the kubeconfig names."""
+    """A cluster that has only the custom-metrics API; the kubeconfig points to it."""
     server = Server()
     server.pages |= {
         "/api/v1/services": {"items": []},
@@ -45,7 +45,7 @@ def run_dir(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture
 def found(played: Server, run_dir: RunFolder) -> Iterator[Callable[[Attached], Sources]]:
-    """Makes the sources of a workload, and ends their relay."""
+    """Discovers the sources of a workload; stops their relay at the end."""
     made: list[Sources] = []
 
     def make(of: Attached) -> Sources:
