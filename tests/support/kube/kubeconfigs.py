@@ -1,12 +1,8 @@
-"""Kubeconfigs for tests, an exec plugin, and simulated API servers on the loopback interface."""
+"""Kubeconfigs for tests, and an exec plugin."""
 
 import json
-import ssl
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,39 +46,13 @@ class ExecPlugin:
         return len(file.read_text()) if file.exists() else 0
 
 
-class ResponseHandler(BaseHTTPRequestHandler):
-    """A request handler that sends whole responses and does not log."""
-
-    def respond(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response_only(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(kind: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        server.daemon_threads = True
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-def write(
+def write_kubeconfig(
     file: Path,
     current: str | None = "a",
     *,
     user: dict[str, Any] | None = None,
     authority: Path | None = None,
+    namespaces: Mapping[str, str] = {},
     **servers: str,
 ) -> None:
     """Write a kubeconfig with one context per server."""
@@ -92,8 +62,15 @@ def write(
         "kind": "Config",
         "clusters": [{"name": name, "cluster": {"server": url, **trust}} for name, url in servers.items()],
         "users": [{"name": "u", "user": user or {"token": "first"}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": "u"}} for name in servers],
+        "contexts": [
+            {"name": name, "context": {"cluster": name, "user": "u", **_namespace(namespaces, name)}}
+            for name in servers
+        ],
     }
     if current is not None:
         document["current-context"] = current
     file.write_text(json.dumps(document))
+
+
+def _namespace(namespaces: Mapping[str, str], context: str) -> dict[str, str]:
+    return {"namespace": namespaces[context]} if context in namespaces else {}

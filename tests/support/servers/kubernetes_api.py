@@ -1,20 +1,18 @@
 """A simulated Kubernetes API server, reached over real connections."""
 
 import json
-import ssl
-import threading
 import time
-from collections.abc import Iterator
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from loadgen.kube.client.api import Api
 from loadgen.kube.discover.attach import Attached
 from loadgen.scenario.settings import Kube
-from support.kube.kubeconfigs import ResponseHandler
+from support.kube.kubeconfigs import write_kubeconfig
 from support.kube.workloads import WORKLOAD
+from support.servers.http import ResponseHandler
 
 RULES = {("list", "pods", ""), ("watch", "pods", ""), ("get", "pods", "proxy")}
 
@@ -63,31 +61,9 @@ class Server:
         return Handler
 
 
-def serving(kind: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-def write(file: Path, url: str, token: str) -> None:
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [
-            {"name": "one", "context": {"cluster": "c", "user": "u", "namespace": "llm"}},
-            {"name": "two", "context": {"cluster": "c", "user": "u"}},
-        ],
-        "current-context": "one",
-    }
-    file.write_text(json.dumps(document))
+def write_contexts(file: Path, url: str, token: str) -> None:
+    """Write a kubeconfig with the contexts `one` (current, namespace `llm`) and `two` of one cluster."""
+    write_kubeconfig(file, "one", user={"token": token}, namespaces={"one": "llm"}, one=url, two=url)
 
 
 def attached(hpa: dict[str, Any] | None, **kube: Any) -> Attached:

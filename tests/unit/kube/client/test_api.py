@@ -9,7 +9,8 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client import permissions
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.client.permissions import Permission
-from support.servers.kubernetes_api import Server, serving, write
+from support.servers.http import serving
+from support.servers.kubernetes_api import Server, write_contexts
 
 
 @pytest.fixture
@@ -19,14 +20,15 @@ def server() -> Server:
 
 @pytest.fixture
 def url(server: Server) -> Iterator[str]:
-    yield from serving(server.handler())
+    with serving(server.handler()) as url:
+        yield url
 
 
 @pytest.fixture
 def kubeconfig(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "config"
     monkeypatch.setenv("KUBECONFIG", str(file))
-    write(file, url, "first")
+    write_contexts(file, url, "first")
     return file
 
 
@@ -54,7 +56,7 @@ def test_a_replaced_token_is_read_again(server: Server, url: str, kubeconfig: Pa
     api = Api()
     assert api.get("/version") == {"gitVersion": "v1.37.1"}
     server.token = "second"
-    write(kubeconfig, url, "second")
+    write_contexts(kubeconfig, url, "second")
     assert api.get("/version") == {"gitVersion": "v1.37.1"}
     server.token = "third"
     with pytest.raises(StackError, match=r"GET /version returned 401: Unauthorized"):
@@ -69,7 +71,7 @@ def test_an_object_that_does_not_exist_is_none(server: Server, kubeconfig: Path)
 
 def test_an_unreachable_server_is_an_error(url: str, kubeconfig: Path) -> None:
     """The message has its address."""
-    write(kubeconfig, "http://127.0.0.1:1", "first")
+    write_contexts(kubeconfig, "http://127.0.0.1:1", "first")
     with pytest.raises(StackError, match=r"cannot reach the API server at http://127.0.0.1:1: "):
         Api().get("/version")
 

@@ -15,7 +15,8 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client import api as api_module
 from loadgen.kube.client import credentials
 from loadgen.kube.client.api import Api
-from support.kube.kubeconfigs import ExecPlugin, ResponseHandler, serving, write
+from support.kube.kubeconfigs import ExecPlugin, write_kubeconfig
+from support.servers.http import ResponseHandler, serving
 
 
 class Server:
@@ -65,9 +66,9 @@ def plugin(tmp_path: Path) -> ExecPlugin:
 
 def test_the_cluster_stays_the_same_when_the_current_context_changes(kubeconfig: Path) -> None:
     """At a renewal, and in another process that uses the name of the context."""
-    write(kubeconfig, "a", a="http://a:1", b="http://b:1")
+    write_kubeconfig(kubeconfig, "a", a="http://a:1", b="http://b:1")
     api = Api()
-    write(kubeconfig, "b", a="http://a:2", b="http://b:1")
+    write_kubeconfig(kubeconfig, "b", a="http://a:2", b="http://b:1")
     assert api.renew()
     assert (api.context, api.configuration.host) == ("a", "http://a:2")
     assert Api(api.context).configuration.host == "http://a:2"
@@ -77,7 +78,7 @@ def test_the_cluster_stays_the_same_when_the_current_context_changes(kubeconfig:
 @pytest.mark.parametrize("current", [None, "gone"])
 def test_a_named_context_does_not_need_a_current_one(kubeconfig: Path, current: str | None) -> None:
     """The current context may be missing, or name a context that does not exist."""
-    write(kubeconfig, current, a="http://a:1", b="http://b:1")
+    write_kubeconfig(kubeconfig, current, a="http://a:1", b="http://b:1")
     assert Api("b").configuration.host == "http://b:1"
     with pytest.raises(
         TargetError, match=r"cannot load cluster credentials: .*: a, b \(kubeconfig .*config\); set KUBECONFIG or"
@@ -88,7 +89,7 @@ def test_a_named_context_does_not_need_a_current_one(kubeconfig: Path, current: 
 def test_the_first_of_several_files_sets_the_current_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in kubectl and helm."""
     for name in "ab":
-        write(tmp_path / name, name, **{name: f"http://{name}:1"})
+        write_kubeconfig(tmp_path / name, name, **{name: f"http://{name}:1"})
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
     assert Api().context == "a"
     assert Api("b").configuration.host == "http://b:1"
@@ -107,7 +108,7 @@ def test_the_first_of_several_files_sets_the_current_context(tmp_path: Path, mon
 )
 def test_a_half_written_kubeconfig_is_an_error(kubeconfig: Path, text: str, message: str) -> None:
     """At the start; at a renewal the credentials stay as they were."""
-    write(kubeconfig, a="http://a:1")
+    write_kubeconfig(kubeconfig, a="http://a:1")
     api = Api()
     kubeconfig.write_text(text)
     assert not api.renew()
@@ -119,7 +120,7 @@ def test_a_half_written_kubeconfig_is_an_error(kubeconfig: Path, text: str, mess
 def test_errors_do_not_quote_secrets(kubeconfig: Path) -> None:
     """The messages of the library do."""
     provider = {"name": "oidc", "config": {"client-secret": "s3cret"}}
-    write(kubeconfig, user={"auth-provider": provider}, a="http://a:1")
+    write_kubeconfig(kubeconfig, user={"auth-provider": provider}, a="http://a:1")
     with pytest.raises(TargetError, match="Expected key id-token in ") as raised:
         Api("a")
     assert "s3cret" not in str(raised.value)
@@ -142,13 +143,13 @@ def test_a_pod_uses_its_service_account(pod: Path, kubeconfig: Path) -> None:
     """Named `in-cluster`, also in another process; a context of that name takes precedence."""
     found = credentials.load_credentials(None)
     assert (found.context, found.namespace) == ("in-cluster", "llm")
-    write(kubeconfig, a="http://a:1")
+    write_kubeconfig(kubeconfig, a="http://a:1")
     (pod / "token").write_text("second")
     for other in (found.reload(), credentials.load_credentials("in-cluster")):
         assert other.configuration.host == "https://10.0.0.1:443"
         assert other.configuration.api_key == {"BearerToken": "bearer second"}
     assert credentials.load_credentials(None).context == "a"
-    write(kubeconfig, "in-cluster", **{"in-cluster": "http://a:1"})
+    write_kubeconfig(kubeconfig, "in-cluster", **{"in-cluster": "http://a:1"})
     assert credentials.load_credentials("in-cluster").configuration.host == "http://a:1"
 
 
@@ -161,7 +162,7 @@ def test_a_service_account_without_a_token_is_an_error(pod: Path) -> None:
 
 def test_a_plugin_without_credentials_is_an_error(url: str, kubeconfig: Path, plugin: ExecPlugin) -> None:
     """The message has its command."""
-    write(kubeconfig, user=plugin.user, a=url)
+    write_kubeconfig(kubeconfig, user=plugin.user, a=url)
     with pytest.raises(
         TargetError, match=rf"the exec plugin {plugin.file} of context a returns no credentials: run it"
     ):
@@ -171,7 +172,7 @@ def test_a_plugin_without_credentials_is_an_error(url: str, kubeconfig: Path, pl
 def test_the_plugin_runs_once_for_all_threads(server: Server, url: str, kubeconfig: Path, plugin: ExecPlugin) -> None:
     """All refused requests are repeated with the new token."""
     plugin.set_status(token="first")
-    write(kubeconfig, user=plugin.user, a=url)
+    write_kubeconfig(kubeconfig, user=plugin.user, a=url)
     api = Api()
     server.token = "second"
     plugin.set_status(token="second")
@@ -196,7 +197,7 @@ def test_a_failing_plugin_is_retried_with_exponential_back_off(
 ) -> None:
     """Up to one minute, whether it fails or returns a refused token; every request gets its response meanwhile."""
     plugin.set_status(token="useless")
-    write(kubeconfig, user=plugin.user, a=url)
+    write_kubeconfig(kubeconfig, user=plugin.user, a=url)
     api = Api()
     plugin.set_status(**status)
     for _ in range(2 * 600):  # ten minutes, twice a second
@@ -209,7 +210,7 @@ def test_a_failing_plugin_is_retried_with_exponential_back_off(
 def test_a_refused_request_reports_why_the_renewal_failed(url: str, kubeconfig: Path, plugin: ExecPlugin) -> None:
     """The message of the API is followed by that of the renewal."""
     plugin.set_status(token="useless")
-    write(kubeconfig, user=plugin.user, a=url)
+    write_kubeconfig(kubeconfig, user=plugin.user, a=url)
     api = Api()
     plugin.set_status()
     with pytest.raises(
@@ -223,7 +224,7 @@ def test_credentials_that_expire_later_are_renewed_at_once(
 ) -> None:
     """The back-off starts again."""
     plugin.set_status(token="first")
-    write(kubeconfig, user=plugin.user, a=url)
+    write_kubeconfig(kubeconfig, user=plugin.user, a=url)
     api = Api()
     for number in range(5):
         server.token = f"token {number}"
@@ -239,7 +240,7 @@ def test_a_token_that_is_about_to_expire_does_not_run_the_plugin_at_every_reques
     """This includes requests of the library; the plugin may return the same token for some minutes."""
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=30)
     plugin.set_status(token="first", expirationTimestamp=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    write(kubeconfig, user=plugin.user, a=url)
+    write_kubeconfig(kubeconfig, user=plugin.user, a=url)
     api = Api()
     for _ in range(20):
         assert api.get("/version") is not None
@@ -252,7 +253,7 @@ def test_a_token_is_renewed_before_it_expires(server: Server, url: str, kubeconf
     """The server refuses no request."""
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=10)
     plugin.set_status(token="first", expirationTimestamp=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    write(kubeconfig, user=plugin.user, a=url)
+    write_kubeconfig(kubeconfig, user=plugin.user, a=url)
     api = Api()
     plugin.set_status(token="second")
     server.token = "second"

@@ -11,7 +11,8 @@ from kubernetes import client
 
 from loadgen.kube.client.api import Api
 from loadgen.sandbox.plane.pki import Authority, Pair
-from support.kube.kubeconfigs import ExecPlugin, ResponseHandler, serving, write
+from support.kube.kubeconfigs import ExecPlugin, write_kubeconfig
+from support.servers.http import ResponseHandler, serving
 
 
 class Server:
@@ -82,12 +83,12 @@ def send_requests(api: Api) -> None:
 
 def test_a_new_certificate_in_the_kubeconfig(server: Server, url: str, kubeconfig: Path) -> None:
     """A client of the library that was created before uses it, too."""
-    write(kubeconfig, authority=server.authority, user=user(server.client("one")), a=url)
+    write_kubeconfig(kubeconfig, authority=server.authority, user=user(server.client("one")), a=url)
     api = Api()
     core = client.CoreV1Api(api.client)
     send_requests(api)
     server.known = "two"
-    write(kubeconfig, authority=server.authority, user=user(server.client("two")), a=url)
+    write_kubeconfig(kubeconfig, authority=server.authority, user=user(server.client("two")), a=url)
     send_requests(api)
     core.list_namespaced_pod("llm")
 
@@ -102,7 +103,7 @@ def test_a_certificate_file_that_is_replaced(server: Server, url: str, kubeconfi
         pair_files.key.write_bytes(pair.key.read_bytes())
 
     issue("one")
-    write(kubeconfig, authority=server.authority, user=user(pair_files), a=url)
+    write_kubeconfig(kubeconfig, authority=server.authority, user=user(pair_files), a=url)
     api = Api()
     send_requests(api)
     server.known = "two"
@@ -119,7 +120,7 @@ def test_a_plugin_that_returns_certificates(server: Server, url: str, kubeconfig
         plugin.set_status(clientCertificateData=pair.cert.read_text(), clientKeyData=pair.key.read_text())
 
     issue("one")
-    write(kubeconfig, authority=server.authority, user=plugin.user, a=url)
+    write_kubeconfig(kubeconfig, authority=server.authority, user=plugin.user, a=url)
     api = Api()
     send_requests(api)
     server.known = "two"
@@ -130,8 +131,8 @@ def test_a_plugin_that_returns_certificates(server: Server, url: str, kubeconfig
 
 def test_a_new_ca_of_the_cluster(server: Server, url: str, kubeconfig: Path) -> None:
     """After a certificate error, the CA is read again from the kubeconfig."""
-    write(kubeconfig, authority=server.authority, user=user(server.client("one")), a=url)
+    write_kubeconfig(kubeconfig, authority=server.authority, user=user(server.client("one")), a=url)
     api = Api()
     second = server.serve_with("second")
-    write(kubeconfig, authority=second, user=user(server.client("one")), a=url)
+    write_kubeconfig(kubeconfig, authority=second, user=user(server.client("one")), a=url)
     send_requests(api)

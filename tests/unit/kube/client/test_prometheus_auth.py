@@ -15,7 +15,8 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.kube.client.prometheus_auth import HEADERS
 from loadgen.kube.discover import prometheus
 from loadgen.sandbox.plane.pki import Authority
-from support.servers.kubernetes_api import Server, attached, files_containing, serving
+from support.servers.http import serving
+from support.servers.kubernetes_api import Server, attached, files_containing
 
 TOKEN = "a-secret-token"
 
@@ -56,7 +57,8 @@ def behind() -> Prometheus:
 
 @pytest.fixture
 def behind_url(behind: Prometheus) -> Iterator[str]:
-    yield from serving(behind.handler())
+    with serving(behind.handler()) as url:
+        yield url
 
 
 def test_the_relay_authenticates_to_prometheus(
@@ -147,8 +149,8 @@ def secure_url(behind: Prometheus, authority: Authority) -> Iterator[str]:
     pair = authority.issue("prometheus", user="prometheus", addresses=("127.0.0.1",))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair.cert, pair.key)
-    for url in serving(behind.handler(), context):
-        yield url.replace("http:", "https:")
+    with serving(behind.handler(), context) as url:
+        yield url
 
 
 @pytest.mark.parametrize("trusted", [True, False])

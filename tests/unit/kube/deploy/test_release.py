@@ -15,7 +15,8 @@ from loadgen.kube.deploy import helm
 from loadgen.kube.deploy.release import deploy, destroy
 from loadgen.kube.discover.attach import attach
 from loadgen.scenario.settings import Kube
-from support.kube.kubeconfigs import ResponseHandler, serving, write
+from support.kube.kubeconfigs import write_kubeconfig
+from support.servers.http import ResponseHandler, serving
 
 HELM = f"""#!{sys.executable}
 import json, os, pathlib, sys
@@ -126,8 +127,8 @@ def folder(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "helm").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-    write(tmp_path / "config", "a", a=url, b="http://127.0.0.1:1")
-    write(tmp_path / "config.next", "b", a=url, b="http://127.0.0.1:1")
+    write_kubeconfig(tmp_path / "config", "a", a=url, b="http://127.0.0.1:1")
+    write_kubeconfig(tmp_path / "config.next", "b", a=url, b="http://127.0.0.1:1")
     return tmp_path
 
 
