@@ -18,7 +18,7 @@ from kubernetes.client import rest
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client.credentials import Credentials, connection_key, load_credentials
 
-TIMEOUT_S = 10.0
+_TIMEOUT_S = 10.0
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 60.0
 _BACKOFF_RESET_S = 300.0
 """Credentials that were valid for so long have expired normally, so the back-off starts again."""
@@ -129,7 +129,7 @@ class Api:
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float = _TIMEOUT_S,
     ) -> Response:
         """Send one request and return the response of any status; after a 401, retry once with renewed credentials.
 
