@@ -1,6 +1,6 @@
-"""The `loadgen` command. Sentences and progress go to standard error, results to standard output.
+"""The `loadgen` command. Progress and errors go to standard error, results to standard output.
 
-Each command imports what it needs when it is asked for: pandas, matplotlib and the Kubernetes library take seconds.
+Each command imports its dependencies when it runs: pandas, matplotlib and the Kubernetes client take seconds.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen.archive import upload as keep
+from loadgen.archive import upload
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
 from loadgen.kube.deploy import cli as cluster
 from loadgen.sandbox import cli as sandbox
@@ -29,8 +29,14 @@ def command_line() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="analyse a run folder again and rewrite every report")
     report.add_argument("run", type=Path, help="a folder below runs/")
+    report.add_argument(
+        "--reports",
+        default=None,
+        metavar="NAMES",
+        help="comma-separated reports to write: json, html, markdown, junit, figures (all)",
+    )
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
-    keep.add_command(commands)
+    upload.add_command(commands)
     cluster.add_commands(commands)
     sandbox.add_commands(commands)
     return parser
@@ -42,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "sandbox":
             return sandbox.run(options)
-        if options.command == "keep":
-            return keep.run(options)
+        if options.command in upload.NAMES:
+            return upload.run(options)
         if options.command in ("deploy", "destroy"):
             return cluster.run(options)
-        return _report(options.run, as_json=options.json)
+        return _report(options.run, options.reports, as_json=options.json)
     except Exception as fault:
         # exit code 1, which Python itself would give, says that the server failed the test
         error = fault if isinstance(fault, LoadgenError) else unexpected(fault)
@@ -54,20 +60,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(error.exit_code)
 
 
-def _report(run: Path, *, as_json: bool) -> int:
+def _report(run: Path, reports: str | None, *, as_json: bool) -> int:
     from loadgen_reports.sentences import summary_lines
-    from loadgen_reports.write import write_reports
+    from loadgen_reports.write import FORMATS, check_formats, write_reports
 
     from loadgen.analyze.read import load
     from loadgen.dataset.folder import RunFolder
 
+    formats = FORMATS if reports is None else tuple(name.strip() for name in reports.split(","))
+    check_formats(formats)
     folder = RunFolder.open(run)
     analysis = load(folder)
-    paths = write_reports(analysis, folder.path)
+    paths = write_reports(analysis, folder.path, formats)
     if as_json:
         sys.stdout.write(_machine(analysis, paths) + "\n")
     else:
-        lines = [*summary_lines(analysis), "", str(paths["report.html"])]
+        lines = [*summary_lines(analysis), "", str(paths.get("report.html", folder.path))]
         sys.stdout.write("\n".join(lines) + "\n")
     return int(_VERDICT_CODE[analysis.verdict])
 
@@ -77,10 +85,10 @@ def _machine(analysis: "Analysis", paths: dict[str, Path]) -> str:
         {"code": f.code, "severity": f.severity, "passed": f.passed, "measured": f.measured, "limit": f.limit}
         for f in analysis.findings
     ]
-    found = {
+    document = {
         "run": analysis.run.run_id,
         "verdict": analysis.verdict,
         "findings": findings,
         "files": {name: str(path) for name, path in paths.items()},
     }
-    return json.dumps(found, indent=2)
+    return json.dumps(document, indent=2)

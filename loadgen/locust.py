@@ -1,4 +1,4 @@
-"""The Locust plugin: what a scenario file imports. It connects flags, shape, users and conductor to Locust's events.
+"""The Locust plugin: the names that a scenario file imports, and the connection to Locust's events.
 
 from loadgen.locust import Scenario, TritonUser, Wave
 """
@@ -21,20 +21,25 @@ from loadgen.load.adapters.users import TritonUser
 from loadgen.run.conductor import Conductor
 from loadgen.run.flags import add_flags, scenario_of, with_flags
 from loadgen.run.reexec import enter_sandbox_if_asked
-from loadgen.scenario.rates import Constant, Spike, Step, Wave
-from loadgen.scenario.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
+from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
+from loadgen.scenario.settings import Fixed, Kube, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
 
 __all__ = [
     "Constant",
     "Fixed",
+    "Kube",
     "Local",
     "LogNormal",
     "Prompts",
+    "Rate",
+    "Scaled",
     "Scenario",
     "Seeds",
+    "Sequence",
     "Slo",
     "Spike",
     "Step",
+    "Sum",
     "TritonUser",
     "Uniform",
     "Validity",
@@ -42,12 +47,12 @@ __all__ = [
 ]
 
 
-def _wire(environment: Environment, runner: Any, **_: Any) -> None:
-    """Connect the parts to this process's Locust; faults in the settings end it with one sentence."""
+def _connect(environment: Environment, runner: Any, **_: Any) -> None:
+    """Connect users, shape and conductor to the events of this process; an error in the settings exits it."""
     if isinstance(runner, WorkerRunner):
         worker = Worker(environment, runner)
         environment.events.test_stop.add_listener(lambda **_: worker.close())
-        environment.process_exit_code = 0  # the master judges
+        environment.process_exit_code = 0  # the master reports the verdict
         return
     options = environment.parsed_options
     assert options is not None
@@ -63,25 +68,26 @@ def _wire(environment: Environment, runner: Any, **_: Any) -> None:
     shape.runner = runner
     environment.shape_class = shape
     if not options.print_stats:
-        options.only_summary = True  # the live line stands where Locust would print its table every two seconds
+        options.only_summary = True  # the live progress line replaces the table that Locust prints every two seconds
     environment.events.test_start.add_listener(lambda **_: conductor.start())
     environment.events.test_stopping.add_listener(lambda **_: conductor.stopping())
     environment.events.test_stop.add_listener(lambda **_: conductor.finish())
-    environment.events.quit.add_listener(lambda **_: conductor.last_words())
+    environment.events.quit.add_listener(lambda **_: conductor.print_summary())
 
-    def take_down(**_: Any) -> None:
-        if conductor.active():  # SIGTERM: Locust decides on its exit code before it stops the run
+    def finish_run(**_: Any) -> None:
+        if conductor.active():  # after SIGTERM, Locust takes the exit code before it stops the run
             runner.stop()
             conductor.finish()
             conductor.wait()
 
-    environment.events.quitting.add_listener(take_down)
+    environment.events.quitting.add_listener(finish_run)
 
 
 def _interrupt_only_main() -> None:
-    """Let Ctrl-C reach Locust's main greenlet, whichever one runs at that moment: in any other it is a traceback.
+    """Raise KeyboardInterrupt in Locust's main greenlet, whichever greenlet runs when Ctrl-C is pressed.
 
-    SIGTERM ends a run like Ctrl-C, too: Locust handles it only once a shape's headless run is over.
+    In any other greenlet it would end in a traceback. SIGTERM does the same: during a headless run with a load shape,
+    Locust would handle it only after the run.
     """
     main = gevent.getcurrent()
     loop = gevent.get_hub().loop
@@ -93,16 +99,16 @@ def _interrupt_only_main() -> None:
         signal.signal(number, interrupt)
 
 
-def _tell_as_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show our own errors as one sentence: Locust lets those of a locustfile's import fall through."""
+def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print our own errors as one sentence: Locust does not catch those raised by importing a locustfile."""
     if isinstance(error, LoadgenError):
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
-    if not isinstance(error, KeyboardInterrupt):  # the second Ctrl-C: the conductor has said what is left
+    if not isinstance(error, KeyboardInterrupt):  # after a second Ctrl-C, the conductor has said how to report later
         sys.__excepthook__(kind, error, trace)
 
 
-sys.excepthook = _tell_as_sentence
+sys.excepthook = _print_error
 enter_sandbox_if_asked()
 events.init_command_line_parser.add_listener(add_flags)
-events.init.add_listener(_wire)
+events.init.add_listener(_connect)

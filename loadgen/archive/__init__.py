@@ -1,1 +1,1 @@
-"""Uploads of run folders to where they are kept."""
+"""Uploads run folders to an object store or another folder."""

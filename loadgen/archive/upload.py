@@ -1,9 +1,9 @@
-"""`loadgen keep`: copies run folders to where they stay.
+"""`loadgen upload`: copies run folders to an object store or another folder.
 
-    loadgen keep runs/20261127T020000Z-waves s3://bucket/runs
-    loadgen keep runs s3://bucket/runs --after locust -f scenarios/waves.py --headless
+    loadgen upload runs/20261127T020000Z-waves s3://bucket/runs
+    loadgen upload runs s3://bucket/runs --after locust -f scenarios/waves.py --headless
 
-What is there already is left alone, so what a night could not copy comes with the next.
+Files that are already there are skipped, so an upload that failed one night is completed the next.
 """
 
 import argparse
@@ -15,42 +15,46 @@ from pathlib import Path
 from loadgen.base.console import say
 from loadgen.base.errors import LoadgenError, SettingsError
 
+NAMES = ("upload", "keep")
+"""The command, and its name before 0.1.0, which stays as an alias until that release."""
+
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The command `loadgen keep`."""
-    parser = commands.add_parser("keep", help="copy runs to an object store or folder, what is new of them")
-    parser.add_argument("runs", type=Path, help="a run folder, or a folder of them such as runs/")
+    """Add the command `loadgen upload`."""
+    name, alias = NAMES
+    parser = commands.add_parser(name, aliases=[alias], help="copy new runs to an object store or another folder")
+    parser.add_argument("runs", type=Path, help="a run folder, or a folder of run folders such as runs/")
     parser.add_argument("url", help="s3://BUCKET/PREFIX, gs://…, abfs://… or file:///FOLDER")
     parser.add_argument(
         "--after",
         nargs=argparse.REMAINDER,
         metavar="COMMAND",
-        help="run this command first, whatever it ends with keep what is there, and exit as it did",
+        help="run this command first, upload whatever its exit code is, and exit with that code",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what `loadgen keep` was asked; returns the exit code.
+    """Run `loadgen upload`; returns the exit code.
 
     Raises:
-        LoadgenError: the URL is wrong, there is no run, or it cannot be copied.
+        LoadgenError: the URL is malformed, there is no run, or a run cannot be uploaded.
     """
-    from loadgen.archive.store import Store  # pyarrow takes a moment, which no other command need wait for
+    from loadgen.archive.store import Store  # pyarrow takes a moment
 
     store = Store(options.url)
     code = _run_first(options.after) if options.after else 0
     try:
-        for kept in store.keep(options.runs):
-            say(f"kept {kept}")
+        for address in store.upload(options.runs):
+            say(f"uploaded {address}")
     except LoadgenError as error:
         if code == 0:
             raise
-        say(f"error: {error}")  # the command's own end says more
+        say(f"error: {error}")  # the exit code of the command takes precedence
     return code
 
 
 def _run_first(command: Sequence[str]) -> int:
-    """The exit code of a command; it hears of SIGTERM, and by itself of a terminal's Ctrl-C."""
+    """Run a command and return its exit code; SIGTERM is passed on, while Ctrl-C reaches it from the terminal."""
     try:
         child = subprocess.Popen(command)
     except OSError as error:

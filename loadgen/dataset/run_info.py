@@ -68,6 +68,8 @@ class ClusterInfo(_Frozen):
     kind: str
     workload: str
     hpa: str | None = None
+    hpa_manifest: dict[str, Any] | None = None
+    """The whole HPA as it was applied, without status and managedFields; None without one, and in older folders."""
     service: str | None = None
     endpoint: str
     """How requests reached it, as a person says it, such as `ingress 10.96.0.7:80`."""

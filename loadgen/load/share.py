@@ -77,15 +77,14 @@ class Carrier:
         LoadgenError: the run folder is not visible here, or the prompt file is malformed.
     """
 
-    def __init__(self, assignment: Assignment, report: Report) -> None:
+    def __init__(self, assignment: Assignment, report: Report, plan: LoadPlan | None = None) -> None:
         self._assignment = assignment
         self._report = report
         self._folder = RunFolder(Path(assignment.folder))
         info = self._folder.read_info()
         same = Host.here().same_clock(assignment.master)
         self._clock = info.clock if same else info.clock.elsewhere()
-        self._scenario = Scenario(**info.settings)
-        self._plan = LoadPlan(self._scenario)
+        self._plan = LoadPlan(Scenario(**info.settings)) if plan is None else plan
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)
         load_writer()  # not during the load
         self._flusher: gevent.Greenlet | None = None

@@ -1,13 +1,15 @@
-"""The command line: our flags beside Locust's own, and what they change in a scenario."""
+"""Adds the flags of the plugin to Locust's own, and applies them to the scenario."""
 
-from typing import Any
+from typing import Any, get_args
 
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
 from loadgen.load.adapters.users import TritonUser
-from loadgen.scenario.settings import TOKEN_LIMITS, Kube, Scenario, Slo
+from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario, Slo
+
+REPORT_FORMATS: tuple[str, ...] = get_args(ReportFormat)
 
 _KUBE = {
     "context": "context of the kubeconfig (the current one)",
@@ -18,14 +20,14 @@ _KUBE = {
     "endpoint": "auto, ingress, service, nodeport, forward, or a URL: how requests reach it",
     "prometheus": "URL, or NAMESPACE/SERVICE:PORT (found)",
     "prometheus_token_file": "file with a bearer token for Prometheus",
-    "prometheus_ca_file": "file with the certificates of who signed that of Prometheus",
-    "deploy": "file of values: install or upgrade the bundled chart with them before the run",
+    "prometheus_ca_file": "file with the CA certificates for Prometheus",
+    "deploy": "values file: install or upgrade the bundled chart with it before the run",
 }
-"""Fields of the settings `kube` that the command line may set, and what they are."""
+"""Fields of the settings `kube` that have a flag, and their help."""
 
 
 def add_flags(parser: LocustArgumentParser) -> None:
-    """Our flags beside Locust's own."""
+    """Add the flags of the plugin."""
     group = parser.add_argument_group("Triton load test")
     group.add_argument(
         "--target",
@@ -40,6 +42,13 @@ def add_flags(parser: LocustArgumentParser) -> None:
         "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole answer"
     )
     group.add_argument("--model", default=None, help="model to drive, when several fit")
+    group.add_argument(
+        "--reports",
+        default=None,
+        env_var="LOADGEN_REPORTS",
+        metavar="NAMES",
+        help=f"comma-separated reports to write: {', '.join(REPORT_FORMATS)} (all)",
+    )
     kube = parser.add_argument_group("Cluster (--target kube)")
     for name, about in _KUBE.items():
         env_var = f"LOADGEN_KUBE_{name.upper()}"
@@ -47,7 +56,7 @@ def add_flags(parser: LocustArgumentParser) -> None:
 
 
 def scenario_of(user_classes: list[type[Any]]) -> Scenario:
-    """The one scenario of the user classes that Locust was given.
+    """The scenario that all user classes of this run share.
 
     Raises:
         SettingsError: no class has one, or they have different ones.
@@ -68,10 +77,10 @@ def scenario_of(user_classes: list[type[Any]]) -> Scenario:
 
 
 def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
-    """The scenario with the command line's words; Locust's own `--host` and a class's `host` name a target too.
+    """The scenario with the flags applied; Locust's own `--host` and the `host` of a class also name a target.
 
     Raises:
-        SettingsError: the words contradict the scenario or one another.
+        SettingsError: a flag contradicts the scenario or another flag.
     """
     options = environment.parsed_options
     assert options is not None
@@ -81,6 +90,8 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     for flag in ("protocol", "stream", "model"):
         if (value := getattr(options, flag)) not in (None, ""):
             changes[flag] = value
+    if reports := getattr(options, "reports", None):
+        changes["reports"] = _report_formats(reports)
     kube = {name: value for name in _KUBE if (value := getattr(options, f"kube_{name}", None))}
     if kube:
         changes["kube"] = Kube(**{**dict(scenario.kube), **kube})
@@ -90,11 +101,19 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     return scenario.replace(**changes) if changes else scenario
 
 
+def _report_formats(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in REPORT_FORMATS:
+            raise SettingsError(f"--reports: there is no report {name!r}; choose from {', '.join(REPORT_FORMATS)}")
+    return names
+
+
 def _host(environment: Environment) -> str | None:
-    """The host that Locust was given, or that the user classes have; None where it is the one that says nothing."""
+    """The host from `--host`, or else from the user classes; None where it is the default of `TritonUser`."""
     classes = [cls for cls in environment.user_classes if issubclass(cls, TritonUser)]
-    said = {environment.host} if environment.host else {cls.host for cls in classes}
-    hosts = sorted(host for host in said if host and host != TritonUser.host)
+    named = {environment.host} if environment.host else {cls.host for cls in classes}
+    hosts = sorted(host for host in named if host and host != TritonUser.host)
     if len(hosts) > 1:
         raise SettingsError(f"a run has one target: the user classes have hosts {' and '.join(hosts)}; set --host")
     return hosts[0] if hosts else None

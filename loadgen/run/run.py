@@ -1,4 +1,4 @@
-"""One run from folder to verdict: target up, collector on, load facts into `run.json`, everything down, report."""
+"""One run: starts its target and collector, records the load in `run.json`, stops everything, and writes reports."""
 
 import platform
 import subprocess
@@ -6,26 +6,22 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import Any
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.run_info import Autoscaler, Limit, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.run_info import Limit, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference_process import ReferenceProcess
 from loadgen.run.progress import Fleet
-from loadgen.scenario.settings import FLEETS, Scenario, Slo, Validity, runs_dir
-from loadgen.targets import local as local
-
-if TYPE_CHECKING:
-    from loadgen.kube.discover.endpoint import Way
-    from loadgen.targets.cluster import ClusterTarget
-    from loadgen.targets.sandbox import SandboxTarget
+from loadgen.scenario.settings import Scenario, Slo, Validity, runs_dir
+from loadgen.targets.info import TargetInfo
+from loadgen.targets.target import RunningTarget, target_of
 
 Say = Callable[[str], None]
 
@@ -46,19 +42,19 @@ _VERSIONED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What the load goes to, once it stands."""
+class ServedModel:
+    """The model that requests go to, and where it is served."""
 
     endpoint: Endpoint
     model: Model
 
 
 class Run:
-    """One run. `begin` may be called once `up` returned; `down` may be called at any time, and twice.
+    """One run and its folder. Call `begin` after `up`; `down` may be called at any time, and twice.
 
     Args:
-        scenario: What to run.
-        say: Told what happens, one sentence at a time.
+        scenario: Scenario to run.
+        say: Receives progress, one sentence at a time.
 
     Raises:
         LoadgenError: the run folder cannot be created.
@@ -69,10 +65,11 @@ class Run:
         self.clock = Clock.start()
         self._say = say
         self.folder = RunFolder.create(runs_dir(), scenario.name, self.clock)
-        self._stack: local.LocalStack | ClusterTarget | SandboxTarget | None = None
+        self._target = target_of(scenario)
+        self._running: RunningTarget | None = None
         self._collector: Child | None = None
         self._reference: ReferenceProcess | None = None
-        self.info = _first_info(scenario, self.folder, self.clock)
+        self.info = _first_info(scenario, self._target.info(), self.folder, self.clock)
         self.folder.write_info(self.info)
 
     def start_reference(self) -> Endpoint:
@@ -90,52 +87,25 @@ class Run:
             self._reference.stop()
             self._reference = None
 
-    def up(self) -> Target:
-        """Bring the target up, find the model, start the collector.
+    def up(self) -> ServedModel:
+        """Start the target, find the model, start the collector.
 
         Raises:
-            LoadgenError: the stack does not come up, or the server cannot be driven.
+            LoadgenError: the target does not become ready, or the server has no suitable model.
         """
         scenario = self.scenario
         if scenario.wire == "grpc":
-            triton_grpc.prepare(1)  # before the first channel, or nothing else goes on while it waits
-        if scenario.target == "local":
-            self._stack = local.start_stack(self.folder, on_progress=self._say)
-            endpoint = Endpoint(address=self._stack.endpoint, wire=scenario.wire)
-        elif scenario.target in FLEETS:
-            self._stack = stack = self._start_cluster()
-            endpoint = Endpoint(address=stack.endpoint, wire=scenario.wire, tls=stack.tls)
-            validity = validity_of(scenario.validity, stack.autoscaler)
-            self._update(cluster=stack.cluster, autoscaler=stack.autoscaler, emulated=stack.emulated, validity=validity)
-        else:
-            endpoint = Endpoint.parse(scenario.target, scenario.wire)
+            triton_grpc.prepare(1)  # before the first channel: without it every greenlet blocks while gRPC waits
+        self._running = target = self._target.start(self.folder, say=self._say)
+        self._update(**_recorded(target.info, scenario.validity))
+        endpoint = target.endpoint
         model, server = endpoint.find_model(wanted=scenario.model, stream=scenario.stream)
-        programs = self._stack.state().versions if self._stack else {}
-        if self.scenario.target != "local":
-            programs = {**programs, "server": server}
-        self._update(model=model.name, versions={**self.info.versions, **programs})
+        self._update(model=model.name, versions={**self.info.versions, **target.versions(server)})
         self._collector = start_collector(self.folder)
-        return Target(endpoint=endpoint, model=model)
-
-    def _start_cluster(self) -> "ClusterTarget | SandboxTarget":
-        # now, as the Kubernetes library takes a second that a local run need not pay
-        from loadgen.targets.cluster import start_cluster
-        from loadgen.targets.sandbox import start_workload
-
-        if self.scenario.target == "sandbox":
-            return start_workload(self.folder, self.scenario, answers=self._answers, on_progress=self._say)
-        kube = self.scenario.kube
-        return start_cluster(self.folder, self.scenario, kube, answers=self._answers, on_progress=self._say)
-
-    def _answers(self, way: "Way") -> bool:
-        from loadgen.kube.discover.endpoint import reachable
-
-        return (
-            reachable(way.address) and Endpoint(address=way.address, wire=self.scenario.wire, tls=way.tls).is_triton()
-        )
+        return ServedModel(endpoint=endpoint, model=model)
 
     def begin(self, load_start_s: float, arrivals: int) -> None:
-        """Write down when the load starts, its stages and its number of arrivals; nothing may have been sent before."""
+        """Record start, stages and number of arrivals of the load; call it before the first request."""
         stages = tuple(
             Stage(name=span.name, start_s=load_start_s + span.start_s, end_s=load_start_s + span.end_s)
             for span in self.scenario.load.spans()
@@ -143,38 +113,37 @@ class Run:
         self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
         self._event("load_started", load_start_s)
 
-    def not_started(self, error: str) -> None:
-        """Write down why no load was sent."""
+    def load_not_started(self, error: str) -> None:
+        """Record why no load was sent."""
         self._update(error=error)
 
-    def end(self) -> None:
-        """Write down that the load is over: every arrival has its outcome."""
-        now_s = self.clock.now_s()
-        self._event("load_ended", now_s)
-        self._update(state="finished", load_end_s=now_s)
+    def load_finished(self) -> None:
+        """Record that every arrival has its outcome."""
+        self._load_ended("load_ended", state="finished")
 
-    def stopped(self, arrivals: int) -> None:
-        """Write down that the load was stopped on purpose after so many arrivals, unless it had ended before."""
-        if self.info.state != "loading":
-            return
-        now_s = self.clock.now_s()
-        self._event("load_stopped", now_s)
-        self._update(state="stopped", load_end_s=now_s, expected_rows=arrivals)
+    def load_stopped(self, arrivals: int) -> None:
+        """Record that the load was stopped on purpose, after so many arrivals."""
+        self._load_ended("load_stopped", state="stopped", expected_rows=arrivals)
 
-    def trouble(self) -> LoadgenError | None:
-        """What makes it pointless to go on, if anything does."""
+    def _load_ended(self, kind: str, **changes: object) -> None:
+        now_s = self.clock.now_s()
+        self._event(kind, now_s)
+        self._update(load_end_s=now_s, **changes)
+
+    def failure(self) -> LoadgenError | None:
+        """Reason why the run cannot go on; None while it can."""
         if self._collector is not None and (code := self._collector.poll()) is not None:
             return CollectError(
                 f"the collector ended by itself (exit code {code}): read {self._collector.log}, run again"
             )
-        failure = self._stack.failure() if self._stack else None
+        failure = self._running.failure() if self._running else None
         return StackError(failure) if failure else None
 
     def fleet(self) -> Fleet:
-        """What the target says of itself at this moment."""
-        if self._stack is None:
+        """Replicas and autoscaler of the target at this moment."""
+        state = self._running.state() if self._running else None
+        if state is None:
             return Fleet()
-        state = self._stack.state()
         return Fleet(
             ratio=None if state.metric_milli is None else state.metric_milli / 1000,
             desired=state.desired,
@@ -182,18 +151,19 @@ class Run:
         )
 
     def down(self) -> None:
-        """Stop everything that this run started; the collector last reads what is there, so it goes first."""
+        """Stop everything that this run started: the collector first, as it reads the target once more."""
         self.stop_reference()
         if self._collector is not None:
             self._collector.stop(_COLLECTOR_GRACE_S)
             self._collector = None
-        if self._stack is not None:
-            self._stack.stop()
-            self._stack = None
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
 
     def report(self) -> tuple[int, str]:
-        """Judge the folder in a process of its own, as `loadgen report` does; exit code and what it says."""
-        command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path)]
+        """Run `loadgen report` on the folder in another process; its exit code and output."""
+        reports = ",".join(self.scenario.reports)
+        command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path), "--reports", reports]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_REPORT_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:
@@ -212,10 +182,8 @@ class Run:
         self.folder.write_info(self.info)
 
 
-def _first_info(scenario: Scenario, folder: RunFolder, clock: Clock) -> RunInfo:
-    ours = scenario.target in ("local", "sandbox")
-    scaler = local.autoscaler_info(scenario) if ours else None
-    return RunInfo(
+def _first_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clock: Clock) -> RunInfo:
+    info = RunInfo(
         run_id=folder.path.name,
         scenario=scenario.name,
         anchor_unix_s=clock.anchor_unix_s,
@@ -224,22 +192,29 @@ def _first_info(scenario: Scenario, folder: RunFolder, clock: Clock) -> RunInfo:
         protocol=scenario.wire,
         stream=scenario.stream,
         model=scenario.model,
-        emulated=local.EMULATED if scenario.target == "local" else None,
-        compressions=local.compressions(scenario) if ours else (),
-        autoscaler=scaler,
         limits=limits_of(scenario.slo),
-        validity=validity_of(scenario.validity, scaler),
+        validity=validity_of(scenario.validity, target),
         seeds=dict(scenario.seeds),
         settings=scenario.model_dump(mode="json"),
         versions=_versions(),
     )
+    return info.model_copy(update=_recorded(target, scenario.validity))
 
 
-def validity_of(validity: Validity, autoscaler: Autoscaler | None) -> ValidityLimits:
-    """Limits of the verdict; without one for gaps of the signal, three scrapes may be missed, and 5 s in any case."""
-    gap_s = validity.scrape_gap_s
-    if gap_s is None:
-        gap_s = max(5.0, 3 * autoscaler.scrape_interval_s if autoscaler else 0.0)
+def _recorded(target: TargetInfo, validity: Validity) -> dict[str, Any]:
+    """Fields of `run.json` that a target fills."""
+    return {
+        "emulated": target.emulated,
+        "compressions": target.compressions,
+        "autoscaler": target.autoscaler,
+        "cluster": target.cluster,
+        "validity": validity_of(validity, target),
+    }
+
+
+def validity_of(validity: Validity, target: TargetInfo) -> ValidityLimits:
+    """Limits of the verdict; the limit on gaps of the signal defaults to that of the target."""
+    gap_s = target.scrape_gap_s if validity.scrape_gap_s is None else validity.scrape_gap_s
     return ValidityLimits(**{**dict(validity), "scrape_gap_s": gap_s})
 
 

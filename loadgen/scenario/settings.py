@@ -214,6 +214,9 @@ class Seeds(Settings):
     prompts: NonNegativeInt = 2
 
 
+ReportFormat = Literal["json", "html", "markdown", "junit", "figures"]
+
+
 class Scenario(Settings):
     """A named test: load, prompts, limits and target.
 
@@ -230,6 +233,7 @@ class Scenario(Settings):
         settle_s: How long to go on observing after the last answer, so that scaling down is seen.
         metrics_url: Metrics address of the server behind a URL target (`http://host:8002`), for its raw counters.
         prometheus_url: Prometheus that scrapes the servers behind a URL target (`http://host:9090`).
+        reports: Reports to write after the run; the PNG figures take over a second.
     """
 
     name: str
@@ -249,6 +253,7 @@ class Scenario(Settings):
     seeds: Seeds = Seeds()
     local: Local = Local()
     kube: Kube = Kube()
+    reports: tuple[ReportFormat, ...] = get_args(ReportFormat)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,40 +1,42 @@
-"""`--target kube`: a workload on a cluster, found, reached, observed.
+"""`--target kube`: discovers a workload on a cluster, waits until it is ready, and observes it.
 
-It has the same face as the local stack: the run does not know which of the two it drives.
-
-    workload, autoscaler, Service, rights ▸ ready ▸ endpoint ▸ Prometheus, clocks ▸ observer
+workload, HPA, Service, permissions ▸ ready ▸ endpoint ▸ Prometheus, clocks ▸ observer
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
-from loadgen.base.urls import parse_url
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.run_info import Autoscaler, ClusterInfo
+from loadgen.dataset.run_info import ClusterInfo
 from loadgen.dataset.stack import DRIVEN_MODEL, StackFolder, StackState
-from loadgen.kube.client import permissions as rights
-from loadgen.kube.client.api import Skew
+from loadgen.kube.client.api import Api, Skew
 from loadgen.kube.deploy.readiness import wait_for_hpa_metric, wait_until_ready
 from loadgen.kube.deploy.release import deploy
 from loadgen.kube.deploy.values import read_values
-from loadgen.kube.discover import endpoint, prometheus
-from loadgen.kube.discover.attach import Attached, attach
-from loadgen.kube.discover.autoscaler import Held
-from loadgen.kube.discover.endpoint import Way
+from loadgen.kube.discover import prometheus
+from loadgen.kube.discover.access_paths import AccessPath
+from loadgen.kube.discover.autoscaler import ScalingMetric, manifest_of
+from loadgen.kube.discover.discovery import ClusterDiscovery, Signals
+from loadgen.kube.discover.endpoint import discover_access_path
+from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.sources import Sources
+from loadgen.kube.discover.workload import ScaledWorkload, discover_workload
+from loadgen.kube.objects.workload import Workload
 from loadgen.kube.observe.config import ObserverConfig
 from loadgen.kube.proxy.forward import ForwardConfig
 from loadgen.kube.proxy.process import STOP_S, read_port, start_process, wait_for_file
+from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.settings import Kube, Scenario
+from loadgen.targets.info import TargetInfo
 
 Say = Callable[[str], None]
-Answers = Callable[[Way], bool]
 
 EMULATED = (
     "The engine (its batching, KV cache and token times) and its load are emulated by the chart; Triton with its "
-    "queues and counters, and everything of the cluster, are real."
+    "queues and counters, and everything else on the cluster, are real."
 )
 STUCK_FOR_S = 600.0
 """How long a pod may be stuck before that is an error: a node or an image may still come."""
@@ -44,43 +46,54 @@ _ROUTED_WITHIN_S = 30.0
 
 
 class ClusterTarget:
-    """A workload on a cluster while a run drives it.
+    """The workload on a cluster that the settings `kube` name."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+
+    def info(self) -> TargetInfo:
+        """Settings say nothing about a workload that is yet to be found."""
+        return TargetInfo()
+
+    def start(self, folder: RunFolder, *, say: Say) -> "RunningCluster":
+        """Find, reach and observe the workload, as `start_cluster` does."""
+        return start_cluster(folder, self._scenario, self._scenario.kube, say=say)
+
+
+class RunningCluster:
+    """A workload on a cluster while a run sends load to it.
 
     Attributes:
-        endpoint: `host:port` that requests go to.
-        tls: Whether they go encrypted.
-        cluster: What `run.json` says of it.
-        autoscaler: What drives the replica count; None where nothing does that a run could judge.
-        emulated: What of it is emulated, as a sentence; None where nothing is.
+        endpoint: Address and protocol that requests go to.
+        info: The workload as it was found.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        way: Way,
-        cluster: ClusterInfo,
-        autoscaler: Autoscaler | None,
-        emulated: str | None,
-        children: Sequence[Child],
-    ) -> None:
-        self.endpoint, self.tls = way.address, way.tls
-        self.cluster, self.autoscaler, self.emulated = cluster, autoscaler, emulated
+    def __init__(self, folder: RunFolder, endpoint: Endpoint, info: TargetInfo, children: Sequence[Child]) -> None:
+        self.endpoint, self.info = endpoint, info
         self._record = StackFolder(folder.path)
         self._children = children
 
+    def versions(self, server: str) -> Mapping[str, str]:
+        """Versions of the cluster's programs, and of the server as it reports it."""
+        return {**self.state().versions, "server": server}
+
     def state(self) -> StackState:
-        """What stands at this moment."""
+        """Replicas and autoscaler at this moment.
+
+        Raises:
+            StackError: the record of the state is missing.
+        """
         return self._record.read()
 
     def failure(self) -> str | None:
-        """Why a run cannot go on, as a sentence; pods and parts that die are what a run is there to see."""
+        """Reason why the run cannot go on, as a sentence; failing pods are a result of the run and no reason."""
         for child in self._children:
             if (code := child.poll()) is not None:
                 return f"the {child.log.stem} of the cluster ended by itself (exit code {code}): read {child.log}"
         return None
 
     def stop(self) -> None:
-        """Watch no more, and close every way; what runs on the cluster stays."""
+        """Stop observing, and close every connection; the workload stays as it is."""
         for child in self._children:
             child.stop(STOP_S)
 
@@ -90,165 +103,191 @@ def start_cluster(
     scenario: Scenario,
     kube: Kube,
     *,
-    answers: Answers,
-    on_progress: Say,
+    say: Say,
     patience_s: float = STUCK_FOR_S,
     strict: bool = False,
-) -> ClusterTarget:
-    """Find what the settings mean, wait until it is ready, and observe it.
+) -> RunningCluster:
+    """Find the workload that the settings name, wait until it is ready, and observe it.
 
     Args:
-        folder: The run's.
-        scenario: What is run.
-        kube: Which workload.
-        answers: Whether a server answers at the end of a way.
-        on_progress: Gets sentences on what is found and waited for.
+        folder: Run folder.
+        scenario: Scenario of the run.
+        kube: Settings that name the workload.
+        say: Receives progress, one sentence at a time.
         patience_s: How long a pod may be stuck before that is an error.
-        strict: Whether an autoscaler that cannot read its metric is an error, too.
+        strict: Whether an HPA that cannot read its metric is an error, too.
 
     Raises:
-        TargetError: what is meant is not there, is ambiguous, or may not be read.
-        StackError: it does not become ready; the sentence says what the cluster says of it.
+        TargetError: the workload does not exist, is ambiguous, or may not be read.
+        StackError: the workload does not become ready; the sentence says what the cluster reports.
     """
-    fresh = kube.deploy is not None
+    deployed = kube.deploy is not None
     if kube.deploy is not None:
-        kube = deploy(kube, read_values(kube.deploy), say=on_progress)
-    found = attach(kube, on_progress)
-    if found.workload.replicas == 0:
-        raise TargetError(
-            f"{found.workload} is scaled to zero, so nothing says which model it serves: send it a request, or scale "
-            "it to 1, and run again"
-        )
-    least = found.hpa["spec"].get("minReplicas", 1) if found.hpa else 1
-    fresh |= wait_until_ready(found.api, found.workload, max(1, least), say=on_progress, patience_s=patience_s)
+        kube = deploy(kube, read_values(kube.deploy), say=say)
+    api = Api(kube.context)
+    found = discover_workload(api, kube)
+    _say_workload(api, found.value, say)
+    fresh = _wait_for_replicas(api, found.value, say, patience_s) or deployed
     with ExitStack() as undo:
         children: list[Child] = []
 
-        def kept(child: Child) -> Child:
+        def keep(child: Child) -> Child:
             undo.callback(child.stop, STOP_S)
             children.append(child)
             return child
 
-        way = _way(folder, scenario, found, kept, answers, on_progress, fresh=fresh)
-        on_progress(f"requests go by {way}{': all to one pod' if way.kind == 'forward' else ''}")
-        sources = Sources(folder, found)
-        kept(sources.relay)
-        _wait_for_signal(found, sources.held, on_progress, strict=strict)
-        scaler = sources.autoscaler()
-        skews = _skews(found, sources.prometheus)
-        observed = _observed(found, sources, way, scenario, skews)
-        observer = kept(start_process(folder, "observe.observer", observed))
+        discovery = _discover(folder, scenario, api, kube, found, keep, say, fresh=fresh, strict=strict)
+        observer = keep(start_process(folder, "observe.observer", _observer_config(discovery, scenario)))
         wait_for_file(observer, StackFolder(folder.path).state_file)
-        for sentence in (*found.lacking, *found.assumed):
-            on_progress(sentence)
+        for sentence in (*discovery.missing, *discovery.assumptions):
+            say(sentence)
         undo.pop_all()
-    emulated = EMULATED if found.workload.emulated else None
-    return ClusterTarget(folder, way, _info(found, way, skews), scaler, emulated, children[::-1])
+    return RunningCluster(folder, discovery.access.endpoint(scenario.wire), info_of(discovery), children[::-1])
 
 
-def _way(
+def _discover(
     folder: RunFolder,
     scenario: Scenario,
-    found: Attached,
-    kept: Callable[[Child], Child],
-    answers: Answers,
+    api: Api,
+    kube: Kube,
+    found: Discovered[ScaledWorkload],
+    keep: Callable[[Child], Child],
     say: Say,
     *,
     fresh: bool,
-) -> Way:
-    wanted, workload = found.kube.endpoint, found.workload
-    if "://" in wanted:
-        url = parse_url(wanted, schemes=("http", "https", "grpc", "grpcs"), example="grpc://triton.example:80")
-        tls = url.scheme.endswith("s")
-        return Way(kind="url", address=url.address(443 if tls else 80), balances="unknown", tls=tls)
+    strict: bool,
+) -> ClusterDiscovery:
+    """Discover how requests reach a ready workload and where its signals are read, and join what is missing."""
+    scaled = found.value
+    within_s = _ROUTED_WITHIN_S if fresh or kube.endpoint != "auto" else 0.0
+    access = discover_access_path(api, scaled, scenario, kube.endpoint, within_s=within_s, say=say)
+    path = access.value
+    if path.kind == "forward":
+        path = _open_forward(folder, scenario, api, scaled.workload, keep)
+    say(f"requests go through {path}{': all to one pod' if path.kind == 'forward' else ''}")
+    sources = Sources(folder, api, kube, scaled)
+    keep(sources.relay)
+    unread = _wait_for_metric(api, scaled, sources.metric.value, say, strict=strict)
+    autoscaler = sources.autoscaler()
+    skews = {"kubernetes": api.skew(), "prometheus": _prometheus_skew(sources.prometheus.value)}
+    pod_metrics, custom_metrics = sources.pod_metrics(), sources.custom_metrics()
+    results: tuple[Discovered[Any], ...] = (
+        found,
+        access,
+        sources.metric,
+        sources.prometheus,
+        unread,
+        autoscaler,
+        pod_metrics,
+        custom_metrics,
+    )
+    return ClusterDiscovery(
+        context=api.context,
+        scaled=scaled,
+        access=path,
+        signals=Signals(
+            metric=sources.metric.value,
+            autoscaler=autoscaler.value,
+            prometheus=sources.prometheus.value,
+            pod_metrics=pod_metrics.value,
+            custom_metrics=custom_metrics.value,
+            versions=sources.versions(),
+        ),
+        skews={name: skew for name, skew in skews.items() if skew is not None},
+        missing=tuple(sentence for result in results for sentence in result.missing),
+        assumptions=tuple(sentence for result in results for sentence in result.assumptions),
+    )
 
-    def look() -> list[Way]:
-        around = endpoint.surroundings(found.api, workload, found.service)
-        return list(endpoint.ways(around, workload, scenario.wire))
 
-    within_s = _ROUTED_WITHIN_S if fresh or wanted != "auto" else 0.0
-    unseen: list[str] = []
-    if wanted in ("auto", "ingress") and found.service is not None:
-        _, unseen = rights.check(found.api, workload.namespace, rights.for_gateways(found.api, workload.namespace))
-    try:
-        way = endpoint.choose(look, wanted, answers, within_s=within_s, say=say)
-    except TargetError as error:
-        raise TargetError("; ".join([str(error), *unseen])) from error
-    if way.kind != "ingress":
-        found.lacking.extend(unseen)
-    if way.kind != "forward":
-        return way
-    rights.check(found.api, workload.namespace, [rights.PORT_FORWARD])
+def _say_workload(api: Api, scaled: ScaledWorkload, say: Say) -> None:
+    hpa = f"scaled by the HPA {scaled.hpa_name}" if scaled.hpa else "not scaled by an HPA"
+    say(f"{scaled.workload} of context {api.context}, {hpa}")
+
+
+def _wait_for_replicas(api: Api, scaled: ScaledWorkload, say: Say, patience_s: float) -> bool:
+    """Wait until the fewest replicas are ready; whether there was anything to wait for."""
+    workload, hpa = scaled.workload, scaled.hpa
+    if workload.replicas == 0:
+        raise TargetError(
+            f"{workload} is scaled to zero, so its model cannot be found: send it a request, or scale it to 1, and "
+            "run again"
+        )
+    fewest = max(1, hpa["spec"].get("minReplicas", 1) if hpa else 1)
+    return wait_until_ready(api, workload, fewest, say=say, patience_s=patience_s)
+
+
+def _open_forward(
+    folder: RunFolder, scenario: Scenario, api: Api, workload: Workload, keep: Callable[[Child], Child]
+) -> AccessPath:
     file = folder.path / "stack" / "forward.port"
     config = ForwardConfig(
-        context=found.kube.context,
+        context=api.context,
         namespace=workload.namespace,
         selector=workload.selector,
         port=workload.grpc if scenario.wire == "grpc" else workload.http,
         port_file=file.resolve(),
     )
-    child = kept(start_process(folder, "proxy.forward", config))
-    return Way(kind="forward", address=f"127.0.0.1:{read_port(child, file)}", balances="one pod")
+    child = keep(start_process(folder, "proxy.forward", config))
+    return AccessPath(kind="forward", address=f"127.0.0.1:{read_port(child, file)}", balances="one pod")
 
 
-def _wait_for_signal(found: Attached, held: Held | None, say: Say, *, strict: bool) -> None:
-    """Wait until the autoscaler reads its metric, by which its rule and scrapes are there, too."""
-    if found.hpa is None or held is None:
-        return
-    name = found.hpa["metadata"]["name"]
-    blind = wait_for_hpa_metric(found.api, found.workload.namespace, name, held.named, say=say)
-    if blind and strict:
-        raise StackError(blind)
-    if blind:
-        found.lacking.append(f"{blind}; the run went on without")
+def _wait_for_metric(
+    api: Api, scaled: ScaledWorkload, metric: ScalingMetric | None, say: Say, *, strict: bool
+) -> Discovered[None]:
+    """Wait until the HPA has read its metric: by then its recording rule and scrapes exist, too."""
+    if scaled.hpa_name is None or metric is None:
+        return Discovered(None)
+    reason = wait_for_hpa_metric(api, scaled.workload.namespace, scaled.hpa_name, metric.name, say=say)
+    if reason and strict:
+        raise StackError(reason)
+    return Discovered(None, missing=(f"{reason}; the run continued without it",) if reason else ())
 
 
-def _skews(found: Attached, url: str | None) -> dict[str, Skew]:
-    skews = {"kubernetes": found.api.skew(), "prometheus": prometheus.skew(url) if url else None}
-    return {name: skew for name, skew in skews.items() if skew is not None}
+def _prometheus_skew(url: str | None) -> Skew | None:
+    return prometheus.skew(url) if url else None
 
 
-def _observed(
-    found: Attached,
-    sources: Sources,
-    way: Way,
-    scenario: Scenario,
-    skews: dict[str, Skew],
-) -> ObserverConfig:
-    workload = found.workload
+def _observer_config(discovery: ClusterDiscovery, scenario: Scenario) -> ObserverConfig:
+    scaled, signals = discovery.scaled, discovery.signals
+    workload = scaled.workload
     return ObserverConfig(
-        context=found.kube.context,
+        context=discovery.context,
         kind=workload.kind,
         namespace=workload.namespace,
         workload=workload.name,
-        hpa=found.hpa["metadata"]["name"] if found.hpa else None,
-        metric=sources.held.named if sources.held else None,
+        hpa=scaled.hpa_name,
+        metric=signals.metric.name if signals.metric else None,
         selector=workload.selector,
-        forbidden=[right.resource for right in found.missing],
-        skew_s=skews["kubernetes"].ahead_s if "kubernetes" in skews else 0.0,
+        forbidden=[right.resource for right in scaled.missing_permissions],
+        skew_s=discovery.skews["kubernetes"].ahead_s if "kubernetes" in discovery.skews else 0.0,
         http_port=workload.http,
         grpc_port=workload.grpc,
-        pod_url=sources.metrics_page(),
-        gateway=way.address,
-        prometheus=sources.prometheus,
-        custom_metrics=sources.custom_metrics(),
+        pod_url=signals.pod_metrics,
+        gateway=discovery.access.address,
+        prometheus=signals.prometheus,
+        custom_metrics=signals.custom_metrics,
         model=scenario.model or DRIVEN_MODEL,
-        versions=sources.versions(),
+        versions=dict(signals.versions),
     )
 
 
-def _info(found: Attached, way: Way, skews: dict[str, Skew]) -> ClusterInfo:
-    return ClusterInfo(
-        context=found.api.context,
-        namespace=found.workload.namespace,
-        kind=found.workload.kind,
-        workload=found.workload.name,
-        hpa=found.hpa["metadata"]["name"] if found.hpa else None,
-        service=found.service["metadata"]["name"] if found.service else None,
-        endpoint=str(way),
-        balances=way.balances,
-        lacking=tuple(found.lacking),
-        assumed=tuple(found.assumed),
-        skew_s={name: round(skew.ahead_s, 4) for name, skew in skews.items()},
-        skew_error_s={name: round(skew.error_s, 4) for name, skew in skews.items()},
+def info_of(discovery: ClusterDiscovery) -> TargetInfo:
+    """What `run.json` records of a discovered workload."""
+    scaled = discovery.scaled
+    cluster = ClusterInfo(
+        context=discovery.context,
+        namespace=scaled.workload.namespace,
+        kind=scaled.workload.kind,
+        workload=scaled.workload.name,
+        hpa=scaled.hpa_name,
+        hpa_manifest=manifest_of(scaled.hpa) if scaled.hpa else None,
+        service=scaled.service["metadata"]["name"] if scaled.service else None,
+        endpoint=str(discovery.access),
+        balances=discovery.access.balances,
+        lacking=discovery.missing,
+        assumed=discovery.assumptions,
+        skew_s={name: round(skew.ahead_s, 4) for name, skew in discovery.skews.items()},
+        skew_error_s={name: round(skew.error_s, 4) for name, skew in discovery.skews.items()},
     )
+    emulated = EMULATED if scaled.workload.emulated else None
+    return TargetInfo(emulated=emulated, autoscaler=discovery.signals.autoscaler, cluster=cluster)

@@ -1,4 +1,4 @@
-"""`--target local` for whoever runs a test: start the stack, know it, stop it.
+"""`--target local`: starts the embedded stack, observes it and stops it.
 
 Works in a process patched by gevent: it starts no thread, and waits by sleeping.
 """
@@ -6,7 +6,7 @@ Works in a process patched by gevent: it starts no thread, and waits by sleeping
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from loadgen.base.errors import StackError
@@ -20,32 +20,52 @@ from loadgen.local.leftovers import sweep_dead
 from loadgen.local.lifecycle import BACKOFF_S, KUBELET_BACKOFF_S
 from loadgen.local.prometheus import RATIO_METRIC
 from loadgen.programs.find import check_platform
-from loadgen.scenario.settings import Scenario
+from loadgen.protocols.endpoint import Endpoint
+from loadgen.scenario.settings import Local, Scenario
+from loadgen.targets.info import TargetInfo
 
 EMULATED = (
     "The engine (its batching, KV cache and token times) and the image pull and engine load before a replica starts "
     "are emulated; Triton with its queues and counters, Prometheus, the gateway and the HPA's algorithm are real."
 )
 # The stack ends in order within about 10 s; its guardian waits 20 s for that.
-STOP_WITHIN_S = 35.0
+_STOP_WITHIN_S = 35.0
 _POLL_S = 0.1
 
 
+class LocalTarget:
+    """The embedded stack that the settings `local` describe."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+
+    def info(self) -> TargetInfo:
+        """The stack as the settings describe it; starting it adds nothing."""
+        return _info(self._scenario)
+
+    def start(self, folder: RunFolder, *, say: Callable[[str], None]) -> "LocalStack":
+        """Start the stack and wait until it serves, as `start_stack` does."""
+        return start_stack(folder, on_progress=say)
+
+
 class LocalStack:
-    """A started stack, in a process of its own.
+    """A running stack, in a process of its own.
 
     Attributes:
         pid: Process id of its guardian.
+        info: The stack as its settings describe it.
     """
 
-    def __init__(self, child: Child, folder: RunFolder) -> None:
+    def __init__(self, child: Child, folder: RunFolder, scenario: Scenario) -> None:
         self.pid = child.pid
+        self.info = _info(scenario)
+        self._wire = scenario.wire
         self._child = child
         self._record = StackFolder(folder.path)
 
     @property
-    def endpoint(self) -> str:
-        """`host:port` of the gateway, for HTTP and gRPC.
+    def endpoint(self) -> Endpoint:
+        """The gateway, which serves HTTP and gRPC at one address.
 
         Raises:
             StackError: the stack is not ready.
@@ -53,18 +73,22 @@ class LocalStack:
         gateway = self.state().gateway
         if gateway is None:
             raise StackError("the local stack has no gateway yet: wait until it is ready")
-        return gateway
+        return Endpoint(address=gateway, wire=self._wire)
+
+    def versions(self, server: str) -> Mapping[str, str]:
+        """Versions of the programs that the stack runs, Triton among them."""
+        return self.state().versions
 
     def state(self) -> StackState:
-        """What stands at this moment.
+        """Replicas and autoscaler at this moment.
 
         Raises:
-            StackError: the stack's record is gone.
+            StackError: the record of the state is missing.
         """
         return self._record.read()
 
     def failure(self) -> str | None:
-        """Why the stack does not work any more, as a sentence; None while it does."""
+        """Reason why the stack no longer works, as a sentence; None while it works."""
         state = self.state()
         if state.phase == "failed":
             return state.error or "the local stack failed"
@@ -75,21 +99,21 @@ class LocalStack:
 
     def stop(self) -> None:
         """End everything in order, within a bounded time; a second call does nothing."""
-        self._child.stop(STOP_WITHIN_S)
+        self._child.stop(_STOP_WITHIN_S)
         sweep_dead()
 
 
 def start_stack(folder: RunFolder, *, on_progress: Callable[[str], None], deadline_s: float = 1800.0) -> LocalStack:
-    """Start the stack that `run.json` asks for, and wait until it serves.
+    """Start the stack that `run.json` describes, and wait until it serves.
 
     Args:
         folder: A run folder whose `run.json` is written.
-        on_progress: Gets sentences on what it does now, such as a download.
+        on_progress: Receives progress, one sentence at a time, such as a download.
         deadline_s: The longest wait; the first start on a machine may fetch and build programs.
 
     Raises:
-        SettingsError: the scenario asks for what cannot be, such as an unknown profile.
-        StackError: it did not become ready; everything that was started is stopped again.
+        SettingsError: the settings cannot be met, as with an unknown profile.
+        StackError: the stack did not become ready; everything that was started is stopped again.
     """
     check_platform()
     scenario = Scenario.model_validate(folder.read_info().settings)
@@ -98,7 +122,7 @@ def start_stack(folder: RunFolder, *, on_progress: Callable[[str], None], deadli
     record = StackFolder(folder.path)
     record.write(StackState.initial(scenario.model, scenario.local.replicas[0]))
     guardian: list[str | Path] = [sys.executable, "-m", "loadgen.local.guardian", folder.path.resolve()]
-    stack = LocalStack(spawn(guardian, log=folder.logs / "stack.log", lifeline=True), folder)
+    stack = LocalStack(spawn(guardian, log=folder.logs / "stack.log", lifeline=True), folder, scenario)
     try:
         _wait(stack, record.progress_file, on_progress, time.monotonic() + deadline_s)
     except BaseException:
@@ -107,9 +131,8 @@ def start_stack(folder: RunFolder, *, on_progress: Callable[[str], None], deadli
     return stack
 
 
-def autoscaler_info(scenario: Scenario) -> Autoscaler:
-    """What drives the replica count, for `run.json`."""
-    local = scenario.local
+def autoscaler_info(local: Local) -> Autoscaler:
+    """Settings of the autoscaler, for `run.json`."""
     return Autoscaler(
         metric=RATIO_METRIC,
         target=local.ratio_target,
@@ -122,38 +145,54 @@ def autoscaler_info(scenario: Scenario) -> Autoscaler:
     )
 
 
-def compressions(scenario: Scenario) -> tuple[Compression, ...]:
-    """What the local run shortens, beside the value of an ordinary production cluster; what is as long is left out.
+def compressions(local: Local, *, embedded: bool = True) -> tuple[Compression, ...]:
+    """Durations that a run shortens, each with its usual value in production; unshortened durations are left out.
 
     Production: defaults of Kubernetes (HPA sync and window, kubelet's back-off), of kube-prometheus-stack (scrapes),
     a rate window of one minute, and three minutes from a GPU pod's creation to its server, within the 2 to 7 minutes
     that operators report.
+
+    Args:
+        local: Settings of the emulated system.
+        embedded: Whether autoscaler and restarts are those of the embedded stack; the sandbox runs Kubernetes' own
+            controllers and kubelets, with their own timing.
     """
-    local = scenario.local
     values = [
         ("scale-down stabilization window", local.scale_down_window_s, 300.0),
         ("image pull and engine load of a new replica", local.startup_delay_s, 180.0),
         ("scrape and rule interval", local.scrape_interval_s, 30.0),
         ("rate window of the ratio", local.rate_window_s, 60.0),
     ]
-    if scenario.target == "local":  # the sandbox's controllers and kubelets take their own time
+    if embedded:
         values += [
             ("interval of the autoscaler", local.sync_period_s, 15.0),
             ("first back-off after a crash", BACKOFF_S, KUBELET_BACKOFF_S),
         ]
-    return tuple(Compression(what=what, local=here, production=there) for what, here, there in values if here < there)
+    return tuple(
+        Compression(what=what, local=here, production=production)
+        for what, here, production in values
+        if here < production
+    )
+
+
+def _info(scenario: Scenario) -> TargetInfo:
+    return TargetInfo(
+        emulated=EMULATED,
+        compressions=compressions(scenario.local),
+        autoscaler=autoscaler_info(scenario.local),
+    )
 
 
 def _wait(stack: LocalStack, progress: Path, on_progress: Callable[[str], None], deadline: float) -> None:
-    said = 0
+    reported = 0
     while True:
-        # the state first: what was said before it changed is then passed on before the wait ends
+        # the state first: progress that was written before it changed is then passed on before the wait ends
         state, failure = stack.state(), stack.failure()
         with contextlib.suppress(FileNotFoundError):
             lines = progress.read_text().splitlines()
-            for line in lines[said:]:
+            for line in lines[reported:]:
                 on_progress(line)
-            said = len(lines)
+            reported = len(lines)
         if failure:
             raise StackError(failure)
         if state.phase == "ready":

@@ -1,9 +1,10 @@
-"""`--target sandbox`, inside the sandbox: installs the chart in mode emulated; from then on it is any cluster's."""
+"""`--target sandbox`, inside the sandbox: installs the chart in mode emulated, then proceeds as on any cluster."""
 
 import contextlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
@@ -12,7 +13,9 @@ from loadgen.local.engine.profile import load_profile
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import INSIDE, Sandbox
 from loadgen.scenario.settings import Kube, Scenario
-from loadgen.targets.cluster import Answers, ClusterTarget, start_cluster
+from loadgen.targets.cluster import RunningCluster, start_cluster
+from loadgen.targets.info import TargetInfo
+from loadgen.targets.local import autoscaler_info, compressions
 
 Say = Callable[[str], None]
 
@@ -25,49 +28,63 @@ NAME = "triton"
 NAMESPACE = "triton"
 _KUBE = Kube(namespace=NAMESPACE, workload=NAME, hpa=NAME, endpoint="ingress", prometheus="monitoring/prometheus:9090")
 _STUCK_FOR_S = 10.0
-"""No node and no image comes to a sandbox by itself."""
+"""Shorter than on a cluster: a sandbox gets no new nodes or images while it waits."""
 
 
 class SandboxTarget:
-    """The emulated Triton on a sandbox, observed from inside it; the sandbox goes with whoever started it."""
+    """The bundled chart in mode emulated, on the sandbox that this process runs in."""
 
-    def __init__(self, folder: RunFolder, sandbox: Sandbox, target: ClusterTarget) -> None:
-        self._folder, self._sandbox, self._target = folder, sandbox, target
-        self.endpoint, self.tls = target.endpoint, target.tls
-        self.cluster, self.autoscaler, self.emulated = target.cluster, target.autoscaler, EMULATED
-        self.state, self.failure = target.state, target.failure
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+
+    def info(self) -> TargetInfo:
+        """The workload as the settings describe it."""
+        local = self._scenario.local
+        return TargetInfo(compressions=compressions(local, embedded=False), autoscaler=autoscaler_info(local))
+
+    def start(self, folder: RunFolder, *, say: Say) -> "RunningSandbox":
+        """Deploy the workload and wait until the autoscaler reads its metric.
+
+        Raises:
+            SettingsError: the scenario names a profile that does not exist.
+            StackError: the workload does not become ready; the sentence says what the cluster reports.
+        """
+        name = os.environ.get(INSIDE)
+        if name is None:
+            raise StackError("--target sandbox is given on the command line, so that Locust itself can run inside")
+        sandbox = Sandbox.named(name)
+        try:
+            _install(self._scenario, say)
+            cluster = start_cluster(folder, self._scenario, _KUBE, say=say, patience_s=_STUCK_FOR_S, strict=True)
+        except BaseException:
+            _keep_logs(folder, sandbox)
+            raise
+        return RunningSandbox(folder, sandbox, cluster, self.info())
+
+
+class RunningSandbox:
+    """The workload on a sandbox, observed from inside; the sandbox itself ends with the process that started it.
+
+    Attributes:
+        endpoint: Address and protocol that requests go to.
+        info: The workload as it was found.
+    """
+
+    def __init__(self, folder: RunFolder, sandbox: Sandbox, cluster: RunningCluster, settings: TargetInfo) -> None:
+        self._folder, self._sandbox, self._cluster = folder, sandbox, cluster
+        self.endpoint = cluster.endpoint
+        self.info = replace(cluster.info, emulated=EMULATED, compressions=settings.compressions)
+        self.versions, self.state, self.failure = cluster.versions, cluster.state, cluster.failure
 
     def stop(self) -> None:
-        """Watch no more, and keep the logs of the sandbox."""
-        self._target.stop()
+        """Stop observing, and copy the logs of the sandbox into the run folder."""
+        self._cluster.stop()
         _keep_logs(self._folder, self._sandbox)
 
 
-def start_workload(folder: RunFolder, scenario: Scenario, *, answers: Answers, on_progress: Say) -> SandboxTarget:
-    """Deploy the emulated Triton of a scenario and wait until the autoscaler reads its metric.
-
-    Raises:
-        SettingsError: the scenario names a profile that is not there.
-        StackError: it does not come up; the sentence says what the cluster says of it.
-    """
-    name = os.environ.get(INSIDE)
-    if name is None:
-        raise StackError("--target sandbox is given on the command line, so that Locust itself can run inside")
-    sandbox = Sandbox.named(name)
-    try:
-        _install(scenario, on_progress)
-        target = start_cluster(
-            folder, scenario, _KUBE, answers=answers, on_progress=on_progress, patience_s=_STUCK_FOR_S, strict=True
-        )
-    except BaseException:
-        _keep_logs(folder, sandbox)
-        raise
-    return SandboxTarget(folder, sandbox, target)
-
-
-def _install(scenario: Scenario, on_progress: Say) -> None:
+def _install(scenario: Scenario, say: Say) -> None:
     profile = load_profile(scenario.local.profile)
-    on_progress("installing the chart triton-trtllm in mode emulated")
+    say("installing the chart triton-trtllm in mode emulated")
     helm.install(NAME, NAMESPACE, chart.emulated_values(scenario.local, profile, name=NAME, tag=emulated.TAG))
 
 

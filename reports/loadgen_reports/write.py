@@ -1,20 +1,14 @@
 """All reports of a run into a folder; every file is written whole or not at all."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 
 from loadgen.analyze.results import Analysis
 from loadgen.base.errors import LoadgenError, SettingsError
-from loadgen_reports.formats import figures, html, json, junit, markdown
 
 FORMATS = ("json", "html", "markdown", "junit", "figures")
-_TEXTS: dict[str, tuple[str, Callable[[Analysis], str]]] = {
-    "json": ("analysis.json", json.render),
-    "html": ("report.html", html.render),
-    "markdown": ("report.md", markdown.render),
-    "junit": ("junit.xml", junit.render),
-}
+_FILES = {"json": "analysis.json", "html": "report.html", "markdown": "report.md", "junit": "junit.xml"}
 
 
 def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = FORMATS) -> dict[str, Path]:
@@ -32,9 +26,7 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
         SettingsError: an unknown format.
         LoadgenError: the folder cannot be written; files that were there before are untouched.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise SettingsError(f"no report format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
+    check_formats(formats)
     written: dict[str, Path] = {}
     try:
         for name in FORMATS:
@@ -43,8 +35,8 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
             if name == "figures":
                 written |= _write_figures(analysis, folder)
             else:
-                file, render = _TEXTS[name]
-                written[file] = _write_whole(folder / file, render(analysis).encode())
+                file = _FILES[name]
+                written[file] = _write_whole(folder / file, _render(name, analysis).encode())
     except OSError as error:
         raise LoadgenError(
             f"cannot write reports into {folder}: {error.strerror or error}; "
@@ -53,7 +45,41 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
     return written
 
 
+def check_formats(formats: Collection[str]) -> None:
+    """Check the names of report formats.
+
+    Raises:
+        SettingsError: a name is not one of `FORMATS`.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise SettingsError(f"no report format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
+
+
+def _render(name: str, analysis: Analysis) -> str:
+    # each import here, as those of a format that is not written would cost a fraction of a second
+    match name:
+        case "json":
+            from loadgen_reports.formats import json
+
+            return json.render(analysis)
+        case "html":
+            from loadgen_reports.formats import html
+
+            return html.render(analysis)
+        case "markdown":
+            from loadgen_reports.formats import markdown
+
+            return markdown.render(analysis)
+        case _:
+            from loadgen_reports.formats import junit
+
+            return junit.render(analysis)
+
+
 def _write_figures(analysis: Analysis, folder: Path) -> dict[str, Path]:
+    from loadgen_reports.formats import figures  # matplotlib takes a second
+
     images = figures.render(analysis)
     written = {f"figures/{name}": _write_whole(folder / "figures" / name, image) for name, image in images.items()}
     # A figure of an earlier analysis, which this one has not, would tell of another run.

@@ -45,7 +45,7 @@ def test_all_protocols(bench: Bench, protocol: str, stream: str) -> None:
     assert entries[protocol]["Request Count"] == "40"
     assert entries[""]["Request Count"] == "40"
     if stream == "--no-stream":
-        assert err.count("no token times: the scenario's limits on TTFT, ITL and TPOT are left out") == 1
+        assert err.count("no token times: limits on TTFT, ITL and TPOT are ignored") == 1
         assert set(entries) == {protocol, ""}
     else:
         assert entries["TTFT"]["Request Count"] == "40"

@@ -60,7 +60,8 @@ class Up:
 
     def generate(self, text: str, max_tokens: int) -> str:
         body = json.dumps({"text_input": text, "max_tokens": max_tokens, "stream": False}).encode()
-        return str(json.loads(get(f"http://{self.stack.endpoint}/v2/models/{MODEL}/generate", body))["text_output"])
+        url = f"http://{self.stack.endpoint.address}/v2/models/{MODEL}/generate"
+        return str(json.loads(get(url, body))["text_output"])
 
 
 def get(url: str, body: bytes | None = None) -> str:
@@ -112,9 +113,9 @@ def test_ready_means_that_it_serves_both_protocols_and_is_scraped(up: Up) -> Non
     assert sorted(state.versions) == ["prometheus", "traefik", "tritonserver"]
     assert any("1 replica" in sentence for sentence in up.said)
     assert up.generate("once upon a time", 5)
-    with triton.InferenceServerClient(up.stack.endpoint) as client:
+    with triton.InferenceServerClient(up.stack.endpoint.address) as client:
         assert client.is_model_ready(MODEL)
-    stream = TokenStream(up.stack.endpoint, 5)
+    stream = TokenStream(up.stack.endpoint.address, 5)
     stream.finish()
     assert (stream.tokens, stream.error) == (5, None)
     assert up.query("up") == {up.replicas()[0].name: 1.0}
@@ -161,7 +162,7 @@ def test_scales_down_without_cutting_a_stream(up: Up) -> None:
     def drained_with_streams() -> bool:
         # one a replica at any time: the gateway deals them out in turn
         if len([each for each in streams if not each.ended.is_set()]) < 2 * len(up.replicas()):
-            streams.append(TokenStream(up.stack.endpoint, 200))
+            streams.append(TokenStream(up.stack.endpoint.address, 200))
         return any(
             "nv_trt_llm_request_metrics" in line and 'request_type="active"' in line and float(line.split()[-1]) > 0
             for each in up.replicas("draining")

@@ -1,5 +1,7 @@
 """The `loadgen` command: its exit codes, which CI relies on."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,12 +31,50 @@ def folder_of(tmp_path: Path, anchor_unix_s: float) -> Path:
 
 
 def test_a_fault_of_ours_is_not_a_failed_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What nobody foresaw, such as a time beyond all calendars, exits with 4: 1 would say that the server failed."""
+    """An unforeseen error, such as a time beyond all calendars, exits with 4: 1 would say that the server failed."""
     assert main(["report", str(folder_of(tmp_path, anchor_unix_s=1e300))]) == ExitCode.TOOL
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert "error: unexpected" in err
     assert "please report it" in err
+
+
+@pytest.mark.parametrize("command", [["--help"], ["report", "--help"], ["upload", "--help"], ["deploy", "--help"]])
+def test_help_imports_no_large_library(command: list[str]) -> None:
+    """They take seconds, which only the commands that use them pay."""
+    large = ("numpy", "pandas", "pyarrow", "matplotlib", "jinja2", "kubernetes", "locust", "gevent")
+    program = f"""
+import sys
+from loadgen.cli import main
+try:
+    main({command!r})
+finally:
+    print("IMPORTED", *(name for name in {large!r} if name in sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "IMPORTED"
+
+
+def test_a_report_without_figures_imports_no_matplotlib(tmp_path: Path) -> None:
+    """PNG figures take over a second, of which most is that import; the other reports do without."""
+    folder = folder_of(tmp_path, anchor_unix_s=0.0)
+    program = f"""
+import sys
+from loadgen.cli import main
+assert main(["report", {str(folder)!r}, "--reports", "json, markdown"]) == 3
+print([name for name in ("matplotlib", "jinja2", "locust", "kubernetes") if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    *_, path, imported = run.stdout.splitlines()
+    assert (path, imported) == (str(folder), "[]")
+    assert {each.name for each in folder.iterdir()} >= {"analysis.json", "report.md"}
+    assert not {each.name for each in folder.iterdir()} & {"report.html", "junit.xml", "figures"}
+
+
+def test_an_unknown_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the run is read, with the names that there are."""
+    assert main(["report", str(tmp_path), "--reports", "html,pdf"]) == ExitCode.USAGE
+    assert "no report format 'pdf': choose from json, html, markdown, junit, figures" in capsys.readouterr().err
 
 
 def test_no_run_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.base.console import say
-from loadgen.scenario.settings import Kube
 
 RELEASE = "triton"
 """Default name of the helm release."""
@@ -51,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from loadgen.kube.deploy.release import deploy, destroy  # importing the Kubernetes library takes a second
     from loadgen.kube.deploy.values import merge, parse_set, read_values
+    from loadgen.scenario.settings import Kube
 
     kube = Kube(context=options.context, namespace=options.namespace)
     if options.command == "destroy":

@@ -8,8 +8,8 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.deploy import helm
 from loadgen.kube.deploy.readiness import wait_until_ready
-from loadgen.kube.discover.attach import serving_objects
-from loadgen.kube.objects.workload import candidates, choose_hpa, choose_workload
+from loadgen.kube.discover.selection import candidates, choose_hpa, choose_workload
+from loadgen.kube.discover.workload import serving_objects
 from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]

@@ -1,64 +1,70 @@
-"""How requests reach a workload on a cluster: the ways there are, in the order in which they suit a load test.
+"""Endpoint discovery: the first reachable of L7 gateway, Service, NodePort and port-forward."""
 
-    ingress (balances requests) ▸ Service (balances connections) ▸ node port (the same) ▸ port-forward (one pod)
-
-A gateway that knows HTTP/2 spreads requests over the replicas. A Service spreads connections, of which gRPC keeps one.
-"""
-
-import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from loadgen.base.errors import StackError, TargetError
+from loadgen.base.urls import parse_url
+from loadgen.kube.client import permissions
 from loadgen.kube.client.api import Api, path_of
+from loadgen.kube.discover.access_paths import AccessPath, RoutingObjects, access_paths
+from loadgen.kube.discover.result import Discovered
+from loadgen.kube.discover.workload import ScaledWorkload
 from loadgen.kube.objects.raw import Raw
-from loadgen.kube.objects.workload import Workload, port_of
-
-Balances = Literal["requests", "connections", "one pod", "unknown"]
+from loadgen.kube.objects.workload import Workload
+from loadgen.scenario.settings import Scenario
 
 _CONNECT_S = 2.0
-_ASK_EVERY_S = 0.5
+_RETRY_S = 0.5
 _TRAEFIK = "app.kubernetes.io/name=traefik"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """One way to the workload.
+def discover_access_path(
+    api: Api, scaled: ScaledWorkload, scenario: Scenario, wanted: str, *, within_s: float, say: Callable[[str], None]
+) -> Discovered[AccessPath]:
+    """The access path that the settings name, or for `auto` the best one that answers.
 
-    Attributes:
-        kind: As the setting names it: `ingress`, `service`, `nodeport` or `forward`; `url` for a given one.
-        address: `host:port`; empty for a port-forward that is yet to be opened.
-        balances: What it spreads over the replicas.
-        tls: Whether it is encrypted.
+    A port-forward is returned without an address: the caller opens it.
+
+    Args:
+        api: The cluster.
+        scaled: Workload and its Service.
+        scenario: Scenario whose protocol is used.
+        wanted: `endpoint` of the settings `kube`: a kind, `auto`, or a URL.
+        within_s: How long to wait for the preferred path before the next one is taken.
+        say: Receives progress, one sentence at a time.
+
+    Raises:
+        TargetError: no path answers, or the account may not open a port-forward.
     """
+    workload, service = scaled.workload, scaled.service
+    if "://" in wanted:
+        url = parse_url(wanted, schemes=("http", "https", "grpc", "grpcs"), example="grpc://triton.example:80")
+        tls = url.scheme.endswith("s")
+        return Discovered(AccessPath(kind="url", address=url.address(443 if tls else 80), balances="unknown", tls=tls))
 
-    kind: str
-    address: str
-    balances: Balances
-    tls: bool = False
+    def look_up() -> list[AccessPath]:
+        return list(access_paths(routing_objects(api, workload, service), workload, scenario.wire))
 
-    def __str__(self) -> str:
-        return f"{self.kind} {self.address}".strip()
+    def answers(path: AccessPath) -> bool:
+        return reachable(path.address) and path.endpoint(scenario.wire).is_triton()
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """Raw objects that tell the ways to a workload; `service` is None where it has none."""
-
-    service: Raw | None = None
-    ingress_routes: Sequence[Raw] = ()
-    traefiks: Sequence[Raw] = ()
-    ingresses: Sequence[Raw] = ()
-    routes: Sequence[Raw] = ()
-    gateways: Sequence[Raw] = ()
-    nodes: Sequence[Raw] = ()
+    unlisted: list[str] = []
+    if wanted in ("auto", "ingress") and service is not None:
+        _, unlisted = permissions.check(api, workload.namespace, permissions.for_gateways(api, workload.namespace))
+    try:
+        path = choose_access_path(look_up, wanted, answers, within_s=within_s, say=say)
+    except TargetError as error:
+        raise TargetError("; ".join([str(error), *unlisted])) from error
+    if path.kind == "forward":
+        permissions.check(api, workload.namespace, [permissions.PORT_FORWARD])
+    return Discovered(path, missing=() if path.kind == "ingress" else tuple(unlisted))
 
 
-def surroundings(api: Api, workload: Workload, service: Raw | None) -> Surroundings:
-    """Read what leads to the workload; what may not be read, or is no part of this cluster, leads nowhere."""
+def routing_objects(api: Api, workload: Workload, service: Raw | None) -> RoutingObjects:
+    """List the objects that may route to the workload; kinds that are not installed or not permitted are empty."""
 
     def items(*parts: str, **query: str) -> list[Any]:
         try:
@@ -66,75 +72,58 @@ def surroundings(api: Api, workload: Workload, service: Raw | None) -> Surroundi
         except StackError:
             return []
 
-    inside = ("namespaces", workload.namespace)
+    namespace = ("namespaces", workload.namespace)
     gateway_api = ("apis", "gateway.networking.k8s.io", "v1")
-    return Surroundings(
+    return RoutingObjects(
         service=service,
-        ingress_routes=items("apis", "traefik.io", "v1alpha1", *inside, "ingressroutes"),
+        ingress_routes=items("apis", "traefik.io", "v1alpha1", *namespace, "ingressroutes"),
         traefiks=items("api", "v1", "services", labelSelector=_TRAEFIK),
-        ingresses=items("apis", "networking.k8s.io", "v1", *inside, "ingresses"),
+        ingresses=items("apis", "networking.k8s.io", "v1", *namespace, "ingresses"),
         routes=[
             {**each, "kind": kind}
             for kind, plural in (("GRPCRoute", "grpcroutes"), ("HTTPRoute", "httproutes"))
-            for each in items(*gateway_api, *inside, plural)
+            for each in items(*gateway_api, *namespace, plural)
         ],
         gateways=items(*gateway_api, "gateways"),
         nodes=items("api", "v1", "nodes"),
     )
 
 
-def ways(around: Surroundings, workload: Workload, wire: str) -> Iterator[Way]:
-    """Every way for a protocol (`grpc` or `http`), best first; a port-forward is always the last."""
-    service = around.service
-    if service is not None:
-        name = service["metadata"]["name"]
-        yield from _by_traefik(around, name)
-        yield from _by_ingress(around, name, wire)
-        yield from _by_gateway(around, name, wire)
-        port = port_of(service, wire, workload)
-        if port is not None:
-            for host in (*_load_balancers(service), service["spec"].get("clusterIP")):
-                if host and host != "None":
-                    yield Way(kind="service", address=address(host, port), balances="connections")
-            yield from _by_node(around, service, port)
-    yield Way(kind="forward", address="", balances="one pod")
-
-
-def choose(
-    look: Callable[[], Sequence[Way]],
+def choose_access_path(
+    look_up: Callable[[], Sequence[AccessPath]],
     kind: str,
-    answers: Callable[[Way], bool],
+    answers: Callable[[AccessPath], bool],
     *,
     within_s: float = 0.0,
     say: Callable[[str], None] = lambda _: None,
-) -> Way:
-    """The best way of a kind (`auto`: of any) that answers; a port-forward is taken for granted.
+) -> AccessPath:
+    """The best access path of a kind (`auto`: of any kind) that answers; a port-forward is not probed.
 
-    A gateway learns some time after the cluster that a replica is ready, so the best kind is given `within_s` seconds
-    to answer before the next best is taken.
+    A gateway learns that a replica is ready some time after the cluster does, so the preferred kind has `within_s`
+    seconds to answer before the next one is taken.
 
     Raises:
-        TargetError: none does; the sentence lists what was tried.
+        TargetError: no path answers; the sentence lists those that were tried.
     """
     deadline = time.monotonic() + within_s
-    told = False
+    waiting = False
     while True:
-        late = time.monotonic() >= deadline
-        wanted = [way for way in look() if kind in ("auto", way.kind)]
-        best = [way for way in wanted if way.kind == wanted[0].kind]
-        for way in wanted if late else best:
-            if way.kind == "forward" or answers(way):
-                return way
-        tried = ", ".join(way.address for way in wanted) or f"there is no {kind} that leads to it"
-        if late:
+        expired = time.monotonic() >= deadline
+        paths = [path for path in look_up() if kind in ("auto", path.kind)]
+        preferred = [path for path in paths if path.kind == paths[0].kind]
+        for path in paths if expired else preferred:
+            if path.kind == "forward" or answers(path):
+                return path
+        tried = ", ".join(path.address for path in paths) or f"no {kind} routes to it"
+        if expired:
             raise TargetError(
-                f"the workload cannot be reached by its {kind} from here ({tried}): run inside the cluster "
+                f"the workload is not reachable through its {kind} from here ({tried}): run inside the cluster "
                 "(charts/loadgen), give an address with --kube-endpoint, or use --kube-endpoint forward to try it out"
             )
-        if not told:
-            say(f"waiting for an answer by {', '.join(map(str, best)) or tried}")
-            told = True
-        time.sleep(_ASK_EVERY_S)
+        if not waiting:
+            say(f"waiting for a response through {', '.join(map(str, preferred)) or tried}")
+            waiting = True
+        time.sleep(_RETRY_S)
 
 
 def reachable(address: str) -> bool:
@@ -145,83 +134,3 @@ def reachable(address: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _by_traefik(around: Surroundings, service: str) -> Iterator[Way]:
-    for route in around.ingress_routes:
-        spec = route["spec"]
-        rules = [
-            rule for rule in spec.get("routes", []) if service in {each["name"] for each in rule.get("services", [])}
-        ]
-        if not rules:
-            continue
-        host = re.search(r"Host\(`([^`]+)`\)", rules[0].get("match", ""))
-        for gateway in around.traefiks:
-            for port in gateway["spec"].get("ports", []):
-                if port.get("name") in (spec.get("entryPoints") or ["web"]):
-                    hosts = [host[1]] if host else [*_load_balancers(gateway), gateway["spec"].get("clusterIP")]
-                    for each in hosts:
-                        if each and each != "None":
-                            yield _gateway(each, port["port"], tls="tls" in spec)
-
-
-def _by_ingress(around: Surroundings, service: str, wire: str) -> Iterator[Way]:
-    for ingress in around.ingresses:
-        # NGINX takes the protocol of the backend for a whole Ingress
-        protocol = ingress["metadata"].get("annotations", {}).get("nginx.ingress.kubernetes.io/backend-protocol", "")
-        if wire != ("grpc" if protocol.upper().startswith("GRPC") else "http"):
-            continue
-        spec = ingress["spec"]
-        for rule in spec.get("rules", []):
-            backends = [path.get("backend", {}).get("service", {}) for path in rule.get("http", {}).get("paths", [])]
-            if service in {each.get("name") for each in backends}:
-                tls = bool(spec.get("tls"))
-                hosts = [rule["host"]] if rule.get("host") else _load_balancers(ingress)
-                for host in hosts:
-                    yield _gateway(host, 443 if tls else 80, tls=tls)
-
-
-def _by_gateway(around: Surroundings, service: str, wire: str) -> Iterator[Way]:
-    for route in around.routes:
-        spec = route["spec"]
-        backends = {
-            backend["name"] for rule in spec.get("rules", []) for backend in rule.get("backendRefs", []) if backend
-        }
-        if service not in backends or route["kind"] != ("GRPCRoute" if wire == "grpc" else "HTTPRoute"):
-            continue
-        for parent in spec.get("parentRefs", []):
-            place = parent.get("namespace", route["metadata"]["namespace"])
-            for gateway in around.gateways:
-                meta = gateway["metadata"]
-                if (meta["name"], meta["namespace"]) != (parent["name"], place):
-                    continue
-                for listener in gateway["spec"].get("listeners", []):
-                    if parent.get("sectionName") in (None, listener["name"]):
-                        addresses = [each["value"] for each in gateway.get("status", {}).get("addresses", [])]
-                        for host in spec.get("hostnames") or addresses:
-                            yield _gateway(host, listener["port"], tls=listener.get("protocol") == "HTTPS")
-
-
-def _by_node(around: Surroundings, service: Raw, port: int) -> Iterator[Way]:
-    number = next((each.get("nodePort") for each in service["spec"]["ports"] if each["port"] == port), None)
-    if number is None:
-        return
-    for kind in ("ExternalIP", "InternalIP"):
-        for node in around.nodes:
-            for each in node.get("status", {}).get("addresses", []):
-                if each["type"] == kind:
-                    yield Way(kind="nodeport", address=address(each["address"], number), balances="connections")
-
-
-def _gateway(host: str, port: int, *, tls: bool) -> Way:
-    return Way(kind="ingress", address=address(host, port), balances="requests", tls=tls)
-
-
-def address(host: str, port: int) -> str:
-    """`host:port`, with an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _load_balancers(raw: Raw) -> list[str]:
-    given = raw.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    return [str(each.get("ip") or each.get("hostname")) for each in given]

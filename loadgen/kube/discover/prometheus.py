@@ -1,4 +1,4 @@
-"""Prometheus of a cluster: which one it is, and what it says of clocks, scrapes and rules."""
+"""Finds the Prometheus of a cluster, and reads its clock, scrape intervals and recording rules."""
 
 import math
 import re
@@ -10,19 +10,22 @@ import requests
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.urls import redacted
-from loadgen.kube.client.api import Skew
+from loadgen.kube.client.api import Api, Skew
 from loadgen.kube.client.prometheus_auth import failure_reason
+from loadgen.kube.discover.result import Discovered
 from loadgen.kube.objects.raw import Raw
+
+NOT_OBSERVED = "the signal that the autoscaler reads is not observed"
 
 _TIMEOUT_S = 5.0
 _HTTPS = 443
 _PORTS = (9090, 80, _HTTPS)
-_ASKED = 5
+_SKEW_QUERIES = 5
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
 
 class PrometheusService(NamedTuple):
-    """A Service that leads to Prometheus; `tls` where it speaks HTTPS, as far as its port says."""
+    """A Service in front of Prometheus; `tls` when its port is one for HTTPS."""
 
     namespace: str
     name: str
@@ -34,10 +37,38 @@ class PrometheusService(NamedTuple):
         return f"{self.namespace}/{self.name}:{self.port}"
 
 
-def named(text: str, services: Sequence[Raw]) -> PrometheusService:
-    """The Service that `namespace/name:port` means; its address is None where Services may not be read."""
-    place, _, port = text.rpartition(":")
-    namespace, _, name = place.partition("/")
+def discover_prometheus(api: Api, wanted: str | None) -> Discovered[PrometheusService | None]:
+    """The Service of Prometheus; None where there is none, and for a URL, which needs no Service.
+
+    Args:
+        api: The cluster.
+        wanted: `namespace/service:port` or a URL from the settings; None to find it.
+
+    Raises:
+        TargetError: there are several candidates.
+    """
+    if wanted and "://" in wanted:
+        return Discovered(None)
+    try:
+        services = api.items("/api/v1/services")
+    except StackError:
+        if wanted:
+            return Discovered(named_service(wanted, []))
+        sentence = f"missing RBAC permissions: list on services cluster-wide, or --kube-prometheus ({NOT_OBSERVED})"
+        return Discovered(None, missing=(sentence,))
+    if wanted:
+        return Discovered(named_service(wanted, services))
+    service = choose_prometheus(services)
+    if service is None and services:
+        sentence = f"no Prometheus was found on the cluster: without --kube-prometheus {NOT_OBSERVED}"
+        return Discovered(None, missing=(sentence,))
+    return Discovered(service)
+
+
+def named_service(text: str, services: Sequence[Raw]) -> PrometheusService:
+    """The Service that `namespace/name:port` names; without an address where Services may not be listed."""
+    path, _, port = text.rpartition(":")
+    namespace, _, name = path.partition("/")
     raw = next(
         (each for each in services if (each["metadata"]["namespace"], each["metadata"]["name"]) == (namespace, name)),
         None,
@@ -47,10 +78,10 @@ def named(text: str, services: Sequence[Raw]) -> PrometheusService:
     return _service(raw, int(port))
 
 
-def choose(services: Sequence[Raw]) -> PrometheusService | None:
-    """The one Prometheus of a cluster by its Services; None where there is none.
+def choose_prometheus(services: Sequence[Raw]) -> PrometheusService | None:
+    """The only Prometheus among the Services of a cluster; None without one.
 
-    The operator's own Service of each Prometheus comes first, then what the labels or names of charts say.
+    The Service that the Prometheus operator creates is preferred over labels and names that charts use.
 
     Raises:
         TargetError: there are several.
@@ -62,8 +93,8 @@ def choose(services: Sequence[Raw]) -> PrometheusService | None:
         if _labels(each).get("app.kubernetes.io/name", _labels(each).get("app")) == "prometheus"
         or each["metadata"]["name"] in ("prometheus", "prometheus-server", "prometheus-k8s")
     ]
-    for found in (operated, by_label):
-        usable = [_service(each, port) for each in found if (port := _port(each)) is not None]
+    for group in (operated, by_label):
+        usable = [_service(each, port) for each in group if (port := _port(each)) is not None]
         if len(usable) > 1:
             raise TargetError(
                 f"{len(usable)} Prometheus servers on this cluster: {', '.join(map(str, usable))}; choose the one that "
@@ -75,69 +106,69 @@ def choose(services: Sequence[Raw]) -> PrometheusService | None:
 
 
 def query(url: str, path: str, **parameters: str) -> Any:
-    """The `data` of an answer of Prometheus' HTTP API.
+    """The `data` of a response of Prometheus' HTTP API.
 
     Raises:
-        StackError: it does not answer, or says no.
+        StackError: Prometheus does not answer, or refuses the query.
     """
     try:
         with requests.Session() as session:
             session.trust_env = "127.0.0.1" not in url
-            answer = session.get(f"{url}{path}", params=parameters, timeout=_TIMEOUT_S)
+            response = session.get(f"{url}{path}", params=parameters, timeout=_TIMEOUT_S)
     except (requests.RequestException, ValueError) as error:
         raise StackError(f"Prometheus does not answer {path}: {failure_reason(error)}") from error
     try:
-        said = answer.json()
+        body = response.json()
     except ValueError:
-        first = next(iter(answer.text.strip().splitlines()), "nothing")[:200]
-        raise StackError(f"Prometheus answers {path} with status {answer.status_code}: {redacted(first)}") from None
-    if not isinstance(said, dict) or said.get("status") != "success":
-        raise StackError(f"Prometheus refused {path} ({answer.status_code}): {str(said)[:200]}")
-    return said["data"]
+        first = next(iter(response.text.strip().splitlines()), "nothing")[:200]
+        raise StackError(f"Prometheus answers {path} with status {response.status_code}: {redacted(first)}") from None
+    if not isinstance(body, dict) or body.get("status") != "success":
+        raise StackError(f"Prometheus refused {path} ({response.status_code}): {str(body)[:200]}")
+    return body["data"]
 
 
 def skew(url: str) -> Skew:
-    """By how much the clock of Prometheus is ahead of ours, by the quickest of some answers.
+    """How far the clock of Prometheus is ahead of this machine's, by the fastest of several queries.
 
     Raises:
-        StackError: it does not answer.
+        StackError: Prometheus does not answer.
     """
-    found = []
-    for _ in range(_ASKED):
-        asked = time.time()
-        shown = float(query(url, "/api/v1/query", query="time()")["result"][1])
-        heard = time.time()
-        found.append(Skew(shown - (asked + heard) / 2, (heard - asked) / 2))
-    return min(found, key=lambda each: each.error_s)
+    skews = []
+    for _ in range(_SKEW_QUERIES):
+        sent_s = time.time()
+        prometheus_s = float(query(url, "/api/v1/query", query="time()")["result"][1])
+        received_s = time.time()
+        skews.append(Skew(prometheus_s - (sent_s + received_s) / 2, (received_s - sent_s) / 2))
+    return min(skews, key=lambda each: each.error_s)
 
 
 class RuleTiming(NamedTuple):
-    """Of a recording rule: window of its `rate()` and interval of its evaluation; None where it does not say."""
+    """Window of a recording rule's `rate()`, and its evaluation interval; None where unknown."""
 
     window_s: float | None
     interval_s: float | None
 
 
 def rule_timing(groups: Iterable[Mapping[str, Any]], metric: str, namespace: str) -> RuleTiming:
-    """Timing of the rule that records a metric; of several, of the one that speaks of the namespace.
+    """Timing of the rule that records a metric; a rule whose query selects the namespace is preferred.
 
     Args:
         groups: `groups` of `/api/v1/rules?type=record`.
-        metric: Name that is recorded.
+        metric: Name of the recorded series.
         namespace: Namespace of the workload.
     """
-    found = [(group, rule) for group in groups for rule in group.get("rules", []) if rule.get("name") == metric]
-    found.sort(key=lambda pair: f'"{namespace}"' not in pair[1]["query"] and f'"{namespace}/' not in pair[1]["query"])
-    if not found:
+    rules = [(group, rule) for group in groups for rule in group.get("rules", []) if rule.get("name") == metric]
+    rules.sort(key=lambda pair: f'"{namespace}"' not in pair[1]["query"] and f'"{namespace}/' not in pair[1]["query"])
+    if not rules:
         return RuleTiming(None, None)
-    group, rule = found[0]
+    group, rule = rules[0]
     windows = [_seconds(each) for each in re.findall(r"\[([0-9a-z]+)(?::[0-9a-z]*)?\]", rule["query"])]
     interval = group.get("interval")
     return RuleTiming(max(windows) if windows else None, float(interval) if interval else None)
 
 
 def scrape_interval_s(targets: Iterable[Mapping[str, Any]], namespace: str, pods: Sequence[str]) -> float | None:
-    """How often Prometheus scrapes the pods of the workload; None when it does not.
+    """How often Prometheus scrapes the pods of the workload; None where it does not.
 
     Args:
         targets: `activeTargets` of `/api/v1/targets`.
@@ -160,8 +191,8 @@ def _seconds(text: str) -> float:
 
 
 def _labels(service: Raw) -> Mapping[str, str]:
-    found: Mapping[str, str] = service["metadata"].get("labels") or {}
-    return found
+    labels: Mapping[str, str] = service["metadata"].get("labels") or {}
+    return labels
 
 
 def _port(service: Raw) -> int | None:

@@ -1,4 +1,4 @@
-"""Where the signals of a workload on a cluster are read: directly where possible, else through the API server."""
+"""Connects to the sources of a workload's signals: directly where possible, otherwise through the API server."""
 
 import re
 from typing import Any
@@ -11,13 +11,16 @@ from loadgen.base.processes import Child
 from loadgen.base.urls import new_secret
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import Autoscaler
-from loadgen.kube.client import permissions as rights
-from loadgen.kube.client.api import path_of
+from loadgen.kube.client import permissions
+from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.client.prometheus_auth import PrometheusAuth
-from loadgen.kube.discover import autoscaler, endpoint, keda, prometheus
-from loadgen.kube.discover.attach import Attached
-from loadgen.kube.discover.autoscaler import Held
-from loadgen.kube.discover.prometheus import PrometheusService
+from loadgen.kube.discover import autoscaler, keda, prometheus
+from loadgen.kube.discover.access_paths import address
+from loadgen.kube.discover.autoscaler import ScalingMetric
+from loadgen.kube.discover.endpoint import reachable
+from loadgen.kube.discover.prometheus import NOT_OBSERVED, PrometheusService
+from loadgen.kube.discover.result import Discovered
+from loadgen.kube.discover.workload import ScaledWorkload
 from loadgen.kube.objects.pod_startup import startup_stage
 from loadgen.kube.proxy.process import read_port, start_process
 from loadgen.kube.proxy.relay import RelayConfig
@@ -25,40 +28,41 @@ from loadgen.scenario.settings import Kube
 
 _TIMEOUT_S = 2.0
 _CUSTOM = "custom.metrics.k8s.io"
-_BLIND = "the signal that the autoscaler reads is not seen"
+_PROBED_PODS = 3
 
 
 class Sources:
-    """Finds the sources of one run; what it does not find is a sentence in `attached.lacking`.
+    """The sources of one workload's signals.
 
     Args:
-        folder: The run's.
-        attached: Whose signals.
+        folder: Run folder.
+        api: The cluster.
+        kube: Settings that may name Prometheus and how to log in there.
+        scaled: Workload and HPA.
 
     Attributes:
-        relay: The process that reads with the credentials of the kubeconfig, and with those of Prometheus.
-        held: The series by which the autoscaler is judged; None where there is none.
+        relay: Process that reads with the credentials of the kubeconfig, and with those for Prometheus.
+        metric: Metric that the run judges; None where the HPA has none that can be judged.
+        prometheus: Base URL of Prometheus; None where it cannot be read.
 
     Raises:
         StackError: the relay does not start, or the API server does not answer.
-        TargetError: there are several Prometheus servers, or the one that was given cannot be asked.
+        TargetError: there are several Prometheus servers, or the one in the settings cannot be queried.
     """
 
-    def __init__(self, folder: RunFolder, attached: Attached) -> None:
-        self._attached, self._api = attached, attached.api
-        self._namespace, self._port = attached.workload.namespace, attached.workload.metrics
-        self._pods = path_of("api", "v1", "namespaces", self._namespace, "pods")
-        self.held = self._held()
-        kube = attached.kube
+    def __init__(self, folder: RunFolder, api: Api, kube: Kube, scaled: ScaledWorkload) -> None:
+        self._api, self._hpa, self._workload = api, scaled.hpa, scaled.workload
+        self._pods = path_of("api", "v1", "namespaces", self._workload.namespace, "pods")
+        self.metric = _scaling_metric(api, scaled)
         access = _access(kube)
-        self._service = self._find_prometheus()
-        direct = self._direct()
+        service = prometheus.discover_prometheus(api, kube.prometheus)
+        direct = _direct_urls(service.value, kube.prometheus)
         secret, file = new_secret(), folder.path / "stack" / "relay.port"
         config = RelayConfig(
-            context=kube.context,
+            context=api.context,
             secret=secret,
-            paths=self._relayed(),
-            prometheus_path=rf"{re.escape(_proxied(self._service))}/api/v1/\w+(/\w+)*" if self._service else None,
+            paths=self._relayed_paths(),
+            prometheus_path=rf"{re.escape(_proxied(service.value))}/api/v1/\w+(/\w+)*" if service.value else None,
             prometheus_urls=direct if access.configured else [],
             auth=access,
             port_file=file.resolve(),
@@ -68,166 +72,134 @@ class Sources:
             self._base = f"http://127.0.0.1:{read_port(self.relay, file)}/{secret}"
             if access.configured:
                 direct = [f"{self._base}/direct/{number}" for number in range(len(direct))]
-            self.prometheus = self._prometheus_url(direct)
+            self.prometheus = self._prometheus_url(service, kube.prometheus, direct)
         except BaseException:
             self.relay.stop(0.0)
             raise
 
-    def _relayed(self) -> list[str]:
-        """What the relay passes on: no more than is read here."""
-        space = re.escape(self._namespace)
+    def _relayed_paths(self) -> list[str]:
+        """Patterns of the paths that the relay forwards: only those that a run reads."""
+        namespace = re.escape(self._workload.namespace)
         return [
-            rf"/apis/{re.escape(_CUSTOM)}/[a-z0-9]+/namespaces/{space}/pods/\*/([\w:.-]|%7C)+",
-            rf"{re.escape(self._pods)}/[a-z0-9.-]+:{self._port}/proxy/metrics",
+            rf"/apis/{re.escape(_CUSTOM)}/[a-z0-9]+/namespaces/{namespace}/pods/\*/([\w:.-]|%7C)+",
+            rf"{re.escape(self._pods)}/[a-z0-9.-]+:{self._workload.metrics}/proxy/metrics",
         ]
 
-    def _held(self) -> Held | None:
-        hpa = self._attached.hpa
-        if hpa is None:
-            return None
-        name = keda.scaled_object(hpa)
-        if name is None:
-            held, why = autoscaler.by_pods(hpa), autoscaler.unjudged(hpa)
-        else:
-            missing, sentences = rights.check(self._api, self._namespace, [keda.RIGHT])
-            if missing:
-                self._attached.lacking.extend(sentences)
-                return None
-            path = path_of("apis", keda.GROUP, keda.VERSION, "namespaces", self._namespace, keda.PLURAL, name)
-            scaled = self._api.get(path)
-            held, others = keda.by_triggers(hpa, scaled or {"spec": {}})
-            why = keda.unjudged(hpa, others if scaled else [f"there is no ScaledObject {name}"])
-        if not held:
-            self._attached.assumed.append(why)
-        return autoscaler.followed(held)
-
-    def _find_prometheus(self) -> PrometheusService | None:
-        wanted = self._attached.kube.prometheus
-        if wanted and "://" in wanted:
-            return None
-        try:
-            services = self._api.items("/api/v1/services")
-        except StackError:
-            services = []
-            if not wanted:
-                self._lacks(f"needs list on services in the whole cluster, or --kube-prometheus: without it, {_BLIND}")
-        if wanted:
-            return prometheus.named(wanted, services)
-        found = prometheus.choose(services)
-        if found is None and services:
-            self._lacks(f"no Prometheus was found on the cluster: without --kube-prometheus {_BLIND}")
-        return found
-
-    def _direct(self) -> list[str]:
-        """URLs at which Prometheus may answer without the API server."""
-        service, given = self._service, self._attached.kube.prometheus
-        if service is None:
-            return [given.rstrip("/")] if given else []
-        hosts = [f"{service.name}.{service.namespace}.svc", service.cluster_ip]
-        addresses = [endpoint.address(host, service.port) for host in hosts if host]
-        scheme = "https" if service.tls else "http"
-        return [f"{scheme}://{address}" for address in addresses if endpoint.reachable(address)]
-
-    def _prometheus_url(self, direct: list[str]) -> str | None:
-        """Where Prometheus answers; the first that does."""
-        service = self._service
-        if service is None:
+    def _prometheus_url(
+        self, service: Discovered[PrometheusService | None], wanted: str | None, direct: list[str]
+    ) -> Discovered[str | None]:
+        """The first URL at which Prometheus answers."""
+        if service.value is None:
             for url in direct:
-                if (reason := _why_not(url)) is not None:
-                    given = self._attached.kube.prometheus
-                    raise TargetError(f"--kube-prometheus {given} is none that can be asked from here: {reason}")
-            return next(iter(direct), None)
-        why: str | None = None
-        for url in [*direct, f"{self._base}{_proxied(service)}"]:
-            if (why := _why_not(url)) is None:
-                return url
-        self._lacks(
-            f"Prometheus {service} does not answer from here ({why}); through the API server it needs get on "
-            f"services/proxy in namespace {service.namespace}: without it, {_BLIND}"
+                if (reason := _query_error(url)) is not None:
+                    raise TargetError(f"--kube-prometheus {wanted} cannot be queried from here: {reason}")
+            return Discovered(next(iter(direct), None), service.missing, service.assumptions)
+        reason = None
+        for url in [*direct, f"{self._base}{_proxied(service.value)}"]:
+            if (reason := _query_error(url)) is None:
+                return Discovered(url)
+        sentence = (
+            f"Prometheus {service.value} does not answer from here ({reason}); through the API server it needs get on "
+            f"services/proxy in namespace {service.value.namespace}: without it, {NOT_OBSERVED}"
         )
-        return None
+        return Discovered(None, missing=(sentence,))
 
-    def metrics_page(self) -> str | None:
-        """URL of a pod's /metrics, with `{ip}` and `{pod}` to be filled in; None where it cannot be read."""
-        pods = self._api.items(self._pods, labelSelector=self._attached.workload.selector)
+    def pod_metrics(self) -> Discovered[str | None]:
+        """URL of a pod's /metrics with the placeholders `{ip}` and `{pod}`; None where it cannot be read."""
+        port = self._workload.metrics
+        pods = self._api.items(self._pods, labelSelector=self._workload.selector)
         ips = [each["status"]["podIP"] for each in pods if startup_stage(each) == "ready"]
-        if any(_is_metrics_page(endpoint.address(ip, self._port)) for ip in ips[:3]):
-            return f"http://{{ip}}:{self._port}/metrics"
-        right = rights.Permission(
+        if any(_is_metrics_page(address(ip, port)) for ip in ips[:_PROBED_PODS]):
+            return Discovered(f"http://{{ip}}:{port}/metrics")
+        right = permissions.Permission(
             verbs=("get",), resource="pods/proxy", consequence="Triton's raw counters are not read"
         )
-        missing, sentences = rights.check(self._api, self._namespace, [right])
-        self._attached.lacking.extend(sentences)
-        return None if missing else f"{self._base}{self._pods}/{{pod}}:{self._port}/proxy/metrics"
+        missing, sentences = permissions.check(self._api, self._workload.namespace, [right])
+        url = None if missing else f"{self._base}{self._pods}/{{pod}}:{port}/proxy/metrics"
+        return Discovered(url, missing=tuple(sentences))
 
-    def custom_metrics(self) -> str | None:
-        """URL at which the custom-metrics API has what is held of all pods.
+    def custom_metrics(self) -> Discovered[str | None]:
+        """URL of the metric of all pods in the custom-metrics API.
 
-        None where the autoscaler does not read it there, or where it may not be read, or is not.
+        None where the HPA does not read it there, and where that API is not installed or not permitted.
         """
-        if self.held is None or self.held.labels is not None:
-            return None
-        missing, sentences = rights.check(self._api, self._namespace, [rights.for_custom_metric(self.held.named)])
+        metric = self.metric.value
+        if metric is None or metric.matchers is not None:
+            return Discovered(None)
+        namespace = self._workload.namespace
+        missing, sentences = permissions.check(self._api, namespace, [permissions.for_custom_metric(metric.name)])
         if missing:
-            self._attached.lacking.extend(sentences)
-            return None
+            return Discovered(None, missing=tuple(sentences))
         group = self._api.get(path_of("apis", _CUSTOM))
         if group is None:
-            self._lacks(f"this cluster has no API {_CUSTOM}: what the autoscaler itself reads is not recorded")
-            return None
+            sentence = f"this cluster has no API {_CUSTOM}: the value that the autoscaler reads is not recorded"
+            return Discovered(None, missing=(sentence,))
         version = group["preferredVersion"]["groupVersion"]
-        query = urlencode({"labelSelector": self._attached.workload.selector})  # as the controller asks
-        metric = quote(self.held.named, safe=":")
-        return f"{self._base}/apis/{version}/namespaces/{self._namespace}/pods/*/{metric}?{query}"
+        query = urlencode({"labelSelector": self._workload.selector})  # as the controller does
+        name = quote(metric.name, safe=":")
+        return Discovered(f"{self._base}/apis/{version}/namespaces/{namespace}/pods/*/{name}?{query}")
 
-    def autoscaler(self) -> Autoscaler | None:
-        """What the HPA is told to do, with the timing of the signal as Prometheus has it."""
-        hpa, held = self._attached.hpa, self.held
-        if hpa is None or held is None:
-            return None
-        if held.labels is not None:
-            asked = self._told("/api/v1/query", query=f"{held.record}{held.labels}").get("result", [])
-            why = keda.not_of_pods(held, [each["metric"] for each in asked], self._namespace)
-            if why is not None:
-                self._attached.assumed.append(keda.unjudged(hpa, [why]))
-                return None
-        groups = self._told("/api/v1/rules", type="record").get("groups", [])
-        timing = prometheus.rule_timing(groups, held.record, self._namespace)
-        pods = self._api.items(self._pods, labelSelector=self._attached.workload.selector)
-        targets = self._told("/api/v1/targets", state="active").get("activeTargets", [])
+    def autoscaler(self) -> Discovered[Autoscaler | None]:
+        """Settings of the HPA, with the timing of its metric as Prometheus has it."""
+        hpa, metric, namespace = self._hpa, self.metric.value, self._workload.namespace
+        if hpa is None or metric is None:
+            return Discovered(None)
+        if metric.matchers is not None:
+            series = self._query("/api/v1/query", query=f"{metric.series}{metric.matchers}").get("result", [])
+            reason = keda.not_per_pod(metric, [each["metric"] for each in series], namespace)
+            if reason is not None:
+                return Discovered(None, assumptions=(keda.no_trigger_metric(hpa, [reason]),))
+        groups = self._query("/api/v1/rules", type="record").get("groups", [])
+        timing = prometheus.rule_timing(groups, metric.series, namespace)
+        pods = self._api.items(self._pods, labelSelector=self._workload.selector)
+        targets = self._query("/api/v1/targets", state="active").get("activeTargets", [])
         names = [each["metadata"]["name"] for each in pods]
-        interval_s = prometheus.scrape_interval_s(targets, self._namespace, names)
-        found, assumed = autoscaler.autoscaler_of(hpa, held, timing, interval_s)
-        self._attached.assumed.extend(assumed)
-        return found
+        interval_s = prometheus.scrape_interval_s(targets, namespace, names)
+        return autoscaler.autoscaler_of(hpa, metric, timing, interval_s)
 
     def versions(self) -> dict[str, str]:
         """Versions of Kubernetes and Prometheus."""
         version = self._api.get("/version") or {}
-        found = {"kubernetes": str(version.get("gitVersion", "unknown")).removeprefix("v")}
-        if self.prometheus is not None:
-            found["prometheus"] = str(self._told("/api/v1/status/buildinfo").get("version", "unknown"))
-        return found
+        versions = {"kubernetes": str(version.get("gitVersion", "unknown")).removeprefix("v")}
+        if self.prometheus.value is not None:
+            versions["prometheus"] = str(self._query("/api/v1/status/buildinfo").get("version", "unknown"))
+        return versions
 
-    def _told(self, path: str, **parameters: str) -> dict[str, Any]:
-        """What Prometheus says of itself; nothing where it is one of those that only know queries."""
-        if self.prometheus is None:
+    def _query(self, path: str, **parameters: str) -> dict[str, Any]:
+        """Data of a response of Prometheus; empty where it serves queries only, as some compatible servers do."""
+        if self.prometheus.value is None:
             return {}
         try:
-            found: dict[str, Any] = prometheus.query(self.prometheus, path, **parameters)
+            data: dict[str, Any] = prometheus.query(self.prometheus.value, path, **parameters)
         except StackError:
             return {}
-        return found
+        return data
 
-    def _lacks(self, sentence: str) -> None:
-        self._attached.lacking.append(sentence)
+
+def _scaling_metric(api: Api, scaled: ScaledWorkload) -> Discovered[ScalingMetric | None]:
+    """The metric that a run judges, from the HPA or from the ScaledObject that KEDA made it of."""
+    hpa, namespace = scaled.hpa, scaled.workload.namespace
+    if hpa is None:
+        return Discovered(None)
+    name = keda.scaled_object(hpa)
+    if name is None:
+        metrics, reason = autoscaler.pods_metrics(hpa), autoscaler.no_pods_metric(hpa)
+    else:
+        missing, sentences = permissions.check(api, namespace, [keda.RIGHT])
+        if missing:
+            return Discovered(None, missing=tuple(sentences))
+        path = path_of("apis", keda.GROUP, keda.VERSION, "namespaces", namespace, keda.PLURAL, name)
+        scaled_object = api.get(path)
+        metrics, others = keda.trigger_metrics(hpa, scaled_object or {"spec": {}})
+        reason = keda.no_trigger_metric(hpa, others if scaled_object else [f"there is no ScaledObject {name}"])
+    return Discovered(autoscaler.primary_metric(metrics), assumptions=() if metrics else (reason,))
 
 
 def _access(kube: Kube) -> PrometheusAuth:
-    """How Prometheus is asked, with everything there that it needs.
+    """Credentials for Prometheus, checked to be complete.
 
     Raises:
-        TargetError: a token or a header is not there.
+        TargetError: a token or a header is missing.
     """
     access = PrometheusAuth(token_file=kube.prometheus_token_file, ca_file=kube.prometheus_ca_file)
     try:
@@ -237,13 +209,23 @@ def _access(kube: Kube) -> PrometheusAuth:
     return access
 
 
+def _direct_urls(service: PrometheusService | None, wanted: str | None) -> list[str]:
+    """URLs at which Prometheus may answer without the API server."""
+    if service is None:
+        return [wanted.rstrip("/")] if wanted else []
+    hosts = [f"{service.name}.{service.namespace}.svc", service.cluster_ip]
+    addresses = [address(host, service.port) for host in hosts if host]
+    scheme = "https" if service.tls else "http"
+    return [f"{scheme}://{each}" for each in addresses if reachable(each)]
+
+
 def _proxied(service: PrometheusService) -> str:
     name = f"{'https:' if service.tls else ''}{service.name}:{service.port}"
     return path_of("api", "v1", "namespaces", service.namespace, "services", name, "proxy")
 
 
-def _why_not(url: str) -> str | None:
-    """Why a URL is no Prometheus; None where it is one."""
+def _query_error(url: str) -> str | None:
+    """Reason why a URL does not answer as Prometheus; None where it does."""
     try:
         prometheus.query(url, "/api/v1/query", query="time()")
     except StackError as error:
@@ -252,8 +234,8 @@ def _why_not(url: str) -> str | None:
 
 
 def _is_metrics_page(address: str) -> bool:
-    """Whether Triton's metrics are there: some proxies accept a connection to any address."""
-    if not endpoint.reachable(address):
+    """Whether Triton's metrics are served there: some proxies accept a connection to any address."""
+    if not reachable(address):
         return False
     try:
         page = requests.get(f"http://{address}/metrics", timeout=_TIMEOUT_S)

@@ -21,6 +21,7 @@ from loadgen.dataset.tables import load_writer
 from loadgen.load.adapters.statistics import report_to
 from loadgen.load.adapters.users import TritonUser
 from loadgen.load.host import Host
+from loadgen.load.plan import LoadPlan
 from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment, Carrier
 from loadgen.protocols.reference_process import ReferenceProcess
@@ -85,10 +86,11 @@ class Crew(Protocol):
 
 
 class LoneCrew:
-    """The one sending process is this one."""
+    """The one sending process is this one; it takes the plan of the run, or makes its own when it is a worker."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, plan: LoadPlan | None = None) -> None:
         self._environment = environment
+        self._plan = plan
         self._carrier: Carrier | None = None
         environment.events.test_stopping.add_listener(self._stop)
 
@@ -101,7 +103,7 @@ class LoneCrew:
         (assignment,) = assignments
         call = assignment.endpoint.call_name(assignment.model, stream=assignment.stream)
         report = report_to(self._environment, wire=assignment.endpoint.wire, name=f"{call} {assignment.model.name}")
-        self._carrier = Carrier(assignment, report)
+        self._carrier = Carrier(assignment, report, self._plan)
         self._carrier.check()
 
     def go(self, load_start_s: float) -> None:

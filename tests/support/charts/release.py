@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import yaml
 
 from loadgen.kube.deploy.chart import chart_folder
-from loadgen.kube.discover.prometheus import choose
+from loadgen.kube.discover.prometheus import choose_prometheus
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import Sandbox
 from support.charts.helm import objects
@@ -122,7 +122,7 @@ def installed(sandbox: Given | Sandbox, folder: Path, namespace: str, **values: 
 def query(release: Release, expression: str) -> list[dict[str, Any]]:
     """What the cluster's Prometheus answers, through the API server."""
     box = release.cluster.sandbox
-    service = choose(
+    service = choose_prometheus(
         json.loads(inside(box, "kubectl", "get", "services", "--all-namespaces", "--output=json"))["items"]
     )
     assert service is not None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from loadgen.kube.objects.workload import choose_workload
+from loadgen.kube.objects.workload import workload_of
 
 LABELS = {"app.kubernetes.io/name": "triton-trtllm", "app.kubernetes.io/instance": "a"}
 
@@ -49,4 +49,4 @@ def service(name: str, selector: dict, *ports: dict, ip: str = "10.0.0.1") -> di
     }
 
 
-WORKLOAD = choose_workload([deployment("t", chart=True)], name=None, where="here")
+WORKLOAD = workload_of(deployment("t", chart=True))

@@ -7,11 +7,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from loadgen.kube.client.api import Api
-from loadgen.kube.discover.attach import Attached
-from loadgen.scenario.settings import Kube
 from support.kube.kubeconfigs import write_kubeconfig
-from support.kube.workloads import WORKLOAD
 from support.servers.http import ResponseHandler
 
 RULES = {("list", "pods", ""), ("watch", "pods", ""), ("get", "pods", "proxy")}
@@ -64,11 +60,6 @@ class Server:
 def write_contexts(file: Path, url: str, token: str) -> None:
     """Write a kubeconfig with the contexts `one` (current, namespace `llm`) and `two` of one cluster."""
     write_kubeconfig(file, "one", user={"token": token}, namespaces={"one": "llm"}, one=url, two=url)
-
-
-def attached(hpa: dict[str, Any] | None, **kube: Any) -> Attached:
-    """A workload with this HPA, before its sources are discovered."""
-    return Attached(Api(), Kube(**kube), WORKLOAD, hpa, None, [], [], [])
 
 
 def files_containing(path: Path, text: str) -> list[Path]:

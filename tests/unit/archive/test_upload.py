@@ -1,4 +1,4 @@
-"""`loadgen keep`: runs are copied once and whole, to a folder and to a server that speaks S3."""
+"""`loadgen upload`: runs are copied once and whole, to a folder and to a server that speaks S3."""
 
 import os
 import signal
@@ -79,16 +79,16 @@ def test_every_run_is_there_once_and_whole(
 ) -> None:
     """Runs keep their names, half-written files and other folders stay behind, and a second call copies nothing."""
     url = f"file://{tmp_path}/kept" if where == "file" else s3_url(request.getfixturevalue("s3"))
-    assert len(list(Store(url).keep(runs))) == 2
+    assert len(list(Store(url).upload(runs))) == 2
     expected = {
         f"{run}/{file}": (runs / run / file).read_bytes()
         for run in ("20261126-a", "20261127-b")
         for file in ("requests/part-load0-1.parquet", "report.html", "run.json")
     }
     assert files(url) == expected
-    assert list(Store(url).keep(runs)) == []
+    assert list(Store(url).upload(runs)) == []
     (runs / "20261127-b/report.html").write_text("<p>judged again")
-    (again,) = Store(url).keep(runs)
+    (again,) = Store(url).upload(runs)
     assert again.endswith("/20261127-b")
     assert "?" not in again
     assert "open-sesame" not in again
@@ -96,30 +96,30 @@ def test_every_run_is_there_once_and_whole(
 
 
 def test_one_run(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run folder is kept alone, under its own name also where it is the working directory."""
+    """A run folder is uploaded alone, under its own name even where it is the working directory."""
     before = Path.cwd()
     os.chdir(runs / "20261126-a")
     try:
-        assert main(["keep", ".", f"file://{tmp_path}/kept"]) == ExitCode.PASS
+        assert main(["upload", ".", f"file://{tmp_path}/kept"]) == ExitCode.PASS
     finally:
         os.chdir(before)
-    assert f"kept file://{tmp_path}/kept/20261126-a" in capsys.readouterr().err
+    assert f"uploaded file://{tmp_path}/kept/20261126-a" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["20261126-a"]
 
 
 def test_a_run_is_known_by_its_last_file(runs: Path, tmp_path: Path) -> None:
-    """Whoever finds `run.json` finds the whole run: when a file before it cannot be copied, it is not there."""
+    """A run with `run.json` is complete: when a file before it cannot be copied, it is not there."""
     (tmp_path / "kept/20261126-a/report.html").mkdir(parents=True)
     (runs / "20261126-a/zz").write_text("after it by name")
-    assert main(["keep", str(runs), f"file://{tmp_path}/kept"]) == ExitCode.TOOL
+    assert main(["upload", str(runs), f"file://{tmp_path}/kept"]) == ExitCode.TOOL
     assert not (tmp_path / "kept/20261126-a/run.json").exists()
 
 
 WRONG = {
-    "no URL": ("/mnt/runs", ExitCode.USAGE, "write it like s3://bucket/runs"),
-    "a scheme that nobody has": ("ftp://host/runs", ExitCode.USAGE, "write it like s3://bucket/runs"),
+    "not a URL": ("/mnt/runs", ExitCode.USAGE, "use one like s3://bucket/runs"),
+    "an unsupported scheme": ("ftp://host/runs", ExitCode.USAGE, "use s3://bucket/runs"),
     "a relative folder": ("file://runs", ExitCode.USAGE, "cannot be relative"),
-    "a secret in a bad URL": ("s3://key:open-sesame@a b/c", ExitCode.USAGE, "s3://a b/c is no place"),
+    "a secret in a bad URL": ("s3://key:open-sesame@a b/c", ExitCode.USAGE, "unsupported storage URL s3://a b/c"),
 }
 
 
@@ -127,7 +127,7 @@ WRONG = {
 def test_a_wrong_url_is_told_before_any_load(case: str, runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One sentence, without the secrets of the URL; the command of `--after` does not run for nothing."""
     url, code, words = WRONG[case]
-    assert main(["keep", str(runs), url, "--after", "echo", "an hour of load"]) == code
+    assert main(["upload", str(runs), url, "--after", "echo", "an hour of load"]) == code
     out, err = capfd.readouterr()
     assert words in err
     assert "open-sesame" not in err
@@ -136,38 +136,44 @@ def test_a_wrong_url_is_told_before_any_load(case: str, runs: Path, capfd: pytes
 
 def test_a_bucket_that_is_not_there(runs: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The server's own words, and what to check; no bucket is made."""
-    assert main(["keep", str(runs), s3_url(s3, "nowhere/runs")]) == ExitCode.TOOL
+    assert main(["upload", str(runs), s3_url(s3, "nowhere/runs")]) == ExitCode.TOOL
     err = capsys.readouterr().err
-    assert "runs cannot be kept at s3://nowhere/runs" in err
+    assert "cannot upload runs to s3://nowhere/runs" in err
     assert "check bucket, credentials and network" in err
     assert "open-sesame" not in err
 
 
+def test_the_name_before_0_1_0_is_an_alias(runs: Path, tmp_path: Path) -> None:
+    """Charts and scripts that call `loadgen keep` go on working until that release."""
+    assert main(["keep", str(runs), f"file://{tmp_path}/kept"]) == ExitCode.PASS
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
 def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder without runs is wrong usage."""
-    assert main(["keep", str(tmp_path), f"file://{tmp_path}/kept"]) == ExitCode.USAGE
+    assert main(["upload", str(tmp_path), f"file://{tmp_path}/kept"]) == ExitCode.USAGE
     assert "there is no run in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
 def test_after_a_command_it_ends_as_the_command_did(code: int, runs: Path, tmp_path: Path) -> None:
-    """A failed verdict is kept like a good one, and stays the exit code: it is the gate."""
+    """A failed run is uploaded like a good one, and its exit code stays: it is the gate."""
     script = f"cp -r {runs}/20261126-a {runs}/made; exit {code}"
-    assert main(["keep", str(runs), f"file://{tmp_path}/kept", "--after", "sh", "-c", script]) == code
+    assert main(["upload", str(runs), f"file://{tmp_path}/kept", "--after", "sh", "-c", script]) == code
     assert (tmp_path / "kept/made/run.json").is_file()
 
 
-def test_a_night_that_cannot_be_kept_is_no_good_night(runs: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_upload_that_fails_fails_a_run_that_passed(runs: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
     """When the run passed and its folder is lost, the exit code says so; when it failed, the failure weighs more."""
     for script, code in (("exit 0", ExitCode.TOOL), ("exit 1", ExitCode.FAIL)):
-        assert main(["keep", str(runs), s3_url(s3, "nowhere/runs"), "--after", "sh", "-c", script]) == code
-        assert "cannot be kept" in capsys.readouterr().err
+        assert main(["upload", str(runs), s3_url(s3, "nowhere/runs"), "--after", "sh", "-c", script]) == code
+        assert "cannot upload runs to" in capsys.readouterr().err
 
 
 def test_the_command_is_told_to_end(runs: Path, tmp_path: Path) -> None:
-    """SIGTERM, as from a cluster that ends the pod, reaches the load, which judges; then its run is kept."""
+    """SIGTERM, as from a cluster that ends the pod, reaches the load, which reports; then its run is uploaded."""
     script = f"trap 'cp -r {runs}/20261126-a {runs}/judged; exit 3' TERM; echo up; while :; do sleep 0.1; done"
-    command = [*LOADGEN, "keep", runs, f"file://{tmp_path}/kept", "--after", "sh", "-c", script]
+    command = [*LOADGEN, "upload", runs, f"file://{tmp_path}/kept", "--after", "sh", "-c", script]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
@@ -180,5 +186,5 @@ def test_the_command_is_told_to_end(runs: Path, tmp_path: Path) -> None:
 
 def test_a_program_that_is_not_there(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence."""
-    assert main(["keep", str(runs), f"file://{tmp_path}", "--after", "no-such-program"]) == ExitCode.USAGE
+    assert main(["upload", str(runs), f"file://{tmp_path}", "--after", "no-such-program"]) == ExitCode.USAGE
     assert "cannot run no-such-program" in capsys.readouterr().err

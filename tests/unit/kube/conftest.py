@@ -8,8 +8,11 @@ import pytest
 import yaml
 
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.discover.attach import Attached
+from loadgen.kube.client.api import Api
 from loadgen.kube.discover.sources import Sources
+from loadgen.kube.discover.workload import ScaledWorkload
+from loadgen.scenario.settings import Kube
+from support.kube.workloads import WORKLOAD
 from support.servers.http import serving
 from support.servers.kubernetes_api import Server, write_contexts
 from support.servers.metrics import run_folder
@@ -19,14 +22,14 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "chart" / "emulated-keda-from-ze
 
 @pytest.fixture
 def scaled() -> dict[str, Any]:
-    """The rendered ScaledObject of the chart."""
+    """The ScaledObject of the chart, as it is rendered."""
     documents = yaml.safe_load_all(GOLDEN.read_text())
     return next(each for each in documents if each and each["kind"] == "ScaledObject")
 
 
 @pytest.fixture
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A cluster that has only the custom-metrics API; the kubeconfig points to it."""
+    """A cluster with the custom-metrics API and without anything else, which the kubeconfig names."""
     server = Server()
     server.pages |= {
         "/api/v1/services": {"items": []},
@@ -45,12 +48,12 @@ def run_dir(tmp_path: Path) -> RunFolder:
 
 
 @pytest.fixture
-def found(played: Server, run_dir: RunFolder) -> Iterator[Callable[[Attached], Sources]]:
-    """Discovers the sources of a workload; stops their relay at the end."""
+def sources_of(played: Server, run_dir: RunFolder) -> Iterator[Callable[..., Sources]]:
+    """Makes the sources of a workload with an HPA and settings, and stops their relay."""
     made: list[Sources] = []
 
-    def make(of: Attached) -> Sources:
-        made.append(Sources(run_dir, of))
+    def make(hpa: dict[str, Any] | None, **kube: Any) -> Sources:
+        made.append(Sources(run_dir, Api(), Kube(**kube), ScaledWorkload(workload=WORKLOAD, hpa=hpa, service=None)))
         return made[-1]
 
     yield make

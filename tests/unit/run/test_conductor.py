@@ -9,15 +9,22 @@ import pytest
 from locust.env import Environment
 
 from loadgen.base.console import say
+from loadgen.load.plan import LoadPlan
 from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment
 from loadgen.run.conductor import Conductor
+from loadgen.run.execution import Execution, LoadPhase
 from loadgen.run.run import Run
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
 
 SCENARIO = Scenario(
-    name="x", load=Constant(per_s=1, duration_s=10), arrivals="even", target="grpc://127.0.0.1:1", request_timeout_s=5
+    name="x",
+    load=Constant(per_s=1, duration_s=10),
+    arrivals="even",
+    target="grpc://127.0.0.1:1",
+    request_timeout_s=5,
+    reports=("html",),
 )
 
 
@@ -44,14 +51,14 @@ class Processes:
             raise self.fault
 
 
-def conductor_of(crew: Processes, ago_s: float) -> tuple[Conductor, Environment, Run]:
+def conductor_of(processes: Processes, ago_s: float) -> tuple[Conductor, Environment, Run]:
     """A conductor whose load began a while ago."""
     environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
     conductor = Conductor(environment, SCENARIO)
-    conductor._run = run = Run(SCENARIO, say)
-    conductor._crew = crew
+    conductor._execution = execution = Execution(LoadPlan(SCENARIO), processes, run_time_s=None)
+    execution._run = run = Run(SCENARIO, say)
     run.begin(run.clock.now_s() - ago_s, arrivals=10)
-    conductor._load_start = time.monotonic() - ago_s
+    execution._load = LoadPhase(start=time.monotonic() - ago_s)
     return conductor, environment, run
 
 
@@ -64,7 +71,7 @@ def test_a_fault_at_the_end_is_told_and_the_report_is_written(capsys: pytest.Cap
     """Our own fault while the records are closed: traceback, sentence, exit code of the tool, and a report."""
     conductor, environment, run = conductor_of(Processes(ValueError("boom")), ago_s=5)
     conductor.finish()
-    conductor.last_words()
+    conductor.print_summary()
     said = capsys.readouterr()
     assert environment.process_exit_code == 4
     assert "error: unexpected ValueError('boom'): please report it" in said.err
@@ -80,10 +87,41 @@ def test_a_load_that_does_not_end_is_no_stop_on_purpose(capsys: pytest.CaptureFi
     conductor, environment, run = conductor_of(Processes(), ago_s=31)
     assert conductor.over()
     conductor.finish()
-    conductor.last_words()
+    conductor.print_summary()
     assert environment.process_exit_code == 4
     assert "error: 3 requests have no outcome 21 s after the load" in capsys.readouterr().err
     assert run.folder.read_info().state == "loading"
+
+
+def test_a_stop_on_purpose_expects_the_rows_until_a_second_before_it() -> None:
+    """Workers receive a stop at different moments, so the arrivals of its last second may have no row."""
+    conductor, _, run = conductor_of(Processes(), ago_s=5)
+    earliest = time.monotonic()
+    conductor.stopping()
+    latest = time.monotonic()
+    load_start = run.clock.to_monotonic(run.info.load_start_s or 0.0)
+    conductor.finish()
+    due_s = LoadPlan(SCENARIO).due_s
+    info = run.folder.read_info()
+    assert info.state == "stopped"
+    assert info.expected_rows is not None
+    assert (due_s < earliest - load_start - 1.1).sum() <= info.expected_rows
+    assert info.expected_rows <= (due_s < latest - load_start - 0.9).sum()
+
+
+def test_a_stop_before_the_load_is_an_error_and_nothing_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to judge; run.json says why."""
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    conductor = Conductor(environment, SCENARIO)
+    conductor._execution = execution = Execution(LoadPlan(SCENARIO), Processes(), run_time_s=None)
+    execution._run = run = Run(SCENARIO, say)
+    conductor.stopping()
+    conductor.finish()
+    conductor.print_summary()
+    assert environment.process_exit_code == 4
+    assert "error: stopped before the load began; nothing was sent" in capsys.readouterr().err
+    assert run.folder.read_info().error == "stopped before the load began; nothing was sent"
+    assert not (run.folder.path / "report.html").exists()
 
 
 def test_a_run_leaves_nothing_to_the_next() -> None:

@@ -1,16 +1,19 @@
-"""What the command line, the web UI and the user classes change in a scenario."""
+"""Flags, web UI and user classes override the scenario."""
 
 from argparse import Namespace
+from typing import get_args
 
 import pytest
+from loadgen_reports.write import FORMATS
 from locust import User
+from locust.argument_parser import get_empty_argument_parser
 from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
 from loadgen.load.adapters.users import TritonUser
-from loadgen.run.flags import with_flags
+from loadgen.run.flags import add_flags, with_flags
 from loadgen.scenario.rates import Constant
-from loadgen.scenario.settings import Scenario
+from loadgen.scenario.settings import ReportFormat, Scenario
 
 SCENARIO = Scenario(name="x", load=Constant(per_s=1, duration_s=60))
 
@@ -59,3 +62,37 @@ def test_two_hosts_are_refused() -> None:
     """A run has one target."""
     with pytest.raises(SettingsError, match=r"http://blue:8000 and http://red:8000; set --host"):
         target(Red, Blue)
+
+
+def with_reports(text: str | None) -> Scenario:
+    options = Namespace(target=None, protocol="http", stream=None, model=None, reports=text)
+    return with_flags(SCENARIO, Environment(user_classes=[Silent], parsed_options=options))
+
+
+def test_the_flag_names_the_reports_that_are_written() -> None:
+    """Separated by commas; without it, and with an empty variable of the environment, all of them."""
+    assert with_reports("json, html").reports == ("json", "html")
+    assert with_reports(None).reports == with_reports("").reports == FORMATS
+
+
+@pytest.mark.parametrize("text", ["pdf", "html,", "html;json"])
+def test_an_unknown_report_is_refused_with_those_that_there_are(text: str) -> None:
+    """Before the run begins."""
+    with pytest.raises(SettingsError, match="--reports: there is no report .* choose from json, html, markdown, junit"):
+        with_reports(text)
+
+
+def test_flag_and_environment_variable_are_locust_s_own_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside our other flags, with a variable for the chart and CI."""
+    parser = get_empty_argument_parser()
+    add_flags(parser)
+    assert parser.parse_args(["--reports", "json"]).reports == "json"
+    monkeypatch.setenv("LOADGEN_REPORTS", "html,junit")
+    assert parser.parse_args([]).reports == "html,junit"
+
+
+def test_a_scenario_knows_the_reports_that_can_be_written() -> None:
+    """The setting and the writer have the same names, in the same order."""
+    assert get_args(ReportFormat) == FORMATS
+    with pytest.raises(SettingsError, match=r"Scenario.reports.0: input should be 'json', .*, got 'pdf'"):
+        SCENARIO.replace(reports=("pdf",))

@@ -1,4 +1,4 @@
-"""One run: what its report says when there is none."""
+"""The reports of one run."""
 
 from pathlib import Path
 
@@ -18,3 +18,14 @@ def test_a_report_that_takes_too_long_is_a_sentence(tmp_path: Path, monkeypatch:
     run = Run(Scenario(name="x", load=Constant(per_s=1, duration_s=60)), say=lambda text: None)
     with pytest.raises(LoadgenError, match=f"`loadgen report {run.folder.path}`"):
         run.report()
+
+
+def test_only_the_reports_of_the_scenario_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that reports is told which."""
+    monkeypatch.chdir(tmp_path)
+    scenario = Scenario(name="x", load=Constant(per_s=1, duration_s=60), reports=("markdown",))
+    run = Run(scenario, say=lambda text: None)
+    run.report()
+    assert (run.folder.path / "report.md").is_file()
+    assert not (run.folder.path / "report.html").exists()
+    assert not (run.folder.path / "figures").exists()

@@ -10,19 +10,14 @@ from loadgen.base.errors import DatasetError, LoadgenError, StackError
 from loadgen.dataset.run_info import Compression
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.local.programs import version_in
-from loadgen.scenario.rates import Constant
-from loadgen.scenario.settings import Local, Scenario
+from loadgen.scenario.settings import Local
 from loadgen.targets.local import EMULATED, autoscaler_info, compressions, start_stack
 from support.runs.stack_runs import run_folder
 
 
-def scenario(**local: object) -> Scenario:
-    return Scenario(name="s", load=Constant(per_s=1, duration_s=60), local=Local(**local))
-
-
 def test_compressions_name_what_is_shorter_than_in_production() -> None:
     """The defaults compress five durations; the autoscaler's interval is Kubernetes' own and not among them."""
-    assert compressions(scenario()) == (
+    assert compressions(Local()) == (
         Compression(what="scale-down stabilization window", local=60, production=300),
         Compression(what="image pull and engine load of a new replica", local=10, production=180),
         Compression(what="scrape and rule interval", local=1, production=30),
@@ -34,7 +29,7 @@ def test_compressions_name_what_is_shorter_than_in_production() -> None:
 def test_uncompressed_settings_are_not_listed() -> None:
     """What is as in production or longer is no compression; a shorter sync period is one."""
     listed = compressions(
-        scenario(scale_down_window_s=300, startup_delay_s=180, scrape_interval_s=30, rate_window_s=120, sync_period_s=5)
+        Local(scale_down_window_s=300, startup_delay_s=180, scrape_interval_s=30, rate_window_s=120, sync_period_s=5)
     )
     assert [(each.what, each.local) for each in listed] == [
         ("interval of the autoscaler", 5),
@@ -44,7 +39,7 @@ def test_uncompressed_settings_are_not_listed() -> None:
 
 def test_autoscaler_info() -> None:
     """`run.json` names the metric that is read, its target, the bounds and the timing."""
-    info = autoscaler_info(scenario(replicas=(2, 6), ratio_target=1.5, sync_period_s=5))
+    info = autoscaler_info(Local(replicas=(2, 6), ratio_target=1.5, sync_period_s=5))
     assert (info.metric, info.target) == ("triton:queue_compute:ratio", 1.5)
     assert (info.min_replicas, info.max_replicas, info.sync_period_s) == (2, 6, 5)
 

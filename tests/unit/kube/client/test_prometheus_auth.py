@@ -16,7 +16,7 @@ from loadgen.kube.client.prometheus_auth import HEADERS
 from loadgen.kube.discover import prometheus
 from loadgen.sandbox.plane.pki import Authority
 from support.servers.http import serving
-from support.servers.kubernetes_api import Server, attached, files_containing
+from support.servers.kubernetes_api import Server, files_containing
 
 TOKEN = "a-secret-token"
 
@@ -62,24 +62,29 @@ def behind_url(behind: Prometheus) -> Iterator[str]:
 
 
 def test_the_relay_authenticates_to_prometheus(
-    behind: Prometheus, behind_url: str, found: Any, run_dir: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    behind: Prometheus,
+    behind_url: str,
+    sources_of: Any,
+    run_dir: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a token from a file that may be replaced and a tenant from the environment; neither is in the run folder."""
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     monkeypatch.setenv(HEADERS, "X-Scope-OrgID: my-tenant\n\n")
-    sources = found(attached(None, prometheus=behind_url, prometheus_token_file=file))
-    assert prometheus.query(sources.prometheus, "/api/v1/query", query="1") == {"result": [0, "1"]}
+    sources = sources_of(None, prometheus=behind_url, prometheus_token_file=file)
+    assert prometheus.query(sources.prometheus.value, "/api/v1/query", query="1") == {"result": [0, "1"]}
     assert behind.headers[-1]["X-Scope-OrgID"] == "my-tenant"
     behind.token = "another"
     with pytest.raises(StackError, match=r"Prometheus answers /api/v1/query with status 401: <html>$"):
-        prometheus.query(sources.prometheus, "/api/v1/query", query="1")
+        prometheus.query(sources.prometheus.value, "/api/v1/query", query="1")
     file.write_text("another")
-    prometheus.query(sources.prometheus, "/api/v1/query", query="1")
+    prometheus.query(sources.prometheus.value, "/api/v1/query", query="1")
     file.unlink()
     with pytest.raises(StackError, match=r"with status 502: cannot read the token file .*/token: No such file"):
-        prometheus.query(sources.prometheus, "/api/v1/query", query="1")
-    asked = f"{sources.prometheus}/api/v1/query"
+        prometheus.query(sources.prometheus.value, "/api/v1/query", query="1")
+    asked = f"{sources.prometheus.value}/api/v1/query"
     for url in (asked.replace("/v1/query", "/v1/%2e%2e/admin"), asked.replace("/direct/0", "/direct/1")):
         assert requests.get(url, timeout=5).status_code == 403
     for secret in (TOKEN, "another", "my-tenant"):
@@ -87,40 +92,40 @@ def test_the_relay_authenticates_to_prometheus(
 
 
 def test_redirects_to_a_login_page_are_not_followed(
-    behind: Prometheus, behind_url: str, found: Any, tmp_path: Path
+    behind: Prometheus, behind_url: str, sources_of: Any, tmp_path: Path
 ) -> None:
     """The token is not sent anywhere else, and the error quotes the page."""
     file = tmp_path / "token"
     file.write_text(TOKEN)
     behind.status, behind.page = 302, b"<a href=x>Found</a>\nand more"
-    with pytest.raises(TargetError, match=r"that can be asked from here: .* with status 302: <a href=x>Found</a>$"):
-        found(attached(None, prometheus=behind_url, prometheus_token_file=file))
+    with pytest.raises(TargetError, match=r"cannot be queried from here: .* with status 302: <a href=x>Found</a>$"):
+        sources_of(None, prometheus=behind_url, prometheus_token_file=file)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"), [("", "exactly one token"), ("two words", "exactly one token"), (None, "No such file")]
 )
 def test_an_invalid_token_file_is_an_error_before_the_load(
-    found: Any, tmp_path: Path, text: str | None, reason: str
+    sources_of: Any, tmp_path: Path, text: str | None, reason: str
 ) -> None:
     """The message names the file and does not quote it."""
     if text is not None:
         (tmp_path / "token").write_text(text)
     with pytest.raises(TargetError, match=reason) as error:
-        found(attached(None, prometheus_token_file=tmp_path / "token"))
+        sources_of(None, prometheus_token_file=tmp_path / "token")
     assert "two words" not in str(error.value)
 
 
-def test_an_invalid_header_is_an_error_that_does_not_quote_it(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_header_is_an_error_that_does_not_quote_it(sources_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may contain a secret."""
     monkeypatch.setenv(HEADERS, "X-Key: ok\nwords-without-a-colon")
     with pytest.raises(TargetError, match=f"{HEADERS} has an invalid line") as error:
-        found(attached(None))
+        sources_of(None)
     assert "words" not in str(error.value)
 
 
 def test_a_service_with_https_is_read_through_the_api_server(
-    played: Server, found: Any, monkeypatch: pytest.MonkeyPatch
+    played: Server, sources_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `https:NAME:PORT`, with the tenant header, but always with the API server's own Authorization header."""
     monkeypatch.setenv(HEADERS, "X-Scope-OrgID: mine\nAuthorization: Basic x")
@@ -132,9 +137,9 @@ def test_a_service_with_https_is_read_through_the_api_server(
             {"metadata": {"namespace": "mon", "name": "prometheus"}, "spec": {"ports": ports, "clusterIP": "None"}}
         ]
     }
-    sources = found(attached(None))
-    assert sources.prometheus is not None
-    assert sources.prometheus.endswith(proxy)
+    sources = sources_of(None)
+    assert sources.prometheus.value is not None
+    assert sources.prometheus.value.endswith(proxy)
     assert played.headers[-1]["X-Scope-OrgID"] == "mine"
     assert {name.lower(): value for name, value in played.headers[-1].items()}["authorization"] == "Bearer first"
 
@@ -155,14 +160,16 @@ def secure_url(behind: Prometheus, authority: Authority) -> Iterator[str]:
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_private_ca_is_trusted_by_the_configured_file(
-    secure_url: str, authority: Authority, found: Any, tmp_path: Path, trusted: bool
+    secure_url: str, authority: Authority, sources_of: Any, tmp_path: Path, trusted: bool
 ) -> None:
     """Without that file the run does not start."""
     (tmp_path / "token").write_text(TOKEN)
     files = {"prometheus_ca_file": authority.pair.cert} if trusted else {}
-    one = attached(None, prometheus=secure_url, prometheus_token_file=tmp_path / "token", **files)
+    settings = {"prometheus": secure_url, "prometheus_token_file": tmp_path / "token", **files}
     if trusted:
-        assert prometheus.query(found(one).prometheus, "/api/v1/query", query="1") == {"result": [0, "1"]}
+        assert prometheus.query(sources_of(None, **settings).prometheus.value, "/api/v1/query", query="1") == {
+            "result": [0, "1"]
+        }
     else:
         with pytest.raises(TargetError, match="certificate verify failed"):
-            found(one)
+            sources_of(None, **settings)

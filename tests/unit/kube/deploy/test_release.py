@@ -1,4 +1,4 @@
-"""`deploy`, `destroy` and `attach` against a simulated API server, with a helm program that records its call."""
+"""`deploy`, `destroy` and discovery against a simulated API server, with a helm program that records its call."""
 
 import json
 import sys
@@ -11,9 +11,10 @@ import pytest
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client import credentials
+from loadgen.kube.client.api import Api
 from loadgen.kube.deploy import helm
 from loadgen.kube.deploy.release import deploy, destroy
-from loadgen.kube.discover.attach import attach
+from loadgen.kube.discover.workload import discover_workload
 from loadgen.scenario.settings import Kube
 from support.kube.kubeconfigs import write_kubeconfig
 from support.servers.http import ResponseHandler, serving
@@ -142,7 +143,9 @@ def test_a_deployment_stays_on_its_cluster(folder: Path) -> None:
     kube = deploy(Kube(), {"mode": "emulated"}, say=lambda _: None)
     assert "--kube-context=a" in call(folder)["argv"]
     assert (kube.context, kube.namespace, kube.workload) == ("a", "default", "llm")
-    assert attach(kube, lambda _: None).api.context == "a"
+    api = Api(kube.context)
+    assert api.context == "a"
+    assert discover_workload(api, kube).value.workload.name == "llm"
 
 
 def test_a_removal_stays_on_its_cluster(folder: Path, server: Server) -> None:
@@ -154,11 +157,12 @@ def test_a_removal_stays_on_its_cluster(folder: Path, server: Server) -> None:
     assert messages == ["release triton was removed from namespace default of context a"]
 
 
-def test_attaching_resolves_the_name_of_the_context(folder: Path) -> None:
+def test_the_name_of_the_context_is_resolved_at_the_start(folder: Path) -> None:
     """Processes that are started later use it."""
     (folder / "config.next").rename(folder / "unused")
-    found = attach(Kube(), lambda _: None)
-    assert found.kube.context == "a"
+    api = Api()
+    discover_workload(api, Kube())
+    assert api.context == "a"
 
 
 @pytest.mark.parametrize("forbidden", [{"leaderworkersets"}, {"horizontalpodautoscalers", "replicasets", "events"}])
@@ -206,7 +210,7 @@ def test_an_account_that_cannot_list_deployments_is_an_error(folder: Path, serve
     """The message says what to do."""
     server.forbidden = {"deployments"}
     with pytest.raises(TargetError, match=r"403: cannot list .*; name another namespace with --kube-namespace"):
-        attach(Kube(context="a"), lambda _: None)
+        discover_workload(Api("a"), Kube(context="a"))
 
 
 def test_helm_uses_the_service_account_in_a_pod(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,17 @@
-"""What an HPA is told to do, and what of its signal's timing Prometheus knows."""
+"""The metric and settings of an HPA, the timing of its metric in Prometheus, and which Prometheus that is."""
 
 from typing import Any
 
 import pytest
 
 from loadgen.base.errors import TargetError
-from loadgen.kube.discover.autoscaler import autoscaler_of as told
-from loadgen.kube.discover.autoscaler import by_pods, followed, unjudged
+from loadgen.kube.discover import autoscaler
+from loadgen.kube.discover.autoscaler import manifest_of, no_pods_metric, pods_metrics, primary_metric
 from loadgen.kube.discover.prometheus import (
     PrometheusService,
     RuleTiming,
-    choose,
-    named,
+    choose_prometheus,
+    named_service,
     rule_timing,
     scrape_interval_s,
 )
@@ -28,17 +28,18 @@ def hpa(*metrics: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 
 def autoscaler_of(raw: dict[str, Any], timing: RuleTiming, interval_s: float | None) -> Any:
-    held = followed(by_pods(raw))
-    assert held is not None
-    return told(raw, held, timing, interval_s)
+    metric = primary_metric(pods_metrics(raw))
+    assert metric is not None
+    discovered = autoscaler.autoscaler_of(raw, metric, timing, interval_s)
+    return discovered.value, list(discovered.assumptions)
 
 
 def test_the_ratio_is_followed_among_several_metrics() -> None:
     """Not the busy fraction, whose name says ratio, too; without a ratio the first metric of pods."""
     several = hpa(pods("triton:busy:ratio", "800m"), pods(RATIO, "1"), pods("triton:waiting:requests", "4"))
-    assert followed(by_pods(several)).named == RATIO
-    assert followed(by_pods(hpa(pods("waiting", "4"), pods("other", "1")))).named == "waiting"
-    assert followed(by_pods(hpa({"type": "Resource", "resource": {}}))) is None
+    assert primary_metric(pods_metrics(several)).name == RATIO
+    assert primary_metric(pods_metrics(hpa(pods("waiting", "4"), pods("other", "1")))).name == "waiting"
+    assert primary_metric(pods_metrics(hpa({"type": "Resource", "resource": {}}))) is None
 
 
 def test_all_that_is_written_is_taken() -> None:
@@ -57,7 +58,7 @@ def test_all_that_is_written_is_taken() -> None:
         "scrape_interval_s": 5.0,
         "scale_down_window_s": 0.0,
     }
-    assert assumed == ["the HPA controller's interval is taken as 15 s, Kubernetes' default"]
+    assert assumed == ["the sync period of the HPA controller is assumed to be 15 s, Kubernetes' default"]
 
 
 def test_what_is_not_written_is_kubernetes_default_and_what_is_not_seen_is_said() -> None:
@@ -67,25 +68,40 @@ def test_what_is_not_written_is_kubernetes_default_and_what_is_not_seen_is_said(
     assert (found.min_replicas, found.tolerance, found.scale_down_window_s) == (1, 0.1, 300.0)
     assert (found.rate_window_s, found.scrape_interval_s) == (60.0, 30.0)
     assert len(assumed) == 3
-    assert assumed[1] == f"no recording rule of {RATIO} was seen: its window is taken as 60 s"
+    assert assumed[1] == f"no recording rule of {RATIO} was found: its window is assumed to be 60 s"
 
 
 def test_an_autoscaler_without_a_metric_of_pods_is_not_judged() -> None:
     """Its metrics are named."""
     external = {"type": "External", "external": {"metric": {"name": "queue_depth"}}}
     others = hpa(external, {"type": "Resource", "resource": {"name": "cpu"}})
-    assert followed(by_pods(others)) is None
-    assert unjudged(others) == (
-        "the autoscaler h reads no metric of pods (External queue_depth, Resource cpu): its signal is not judged"
+    assert primary_metric(pods_metrics(others)) is None
+    assert no_pods_metric(others) == (
+        "the HPA h has no metric of type Pods (External queue_depth, Resource cpu): its signal is not judged"
     )
-    assert "(none)" in unjudged(hpa())
+    assert "(none)" in no_pods_metric(hpa())
 
 
 def test_a_target_that_is_not_understood_is_never_zero() -> None:
     """A run is then not judged by it, and says so."""
     found, said = autoscaler_of(hpa(pods(RATIO, "1e3")), RuleTiming(30, 5), 5)
     assert found is None
-    assert said == ["the autoscaler h has the target 1e3, which is not understood: it is not judged"]
+    assert said == ["the HPA h has the target 1e3, which cannot be parsed: it is not judged"]
+
+
+def test_the_manifest_is_whole_but_for_status_and_managed_fields() -> None:
+    """What-if and audits need every setting; who wrote which field, and the state of the moment, they do not."""
+    behavior = {"scaleDown": {"policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}]}}
+    raw = hpa(pods(RATIO, "150m"), minReplicas=2, behavior=behavior)
+    raw["metadata"] |= {"annotations": {"team": "serving"}, "managedFields": [{"manager": "helm"}]}
+    raw["status"] = {"currentReplicas": 2}
+    assert manifest_of(raw) == {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "h", "annotations": {"team": "serving"}},
+        "spec": {"maxReplicas": 4, "minReplicas": 2, "behavior": behavior, "metrics": [pods(RATIO, "150m")]},
+    }
+    assert "status" in raw, "the object itself is unchanged"
 
 
 def rule(name: str, query: str) -> dict[str, Any]:
@@ -125,22 +141,24 @@ def test_the_operators_own_service_goes_before_a_name() -> None:
     operated = service("mon", "prometheus-operated", ip="None", **{"operated-prometheus": "true"})
     other = service("mon", "prometheus", **{"app.kubernetes.io/name": "prometheus"})
     grafana = service("mon", "grafana", 80)
-    assert choose([grafana, other, operated]) == PrometheusService("mon", "prometheus-operated", 9090, None)
-    assert choose([grafana, other]) == PrometheusService("mon", "prometheus", 9090, "10.0.0.1")
-    assert choose([grafana, service("mon", "prometheus", 1234)]) is None
+    assert choose_prometheus([grafana, other, operated]) == PrometheusService("mon", "prometheus-operated", 9090, None)
+    assert choose_prometheus([grafana, other]) == PrometheusService("mon", "prometheus", 9090, "10.0.0.1")
+    assert choose_prometheus([grafana, service("mon", "prometheus", 1234)]) is None
 
 
 def test_several_servers_are_listed() -> None:
     """One may scrape the workload and the other not."""
     both = [service(each, "prometheus-server", 80) for each in ("a", "b")]
     with pytest.raises(TargetError, match=r"2 Prometheus servers on this cluster: a/prometheus-server:80, b/prom"):
-        choose(both)
+        choose_prometheus(both)
 
 
 def test_a_named_service_need_not_be_seen() -> None:
     """Without the right to list Services it is reached through the API server."""
-    assert named("mon/prom:9091", [service("mon", "prom")]) == PrometheusService("mon", "prom", 9091, "10.0.0.1")
-    assert named("mon/prom:9091", []) == PrometheusService("mon", "prom", 9091, None)
+    assert named_service("mon/prom:9091", [service("mon", "prom")]) == PrometheusService(
+        "mon", "prom", 9091, "10.0.0.1"
+    )
+    assert named_service("mon/prom:9091", []) == PrometheusService("mon", "prom", 9091, None)
 
 
 @pytest.mark.parametrize(("name", "port", "tls"), [("web", 9090, False), ("https", 9090, True), ("web", 443, True)])
@@ -148,5 +166,5 @@ def test_https_is_told_by_the_port_of_the_service(name: str, port: int, tls: boo
     """By its name or its number."""
     one = service("mon", "prometheus", port)
     one["spec"]["ports"][0]["name"] = name
-    assert choose([one]) == named(f"mon/prometheus:{port}", [one])
-    assert choose([one]) == PrometheusService("mon", "prometheus", port, "10.0.0.1", tls)
+    assert choose_prometheus([one]) == named_service(f"mon/prometheus:{port}", [one])
+    assert choose_prometheus([one]) == PrometheusService("mon", "prometheus", port, "10.0.0.1", tls)

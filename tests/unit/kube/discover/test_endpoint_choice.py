@@ -1,4 +1,4 @@
-"""How requests reach a workload: every way there is, best first, and what each balances."""
+"""How requests reach a workload: every access path, best first, and what each balances."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import TargetError
-from loadgen.kube.discover.endpoint import Surroundings, Way, choose, ways
+from loadgen.kube.discover.access_paths import AccessPath, RoutingObjects, access_paths
+from loadgen.kube.discover.endpoint import choose_access_path
 from support.kube.workloads import WORKLOAD, service
 
 SERVICE = service("svc", {})
 
 
-def found(around: Surroundings, wire: str = "grpc") -> list[tuple[str, str, str, bool]]:
-    return [(way.kind, way.address, way.balances, way.tls) for way in ways(around, WORKLOAD, wire)]
+def found(routing: RoutingObjects, protocol: str = "grpc") -> list[tuple[str, str, str, bool]]:
+    return [(path.kind, path.address, path.balances, path.tls) for path in access_paths(routing, WORKLOAD, protocol)]
 
 
 def traefik(*, lb: str | None = None) -> dict[str, Any]:
@@ -33,7 +34,7 @@ CLUSTER_IP = ("service", "10.0.0.1:9001", "connections", False)
 
 def test_without_a_service_there_is_a_port_forward_only() -> None:
     """And that reaches one pod."""
-    assert found(Surroundings()) == [LAST]
+    assert found(RoutingObjects()) == [LAST]
 
 
 def test_a_service_balances_connections() -> None:
@@ -41,31 +42,33 @@ def test_a_service_balances_connections() -> None:
     one = service("svc", {}, {"port": 9001, "targetPort": "grpc", "nodePort": 30001}, {"port": 80, "targetPort": 8000})
     one["status"] = {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
     node = {"status": {"addresses": [{"type": "InternalIP", "address": "10.1.0.1"}, {"type": "Hostname"}]}}
-    assert found(Surroundings(service=one, nodes=[node])) == [
+    assert found(RoutingObjects(service=one, nodes=[node])) == [
         ("service", "lb.example:9001", "connections", False),
         CLUSTER_IP,
         ("nodeport", "10.1.0.1:30001", "connections", False),
         LAST,
     ]
-    assert found(Surroundings(service=one), "http")[0][1] == "lb.example:80"
+    assert found(RoutingObjects(service=one), "http")[0][1] == "lb.example:80"
 
 
 def test_an_address_of_version_six_has_brackets() -> None:
     """Or its port would be a part of it."""
     one = {**SERVICE, "spec": {**SERVICE["spec"], "clusterIP": "fd00::7"}}
-    assert found(Surroundings(service=one))[0][1] == "[fd00::7]:9001"
+    assert found(RoutingObjects(service=one))[0][1] == "[fd00::7]:9001"
 
 
 def test_traefik_balances_requests_and_comes_first() -> None:
     """At its load balancer, else inside the cluster; at the host of the rule where it has one; not another's route."""
-    inside = Surroundings(service=SERVICE, ingress_routes=[route("PathPrefix(`/v2`)")], traefiks=[traefik()])
+    inside = RoutingObjects(service=SERVICE, ingress_routes=[route("PathPrefix(`/v2`)")], traefiks=[traefik()])
     assert found(inside) == [("ingress", "10.0.9.9:80", "requests", False), CLUSTER_IP, LAST]
-    outside = Surroundings(service=SERVICE, ingress_routes=[route("PathPrefix(`/`)")], traefiks=[traefik(lb="1.2.3.4")])
+    outside = RoutingObjects(
+        service=SERVICE, ingress_routes=[route("PathPrefix(`/`)")], traefiks=[traefik(lb="1.2.3.4")]
+    )
     assert found(outside)[0] == ("ingress", "1.2.3.4:80", "requests", False)
     secure = route("Host(`llm.example`) && PathPrefix(`/`)", entry="websecure", tls={"secretName": "x"})
-    hosted = Surroundings(service=SERVICE, ingress_routes=[secure], traefiks=[traefik()])
+    hosted = RoutingObjects(service=SERVICE, ingress_routes=[secure], traefiks=[traefik()])
     assert found(hosted)[0] == ("ingress", "llm.example:443", "requests", True)
-    other = Surroundings(service=SERVICE, ingress_routes=[route("x", name="another")], traefiks=[traefik()])
+    other = RoutingObjects(service=SERVICE, ingress_routes=[route("x", name="another")], traefiks=[traefik()])
     assert found(other) == [CLUSTER_IP, LAST]
 
 
@@ -81,9 +84,9 @@ def test_nginx_has_an_ingress_for_each_protocol() -> None:
         "spec": {"rules": [{"http": {"paths": [backend]}}]},
         "status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}},
     }
-    around = Surroundings(service=SERVICE, ingresses=[http, grpc])
-    assert found(around)[0] == ("ingress", "grpc.example:443", "requests", True)
-    assert found(around, "http")[0] == ("ingress", "1.2.3.4:80", "requests", False)
+    routing = RoutingObjects(service=SERVICE, ingresses=[http, grpc])
+    assert found(routing)[0] == ("ingress", "grpc.example:443", "requests", True)
+    assert found(routing, "http")[0] == ("ingress", "1.2.3.4:80", "requests", False)
 
 
 def test_a_gateway_by_its_route_and_listener() -> None:
@@ -101,51 +104,51 @@ def test_a_gateway_by_its_route_and_listener() -> None:
         },
         "status": {"addresses": [{"value": "5.6.7.8"}]},
     }
-    around = Surroundings(service=SERVICE, routes=[one], gateways=[gateway])
-    assert found(around)[0] == ("ingress", "5.6.7.8:8443", "requests", True)
-    assert found(around, "http") == [("service", "10.0.0.1:8000", "connections", False), LAST]
+    routing = RoutingObjects(service=SERVICE, routes=[one], gateways=[gateway])
+    assert found(routing)[0] == ("ingress", "5.6.7.8:8443", "requests", True)
+    assert found(routing, "http") == [("service", "10.0.0.1:8000", "connections", False), LAST]
 
 
-GATE = Way(kind="ingress", address="a:1", balances="requests")
-SVC = Way(kind="service", address="b:2", balances="connections")
-FORWARD = Way(kind="forward", address="", balances="one pod")
+GATE = AccessPath(kind="ingress", address="a:1", balances="requests")
+SVC = AccessPath(kind="service", address="b:2", balances="connections")
+FORWARD = AccessPath(kind="forward", address="", balances="one pod")
 
 
-def every() -> list[Way]:
+def every() -> list[AccessPath]:
     return [GATE, SVC, FORWARD]
 
 
-def test_the_first_way_that_answers_is_taken() -> None:
+def test_the_first_access_path_that_answers_is_taken() -> None:
     """Of the kind that was asked for; when none does, all that was tried is told."""
-    assert choose(every, "auto", lambda way: way is SVC) is SVC
-    assert choose(every, "auto", lambda _: False) is FORWARD
-    assert choose(every, "service", lambda _: True) is SVC
-    with pytest.raises(TargetError, match=r"cannot be reached by its ingress from here \(a:1\): run inside the"):
-        choose(every, "ingress", lambda _: False)
-    with pytest.raises(TargetError, match=r"there is no nodeport that leads to it"):
-        choose(every, "nodeport", lambda _: True)
+    assert choose_access_path(every, "auto", lambda path: path is SVC) is SVC
+    assert choose_access_path(every, "auto", lambda _: False) is FORWARD
+    assert choose_access_path(every, "service", lambda _: True) is SVC
+    with pytest.raises(TargetError, match=r"not reachable through its ingress from here \(a:1\): run inside the"):
+        choose_access_path(every, "ingress", lambda _: False)
+    with pytest.raises(TargetError, match=r"no nodeport routes to it"):
+        choose_access_path(every, "nodeport", lambda _: True)
 
 
 @pytest.mark.parametrize("kind", ["auto", "ingress"])
 def test_a_gateway_may_answer_a_moment_later(kind: str) -> None:
     """It is waited for, though the Service, by which requests are not balanced, answers at once."""
-    asked: list[Way] = []
+    asked: list[AccessPath] = []
     said: list[str] = []
 
-    def answers(way: Way) -> bool:
-        asked.append(way)
-        return way is SVC or len(asked) == 3
+    def answers(path: AccessPath) -> bool:
+        asked.append(path)
+        return path is SVC or len(asked) == 3
 
-    assert choose(every, kind, answers, within_s=60, say=said.append) is GATE
+    assert choose_access_path(every, kind, answers, within_s=60, say=said.append) is GATE
     assert asked == [GATE] * 3
-    assert said == ["waiting for an answer by ingress a:1"]
+    assert said == ["waiting for a response through ingress a:1"]
 
 
 def test_a_gateway_may_get_its_address_a_moment_later() -> None:
-    """The ways are looked up anew each time."""
-    looks: Iterator[list[Way]] = iter([[], [GATE]])
-    assert choose(lambda: next(looks), "ingress", lambda _: True, within_s=60) is GATE
+    """The access paths are looked up anew each time."""
+    looks: Iterator[list[AccessPath]] = iter([[], [GATE]])
+    assert choose_access_path(lambda: next(looks), "ingress", lambda _: True, within_s=60) is GATE
 
 
-def test_after_its_time_the_next_best_way_is_taken() -> None:
-    assert choose(every, "auto", lambda way: way is SVC, within_s=0.2) is SVC
+def test_after_its_time_the_next_best_access_path_is_taken() -> None:
+    assert choose_access_path(every, "auto", lambda path: path is SVC, within_s=0.2) is SVC

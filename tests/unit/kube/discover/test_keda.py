@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.kube.discover.autoscaler import Held, autoscaler_of, followed
-from loadgen.kube.discover.keda import by_triggers, not_of_pods, scaled_object, unjudged
+from loadgen.kube.discover.autoscaler import ScalingMetric, autoscaler_of, primary_metric
+from loadgen.kube.discover.keda import no_trigger_metric, not_per_pod, scaled_object, trigger_metrics
 from loadgen.kube.discover.prometheus import RuleTiming
 from support.kube.keda_hpa import hpa_of
 
@@ -17,15 +17,16 @@ def test_the_chart_s_own_is_judged_as_with_a_metric_of_pods(scaled: dict[str, An
     """The ratio's trigger is followed among ratio, busy and activation: its series, its threshold, its name of KEDA."""
     hpa = hpa_of(scaled)
     assert scaled_object(hpa) == NAME
-    held, others = by_triggers(hpa, scaled)
-    assert [each.record for each in held] == [RATIO, "triton:busy:ratio"]
-    assert followed(held) == Held(RATIO, "s0-prometheus", "1", LABELS)
+    metrics, others = trigger_metrics(hpa, scaled)
+    assert [each.series for each in metrics] == [RATIO, "triton:busy:ratio"]
+    assert primary_metric(metrics) == ScalingMetric(RATIO, "s0-prometheus", "1", LABELS)
     assert len(others) == 1  # what wakes it from zero is no mean over pods
-    found, assumed = autoscaler_of(hpa, held[0], RuleTiming(60.0, 15.0), 15.0)
+    discovered = autoscaler_of(hpa, metrics[0], RuleTiming(60.0, 15.0), 15.0)
+    found = discovered.value
     assert found is not None
     assert (found.metric, found.target) == (RATIO, 1.0)
     assert (found.min_replicas, found.max_replicas, found.scale_down_window_s) == (1, 4, 300.0)
-    assert len(assumed) == 1
+    assert len(discovered.assumptions) == 1
 
 
 def test_the_trigger_is_the_one_of_the_metric_s_number(scaled: dict[str, Any]) -> None:
@@ -33,7 +34,7 @@ def test_the_trigger_is_the_one_of_the_metric_s_number(scaled: dict[str, Any]) -
     scaled["spec"]["triggers"].insert(0, {"type": "cron", "metadata": {"threshold": "1"}})
     hpa = hpa_of(scaled)
     hpa["spec"]["metrics"].reverse()
-    assert followed(by_triggers(hpa, scaled)[0]) == Held(RATIO, "s1-prometheus", "1", LABELS)
+    assert primary_metric(trigger_metrics(hpa, scaled)[0]) == ScalingMetric(RATIO, "s1-prometheus", "1", LABELS)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +58,12 @@ def test_only_a_mean_over_pods_is_judged(scaled: dict[str, Any], query: str, kin
         {"type": "prometheus", "metricType": kind, "metadata": {"query": query, "threshold": "0.15"}}
     ]
     hpa = hpa_of(scaled)
-    held, others = by_triggers(hpa, scaled)
+    metrics, others = trigger_metrics(hpa, scaled)
     if record is None:
-        assert held == []
-        assert f"(s0-prometheus is the {kind} of {query}): its signal is not judged" in unjudged(hpa, others)
+        assert metrics == []
+        assert f"(s0-prometheus is the {kind} of {query}): its signal is not judged" in no_trigger_metric(hpa, others)
     else:
-        assert [(each.record, each.quantity) for each in held] == [(record, "150m")]
+        assert [(each.series, each.target) for each in metrics] == [(record, "150m")]
 
 
 def test_other_triggers_are_not_judged(scaled: dict[str, Any]) -> None:
@@ -70,9 +71,9 @@ def test_other_triggers_are_not_judged(scaled: dict[str, Any]) -> None:
     hpa = hpa_of(scaled)
     hpa["spec"]["metrics"] = hpa["spec"]["metrics"][:1]
     hpa["spec"]["metrics"][0]["external"]["metric"]["name"] = "composite-metric"
-    assert by_triggers(hpa, scaled) == ([], [])
-    assert "holds no mean of a series of its pods (no trigger of Prometheus)" in unjudged(hpa, [])
-    assert by_triggers(hpa_of(scaled), {"spec": {"triggers": []}}) == ([], [])
+    assert trigger_metrics(hpa, scaled) == ([], [])
+    assert "does not scale on the mean of a per-pod series (no Prometheus trigger)" in no_trigger_metric(hpa, [])
+    assert trigger_metrics(hpa_of(scaled), {"spec": {"triggers": []}}) == ([], [])
 
 
 def test_an_external_metric_of_another_hand_is_not_keda_s() -> None:
@@ -84,10 +85,10 @@ def test_an_external_metric_of_another_hand_is_not_keda_s() -> None:
 
 def test_the_series_must_be_one_of_each_pod_of_the_namespace() -> None:
     """Or their mean is not what the run sees of its pods; none at all says nothing."""
-    held = Held(RATIO, "s0-prometheus", "1", "{}")
+    metric = ScalingMetric(RATIO, "s0-prometheus", "1", "{}")
     one, two = {"pod": "a", "namespace": "llm"}, {"pod": "b", "namespace": "llm"}
-    assert not_of_pods(held, [], "llm") is None
-    assert not_of_pods(held, [one, two], "llm") is None
-    assert "several series of one pod" in str(not_of_pods(held, [one, one], "llm"))
-    assert "without the label pod" in str(not_of_pods(held, [one, {"namespace": "llm"}], "llm"))
-    assert "of other namespaces, such as llm" in str(not_of_pods(held, [one], "other"))
+    assert not_per_pod(metric, [], "llm") is None
+    assert not_per_pod(metric, [one, two], "llm") is None
+    assert "several series for one pod" in str(not_per_pod(metric, [one, one], "llm"))
+    assert "without the label pod" in str(not_per_pod(metric, [one, {"namespace": "llm"}], "llm"))
+    assert "of other namespaces, such as llm" in str(not_per_pod(metric, [one], "other"))

@@ -12,8 +12,9 @@ from loadgen.base.errors import CollectError, StackError
 from loadgen.collect.custom_metrics import read
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.discover import prometheus
+from loadgen.kube.discover.result import Discovered
 from support.kube.keda_hpa import hpa_of
-from support.servers.kubernetes_api import Server, attached, files_containing
+from support.servers.kubernetes_api import Server, files_containing
 from support.servers.metrics import eventually, write_state
 
 RATIO = "triton:queue_compute:ratio"
@@ -28,77 +29,79 @@ def hpa(*metrics: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": "h"}, "spec": {"maxReplicas": 4, "metrics": list(metrics)}}
 
 
-def test_the_right_to_another_metric_is_not_asked_for(played: Server, found: Any) -> None:
+def test_the_right_to_another_metric_is_not_asked_for(played: Server, sources_of: Any) -> None:
     """Only the metric that is followed is read, so only its right counts; a name may have what Stackdriver puts in."""
     played.allowed |= {("get", "pods", f"a|{RATIO}|gauge")}
-    one = attached(hpa(pods_metric("other"), pods_metric(f"a|{RATIO}|gauge")))
-    sources = found(one)
-    url = sources.custom_metrics()
+    sources = sources_of(hpa(pods_metric("other"), pods_metric(f"a|{RATIO}|gauge")))
+    url = sources.custom_metrics().value
     assert url is not None
     played.pages[f"{CUSTOM}/v1beta2/namespaces/llm/pods/*/a%7C{RATIO}%7Cgauge"] = {
         "items": [{"describedObject": {"name": "p"}, "value": "1500m"}]
     }
     values = requests.get(url, timeout=5).json()["items"]
     assert values[0]["value"] == "1500m"
-    assert not [each for each in one.lacking if "custom.metrics" in each]
+    assert sources.custom_metrics().missing == ()
     played.allowed.clear()
-    assert sources.custom_metrics() is None
-    assert f"permissions: get on pods/a|{RATIO}|gauge.custom.metrics.k8s.io in namespace llm (" in one.lacking[-1]
+    refused = sources.custom_metrics()
+    assert refused.value is None
+    (sentence,) = refused.missing
+    assert f"permissions: get on pods/a|{RATIO}|gauge.custom.metrics.k8s.io in namespace llm (" in sentence
 
 
-def test_what_keda_holds_is_read_of_its_scaled_object(played: Server, found: Any, scaled: dict[str, Any]) -> None:
+def test_the_metric_of_keda_is_read_from_its_scaled_object(
+    played: Server, sources_of: Any, scaled: dict[str, Any]
+) -> None:
     """Nothing is said to lack in the custom-metrics API, which KEDA has no part in."""
     played.allowed |= {("get", "scaledobjects", "")}
     played.pages["/apis/keda.sh/v1alpha1/namespaces/llm/scaledobjects/demo-triton-trtllm"] = scaled
     del played.pages[CUSTOM]
-    one = attached(hpa_of(scaled))
-    sources = found(one)
-    assert (sources.held.record, sources.held.named) == (RATIO, "s0-prometheus")
-    assert sources.custom_metrics() is None
+    sources = sources_of(hpa_of(scaled))
+    assert (sources.metric.value.series, sources.metric.value.name) == (RATIO, "s0-prometheus")
+    assert sources.custom_metrics() == Discovered(None)
     scaler = sources.autoscaler()
-    assert (scaler.metric, scaler.target, scaler.max_replicas) == (RATIO, 1.0, 4)
-    assert not [each for each in one.lacking if "Prometheus" not in each]
+    assert (scaler.value.metric, scaler.value.target, scaler.value.max_replicas) == (RATIO, 1.0, 4)
+    assert sources.metric.missing == scaler.missing == ()
 
 
 @pytest.mark.parametrize("may", [True, False])
 def test_an_hpa_of_keda_without_its_scaled_object_is_not_judged(
     played: Server,
-    found: Any,
+    sources_of: Any,
     scaled: dict[str, Any],
     may: bool,
 ) -> None:
     """As it is gone, or may not be read: each is said."""
     played.allowed |= {("get", "scaledobjects", "")} if may else set()
-    one = attached(hpa_of(scaled))
-    sources = found(one)
-    assert (sources.held, sources.autoscaler(), sources.custom_metrics()) == (None, None, None)
+    sources = sources_of(hpa_of(scaled))
+    assert sources.metric.value is None
+    assert sources.autoscaler() == sources.custom_metrics() == Discovered(None)
     gone = "(there is no ScaledObject demo-triton-trtllm): its signal is not judged"
     right = "get on scaledobjects.keda.sh in namespace llm"
     lacks = f"missing RBAC permissions: {right} (the autoscaler's signal is not judged)"
-    assert (gone in "".join(one.assumed)) is may
-    assert (lacks in one.lacking) is not may
+    assert (gone in "".join(sources.metric.assumptions)) is may
+    assert (lacks in sources.metric.missing) is not may
 
 
-def test_a_page_that_is_no_json_is_told(played: Server, found: Any) -> None:
+def test_a_page_that_is_no_json_is_told(played: Server, sources_of: Any) -> None:
     """With its status and first line, not with a parser's words."""
     played.raw["/api/v1/namespaces/mon/services/prom:80/proxy/api/v1/query"] = (502, b"Bad Gateway\nfrom nginx")
-    one = attached(None, prometheus="mon/prom:80")
-    assert found(one).prometheus is None
+    found = sources_of(None, prometheus="mon/prom:80").prometheus
+    assert found.value is None
     assert (
-        "does not answer from here (Prometheus answers /api/v1/query with status 502: Bad Gateway);" in one.lacking[0]
+        "does not answer from here (Prometheus answers /api/v1/query with status 502: Bad Gateway);" in found.missing[0]
     )
 
 
-def test_the_secret_of_the_relay_is_in_no_file_but_its_own(played: Server, found: Any, run_dir: RunFolder) -> None:
+def test_the_secret_of_the_relay_is_in_no_file_but_its_own(played: Server, sources_of: Any, run_dir: RunFolder) -> None:
     """Not in a log nor in what the run says, whatever fails: pages, Prometheus and metrics API behind the relay."""
     played.allowed |= {("get", "pods", "proxy"), ("get", "pods", RATIO)}
     played.raw["/api/v1/namespaces/mon/services/prom:80/proxy/api/v1/query"] = (502, b"Bad Gateway")
-    one = attached(hpa(pods_metric(RATIO)), prometheus="mon/prom:80")
-    sources = found(one)
-    base = sources.metrics_page().partition("/api/")[0]
+    sources = sources_of(hpa(pods_metric(RATIO)), prometheus="mon/prom:80")
+    pod_metrics = sources.pod_metrics().value
+    base = pod_metrics.partition("/api/")[0]
     secret = base.rpartition("/")[2]
-    custom = sources.custom_metrics()
-    replicas = [{"name": "p", "phase": "ready", "metrics": sources.metrics_page().format(pod="p")}]
+    custom = sources.custom_metrics().value
+    replicas = [{"name": "p", "phase": "ready", "metrics": pod_metrics.format(pod="p")}]
     write_state(run_dir, prometheus=f"{base}/api/v1/x", custom_metrics=custom, replicas=replicas)
     collect(run_dir, until="prometheus")
     sources.relay.stop(5)  # what is asked of it now is refused a connection, by other words of the libraries
@@ -107,7 +110,7 @@ def test_the_secret_of_the_relay_is_in_no_file_but_its_own(played: Server, found
         read(custom, run_dir.read_info().clock)
     with pytest.raises(StackError) as refused:
         prometheus.query(base, "/x")
-    said = [*one.lacking, str(error.value), str(refused.value)]
+    said = [*sources.prometheus.missing, str(error.value), str(refused.value)]
     assert [each for each in said if secret in each] == []
     assert {file.parent.name for file in files_containing(run_dir.path, secret)} == {"stack"}
     assert (run_dir.path / "stack").stat().st_mode & 0o077 == 0

@@ -1,0 +1,200 @@
+"""One run inside Locust: `start`, then `is_over` once a second until it is true, then `stop` and `finish`."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import gevent
+import numpy as np
+
+from loadgen.base.console import say
+from loadgen.base.errors import LoadgenError
+from loadgen.load.adapters.generators import Crew
+from loadgen.load.adapters.shape import SPAWN_PER_S
+from loadgen.load.host import Host
+from loadgen.load.plan import LoadPlan
+from loadgen.load.share import Assignment
+from loadgen.run.outcome import Errors, Outcome
+from loadgen.run.progress import Progress
+from loadgen.run.run import Run, ServedModel
+from loadgen.scenario.settings import Scenario
+
+_LEAD_S = 1.0
+_OVERTIME_S = 15.0
+_STOP_MARGIN_S = 1.0
+"""Workers receive a stop at different moments, so the last arrivals before it may have no row."""
+
+
+@dataclass(slots=True)
+class LoadPhase:
+    """The load of a run, from the moment that it was scheduled.
+
+    Attributes:
+        start: Reading of the monotonic clock at which the load starts.
+        finished_after_s: Seconds from the start until every arrival had its outcome; None before.
+    """
+
+    start: float
+    finished_after_s: float | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the load started; negative before."""
+        return time.monotonic() - self.start
+
+
+class Execution:
+    """One run, from its folder to its report.
+
+    Args:
+        plan: Arrivals of the scenario.
+        generator: Processes that send them.
+        run_time_s: Locust's `--run-time`; None or 0 runs the whole load.
+
+    Attributes:
+        errors: Errors so far; any of them ends the run.
+        folder: Path of the run folder; None before it is created.
+        workers: Number of sending processes once the load is assigned to them; None before.
+    """
+
+    def __init__(self, plan: LoadPlan, generator: Crew, run_time_s: float | None) -> None:
+        self._plan = plan
+        self._generator = generator
+        self._run_time_s = run_time_s
+        self._run: Run | None = None
+        self._load: LoadPhase | None = None
+        self._stopped_at: float | None = None
+        self._progress: gevent.Greenlet | None = None
+        self.errors = Errors()
+        self.folder: Path | None = None
+        self.workers: int | None = None
+
+    def start(self, scenario: Scenario) -> None:
+        """Do everything from the run folder to the first request.
+
+        Raises:
+            LoadgenError: the target, the collector or a sending process is not ready.
+        """
+        self._run = run = Run(scenario, say)
+        self.folder = run.folder.path
+        say(f"run folder {self.folder}")
+        served = run.up()
+        self._prepare_generator(run, served)
+        self._start_load(run, served)
+
+    def _prepare_generator(self, run: Run, served: ServedModel) -> None:
+        """Let every sending process plan its share, and check itself against the reference server."""
+        reference = run.start_reference()
+        self.workers = workers = self._generator.size()
+        self._generator.prepare(
+            [
+                Assignment(
+                    folder=str(run.folder.path.resolve()),
+                    master=Host.here(),
+                    endpoint=served.endpoint,
+                    model=served.model,
+                    stream=run.scenario.stream,
+                    reference=reference,
+                    worker=worker,
+                    workers=workers,
+                )
+                for worker in range(workers)
+            ]
+        )
+        run.stop_reference()
+
+    def _start_load(self, run: Run, served: ServedModel) -> None:
+        scenario = run.scenario
+        assert self.workers is not None
+        load_start_s = run.clock.now_s() + _LEAD_S + self._plan.users(self.workers) / SPAWN_PER_S
+        run.begin(load_start_s, arrivals=len(self._plan))
+        self._load = load = LoadPhase(start=run.clock.to_monotonic(load_start_s))
+        self._generator.go(load_start_s)
+        call = served.endpoint.call_name(served.model, stream=scenario.stream)
+        say(
+            f"sending {len(self._plan)} requests in {scenario.load.length_s:g} s to {served.model.name} "
+            f"({call}, {scenario.target})"
+        )
+        self._progress = gevent.spawn(self._show_progress, run, Progress(self._plan, load.start))
+
+    def _show_progress(self, run: Run, progress: Progress) -> None:
+        while True:
+            progress.show(self._generator.counts(), run.fleet())
+            gevent.sleep(1.0)
+
+    def is_over(self) -> bool:
+        """Whether every request has its outcome, the run time is up, or an error ended the run."""
+        if not self.errors and self._run is not None and self._load is not None:
+            try:
+                return self._load_is_over(self._run, self._load)
+            except LoadgenError as error:
+                self.errors.add(error)
+        return bool(self.errors)
+
+    def _load_is_over(self, run: Run, load: LoadPhase) -> bool:
+        counts, elapsed_s = self._generator.counts(), load.elapsed_s
+        if counts.error:
+            raise LoadgenError(counts.error)
+        if (failure := run.failure()) is not None:
+            raise failure
+        if self._run_time_s and elapsed_s > self._run_time_s:
+            return True
+        scenario = run.scenario
+        length_s = scenario.load.length_s
+        if load.finished_after_s is None and counts.over and elapsed_s >= length_s:
+            load.finished_after_s = elapsed_s
+            run.load_finished()
+        if load.finished_after_s is not None:
+            return elapsed_s >= load.finished_after_s + scenario.settle_s
+        if elapsed_s > length_s + scenario.request_timeout_s + _OVERTIME_S:
+            missing = counts.total - counts.ok - counts.failed
+            raise LoadgenError(
+                f"{missing} requests have no outcome {elapsed_s - length_s:.0f} s after the load, though each times "
+                f"out after {scenario.request_timeout_s:g} s: free CPU, or use more processes (--processes), and run "
+                "again"
+            )
+        return False
+
+    def stop(self) -> None:
+        """Note that Locust stops its users now: requests that are due later are not sent."""
+        self._stopped_at = time.monotonic()
+
+    def finish(self) -> Outcome:
+        """Close the records, stop the target, and write the reports; Locust's users have stopped."""
+        if self._progress is not None:
+            self._progress.kill()
+        run = self._run
+        if run is None:
+            return self._outcome()
+        try:
+            with self.errors.collected():
+                if self._load is None:
+                    self._record_no_load(run)
+                else:
+                    self._record_end(run, self._load)
+        finally:
+            with self.errors.collected():
+                run.down()
+        if self._load is None:
+            return self._outcome()
+        say("analysing …")
+        with self.errors.collected():
+            return self._outcome(*run.report())
+        return self._outcome()
+
+    def _record_no_load(self, run: Run) -> None:
+        if not self.errors:
+            self.errors.add(LoadgenError("stopped before the load began; nothing was sent"))
+        run.load_not_started(str(self.errors.first))
+
+    def _record_end(self, run: Run, load: LoadPhase) -> None:
+        self._generator.close()
+        if error := self._generator.counts().error:
+            raise LoadgenError(error)
+        if not self.errors and load.finished_after_s is None:
+            stopped_after_s = (self._stopped_at or time.monotonic()) - load.start
+            run.load_stopped(int(np.searchsorted(self._plan.due_s, stopped_after_s - _STOP_MARGIN_S)))
+
+    def _outcome(self, exit_code: int | None = None, summary: str = "") -> Outcome:
+        error = self.errors.first
+        return Outcome(exit_code=exit_code if error is None else int(error.exit_code), summary=summary, error=error)

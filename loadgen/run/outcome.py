@@ -1,0 +1,61 @@
+"""Errors and outcome of a run inside Locust."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from loadgen.base.console import say
+from loadgen.base.errors import LoadgenError, unexpected
+
+
+class Errors:
+    """The errors of one run. Each one is collected, so that the following steps still run; the first one counts."""
+
+    def __init__(self) -> None:
+        self._errors: list[LoadgenError] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._errors)
+
+    @property
+    def first(self) -> LoadgenError | None:
+        """The error that ended the run; None for a run without errors."""
+        return self._errors[0] if self._errors else None
+
+    def add(self, error: LoadgenError) -> None:
+        """Add an error."""
+        self._errors.append(error)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Collect an error of the body instead of raising it; a fault of ours becomes an error with its traceback."""
+        try:
+            yield
+        except LoadgenError as error:
+            self.add(error)
+        except Exception as fault:
+            self.add(unexpected(fault))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        exit_code: Exit code of the process; None for a run that has neither a verdict nor an error.
+        summary: Verdict and findings as printed by `loadgen report`; empty without a report.
+        error: The error that ended the run.
+    """
+
+    exit_code: int | None = None
+    summary: str = ""
+    error: LoadgenError | None = None
+
+    def print(self) -> None:
+        """Print the summary to standard output and the error to standard error."""
+        if self.summary:
+            sys.stdout.write(f"\n{self.summary}")
+            sys.stdout.flush()
+        if self.error is not None:
+            say(f"error: {self.error}")

@@ -1,0 +1,94 @@
+"""The target of a run: what every kind provides, and the choice between the kinds."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.stack import StackState
+from loadgen.protocols.endpoint import Endpoint
+from loadgen.scenario.settings import Scenario
+from loadgen.targets.info import TargetInfo
+
+Say = Callable[[str], None]
+
+
+class RunningTarget(Protocol):
+    """A target that is ready for requests."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Address and protocol that requests go to."""
+        ...
+
+    @property
+    def info(self) -> TargetInfo:
+        """The target as it was found."""
+        ...
+
+    def versions(self, server: str) -> Mapping[str, str]:
+        """Versions of the programs of this target, by name.
+
+        Args:
+            server: Name and version that the inference server reports.
+        """
+        ...
+
+    def state(self) -> StackState | None:
+        """Replicas and autoscaler at this moment; None for a target whose replicas are not observed.
+
+        Raises:
+            StackError: the record of the state is missing.
+        """
+        ...
+
+    def failure(self) -> str | None:
+        """Reason why the run cannot go on, as a sentence; None while it can."""
+        ...
+
+    def stop(self) -> None:
+        """Stop every process that `Target.start` started; a second call does nothing."""
+        ...
+
+
+class Target(Protocol):
+    """A target before it is started."""
+
+    def info(self) -> TargetInfo:
+        """The target as far as the settings describe it."""
+        ...
+
+    def start(self, folder: RunFolder, *, say: Say) -> RunningTarget:
+        """Start the target and wait until it is ready.
+
+        Args:
+            folder: Run folder whose `run.json` is written.
+            say: Receives progress, one sentence at a time.
+
+        Raises:
+            LoadgenError: it does not become ready; everything that was started is stopped again.
+        """
+        ...
+
+
+def target_of(scenario: Scenario) -> Target:
+    """The target that a scenario names.
+
+    Only its own module is imported: the Kubernetes client takes a second, which other targets do not need.
+    """
+    match scenario.target:
+        case "local":
+            from loadgen.targets.local import LocalTarget
+
+            return LocalTarget(scenario)
+        case "sandbox":
+            from loadgen.targets.sandbox import SandboxTarget
+
+            return SandboxTarget(scenario)
+        case "kube":
+            from loadgen.targets.cluster import ClusterTarget
+
+            return ClusterTarget(scenario)
+        case _:
+            from loadgen.targets.url import UrlTarget
+
+            return UrlTarget(scenario)

@@ -1,0 +1,52 @@
+"""`--target URL`: an existing Triton server, whose replicas are not observed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.stack import StackState
+from loadgen.protocols.endpoint import Endpoint
+from loadgen.scenario.settings import Scenario
+from loadgen.targets.info import TargetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingServer:
+    """A server that this run neither starts nor stops."""
+
+    endpoint: Endpoint
+    info: TargetInfo
+
+    def versions(self, server: str) -> Mapping[str, str]:
+        """The version that the server reports."""
+        return {"server": server}
+
+    def state(self) -> StackState | None:
+        """None: replicas behind a URL are not observed."""
+        return None
+
+    def failure(self) -> str | None:
+        """None: failed requests are a result of the run, not a reason to end it."""
+        return None
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+class UrlTarget:
+    """A server at the URL that the scenario names."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+
+    def info(self) -> TargetInfo:
+        """Settings say nothing about an existing server."""
+        return TargetInfo()
+
+    def start(self, folder: RunFolder, *, say: Callable[[str], None]) -> ExistingServer:
+        """The server as it is.
+
+        Raises:
+            SettingsError: the URL is malformed.
+        """
+        return ExistingServer(Endpoint.parse(self._scenario.target, self._scenario.wire), self.info())

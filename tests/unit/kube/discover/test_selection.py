@@ -1,0 +1,63 @@
+"""Workload, HPA and Service of a run: selected when unique, otherwise the candidates are listed."""
+
+import pytest
+
+from loadgen.base.errors import TargetError
+from loadgen.kube.discover.selection import candidates, choose_hpa, choose_service, choose_workload
+from support.kube.workloads import LABELS, WORKLOAD, deployment, hpa, service
+
+
+def test_the_bundled_chart_goes_before_what_only_looks_like_triton() -> None:
+    """An image of Triton, or its ports, will do where the chart is not."""
+    alike = deployment("alike", image="nvcr.example/nvidia/tritonserver:26.07-py3")
+    ports = deployment("ports", ports=({"containerPort": 8001}, {"containerPort": 8002}))
+    other = deployment("other", ports=({"containerPort": 8001},))
+    assert candidates([alike, deployment("t", chart=True)], None) == [deployment("t", chart=True)]
+    assert [each["metadata"]["name"] for each in candidates([other, alike, ports], None)] == ["alike", "ports"]
+
+
+def test_several_are_listed() -> None:
+    """With the flag that chooses among them."""
+    both = [deployment("a", chart=True), deployment("b", chart=True)]
+    with pytest.raises(TargetError, match="2 candidates in llm: llm/a, llm/b; choose one with --kube-workload"):
+        choose_workload(both, name=None, where="in llm")
+    both[1]["metadata"]["namespace"] = "other"
+    with pytest.raises(TargetError, match="llm/a, other/b; choose one with --kube-namespace"):
+        choose_workload(both, name=None, where="in any namespace")
+
+
+def test_none_is_told_with_what_to_do() -> None:
+    """And a name that is not there with those that are."""
+    with pytest.raises(TargetError, match=r"nothing in llm looks like Triton .* deploy one with `loadgen deploy`"):
+        choose_workload([deployment("x")], name=None, where="in llm")
+    with pytest.raises(TargetError, match="no Deployment or LeaderWorkerSet y in llm: Deployment x"):
+        choose_workload([deployment("x")], name="y", where="in llm")
+
+
+def test_the_autoscaler_is_the_one_that_scales_it() -> None:
+    """None is fine, two fight, and a named one must scale this workload."""
+    mine = hpa("mine", "t")
+    assert choose_hpa([hpa("x", "u"), mine, hpa("z", "t", "StatefulSet")], WORKLOAD, name=None) == mine
+    assert choose_hpa([hpa("x", "u")], WORKLOAD, name=None) is None
+    with pytest.raises(TargetError, match=r"2 candidates .*llm/mine, llm/too; choose one with --kube-hpa"):
+        choose_hpa([mine, hpa("too", "t")], WORKLOAD, name=None)
+    assert choose_hpa([mine, hpa("too", "t")], WORKLOAD, name="too")["metadata"]["name"] == "too"
+    with pytest.raises(TargetError, match="the autoscaler x scales Deployment u, not Deployment t in namespace llm"):
+        choose_hpa([hpa("x", "u")], WORKLOAD, name="x")
+    with pytest.raises(TargetError, match="no autoscaler y in namespace llm: x"):
+        choose_hpa([hpa("x", "u")], WORKLOAD, name="y")
+
+
+def test_the_service_is_the_one_that_selects_it() -> None:
+    """Not a headless one, not one of other pods, not one for its metrics only."""
+    mine = service("mine", {"app.kubernetes.io/instance": "a"})
+    others = [
+        service("headless", LABELS, ip="None"),
+        service("other", {"app.kubernetes.io/instance": "b"}),
+        service("metrics", LABELS, {"port": 8002, "targetPort": 8002, "name": "metrics"}),
+        service("all", {}),
+    ]
+    assert choose_service([*others, mine], WORKLOAD, name=None) == mine
+    assert choose_service(others, WORKLOAD, name=None) is None
+    with pytest.raises(TargetError, match="no Service y in namespace llm: mine"):
+        choose_service([mine], WORKLOAD, name="y")
