@@ -1,1 +1,1 @@
-"""One run inside Locust, from the command line to the report."""
+"""Conducts one run inside Locust, from its flags to its reports."""

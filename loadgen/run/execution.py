@@ -78,7 +78,7 @@ class Execution:
         self._run = run = Run(scenario, say)
         self.folder = run.folder.path
         say(f"run folder {self.folder}")
-        served = run.up()
+        served = run.start()
         self._prepare_generator(run, served)
         self._start_load(run, served)
 
@@ -107,7 +107,7 @@ class Execution:
         scenario = run.scenario
         assert self.workers is not None
         load_start_s = run.clock.now_s() + _LEAD_S + self._plan.users(self.workers) / SPAWN_PER_S
-        run.begin(load_start_s, arrivals=len(self._plan))
+        run.record_start(load_start_s, arrivals=len(self._plan))
         self._load = load = LoadPhase(start=run.clock.to_monotonic(load_start_s))
         self._generator.go(load_start_s)
         call = served.endpoint.call_name(served.model, stream=scenario.stream)
@@ -143,7 +143,7 @@ class Execution:
         length_s = scenario.load.length_s
         if load.finished_after_s is None and counts.over and elapsed_s >= length_s:
             load.finished_after_s = elapsed_s
-            run.load_finished()
+            run.record_end()
         if load.finished_after_s is not None:
             return elapsed_s >= load.finished_after_s + scenario.settle_s
         if elapsed_s > length_s + scenario.request_timeout_s + _OVERTIME_S:
@@ -174,7 +174,7 @@ class Execution:
                     self._record_end(run, self._load)
         finally:
             with self.errors.collected():
-                run.down()
+                run.stop()
         if self._load is None:
             return self._outcome()
         say("analysing …")
@@ -185,7 +185,7 @@ class Execution:
     def _record_no_load(self, run: Run) -> None:
         if not self.errors:
             self.errors.add(LoadgenError("stopped before the load began; nothing was sent"))
-        run.load_not_started(str(self.errors.first))
+        run.record_no_load(str(self.errors.first))
 
     def _record_end(self, run: Run, load: LoadPhase) -> None:
         self._generator.close()
@@ -193,7 +193,7 @@ class Execution:
             raise LoadgenError(error)
         if not self.errors and load.finished_after_s is None:
             stopped_after_s = (self._stopped_at or time.monotonic()) - load.start
-            run.load_stopped(int(np.searchsorted(self._plan.due_s, stopped_after_s - _STOP_MARGIN_S)))
+            run.record_stop(int(np.searchsorted(self._plan.due_s, stopped_after_s - _STOP_MARGIN_S)))
 
     def _outcome(self, exit_code: int | None = None, summary: str = "") -> Outcome:
         error = self.errors.first

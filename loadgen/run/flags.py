@@ -12,13 +12,13 @@ from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario
 REPORT_FORMATS: tuple[str, ...] = get_args(ReportFormat)
 
 _KUBE = {
-    "context": "context of the kubeconfig (the current one)",
-    "namespace": "namespace of the workload (that of the context)",
-    "workload": "Deployment or LeaderWorkerSet (found by its labels)",
-    "hpa": "its autoscaler (found)",
-    "service": "its Service (found)",
+    "context": "context of the kubeconfig (default: the current one)",
+    "namespace": "namespace of the workload (default: that of the context)",
+    "workload": "Deployment or LeaderWorkerSet (default: found by its labels)",
+    "hpa": "its HPA (default: the one that scales it)",
+    "service": "its Service (default: the one that selects its pods)",
     "endpoint": "auto, ingress, service, nodeport, forward, or a URL: how requests reach it",
-    "prometheus": "URL, or NAMESPACE/SERVICE:PORT (found)",
+    "prometheus": "URL, or NAMESPACE/SERVICE:PORT (default: the only one on the cluster)",
     "prometheus_token_file": "file with a bearer token for Prometheus",
     "prometheus_ca_file": "file with the CA certificates for Prometheus",
     "deploy": "values file: install or upgrade the bundled chart with it before the run",
@@ -39,9 +39,9 @@ def add_flags(parser: LocustArgumentParser) -> None:
     group.add_argument("--protocol", choices=["grpc", "http"], default=None, help="protocol to speak")
     group.add_argument("--stream", dest="stream", action="store_const", const=True, default=None, help="stream tokens")
     group.add_argument(
-        "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole answer"
+        "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole response"
     )
-    group.add_argument("--model", default=None, help="model to drive, when several fit")
+    group.add_argument("--model", default=None, help="model to send requests to, when several are suitable")
     group.add_argument(
         "--reports",
         default=None,

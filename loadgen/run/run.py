@@ -50,7 +50,7 @@ class ServedModel:
 
 
 class Run:
-    """One run and its folder. Call `begin` after `up`; `down` may be called at any time, and twice.
+    """One run and its folder. Call `start` before anything is recorded; `stop` may be called at any time, and twice.
 
     Args:
         scenario: Scenario to run.
@@ -73,21 +73,21 @@ class Run:
         self.folder.write_info(self.info)
 
     def start_reference(self) -> Endpoint:
-        """Start the reference server of the self-check; `stop_reference` ends it.
+        """Start the reference server of the self-check; `stop_reference` stops it.
 
         Raises:
-            SelfCheckError: it does not start.
+            SelfCheckError: the server does not start.
         """
         self._reference = ReferenceProcess(self.scenario.wire, self.folder.logs / "reference.log")
         return self._reference.endpoint
 
     def stop_reference(self) -> None:
-        """End the reference server."""
+        """Stop the reference server."""
         if self._reference is not None:
             self._reference.stop()
             self._reference = None
 
-    def up(self) -> ServedModel:
+    def start(self) -> ServedModel:
         """Start the target, find the model, start the collector.
 
         Raises:
@@ -104,7 +104,7 @@ class Run:
         self._collector = start_collector(self.folder)
         return ServedModel(endpoint=endpoint, model=model)
 
-    def begin(self, load_start_s: float, arrivals: int) -> None:
+    def record_start(self, load_start_s: float, arrivals: int) -> None:
         """Record start, stages and number of arrivals of the load; call it before the first request."""
         stages = tuple(
             Stage(name=span.name, start_s=load_start_s + span.start_s, end_s=load_start_s + span.end_s)
@@ -113,19 +113,19 @@ class Run:
         self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
         self._event("load_started", load_start_s)
 
-    def load_not_started(self, error: str) -> None:
+    def record_no_load(self, error: str) -> None:
         """Record why no load was sent."""
         self._update(error=error)
 
-    def load_finished(self) -> None:
+    def record_end(self) -> None:
         """Record that every arrival has its outcome."""
-        self._load_ended("load_ended", state="finished")
+        self._record_end("load_ended", state="finished")
 
-    def load_stopped(self, arrivals: int) -> None:
+    def record_stop(self, arrivals: int) -> None:
         """Record that the load was stopped on purpose, after so many arrivals."""
-        self._load_ended("load_stopped", state="stopped", expected_rows=arrivals)
+        self._record_end("load_stopped", state="stopped", expected_rows=arrivals)
 
-    def _load_ended(self, kind: str, **changes: object) -> None:
+    def _record_end(self, kind: str, **changes: object) -> None:
         now_s = self.clock.now_s()
         self._event(kind, now_s)
         self._update(load_end_s=now_s, **changes)
@@ -150,7 +150,7 @@ class Run:
             ready=sum(replica.phase == "ready" for replica in state.replicas),
         )
 
-    def down(self) -> None:
+    def stop(self) -> None:
         """Stop everything that this run started: the collector first, as it reads the target once more."""
         self.stop_reference()
         if self._collector is not None:
@@ -171,8 +171,8 @@ class Run:
                 f"no report within {_REPORT_TIMEOUT_S:g} s; everything is recorded: "
                 f"free memory and CPU, then `loadgen report {self.folder.path}`"
             ) from None
-        known = done.returncode in tuple(ExitCode)
-        return done.returncode if known else ExitCode.TOOL, done.stdout + done.stderr
+        code = done.returncode if done.returncode in tuple(ExitCode) else ExitCode.TOOL
+        return code, done.stdout + done.stderr
 
     def _event(self, kind: str, t_s: float) -> None:
         self.folder.append("events", "run", [{"t_s": t_s, "kind": kind}])
@@ -219,7 +219,7 @@ def validity_of(validity: Validity, target: TargetInfo) -> ValidityLimits:
 
 
 def limits_of(slo: Slo) -> tuple[Limit, ...]:
-    """The limits that a scenario sets, such as `ttft_p95_s=2` → TTFT, p95, 2 s."""
+    """The limits of a scenario: `ttft_p95_s=2` becomes a limit of 2 s on the 95th percentile of TTFT."""
     limits = []
     for name, limit in slo:
         if limit is not None:

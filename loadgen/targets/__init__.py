@@ -1,1 +1,1 @@
-"""What a run sends its load to: one module for each kind of target."""
+"""The systems that a run can send load to: one module for each kind of target."""

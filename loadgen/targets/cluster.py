@@ -150,7 +150,7 @@ def _discover(
     scenario: Scenario,
     api: Api,
     kube: Kube,
-    found: Discovered[ScaledWorkload],
+    attached: Discovered[ScaledWorkload],
     keep: Callable[[Child], Child],
     say: Say,
     *,
@@ -158,7 +158,7 @@ def _discover(
     strict: bool,
 ) -> ClusterDiscovery:
     """Discover how requests reach a ready workload and where its signals are read, and join what is missing."""
-    scaled = found.value
+    scaled = attached.value
     within_s = _ROUTED_WITHIN_S if fresh or kube.endpoint != "auto" else 0.0
     access = discover_access_path(api, scaled, scenario, kube.endpoint, within_s=within_s, say=say)
     path = access.value
@@ -172,7 +172,7 @@ def _discover(
     skews = {"kubernetes": api.skew(), "prometheus": _prometheus_skew(sources.prometheus.value)}
     pod_metrics, custom_metrics = sources.pod_metrics(), sources.custom_metrics()
     results: tuple[Discovered[Any], ...] = (
-        found,
+        attached,
         access,
         sources.metric,
         sources.prometheus,

@@ -1,1 +1,1 @@
-"""Finds what a run is about: workload, autoscaler, endpoint, Prometheus, and what cannot be read of them."""
+"""Discovers the workload under test and its autoscaler, Service and Prometheus."""

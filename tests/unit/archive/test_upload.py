@@ -22,7 +22,7 @@ LOADGEN = [sys.executable, "-m", "loadgen"]
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Two runs, and a folder that is none."""
+    """Two runs, and a folder without a run."""
     for name in ("20261126-a", "20261127-b"):
         folder = tmp_path / "runs" / name
         (folder / "requests").mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_one_run(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["20261126-a"]
 
 
-def test_a_run_is_known_by_its_last_file(runs: Path, tmp_path: Path) -> None:
+def test_a_run_with_its_last_file_is_complete(runs: Path, tmp_path: Path) -> None:
     """A run with `run.json` is complete: when a file before it cannot be copied, it is not there."""
     (tmp_path / "kept/20261126-a/report.html").mkdir(parents=True)
     (runs / "20261126-a/zz").write_text("after it by name")
@@ -124,7 +124,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_url_is_told_before_any_load(case: str, runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_url_is_refused_before_any_load(case: str, runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One sentence, without the secrets of the URL; the command of `--after` does not run for nothing."""
     url, code, words = WRONG[case]
     assert main(["upload", str(runs), url, "--after", "echo", "an hour of load"]) == code
@@ -134,8 +134,8 @@ def test_a_wrong_url_is_told_before_any_load(case: str, runs: Path, capfd: pytes
     assert out == ""
 
 
-def test_a_bucket_that_is_not_there(runs: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The server's own words, and what to check; no bucket is made."""
+def test_a_missing_bucket(runs: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error has the server's reason and what to check; no bucket is created."""
     assert main(["upload", str(runs), s3_url(s3, "nowhere/runs")]) == ExitCode.TOOL
     err = capsys.readouterr().err
     assert "cannot upload runs to s3://nowhere/runs" in err
@@ -156,7 +156,7 @@ def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
-def test_after_a_command_it_ends_as_the_command_did(code: int, runs: Path, tmp_path: Path) -> None:
+def test_the_exit_code_is_that_of_the_command(code: int, runs: Path, tmp_path: Path) -> None:
     """A failed run is uploaded like a good one, and its exit code stays: it is the gate."""
     script = f"cp -r {runs}/20261126-a {runs}/made; exit {code}"
     assert main(["upload", str(runs), f"file://{tmp_path}/kept", "--after", "sh", "-c", script]) == code
@@ -170,7 +170,7 @@ def test_an_upload_that_fails_fails_a_run_that_passed(runs: Path, s3: str, capsy
         assert "cannot upload runs to" in capsys.readouterr().err
 
 
-def test_the_command_is_told_to_end(runs: Path, tmp_path: Path) -> None:
+def test_sigterm_is_passed_to_the_command(runs: Path, tmp_path: Path) -> None:
     """SIGTERM, as from a cluster that ends the pod, reaches the load, which reports; then its run is uploaded."""
     script = f"trap 'cp -r {runs}/20261126-a {runs}/judged; exit 3' TERM; echo up; while :; do sleep 0.1; done"
     command = [*LOADGEN, "upload", runs, f"file://{tmp_path}/kept", "--after", "sh", "-c", script]
@@ -184,7 +184,7 @@ def test_the_command_is_told_to_end(runs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "kept/judged/run.json").is_file()
 
 
-def test_a_program_that_is_not_there(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_program(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence."""
     assert main(["upload", str(runs), f"file://{tmp_path}", "--after", "no-such-program"]) == ExitCode.USAGE
     assert "cannot run no-such-program" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The conductor: whatever goes wrong at the end, the target goes down, and what was recorded is reported on."""
+"""The conductor: after any error the target is stopped, and recorded requests are reported on."""
 
 import time
 from argparse import Namespace
@@ -29,7 +29,7 @@ SCENARIO = Scenario(
 
 
 class Processes:
-    """Hand-written sending processes that never end their requests, and fail at the end if told so."""
+    """Hand-written sending processes whose requests never end; with a fault, they fail when they are closed."""
 
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
@@ -57,7 +57,7 @@ def conductor_of(processes: Processes, ago_s: float) -> tuple[Conductor, Environ
     conductor = Conductor(environment, SCENARIO)
     conductor._execution = execution = Execution(LoadPlan(SCENARIO), processes, run_time_s=None)
     execution._run = run = Run(SCENARIO, say)
-    run.begin(run.clock.now_s() - ago_s, arrivals=10)
+    run.record_start(run.clock.now_s() - ago_s, arrivals=10)
     execution._load = LoadPhase(start=time.monotonic() - ago_s)
     return conductor, environment, run
 
@@ -67,21 +67,21 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_fault_at_the_end_is_told_and_the_report_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_at_the_end_is_printed_and_the_report_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     """Our own fault while the records are closed: traceback, sentence, exit code of the tool, and a report."""
     conductor, environment, run = conductor_of(Processes(ValueError("boom")), ago_s=5)
     conductor.finish()
     conductor.print_summary()
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert environment.process_exit_code == 4
-    assert "error: unexpected ValueError('boom'): please report it" in said.err
-    assert "Traceback" in said.err
+    assert "error: unexpected ValueError('boom'): please report it" in printed.err
+    assert "Traceback" in printed.err
     assert (run.folder.path / "report.html").is_file()
     assert run.folder.read_info().state == "loading"
 
 
-def test_a_load_that_does_not_end_is_no_stop_on_purpose(capsys: pytest.CaptureFixture[str]) -> None:
-    """10 s of load, 5 s time-out, 15 s of patience: after 29 s all is open, after 31 s the run is a tool error."""
+def test_a_load_that_does_not_end_is_a_tool_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """10 s of load, 5 s time-out, 15 s of overtime: after 29 s the run goes on, after 31 s it is a tool error."""
     conductor, _, _ = conductor_of(Processes(), ago_s=29)
     assert not conductor.over()
     conductor, environment, run = conductor_of(Processes(), ago_s=31)
@@ -125,7 +125,7 @@ def test_a_stop_before_the_load_is_an_error_and_nothing_is_reported(capsys: pyte
 
 
 def test_a_run_leaves_nothing_to_the_next() -> None:
-    """What broke a run off does not end the next one before it began."""
+    """The error of one run does not end the next."""
     conductor, _, _ = conductor_of(Processes(ValueError("boom")), ago_s=31)
     assert conductor.over()
     conductor.finish()

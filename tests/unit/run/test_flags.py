@@ -78,7 +78,7 @@ def test_the_flag_names_the_reports_that_are_written() -> None:
 @pytest.mark.parametrize("text", ["pdf", "html,", "html;json"])
 def test_an_unknown_report_is_refused_with_those_that_there_are(text: str) -> None:
     """Before the run begins."""
-    with pytest.raises(SettingsError, match="--reports: there is no report .* choose from json, html, markdown, junit"):
+    with pytest.raises(SettingsError, match=r"--reports: there is no report .* choose from json, html"):
         with_reports(text)
 
 

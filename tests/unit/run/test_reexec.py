@@ -1,4 +1,4 @@
-"""What the command line says before Locust has read it: whether to go into a sandbox, and which port to open."""
+"""The flags that are read before Locust reads them: whether to enter a sandbox, and which port to open."""
 
 import sys
 from contextlib import suppress
@@ -11,7 +11,7 @@ from loadgen.sandbox import commands, session
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What `run_inside` is asked for by a command line; None where it is not called."""
+    """The ports that a command line lets `run_inside` open; empty where it is not called."""
     for name in ("LOADGEN_TARGET", "LOCUST_HEADLESS", "LOCUST_WEB_PORT", commands.INSIDE):
         monkeypatch.delenv(name, raising=False)
     calls = []

@@ -11,8 +11,8 @@ from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
 
 
-def test_a_report_that_takes_too_long_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run is recorded, so the sentence says how to report on it later."""
+def test_a_report_that_takes_too_long_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is recorded, so the error says how to report on it later."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(loadgen.run.run, "_REPORT_TIMEOUT_S", 0.01)
     run = Run(Scenario(name="x", load=Constant(per_s=1, duration_s=60)), say=lambda text: None)

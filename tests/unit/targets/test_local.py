@@ -1,4 +1,4 @@
-"""What `--target local` says of itself, and what it refuses before it starts anything."""
+"""`--target local`: its description in `run.json`, and the settings that it refuses before it starts anything."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def test_compressions_name_what_is_shorter_than_in_production() -> None:
 
 
 def test_uncompressed_settings_are_not_listed() -> None:
-    """What is as in production or longer is no compression; a shorter sync period is one."""
+    """Durations as long as in production are left out; a shorter sync period is listed."""
     listed = compressions(
         Local(scale_down_window_s=300, startup_delay_s=180, scrape_interval_s=30, rate_window_s=120, sync_period_s=5)
     )
@@ -38,14 +38,14 @@ def test_uncompressed_settings_are_not_listed() -> None:
 
 
 def test_autoscaler_info() -> None:
-    """`run.json` names the metric that is read, its target, the bounds and the timing."""
+    """`run.json` has the metric, its target, the bounds and the timing."""
     info = autoscaler_info(Local(replicas=(2, 6), ratio_target=1.5, sync_period_s=5))
     assert (info.metric, info.target) == ("triton:queue_compute:ratio", 1.5)
     assert (info.min_replicas, info.max_replicas, info.sync_period_s) == (2, 6, 5)
 
 
-def test_emulated_says_the_word() -> None:
-    """The sentence names what is emulated and what is real."""
+def test_the_sentence_names_what_is_emulated_and_what_is_real() -> None:
+    """Both words are in it."""
     assert "emulated" in EMULATED
     assert "real" in EMULATED
 
@@ -55,10 +55,10 @@ def test_emulated_says_the_word() -> None:
     [(Local(profile="nonesuch"), "nonesuch"), (Local(scale_down_window_s=5000), "3600")],
 )
 def test_wrong_settings_are_refused_before_anything_starts(tmp_path: Path, local: Local, sentence: str) -> None:
-    """An unknown profile and an impossible window end with a sentence, and there is no stack folder."""
+    """An unknown profile and an impossible window are errors, and there is no stack folder."""
     folder = run_folder(tmp_path, local)
     with pytest.raises(LoadgenError, match=sentence):
-        start_stack(folder, on_progress=lambda said: None)
+        start_stack(folder, on_progress=lambda sentence: None)
     assert not (folder.path / "stack").exists()
 
 
@@ -83,8 +83,8 @@ def test_state_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"phase": "happy"}'])
-def test_state_that_cannot_be_read(tmp_path: Path, content: str | None) -> None:
-    """A missing or damaged state is told as a sentence."""
+def test_an_unreadable_state_is_an_error(tmp_path: Path, content: str | None) -> None:
+    """The error names the file when it is missing or damaged."""
     record = StackFolder(tmp_path)
     if content is not None:
         record.path.mkdir()
@@ -94,7 +94,7 @@ def test_state_that_cannot_be_read(tmp_path: Path, content: str | None) -> None:
 
 
 def test_journal_holds_one_event_a_line(tmp_path: Path) -> None:
-    """Every event has the documented keys, in the order in which it happened, whatever is in its text."""
+    """Every event has the documented keys, in order of time, and any text stays on its line."""
     record = StackFolder(tmp_path)
     record.emit("replica_crashed", t_s=1.25, pod="a", reason="BackOff", message="two\nlines", data={"exit_code": -9})
     record.emit("hpa_sync", t_s=2)
@@ -115,12 +115,12 @@ def test_journal_holds_one_event_a_line(tmp_path: Path) -> None:
     ],
 )
 def test_versions(text: str, version: str) -> None:
-    """The first version number in what a program says is taken."""
+    """The first version number in the output of a program counts."""
     assert version_in(text) == version
 
 
-def test_full_disk_is_told(tmp_path: Path) -> None:
-    """An event that finds no space is an error with a sentence, not a hole in the journal."""
+def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
+    """An event that cannot be written is an error, not a gap in the journal."""
     record = StackFolder(tmp_path)
     record.path.mkdir()
     record.journal_file.symlink_to("/dev/full")

@@ -34,16 +34,16 @@ def autoscaler_of(raw: dict[str, Any], timing: RuleTiming, interval_s: float | N
     return discovered.value, list(discovered.assumptions)
 
 
-def test_the_ratio_is_followed_among_several_metrics() -> None:
-    """Not the busy fraction, whose name says ratio, too; without a ratio the first metric of pods."""
+def test_the_ratio_is_preferred_among_several_metrics() -> None:
+    """The busy fraction does not count, though its name has "ratio"; without a ratio the first Pods metric is used."""
     several = hpa(pods("triton:busy:ratio", "800m"), pods(RATIO, "1"), pods("triton:waiting:requests", "4"))
     assert primary_metric(pods_metrics(several)).name == RATIO
     assert primary_metric(pods_metrics(hpa(pods("waiting", "4"), pods("other", "1")))).name == "waiting"
     assert primary_metric(pods_metrics(hpa({"type": "Resource", "resource": {}}))) is None
 
 
-def test_all_that_is_written_is_taken() -> None:
-    """Target as a quantity, window and tolerance of its behaviour; only the controller's interval is assumed."""
+def test_every_setting_of_the_hpa_is_read() -> None:
+    """Target as a quantity, window and tolerance of its behavior; only the sync period of the controller is assumed."""
     behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}, "scaleUp": {"tolerance": "50m"}}
     found, assumed = autoscaler_of(hpa(pods(RATIO, "150m"), minReplicas=2, behavior=behavior), RuleTiming(30.0, 5), 5.0)
     assert found is not None
@@ -61,7 +61,7 @@ def test_all_that_is_written_is_taken() -> None:
     assert assumed == ["the sync period of the HPA controller is assumed to be 15 s, Kubernetes' default"]
 
 
-def test_what_is_not_written_is_kubernetes_default_and_what_is_not_seen_is_said() -> None:
+def test_missing_settings_are_kubernetes_defaults_and_missing_timing_is_assumed() -> None:
     """Each assumption is a sentence."""
     found, assumed = autoscaler_of(hpa(pods(RATIO, "1")), RuleTiming(None, None), None)
     assert found is not None
@@ -71,8 +71,8 @@ def test_what_is_not_written_is_kubernetes_default_and_what_is_not_seen_is_said(
     assert assumed[1] == f"no recording rule of {RATIO} was found: its window is assumed to be 60 s"
 
 
-def test_an_autoscaler_without_a_metric_of_pods_is_not_judged() -> None:
-    """Its metrics are named."""
+def test_an_hpa_without_a_pods_metric_is_not_judged() -> None:
+    """The sentence lists its metrics."""
     external = {"type": "External", "external": {"metric": {"name": "queue_depth"}}}
     others = hpa(external, {"type": "Resource", "resource": {"name": "cpu"}})
     assert primary_metric(pods_metrics(others)) is None
@@ -82,15 +82,15 @@ def test_an_autoscaler_without_a_metric_of_pods_is_not_judged() -> None:
     assert "(none)" in no_pods_metric(hpa())
 
 
-def test_a_target_that_is_not_understood_is_never_zero() -> None:
-    """A run is then not judged by it, and says so."""
+def test_a_target_that_cannot_be_parsed_is_never_zero() -> None:
+    """The HPA is not judged, with a sentence that says so."""
     found, said = autoscaler_of(hpa(pods(RATIO, "1e3")), RuleTiming(30, 5), 5)
     assert found is None
     assert said == ["the HPA h has the target 1e3, which cannot be parsed: it is not judged"]
 
 
 def test_the_manifest_is_whole_but_for_status_and_managed_fields() -> None:
-    """What-if and audits need every setting; who wrote which field, and the state of the moment, they do not."""
+    """What-if and audits need every setting, but neither the owners of fields nor the current state."""
     behavior = {"scaleDown": {"policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}]}}
     raw = hpa(pods(RATIO, "150m"), minReplicas=2, behavior=behavior)
     raw["metadata"] |= {"annotations": {"team": "serving"}, "managedFields": [{"manager": "helm"}]}
@@ -108,7 +108,7 @@ def rule(name: str, query: str) -> dict[str, Any]:
     return {"name": name, "query": query, "type": "recording"}
 
 
-def test_the_window_is_that_of_the_rule_of_this_namespace() -> None:
+def test_the_window_is_read_from_the_rule_of_this_namespace() -> None:
     """Several releases record the same name; the longest window of an expression counts."""
     groups = [
         {"interval": 15, "rules": [rule(RATIO, 'rate(q{job="other/llm"}[5m]) / rate(c{job="other/llm"}[5m])')]},
@@ -120,8 +120,8 @@ def test_the_window_is_that_of_the_rule_of_this_namespace() -> None:
     assert rule_timing([{"rules": [rule("x", "up")]}], "x", "llm") == RuleTiming(None, None)
 
 
-def test_the_scrape_interval_is_that_of_the_pods() -> None:
-    """Of this namespace's, by name; None when Prometheus does not scrape them."""
+def test_the_scrape_interval_is_read_from_the_targets_of_the_pods() -> None:
+    """Only pods of this namespace count; None where Prometheus does not scrape them."""
 
     def target(namespace: str, pod: str, interval: str) -> dict[str, Any]:
         return {"labels": {"namespace": namespace, "pod": pod}, "scrapeInterval": interval}
@@ -136,8 +136,8 @@ def service(namespace: str, name: str, port: int = 9090, *, ip: str = "10.0.0.1"
     return {"metadata": meta, "spec": {"clusterIP": ip, "ports": [{"port": port}]}}
 
 
-def test_the_operators_own_service_goes_before_a_name() -> None:
-    """It is headless, so that it has no address; what has another port is no Prometheus."""
+def test_the_service_of_the_operator_is_preferred_over_a_name() -> None:
+    """It is headless, so it has no address; a Service with another port is not Prometheus."""
     operated = service("mon", "prometheus-operated", ip="None", **{"operated-prometheus": "true"})
     other = service("mon", "prometheus", **{"app.kubernetes.io/name": "prometheus"})
     grafana = service("mon", "grafana", 80)
@@ -153,8 +153,8 @@ def test_several_servers_are_listed() -> None:
         choose_prometheus(both)
 
 
-def test_a_named_service_need_not_be_seen() -> None:
-    """Without the right to list Services it is reached through the API server."""
+def test_a_named_service_need_not_be_listed() -> None:
+    """Without permission to list Services it is reached through the API server."""
     assert named_service("mon/prom:9091", [service("mon", "prom")]) == PrometheusService(
         "mon", "prom", 9091, "10.0.0.1"
     )
@@ -162,7 +162,7 @@ def test_a_named_service_need_not_be_seen() -> None:
 
 
 @pytest.mark.parametrize(("name", "port", "tls"), [("web", 9090, False), ("https", 9090, True), ("web", 443, True)])
-def test_https_is_told_by_the_port_of_the_service(name: str, port: int, tls: bool) -> None:
+def test_https_is_recognized_by_the_port_of_the_service(name: str, port: int, tls: bool) -> None:
     """By its name or its number."""
     one = service("mon", "prometheus", port)
     one["spec"]["ports"][0]["name"] = name

@@ -1,4 +1,4 @@
-"""Which rights tell the gateways before a workload: asked for where the cluster has such gateways, else not."""
+"""Permissions to list gateways are checked only for gateways that the cluster has."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class Cluster:
         return resource not in self.forbidden
 
 
-def named(served: dict[str, Any], objects: dict[str, Any], *forbidden: str) -> list[str]:
+def missing(served: dict[str, Any], objects: dict[str, Any], *forbidden: str) -> list[str]:
     api: Any = Cluster(served, objects, set(forbidden))
     return rights.check(api, "llm", rights.for_gateways(api, "llm"))[1]
 
@@ -37,13 +37,13 @@ BYPASS = "traffic may bypass a gateway that this account cannot list"
 GATEWAY_API = {"gateway.networking.k8s.io/v1": [{"name": "httproutes"}, {"name": "gateways"}]}
 
 
-def test_nothing_is_said_of_what_the_cluster_has_not() -> None:
-    """No Traefik, no Gateway API: only what every cluster has."""
+def test_kinds_that_are_not_installed_are_not_reported() -> None:
+    """Without Traefik and Gateway API, only Ingresses, which every cluster has."""
     everything = ("ingresses", "ingressroutes", "httproutes", "grpcroutes", "gateways", "services")
-    assert named({}, {}, *everything) == [
+    assert missing({}, {}, *everything) == [
         f"missing RBAC permissions: list on ingresses.networking.k8s.io in namespace llm ({BYPASS})"
     ]
-    assert named({"traefik.io/v1alpha1": TRAEFIK, **GATEWAY_API}, {}, "services", "gateways", "grpcroutes") == []
+    assert missing({"traefik.io/v1alpha1": TRAEFIK, **GATEWAY_API}, {}, "services", "gateways", "grpcroutes") == []
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,6 @@ def test_nothing_is_said_of_what_the_cluster_has_not() -> None:
         (GATEWAY_API, {"httproutes": [{}]}, "gateways", "gateways.gateway.networking.k8s.io cluster-wide"),
     ],
 )
-def test_what_may_not_be_seen_is_named(served: Any, objects: Any, forbidden: str, said: str) -> None:
-    """Routes of a kind that the cluster has, and the gateways of routes that are there."""
-    assert named(served, objects, forbidden) == [f"missing RBAC permissions: list on {said} ({BYPASS})"]
+def test_kinds_that_may_not_be_listed_are_reported(served: Any, objects: Any, forbidden: str, said: str) -> None:
+    """Routes of installed kinds, and the gateways of existing routes."""
+    assert missing(served, objects, forbidden) == [f"missing RBAC permissions: list on {said} ({BYPASS})"]

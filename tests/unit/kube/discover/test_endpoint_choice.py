@@ -33,7 +33,7 @@ CLUSTER_IP = ("service", "10.0.0.1:9001", "connections", False)
 
 
 def test_without_a_service_there_is_a_port_forward_only() -> None:
-    """And that reaches one pod."""
+    """It reaches one pod."""
     assert found(RoutingObjects()) == [LAST]
 
 
@@ -51,8 +51,8 @@ def test_a_service_balances_connections() -> None:
     assert found(RoutingObjects(service=one), "http")[0][1] == "lb.example:80"
 
 
-def test_an_address_of_version_six_has_brackets() -> None:
-    """Or its port would be a part of it."""
+def test_an_ipv6_address_has_brackets() -> None:
+    """Without them its port would be part of the address."""
     one = {**SERVICE, "spec": {**SERVICE["spec"], "clusterIP": "fd00::7"}}
     assert found(RoutingObjects(service=one))[0][1] == "[fd00::7]:9001"
 
@@ -73,7 +73,7 @@ def test_traefik_balances_requests_and_comes_first() -> None:
 
 
 def test_nginx_has_an_ingress_for_each_protocol() -> None:
-    """The annotation says which."""
+    """An annotation has the protocol."""
     backend = {"backend": {"service": {"name": "svc"}}}
     grpc = {
         "metadata": {"annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "GRPC"}},
@@ -119,7 +119,7 @@ def every() -> list[AccessPath]:
 
 
 def test_the_first_access_path_that_answers_is_taken() -> None:
-    """Of the kind that was asked for; when none does, all that was tried is told."""
+    """Of the kind in the settings; when none answers, the error lists those that were tried."""
     assert choose_access_path(every, "auto", lambda path: path is SVC) is SVC
     assert choose_access_path(every, "auto", lambda _: False) is FORWARD
     assert choose_access_path(every, "service", lambda _: True) is SVC
@@ -131,17 +131,17 @@ def test_the_first_access_path_that_answers_is_taken() -> None:
 
 @pytest.mark.parametrize("kind", ["auto", "ingress"])
 def test_a_gateway_may_answer_a_moment_later(kind: str) -> None:
-    """It is waited for, though the Service, by which requests are not balanced, answers at once."""
-    asked: list[AccessPath] = []
-    said: list[str] = []
+    """The run waits for it, although the Service, which does not balance requests, answers at once."""
+    probed: list[AccessPath] = []
+    progress: list[str] = []
 
     def answers(path: AccessPath) -> bool:
-        asked.append(path)
-        return path is SVC or len(asked) == 3
+        probed.append(path)
+        return path is SVC or len(probed) == 3
 
-    assert choose_access_path(every, kind, answers, within_s=60, say=said.append) is GATE
-    assert asked == [GATE] * 3
-    assert said == ["waiting for a response through ingress a:1"]
+    assert choose_access_path(every, kind, answers, within_s=60, say=progress.append) is GATE
+    assert probed == [GATE] * 3
+    assert progress == ["waiting for a response through ingress a:1"]
 
 
 def test_a_gateway_may_get_its_address_a_moment_later() -> None:
@@ -150,5 +150,5 @@ def test_a_gateway_may_get_its_address_a_moment_later() -> None:
     assert choose_access_path(lambda: next(looks), "ingress", lambda _: True, within_s=60) is GATE
 
 
-def test_after_its_time_the_next_best_access_path_is_taken() -> None:
+def test_after_the_deadline_the_next_best_access_path_is_taken() -> None:
     assert choose_access_path(every, "auto", lambda path: path is SVC, within_s=0.2) is SVC

@@ -1,4 +1,4 @@
-"""The signal of an HPA that KEDA made: the chart's ScaledObject as it is rendered, and what KEDA makes of it."""
+"""Metrics of an HPA that KEDA created, with the ScaledObject that the chart renders."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ NAME, RATIO = "demo-triton-trtllm", "triton:queue_compute:ratio"
 LABELS = '{namespace="serving",release="demo-triton-trtllm"}'
 
 
-def test_the_chart_s_own_is_judged_as_with_a_metric_of_pods(scaled: dict[str, Any]) -> None:
-    """The ratio's trigger is followed among ratio, busy and activation: its series, its threshold, its name of KEDA."""
+def test_the_chart_s_scaled_object_is_judged_like_a_pods_metric(scaled: dict[str, Any]) -> None:
+    """Among ratio, busy and activation the ratio's trigger is used: its series, threshold and KEDA's name for it."""
     hpa = hpa_of(scaled)
     assert scaled_object(hpa) == NAME
     metrics, others = trigger_metrics(hpa, scaled)
     assert [each.series for each in metrics] == [RATIO, "triton:busy:ratio"]
     assert primary_metric(metrics) == ScalingMetric(RATIO, "s0-prometheus", "1", LABELS)
-    assert len(others) == 1  # what wakes it from zero is no mean over pods
+    assert len(others) == 1  # the trigger that scales from zero is not a mean over pods
     discovered = autoscaler_of(hpa, metrics[0], RuleTiming(60.0, 15.0), 15.0)
     found = discovered.value
     assert found is not None
@@ -29,8 +29,8 @@ def test_the_chart_s_own_is_judged_as_with_a_metric_of_pods(scaled: dict[str, An
     assert len(discovered.assumptions) == 1
 
 
-def test_the_trigger_is_the_one_of_the_metric_s_number(scaled: dict[str, Any]) -> None:
-    """A trigger of another kind before it counts, too; the ratio is found wherever it is."""
+def test_the_trigger_is_found_by_the_number_in_the_metric_s_name(scaled: dict[str, Any]) -> None:
+    """Triggers of other types count, too; the ratio is found at any position."""
     scaled["spec"]["triggers"].insert(0, {"type": "cron", "metadata": {"threshold": "1"}})
     hpa = hpa_of(scaled)
     hpa["spec"]["metrics"].reverse()
@@ -53,7 +53,7 @@ def test_the_trigger_is_the_one_of_the_metric_s_number(scaled: dict[str, Any]) -
     ],
 )
 def test_only_a_mean_over_pods_is_judged(scaled: dict[str, Any], query: str, kind: str, record: str | None) -> None:
-    """Otherwise a sentence has the query."""
+    """For any other query the sentence has that query."""
     scaled["spec"]["triggers"] = [
         {"type": "prometheus", "metricType": kind, "metadata": {"query": query, "threshold": "0.15"}}
     ]
@@ -67,7 +67,7 @@ def test_only_a_mean_over_pods_is_judged(scaled: dict[str, Any], query: str, kin
 
 
 def test_other_triggers_are_not_judged(scaled: dict[str, Any]) -> None:
-    """A formula over triggers, an index that is gone, no trigger of Prometheus at all."""
+    """A formula over triggers, an index without a trigger, no Prometheus trigger."""
     hpa = hpa_of(scaled)
     hpa["spec"]["metrics"] = hpa["spec"]["metrics"][:1]
     hpa["spec"]["metrics"][0]["external"]["metric"]["name"] = "composite-metric"
@@ -76,15 +76,15 @@ def test_other_triggers_are_not_judged(scaled: dict[str, Any]) -> None:
     assert trigger_metrics(hpa_of(scaled), {"spec": {"triggers": []}}) == ([], [])
 
 
-def test_an_external_metric_of_another_hand_is_not_keda_s() -> None:
-    """Its selector is that of the user."""
+def test_an_external_metric_of_the_user_is_not_keda_s() -> None:
+    """Its selector does not name a ScaledObject."""
     metric = {"type": "External", "external": {"metric": {"name": "s0-prometheus", "selector": {}}}}
     assert scaled_object({"metadata": {"name": "h"}, "spec": {"metrics": [metric]}}) is None
     assert scaled_object({"metadata": {"name": "h"}, "spec": {}}) is None
 
 
-def test_the_series_must_be_one_of_each_pod_of_the_namespace() -> None:
-    """Or their mean is not what the run sees of its pods; none at all says nothing."""
+def test_a_query_must_have_one_series_for_each_pod_of_the_namespace() -> None:
+    """Otherwise the mean is not that of the pods under test; an empty result proves nothing."""
     metric = ScalingMetric(RATIO, "s0-prometheus", "1", "{}")
     one, two = {"pod": "a", "namespace": "llm"}, {"pod": "b", "namespace": "llm"}
     assert not_per_pod(metric, [], "llm") is None

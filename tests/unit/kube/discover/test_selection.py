@@ -7,8 +7,8 @@ from loadgen.kube.discover.selection import candidates, choose_hpa, choose_servi
 from support.kube.workloads import LABELS, WORKLOAD, deployment, hpa, service
 
 
-def test_the_bundled_chart_goes_before_what_only_looks_like_triton() -> None:
-    """An image of Triton, or its ports, will do where the chart is not."""
+def test_the_bundled_chart_is_preferred_over_workloads_that_look_like_triton() -> None:
+    """Without the chart, an image of Triton or its ports are enough."""
     alike = deployment("alike", image="nvcr.example/nvidia/tritonserver:26.07-py3")
     ports = deployment("ports", ports=({"containerPort": 8001}, {"containerPort": 8002}))
     other = deployment("other", ports=({"containerPort": 8001},))
@@ -16,8 +16,8 @@ def test_the_bundled_chart_goes_before_what_only_looks_like_triton() -> None:
     assert [each["metadata"]["name"] for each in candidates([other, alike, ports], None)] == ["alike", "ports"]
 
 
-def test_several_are_listed() -> None:
-    """With the flag that chooses among them."""
+def test_several_candidates_are_listed() -> None:
+    """The error names the flag that chooses among them."""
     both = [deployment("a", chart=True), deployment("b", chart=True)]
     with pytest.raises(TargetError, match="2 candidates in llm: llm/a, llm/b; choose one with --kube-workload"):
         choose_workload(both, name=None, where="in llm")
@@ -26,16 +26,16 @@ def test_several_are_listed() -> None:
         choose_workload(both, name=None, where="in any namespace")
 
 
-def test_none_is_told_with_what_to_do() -> None:
-    """And a name that is not there with those that are."""
+def test_no_candidate_is_an_error_with_advice() -> None:
+    """For a name that does not exist, it lists the existing names."""
     with pytest.raises(TargetError, match=r"nothing in llm looks like Triton .* deploy one with `loadgen deploy`"):
         choose_workload([deployment("x")], name=None, where="in llm")
     with pytest.raises(TargetError, match="no Deployment or LeaderWorkerSet y in llm: Deployment x"):
         choose_workload([deployment("x")], name="y", where="in llm")
 
 
-def test_the_autoscaler_is_the_one_that_scales_it() -> None:
-    """None is fine, two fight, and a named one must scale this workload."""
+def test_the_hpa_is_the_one_that_scales_the_workload() -> None:
+    """A workload may have none; two are an error; a named one must scale this workload."""
     mine = hpa("mine", "t")
     assert choose_hpa([hpa("x", "u"), mine, hpa("z", "t", "StatefulSet")], WORKLOAD, name=None) == mine
     assert choose_hpa([hpa("x", "u")], WORKLOAD, name=None) is None
@@ -48,8 +48,8 @@ def test_the_autoscaler_is_the_one_that_scales_it() -> None:
         choose_hpa([hpa("x", "u")], WORKLOAD, name="y")
 
 
-def test_the_service_is_the_one_that_selects_it() -> None:
-    """Not a headless one, not one of other pods, not one for its metrics only."""
+def test_the_service_is_the_one_that_selects_the_pods() -> None:
+    """Headless Services, those of other pods and those for metrics only do not count."""
     mine = service("mine", {"app.kubernetes.io/instance": "a"})
     others = [
         service("headless", LABELS, ip="None"),

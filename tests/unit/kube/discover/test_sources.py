@@ -1,4 +1,4 @@
-"""Where the signals of a workload come from, by a cluster's API that a test plays: the relay is the real process."""
+"""The sources of a workload's signals, with a played cluster API and the real relay process."""
 
 import os
 import subprocess
@@ -29,8 +29,8 @@ def hpa(*metrics: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": "h"}, "spec": {"maxReplicas": 4, "metrics": list(metrics)}}
 
 
-def test_the_right_to_another_metric_is_not_asked_for(played: Server, sources_of: Any) -> None:
-    """Only the metric that is followed is read, so only its right counts; a name may have what Stackdriver puts in."""
+def test_only_the_permission_for_the_judged_metric_is_needed(played: Server, sources_of: Any) -> None:
+    """Other metrics of the HPA are not read; a name may have the separators of Stackdriver."""
     played.allowed |= {("get", "pods", f"a|{RATIO}|gauge")}
     sources = sources_of(hpa(pods_metric("other"), pods_metric(f"a|{RATIO}|gauge")))
     url = sources.custom_metrics().value
@@ -51,7 +51,7 @@ def test_the_right_to_another_metric_is_not_asked_for(played: Server, sources_of
 def test_the_metric_of_keda_is_read_from_its_scaled_object(
     played: Server, sources_of: Any, scaled: dict[str, Any]
 ) -> None:
-    """Nothing is said to lack in the custom-metrics API, which KEDA has no part in."""
+    """Nothing is reported missing in the custom-metrics API, which KEDA does not use."""
     played.allowed |= {("get", "scaledobjects", "")}
     played.pages["/apis/keda.sh/v1alpha1/namespaces/llm/scaledobjects/demo-triton-trtllm"] = scaled
     del played.pages[CUSTOM]
@@ -70,7 +70,7 @@ def test_an_hpa_of_keda_without_its_scaled_object_is_not_judged(
     scaled: dict[str, Any],
     may: bool,
 ) -> None:
-    """As it is gone, or may not be read: each is said."""
+    """Each reason has its sentence: the object does not exist, or may not be read."""
     played.allowed |= {("get", "scaledobjects", "")} if may else set()
     sources = sources_of(hpa_of(scaled))
     assert sources.metric.value is None
@@ -82,8 +82,8 @@ def test_an_hpa_of_keda_without_its_scaled_object_is_not_judged(
     assert (lacks in sources.metric.missing) is not may
 
 
-def test_a_page_that_is_no_json_is_told(played: Server, sources_of: Any) -> None:
-    """With its status and first line, not with a parser's words."""
+def test_a_response_that_is_not_json_is_reported(played: Server, sources_of: Any) -> None:
+    """The sentence has its status and first line, not a parser's error."""
     played.raw["/api/v1/namespaces/mon/services/prom:80/proxy/api/v1/query"] = (502, b"Bad Gateway\nfrom nginx")
     found = sources_of(None, prometheus="mon/prom:80").prometheus
     assert found.value is None
@@ -92,8 +92,8 @@ def test_a_page_that_is_no_json_is_told(played: Server, sources_of: Any) -> None
     )
 
 
-def test_the_secret_of_the_relay_is_in_no_file_but_its_own(played: Server, sources_of: Any, run_dir: RunFolder) -> None:
-    """Not in a log nor in what the run says, whatever fails: pages, Prometheus and metrics API behind the relay."""
+def test_the_secret_of_the_relay_stays_in_the_stack_folder(played: Server, sources_of: Any, run_dir: RunFolder) -> None:
+    """It is in no log and no message, even when metrics pages, Prometheus and metrics API fail behind the relay."""
     played.allowed |= {("get", "pods", "proxy"), ("get", "pods", RATIO)}
     played.raw["/api/v1/namespaces/mon/services/prom:80/proxy/api/v1/query"] = (502, b"Bad Gateway")
     sources = sources_of(hpa(pods_metric(RATIO)), prometheus="mon/prom:80")
@@ -110,15 +110,15 @@ def test_the_secret_of_the_relay_is_in_no_file_but_its_own(played: Server, sourc
         read(custom, run_dir.read_info().clock)
     with pytest.raises(StackError) as refused:
         prometheus.query(base, "/x")
-    said = [*sources.prometheus.missing, str(error.value), str(refused.value)]
-    assert [each for each in said if secret in each] == []
+    messages = [*sources.prometheus.missing, str(error.value), str(refused.value)]
+    assert [each for each in messages if secret in each] == []
     assert {file.parent.name for file in files_containing(run_dir.path, secret)} == {"stack"}
     assert (run_dir.path / "stack").stat().st_mode & 0o077 == 0
     assert run_dir.logs.stat().st_mode & 0o077 == 0
 
 
 def collect(run_dir: RunFolder, until: str) -> None:
-    """The collector as a process, until its log says something."""
+    """Run the collector until a text appears in its log."""
     log = run_dir.logs / "collector.log"
     with log.open("ab") as into:
         command = [sys.executable, "-m", "loadgen.collect", "--period-s=0.2", str(run_dir.path)]
