@@ -1,1 +1,1 @@
-"""Kubernetes: clusters as targets, and a real control plane without containers."""
+"""Runs against Kubernetes clusters: discovers, deploys and observes the workload under test."""

@@ -13,9 +13,7 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import ClusterInfo
 from loadgen.dataset.stack import DEFAULT_MODEL, StackFolder, StackState
 from loadgen.kube.client.api import Api, Skew
-from loadgen.kube.client.forward import ForwardConfig
-from loadgen.kube.client.helper import STOP_S, port_of, start_child, wait_for
-from loadgen.kube.deploy.readiness import wait_until_ready, why_blind
+from loadgen.kube.deploy.readiness import wait_for_hpa_metric, wait_until_ready
 from loadgen.kube.deploy.release import deploy
 from loadgen.kube.deploy.values import read_values
 from loadgen.kube.discover import prometheus
@@ -28,6 +26,8 @@ from loadgen.kube.discover.sources import Sources
 from loadgen.kube.discover.workload import ScaledWorkload, discover_workload
 from loadgen.kube.objects.workload import Workload
 from loadgen.kube.observe.config import ObserverConfig
+from loadgen.kube.proxy.forward import ForwardConfig
+from loadgen.kube.proxy.process import STOP_S, read_port, start_process, wait_for_file
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.settings import Kube, Scenario
 from loadgen.targets.info import TargetInfo
@@ -137,8 +137,8 @@ def start_cluster(
             return child
 
         discovery = _discover(folder, scenario, api, kube, found, keep, say, fresh=fresh, strict=strict)
-        observer = keep(start_child(folder, "observe.observer", _observer_config(discovery, scenario)))
-        wait_for(observer, StackFolder(folder.path).state_file)
+        observer = keep(start_process(folder, "observe.observer", _observer_config(discovery, scenario)))
+        wait_for_file(observer, StackFolder(folder.path).state_file)
         for sentence in (*discovery.missing, *discovery.assumptions):
             say(sentence)
         undo.pop_all()
@@ -227,8 +227,8 @@ def _open_forward(
         port=workload.grpc if scenario.wire == "grpc" else workload.http,
         port_file=file.resolve(),
     )
-    child = keep(start_child(folder, "client.forward", config))
-    return AccessPath(kind="forward", address=f"127.0.0.1:{port_of(child, file)}", balances="one pod")
+    child = keep(start_process(folder, "proxy.forward", config))
+    return AccessPath(kind="forward", address=f"127.0.0.1:{read_port(child, file)}", balances="one pod")
 
 
 def _wait_for_metric(
@@ -237,7 +237,7 @@ def _wait_for_metric(
     """Wait until the HPA has read its metric: by then its recording rule and scrapes exist, too."""
     if scaled.hpa_name is None or metric is None:
         return Discovered(None)
-    reason = why_blind(api, scaled.workload.namespace, scaled.hpa_name, metric.name, say=say)
+    reason = wait_for_hpa_metric(api, scaled.workload.namespace, scaled.hpa_name, metric.name, say=say)
     if reason and strict:
         raise StackError(reason)
     return Discovered(None, missing=(f"{reason}; the run continued without it",) if reason else ())
@@ -258,7 +258,7 @@ def _observer_config(discovery: ClusterDiscovery, scenario: Scenario) -> Observe
         hpa=scaled.hpa_name,
         metric=signals.metric.name if signals.metric else None,
         selector=workload.selector,
-        unread=[right.resource for right in scaled.missing_permissions],
+        forbidden=[right.resource for right in scaled.missing_permissions],
         skew_s=discovery.skews["kubernetes"].ahead_s if "kubernetes" in discovery.skews else 0.0,
         http_port=workload.http,
         grpc_port=workload.grpc,

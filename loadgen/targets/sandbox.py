@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
-from loadgen.kube.deploy import chart
+from loadgen.kube.deploy import chart, helm
 from loadgen.local.engine.profile import load_profile
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import INSIDE, Sandbox
@@ -85,7 +85,7 @@ class RunningSandbox:
 def _install(scenario: Scenario, say: Say) -> None:
     profile = load_profile(scenario.local.profile)
     say("installing the chart triton-trtllm in mode emulated")
-    chart.install(NAME, NAMESPACE, chart.emulated_values(scenario.local, profile, name=NAME, tag=emulated.TAG))
+    helm.install(NAME, NAMESPACE, chart.emulated_values(scenario.local, profile, name=NAME, tag=emulated.TAG))
 
 
 def _keep_logs(folder: RunFolder, sandbox: Sandbox) -> None:

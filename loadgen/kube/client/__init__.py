@@ -1,1 +1,1 @@
-"""The Kubernetes API as this package talks to it: credentials, permissions, and the helper processes that proxy it."""
+"""Talks to the Kubernetes API: requests, credentials, RBAC permissions; and authenticates requests to Prometheus."""

@@ -1,4 +1,4 @@
-"""The Kubernetes API as this package asks it: by the kubeconfig or a pod's service account, raw JSON, short waits."""
+"""Sends requests to the Kubernetes API with the credentials of a kubeconfig or of a pod's service account."""
 
 import json
 import logging
@@ -16,22 +16,22 @@ from kubernetes import client
 from kubernetes.client import rest
 
 from loadgen.base.errors import StackError, TargetError
-from loadgen.kube.client.credentials import Credentials, connection, find_credentials
+from loadgen.kube.client.credentials import Credentials, connection_key, load_credentials
 
-TIMEOUT_S = 10.0
-_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
-_CALM_S = 300.0
-"""Credentials that held for so long have come to their end, and are not the trouble that lasts."""
+_TIMEOUT_S = 10.0
+_MIN_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 60.0
+_BACKOFF_RESET_S = 300.0
+"""Credentials that were valid for so long have expired normally, so the back-off starts again."""
 
 _log = logging.getLogger("loadgen.kube.client.api")
-_SKEW_WITHIN_S = 3.0
-_SKEW_STEP_S = 0.02
+_SKEW_TIMEOUT_S = 3.0
+_SKEW_POLL_S = 0.02
 
 Raw = dict[str, Any]
 
 
-class Answer(NamedTuple):
-    """An answer of the API: HTTP status, headers in small letters, body."""
+class Response(NamedTuple):
+    """A response of the API: HTTP status, headers with names in lower case, body."""
 
     status: int
     headers: Mapping[str, str]
@@ -39,89 +39,89 @@ class Answer(NamedTuple):
 
 
 class Skew(NamedTuple):
-    """By how much a clock is ahead of this machine's, ± `error_s`."""
+    """How far a clock is ahead of this machine's clock, ± `error_s`."""
 
     ahead_s: float
     error_s: float
 
 
 class Api:
-    """One cluster, for as long as the object lives: whatever the current context is meanwhile.
+    """A connection to one cluster, which stays the same when the current context changes.
 
     Args:
         context: Context of the kubeconfig, or `in-cluster`; None takes the current one, or the pod's service account.
 
     Attributes:
-        context: Its name, or `in-cluster`; another process that is given it asks the same cluster.
+        context: Name of the context, or `in-cluster`; another process connects to the same cluster by this name.
         namespace: Namespace of the context, or of the pod.
-        client: The library's client; what it connects with follows the credentials.
+        client: Client of the Kubernetes library; its connections follow the credentials.
 
     Raises:
-        TargetError: there is no kubeconfig and no service account, or no such context.
+        TargetError: there is neither a kubeconfig nor a service account, or the context does not exist.
     """
 
     def __init__(self, context: str | None = None) -> None:
-        self._credentials = find_credentials(context)
+        self._credentials = load_credentials(context)
         self.context, self.namespace = self._credentials.context, self._credentials.namespace
         self.configuration = self._credentials.configuration
         self.configuration.retries = urllib3.Retry(0)
-        # the library's own hook runs a plugin at every request of the last minutes of a token
+        # the library's own hook runs the exec plugin at every request in the last minutes of a token
         self.configuration.refresh_api_key_hook = lambda _: self._renew_if_due()  # type: ignore[assignment]
         self.client = client.ApiClient(self.configuration)
-        self._connection = connection(self.configuration)
-        self._renewing = threading.Lock()
+        self._connection_key = connection_key(self.configuration)
+        self._renewal_lock = threading.Lock()
         self._generation = 0
-        self._again_at, self._pause_s = -math.inf, 0.0
-        self._fault: str | None = None
+        self._retry_at_s, self._backoff_s = -math.inf, 0.0
+        self._renewal_error: str | None = None
 
     def renew(self, refused: int | None = None) -> bool:
-        """Read the credentials again, as after a 401: a token may have been replaced in its file, or have ended.
+        """Reload the credentials after a 401: a token may have expired, or have been replaced in its file.
 
-        Reading them may start a plugin, so it is done once for all threads, and less and less often while it does not
-        help.
+        Reloading may run an exec plugin, so it happens once for all threads; a failing exec plugin is retried with
+        exponential back-off, up to one minute.
 
         Args:
-            refused: Generation of the credentials that were refused; newer ones are there already, or are read.
+            refused: Generation of the refused credentials; if newer ones are loaded already, nothing happens.
 
         Returns:
-            Whether there are others than those that were refused.
+            Whether there are newer credentials than the refused ones.
         """
-        with self._renewing:
+        with self._renewal_lock:
             if refused is not None and refused != self._generation:
                 return True
-            now = time.monotonic()
-            if now < self._again_at:
+            now_s = time.monotonic()
+            if now_s < self._retry_at_s:
                 return False
-            calm = now > self._again_at + _CALM_S
-            self._pause_s = _PAUSE_S if calm else min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            reset = now_s > self._retry_at_s + _BACKOFF_RESET_S
+            self._backoff_s = _MIN_BACKOFF_S if reset else min(2 * self._backoff_s, _MAX_BACKOFF_S)
             try:
-                self._take(self._credentials.again())
+                self._use(self._credentials.reload())
             except TargetError as error:
-                self._fault = str(error)
-                _log.warning("the credentials stay as they were: %s", error)
+                self._renewal_error = str(error)
+                _log.warning("the credentials could not be renewed: %s", error)
                 return False
             finally:
-                self._again_at = time.monotonic() + self._pause_s
-            self._generation, self._fault = self._generation + 1, None
+                self._retry_at_s = time.monotonic() + self._backoff_s
+            self._generation, self._renewal_error = self._generation + 1, None
             return True
 
-    def _take(self, found: Credentials) -> None:
-        self._credentials = found
-        made_of = connection(found.configuration)
+    def _use(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        key = connection_key(credentials.configuration)
         for name in ("host", "ssl_ca_cert", "cert_file", "key_file", "verify_ssl", "tls_server_name", "proxy"):
-            setattr(self.configuration, name, getattr(found.configuration, name))
-        self.configuration.api_key = found.configuration.api_key
-        if made_of != self._connection:
+            setattr(self.configuration, name, getattr(credentials.configuration, name))
+        self.configuration.api_key = credentials.configuration.api_key
+        if key != self._connection_key:
             old, self.client.rest_client = self.client.rest_client, rest.RESTClientObject(self.configuration)
             old.pool_manager.clear()
-            self._connection = made_of
+            self._connection_key = key
 
     def _renew_if_due(self) -> None:
-        due_s = self._credentials.due_s
-        if due_s is not None and time.time() > due_s:
+        renew_at_s = self._credentials.renew_at_s
+        if renew_at_s is not None and time.time() > renew_at_s:
             self.renew(self._generation)
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -129,35 +129,41 @@ class Api:
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = TIMEOUT_S,
-    ) -> Answer:
-        """Whatever the API answers to one request; a 401 is tried again with credentials that are read anew.
+        timeout_s: float = _TIMEOUT_S,
+    ) -> Response:
+        """Send one request and return the response of any status; after a 401, retry once with renewed credentials.
 
         Raises:
-            StackError: it does not answer.
+            StackError: the API does not respond.
         """
-        for again in (True, False):
+        for retry in (True, False):
             generation = self._generation
             try:
-                answer = self._ask(method, path, query or {}, body, headers or {}, timeout_s)
-            except urllib3.exceptions.SSLError as error:  # the cluster's authority may have been replaced, too
-                if not (again and self.renew(generation)):
-                    raise self._silent(error) from error
+                response = self._request(method, path, query or {}, body, headers or {}, timeout_s)
+            except urllib3.exceptions.SSLError as error:  # the cluster's CA may have been replaced
+                if not (retry and self.renew(generation)):
+                    raise self._unreachable(error) from error
             else:
-                if answer.status != HTTPStatus.UNAUTHORIZED or not (again and self.renew(generation)):
+                if response.status != HTTPStatus.UNAUTHORIZED or not (retry and self.renew(generation)):
                     break
-        return answer
+        return response
 
-    def _ask(
-        self, method: str, path: str, query: Mapping[str, str], body: Any, more: Mapping[str, str], timeout_s: float
-    ) -> Answer:
-        headers = {**more, "Accept": "*/*", "User-Agent": self.client.user_agent}
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any,
+        extra_headers: Mapping[str, str],
+        timeout_s: float,
+    ) -> Response:
+        headers = {**extra_headers, "Accept": "*/*", "User-Agent": self.client.user_agent}
         if body is not None:
             headers["Content-Type"] = "application/json"
         self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = f"{self.configuration.host}{path}{'?' + urlencode(query) if query else ''}"
         try:
-            answer = self.client.rest_client.pool_manager.request(
+            response = self.client.rest_client.pool_manager.request(
                 method,
                 url,
                 body=None if body is None else json.dumps(body),
@@ -168,45 +174,49 @@ class Api:
         except urllib3.exceptions.SSLError:
             raise
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._silent(error) from error
-        return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
+            raise self._unreachable(error) from error
+        return Response(
+            response.status, {name.lower(): value for name, value in response.headers.items()}, response.data
+        )
 
-    def _silent(self, error: Exception) -> StackError:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return StackError(f"the API server at {self.configuration.host} does not answer: {why}")
+    def _unreachable(self, error: Exception) -> StackError:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return StackError(f"cannot reach the API server at {self.configuration.host}: {reason}")
 
     def get(self, path: str, **query: str) -> Raw | None:
-        """An object or a list; None where there is none, or no such API.
+        """Return an object or a list; None where the object or its API does not exist.
 
         Raises:
-            StackError: no answer, or one that says no.
+            StackError: the API does not respond, or returns an error.
         """
-        answer = self.ask("GET", path, query)
-        if answer.status == HTTPStatus.NOT_FOUND:
+        response = self.request("GET", path, query)
+        if response.status == HTTPStatus.NOT_FOUND:
             return None
-        if answer.status != HTTPStatus.OK:
-            fault = f"; {self._fault}" if answer.status == HTTPStatus.UNAUTHORIZED and self._fault else ""
-            raise StackError(f"GET {path} was refused ({answer.status}): {_message(answer.body)}{fault}")
-        found: Raw = json.loads(answer.body)
-        return found
+        if response.status != HTTPStatus.OK:
+            renewal = (
+                f"; {self._renewal_error}" if response.status == HTTPStatus.UNAUTHORIZED and self._renewal_error else ""
+            )
+            raise StackError(f"GET {path} returned {response.status}: {_message(response.body)}{renewal}")
+        content: Raw = json.loads(response.body)
+        return content
 
     def items(self, path: str, **query: str) -> list[Raw]:
-        """The objects of a list; none where there is no such API.
+        """Return the objects of a list; none where the API does not exist.
 
         Raises:
             StackError: as `get`.
         """
-        found = self.get(path, **query)
-        return [] if found is None else list(found.get("items", []))
+        content = self.get(path, **query)
+        return [] if content is None else list(content.get("items", []))
 
     def allowed(self, verb: str, resource: str, *, namespace: str | None, group: str = "", name: str = "") -> bool:
-        """Whether these credentials may do that: `resource` may have a subresource, as `pods/proxy`.
+        """Return whether the account has a permission; `resource` may include a subresource, such as `pods/proxy`.
 
         Raises:
-            StackError: the API does not say.
+            StackError: the API does not respond, or refuses the review.
         """
-        kind, _, sub = resource.partition("/")
-        attributes = {"verb": verb, "group": group, "resource": kind, "subresource": sub, "name": name}
+        plural, _, subresource = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": plural, "subresource": subresource, "name": name}
         if namespace is not None:
             attributes["namespace"] = namespace
         review = {
@@ -214,44 +224,44 @@ class Api:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        answer = self.ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
-        if answer.status != HTTPStatus.CREATED:
-            raise StackError(f"the API does not say which rights there are ({answer.status}): {_message(answer.body)}")
-        return bool(json.loads(answer.body)["status"]["allowed"])
+        response = self.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        if response.status != HTTPStatus.CREATED:
+            raise StackError(f"cannot check RBAC permissions: {response.status}: {_message(response.body)}")
+        return bool(json.loads(response.body)["status"]["allowed"])
 
     def skew(self) -> Skew | None:
-        """By how much the API server's clock is ahead of ours; None where it does not show.
+        """Measure how far the API server's clock is ahead of this machine's; None where responses have no date.
 
-        Its answers are stamped in whole seconds, so they are asked for until the second changes: the moment of that is
-        known to within two questions.
+        Responses are stamped in whole seconds, so requests are sent until the second changes: that moment lies between
+        two requests.
         """
-        before: float | None = None
-        shown: float | None = None
-        deadline = time.monotonic() + _SKEW_WITHIN_S
+        last_request_s: float | None = None
+        last_second_s: float | None = None
+        deadline = time.monotonic() + _SKEW_TIMEOUT_S
         while time.monotonic() < deadline:
-            asked = time.time()
-            stamp = self.ask("GET", "/version").headers.get("date")
-            heard = time.time()
+            requested_s = time.time()
+            stamp = self.request("GET", "/version").headers.get("date")
+            received_s = time.time()
             if stamp is None:
                 return None
-            second = parsedate_to_datetime(stamp).timestamp()
-            if shown is not None and before is not None and second > shown:
-                # the second began after the last question was asked, and before this answer came
-                middle, half = (before + heard) / 2, (heard - before) / 2
-                return Skew(second - middle, half)
-            before, shown = asked, second
-            time.sleep(_SKEW_STEP_S)
+            second_s = parsedate_to_datetime(stamp).timestamp()
+            if last_second_s is not None and last_request_s is not None and second_s > last_second_s:
+                # the second started after the previous request was sent, and before this response was received
+                middle_s, error_s = (last_request_s + received_s) / 2, (received_s - last_request_s) / 2
+                return Skew(second_s - middle_s, error_s)
+            last_request_s, last_second_s = requested_s, second_s
+            time.sleep(_SKEW_POLL_S)
         return None
 
 
 def path_of(*parts: str) -> str:
-    """A path of the API, each part quoted."""
+    """Join the parts of a path of the API, and quote each of them."""
     return "/" + "/".join(quote(part, safe=":") for part in parts)
 
 
 def _message(body: bytes) -> str:
     try:
-        said = json.loads(body).get("message")
+        message = json.loads(body).get("message")
     except (ValueError, AttributeError):
-        said = None
-    return str(said or body.decode(errors="replace"))[:300].strip() or "no reason given"
+        message = None
+    return str(message or body.decode(errors="replace"))[:300].strip() or "no reason given"

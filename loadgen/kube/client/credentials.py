@@ -1,4 +1,4 @@
-"""Credentials of one cluster: by a context of the kubeconfig, or by a pod's service account."""
+"""Loads the credentials of one cluster, from a context of the kubeconfig or from a pod's service account."""
 
 import hashlib
 import os
@@ -17,70 +17,70 @@ from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 from loadgen.base.errors import TargetError
 
 IN_CLUSTER = "in-cluster"
-"""Stands for the service account where the name of a context is asked for."""
+"""Name of a context that stands for the pod's service account."""
 
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_BEFORE_S = 60.0
-_FILE_FOR_S = 60.0
-"""How long a token from a file is taken as it was read: the kubelet and others write it anew before it ends."""
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_RENEW_BEFORE_S = 60.0
+_TOKEN_FILE_MAX_AGE_S = 60.0
+"""How long a token from a file is used before it is read again; the kubelet replaces it before it expires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What opens one cluster.
+    """Credentials of one cluster.
 
     Attributes:
-        configuration: As the Kubernetes library takes it.
+        configuration: Configuration of the Kubernetes library.
         context: Name of the context, or `in-cluster`.
         namespace: Namespace of the context, or of the pod.
-        of_pod: Whether they are a pod's service account.
-        due_s: When they are to be read again (Unix, s); None where only a refusal tells.
+        from_service_account: Whether they are those of a pod's service account.
+        renew_at_s: When to reload them (Unix, s); None to reload them only after a 401.
     """
 
     configuration: client.Configuration
     context: str
     namespace: str
-    of_pod: bool = False
-    due_s: float | None = None
+    from_service_account: bool = False
+    renew_at_s: float | None = None
 
-    def again(self) -> "Credentials":
-        """Those of the same context as they are now, whichever is the current one meanwhile.
+    def reload(self) -> "Credentials":
+        """Load the credentials of the same context again, whatever the current context is by now.
 
         Raises:
-            TargetError: they cannot be read.
+            TargetError: they cannot be loaded.
         """
-        return _of_pod() if self.of_pod else _of_kubeconfig(self.context)
+        return _from_service_account() if self.from_service_account else _from_kubeconfig(self.context)
 
 
-def find_credentials(context: str | None) -> Credentials:
-    """The credentials of a context.
+def load_credentials(context: str | None) -> Credentials:
+    """Load the credentials of a context.
 
     Args:
-        context: Its name; None takes the current one, or the service account of a pod without a kubeconfig.
+        context: Its name; None selects the current context, or the service account in a pod without a kubeconfig.
             `in-cluster` is the service account unless a context has that name.
 
     Raises:
-        TargetError: there are none; the sentence says where they were looked for.
+        TargetError: there are none; the message names the kubeconfig.
     """
-    in_pod = (_ACCOUNT / "token").is_file()
-    if in_pod and context in (None, IN_CLUSTER) and not any(file.is_file() for file in _files()):
-        return _of_pod()
+    in_pod = (_SERVICE_ACCOUNT / "token").is_file()
+    if in_pod and context in (None, IN_CLUSTER) and not any(file.is_file() for file in _kubeconfigs()):
+        return _from_service_account()
     try:
-        return _of_kubeconfig(context)
+        return _from_kubeconfig(context)
     except TargetError:
         if in_pod and context == IN_CLUSTER:
-            return _of_pod()
+            return _from_service_account()
         raise
 
 
-def connection(configuration: client.Configuration) -> tuple[object, ...]:
-    """What a connection is made of; a connection that was made of something else must not be used any more.
+def connection_key(configuration: client.Configuration) -> tuple[object, ...]:
+    """Return what a connection depends on; when it changes, existing connections must not be used any more.
 
-    Files count by what is in them, as a certificate may be replaced under its name.
+    Files are compared by content, since a certificate may be replaced under the same name.
     """
     files = (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
-    plain = (configuration.host, configuration.verify_ssl, configuration.tls_server_name, configuration.proxy)
-    return (*plain, *(_digest(file) for file in files))
+    options = (configuration.host, configuration.verify_ssl, configuration.tls_server_name, configuration.proxy)
+    return (*options, *(_digest(file) for file in files))
 
 
 def _digest(file: str | None) -> bytes | None:
@@ -90,80 +90,82 @@ def _digest(file: str | None) -> bytes | None:
         return None
 
 
-def _files() -> list[Path]:
-    named = [Path(each) for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each]
-    return named or [Path.home() / ".kube" / "config"]
+def _kubeconfigs() -> list[Path]:
+    files = [Path(each) for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each]
+    return files or [Path.home() / ".kube" / "config"]
 
 
-def _of_pod() -> Credentials:
+def _from_service_account() -> Credentials:
     configuration = client.Configuration()
     try:
-        namespace = (_ACCOUNT / "namespace").read_text().strip()
-        InClusterConfigLoader(_ACCOUNT / "token", _ACCOUNT / "ca.crt").load_and_set(configuration)
+        namespace = (_SERVICE_ACCOUNT / "namespace").read_text().strip()
+        InClusterConfigLoader(_SERVICE_ACCOUNT / "token", _SERVICE_ACCOUNT / "ca.crt").load_and_set(configuration)
     except (ConfigException, OSError) as error:
         raise TargetError(
-            f"the service account of this pod is no way to a cluster: {str(error).rstrip('.')}; give the pod one "
+            f"cannot load the service account of this pod: {str(error).rstrip('.')}; mount its token "
             "(automountServiceAccountToken), or set KUBECONFIG"
         ) from error
     return Credentials(
         configuration=configuration,
         context=IN_CLUSTER,
         namespace=namespace,
-        of_pod=True,
-        due_s=time.time() + _FILE_FOR_S,
+        from_service_account=True,
+        renew_at_s=time.time() + _TOKEN_FILE_MAX_AGE_S,
     )
 
 
-def _of_kubeconfig(context: str | None) -> Credentials:
-    where = os.pathsep.join(map(str, _files()))
+def _from_kubeconfig(context: str | None) -> Credentials:
+    where = os.pathsep.join(map(str, _kubeconfigs()))
     configuration = client.Configuration()
     try:
         merger = KubeConfigMerger(where)
         if merger.config is None:
-            raise ConfigException("there is no such file")
-        chosen = _chosen(merger, context)
+            raise ConfigException("the file does not exist")
+        selected = _select_context(merger, context)
         loader = KubeConfigLoader(
             config_dict=merger.config,
-            active_context=chosen["name"],
+            active_context=selected["name"],
             config_base_path=None,
             config_persister=merger.save_changes,
         )
         loader.load_and_set(configuration)
-        user = _user(merger, chosen)
+        user = _user(merger, selected)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise _no_way(f"{mark.name if mark else 'it'} is no YAML", where) from error
+        raise _load_error(f"{mark.name if mark else 'it'} is not valid YAML", where) from error
     except (ConfigException, OSError, ValueError) as error:
-        said = re.sub(r"/\{.*\}", "", str(error)).rstrip(".")  # the library quotes whole users, with their secrets
-        raise _no_way(said, where) from None
-    except (AttributeError, KeyError, TypeError) as error:  # YAML of any shape, as of a file that is half written
-        raise _no_way(f"it is no kubeconfig ({error!r})", where) from error
+        message = re.sub(r"/\{.*\}", "", str(error)).rstrip(".")  # the library quotes users with their secrets
+        raise _load_error(message, where) from None
+    except (AttributeError, KeyError, TypeError) as error:  # any other YAML, such as a half-written file
+        raise _load_error(f"it is not a kubeconfig ({error!r})", where) from error
     if "exec" in user and not configuration.api_key and not configuration.cert_file:
-        raise _no_way(
-            f"the command {user['exec'].get('command')} of the context {chosen['name']} gives no credentials: run it "
-            "to see why, log in again",
+        raise _load_error(
+            f"the exec plugin {user['exec'].get('command')} of context {selected['name']} returns no credentials: "
+            "run it to see why, or log in again",
             where,
         )
     expiry = getattr(loader, "expiry", None)
-    due_s = None if expiry is None else expiry.timestamp() - _BEFORE_S
-    if due_s is None and "tokenFile" in user:
-        due_s = time.time() + _FILE_FOR_S
-    namespace = chosen["context"].get("namespace") or "default"
-    return Credentials(configuration=configuration, context=chosen["name"], namespace=namespace, due_s=due_s)
+    renew_at_s = None if expiry is None else expiry.timestamp() - _RENEW_BEFORE_S
+    if renew_at_s is None and "tokenFile" in user:
+        renew_at_s = time.time() + _TOKEN_FILE_MAX_AGE_S
+    namespace = selected["context"].get("namespace") or "default"
+    return Credentials(
+        configuration=configuration, context=selected["name"], namespace=namespace, renew_at_s=renew_at_s
+    )
 
 
-def _chosen(merger: KubeConfigMerger, context: str | None) -> dict[str, Any]:
-    """The context that is meant; of several files the first says which is the current one, as for kubectl."""
+def _select_context(merger: KubeConfigMerger, context: str | None) -> dict[str, Any]:
+    """Return the named or current context; of several files the first one sets the current context, as for kubectl."""
     contexts = {each.value["name"]: each.value for each in merger.config.value["contexts"]}
     names = ", ".join(sorted(contexts)) or "none"
     current = [each["current-context"] for each in merger.config_files.values() if each.get("current-context")]
     if context is None and not current:
-        raise ConfigException(f"no context is the current one, choose one of: {names}")
+        raise ConfigException(f"there is no current context, choose one of: {names}")
     name = current[0] if context is None else context
     if name not in contexts:
-        raise ConfigException(f"there is no context {name}, only: {names}")
-    found: dict[str, Any] = contexts[name]
-    return found
+        raise ConfigException(f"context {name} does not exist, only: {names}")
+    selected: dict[str, Any] = contexts[name]
+    return selected
 
 
 def _user(merger: KubeConfigMerger, context: dict[str, Any]) -> dict[str, Any]:
@@ -172,5 +174,7 @@ def _user(merger: KubeConfigMerger, context: dict[str, Any]) -> dict[str, Any]:
     return next((each["user"] or {} for each in users if each["name"] == name), {})
 
 
-def _no_way(why: str, where: str) -> TargetError:
-    return TargetError(f"no way to a cluster: {why} (kubeconfig {where}); set KUBECONFIG or --kube-context")
+def _load_error(reason: str, where: str) -> TargetError:
+    return TargetError(
+        f"cannot load cluster credentials: {reason} (kubeconfig {where}); set KUBECONFIG or --kube-context"
+    )

@@ -1,4 +1,4 @@
-"""Which rights a run needs on a cluster, and what it would lose without each: asked before the load starts."""
+"""Checks before the load which RBAC permissions of a run are missing, and what the run lacks without them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,120 +6,145 @@ from dataclasses import dataclass
 from loadgen.base.errors import TargetError
 from loadgen.kube.client.api import Api, path_of
 
-LEASES = "kube-node-lease"
+LEASE_NAMESPACE = "kube-node-lease"
 """Namespace in which nodes renew their leases."""
+
+_READ = ("list", "watch")
+_BYPASS = "traffic may bypass a gateway that this account cannot list"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Right:
+class Permission:
     """Verbs on a resource.
 
     Attributes:
-        verbs: What is to be done.
-        resource: Its plural, with a subresource behind a slash.
-        group: Its API group; empty for the core.
-        lost: What a run is without it; None where there is no run without it.
-        place: Namespace other than the one under test; an empty one for the whole cluster.
+        verbs: The verbs.
+        resource: Plural name of the resource, with a subresource behind a slash.
+        group: API group; empty for the core group.
+        consequence: What a run lacks without the permission; None where the run cannot start without it.
+        namespace: Namespace other than the one of the workload; empty for cluster-wide permissions.
     """
 
     verbs: tuple[str, ...]
     resource: str
     group: str = ""
-    lost: str | None = None
-    place: str | None = None
+    consequence: str | None = None
+    namespace: str | None = None
 
-    def said(self, namespace: str) -> str:
-        """As a person asks an administrator for it."""
+    def describe(self, workload_namespace: str) -> str:
+        """Describe the permission, such as `list/watch on deployments.apps in namespace llm`."""
         resource = f"{self.resource}.{self.group}" if self.group else self.resource
-        place = namespace if self.place is None else self.place
-        return f"{'/'.join(self.verbs)} on {resource} {f'in namespace {place}' if place else 'in the whole cluster'}"
+        namespace = workload_namespace if self.namespace is None else self.namespace
+        return f"{'/'.join(self.verbs)} on {resource} {f'in namespace {namespace}' if namespace else 'cluster-wide'}"
 
 
-_SEEN = ("list", "watch")
-
-
-def needed(kind: str) -> list[Right]:
-    """The rights of a run against a workload of a kind."""
-    group = ("leaderworkersets", "leaderworkerset.x-k8s.io") if kind == "LeaderWorkerSet" else ("deployments", "apps")
-    rights = [
-        Right(verbs=_SEEN, resource="pods"),
-        Right(verbs=_SEEN, resource=group[0], group=group[1]),
-        Right(verbs=_SEEN, resource="horizontalpodautoscalers", group="autoscaling", lost="scaling is not judged"),
-        Right(verbs=("list",), resource="services", lost="only --kube-endpoint with a URL or forward leads to it"),
-        Right(verbs=_SEEN, resource="events", lost="the autoscaler's reasons and image pulls are not told"),
-        Right(verbs=_SEEN, resource="nodes", place="", lost="a lost node is not told"),
-        Right(
+def required(kind: str) -> list[Permission]:
+    """Return the permissions of a run against a workload of a kind."""
+    workload = (
+        ("leaderworkersets", "leaderworkerset.x-k8s.io") if kind == "LeaderWorkerSet" else ("deployments", "apps")
+    )
+    permissions = [
+        Permission(verbs=_READ, resource="pods"),
+        Permission(verbs=_READ, resource=workload[0], group=workload[1]),
+        Permission(
+            verbs=_READ,
+            resource="horizontalpodautoscalers",
+            group="autoscaling",
+            consequence="scaling is not judged",
+        ),
+        Permission(
+            verbs=("list",),
+            resource="services",
+            consequence="--kube-endpoint must be a URL or forward",
+        ),
+        Permission(verbs=_READ, resource="events", consequence="reasons of rescales and image pulls are not recorded"),
+        Permission(verbs=_READ, resource="nodes", namespace="", consequence="lost nodes are not recorded"),
+        Permission(
             verbs=("get",),
             resource="leases",
             group="coordination.k8s.io",
-            place=LEASES,
-            lost="when a lost node fell silent is not told",
+            namespace=LEASE_NAMESPACE,
+            consequence="the last heartbeat of a lost node is not recorded",
         ),
     ]
     if kind == "Deployment":
-        rights.append(Right(verbs=_SEEN, resource="replicasets", group="apps", lost="a rollout in mid-run is not told"))
-    return rights
+        permissions.append(
+            Permission(
+                verbs=_READ,
+                resource="replicasets",
+                group="apps",
+                consequence="rollouts during the run are not recorded",
+            )
+        )
+    return permissions
 
 
-PORT_FORWARD = Right(verbs=("get", "create"), resource="pods/portforward")
-"""What a port-forward needs; there is no run without it where nothing else leads to the workload."""
+PORT_FORWARD = Permission(verbs=("get", "create"), resource="pods/portforward")
+"""Permission for a port-forward; the run cannot start without it when the workload is not reachable otherwise."""
 
 
-_UNSEEN = "a gateway before the workload may not be found, and requests may go past it"
-
-
-def ways_in(api: Api, namespace: str) -> list[Right]:
-    """What tells which gateways lead to a workload: only of kinds that the cluster has, and of which there are any.
+def for_gateways(api: Api, namespace: str) -> list[Permission]:
+    """Return the permissions for discovering gateways, only for kinds of routes that the cluster has.
 
     Raises:
-        StackError: the API does not answer.
+        StackError: the API does not respond.
     """
     inside = ("namespaces", namespace)
-    rights = [Right(verbs=("list",), resource="ingresses", group="networking.k8s.io", lost=_UNSEEN)]
-    for group, version, plurals, before in (
+    permissions = [Permission(verbs=("list",), resource="ingresses", group="networking.k8s.io", consequence=_BYPASS)]
+    for group, version, plurals, gateway in (
         ("traefik.io", "v1alpha1", ("ingressroutes",), ("services", "")),
         ("gateway.networking.k8s.io", "v1", ("grpcroutes", "httproutes"), ("gateways", "gateway.networking.k8s.io")),
     ):
         served = {each["name"] for each in (api.get(path_of("apis", group, version)) or {}).get("resources", [])}
-        routes = False
+        has_routes = False
         for plural in sorted(served & set(plurals)):
-            rights.append(Right(verbs=("list",), resource=plural, group=group, lost=_UNSEEN))
+            permissions.append(Permission(verbs=("list",), resource=plural, group=group, consequence=_BYPASS))
             if api.allowed("list", plural, group=group, namespace=namespace):
-                routes |= bool(api.items(path_of("apis", group, version, *inside, plural)))
-        if routes:  # they say which gateway, and that one says where it is
-            rights.append(Right(verbs=("list",), resource=before[0], group=before[1], place="", lost=_UNSEEN))
-    return rights
+                has_routes |= bool(api.items(path_of("apis", group, version, *inside, plural)))
+        if has_routes:  # a route names its gateway, and only the gateway has an address
+            permissions.append(
+                Permission(verbs=("list",), resource=gateway[0], group=gateway[1], namespace="", consequence=_BYPASS)
+            )
+    return permissions
 
 
-def custom_metric(name: str) -> Right:
-    """The right to read a metric of pods as the autoscaler reads it."""
-    lost = "what the autoscaler itself reads is not recorded"
-    return Right(verbs=("get",), resource=f"pods/{name}", group="custom.metrics.k8s.io", lost=lost)
+def for_custom_metric(name: str) -> Permission:
+    """Return the permission to read a metric of pods in the custom-metrics API, where the HPA reads it."""
+    consequence = "the metric that the HPA reads is not recorded"
+    return Permission(verbs=("get",), resource=f"pods/{name}", group="custom.metrics.k8s.io", consequence=consequence)
 
 
-def check(api: Api, namespace: str, rights: Sequence[Right]) -> tuple[list[Right], list[str]]:
-    """Ask the API which of the rights there are.
+def check(api: Api, namespace: str, permissions: Sequence[Permission]) -> tuple[list[Permission], list[str]]:
+    """Check permissions by SelfSubjectAccessReviews.
+
+    Args:
+        api: The cluster.
+        namespace: Namespace of the workload.
+        permissions: The permissions to check.
 
     Returns:
-        Those that are missing, and a sentence for each.
+        The missing permissions, and a sentence for each.
 
     Raises:
-        TargetError: one is missing without which there is no run; the sentence names all of them.
+        TargetError: a permission is missing that the run cannot start without; the sentence names all of these.
     """
     missing = [
-        right
-        for right in rights
+        each
+        for each in permissions
         if not all(
             api.allowed(
-                verb, right.resource, group=right.group, namespace=namespace if right.place is None else right.place
+                verb,
+                each.resource,
+                group=each.group,
+                namespace=namespace if each.namespace is None else each.namespace,
             )
-            for verb in right.verbs
+            for verb in each.verbs
         )
     ]
-    vital = [right.said(namespace) for right in missing if right.lost is None]
+    vital = [each.describe(namespace) for each in missing if each.consequence is None]
     if vital:
         raise TargetError(
-            f"this account lacks rights that this run needs: {'; '.join(vital)}. Ask for a Role with them (the chart "
-            "charts/loadgen has one), or use another --kube-context"
+            f"missing RBAC permissions: {'; '.join(vital)}. Ask an administrator for a Role with these permissions "
+            "(the chart charts/loadgen contains one), or use another --kube-context"
         )
-    return missing, [f"needs {right.said(namespace)}: without it, {right.lost}" for right in missing]
+    return missing, [f"missing RBAC permissions: {each.describe(namespace)} ({each.consequence})" for each in missing]

@@ -1,6 +1,7 @@
-"""How a Prometheus behind a login, a tenant or its own certificate is asked: by what is in a file or the environment.
+"""Authenticates requests to a Prometheus that requires a token, a tenant header or a private certificate authority.
 
-The secrets themselves are read where they are needed, by the relay, and are written nowhere.
+Token and headers come from a file and from the environment. They are read when a request needs them, and are never
+written anywhere.
 """
 
 import os
@@ -15,99 +16,99 @@ from loadgen.base.errors import StackError
 from loadgen.base.urls import redacted
 
 HEADERS = "LOADGEN_KUBE_PROMETHEUS_HEADERS"
-"""Environment variable: one `Name: value` a line."""
+"""Environment variable with one `Name: value` per line."""
 
 _TIMEOUT_S = 5.0
 _NAME, _VALUE = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", r"[\x20-\x7e]+"
 
 
-class Access(BaseModel):
-    """What a Prometheus wants beside its URL.
+class PrometheusAuth(BaseModel):
+    """Authentication to Prometheus.
 
     Attributes:
-        token_file: File with a bearer token, read anew for every request, as it may be replaced.
-        ca_file: File with the certificates of who signed that of Prometheus; None leaves it to the environment.
+        token_file: File with a bearer token, read for every request, since it may be replaced.
+        ca_file: CA certificates that are trusted; None uses those of the environment.
     """
 
     token_file: Path | None = None
     ca_file: Path | None = None
 
     @property
-    def special(self) -> bool:
-        """Whether anything is wanted that a plain read does not have."""
+    def configured(self) -> bool:
+        """Whether requests need anything besides the URL."""
         return bool(self.token_file or self.ca_file or os.environ.get(HEADERS))
 
-    def tenant(self) -> dict[str, str]:
-        """The headers of the environment.
+    def extra_headers(self) -> dict[str, str]:
+        """Return the headers of the environment variable.
 
         Raises:
-            StackError: a line is none; the sentence does not repeat it.
+            StackError: a line is not a header; the message does not repeat the line.
         """
-        found = {}
+        headers = {}
         for line in os.environ.get(HEADERS, "").splitlines():
             name, colon, value = (part.strip() for part in line.partition(":"))
             if not line.strip():
                 continue
             if not (colon and re.fullmatch(_NAME, name) and re.fullmatch(_VALUE, value)):
-                raise StackError(f"{HEADERS} has a line that is no header: write one `Name: value` a line")
-            found[name] = value
-        return found
+                raise StackError(f"{HEADERS} has an invalid line: write one `Name: value` per line")
+            headers[name] = value
+        return headers
 
     def headers(self) -> dict[str, str]:
-        """All headers, the token's included.
+        """Return all headers, including the bearer token.
 
         Raises:
-            StackError: the file cannot be read, or has no token; or as `tenant`.
+            StackError: the token file cannot be read or does not contain one token, or a header is invalid.
         """
-        found = self.tenant()
+        headers = self.extra_headers()
         if self.token_file is None:
-            return found
+            return headers
         try:
             token = self.token_file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
-            raise StackError(f"the token file {self.token_file} cannot be read: {why}") from error
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise StackError(f"cannot read the token file {self.token_file}: {reason}") from error
         if not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise StackError(f"the token file {self.token_file} has no token, or more than one")
-        return {**found, "Authorization": f"Bearer {token}"}
+            raise StackError(f"the token file {self.token_file} must contain exactly one token")
+        return {**headers, "Authorization": f"Bearer {token}"}
 
 
-class Reader:
-    """Reads URLs with a special access.
+class PrometheusSession:
+    """Sends authenticated GET requests.
 
     Args:
-        access: What is wanted.
+        auth: The authentication.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._access, self._session = access, requests.Session()
+    def __init__(self, auth: PrometheusAuth) -> None:
+        self._auth, self._session = auth, requests.Session()
 
     def get(self, url: str, query: Mapping[str, str]) -> requests.Response:
-        """Whatever it answers; a redirection is not followed, as it leads to a login page or to someone else.
+        """Return the response of any status; redirects are not followed, since they lead to login pages.
 
         Raises:
-            StackError: it does not answer, or a secret is not there.
+            StackError: there is no response, or the token or a header is invalid.
         """
-        headers = self._access.headers()
+        headers = self._auth.headers()
 
-        def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.headers.update(headers)  # as `auth`, so that no .netrc comes before it
+        def add_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers.update(headers)  # as `auth`, so that a .netrc does not take precedence
             return request
 
         try:
             return self._session.get(
                 url,
                 params=query,
-                auth=sign,
+                auth=add_headers,
                 timeout=_TIMEOUT_S,
                 allow_redirects=False,
-                verify=True if self._access.ca_file is None else str(self._access.ca_file),
+                verify=True if self._auth.ca_file is None else str(self._auth.ca_file),
             )
         except (requests.RequestException, OSError, ValueError) as error:
-            raise StackError(f"{url} does not answer: {reason(error)}") from error
+            raise StackError(f"{url} does not respond: {failure_reason(error)}") from error
 
 
-def reason(error: Exception) -> str:
-    """The innermost words of a failed read, in one line and without what the URL keeps secret."""
+def failure_reason(error: Exception) -> str:
+    """Return the innermost reason of a failed request in one line, without the secrets of its URL."""
     inner = getattr(error.args[0] if error.args else None, "reason", None) or error
     return redacted((str(inner) or type(inner).__name__).splitlines()[0])

@@ -1,1 +1,1 @@
-"""Installs the bundled chart with Helm and waits until it serves."""
+"""Installs the bundled chart with helm, and waits until its replicas are ready."""

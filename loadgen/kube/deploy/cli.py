@@ -1,4 +1,4 @@
-"""`loadgen deploy | destroy`."""
+"""Implements the commands `loadgen deploy` and `loadgen destroy`."""
 
 import argparse
 from pathlib import Path
@@ -7,34 +7,49 @@ from typing import Any
 from loadgen.base.console import say
 
 RELEASE = "triton"
-"""Name of the helm release where none is given."""
+"""Default name of the helm release."""
 
 
 def add_commands(commands: Any) -> None:
-    """Add the two to the subparsers of `loadgen`."""
+    """Add both commands to the subparsers of `loadgen`."""
     up = commands.add_parser(
-        "deploy", help="install the bundled chart on a cluster by helm, and wait until its replicas are ready"
+        "deploy", help="install the bundled chart on a cluster with helm, and wait until its replicas are ready"
     )
     up.add_argument(
-        "--values", "-f", type=Path, action="append", default=[], metavar="FILE", help="values of the chart"
+        "--values",
+        "-f",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="YAML file with values of the chart; later files override earlier ones",
     )
-    up.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one value, such as mode=emulated")
-    up.add_argument("--timeout-s", type=float, default=7200.0, help="longest wait (%(default)g)")
-    down = commands.add_parser("destroy", help="remove what `deploy` installed; volumes with models stay")
+    up.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a single value, such as mode=emulated"
+    )
+    up.add_argument(
+        "--timeout-s",
+        type=float,
+        default=7200.0,
+        help="longest time to wait for the replicas, in seconds (default: %(default)g)",
+    )
+    down = commands.add_parser("destroy", help="uninstall a release of `deploy`; volumes with models are kept")
     for command in (up, down):
-        command.add_argument("release", nargs="?", default=RELEASE, help="name of the helm release (%(default)s)")
-        command.add_argument("--context", default=None, help="context of the kubeconfig (the current one)")
-        command.add_argument("--namespace", "-n", default=None, help="namespace (that of the context)")
+        command.add_argument(
+            "release", nargs="?", default=RELEASE, help="name of the helm release (default: %(default)s)"
+        )
+        command.add_argument("--context", default=None, help="context of the kubeconfig (default: the current context)")
+        command.add_argument("--namespace", "-n", default=None, help="namespace (default: that of the context)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked for; returns the exit code.
+    """Run a command and return its exit code.
 
     Raises:
-        LoadgenError: it cannot be done; the sentence says what to do next.
+        LoadgenError: the command fails; the message says what to do next.
     """
-    from loadgen.kube.deploy.release import deploy, destroy  # the Kubernetes library takes a second
-    from loadgen.kube.deploy.values import merged, one_value, read_values
+    from loadgen.kube.deploy.release import deploy, destroy  # importing the Kubernetes library takes a second
+    from loadgen.kube.deploy.values import merge, parse_set, read_values
     from loadgen.scenario.settings import Kube
 
     kube = Kube(context=options.context, namespace=options.namespace)
@@ -42,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         destroy(kube, say=say, release=options.release)
         return 0
     values = read_values(*options.values)
-    for setting in options.set:
-        values = merged(values, one_value(setting))
+    for option in options.set:
+        values = merge(values, parse_set(option))
     deploy(kube, values, say=say, release=options.release, within_s=options.timeout_s)
     return 0

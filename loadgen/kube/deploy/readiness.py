@@ -1,4 +1,4 @@
-"""Waits until a workload on a cluster is ready, and says meanwhile how far it is and what keeps it."""
+"""Waits until a workload on a cluster is ready, and reports its progress and what blocks it."""
 
 import contextlib
 import time
@@ -7,9 +7,8 @@ from typing import Any
 
 from loadgen.base.errors import StackError
 from loadgen.kube.client.api import Api, path_of
-from loadgen.kube.objects import rollout
-from loadgen.kube.objects.revision import left_to_do, new_pods, unseen
-from loadgen.kube.objects.rollout import Cause
+from loadgen.kube.objects.pod_startup import Blocker, find_blockers, is_active, startup_stage, summary
+from loadgen.kube.objects.rollout_status import rollout_pending, spec_observed, updated_pods
 from loadgen.kube.objects.workload import GROUPS, Workload
 
 Say = Callable[[str], None]
@@ -17,108 +16,122 @@ Say = Callable[[str], None]
 _POLL_S = 0.5
 _SLOW_POLL_S = 3.0
 _SLOW_AFTER_S = 60.0
-_SAY_EVERY_S = 30.0
-_METRIC_WITHIN_S = 120.0
+_REPEAT_S = 30.0
+_METRIC_TIMEOUT_S = 120.0
 
 
 def wait_until_ready(
     api: Api, workload: Workload, replicas: int, *, say: Say, patience_s: float, within_s: float = 7200.0
 ) -> bool:
-    """Wait until all replicas are of the last version and so many of them are ready, and say how far they are.
+    """Wait until the rollout is complete and enough replicas are ready.
+
+    Args:
+        api: The cluster.
+        workload: The workload.
+        replicas: How many replicas must be ready.
+        say: Receives progress messages.
+        patience_s: How long an updated pod may be blocked before that is an error.
+        within_s: Longest wait.
 
     Returns:
-        Whether there was something to wait for.
+        Whether there was anything to wait for.
 
     Raises:
-        StackError: a pod of the last version is stuck for longer than `patience_s`, it takes longer than `within_s`,
-            or the workload is gone.
+        StackError: an updated pod is blocked for longer than `patience_s`, the wait exceeds `within_s`, or the
+            workload was deleted.
     """
-    since: dict[tuple[str, str], float] = {}
-    said, said_at = "", 0.0
-    started = time.monotonic()
+    blocked_since: dict[tuple[str, str], float] = {}
+    last_progress, last_said_s = "", 0.0
+    started_s = time.monotonic()
     while True:
-        now = time.monotonic()
-        raw, pods = _look(api, workload)
-        left = left_to_do(raw, replicas)
-        if left is None and sum(rollout.phase(pod) == "ready" for pod in pods) >= replicas:
-            return bool(said)
+        now_s = time.monotonic()
+        raw, pods = _read(api, workload)
+        pending = rollout_pending(raw, replicas)
+        if pending is None and sum(startup_stage(pod) == "ready" for pod in pods) >= replicas:
+            return bool(last_progress)
         events = _events(api, workload.namespace)
-        causes = [] if unseen(raw) else [*rollout.stuck(pods, events), *_paused(raw, left)]
-        since = {cause[:2]: since.get(cause[:2], now) for cause in causes}
-        reasons = list(dict.fromkeys(cause.why for cause in causes))
-        doing = rollout.summary(pods, replicas) + (f"; in mid-rollout: {left}" if left else "")
-        if doing != said or now > said_at + _SAY_EVERY_S:
-            say("; ".join([doing, *reasons]))
-            said, said_at = doing, now
-        for cause in causes:
-            if now > since[cause[:2]] + patience_s:
-                raise StackError(f"{workload} does not become ready: {cause.why}")
-        if now > started + within_s:
-            raise StackError(
-                f"{workload} is not ready within {within_s:g} s: {doing}; {'; '.join(reasons) or _last(events)}"
-            )
-        # an engine may be built for hours
-        time.sleep(_POLL_S if now < started + _SLOW_AFTER_S else _SLOW_POLL_S)
+        blockers = [*find_blockers(pods, events), *_paused(raw, pending)] if spec_observed(raw) else []
+        blocked_since = {each[:2]: blocked_since.get(each[:2], now_s) for each in blockers}
+        messages = list(dict.fromkeys(each.message for each in blockers))
+        progress = summary(pods, replicas) + (f"; rollout in progress: {pending}" if pending else "")
+        if progress != last_progress or now_s > last_said_s + _REPEAT_S:
+            say("; ".join([progress, *messages]))
+            last_progress, last_said_s = progress, now_s
+        for blocker in blockers:
+            if now_s > blocked_since[blocker[:2]] + patience_s:
+                raise StackError(f"{workload} does not become ready: {blocker.message}")
+        if now_s > started_s + within_s:
+            cause = "; ".join(messages) or _last_warning(events)
+            raise StackError(f"{workload} is not ready within {within_s:g} s: {progress}; {cause}")
+        # building an engine may take hours
+        time.sleep(_POLL_S if now_s < started_s + _SLOW_AFTER_S else _SLOW_POLL_S)
 
 
-def _look(api: Api, workload: Workload) -> tuple[Any, list[Any]]:
-    """The workload, and those of its pods that are of its last version and on their way."""
+def _read(api: Api, workload: Workload) -> tuple[Any, list[Any]]:
+    """Return the workload and its active pods of the latest revision."""
     inside = ("v1", "namespaces", workload.namespace)
-    objects = path_of("apis", GROUPS[workload.kind], *inside, f"{workload.kind.lower()}s")
-    found = api.items(objects, fieldSelector=f"metadata.name={workload.name}")
-    if not found:
-        raise StackError(f"{workload} is gone: somebody has removed it; deploy it again")
-    raw = {**found[0], "kind": workload.kind}
+    path = path_of("apis", GROUPS[workload.kind], *inside, f"{workload.kind.lower()}s")
+    workloads = api.items(path, fieldSelector=f"metadata.name={workload.name}")
+    if not workloads:
+        raise StackError(f"{workload} was deleted: deploy it again")
+    raw = {**workloads[0], "kind": workload.kind}
     pods = api.items(path_of("api", *inside, "pods"), labelSelector=workload.selector)
-    sets = None
+    replica_sets = None
     if workload.kind == "Deployment":
-        with contextlib.suppress(StackError):  # without the right to read them every pod counts
-            sets = api.items(path_of("apis", "apps", *inside, "replicasets"), labelSelector=workload.selector)
-    return raw, [pod for pod in new_pods(raw, pods, sets) if rollout.on_its_way(pod)]
+        with contextlib.suppress(StackError):  # without permission to list ReplicaSets, all pods count
+            replica_sets = api.items(path_of("apis", "apps", *inside, "replicasets"), labelSelector=workload.selector)
+    return raw, [pod for pod in updated_pods(raw, pods, replica_sets) if is_active(pod)]
 
 
-def _paused(raw: Any, left: str | None) -> list[Cause]:
-    if left is None or not raw["spec"].get("paused"):
+def _paused(raw: Any, pending: str | None) -> list[Blocker]:
+    if pending is None or not raw["spec"].get("paused"):
         return []
-    return [Cause(raw["metadata"]["uid"], "pause", "its rollout is paused: go on with `kubectl rollout resume`")]
+    return [Blocker(raw["metadata"]["uid"], "pause", "its rollout is paused: run `kubectl rollout resume`")]
 
 
 def _events(api: Api, namespace: str) -> list[Any]:
     try:
         return api.items(path_of("api", "v1", "namespaces", namespace, "events"))
     except StackError:
-        return []  # without the right to read them there is less to say
+        return []  # without permission to list events, fewer blockers can be found
 
 
-def _last(events: Sequence[Any]) -> str:
+def _last_warning(events: Sequence[Any]) -> str:
     warnings = [each for each in events if each.get("type") == "Warning"]
     warnings.sort(key=lambda each: str(each.get("lastTimestamp") or each.get("eventTime") or ""))
-    return str(warnings[-1].get("message", "")) if warnings else "the cluster says nothing of it"
+    return str(warnings[-1].get("message", "")) if warnings else "the cluster reports no reason"
 
 
-def why_blind(api: Api, namespace: str, name: str, metric: str, *, say: Say) -> str | None:
-    """Wait until a pass of the HPA controller has found its metric: a run that begins before begins blind.
+def wait_for_hpa_metric(api: Api, namespace: str, name: str, metric: str, *, say: Say) -> str | None:
+    """Wait until the HPA controller has read its metric, so that the HPA can scale when the load starts.
+
+    Args:
+        api: The cluster.
+        namespace: Namespace of the HPA.
+        name: Name of the HPA.
+        metric: Name of the metric, for messages.
+        say: Receives progress messages.
 
     Returns:
-        None as soon as it has; a sentence when it has not for two minutes.
+        None once the controller has read the metric; after two minutes, a sentence that says why it cannot.
     """
     path = path_of("apis", "autoscaling", "v2", "namespaces", namespace, "horizontalpodautoscalers")
-    deadline = time.monotonic() + _METRIC_WITHIN_S
-    told = False
+    deadline = time.monotonic() + _METRIC_TIMEOUT_S
+    waiting = False
     while True:
-        # listed, as a run needs no right to get one
-        listed = api.items(path, fieldSelector=f"metadata.name={name}")
-        conditions = listed[0].get("status", {}).get("conditions", []) if listed else []
+        # list instead of get: a run requires no permission to get an HPA
+        hpas = api.items(path, fieldSelector=f"metadata.name={name}")
+        conditions = hpas[0].get("status", {}).get("conditions", []) if hpas else []
         active: dict[str, Any] = next((each for each in conditions if each["type"] == "ScalingActive"), {})
         if active.get("status") == "True":
             return None
         if time.monotonic() > deadline:
-            said = active.get("message", "it has made no pass yet")
+            reason = active.get("message", "the controller has not synced it yet")
             return (
-                f"the HPA {name} cannot read {metric} after {_METRIC_WITHIN_S:g} s: {said}; "
-                "read the logs of the metrics adapter and Prometheus"
+                f"the HPA {name} cannot read {metric} after {_METRIC_TIMEOUT_S:g} s: {reason}; "
+                "check the logs of the metrics adapter and of Prometheus"
             )
-        if not told:
-            say(f"waiting until the HPA {name} reads its metric")
-            told = True
+        if not waiting:
+            say(f"waiting for the HPA {name} to read its metric")
+            waiting = True
         time.sleep(_POLL_S)

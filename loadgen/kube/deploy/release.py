@@ -1,4 +1,4 @@
-"""Installs the bundled chart on a cluster and waits until it serves; removes it again."""
+"""Deploys the bundled chart to a cluster and waits until it is ready; destroys it again."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client.api import Api, path_of
-from loadgen.kube.deploy import chart
+from loadgen.kube.deploy import helm
 from loadgen.kube.deploy.readiness import wait_until_ready
 from loadgen.kube.discover.selection import candidates, choose_hpa, choose_workload
 from loadgen.kube.discover.workload import serving_objects
@@ -14,35 +14,35 @@ from loadgen.scenario.settings import Kube
 
 Say = Callable[[str], None]
 
-STUCK_FOR_S = 300.0
-"""How long a pod may be stuck before `deploy` gives up; until then a node, an image or a Secret may still come."""
+BLOCKED_TIMEOUT_S = 300.0
+"""How long a pod may be blocked before `deploy` fails; until then a node, an image or a Secret may still appear."""
 
-_GONE_WITHIN_S = 900.0
+_TERMINATION_TIMEOUT_S = 900.0
 
 
 def deploy(
     kube: Kube, values: Mapping[str, Any], *, say: Say, release: str = "triton", within_s: float = 7200.0
 ) -> Kube:
-    """Install or upgrade the chart, and wait through image, engine and model until its replicas are ready.
+    """Install or upgrade the chart, and wait until its replicas are ready.
 
     Args:
         kube: Context and namespace.
         values: Values of the chart.
-        say: Gets sentences on how far it is.
+        say: Receives progress messages.
         release: Name of the release.
         within_s: Longest wait.
 
     Returns:
-        The settings with the context, the namespace and the workload that was deployed.
+        The settings, completed by the context, namespace and name of the deployed workload.
 
     Raises:
-        TargetError: there is no way to the cluster, or no such namespace and no right to make it.
-        StackError: helm says no, or the pods do not become ready; the sentence says why.
+        TargetError: there are no credentials, or the namespace does not exist and the account may not create it.
+        StackError: helm fails, or the pods do not become ready; the message says why.
     """
     api = Api(kube.context)
     namespace = kube.namespace or api.namespace
     say(f"installing the chart triton-trtllm as {release} in namespace {namespace} of context {api.context}")
-    chart.install(release, namespace, values, context=api.context, make_namespace=_must_be_made(api, namespace))
+    helm.install(release, namespace, values, context=api.context, create_namespace=_must_create(api, namespace))
     objects = [
         each
         for each in serving_objects(api, namespace)
@@ -50,61 +50,66 @@ def deploy(
     ]
     workload = choose_workload(candidates(objects, None), name=None, where=f"in the release {release}")
     hpa = choose_hpa(_hpas(api, namespace), workload, name=None)
-    least = hpa["spec"].get("minReplicas", 1) if hpa else workload.replicas
-    wait_until_ready(api, workload, least, say=say, patience_s=STUCK_FOR_S, within_s=within_s)
+    replicas = hpa["spec"].get("minReplicas", 1) if hpa else workload.replicas
+    wait_until_ready(api, workload, replicas, say=say, patience_s=BLOCKED_TIMEOUT_S, within_s=within_s)
     say(f"{workload} is ready")
     return kube.model_copy(update={"context": api.context, "namespace": namespace, "workload": workload.name})
 
 
-def _must_be_made(api: Api, namespace: str) -> bool:
-    may = api.allowed("create", "namespaces", namespace=None)
+def _must_create(api: Api, namespace: str) -> bool:
+    allowed = api.allowed("create", "namespaces", namespace=None)
     try:
-        there = api.get(path_of("api", "v1", "namespaces", namespace)) is not None
+        exists = api.get(path_of("api", "v1", "namespaces", namespace)) is not None
     except StackError:
-        return may  # whether it is there is not known: an account of one namespace has it
-    if not there and not may:
+        return allowed  # unknown; an account that is limited to one namespace usually has it already
+    if not exists and not allowed:
         raise TargetError(
-            f"there is no namespace {namespace}, and this account may not make one: ask an administrator for "
-            f"`kubectl create namespace {namespace}` and a Role in it, or name another one with --namespace"
+            f"namespace {namespace} does not exist, and this account may not create it: ask an administrator for "
+            f"`kubectl create namespace {namespace}` and a Role in it, or use another --namespace"
         )
-    return not there
+    return not exists
 
 
 def _hpas(api: Api, namespace: str) -> list[Any]:
     try:
         return api.items(path_of("apis", "autoscaling", "v2", "namespaces", namespace, "horizontalpodautoscalers"))
     except StackError:
-        return []  # without the right to read them the replicas that there are to be count
+        return []  # without permission to list HPAs, the replicas of the workload count
 
 
 def destroy(kube: Kube, *, say: Say, release: str = "triton") -> None:
-    """Remove a release and wait until its pods have ended; volumes that the chart made stay, with their models.
+    """Uninstall a release and wait until its pods have terminated; volumes with models are kept.
+
+    Args:
+        kube: Context and namespace.
+        say: Receives progress messages.
+        release: Name of the release.
 
     Raises:
-        StackError: there is no such release, or helm says no.
+        StackError: the release does not exist, helm fails, or pods do not terminate.
     """
     api = Api(kube.context)
     namespace = kube.namespace or api.namespace
-    kept = chart.uninstall(release, namespace, context=api.context)
+    output = helm.uninstall(release, namespace, context=api.context)
     _wait_for_pods(api, namespace, release, say)
-    for line in kept.splitlines():
-        if line.startswith("["):  # an object that is kept by its annotation
+    for line in output.splitlines():
+        if line.startswith("["):  # an object with a resource policy of keep
             say(f"kept: {line}")
-    say(f"release {release} is gone from namespace {namespace} of context {api.context}")
+    say(f"release {release} was removed from namespace {namespace} of context {api.context}")
 
 
 def _wait_for_pods(api: Api, namespace: str, release: str, say: Say) -> None:
-    """Helm waits for a Deployment to go, and not for its pods, which finish their answers."""
+    """Wait for the pods of a release; helm waits for the Deployment only, while its pods finish their responses."""
     path = path_of("api", "v1", "namespaces", namespace, "pods")
-    deadline = time.monotonic() + _GONE_WITHIN_S
-    said = 0
+    deadline = time.monotonic() + _TERMINATION_TIMEOUT_S
+    remaining = 0
     while pods := api.items(path, labelSelector=f"app.kubernetes.io/instance={release}"):
-        if len(pods) != said:
-            said = len(pods)
-            say(f"waiting for {said} pod{'s' if said > 1 else ''} to end")
+        if len(pods) != remaining:
+            remaining = len(pods)
+            say(f"waiting for {remaining} pod{'s' if remaining > 1 else ''} to terminate")
         if time.monotonic() > deadline:
             names = ", ".join(pod["metadata"]["name"] for pod in pods)
             raise StackError(
-                f"still there after {_GONE_WITHIN_S:g} s: {names}; look at them with `kubectl describe pod`"
+                f"pods not terminated after {_TERMINATION_TIMEOUT_S:g} s: {names}; run `kubectl describe pod`"
             )
         time.sleep(0.5)

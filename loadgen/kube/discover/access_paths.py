@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from loadgen.kube.objects.workload import Raw, Workload, port_of
+from loadgen.kube.objects.raw import Raw
+from loadgen.kube.objects.workload import Workload, port_of
 from loadgen.protocols.endpoint import Endpoint, WireProtocol
 
 Balances = Literal["requests", "connections", "one pod", "unknown"]

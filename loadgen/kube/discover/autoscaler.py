@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.discover.prometheus import RuleTiming
 from loadgen.kube.discover.result import Discovered
-from loadgen.kube.objects.changes import milli
-from loadgen.kube.objects.workload import Raw
+from loadgen.kube.objects.raw import Raw, milli
 
 SYNC_PERIOD_S = 15.0
 """Default of the HPA controller; its flag cannot be read through the API."""

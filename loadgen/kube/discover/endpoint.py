@@ -12,7 +12,8 @@ from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.discover.access_paths import AccessPath, RoutingObjects, access_paths
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.workload import ScaledWorkload
-from loadgen.kube.objects.workload import Raw, Workload
+from loadgen.kube.objects.raw import Raw
+from loadgen.kube.objects.workload import Workload
 from loadgen.scenario.settings import Scenario
 
 _CONNECT_S = 2.0
@@ -52,7 +53,7 @@ def discover_access_path(
 
     unlisted: list[str] = []
     if wanted in ("auto", "ingress") and service is not None:
-        _, unlisted = permissions.check(api, workload.namespace, permissions.ways_in(api, workload.namespace))
+        _, unlisted = permissions.check(api, workload.namespace, permissions.for_gateways(api, workload.namespace))
     try:
         path = choose_access_path(look_up, wanted, answers, within_s=within_s, say=say)
     except TargetError as error:

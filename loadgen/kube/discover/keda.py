@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadgen.kube.client.permissions import Right
+from loadgen.kube.client.permissions import Permission
 from loadgen.kube.discover.autoscaler import ScalingMetric, metrics_of
-from loadgen.kube.objects.workload import Raw
+from loadgen.kube.objects.raw import Raw
 
 GROUP, VERSION, PLURAL = "keda.sh", "v1alpha1", "scaledobjects"
-RIGHT = Right(verbs=("get",), resource=PLURAL, group=GROUP, lost="the autoscaler's signal is not judged")
+RIGHT = Permission(verbs=("get",), resource=PLURAL, group=GROUP, consequence="the autoscaler's signal is not judged")
 """Permission to read the query behind a metric."""
 
 _SELECTOR = "scaledobject.keda.sh/name"

@@ -11,9 +11,9 @@ import requests
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.urls import redacted
 from loadgen.kube.client.api import Api, Skew
-from loadgen.kube.client.prometheus_auth import reason
+from loadgen.kube.client.prometheus_auth import failure_reason
 from loadgen.kube.discover.result import Discovered
-from loadgen.kube.objects.workload import Raw
+from loadgen.kube.objects.raw import Raw
 
 NOT_OBSERVED = "the signal that the autoscaler reads is not observed"
 
@@ -54,7 +54,7 @@ def discover_prometheus(api: Api, wanted: str | None) -> Discovered[PrometheusSe
     except StackError:
         if wanted:
             return Discovered(named_service(wanted, []))
-        sentence = f"needs list on services in the whole cluster, or --kube-prometheus: without it, {NOT_OBSERVED}"
+        sentence = f"missing RBAC permissions: list on services cluster-wide, or --kube-prometheus ({NOT_OBSERVED})"
         return Discovered(None, missing=(sentence,))
     if wanted:
         return Discovered(named_service(wanted, services))
@@ -116,7 +116,7 @@ def query(url: str, path: str, **parameters: str) -> Any:
             session.trust_env = "127.0.0.1" not in url
             response = session.get(f"{url}{path}", params=parameters, timeout=_TIMEOUT_S)
     except (requests.RequestException, ValueError) as error:
-        raise StackError(f"Prometheus does not answer {path}: {reason(error)}") from error
+        raise StackError(f"Prometheus does not answer {path}: {failure_reason(error)}") from error
     try:
         body = response.json()
     except ValueError:

@@ -6,11 +6,11 @@ An object that is not named must be the only candidate; otherwise the error list
 from collections.abc import Sequence
 
 from loadgen.base.errors import TargetError
+from loadgen.kube.objects.raw import Raw
 from loadgen.kube.objects.workload import (
     CHART,
     GRPC_PORT,
     METRICS_PORT,
-    Raw,
     Workload,
     is_bundled_chart,
     is_triton,

@@ -13,9 +13,7 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.client import permissions
 from loadgen.kube.client.api import Api, path_of
-from loadgen.kube.client.helper import port_of, start_child
-from loadgen.kube.client.prometheus_auth import Access
-from loadgen.kube.client.relay import RelayConfig
+from loadgen.kube.client.prometheus_auth import PrometheusAuth
 from loadgen.kube.discover import autoscaler, keda, prometheus
 from loadgen.kube.discover.access_paths import address
 from loadgen.kube.discover.autoscaler import ScalingMetric
@@ -23,7 +21,9 @@ from loadgen.kube.discover.endpoint import reachable
 from loadgen.kube.discover.prometheus import NOT_OBSERVED, PrometheusService
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.workload import ScaledWorkload
-from loadgen.kube.objects import rollout
+from loadgen.kube.objects.pod_startup import startup_stage
+from loadgen.kube.proxy.process import read_port, start_process
+from loadgen.kube.proxy.relay import RelayConfig
 from loadgen.scenario.settings import Kube
 
 _TIMEOUT_S = 2.0
@@ -62,15 +62,15 @@ class Sources:
             context=api.context,
             secret=secret,
             paths=self._relayed_paths(),
-            proxied=rf"{re.escape(_proxied(service.value))}/api/v1/\w+(/\w+)*" if service.value else None,
-            direct=direct if access.special else [],
-            access=access,
+            prometheus_path=rf"{re.escape(_proxied(service.value))}/api/v1/\w+(/\w+)*" if service.value else None,
+            prometheus_urls=direct if access.configured else [],
+            auth=access,
             port_file=file.resolve(),
         )
-        self.relay: Child = start_child(folder, "client.relay", config)
+        self.relay: Child = start_process(folder, "proxy.relay", config)
         try:
-            self._base = f"http://127.0.0.1:{port_of(self.relay, file)}/{secret}"
-            if access.special:
+            self._base = f"http://127.0.0.1:{read_port(self.relay, file)}/{secret}"
+            if access.configured:
                 direct = [f"{self._base}/direct/{number}" for number in range(len(direct))]
             self.prometheus = self._prometheus_url(service, kube.prometheus, direct)
         except BaseException:
@@ -108,10 +108,12 @@ class Sources:
         """URL of a pod's /metrics with the placeholders `{ip}` and `{pod}`; None where it cannot be read."""
         port = self._workload.metrics
         pods = self._api.items(self._pods, labelSelector=self._workload.selector)
-        ips = [each["status"]["podIP"] for each in pods if rollout.phase(each) == "ready"]
+        ips = [each["status"]["podIP"] for each in pods if startup_stage(each) == "ready"]
         if any(_is_metrics_page(address(ip, port)) for ip in ips[:_PROBED_PODS]):
             return Discovered(f"http://{{ip}}:{port}/metrics")
-        right = permissions.Right(verbs=("get",), resource="pods/proxy", lost="Triton's raw counters are not read")
+        right = permissions.Permission(
+            verbs=("get",), resource="pods/proxy", consequence="Triton's raw counters are not read"
+        )
         missing, sentences = permissions.check(self._api, self._workload.namespace, [right])
         url = None if missing else f"{self._base}{self._pods}/{{pod}}:{port}/proxy/metrics"
         return Discovered(url, missing=tuple(sentences))
@@ -125,7 +127,7 @@ class Sources:
         if metric is None or metric.matchers is not None:
             return Discovered(None)
         namespace = self._workload.namespace
-        missing, sentences = permissions.check(self._api, namespace, [permissions.custom_metric(metric.name)])
+        missing, sentences = permissions.check(self._api, namespace, [permissions.for_custom_metric(metric.name)])
         if missing:
             return Discovered(None, missing=tuple(sentences))
         group = self._api.get(path_of("apis", _CUSTOM))
@@ -193,13 +195,13 @@ def _scaling_metric(api: Api, scaled: ScaledWorkload) -> Discovered[ScalingMetri
     return Discovered(autoscaler.primary_metric(metrics), assumptions=() if metrics else (reason,))
 
 
-def _access(kube: Kube) -> Access:
+def _access(kube: Kube) -> PrometheusAuth:
     """Credentials for Prometheus, checked to be complete.
 
     Raises:
         TargetError: a token or a header is missing.
     """
-    access = Access(token_file=kube.prometheus_token_file, ca_file=kube.prometheus_ca_file)
+    access = PrometheusAuth(token_file=kube.prometheus_token_file, ca_file=kube.prometheus_ca_file)
     try:
         access.headers()
     except StackError as error:

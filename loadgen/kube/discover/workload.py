@@ -9,7 +9,8 @@ from loadgen.kube.client import permissions
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.selection import candidates, choose_hpa, choose_service, choose_workload
-from loadgen.kube.objects.workload import GROUPS, Raw, Workload
+from loadgen.kube.objects.raw import Raw
+from loadgen.kube.objects.workload import GROUPS, Workload
 from loadgen.scenario.settings import Kube
 
 
@@ -27,7 +28,7 @@ class ScaledWorkload:
     workload: Workload
     hpa: Raw | None
     service: Raw | None
-    missing_permissions: tuple[permissions.Right, ...] = ()
+    missing_permissions: tuple[permissions.Permission, ...] = ()
 
     @property
     def hpa_name(self) -> str | None:
@@ -45,7 +46,7 @@ def discover_workload(api: Api, kube: Kube) -> Discovered[ScaledWorkload]:
     objects, where = _workloads(api, kube)
     workload = choose_workload(objects, name=kube.workload, where=where)
     namespace = ("namespaces", workload.namespace)
-    missing, sentences = permissions.check(api, workload.namespace, permissions.needed(workload.kind))
+    missing, sentences = permissions.check(api, workload.namespace, permissions.required(workload.kind))
     unreadable = {right.resource for right in missing}
     hpas = path_of("apis", "autoscaling", "v2", *namespace, "horizontalpodautoscalers")
     services = path_of("api", "v1", *namespace, "services")

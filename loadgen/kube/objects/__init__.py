@@ -1,1 +1,1 @@
-"""Pure readers of raw Kubernetes objects."""
+"""Reads raw Kubernetes objects; nothing here calls the API."""

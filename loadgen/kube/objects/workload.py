@@ -1,13 +1,12 @@
-"""Reads Deployments, LeaderWorkerSets and their Services: pure functions of raw objects."""
+"""Reads Deployments, LeaderWorkerSets and their Services."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Raw = Mapping[str, Any]
+from loadgen.kube.objects.raw import Raw
 
 GROUPS = {"Deployment": "apps", "LeaderWorkerSet": "leaderworkerset.x-k8s.io"}
-"""What may serve, by kind, and its API group."""
+"""API group of each kind of workload."""
 
 CHART = "triton-trtllm"
 """Name of the bundled chart."""
@@ -21,19 +20,19 @@ _EMULATED = "emulated"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What serves.
+    """The workload under test.
 
     Attributes:
         kind: `Deployment` or `LeaderWorkerSet`.
-        namespace: Where it is.
+        namespace: Its namespace.
         name: Its name.
-        labels: Labels that new serving pods get.
-        selector: What selects its serving pods, as the API takes it in a query.
-        http: Port of HTTP on a pod.
-        grpc: Port of gRPC on a pod.
-        metrics: Port of /metrics on a pod.
-        replicas: How many are wanted now.
-        emulated: Whether it is the bundled chart's in mode emulated, whose engine is a volume of that name.
+        labels: Labels of its serving pods.
+        selector: Label selector of its serving pods, as in a query of the API.
+        http: HTTP port of a pod.
+        grpc: gRPC port of a pod.
+        metrics: Port of /metrics of a pod.
+        replicas: Desired number of replicas.
+        emulated: Whether it is a release of the bundled chart in mode `emulated`, which has a volume of that name.
     """
 
     kind: str
@@ -51,14 +50,14 @@ class Workload:
         return f"{self.kind} {self.name} in namespace {self.namespace}"
 
 
-def port_of(service: Raw, wire: str, workload: Workload) -> int | None:
-    """Port of a Service for `grpc` or `http`: by what it leads to, or by its name; None where it has none."""
-    number = workload.grpc if wire == "grpc" else workload.http
+def port_of(service: Raw, protocol: str, workload: Workload) -> int | None:
+    """Return the port of a Service for `grpc` or `http`, by its target port or by its name; None if there is none."""
+    target = workload.grpc if protocol == "grpc" else workload.http
     ports = service["spec"].get("ports", [])
     for port in ports:
-        if port.get("targetPort", port["port"]) in (number, wire):
+        if port.get("targetPort", port["port"]) in (target, protocol):
             return int(port["port"])
-    return next((int(port["port"]) for port in ports if str(port.get("name", "")).startswith(wire)), None)
+    return next((int(port["port"]) for port in ports if str(port.get("name", "")).startswith(protocol)), None)
 
 
 def workload_of(raw: Raw) -> Workload:
@@ -69,10 +68,10 @@ def workload_of(raw: Raw) -> Workload:
     if kind == "Deployment":
         selector = _selector(raw["spec"]["selector"])
     else:
-        # its controller adds these; the leader alone serves
-        of_leaders = {f"{_LWS}/name": name, f"{_LWS}/worker-index": "0"}
-        labels |= of_leaders
-        selector = ",".join(f"{key}={value}" for key, value in of_leaders.items())
+        # labels that the LeaderWorkerSet controller adds to leaders; only leaders serve requests
+        leader_labels = {f"{_LWS}/name": name, f"{_LWS}/worker-index": "0"}
+        labels |= leader_labels
+        selector = ",".join(f"{key}={value}" for key, value in leader_labels.items())
     return Workload(
         kind=kind,
         namespace=raw["metadata"]["namespace"],
@@ -89,7 +88,7 @@ def workload_of(raw: Raw) -> Workload:
 
 
 def _selector(raw: Raw) -> str:
-    """A selector of an object as the API takes it in a query."""
+    """Return the selector of an object as a query of the API."""
     parts = [f"{key}={value}" for key, value in sorted(raw.get("matchLabels", {}).items())]
     for each in raw.get("matchExpressions", []):
         key, values = each["key"], ",".join(each.get("values", []))
@@ -114,12 +113,12 @@ def _template(raw: Raw) -> Raw:
     return leader
 
 
-def _port(template: Raw, name: str, usual: int) -> int:
+def _port(template: Raw, name: str, default: int) -> int:
     for container in template["spec"]["containers"]:
         for port in container.get("ports", []):
-            if port.get("name") == name or port["containerPort"] == usual:
+            if port.get("name") == name or port["containerPort"] == default:
                 return int(port["containerPort"])
-    return usual
+    return default
 
 
 def is_bundled_chart(raw: Raw) -> bool:

@@ -1,1 +1,1 @@
-"""Watches a workload and records what happens to it."""
+"""Observes a workload through watches of the Kubernetes API, in a process of its own."""

@@ -1,28 +1,28 @@
-"""What the observer of a cluster is started with."""
+"""Defines the configuration file of the observer."""
 
 from pydantic import BaseModel
 
 
 class ObserverConfig(BaseModel):
-    """What to watch, and the addresses that the run folder must know.
+    """The resources to watch, and the addresses to record in the run folder.
 
     Attributes:
         context: Context of the kubeconfig; None for the current one.
         kind: `Deployment` or `LeaderWorkerSet`.
-        namespace: Where everything is.
+        namespace: Namespace of the workload.
         workload: Name of the workload.
-        hpa: Name of its autoscaler, if it has one.
-        metric: Name of the metric whose value is told of each of its passes; None for its first.
+        hpa: Name of its HPA, if it has one.
+        metric: Name of the HPA's metric whose value is recorded; None for its first metric.
         selector: Label selector of the serving pods.
-        unread: Resources that may not be read.
-        skew_s: By how much the API server's clock is ahead of ours.
-        http_port: Port of HTTP on every pod.
-        grpc_port: Port of gRPC on every pod.
-        pod_url: URL of a pod's /metrics, with `{ip}` and `{pod}` to be filled in; None where it cannot be read.
-        gateway: `host:port` of the one entry.
+        forbidden: Resources that the account may not read.
+        skew_s: How far the API server's clock is ahead of this machine's.
+        http_port: HTTP port of every pod.
+        grpc_port: gRPC port of every pod.
+        pod_url: URL of a pod's /metrics with the placeholders `{ip}` and `{pod}`; None where it cannot be read.
+        gateway: `host:port` that requests go to.
         prometheus: Base URL of Prometheus.
-        custom_metrics: URL at which the custom-metrics API says what the autoscaler reads.
-        model: Model driven.
+        custom_metrics: URL of the HPA's metric in the custom-metrics API.
+        model: Model under load.
         versions: Version of each program.
     """
 
@@ -33,7 +33,7 @@ class ObserverConfig(BaseModel):
     hpa: str | None = None
     metric: str | None = None
     selector: str
-    unread: list[str] = []
+    forbidden: list[str] = []
     skew_s: float = 0.0
     http_port: int = 8000
     grpc_port: int = 8001

@@ -1,69 +1,83 @@
-"""Nodes of a cluster that are lost with replicas on them, and since when they had been silent."""
+"""Tracks the nodes of a cluster, and reports those that are lost with replicas on them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from loadgen.dataset.names import EventKind
-from loadgen.kube.objects.changes import Change, NodeStory, node_changes, node_gone
-from loadgen.kube.observe.pods import Pods
+from loadgen.kube.objects.events import RunEvent
+from loadgen.kube.objects.node_readiness import NodeReadiness
+from loadgen.kube.objects.raw import Raw
+from loadgen.kube.observe.pods import PodTracker
+from loadgen.kube.observe.watch_event import DELETED, MODIFIED
 
-_LEASE_WITHIN_S = 30.0
-
-Raw = Mapping[str, Any]
+_LEASE_TIMEOUT_S = 30.0
 
 
-class Nodes:
-    """What is known of the nodes.
+class NodeTracker:
+    """Tracks the readiness of all nodes.
 
     Args:
-        pods: The replicas on them.
-        ask: Asks when a node, by its name, renewed its lease last, without waiting: `heard` gets the answer.
+        pods: The replicas.
+        request_lease: Requests the lease of a node without waiting; `lease_renewed` gets the answer.
     """
 
-    def __init__(self, pods: Pods, ask: Callable[[str], None]) -> None:
-        self._pods, self._ask = pods, ask
-        self._stories: dict[str, NodeStory] = {}
-        self._asked: list[tuple[str, Change, float]] = []
+    def __init__(self, pods: PodTracker, request_lease: Callable[[str], None]) -> None:
+        self._pods, self._request_lease = pods, request_lease
+        self._nodes: dict[str, NodeReadiness] = {}
+        self._pending: list[tuple[str, RunEvent, float]] = []
 
-    def take(self, kind: str, raw: Raw, now_s: float, blind_since_s: float | None = None) -> Iterator[Change]:
-        """One object that a watch showed; `blind_since_s` where nobody looked since then."""
-        name = raw["metadata"]["name"]
-        story = self._stories.setdefault(name, NodeStory())
-        if kind == "DELETED":
-            # pods that were moved away first were not lost with it
-            on_it = self._pods.on(name, now_s if blind_since_s is None else blind_since_s, given_up=False)
-            changes = node_gone(story, raw, on_it, now_s)
-            del self._stories[name]
-        else:
-            changes = node_changes(story, raw, lambda at_s: self._pods.on(name, at_s), now_s)
-        for change in changes:
-            if change.kind == EventKind.NODE_LOST:
-                self._asked.append((name, change, now_s))
-                self._ask(name)
-            else:
-                yield change
+    def update(
+        self, event_type: str, raw: Raw, now_s: float, disconnected_since_s: float | None = None
+    ) -> Iterator[RunEvent]:
+        """Apply an added, modified or deleted node; the loss of a node is held back until its lease is known.
 
-    def listed(self, items: Sequence[Raw], now_s: float, blind_since_s: float | None) -> Iterator[Change]:
-        """All that there are: what is not among them was taken away while nobody looked."""
-        names = {each["metadata"]["name"] for each in items}
-        for name in [known for known in self._stories if known not in names]:
-            yield from self.take("DELETED", {"metadata": {"name": name}}, now_s, blind_since_s)
-        for each in items:
-            yield from self.take("MODIFIED", each, now_s)
-
-    def heard(self, name: str, renewed_s: float | None) -> Iterator[Change]:
-        """When a node renewed its lease last (Unix, s, by the API's clock); None where that is not known.
-
-        The API waits long before it calls a node lost: what broke meanwhile began when it was last heard of.
+        Args:
+            event_type: Type of the watch event.
+            raw: The node.
+            now_s: Time of observation (Unix, s).
+            disconnected_since_s: When the watch was interrupted, if this is observed after an interruption.
         """
-        for asked in [each for each in self._asked if each[0] == name]:
-            self._asked.remove(asked)
-            change = asked[1]
-            silent = {} if renewed_s is None else {"silent_s": max(change.unix_s - renewed_s, 0.0)}
-            yield replace(change, data={**(change.data or {}), **silent})
+        name = raw["metadata"]["name"]
+        node = self._nodes.setdefault(name, NodeReadiness())
+        if event_type == DELETED:
+            # pods that were drained before are not lost with the node
+            since_s = now_s if disconnected_since_s is None else disconnected_since_s
+            replicas = self._pods.on_node(name, since_s, include_drained=False)
+            events = node.remove(raw, replicas, now_s)
+            del self._nodes[name]
+        else:
+            events = node.update(raw, lambda at_s: self._pods.on_node(name, at_s), now_s)
+        for event in events:
+            if event.kind == EventKind.NODE_LOST:
+                self._pending.append((name, event, now_s))
+                self._request_lease(name)
+            else:
+                yield event
 
-    def settle(self, now_s: float, *, last: bool = False) -> Iterator[Change]:
-        """Losses of nodes whose lease nobody could tell of in time."""
-        for name in [name for name, _, at_s in self._asked if last or now_s > at_s + _LEASE_WITHIN_S]:
-            yield from self.heard(name, None)
+    def relist(self, items: Sequence[Raw], now_s: float, disconnected_since_s: float | None) -> Iterator[RunEvent]:
+        """Apply a new list: a known node that is missing was removed while the watch was interrupted."""
+        names = {each["metadata"]["name"] for each in items}
+        for name in [known for known in self._nodes if known not in names]:
+            yield from self.update(DELETED, {"metadata": {"name": name}}, now_s, disconnected_since_s)
+        for each in items:
+            yield from self.update(MODIFIED, each, now_s)
+
+    def lease_renewed(self, name: str, renewed_s: float | None) -> Iterator[RunEvent]:
+        """Report the loss of a node with the time for which it was silent before.
+
+        The API declares a node lost long after it has failed, so its replicas may have failed since the last renewal.
+
+        Args:
+            name: Name of the node.
+            renewed_s: When it last renewed its lease (Unix, s, by the API's clock); None where that is not known.
+        """
+        for pending in [each for each in self._pending if each[0] == name]:
+            self._pending.remove(pending)
+            event = pending[1]
+            silent = {} if renewed_s is None else {"silent_s": max(event.unix_s - renewed_s, 0.0)}
+            yield replace(event, data={**(event.data or {}), **silent})
+
+    def flush(self, now_s: float, *, final: bool = False) -> Iterator[RunEvent]:
+        """Report lost nodes whose lease could not be read in time; all of them where `final`."""
+        for name in [name for name, _, at_s in self._pending if final or now_s > at_s + _LEASE_TIMEOUT_S]:
+            yield from self.lease_renewed(name, None)

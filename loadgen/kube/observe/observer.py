@@ -1,11 +1,10 @@
 """Watches a workload on a cluster and writes `stack/state.json` and `stack/journal.jsonl`, as the local stack does.
 
-    python -m loadgen.kube.observe.observer OBSERVED_JSON      (standard input: a lifeline, if it is a pipe)
+    python -m loadgen.kube.observe.observer OBSERVER_JSON      (standard input: a lifeline, if it is a pipe)
 
-Watches, each in a thread, put what they see into one queue; the main thread alone writes, and waits for nothing. A
-watch that breaks (the API server restarts, what it saw last is too old) is begun again with a new list; the time
-between is a gap, and what happened in it is told by the objects. Times of the API are put on this machine's clock by
-the skew that was measured.
+Each watch runs in a thread of its own and puts its events into one queue; only the main thread writes, and it never
+blocks. An interrupted watch is restarted with a new list; the time in between is recorded as a gap, and events in the
+gap are derived from the objects. Times of the API are converted to this machine's clock by the measured skew.
 """
 
 import logging
@@ -24,170 +23,180 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import EventKind, GapSource
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.kube.client.api import Api
-from loadgen.kube.objects.changes import Change, hpa_sync, pod_event, unix_s
+from loadgen.kube.objects.events import RunEvent, hpa_sync, pod_event
+from loadgen.kube.objects.raw import Raw, parse_time
 from loadgen.kube.observe.config import ObserverConfig
-from loadgen.kube.observe.nodes import Nodes
-from loadgen.kube.observe.pods import Pod, Pods
-from loadgen.kube.observe.rescales import Rescales
-from loadgen.kube.observe.watches import Seen, Watcher, heard_of, watches
+from loadgen.kube.observe.nodes import NodeTracker
+from loadgen.kube.observe.pods import Pod, PodTracker
+from loadgen.kube.observe.rescales import RescaleTracker
+from loadgen.kube.observe.watch_event import DELETED, DISCONNECTED, LEASE_RENEWED, LISTED, MODIFIED, WatchEvent
+from loadgen.kube.observe.watches import Watcher, lease_renewal_s, watched_resources
 
 _POLL_S = 0.2
-_LEAST_GAP_S = 1.0
-"""A watch that is begun again at once missed nothing that the API's whole seconds would tell."""
+_MIN_GAP_S = 1.0
+"""A watch that is restarted within that time misses nothing that the API's whole seconds would show."""
 _log = logging.getLogger("loadgen.kube.observe.observer")
 
 
 class Observer:
-    """Keeps `stack/` in step with what the watches see.
+    """Keeps `stack/` up to date with the events of the watches.
 
     Args:
-        folder: The run's.
-        observed: What is watched.
-        ask: Asks when a node, by its name, was heard of last; the answer comes as what the source `leases` has seen.
+        folder: The run folder.
+        config: The workload to observe.
+        request_lease: Requests the lease of a node; the answer is a `LEASE_RENEWED` event.
     """
 
-    def __init__(self, folder: RunFolder, observed: ObserverConfig, ask: Callable[[str], None]) -> None:
-        self._observed = observed
+    def __init__(self, folder: RunFolder, config: ObserverConfig, request_lease: Callable[[str], None]) -> None:
+        self._config = config
         self._clock = folder.read_info().clock
-        self._record = StackFolder(folder.path)
-        self._pods = Pods(self._clock.to_unix(0.0) + observed.skew_s)
-        self._nodes = Nodes(self._pods, ask)
-        self._rescales = Rescales(scaled=observed.hpa is not None)
-        self._sets: set[str] | None = None
-        self._told_events: set[str] = set()
+        self._stack = StackFolder(folder.path)
+        self._pods = PodTracker(self._clock.to_unix(0.0) + config.skew_s)
+        self._nodes = NodeTracker(self._pods, request_lease)
+        self._rescales = RescaleTracker(has_hpa=config.hpa is not None)
+        self._replica_sets: set[str] | None = None
+        self._recorded_events: set[str] = set()
         self._hpa_version: str | None = None
-        self._unheard: dict[str, tuple[float, str]] = {}
+        self._disconnected: dict[str, tuple[float, str]] = {}
         self._state = StackState(
             phase="starting",
-            gateway=observed.gateway,
-            prometheus=observed.prometheus,
-            custom_metrics=observed.custom_metrics,
-            model=observed.model,
+            gateway=config.gateway,
+            prometheus=config.prometheus,
+            custom_metrics=config.custom_metrics,
+            model=config.model,
             desired=0,
-            versions=observed.versions,
+            versions=config.versions,
         )
-        self._written: StackState | None = None
+        self._written_state: StackState | None = None
 
-    def take(self, seen: Seen) -> None:
-        """What a watch saw."""
-        source, kind, raw, now_s = seen
-        now_s += self._observed.skew_s  # as the API would stamp it
-        if kind == "UNHEARD":
-            self._unheard.setdefault(source, (raw["since"] + self._observed.skew_s, raw["why"]))
-        elif kind == "LISTED":
-            self._listed(source, raw["items"], now_s)
-        elif source == "leases":
-            self._tell(self._nodes.heard(raw["node"], raw["renewed_s"]))
+    def handle(self, event: WatchEvent) -> None:
+        """Handle one event of a watch."""
+        now_s = event.at_s + self._config.skew_s  # on the API's clock
+        if event.type == DISCONNECTED:
+            since_s = (event.at_s if event.last_contact_s is None else event.last_contact_s) + self._config.skew_s
+            self._disconnected.setdefault(event.source, (since_s, event.reason))
+        elif event.type == LISTED:
+            self._relist(event.source, event.items, now_s)
+        elif event.type == LEASE_RENEWED:
+            self._record(self._nodes.lease_renewed(event.node, event.last_contact_s))
         else:
-            self._object(source, kind, raw, now_s)
+            self._update(event.source, event.type, event.object, now_s)
 
-    def settle(self, now_s: float, *, last: bool = False) -> None:
-        """Tell what is known well enough by now; write the state when it changed."""
-        now_s += self._observed.skew_s
-        unheard = not self._unheard.keys().isdisjoint({"hpas", "rescales"})
-        self._tell(self._rescales.settle(now_s, unheard=unheard, last=last))
-        self._tell(self._nodes.settle(now_s, last=last))
-        if self._rescales.desired is None:
-            return  # nothing is known of the workload yet
-        replicas = tuple(self._replica(pod) for pod in self._pods.there())
+    def flush(self, now_s: float, *, final: bool = False) -> None:
+        """Record events that were held back until enough is known, and write the state if it has changed.
+
+        Args:
+            now_s: The current time (Unix, s).
+            final: Whether to record all of them now.
+        """
+        now_s += self._config.skew_s
+        disconnected = not self._disconnected.keys().isdisjoint({"hpas", "rescales"})
+        self._record(self._rescales.flush(now_s, disconnected=disconnected, final=final))
+        self._record(self._nodes.flush(now_s, final=final))
+        if self._rescales.replicas is None:
+            return  # the workload has not been observed yet
+        replicas = tuple(self._replica(pod) for pod in self._pods.pods())
         phase = "ready" if any(each.phase == "ready" for each in replicas) else self._state.phase
-        self._state = replace(self._state, replicas=replicas, desired=self._rescales.desired, phase=phase)
-        if self._state != self._written:
-            self._record.write(self._state)
-            self._written = self._state
+        self._state = replace(self._state, replicas=replicas, desired=self._rescales.replicas, phase=phase)
+        if self._state != self._written_state:
+            self._stack.write(self._state)
+            self._written_state = self._state
 
-    def end(self, now_s: float) -> None:
-        """The last word, also on what is not heard at the end."""
-        self.settle(now_s, last=True)
-        for source in list(self._unheard):
-            self._heard_again(source, now_s + self._observed.skew_s)
-        self._record.write(replace(self._state, phase="stopping"))
+    def close(self, now_s: float) -> None:
+        """Record everything that is held back, and the gaps of watches that are still disconnected."""
+        self.flush(now_s, final=True)
+        for source in list(self._disconnected):
+            self._reconnected(source, now_s + self._config.skew_s)
+        self._stack.write(replace(self._state, phase="stopping"))
 
-    def _listed(self, source: str, items: Sequence[dict[str, Any]], now_s: float) -> None:
-        """A watch begins: what is not in its list any more was deleted while nobody looked."""
-        since_s = self._heard_again(source, now_s)
+    def _relist(self, source: str, items: Sequence[Raw], now_s: float) -> None:
+        """Handle a new list: known objects that are missing from it were deleted while the watch was interrupted."""
+        disconnected_since_s = self._reconnected(source, now_s)
         if source == "pods":
-            self._tell(self._pods.listed(items, now_s))
+            self._record(self._pods.relist(items, now_s))
             return
         if source == "nodes":
-            self._tell(self._nodes.listed(items, now_s, since_s))
+            self._record(self._nodes.relist(items, now_s, disconnected_since_s))
             return
-        if source == "replicasets" and self._sets is None:
-            self._sets = {each["metadata"]["name"] for each in items}
+        if source == "replicasets" and self._replica_sets is None:
+            self._replica_sets = {each["metadata"]["name"] for each in items}
         for each in items:
             if source == "workloads":
-                self._rescales.count(_wanted(each), now_s, since_s)
+                self._rescales.set_replicas(_spec_replicas(each), now_s, disconnected_since_s)
             else:
-                self._object(source, "MODIFIED", each, now_s)
+                self._update(source, MODIFIED, each, now_s)
 
-    def _heard_again(self, source: str, now_s: float) -> float | None:
-        """Tell the gap of a source that is heard again; since when it was not (as the API would stamp it)."""
-        since_s, why = self._unheard.pop(source, (None, ""))
-        if since_s is None or now_s - since_s < _LEAST_GAP_S:
+    def _reconnected(self, source: str, now_s: float) -> float | None:
+        """Record the gap of a watch, and return when it started (on the API's clock); None if there was none."""
+        since_s, reason = self._disconnected.pop(source, (None, ""))
+        if since_s is None or now_s - since_s < _MIN_GAP_S:
             return since_s
-        from_s, to_s = (self._clock.at_unix(at - self._observed.skew_s) for at in (since_s, now_s))
+        from_s, to_s = (self._clock.at_unix(at_s - self._config.skew_s) for at_s in (since_s, now_s))
         data = {"source": GapSource.KUBERNETES, "watch": source, "from_s": from_s, "to_s": to_s}
-        self._record.emit(EventKind.COLLECT_GAP, t_s=from_s, message=f"the watch of {source}: {why}", data=data)
+        self._stack.emit(
+            EventKind.COLLECT_GAP, t_s=from_s, message=f"watch of {source} interrupted: {reason}", data=data
+        )
         return since_s
 
-    def _object(self, source: str, kind: str, raw: dict[str, Any], now_s: float) -> None:
+    def _update(self, source: str, event_type: str, raw: Raw, now_s: float) -> None:
         if source == "pods":
-            self._tell(self._pods.take(kind, raw, now_s))
+            self._record(self._pods.update(event_type, raw, now_s))
         elif source == "nodes":
-            self._tell(self._nodes.take(kind, raw, now_s))
+            self._record(self._nodes.update(event_type, raw, now_s))
         elif source == "workloads":
-            self._rescales.count(_wanted(raw), now_s)
+            self._rescales.set_replicas(_spec_replicas(raw), now_s)
         elif source == "replicasets":
-            self._set(kind, raw, now_s)
+            self._update_replica_set(event_type, raw, now_s)
         elif source == "hpas":
-            self._hpa(raw, now_s)
-        elif source == "rescales" and kind != "DELETED":
-            self._rescales.event(raw, now_s)
+            self._update_hpa(raw, now_s)
+        elif source == "rescales" and event_type != DELETED:
+            self._rescales.add_event(raw, now_s)
         elif source == "events":
-            self._event(kind, raw, now_s)
+            self._add_pod_event(event_type, raw, now_s)
 
-    def _hpa(self, raw: dict[str, Any], now_s: float) -> None:
-        """A write of the autoscaler's status; a new list shows the last one again."""
+    def _update_hpa(self, raw: Raw, now_s: float) -> None:
+        """Record a write of the HPA's status; a new list repeats the last one."""
         version = raw["metadata"].get("resourceVersion")
         if version is not None and version == self._hpa_version:
             return
         self._hpa_version = version
-        self._rescales.status(raw)
-        change = hpa_sync(raw, now_s, self._observed.metric)
-        self._tell([change])
-        self._state = replace(self._state, metric_milli=(change.data or {}).get("metric_milli"))
+        self._rescales.add_status(raw)
+        event = hpa_sync(raw, now_s, self._config.metric)
+        self._record([event])
+        self._state = replace(self._state, metric_milli=(event.data or {}).get("metric_milli"))
 
-    def _set(self, kind: str, raw: dict[str, Any], now_s: float) -> None:
-        """A ReplicaSet that the workload had not when the run began: its template was changed, a rollout begins."""
+    def _update_replica_set(self, event_type: str, raw: Raw, now_s: float) -> None:
+        """Record the start of a rollout: a ReplicaSet of the workload that did not exist when the run started."""
         name, owners = raw["metadata"]["name"], raw["metadata"].get("ownerReferences", [])
-        if self._sets is None or name in self._sets or kind == "DELETED":
+        if self._replica_sets is None or name in self._replica_sets or event_type == DELETED:
             return
-        self._sets.add(name)
-        if any((each["kind"], each["name"]) == (self._observed.kind, self._observed.workload) for each in owners):
-            at = unix_s(raw["metadata"].get("creationTimestamp")) or now_s
-            self._tell(
-                [Change(unix_s=at, kind=EventKind.ROLLOUT_STARTED, message=f"ReplicaSet {name}", data={"set": name})]
+        self._replica_sets.add(name)
+        if any((each["kind"], each["name"]) == (self._config.kind, self._config.workload) for each in owners):
+            at_s = parse_time(raw["metadata"].get("creationTimestamp")) or now_s
+            event = RunEvent(
+                unix_s=at_s, kind=EventKind.ROLLOUT_STARTED, message=f"ReplicaSet {name}", data={"set": name}
             )
+            self._record([event])
 
-    def _event(self, kind: str, raw: dict[str, Any], now_s: float) -> None:
-        about = raw.get("involvedObject", {})
-        if about.get("kind") == "Pod" and self._is_ours(about["name"]) and kind != "DELETED":
-            change = pod_event(raw, now_s)
-            uid = f"{raw['metadata'].get('uid')} {raw.get('count')}"
-            if uid not in self._told_events and self._clock.at_unix(change.unix_s) >= 0:
-                self._told_events.add(uid)
-                self._tell([change])
+    def _add_pod_event(self, event_type: str, raw: Raw, now_s: float) -> None:
+        involved = raw.get("involvedObject", {})
+        if involved.get("kind") == "Pod" and self._belongs(involved["name"]) and event_type != DELETED:
+            event = pod_event(raw, now_s)
+            key = f"{raw['metadata'].get('uid')} {raw.get('count')}"
+            if key not in self._recorded_events and self._clock.at_unix(event.unix_s) >= 0:
+                self._recorded_events.add(key)
+                self._record([event])
 
-    def _is_ours(self, pod: str) -> bool:
-        # an event may come before the pod that it speaks of
-        known = any(each.name == pod for each in self._pods.there())
-        return known or pod.startswith(f"{self._observed.workload}-")
+    def _belongs(self, pod: str) -> bool:
+        # an event may be observed before its pod
+        known = any(each.name == pod for each in self._pods.pods())
+        return known or pod.startswith(f"{self._config.workload}-")
 
     def _replica(self, pod: Pod) -> ReplicaState:
         ip = pod.raw.get("status", {}).get("podIP")
-        observed = self._observed
+        config = self._config
         host = f"[{ip}]" if ip and ":" in ip else ip
-        metrics = observed.pod_url.format(ip=host, pod=pod.name) if ip and observed.pod_url else None
+        metrics = config.pod_url.format(ip=host, pod=pod.name) if ip and config.pod_url else None
 
         def address(port: int) -> str | None:
             return f"{host}:{port}" if ip else None
@@ -195,61 +204,68 @@ class Observer:
         return ReplicaState(
             name=pod.name,
             phase=pod.phase,
-            http=address(observed.http_port),
-            grpc=address(observed.grpc_port),
+            http=address(config.http_port),
+            grpc=address(config.grpc_port),
             metrics=metrics,
         )
 
-    def _tell(self, changes: Iterable[Change]) -> None:
-        for change in changes:
-            self._record.emit(
-                change.kind,
-                t_s=self._clock.at_unix(change.unix_s - self._observed.skew_s),
-                pod=change.pod,
-                reason=change.reason,
-                message=change.message,
-                data=change.data,
+    def _record(self, events: Iterable[RunEvent]) -> None:
+        for event in events:
+            self._stack.emit(
+                event.kind,
+                t_s=self._clock.at_unix(event.unix_s - self._config.skew_s),
+                pod=event.pod,
+                reason=event.reason,
+                message=event.message,
+                data=event.data,
             )
-            _log.info("%s %s %s", change.kind, change.pod or "", change.message or "")
+            _log.info("%s %s %s", event.kind, event.pod or "", event.message or "")
 
 
-def _wanted(workload: Mapping[str, Any]) -> int:
+def _spec_replicas(workload: Mapping[str, Any]) -> int:
     return int(workload["spec"].get("replicas", 1))
 
 
 def main(file: str) -> int:
-    """Watch until SIGTERM, SIGINT or the end of the lifeline."""
+    """Observe until SIGTERM, SIGINT or the end of the lifeline."""
     stop = Stop()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    observed = ObserverConfig.model_validate_json(Path(file).read_bytes())
-    api = Api(observed.context)
-    seen: queue.Queue[Seen] = queue.Queue()
+    config = ObserverConfig.model_validate_json(Path(file).read_bytes())
+    api = Api(config.context)
+    events: queue.Queue[WatchEvent] = queue.Queue()
 
-    def look_up(node: str) -> None:
-        seen.put(("leases", "HEARD", {"node": node, "renewed_s": heard_of(api, node)}, time.time()))
+    def read_lease(node: str) -> None:
+        renewed_s = lease_renewal_s(api, node)
+        events.put(
+            WatchEvent(source="leases", type=LEASE_RENEWED, at_s=time.time(), node=node, last_contact_s=renewed_s)
+        )
 
-    def ask(node: str) -> None:
-        threading.Thread(target=look_up, args=(node,), daemon=True).start()
+    def request_lease(node: str) -> None:
+        threading.Thread(target=read_lease, args=(node,), daemon=True).start()
 
-    observer = Observer(RunFolder(Path(file).parents[1]), observed, ask)
-    watchers = [Watcher(api, each, seen) for each in watches(api, observed)]
+    observer = Observer(RunFolder(Path(file).parents[1]), config, request_lease)
+    watchers = [Watcher(api, each, events) for each in watched_resources(api, config)]
     for each in watchers:
         each.start()
-    return watch(stop, observer, watchers, seen)
+    return observe(stop, observer, watchers, events)
 
 
-def watch(stop: Stop, observer: Observer, watchers: Sequence[Watcher], seen: "queue.Queue[Seen]") -> int:
-    """Write what is seen until it is time to end, or one of the watches is gone: then nothing of it would be told."""
+def observe(stop: Stop, observer: Observer, watchers: Sequence[Watcher], events: "queue.Queue[WatchEvent]") -> int:
+    """Handle events until a stop is requested, or until a watcher has died, which is an error.
+
+    Returns:
+        The exit code.
+    """
     code = ExitCode.PASS
     while code == ExitCode.PASS and stop.wait(time.monotonic() + _POLL_S) is None:
-        dead = [each.name for each in watchers if not each.is_alive() and not each.given_up]
-        while not seen.empty():
-            observer.take(seen.get())
-        observer.settle(time.time())
+        dead = [each.name for each in watchers if not each.is_alive() and not each.stopped]
+        while not events.empty():
+            observer.handle(events.get())
+        observer.flush(time.time())
         if dead:
-            _log.error("the watch of %s has ended by itself", ", ".join(dead))
+            _log.error("the watch of %s ended unexpectedly", ", ".join(dead))
             code = ExitCode.TOOL
-    observer.end(time.time())
+    observer.close(time.time())
     return int(code)
 
 

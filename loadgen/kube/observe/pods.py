@@ -1,19 +1,19 @@
-"""The pods of a workload as they come and go: each a life of its own, although names may be used again."""
+"""Tracks the pods of a workload by uid, since a new pod may reuse the name of an earlier one."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from loadgen.dataset.names import EventKind
 from loadgen.dataset.stack import ReplicaPhase
-from loadgen.kube.objects.changes import Change, PodStory, ended_s, pod_changes, pod_gone, unix_s
-from loadgen.kube.objects.pod_states import StatesStory, state_changes
+from loadgen.kube.objects.events import RunEvent
+from loadgen.kube.objects.pod_lifecycle import PodLifecycle, end_time_s
+from loadgen.kube.objects.pod_states import PodStates
+from loadgen.kube.objects.raw import Raw, parse_time
+from loadgen.kube.observe.watch_event import DELETED, MODIFIED
 
-_REMEMBERED = 1000
+_HISTORY = 1000
 _NEVER = -float("inf")
-
-Raw = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -22,103 +22,109 @@ class Pod:
 
     Attributes:
         name: Its name.
-        raw: The object as it was seen last.
-        story: What was told of its life.
-        states: What was told of its conditions and containers.
-        since_s: Not before this did it begin: until then another had its name.
+        raw: The object as last observed.
+        lifecycle: Its lifecycle events so far.
+        states: Its last known conditions and container states.
+        not_before_s: Earliest time of its events (Unix, s): until then another pod had its name.
     """
 
     name: str
     raw: Raw = field(default_factory=dict)
-    story: PodStory = field(default_factory=PodStory)
-    states: StatesStory = field(default_factory=StatesStory)
-    since_s: float = _NEVER
+    lifecycle: PodLifecycle = field(default_factory=PodLifecycle)
+    states: PodStates = field(default_factory=PodStates)
+    not_before_s: float = _NEVER
 
     @property
     def node(self) -> str | None:
-        """Where it was placed."""
+        """Name of the node that the pod was scheduled to."""
         node: str | None = self.raw.get("spec", {}).get("nodeName")
         return node
 
     @property
     def phase(self) -> ReplicaPhase:
-        """How far it is."""
-        told = self.story.told
-        if EventKind.REPLICA_DRAINING in told:
+        """Phase of the replica."""
+        emitted = self.lifecycle.emitted
+        if EventKind.REPLICA_DRAINING in emitted:
             return "draining"
-        if EventKind.REPLICA_READY in told and not self.story.not_ready:
+        if EventKind.REPLICA_READY in emitted and not self.lifecycle.not_ready:
             return "ready"
-        if EventKind.REPLICA_STARTED in told:
+        if EventKind.REPLICA_STARTED in emitted:
             return "started"
-        return "scheduled" if EventKind.REPLICA_SCHEDULED in told else "created"
+        return "scheduled" if EventKind.REPLICA_SCHEDULED in emitted else "created"
 
 
 @dataclass(frozen=True, slots=True)
-class _Left:
+class _StoppedPod:
     name: str
     node: str | None
     at_s: float
-    in_order: bool
+    drained: bool
 
 
-class Pods:
-    """All pods that exist, by their uid: a LeaderWorkerSet gives a new pod the name of the one before it.
+class PodTracker:
+    """Tracks all pods of a workload; a LeaderWorkerSet gives a new pod the name of the one that it replaces.
 
     Args:
-        begun_s: When the run began (Unix, s): what came to its end before is none of its pods.
+        run_start_s: When the run started (Unix, s). Pods that ended earlier are ignored.
     """
 
-    def __init__(self, begun_s: float) -> None:
-        self._begun_s = begun_s
-        self._known: dict[str, Pod] = {}
-        self._over: set[str] = set()
-        self._stopped: dict[str, float] = {}
-        self._left: deque[_Left] = deque(maxlen=_REMEMBERED)
+    def __init__(self, run_start_s: float) -> None:
+        self._run_start_s = run_start_s
+        self._pods: dict[str, Pod] = {}
+        self._ended: set[str] = set()
+        self._stop_times: dict[str, float] = {}
+        self._stopped: deque[_StoppedPod] = deque(maxlen=_HISTORY)
 
-    def there(self) -> list[Pod]:
-        """Those that exist, in the order in which they were seen first."""
-        return list(self._known.values())
+    def pods(self) -> list[Pod]:
+        """Return the pods that exist, in the order in which they were first observed."""
+        return list(self._pods.values())
 
-    def take(self, kind: str, raw: Raw, now_s: float) -> Iterator[Change]:
-        """One object that a watch showed."""
+    def update(self, event_type: str, raw: Raw, now_s: float) -> Iterator[RunEvent]:
+        """Apply an added, modified or deleted pod."""
         uid, name = raw["metadata"]["uid"], raw["metadata"]["name"]
-        end_s = ended_s(raw, now_s)
-        if uid not in self._known and end_s is not None and end_s < self._begun_s:
-            self._over.add(uid)
-        if uid in self._over:
+        end_s = end_time_s(raw, now_s)
+        if uid not in self._pods and end_s is not None and end_s < self._run_start_s:
+            self._ended.add(uid)
+        if uid in self._ended:
             return
-        pod = self._known.setdefault(uid, Pod(name, since_s=self._stopped.get(name, _NEVER)))
+        pod = self._pods.setdefault(uid, Pod(name, not_before_s=self._stop_times.get(name, _NEVER)))
         pod.raw = raw
-        for change in (*pod_changes(pod.story, raw, now_s), *state_changes(pod.states, raw, now_s)):
-            yield replace(change, unix_s=max(change.unix_s, pod.since_s))
-        if kind == "DELETED":
-            yield from self._gone(uid, now_s)
+        for event in (*pod.lifecycle.update(raw, now_s), *pod.states.update(raw, now_s)):
+            yield replace(event, unix_s=max(event.unix_s, pod.not_before_s))
+        if event_type == DELETED:
+            yield from self._remove(uid, now_s)
         elif end_s is not None:
-            self._over.add(uid)
-            yield from self._gone(uid, end_s)
+            self._ended.add(uid)
+            yield from self._remove(uid, end_s)
 
-    def listed(self, items: Sequence[Raw], now_s: float) -> Iterator[Change]:
-        """All that there are: what is not among them was deleted while nobody looked, before another got its name."""
+    def relist(self, items: Sequence[Raw], now_s: float) -> Iterator[RunEvent]:
+        """Apply a new list: a known pod that is missing was deleted, at the latest when another pod got its name."""
         uids = {each["metadata"]["uid"] for each in items}
-        born = {each["metadata"]["name"]: unix_s(each["metadata"].get("creationTimestamp")) for each in items}
-        for uid in [known for known in self._known if known not in uids]:
-            yield from self._gone(uid, min(born.get(self._known[uid].name) or now_s, now_s))
+        created_s = {each["metadata"]["name"]: parse_time(each["metadata"].get("creationTimestamp")) for each in items}
+        for uid in [known for known in self._pods if known not in uids]:
+            yield from self._remove(uid, min(created_s.get(self._pods[uid].name) or now_s, now_s))
         for each in items:
-            yield from self.take("MODIFIED", each, now_s)
+            yield from self.update(MODIFIED, each, now_s)
 
-    def on(self, node: str, at_s: float, *, given_up: bool = True) -> list[str]:
-        """Names of the pods that were on a node at a time; those that had begun to stop only if `given_up`."""
-        there = [pod.name for pod in self._known.values() if pod.node == node]
-        left = [
+    def on_node(self, node: str, at_s: float, *, include_drained: bool = True) -> list[str]:
+        """Return the names of the pods that were on a node at a time.
+
+        Args:
+            node: Name of the node.
+            at_s: The time (Unix, s).
+            include_drained: Whether to include pods that have stopped since then after draining.
+        """
+        current = [pod.name for pod in self._pods.values() if pod.node == node]
+        stopped = [
             each.name
-            for each in self._left
-            if each.node == node and each.at_s >= at_s and (given_up or not each.in_order)
+            for each in self._stopped
+            if each.node == node and each.at_s >= at_s and (include_drained or not each.drained)
         ]
-        return sorted({*there, *left})
+        return sorted({*current, *stopped})
 
-    def _gone(self, uid: str, at_s: float) -> Iterator[Change]:
-        pod = self._known.pop(uid)
-        at_s = max(at_s, pod.since_s)
-        self._left.append(_Left(pod.name, pod.node, at_s, EventKind.REPLICA_DRAINING in pod.story.told))
-        self._stopped[pod.name] = at_s
-        yield from pod_gone(pod.story, pod.raw, at_s)
+    def _remove(self, uid: str, at_s: float) -> Iterator[RunEvent]:
+        pod = self._pods.pop(uid)
+        at_s = max(at_s, pod.not_before_s)
+        self._stopped.append(_StoppedPod(pod.name, pod.node, at_s, EventKind.REPLICA_DRAINING in pod.lifecycle.emitted))
+        self._stop_times[pod.name] = at_s
+        yield from pod.lifecycle.stop(pod.raw, at_s)

@@ -1,10 +1,10 @@
-"""Watches of the Kubernetes API that go on whatever happens to it.
+"""Watches Kubernetes resources through disconnections, expired resource versions and restarts of the API server.
 
-    list ▸ watch from there ▸ its time is up: watch on from the last change ▸ …
-                            ▸ an error, or the last change is too old (410): list again, and the time between is a gap
+    list ▸ watch ▸ timeout: watch again from the last resource version ▸ …
+                 ▸ error or expired version (410): list again; the time in between is a gap
 
-A watch is ended by the server every `_WATCH_S`. That it ends in order is the only word that a quiet watch has for
-certain: a connection that a firewall dropped says nothing either, and is found out by the end that does not come.
+The server ends each watch after `_WATCH_TIMEOUT_S`. A quiet watch gives no other sign that it works: a connection that
+a firewall has dropped is quiet, too, and is detected by the end that does not come.
 """
 
 import json
@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -20,189 +20,197 @@ import urllib3
 from kubernetes import client
 from kubernetes.watch.watch import iter_resp_lines
 
-from loadgen.dataset.names import RescaleReason
+from loadgen.dataset.names import EventKind, RescaleReason
 from loadgen.kube.client.api import Api
-from loadgen.kube.client.permissions import LEASES
-from loadgen.kube.objects.changes import unix_s
+from loadgen.kube.client.permissions import LEASE_NAMESPACE
+from loadgen.kube.objects.raw import Raw, parse_time
 from loadgen.kube.observe.config import ObserverConfig
+from loadgen.kube.observe.watch_event import DISCONNECTED, LISTED, WatchEvent
 
-_WATCH_S = 10
-"""Its end is the least that is heard of a watch, so a gap begins at most that much too early."""
-_SILENT_S = _WATCH_S + 10
-"""A watch ends by itself before that: without a word for so long, its connection is dead."""
-_AGAIN_S = 0.5
-_AGAIN_AT_MOST_S = 3.0
+_WATCH_TIMEOUT_S = 10
+"""A quiet watch confirms its connection only when it ends, so a gap may start at most this much too early."""
+_READ_TIMEOUT_S = _WATCH_TIMEOUT_S + 10
+"""The server ends a watch before that, so a connection that was silent for so long is dead."""
+_RETRY_S = 0.5
+_MAX_RETRY_S = 3.0
 _REQUEST_TIMEOUT_S = 10
-_PAGE = 500
+_PAGE_SIZE = 500
 _log = logging.getLogger("loadgen.kube.observe.watches")
 
-Seen = tuple[str, str, dict[str, Any], float]
-"""Source, what it is, its content, when (Unix, s).
 
-`ADDED`, `MODIFIED` and `DELETED` carry the raw object; `LISTED` all of them (`items`), `UNHEARD` since when nothing is
-known and why (`since`, `why`), until the next list; `HEARD` of the source `leases` when a node renewed its lease last.
-"""
+class WatchedResource(NamedTuple):
+    """A resource to watch.
 
-Listing = Callable[..., Any]
-
-
-class Watched(NamedTuple):
-    """One kind of object to watch: name of the source, function of the library that lists it, its arguments."""
+    Attributes:
+        source: Name in events and logs.
+        list_function: Function of the Kubernetes library that lists and watches it.
+        arguments: Arguments of that function, such as namespace and selectors.
+    """
 
     source: str
-    listing: Listing
-    fields: dict[str, str]
+    list_function: Callable[..., Any]
+    arguments: Mapping[str, str]
 
 
-def watches(api: Api, observed: ObserverConfig) -> list[Watched]:
-    """What is watched of a workload."""
+def watched_resources(api: Api, config: ObserverConfig) -> list[WatchedResource]:
+    """Return the resources to watch for a workload, without those that the account may not read."""
     core, apps = client.CoreV1Api(api.client), client.AppsV1Api(api.client)
-    place = {"namespace": observed.namespace}
-    selected = {**place, "label_selector": observed.selector}
-    by_name = {**place, "field_selector": f"metadata.name={observed.workload}"}
-    of_pods = {**place, "field_selector": "involvedObject.kind=Pod"}
-    found = [Watched("pods", core.list_namespaced_pod, selected)]
-    if observed.kind == "Deployment":
-        found.append(Watched("workloads", apps.list_namespaced_deployment, by_name))
-        found.append(Watched("replicasets", apps.list_namespaced_replica_set, selected))
+    namespace = {"namespace": config.namespace}
+    selected = {**namespace, "label_selector": config.selector}
+    by_name = {**namespace, "field_selector": f"metadata.name={config.workload}"}
+    of_pods = {**namespace, "field_selector": "involvedObject.kind=Pod"}
+    resources = [WatchedResource("pods", core.list_namespaced_pod, selected)]
+    if config.kind == "Deployment":
+        resources.append(WatchedResource("workloads", apps.list_namespaced_deployment, by_name))
+        resources.append(WatchedResource("replicasets", apps.list_namespaced_replica_set, selected))
     else:
         custom = client.CustomObjectsApi(api.client).list_namespaced_custom_object
         group = {"group": "leaderworkerset.x-k8s.io", "version": "v1", "plural": "leaderworkersets"}
-        found.append(Watched("workloads", custom, {**group, **by_name}))
-    found += [Watched("events", core.list_namespaced_event, of_pods), Watched("nodes", core.list_node, {})]
-    if observed.hpa is not None:
-        scaling = client.AutoscalingV2Api(api.client).list_namespaced_horizontal_pod_autoscaler
-        found.append(Watched("hpas", scaling, {**place, "field_selector": f"metadata.name={observed.hpa}"}))
-        about = f"involvedObject.kind=HorizontalPodAutoscaler,involvedObject.name={observed.hpa}"
-        if "events" not in observed.unread:
-            of_hpa = {**place, "field_selector": f"{about},reason={RescaleReason.BY_AUTOSCALER}"}
-            found.append(Watched("rescales", core.list_namespaced_event, of_hpa))
-    return [each for each in found if each.source not in observed.unread]
+        resources.append(WatchedResource("workloads", custom, {**group, **by_name}))
+    resources.append(WatchedResource("events", core.list_namespaced_event, of_pods))
+    resources.append(WatchedResource("nodes", core.list_node, {}))
+    if config.hpa is not None:
+        hpas = client.AutoscalingV2Api(api.client).list_namespaced_horizontal_pod_autoscaler
+        hpa_by_name = {**namespace, "field_selector": f"metadata.name={config.hpa}"}
+        resources.append(WatchedResource("hpas", hpas, hpa_by_name))
+        involved = f"involvedObject.kind=HorizontalPodAutoscaler,involvedObject.name={config.hpa}"
+        if "events" not in config.forbidden:
+            of_hpa = {**namespace, "field_selector": f"{involved},reason={RescaleReason.BY_AUTOSCALER}"}
+            resources.append(WatchedResource("rescales", core.list_namespaced_event, of_hpa))
+    return [each for each in resources if each.source not in config.forbidden]
 
 
 class Watcher(threading.Thread):
-    """Puts every object, then every change of one kind of object into a queue; ends with the process.
+    """Lists and watches one resource, and puts what it observes into a queue; ends with the process.
 
     Args:
         api: The cluster.
-        watched: What is watched.
-        into: Where it goes.
+        resource: The resource to watch.
+        events: Queue of events.
 
     Attributes:
-        given_up: Whether it ended on purpose: what it watches may not be read, and a run can do without.
+        stopped: Whether the thread ended intentionally: the account may not watch a resource that is optional.
     """
 
-    def __init__(self, api: Api, watched: Watched, into: "queue.Queue[Seen]") -> None:
-        super().__init__(name=watched.source, daemon=True)
-        self.given_up = False
-        self._api, self._watched, self._into = api, watched, into
-        self._heard_s = time.time()
+    def __init__(self, api: Api, resource: WatchedResource, events: "queue.Queue[WatchEvent]") -> None:
+        super().__init__(name=resource.source, daemon=True)
+        self.stopped = False
+        self._api, self._resource, self._events = api, resource, events
+        self._last_contact_s = time.time()
         self._version: str | None = None
         self._failures = 0
 
     def run(self) -> None:
-        """Watch for ever: an error costs the time until the next list, and that time is told."""
-        while not self.given_up:
-            begun = time.monotonic()
+        """Watch until the process ends; an error interrupts the watch and is reported as `DISCONNECTED`."""
+        while not self.stopped:
+            started = time.monotonic()
             try:
-                self._round()
-            except Exception as error:  # a thread that ends unseen would leave its part of the run untold
-                self._failed(error)
-            wait_s = min(_AGAIN_S * 2.0 ** min(max(self._failures - 1, 0), 10), _AGAIN_AT_MOST_S)
-            time.sleep(max(0.0, begun + wait_s - time.monotonic()))
+                self._watch_once()
+            except Exception as error:  # if the thread died, its events would be missing from the run
+                self._handle_failure(error)
+            retry_s = min(_RETRY_S * 2.0 ** min(max(self._failures - 1, 0), 10), _MAX_RETRY_S)
+            time.sleep(max(0.0, started + retry_s - time.monotonic()))
 
-    def _round(self) -> None:
-        """One watch, from a list, or from where the last one ended."""
+    def _watch_once(self) -> None:
+        """Watch until the server ends the watch, from the last resource version or after a new list."""
         if self._version is None:
             self._version = self._list()
-        response = self._watched.listing(
-            **self._watched.fields,
+        response = self._resource.list_function(
+            **self._resource.arguments,
             watch=True,
             resource_version=self._version,
             allow_watch_bookmarks=True,
-            timeout_seconds=_WATCH_S,
+            timeout_seconds=_WATCH_TIMEOUT_S,
             _preload_content=False,
-            _request_timeout=(_REQUEST_TIMEOUT_S, _SILENT_S),
+            _request_timeout=(_REQUEST_TIMEOUT_S, _READ_TIMEOUT_S),
         )
         try:
             for line in iter_resp_lines(response):
-                self._take(json.loads(line))
+                self._handle_line(json.loads(line))
                 self._failures = 0
         finally:
             response.close()
             response.release_conn()
-        self._heard_s, self._failures = time.time(), 0
+        self._last_contact_s, self._failures = time.time(), 0
 
     def _list(self) -> str:
-        items: list[dict[str, Any]] = []
-        page: dict[str, Any] = {"limit": _PAGE}
+        items: list[Raw] = []
+        page: dict[str, Any] = {"limit": _PAGE_SIZE}
         while True:
-            answer = self._watched.listing(
-                **self._watched.fields, **page, _preload_content=False, _request_timeout=_REQUEST_TIMEOUT_S
+            response = self._resource.list_function(
+                **self._resource.arguments, **page, _preload_content=False, _request_timeout=_REQUEST_TIMEOUT_S
             )
-            listed = json.loads(answer.data)
-            items += [_checked(each) for each in listed["items"] or ()]
-            if not listed["metadata"].get("continue"):
+            content = json.loads(response.data)
+            items += [_validated(each) for each in content["items"] or ()]
+            if not content["metadata"].get("continue"):
                 break
-            page["_continue"] = listed["metadata"]["continue"]
-        self._heard_s = time.time()
-        self._into.put((self.name, "LISTED", {"items": items}, self._heard_s))
-        return str(listed["metadata"]["resourceVersion"])
+            page["_continue"] = content["metadata"]["continue"]
+        self._last_contact_s = time.time()
+        self._events.put(WatchEvent(source=self.name, type=LISTED, at_s=self._last_contact_s, items=items))
+        return str(content["metadata"]["resourceVersion"])
 
-    def _take(self, seen: dict[str, Any]) -> None:
-        raw = seen["object"]
-        if seen["type"] == "ERROR":
+    def _handle_line(self, event: dict[str, Any]) -> None:
+        raw = event["object"]
+        if event["type"] == "ERROR":
             raise client.ApiException(status=raw.get("code"), reason=raw.get("message") or raw.get("reason"))
         now_s, version = time.time(), str(raw["metadata"]["resourceVersion"])
-        if seen["type"] != "BOOKMARK":  # a bookmark only says that the watch is up to here
-            self._into.put((self.name, str(seen["type"]), _checked(raw), now_s))
-        self._heard_s, self._version = now_s, version
+        if event["type"] != "BOOKMARK":  # a bookmark carries a resource version and no object
+            self._events.put(WatchEvent(source=self.name, type=str(event["type"]), at_s=now_s, object=_validated(raw)))
+        self._last_contact_s, self._version = now_s, version
 
-    def _failed(self, error: Exception) -> None:
+    def _handle_failure(self, error: Exception) -> None:
         status = getattr(error, "status", None)
         if self.name == "nodes" and status == HTTPStatus.FORBIDDEN:
-            _log.warning("nodes may not be read with these rights: a run does not tell when one is lost")
-            self.given_up = True
+            _log.warning("missing RBAC permissions: list and watch nodes; lost nodes are not recorded")
+            self.stopped = True
             return
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        _log.warning("the watch of %s ended (%s) and is begun again", self.name, said)
+        message = (str(error) or type(error).__name__).splitlines()[0]
+        _log.warning("the watch of %s was interrupted (%s) and is restarted", self.name, message)
         if status == HTTPStatus.UNAUTHORIZED:
             try:
                 self._api.renew()
-            except Exception as failed:  # the file is just being written, or is broken: the next round reads it again
-                _log.warning("the credentials could not be read anew: %s", failed)
+            except Exception as renewal_error:  # the kubeconfig may be half-written: the next attempt reads it again
+                _log.warning("the credentials could not be renewed: %s", renewal_error)
         self._failures += 1
         self._version = None
-        self._into.put((self.name, "UNHEARD", {"since": self._heard_s, "why": _why(error)}, time.time()))
+        self._events.put(
+            WatchEvent(
+                source=self.name,
+                type=DISCONNECTED,
+                at_s=time.time(),
+                last_contact_s=self._last_contact_s,
+                reason=_reason(error),
+            )
+        )
 
 
-def _checked(raw: Any) -> dict[str, Any]:
+def _validated(raw: Any) -> Raw:
     if not isinstance(raw, dict) or not {"name", "uid"} <= set(raw["metadata"]):
-        raise ValueError(f"no object of the Kubernetes API: {str(raw)[:80]}")
+        raise ValueError(f"not a Kubernetes object: {str(raw)[:80]}")
     return raw
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, client.ApiException):
         if error.status == HTTPStatus.GONE:
-            return "the changes since the last one seen were not kept any more (410)"
+            return "the last resource version has expired (410)"
         if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return f"the API server refused it ({error.status})"
-        return f"the API server answered with an error ({error.status or 'no code'})"
+            return f"the API server refused the request ({error.status})"
+        return f"the API server returned an error ({error.status or 'no status'})"
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return "nothing was heard any more"
+        return "the connection timed out"
     if isinstance(error, urllib3.exceptions.HTTPError | OSError):
-        return "the API server did not answer"
-    return "what was answered was none of the Kubernetes API's answers"
+        return "the API server did not respond"
+    return "the API server sent an invalid response"
 
 
-def heard_of(api: Api, node: str) -> float | None:
-    """When a node renewed its lease last (Unix, s, by the API's clock); None where that cannot be read."""
+def lease_renewal_s(api: Api, node: str) -> float | None:
+    """Read when a node last renewed its lease, in seconds since the epoch by the API's clock; None if unreadable."""
     coordination = client.CoordinationV1Api(api.client)
     try:
-        answer: Any = coordination.read_namespaced_lease(
-            node, LEASES, _preload_content=False, _request_timeout=_REQUEST_TIMEOUT_S
+        response: Any = coordination.read_namespaced_lease(
+            node, LEASE_NAMESPACE, _preload_content=False, _request_timeout=_REQUEST_TIMEOUT_S
         )
-        return unix_s(json.loads(answer.data)["spec"]["renewTime"])
+        return parse_time(json.loads(response.data)["spec"]["renewTime"])
     except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, LookupError, TypeError):
         return None

@@ -87,7 +87,7 @@ def test_an_upgrade_is_ready_when_the_new_pods_serve(cluster: Given | Sandbox, v
     assert len(now) == 2
     assert not now & first
     said = done.stderr.splitlines()
-    assert any("; in mid-rollout: " in line and "of the old version still there" in line for line in said)
+    assert any("; rollout in progress: " in line and "pending termination" in line for line in said)
     assert said[-1] == f"Deployment llm in namespace {NAMESPACE} is ready"
 
 
@@ -114,7 +114,7 @@ def test_a_run_in_mid_rollout_begins_with_the_new_version(
     command = [str(BIN / "locust"), "-f", SHORT, "--headless", "--target=kube", f"--kube-namespace={NAMESPACE}"]
     done = run(cluster, *command, timeout_s=300, LOADGEN_RUNS_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stderr.index("; in mid-rollout: ") < done.stderr.index("sending ")
+    assert done.stderr.index("; rollout in progress: ") < done.stderr.index("sending ")
     (folder,) = (each for each in tmp_path.iterdir() if each.is_dir())
     context = kubectl(cluster, "config", "current-context").strip()
     for child in ("observer", "relay"):
@@ -128,5 +128,5 @@ def test_an_upgrade_that_cannot_be_pulled_is_told(cluster: Given | Sandbox, valu
     done = deploy(cluster, values, "--set=image.repository=no.example/none", "--timeout-s=10")
     assert done.returncode == 4
     assert "is not ready within 10 s: 0 of 2 replicas ready" in done.stderr
-    assert f"the image no.example/none:{emulated.TAG} cannot be had (" in done.stderr
+    assert f"the image no.example/none:{emulated.TAG} cannot be pulled (" in done.stderr
     assert ready_pods(cluster) == before

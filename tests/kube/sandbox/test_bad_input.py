@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.kube.objects.rollout import stuck
+from loadgen.kube.objects.pod_startup import find_blockers
 from loadgen.programs.cache import cache_dir
 from loadgen.sandbox.commands import Sandbox
 from loadgen.sandbox.config import ComponentState, Node
@@ -105,12 +105,12 @@ def test_pods_that_cannot_run_and_a_kubelet_that_exits() -> None:
 
         def reasons() -> list[str]:
             pods = json.loads(inside(sandbox, "kubectl", "get", "pods", "--output=json"))["items"]
-            return sorted(each.why for each in stuck(pods))
+            return sorted(each.message for each in find_blockers(pods))
 
         eventually(lambda: "both" if len(reasons()) == 2 else "")
         unscheduled, unknown = reasons()
-        assert unscheduled.startswith("a pod of the fleet cannot be scheduled: 0/1 nodes are available: 1 Insufficient")
-        assert unknown.startswith("the image no.example/such/image:1 cannot be had (ErrImageNeverPull")
+        assert unscheduled.startswith("a pod cannot be scheduled: 0/1 nodes are available: 1 Insufficient")
+        assert unknown.startswith("the image no.example/such/image:1 cannot be pulled (ErrImageNeverPull")
         inside(sandbox, "kill", "-9", str(kubelet_state(sandbox).pid))
         exit_message = eventually(lambda: kubelet_state(sandbox).exit_message)
         assert exit_message.startswith("the kubelet of node only exited with -9: ")
@@ -136,9 +136,9 @@ def test_a_fleet_that_cannot_be_scheduled(tmp_path: Path) -> None:
     )
     assert done.returncode == 4, done.stderr[-3000:]
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    reason = "a pod of the fleet cannot be scheduled: 0/2 nodes are available: 2 Insufficient"
+    reason = "a pod cannot be scheduled: 0/2 nodes are available: 2 Insufficient"
     assert message.startswith(f"error: Deployment triton in namespace triton does not become ready: {reason}")
-    assert message.endswith("ask for fewer replicas or GPUs, or for more nodes")
+    assert message.endswith("request fewer replicas or GPUs, or add nodes")
     (run,) = (path for path in tmp_path.iterdir() if path.is_dir())
     log = (run / "logs" / "sandbox" / "kube-apiserver.log").read_text()
     (name,) = set(re.findall(r"/sandboxes/(run-[0-9a-f]+)/", log))

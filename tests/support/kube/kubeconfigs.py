@@ -1,12 +1,8 @@
-"""Kubeconfigs for tests, a credential plugin, and servers on loopback that play the API."""
+"""Kubeconfigs for tests, and an exec plugin."""
 
 import json
-import ssl
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +18,16 @@ print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "Exe
 """
 
 
-class Plugin:
-    """A credential plugin that gives what it is told, and counts how often it is asked."""
+class ExecPlugin:
+    """An exec credential plugin that returns a configured status and counts its runs."""
 
     def __init__(self, folder: Path) -> None:
         self.file, self._folder = folder / "plugin", folder
         self.file.write_text(PLUGIN)
         self.file.chmod(0o755)
 
-    def gives(self, **status: Any) -> None:
-        """What it gives from now on; nothing is an expired session."""
+    def set_status(self, **status: Any) -> None:
+        """Set the status that it returns; without one it fails like an expired session."""
         if status:
             (self._folder / "status.json").write_text(json.dumps(status))
         else:
@@ -39,61 +35,42 @@ class Plugin:
 
     @property
     def user(self) -> dict[str, Any]:
-        """The user of a kubeconfig that it stands for."""
+        """A user of a kubeconfig with this plugin."""
         version = "client.authentication.k8s.io/v1"
         return {"exec": {"apiVersion": version, "command": str(self.file), "interactiveMode": "Never"}}
 
     @property
     def runs(self) -> int:
-        """How often it was started."""
+        """How often it was run."""
         file = self._folder / "runs"
         return len(file.read_text()) if file.exists() else 0
 
 
-class Answering(BaseHTTPRequestHandler):
-    """A server's side of a request: whole answers, and no log."""
-
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response_only(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(kind: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        server.daemon_threads = True
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-def write(
+def write_kubeconfig(
     file: Path,
     current: str | None = "a",
     *,
     user: dict[str, Any] | None = None,
     authority: Path | None = None,
+    namespaces: Mapping[str, str] = {},
     **servers: str,
 ) -> None:
-    """A kubeconfig with a context for each server."""
+    """Write a kubeconfig with one context per server."""
     trust = {"certificate-authority": str(authority)} if authority else {}
     document: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": {"server": url, **trust}} for name, url in servers.items()],
         "users": [{"name": "u", "user": user or {"token": "first"}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": "u"}} for name in servers],
+        "contexts": [
+            {"name": name, "context": {"cluster": name, "user": "u", **_namespace(namespaces, name)}}
+            for name in servers
+        ],
     }
     if current is not None:
         document["current-context"] = current
     file.write_text(json.dumps(document))
+
+
+def _namespace(namespaces: Mapping[str, str], context: str) -> dict[str, str]:
+    return {"namespace": namespaces[context]} if context in namespaces else {}

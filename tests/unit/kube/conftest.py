@@ -1,4 +1,4 @@
-"""A played cluster, and the sources of a run against it."""
+"""A simulated cluster, and the sources of a run against it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,8 @@ from loadgen.kube.discover.sources import Sources
 from loadgen.kube.discover.workload import ScaledWorkload
 from loadgen.scenario.settings import Kube
 from support.kube.workloads import WORKLOAD
-from support.servers.kubernetes_api import Server, serving, write
+from support.servers.http import serving
+from support.servers.kubernetes_api import Server, write_contexts
 from support.servers.metrics import run_folder
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "chart" / "emulated-keda-from-zero.yaml"
@@ -36,8 +37,8 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         "/apis/custom.metrics.k8s.io": {"preferredVersion": {"groupVersion": "custom.metrics.k8s.io/v1beta2"}},
     }
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-    for url in serving(server.handler()):
-        write(tmp_path / "config", url, "first")
+    with serving(server.handler()) as url:
+        write_contexts(tmp_path / "config", url, "first")
         yield server
 
 

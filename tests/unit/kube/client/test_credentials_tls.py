@@ -1,4 +1,4 @@
-"""Certificates of a cluster's client and authority that are replaced while a process runs."""
+"""Client and CA certificates that are replaced while a process runs."""
 
 import ssl
 from collections.abc import Iterator
@@ -11,11 +11,12 @@ from kubernetes import client
 
 from loadgen.kube.client.api import Api
 from loadgen.sandbox.plane.pki import Authority, Pair
-from support.kube.kubeconfigs import Answering, Plugin, serving, write
+from support.kube.kubeconfigs import ExecPlugin, write_kubeconfig
+from support.servers.http import ResponseHandler, serving
 
 
 class Server:
-    """An API server that knows one user by the certificate; a refused connection stays open, as the real one's."""
+    """An API server that accepts one user by certificate; a refused connection stays open, as with the real one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.known = folder, "one"
@@ -23,23 +24,23 @@ class Server:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.verify_mode = ssl.CERT_REQUIRED
         self.context.load_verify_locations(self._clients.pair.cert)
-        self.authority = self.served_by("first")
+        self.authority = self.serve_with("first")
 
-    def served_by(self, authority: str) -> Path:
-        """Serve by a certificate of this authority from now on; its file."""
+    def serve_with(self, authority: str) -> Path:
+        """Serve a certificate of this authority from now on, and return the CA file."""
         own = Authority(self._folder, authority)
         pair = own.issue(f"server of {authority}", user="server", addresses=("127.0.0.1",))
         self.context.load_cert_chain(pair.cert, pair.key)
         return own.pair.cert
 
     def client(self, user: str) -> Pair:
-        """A certificate of a user."""
+        """A client certificate of a user."""
         return self._clients.issue(user, user=user)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(Answering):
+        class Handler(ResponseHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -47,7 +48,7 @@ class Server:
                 assert isinstance(self.connection, ssl.SSLSocket)
                 known = f"'{server.known}'" in str(self.connection.getpeercert())
                 body = b'{"items": []}'
-                self.answer(200 if known else 401, body)
+                self.respond(200 if known else 401, body)
 
         return Handler
 
@@ -74,66 +75,64 @@ def user(pair: Pair) -> dict[str, Any]:
     return {"client-certificate": str(pair.cert), "client-key": str(pair.key)}
 
 
-def ask(api: Api) -> None:
-    """By our own question and by the library's: neither is refused."""
+def send_requests(api: Api) -> None:
+    """Send a request of ours and one of the library; neither is refused."""
     assert api.get("/version") is not None
     client.CoreV1Api(api.client).list_namespaced_pod("llm")
 
 
-def test_another_certificate_in_the_kubeconfig(server: Server, url: str, kubeconfig: Path) -> None:
-    """Also for who holds the library's client since before."""
-    write(kubeconfig, authority=server.authority, user=user(server.client("one")), a=url)
+def test_a_new_certificate_in_the_kubeconfig(server: Server, url: str, kubeconfig: Path) -> None:
+    """A client of the library that was created before uses it, too."""
+    write_kubeconfig(kubeconfig, authority=server.authority, user=user(server.client("one")), a=url)
     api = Api()
-    held = client.CoreV1Api(api.client)
-    ask(api)
+    core = client.CoreV1Api(api.client)
+    send_requests(api)
     server.known = "two"
-    write(kubeconfig, authority=server.authority, user=user(server.client("two")), a=url)
-    ask(api)
-    held.list_namespaced_pod("llm")
+    write_kubeconfig(kubeconfig, authority=server.authority, user=user(server.client("two")), a=url)
+    send_requests(api)
+    core.list_namespaced_pod("llm")
 
 
-def test_a_certificate_that_is_replaced_under_its_name(
-    server: Server, url: str, kubeconfig: Path, tmp_path: Path
-) -> None:
-    """The kubeconfig is the same: what is in the file counts."""
-    mine = Pair(cert=tmp_path / "my.crt", key=tmp_path / "my.key")
+def test_a_certificate_file_that_is_replaced(server: Server, url: str, kubeconfig: Path, tmp_path: Path) -> None:
+    """The kubeconfig stays the same; the content of the file counts."""
+    pair_files = Pair(cert=tmp_path / "my.crt", key=tmp_path / "my.key")
 
-    def become(name: str) -> None:
+    def issue(name: str) -> None:
         pair = server.client(name)
-        mine.cert.write_bytes(pair.cert.read_bytes())
-        mine.key.write_bytes(pair.key.read_bytes())
+        pair_files.cert.write_bytes(pair.cert.read_bytes())
+        pair_files.key.write_bytes(pair.key.read_bytes())
 
-    become("one")
-    write(kubeconfig, authority=server.authority, user=user(mine), a=url)
+    issue("one")
+    write_kubeconfig(kubeconfig, authority=server.authority, user=user(pair_files), a=url)
     api = Api()
-    ask(api)
+    send_requests(api)
     server.known = "two"
-    become("two")
-    ask(api)
+    issue("two")
+    send_requests(api)
 
 
-def test_a_plugin_that_gives_certificates(server: Server, url: str, kubeconfig: Path, tmp_path: Path) -> None:
-    """Another one each time."""
-    plugin = Plugin(tmp_path)
+def test_a_plugin_that_returns_certificates(server: Server, url: str, kubeconfig: Path, tmp_path: Path) -> None:
+    """A new certificate after a refusal."""
+    plugin = ExecPlugin(tmp_path)
 
-    def become(name: str) -> None:
+    def issue(name: str) -> None:
         pair = server.client(name)
-        plugin.gives(clientCertificateData=pair.cert.read_text(), clientKeyData=pair.key.read_text())
+        plugin.set_status(clientCertificateData=pair.cert.read_text(), clientKeyData=pair.key.read_text())
 
-    become("one")
-    write(kubeconfig, authority=server.authority, user=plugin.user, a=url)
+    issue("one")
+    write_kubeconfig(kubeconfig, authority=server.authority, user=plugin.user, a=url)
     api = Api()
-    ask(api)
+    send_requests(api)
     server.known = "two"
-    become("two")
-    ask(api)
+    issue("two")
+    send_requests(api)
     assert plugin.runs == 2
 
 
-def test_another_authority_of_the_cluster(server: Server, url: str, kubeconfig: Path) -> None:
-    """A server that is not trusted any more may be one of a new authority, which the kubeconfig has by now."""
-    write(kubeconfig, authority=server.authority, user=user(server.client("one")), a=url)
+def test_a_new_ca_of_the_cluster(server: Server, url: str, kubeconfig: Path) -> None:
+    """After a certificate error, the CA is read again from the kubeconfig."""
+    write_kubeconfig(kubeconfig, authority=server.authority, user=user(server.client("one")), a=url)
     api = Api()
-    second = server.served_by("second")
-    write(kubeconfig, authority=second, user=user(server.client("one")), a=url)
-    ask(api)
+    second = server.serve_with("second")
+    write_kubeconfig(kubeconfig, authority=second, user=user(server.client("one")), a=url)
+    send_requests(api)

@@ -1,4 +1,4 @@
-"""Waiting for a workload: rollouts, patience, left-overs, rights that lack; the API plays what it is told."""
+"""Waiting for a workload: rollouts, timeouts, evicted pods and missing permissions, against a simulated API."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.base.errors import StackError
 from loadgen.kube.deploy import readiness
-from loadgen.kube.deploy.readiness import wait_until_ready, why_blind
+from loadgen.kube.deploy.readiness import wait_for_hpa_metric, wait_until_ready
 from loadgen.kube.objects.workload import Workload
 
 LABELS = {"app": "t"}
@@ -30,14 +30,14 @@ def workload(kind: str = "Deployment") -> Workload:
     )
 
 
-class World:
-    """Objects of a namespace, which change step by step: one step for each look at the workload."""
+class Namespace:
+    """The objects of a namespace; each read of the workload applies the next step."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
         self.steps: list[Callable[[], object]] = []
         self.forbidden: set[str] = set()
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.spec: dict[str, Any] = {}
         self.status: dict[str, int] = {}
         self.generation, self.revision = 1, 1
@@ -76,27 +76,27 @@ class World:
         }
 
     def say(self, text: str) -> None:
-        self.said.append(text)
+        self.messages.append(text)
 
-    def seen(self, **status: int) -> None:
-        """Its controller has seen the last change."""
+    def observe(self, **status: int) -> None:
+        """The controller observes the last change."""
         self.status = {"observedGeneration": self.generation, **status}
 
-    def changed(self) -> None:
-        """Somebody has changed the template."""
+    def change_template(self) -> None:
+        """The pod template is changed."""
         self.generation += 1
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World()
+def namespace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Namespace]:
+    namespace = Namespace()
 
     def sleep(seconds: float) -> None:
-        world.now_s += seconds
+        namespace.now_s += seconds
 
-    monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: world.now_s, sleep=sleep))
-    yield world
-    assert world.steps == []
+    monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: namespace.now_s, sleep=sleep))
+    yield namespace
+    assert namespace.steps == []
 
 
 def pod(name: str, revision: int = 1, *, ready: bool = True, **status: Any) -> dict[str, Any]:
@@ -116,175 +116,183 @@ def pod(name: str, revision: int = 1, *, ready: bool = True, **status: Any) -> d
     }
 
 
-def pulls(reason: str, message: str) -> dict[str, Any]:
+def cannot_pull(reason: str, message: str) -> dict[str, Any]:
     waiting = {"reason": reason, "message": message}
     return {"containerStatuses": [{"name": "triton", "image": "no.example/t:2", "state": {"waiting": waiting}}]}
 
 
-def wait(world: World, replicas: int = 2, kind: str = "Deployment", **limits: float) -> bool:
+def wait(namespace: Namespace, replicas: int = 2, kind: str = "Deployment", **limits: float) -> bool:
     limits = {"patience_s": 300.0, **limits}
-    return wait_until_ready(world, workload(kind), replicas, say=world.say, **limits)  # type: ignore[arg-type]
+    return wait_until_ready(namespace, workload(kind), replicas, say=namespace.say, **limits)  # type: ignore[arg-type]
 
 
-def test_what_is_ready_is_not_waited_for(world: World) -> None:
-    """And nothing is said."""
-    world.seen(replicas=2, updatedReplicas=2)
-    world.pods = [pod("a"), pod("b")]
-    assert not wait(world)
-    assert (world.said, world.now_s) == ([], 0.0)
+def test_a_ready_workload_is_not_waited_for(namespace: Namespace) -> None:
+    """No progress is reported."""
+    namespace.observe(replicas=2, updatedReplicas=2)
+    namespace.pods = [pod("a"), pod("b")]
+    assert not wait(namespace)
+    assert (namespace.messages, namespace.now_s) == ([], 0.0)
 
 
-def test_a_change_is_ready_only_with_its_own_pods(world: World) -> None:
-    """Old pods serve all the while: before the controller has looked, in mid-rollout, and while the new ones load."""
-    world.seen(replicas=2, updatedReplicas=2)
-    world.pods = [pod("a"), pod("b")]
-    world.changed()
+def test_a_rollout_is_complete_when_all_updated_pods_are_ready(namespace: Namespace) -> None:
+    """Old pods are ready before the controller observes the change, during the rollout, and while new ones load."""
+    namespace.observe(replicas=2, updatedReplicas=2)
+    namespace.pods = [pod("a"), pod("b")]
+    namespace.change_template()
 
-    def begins() -> None:
-        world.revision = 2
-        world.pods = [*world.pods, pod("c", 2, ready=False)]
-        world.seen(replicas=3, updatedReplicas=1)
+    def starts() -> None:
+        namespace.revision = 2
+        namespace.pods = [*namespace.pods, pod("c", 2, ready=False)]
+        namespace.observe(replicas=3, updatedReplicas=1)
 
-    def goes_on() -> None:
-        world.pods = [pod("b"), pod("c", 2), pod("d", 2, ready=False)]
-        world.seen(replicas=3, updatedReplicas=2)
+    def continues() -> None:
+        namespace.pods = [pod("b"), pod("c", 2), pod("d", 2, ready=False)]
+        namespace.observe(replicas=3, updatedReplicas=2)
 
-    def all_new() -> None:
-        world.pods = [pod("c", 2), pod("d", 2, ready=False)]
-        world.seen(replicas=2, updatedReplicas=2)
+    def old_pods_gone() -> None:
+        namespace.pods = [pod("c", 2), pod("d", 2, ready=False)]
+        namespace.observe(replicas=2, updatedReplicas=2)
 
     def ready() -> None:
-        world.pods = [pod("c", 2), pod("d", 2)]
+        namespace.pods = [pod("c", 2), pod("d", 2)]
 
-    world.steps = [lambda: None, begins, goes_on, all_new, ready]
-    assert wait(world)
-    assert world.said == [
-        "2 of 2 replicas ready; in mid-rollout: its controller has not seen the last change yet",
-        "0 of 2 replicas ready, 1 not there yet, 1 pulling the image; in mid-rollout: 2 of the old version still there",
-        "1 of 2 replicas ready, 1 pulling the image; in mid-rollout: 1 of the old version still there",
+    namespace.steps = [lambda: None, starts, continues, old_pods_gone, ready]
+    assert wait(namespace)
+    assert namespace.messages == [
+        "2 of 2 replicas ready; rollout in progress: waiting for the controller to observe the last change",
+        "0 of 2 replicas ready, 1 not created yet, 1 pulling the image; "
+        "rollout in progress: 2 old replicas pending termination",
+        "1 of 2 replicas ready, 1 pulling the image; rollout in progress: 1 old replica pending termination",
         "1 of 2 replicas ready, 1 pulling the image",
     ]
 
 
-def test_fewer_may_be_wanted_than_are_rolled_out(world: World) -> None:
-    """An autoscaler wants more than its least: none of the old ones may be left, however many new ones are ready."""
-    world.revision = 2
-    world.pods = [pod("a"), pod("b", 2), pod("c", 2)]
-    world.seen(replicas=3, updatedReplicas=2)
-    world.steps = [lambda: None, lambda: world.seen(replicas=2, updatedReplicas=2)]
-    assert wait(world, 1)
+def test_a_rollout_may_have_more_replicas_than_the_minimum(namespace: Namespace) -> None:
+    """The HPA scaled above its minimum: the wait lasts until all old replicas have terminated."""
+    namespace.revision = 2
+    namespace.pods = [pod("a"), pod("b", 2), pod("c", 2)]
+    namespace.observe(replicas=3, updatedReplicas=2)
+    namespace.steps = [lambda: None, lambda: namespace.observe(replicas=2, updatedReplicas=2)]
+    assert wait(namespace, 1)
 
 
-def test_the_new_version_that_cannot_be_had_is_told(world: World) -> None:
-    """Old pods serve on and keep nothing from it; patience goes on while the words change."""
-    world.revision = 2
-    world.seen(replicas=3, updatedReplicas=1)
-    words = [("ErrImagePull", "rpc error: not found"), ("ImagePullBackOff", 'Back-off pulling image "no.example/t:2"')]
+def test_an_image_that_cannot_be_pulled_is_an_error_of_the_rollout(namespace: Namespace) -> None:
+    """Ready old pods do not hide it, and the timeout goes on while the message changes."""
+    namespace.revision = 2
+    namespace.observe(replicas=3, updatedReplicas=1)
+    messages = [
+        ("ErrImagePull", "rpc error: not found"),
+        ("ImagePullBackOff", 'Back-off pulling image "no.example/t:2"'),
+    ]
 
-    def next_words() -> None:
-        words.reverse()
-        world.pods = [pod("a"), pod("b"), pod("c", 2, ready=False, **pulls(*words[0]))]
+    def next_message() -> None:
+        messages.reverse()
+        namespace.pods = [pod("a"), pod("b"), pod("c", 2, ready=False, **cannot_pull(*messages[0]))]
 
-    world.steps = [next_words] * 18
-    with pytest.raises(StackError, match=r"does not become ready: the image no\.example/t:2 cannot be had \("):
-        wait(world, patience_s=8.0)
-    assert len(world.said) == 1  # other words are no news
-    assert 8.0 < world.now_s < 10.0
-
-
-def test_old_pods_that_are_stuck_do_not_hold_up_the_new_ones(world: World) -> None:
-    """As where the change mends them."""
-    world.revision = 2
-    old = pod("a", ready=False, **pulls("ImagePullBackOff", "Back-off"))
-    world.pods = [old, pod("b", 2, ready=False)]
-    world.seen(replicas=2, updatedReplicas=1)
-
-    def ready() -> None:
-        world.pods = [pod("b", 2)]
-        world.seen(replicas=1, updatedReplicas=1)
-
-    world.steps = [lambda: None] * 20 + [ready]
-    assert wait(world, 1, patience_s=5.0)
-    assert "cannot be had" not in " ".join(world.said)
+    namespace.steps = [next_message] * 18
+    with pytest.raises(StackError, match=r"does not become ready: the image no\.example/t:2 cannot be pulled \("):
+        wait(namespace, patience_s=8.0)
+    assert len(namespace.messages) == 1  # another message of the same blocker is not reported again
+    assert 8.0 < namespace.now_s < 10.0
 
 
-def test_a_rollout_that_is_paused_is_told(world: World) -> None:
-    """With what to do."""
-    world.spec = {"paused": True}
-    world.pods = [pod("a"), pod("b")]
-    world.seen(replicas=2)
-    with pytest.raises(StackError, match="its rollout is paused: go on with `kubectl rollout resume`"):
-        wait(world, patience_s=8.0)
-
-
-def test_what_is_left_of_evicted_pods_does_not_count(world: World) -> None:
-    """Neither as a replica nor as one that is stuck."""
-    ended = {"state": {"terminated": {"exitCode": 137, "reason": "Error"}}, "name": "triton"}
-    left_over = pod("x", ready=False, phase="Failed", reason="Evicted", containerStatuses=[ended])
-    world.seen(replicas=2, updatedReplicas=2)
-    world.pods = [left_over, pod("a"), pod("b", ready=False)]
+def test_blocked_old_pods_do_not_fail_a_rollout(namespace: Namespace) -> None:
+    """The change may be the fix."""
+    namespace.revision = 2
+    old = pod("a", ready=False, **cannot_pull("ImagePullBackOff", "Back-off"))
+    namespace.pods = [old, pod("b", 2, ready=False)]
+    namespace.observe(replicas=2, updatedReplicas=1)
 
     def ready() -> None:
-        world.pods = [left_over, pod("a"), pod("b")]
+        namespace.pods = [pod("b", 2)]
+        namespace.observe(replicas=1, updatedReplicas=1)
 
-    world.steps = [lambda: None] * 20 + [ready]
-    assert wait(world, patience_s=5.0)
-    assert world.said == ["1 of 2 replicas ready, 1 pulling the image"]
-
-
-def test_without_the_right_to_read_sets_every_pod_counts(world: World) -> None:
-    """The status of the Deployment still says when the old ones are gone."""
-    world.forbidden = {"replicasets", "events"}
-    world.revision = 2
-    world.pods = [pod("a"), pod("b", 2)]
-    world.seen(replicas=3, updatedReplicas=1)
-    world.steps = [lambda: None, lambda: world.seen(replicas=2, updatedReplicas=2)]
-    assert wait(world)
-    assert world.said == ["2 of 2 replicas ready; in mid-rollout: 2 of the old version still there"]
+    namespace.steps = [lambda: None] * 20 + [ready]
+    assert wait(namespace, 1, patience_s=5.0)
+    assert "cannot be pulled" not in " ".join(namespace.messages)
 
 
-def test_a_group_by_its_own_status(world: World) -> None:
-    """The new version is that of the youngest leader."""
-    world.seen(replicas=2, updatedReplicas=2)
-    world.pods = [pod("t-0"), pod("t-1")]
-    world.changed()
+def test_a_paused_rollout_is_an_error(namespace: Namespace) -> None:
+    """The message says how to resume it."""
+    namespace.spec = {"paused": True}
+    namespace.pods = [pod("a"), pod("b")]
+    namespace.observe(replicas=2)
+    with pytest.raises(StackError, match="its rollout is paused: run `kubectl rollout resume`"):
+        wait(namespace, patience_s=8.0)
 
-    def begins() -> None:
-        world.pods = [pod("t-0"), pod("t-1", 2, ready=False)]
-        world.seen(replicas=2, updatedReplicas=1)
+
+def test_evicted_pods_do_not_count(namespace: Namespace) -> None:
+    """Neither as replicas nor as blocked pods."""
+    terminated = {"state": {"terminated": {"exitCode": 137, "reason": "Error"}}, "name": "triton"}
+    evicted = pod("x", ready=False, phase="Failed", reason="Evicted", containerStatuses=[terminated])
+    namespace.observe(replicas=2, updatedReplicas=2)
+    namespace.pods = [evicted, pod("a"), pod("b", ready=False)]
 
     def ready() -> None:
-        world.pods = [pod("t-0", 2), pod("t-1", 2)]
-        world.seen(replicas=2, updatedReplicas=2)
+        namespace.pods = [evicted, pod("a"), pod("b")]
 
-    world.steps = [lambda: None, begins, ready]
-    assert wait(world, kind="LeaderWorkerSet")
-    assert world.said[0].endswith("its controller has not seen the last change yet")
-    assert world.said[1].startswith("0 of 2 replicas ready, 1 not there yet, 1 pulling the image; in mid-rollout: 1 of")
+    namespace.steps = [lambda: None] * 20 + [ready]
+    assert wait(namespace, patience_s=5.0)
+    assert namespace.messages == ["1 of 2 replicas ready, 1 pulling the image"]
 
 
-def test_groups_before_the_partition_stay_as_they_are(world: World) -> None:
-    """They are no rollout that is to be waited for; a controller that does not say what it saw is believed."""
-    world.spec = {"rolloutStrategy": {"rollingUpdateConfiguration": {"partition": 1}}}
-    world.generation = 3
-    world.status = {"replicas": 2, "updatedReplicas": 1}
-    world.pods = [pod("t-0"), pod("t-1", 2)]
-    assert not wait(world, kind="LeaderWorkerSet")
+def test_without_permission_to_list_replica_sets_all_pods_count(namespace: Namespace) -> None:
+    """The status of the Deployment still shows when the old replicas are gone."""
+    namespace.forbidden = {"replicasets", "events"}
+    namespace.revision = 2
+    namespace.pods = [pod("a"), pod("b", 2)]
+    namespace.observe(replicas=3, updatedReplicas=1)
+    namespace.steps = [lambda: None, lambda: namespace.observe(replicas=2, updatedReplicas=2)]
+    assert wait(namespace)
+    assert namespace.messages == ["2 of 2 replicas ready; rollout in progress: 2 old replicas pending termination"]
 
 
-def test_a_workload_that_is_removed_meanwhile_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once."""
-    monkeypatch.setattr(world, "items", lambda *_, **__: [])
-    with pytest.raises(StackError, match="Deployment t in namespace llm is gone"):
-        wait(world)
+def test_a_rollout_of_a_leader_worker_set(namespace: Namespace) -> None:
+    """The latest revision is that of the youngest leader."""
+    namespace.observe(replicas=2, updatedReplicas=2)
+    namespace.pods = [pod("t-0"), pod("t-1")]
+    namespace.change_template()
+
+    def starts() -> None:
+        namespace.pods = [pod("t-0"), pod("t-1", 2, ready=False)]
+        namespace.observe(replicas=2, updatedReplicas=1)
+
+    def ready() -> None:
+        namespace.pods = [pod("t-0", 2), pod("t-1", 2)]
+        namespace.observe(replicas=2, updatedReplicas=2)
+
+    namespace.steps = [lambda: None, starts, ready]
+    assert wait(namespace, kind="LeaderWorkerSet")
+    assert namespace.messages[0].endswith("waiting for the controller to observe the last change")
+    assert namespace.messages[1].startswith(
+        "0 of 2 replicas ready, 1 not created yet, 1 pulling the image; rollout in progress: 1 old"
+    )
 
 
-def test_an_autoscaler_that_reads_its_metric_is_seen_by_a_list(world: World) -> None:
-    """As a run asks for no right to get one."""
+def test_groups_below_the_partition_keep_their_revision(namespace: Namespace) -> None:
+    """They are not waited for; a controller without observedGeneration is assumed to be up to date."""
+    namespace.spec = {"rolloutStrategy": {"rollingUpdateConfiguration": {"partition": 1}}}
+    namespace.generation = 3
+    namespace.status = {"replicas": 2, "updatedReplicas": 1}
+    namespace.pods = [pod("t-0"), pod("t-1", 2)]
+    assert not wait(namespace, kind="LeaderWorkerSet")
+
+
+def test_a_workload_that_is_deleted_meanwhile_is_an_error(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting any longer."""
+    monkeypatch.setattr(namespace, "items", lambda *_, **__: [])
+    with pytest.raises(StackError, match="Deployment t in namespace llm was deleted"):
+        wait(namespace)
+
+
+def test_the_hpa_is_read_by_a_list(namespace: Namespace) -> None:
+    """A run requires no permission to get an HPA."""
     blind = {"status": {"conditions": [{"type": "ScalingActive", "status": "False", "message": "no metrics"}]}}
-    world.hpas = [blind]
-    said = why_blind(world, "llm", "t", "ratio", say=world.say)  # type: ignore[arg-type]
-    assert said is not None
-    assert "the HPA t cannot read ratio after 120 s: no metrics" in said
-    world.hpas = [{"status": {"conditions": [{"type": "ScalingActive", "status": "True"}]}}]
-    assert why_blind(world, "llm", "t", "ratio", say=world.say) is None  # type: ignore[arg-type]
+    namespace.hpas = [blind]
+    reason = wait_for_hpa_metric(namespace, "llm", "t", "ratio", say=namespace.say)  # type: ignore[arg-type]
+    assert reason is not None
+    assert "the HPA t cannot read ratio after 120 s: no metrics" in reason
+    namespace.hpas = [{"status": {"conditions": [{"type": "ScalingActive", "status": "True"}]}}]
+    assert wait_for_hpa_metric(namespace, "llm", "t", "ratio", say=namespace.say) is None  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`deploy`, `destroy` and discovery against a server that plays the API, with a program that plays helm."""
+"""`deploy`, `destroy` and discovery against a simulated API server, with a helm program that records its call."""
 
 import json
 import sys
@@ -12,11 +12,12 @@ import pytest
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client import credentials
 from loadgen.kube.client.api import Api
-from loadgen.kube.deploy import chart
+from loadgen.kube.deploy import helm
 from loadgen.kube.deploy.release import deploy, destroy
 from loadgen.kube.discover.workload import discover_workload
 from loadgen.scenario.settings import Kube
-from support.kube.kubeconfigs import Answering, serving, write
+from support.kube.kubeconfigs import write_kubeconfig
+from support.servers.http import ResponseHandler, serving
 
 HELM = f"""#!{sys.executable}
 import json, os, pathlib, sys
@@ -66,7 +67,7 @@ SET = {
 
 
 class Server:
-    """Lists by path; what is forbidden is refused whether there is such an API or not, as RBAC does."""
+    """Serves lists by path; forbidden resources are refused even if the API does not exist, as with RBAC."""
 
     def __init__(self) -> None:
         self.lists: dict[str, list[Any]] = {
@@ -78,31 +79,33 @@ class Server:
             f"/api/v1{SPACE}": [],
         }
         self.forbidden: set[str] = set()
-        self.may_make_namespaces = True
+        self.may_create_namespaces = True
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(Answering):
+        class Handler(ResponseHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path.rpartition("/")[2] in server.forbidden:
-                    self._say(403, {"message": f"cannot list {path}"})
+                    self._respond(403, {"message": f"cannot list {path}"})
                 else:
                     found = server.lists.get(path)
-                    self._say(404 if found is None else 200, {"items": found})
+                    self._respond(404 if found is None else 200, {"items": found})
 
             def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"]["resourceAttributes"]
-                allowed = asked["resource"] != "namespaces" or server.may_make_namespaces
-                self._say(201, {"status": {"allowed": allowed}})
+                attributes = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"][
+                    "resourceAttributes"
+                ]
+                allowed = attributes["resource"] != "namespaces" or server.may_create_namespaces
+                self._respond(201, {"status": {"allowed": allowed}})
 
-            def _say(self, status: int, document: Any) -> None:
+            def _respond(self, status: int, document: Any) -> None:
                 body = json.dumps(document).encode()
-                self.answer(status, body)
+                self.respond(status, body)
 
         return Handler
 
@@ -120,13 +123,13 @@ def url(server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where helm and the kubeconfig are: the current context is `a`, the server; after helm `b`, where none is."""
+    """A folder with helm and a kubeconfig; helm changes the current context from `a` (the server) to `b` (none)."""
     (tmp_path / "helm").write_text(HELM)
     (tmp_path / "helm").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-    write(tmp_path / "config", "a", a=url, b="http://127.0.0.1:1")
-    write(tmp_path / "config.next", "b", a=url, b="http://127.0.0.1:1")
+    write_kubeconfig(tmp_path / "config", "a", a=url, b="http://127.0.0.1:1")
+    write_kubeconfig(tmp_path / "config.next", "b", a=url, b="http://127.0.0.1:1")
     return tmp_path
 
 
@@ -135,27 +138,27 @@ def call(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_deployment_stays_on_the_cluster_where_it_began(folder: Path) -> None:
-    """Helm, what waits for the pods and the run that follows, though the current context is another one meanwhile."""
-    found = deploy(Kube(), {"mode": "emulated"}, say=lambda _: None)
+def test_a_deployment_stays_on_its_cluster(folder: Path) -> None:
+    """Helm, the wait for pods and the run use the same context, although the current context changes."""
+    kube = deploy(Kube(), {"mode": "emulated"}, say=lambda _: None)
     assert "--kube-context=a" in call(folder)["argv"]
-    assert (found.context, found.namespace, found.workload) == ("a", "default", "llm")
-    api = Api(found.context)
+    assert (kube.context, kube.namespace, kube.workload) == ("a", "default", "llm")
+    api = Api(kube.context)
     assert api.context == "a"
-    assert discover_workload(api, found).value.workload.name == "llm"
+    assert discover_workload(api, kube).value.workload.name == "llm"
 
 
-def test_so_does_what_is_removed(folder: Path, server: Server) -> None:
-    """Its pods are looked for where it was."""
+def test_a_removal_stays_on_its_cluster(folder: Path, server: Server) -> None:
+    """Its pods are listed in the same context."""
     server.lists[f"/api/v1{SPACE}/pods"] = []
-    said: list[str] = []
-    destroy(Kube(), say=said.append)
+    messages: list[str] = []
+    destroy(Kube(), say=messages.append)
     assert call(folder)["argv"][-1] == "--kube-context=a"
-    assert said == ["release triton is gone from namespace default of context a"]
+    assert messages == ["release triton was removed from namespace default of context a"]
 
 
-def test_who_attaches_hands_on_the_name_of_the_context(folder: Path) -> None:
-    """What is started later is given it."""
+def test_the_name_of_the_context_is_resolved_at_the_start(folder: Path) -> None:
+    """Processes that are started later use it."""
     (folder / "config.next").rename(folder / "unused")
     api = Api()
     discover_workload(api, Kube())
@@ -163,65 +166,67 @@ def test_who_attaches_hands_on_the_name_of_the_context(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("forbidden", [{"leaderworkersets"}, {"horizontalpodautoscalers", "replicasets", "events"}])
-def test_an_account_of_a_namespace_may_deploy(folder: Path, server: Server, forbidden: set[str]) -> None:
-    """Being refused what the cluster may not even have is no failure after helm has succeeded."""
+def test_an_account_limited_to_a_namespace_can_deploy(folder: Path, server: Server, forbidden: set[str]) -> None:
+    """A refused list of an optional resource is not an error."""
     server.forbidden = forbidden
     assert deploy(Kube(), {}, say=lambda _: None).workload == "llm"
 
 
 @pytest.mark.parametrize(
-    ("there", "may_look", "may_make", "made"),
+    ("exists", "may_get", "may_create", "created"),
     [(True, True, True, False), (False, True, True, True), (False, False, True, True), (True, False, False, False)],
 )
-def test_a_namespace_is_made_only_where_it_must_be(
-    folder: Path, server: Server, there: bool, may_look: bool, may_make: bool, made: bool
+def test_a_namespace_is_created_only_if_it_does_not_exist(
+    folder: Path, server: Server, exists: bool, may_get: bool, may_create: bool, created: bool
 ) -> None:
-    """Helm would ask for the right to make it otherwise, too, which an account of a namespace has not."""
-    server.may_make_namespaces = may_make
-    server.forbidden = set() if may_look else {"default"}
-    if not there:
+    """Otherwise helm would require the permission to create namespaces."""
+    server.may_create_namespaces = may_create
+    server.forbidden = set() if may_get else {"default"}
+    if not exists:
         del server.lists[f"/api/v1{SPACE}"]
     deploy(Kube(), {}, say=lambda _: None)
-    assert ("--create-namespace" in call(folder)["argv"]) is made
+    assert ("--create-namespace" in call(folder)["argv"]) is created
 
 
-def test_a_namespace_that_may_not_be_made_is_told(folder: Path, server: Server) -> None:
-    """Before helm is started."""
-    server.may_make_namespaces = False
+def test_a_namespace_that_cannot_be_created_is_an_error(folder: Path, server: Server) -> None:
+    """Helm is not run."""
+    server.may_create_namespaces = False
     del server.lists[f"/api/v1{SPACE}"]
-    with pytest.raises(TargetError, match=r"no namespace default, and this account may not make one: ask an adminis"):
+    with pytest.raises(TargetError, match=r"namespace default does not exist, and this account may not create it: ask"):
         deploy(Kube(), {}, say=lambda _: None)
     assert not (folder / "call.json").exists()
 
 
-def test_what_helm_may_not_do_is_told_with_advice(folder: Path) -> None:
-    """In its own words."""
+def test_an_error_of_helm_has_advice(folder: Path) -> None:
+    """After the message of helm."""
     (folder / "fails").write_text('Error: secrets is forbidden: User "u" cannot list resource "secrets"')
-    with pytest.raises(StackError, match=r'^helm upgrade failed: secrets is forbidden: .*"secrets"\. This account may'):
+    with pytest.raises(
+        StackError, match=r'^helm upgrade failed: secrets is forbidden: .*"secrets"\. This account lacks'
+    ):
         deploy(Kube(), {}, say=lambda _: None)
 
 
-def test_an_account_that_may_not_list_deployments_is_told(folder: Path, server: Server) -> None:
-    """A run says what to do."""
+def test_an_account_that_cannot_list_deployments_is_an_error(folder: Path, server: Server) -> None:
+    """The message says what to do."""
     server.forbidden = {"deployments"}
-    with pytest.raises(TargetError, match=r"\(403\): cannot list .*; name another namespace with --kube-namespace"):
+    with pytest.raises(TargetError, match=r"403: cannot list .*; name another namespace with --kube-namespace"):
         discover_workload(Api("a"), Kube(context="a"))
 
 
-def test_in_a_pod_helm_takes_the_service_account(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever kubeconfig there is."""
+def test_helm_uses_the_service_account_in_a_pod(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if there is a kubeconfig."""
     for name, text in (("token", "first"), ("namespace", "llm"), ("ca.crt", "x")):
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(credentials, "_ACCOUNT", tmp_path)
+    monkeypatch.setattr(credentials, "_SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    chart.install("triton", "llm", {}, context="in-cluster")
+    helm.install("triton", "llm", {}, context="in-cluster")
     assert call(folder)["kubeconfig"] == "/dev/null"
     assert not any("context" in each for each in call(folder)["argv"])
 
 
-def test_without_helm_there_is_a_sentence(folder: Path) -> None:
-    """With what to do."""
+def test_a_missing_helm_is_an_error(folder: Path) -> None:
+    """The message says what to do."""
     (folder / "helm").unlink()
     with pytest.raises(StackError, match="helm is not on PATH: install it, then run again"):
         deploy(Kube(), {}, say=lambda _: None)

@@ -30,10 +30,10 @@ class Cluster:
 
 def missing(served: dict[str, Any], objects: dict[str, Any], *forbidden: str) -> list[str]:
     api: Any = Cluster(served, objects, set(forbidden))
-    return rights.check(api, "llm", rights.ways_in(api, "llm"))[1]
+    return rights.check(api, "llm", rights.for_gateways(api, "llm"))[1]
 
 
-LOST = "a gateway before the workload may not be found, and requests may go past it"
+BYPASS = "traffic may bypass a gateway that this account cannot list"
 GATEWAY_API = {"gateway.networking.k8s.io/v1": [{"name": "httproutes"}, {"name": "gateways"}]}
 
 
@@ -41,7 +41,7 @@ def test_kinds_that_are_not_installed_are_not_reported() -> None:
     """Without Traefik and Gateway API, only Ingresses, which every cluster has."""
     everything = ("ingresses", "ingressroutes", "httproutes", "grpcroutes", "gateways", "services")
     assert missing({}, {}, *everything) == [
-        f"needs list on ingresses.networking.k8s.io in namespace llm: without it, {LOST}"
+        f"missing RBAC permissions: list on ingresses.networking.k8s.io in namespace llm ({BYPASS})"
     ]
     assert missing({"traefik.io/v1alpha1": TRAEFIK, **GATEWAY_API}, {}, "services", "gateways", "grpcroutes") == []
 
@@ -50,11 +50,11 @@ def test_kinds_that_are_not_installed_are_not_reported() -> None:
     ("served", "objects", "forbidden", "said"),
     [
         ({"traefik.io/v1alpha1": TRAEFIK}, {}, "ingressroutes", "ingressroutes.traefik.io in namespace llm"),
-        ({"traefik.io/v1alpha1": TRAEFIK}, {"ingressroutes": [{}]}, "services", "services in the whole cluster"),
+        ({"traefik.io/v1alpha1": TRAEFIK}, {"ingressroutes": [{}]}, "services", "services cluster-wide"),
         (GATEWAY_API, {}, "httproutes", "httproutes.gateway.networking.k8s.io in namespace llm"),
-        (GATEWAY_API, {"httproutes": [{}]}, "gateways", "gateways.gateway.networking.k8s.io in the whole cluster"),
+        (GATEWAY_API, {"httproutes": [{}]}, "gateways", "gateways.gateway.networking.k8s.io cluster-wide"),
     ],
 )
 def test_kinds_that_may_not_be_listed_are_reported(served: Any, objects: Any, forbidden: str, said: str) -> None:
     """Routes of installed kinds, and the gateways of existing routes."""
-    assert missing(served, objects, forbidden) == [f"needs list on {said}: without it, {LOST}"]
+    assert missing(served, objects, forbidden) == [f"missing RBAC permissions: list on {said} ({BYPASS})"]

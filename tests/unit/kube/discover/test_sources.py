@@ -14,7 +14,7 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.kube.discover import prometheus
 from loadgen.kube.discover.result import Discovered
 from support.kube.keda_hpa import hpa_of
-from support.servers.kubernetes_api import Server, holding
+from support.servers.kubernetes_api import Server, files_containing
 from support.servers.metrics import eventually, write_state
 
 RATIO = "triton:queue_compute:ratio"
@@ -45,7 +45,7 @@ def test_only_the_permission_for_the_judged_metric_is_needed(played: Server, sou
     refused = sources.custom_metrics()
     assert refused.value is None
     (sentence,) = refused.missing
-    assert f"needs get on pods/a|{RATIO}|gauge.custom.metrics.k8s.io in namespace llm: without it" in sentence
+    assert f"permissions: get on pods/a|{RATIO}|gauge.custom.metrics.k8s.io in namespace llm (" in sentence
 
 
 def test_the_metric_of_keda_is_read_from_its_scaled_object(
@@ -76,7 +76,8 @@ def test_an_hpa_of_keda_without_its_scaled_object_is_not_judged(
     assert sources.metric.value is None
     assert sources.autoscaler() == sources.custom_metrics() == Discovered(None)
     gone = "(there is no ScaledObject demo-triton-trtllm): its signal is not judged"
-    lacks = "needs get on scaledobjects.keda.sh in namespace llm: without it, the autoscaler's signal is not judged"
+    right = "get on scaledobjects.keda.sh in namespace llm"
+    lacks = f"missing RBAC permissions: {right} (the autoscaler's signal is not judged)"
     assert (gone in "".join(sources.metric.assumptions)) is may
     assert (lacks in sources.metric.missing) is not may
 
@@ -111,7 +112,7 @@ def test_the_secret_of_the_relay_stays_in_the_stack_folder(played: Server, sourc
         prometheus.query(base, "/x")
     messages = [*sources.prometheus.missing, str(error.value), str(refused.value)]
     assert [each for each in messages if secret in each] == []
-    assert {file.parent.name for file in holding(run_dir.path, secret)} == {"stack"}
+    assert {file.parent.name for file in files_containing(run_dir.path, secret)} == {"stack"}
     assert (run_dir.path / "stack").stat().st_mode & 0o077 == 0
     assert run_dir.logs.stat().st_mode & 0o077 == 0
 

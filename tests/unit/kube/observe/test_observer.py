@@ -1,4 +1,4 @@
-"""What the observer writes for what its watches see: state and journal, as the local stack writes them."""
+"""State and journal that the observer writes for the events of its watches, as the local stack writes them."""
 
 import json
 import queue
@@ -10,10 +10,11 @@ import pytest
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder
 from loadgen.kube.observe.config import ObserverConfig
-from loadgen.kube.observe.observer import Observer, watch
+from loadgen.kube.observe.observer import Observer, observe
+from loadgen.kube.observe.watch_event import WatchEvent
 from support.servers.metrics import run_folder
 
-OBSERVED = ObserverConfig(
+CONFIG = ObserverConfig(
     namespace="triton", workload="triton", hpa="triton", selector="app=triton", gateway="10.96.0.7:80", model="m"
 )
 
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture
 def observer(folder: RunFolder) -> Observer:
-    return Observer(folder, OBSERVED, ask=lambda node: None)
+    return Observer(folder, CONFIG, request_lease=lambda node: None)
 
 
 def pod(name: str, *, ready: bool = True, uid: str | None = None) -> dict:
@@ -45,11 +46,11 @@ def stamped(unix_s: float) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def rescaled(size: int, at_unix_s: float) -> dict:
-    about = {"kind": "HorizontalPodAutoscaler", "name": "triton"}
+def rescale_event(size: int, at_unix_s: float) -> dict:
+    involved = {"kind": "HorizontalPodAutoscaler", "name": "triton"}
     return {
         "metadata": {"uid": f"to-{size}"},
-        "involvedObject": about,
+        "involvedObject": involved,
         "reason": "SuccessfulRescale",
         "message": f"New size: {size}; reason: pods metric r above target",
         "lastTimestamp": stamped(at_unix_s),
@@ -57,11 +58,18 @@ def rescaled(size: int, at_unix_s: float) -> dict:
     }
 
 
+def event(source: str, event_type: str, content: dict, at_s: float) -> WatchEvent:
+    """An event with an object, or with the items of a list."""
+    if event_type == "LISTED":
+        return WatchEvent(source=source, type=event_type, at_s=at_s, items=content["items"])
+    return WatchEvent(source=source, type=event_type, at_s=at_s, object=content)
+
+
 RAW = ("pod_condition", "container_state", "pod_event")
 
 
 def journal(folder: RunFolder, *, raw: bool = False) -> list[dict]:
-    """What was told; of the API's own words on pods only where they are asked for."""
+    """The recorded events; the raw events of pods only with `raw`."""
     file = folder.path / "stack" / "journal.jsonl"
     events = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     return [each for each in events if (each["kind"] in RAW) == raw]
@@ -72,109 +80,109 @@ def now(folder: RunFolder) -> float:
 
 
 def test_a_pod_is_a_replica_with_addresses_of_its_own(folder, observer):
-    """Ports on the pod's own IP; ready as soon as its condition says so; the gateway as it was told."""
-    observer.take(("pods", "ADDED", pod("a"), now(folder)))
-    observer.settle(now(folder))
-    assert not (folder.path / "stack" / "state.json").exists()  # how many are wanted is not known yet
-    observer.take(("workloads", "ADDED", deployment(1), now(folder)))
-    observer.settle(now(folder))
+    """Ports on the pod's own IP, the phase from its conditions, the gateway from the configuration."""
+    observer.handle(event("pods", "ADDED", pod("a"), now(folder)))
+    observer.flush(now(folder))
+    assert not (folder.path / "stack" / "state.json").exists()  # the replica count is not known yet
+    observer.handle(event("workloads", "ADDED", deployment(1), now(folder)))
+    observer.flush(now(folder))
     state = StackFolder(folder.path).read()
     assert (state.phase, state.gateway) == ("ready", "10.96.0.7:80")
     [replica] = state.replicas
     assert (replica.name, replica.phase, replica.metrics) == ("a", "ready", "http://10.244.1.5:8002/metrics")
 
 
-def test_a_rescale_is_told_with_the_words_of_its_event_whichever_comes_first(folder, observer):
-    """The workload's change is the moment, the event has the reason; what has none was not the autoscaler's."""
+def test_a_rescale_is_matched_with_its_event_in_either_order(folder, observer):
+    """The time comes from the workload, the reason from the event; a change without an event was not the HPA's."""
     at = now(folder)
-    observer.take(("workloads", "LISTED", {"items": [deployment(1)]}, at))
-    observer.take(("rescales", "ADDED", rescaled(4, at + 1), at + 1))
-    observer.take(("workloads", "MODIFIED", deployment(4), at + 1))
-    observer.settle(at + 1.1)
-    observer.take(("workloads", "MODIFIED", deployment(2), at + 10))
-    observer.settle(at + 11)
-    assert len(journal(folder)) == 1  # the second still waits for its reason
-    observer.settle(at + 16)
+    observer.handle(event("workloads", "LISTED", {"items": [deployment(1)]}, at))
+    observer.handle(event("rescales", "ADDED", rescale_event(4, at + 1), at + 1))
+    observer.handle(event("workloads", "MODIFIED", deployment(4), at + 1))
+    observer.flush(at + 1.1)
+    observer.handle(event("workloads", "MODIFIED", deployment(2), at + 10))
+    observer.flush(at + 11)
+    assert len(journal(folder)) == 1  # the second is held back until its event is overdue
+    observer.flush(at + 16)
     first, second = journal(folder)
     assert (first["kind"], first["t_s"], first["data"]) == ("hpa_rescale", 101.0, {"before": 1, "after": 4})
     assert (first["reason"], first["message"][:20]) == ("SuccessfulRescale", "New size: 4; reason:")
     assert (second["t_s"], second["reason"]) == (110.0, "NotByAutoscaler")
 
 
-def test_an_event_that_expires_is_no_rescale(folder, observer):
-    """The API deletes events after an hour; a count that somebody sets then is not the one of that event."""
+def test_the_deletion_of_an_expired_event_is_not_a_rescale(folder, observer):
+    """The API deletes events after an hour; a manual change at that time does not match the event."""
     at = now(folder)
-    observer.take(("workloads", "LISTED", {"items": [deployment(1)]}, at))
-    observer.take(("rescales", "DELETED", rescaled(3, at + 1), at + 1))
-    observer.take(("workloads", "MODIFIED", deployment(3), at + 1))
-    observer.settle(at + 9)
+    observer.handle(event("workloads", "LISTED", {"items": [deployment(1)]}, at))
+    observer.handle(event("rescales", "DELETED", rescale_event(3, at + 1), at + 1))
+    observer.handle(event("workloads", "MODIFIED", deployment(3), at + 1))
+    observer.flush(at + 9)
     assert journal(folder)[-1]["reason"] == "NotByAutoscaler"
 
 
-def unheard(since_unix_s: float, why: str = "the API server did not answer") -> dict:
-    return {"since": since_unix_s, "why": why}
+def disconnected(source: str, since_unix_s: float, at_s: float, reason: str = "timeout") -> WatchEvent:
+    return WatchEvent(source=source, type="DISCONNECTED", at_s=at_s, last_contact_s=since_unix_s, reason=reason)
 
 
 def gaps(folder: RunFolder) -> list[tuple]:
-    told = [each for each in journal(folder) if each["kind"] == "collect_gap"]
-    return [(each["data"]["watch"], each["data"]["from_s"], each["data"]["to_s"], each["message"]) for each in told]
+    events = [each for each in journal(folder) if each["kind"] == "collect_gap"]
+    return [(each["data"]["watch"], each["data"]["from_s"], each["data"]["to_s"], each["message"]) for each in events]
 
 
-def test_what_was_deleted_while_no_watch_ran_is_gone_and_the_time_is_a_gap(folder, observer):
-    """The API server was away from 103 to 108 s: one pod is not in the new list."""
+def test_a_pod_that_is_missing_after_a_gap_has_stopped(folder, observer):
+    """The API server was unreachable from 103 to 108 s; the new list does not contain the pod."""
     at = now(folder)
-    observer.take(("workloads", "ADDED", deployment(1), at))
-    observer.take(("pods", "LISTED", {"items": [pod("a")]}, at))
-    observer.take(("pods", "UNHEARD", unheard(at + 3), at + 5))
-    observer.take(("pods", "UNHEARD", unheard(at + 3, "another reason"), at + 7))
-    observer.take(("pods", "LISTED", {"items": []}, at + 8))
-    observer.settle(at + 8)
+    observer.handle(event("workloads", "ADDED", deployment(1), at))
+    observer.handle(event("pods", "LISTED", {"items": [pod("a")]}, at))
+    observer.handle(disconnected("pods", at + 3, at + 5))
+    observer.handle(disconnected("pods", at + 3, at + 7, "another reason"))
+    observer.handle(event("pods", "LISTED", {"items": []}, at + 8))
+    observer.flush(at + 8)
     assert StackFolder(folder.path).read().replicas == ()
     kinds = [each["kind"] for each in journal(folder)]
     assert {"replica_draining", "replica_stopped", "collect_gap"} <= set(kinds)
-    assert gaps(folder) == [("pods", 103.0, 108.0, "the watch of pods: the API server did not answer")]
+    assert gaps(folder) == [("pods", 103.0, 108.0, "watch of pods interrupted: timeout")]
 
 
 @pytest.mark.parametrize("source", ["hpas", "workloads", "events", "rescales", "nodes", "replicasets"])
-def test_every_watch_has_gaps_of_its_own(folder, observer, source):
-    """Not only that of pods."""
+def test_each_watch_has_its_own_gaps(folder, observer, source):
+    """Including optional ones."""
     at = now(folder)
-    observer.take((source, "UNHEARD", unheard(at + 3), at + 5))
-    observer.take((source, "LISTED", {"items": []}, at + 8))
+    observer.handle(disconnected(source, at + 3, at + 5))
+    observer.handle(event(source, "LISTED", {"items": []}, at + 8))
     assert [gap[:3] for gap in gaps(folder)] == [(source, 103.0, 108.0)]
 
 
-def test_an_outage_that_lasts_to_the_end_is_a_gap(folder, observer):
-    """No list comes any more."""
+def test_an_outage_that_lasts_to_the_end_of_the_run_is_a_gap(folder, observer):
+    """The watch is never restarted."""
     at = now(folder)
-    observer.take(("pods", "LISTED", {"items": []}, at))
-    observer.take(("pods", "UNHEARD", unheard(at + 3), at + 5))
-    observer.end(at + 60)
+    observer.handle(event("pods", "LISTED", {"items": []}, at))
+    observer.handle(disconnected("pods", at + 3, at + 5))
+    observer.close(at + 60)
     assert [gap[:3] for gap in gaps(folder)] == [("pods", 103.0, 160.0)]
 
 
-def test_a_watch_that_is_begun_again_at_once_has_no_gap(folder, observer):
-    """What it saw last was too old, and half a second later it has a new list."""
+def test_a_watch_that_is_restarted_at_once_has_no_gap(folder, observer):
+    """Its resource version expired, and it has a new list half a second later."""
     at = now(folder)
-    observer.take(("pods", "UNHEARD", unheard(at), at + 0.1))
-    observer.take(("pods", "LISTED", {"items": []}, at + 0.5))
+    observer.handle(disconnected("pods", at, at + 0.1))
+    observer.handle(event("pods", "LISTED", {"items": []}, at + 0.5))
     assert journal(folder) == []
 
 
-def test_a_rescale_in_a_gap_waits_until_its_words_can_be_heard(folder, observer):
-    """The workload is listed again at 110 s, the autoscaler's events only at 130 s: they say 104 s."""
+def test_a_rescale_in_a_gap_waits_for_the_watch_of_its_events(folder, observer):
+    """The workload is listed again at 110 s, the HPA's events only at 130 s: they have 104 s."""
     at = float(round(now(folder)))
-    observer.take(("workloads", "LISTED", {"items": [deployment(1)]}, at))
+    observer.handle(event("workloads", "LISTED", {"items": [deployment(1)]}, at))
     for source in ("workloads", "rescales", "hpas"):
-        observer.take((source, "UNHEARD", unheard(at + 1), at + 2))
-    observer.take(("workloads", "LISTED", {"items": [deployment(3)]}, at + 10))
-    observer.settle(at + 29)
+        observer.handle(disconnected(source, at + 1, at + 2))
+    observer.handle(event("workloads", "LISTED", {"items": [deployment(3)]}, at + 10))
+    observer.flush(at + 29)
     assert [each["kind"] for each in journal(folder)] == ["collect_gap"]
-    observer.take(("hpas", "LISTED", {"items": []}, at + 30))
-    observer.take(("rescales", "LISTED", {"items": [rescaled(3, at + 4)]}, at + 30))
-    observer.settle(at + 30)
-    told = next(each for each in journal(folder) if each["kind"] == "hpa_rescale")
-    assert (told["t_s"], told["reason"]) == (pytest.approx(104, abs=0.5), "SuccessfulRescale")
+    observer.handle(event("hpas", "LISTED", {"items": []}, at + 30))
+    observer.handle(event("rescales", "LISTED", {"items": [rescale_event(3, at + 4)]}, at + 30))
+    observer.flush(at + 30)
+    recorded = next(each for each in journal(folder) if each["kind"] == "hpa_rescale")
+    assert (recorded["t_s"], recorded["reason"]) == (pytest.approx(104, abs=0.5), "SuccessfulRescale")
 
 
 def node(ready: str, at_unix_s: float) -> dict:
@@ -183,151 +191,156 @@ def node(ready: str, at_unix_s: float) -> dict:
     return {"metadata": {"name": "node-1"}, "status": {"conditions": [condition]}}
 
 
-def test_a_lost_node_is_told_with_its_replicas_and_how_long_it_was_silent(folder):
-    """Of two pods one is on the node, which renewed its lease 45 s before the API called it lost."""
+def test_a_lost_node_has_its_replicas_and_the_time_for_which_it_was_silent(folder):
+    """One of two pods is on the node, which renewed its lease 45 s before the API declared it lost."""
     at = float(round(now(folder)))  # the API stamps whole seconds
-    asked: list[str] = []
-    observer = Observer(folder, OBSERVED, ask=asked.append)
+    requests: list[str] = []
+    observer = Observer(folder, CONFIG, request_lease=requests.append)
     for name, place in (("a", "node-1"), ("b", "node-2")):
-        observer.take(("pods", "MODIFIED", pod(name) | {"spec": {"nodeName": place}}, at))
-    observer.take(("nodes", "MODIFIED", node("True", at - 50), at))
-    observer.take(("nodes", "MODIFIED", node("Unknown", at + 40), at + 41))
-    assert asked == ["node-1"]
-    assert journal(folder)[-1]["kind"] != "node_lost"  # nobody waits for the lease
-    observer.take(("leases", "HEARD", {"node": "node-1", "renewed_s": at - 5}, at + 44))
-    told = journal(folder)[-1]
-    assert (told["kind"], told["t_s"]) == ("node_lost", pytest.approx(140, abs=0.5))
-    assert told["data"] == {"node": "node-1", "pods": ["a"], "silent_s": 45.0}
+        observer.handle(event("pods", "MODIFIED", pod(name) | {"spec": {"nodeName": place}}, at))
+    observer.handle(event("nodes", "MODIFIED", node("True", at - 50), at))
+    observer.handle(event("nodes", "MODIFIED", node("Unknown", at + 40), at + 41))
+    assert requests == ["node-1"]
+    assert journal(folder)[-1]["kind"] != "node_lost"  # held back until the lease is known
+    lease = WatchEvent(source="leases", type="LEASE_RENEWED", at_s=at + 44, node="node-1", last_contact_s=at - 5)
+    observer.handle(lease)
+    recorded = journal(folder)[-1]
+    assert (recorded["kind"], recorded["t_s"]) == ("node_lost", pytest.approx(140, abs=0.5))
+    assert recorded["data"] == {"node": "node-1", "pods": ["a"], "silent_s": 45.0}
 
 
-def test_a_node_that_went_while_no_watch_ran_is_lost(folder, observer):
-    """It is not in the new list, a replica was on it, and nothing comes of its lease until the end."""
+def test_a_node_that_is_missing_after_a_gap_is_lost(folder, observer):
+    """A replica was on it, and its lease is not read until the end."""
     at = now(folder)
-    observer.take(("pods", "MODIFIED", pod("a") | {"spec": {"nodeName": "node-1"}}, at))
-    observer.take(("nodes", "LISTED", {"items": [node("True", at - 50)]}, at))
-    observer.take(("nodes", "LISTED", {"items": []}, at + 8))
-    observer.end(at + 9)
-    told = journal(folder)[-1]
-    assert (told["kind"], told["t_s"], told["data"]) == ("node_lost", 108.0, {"node": "node-1", "pods": ["a"]})
+    observer.handle(event("pods", "MODIFIED", pod("a") | {"spec": {"nodeName": "node-1"}}, at))
+    observer.handle(event("nodes", "LISTED", {"items": [node("True", at - 50)]}, at))
+    observer.handle(event("nodes", "LISTED", {"items": []}, at + 8))
+    observer.close(at + 9)
+    recorded = journal(folder)[-1]
+    assert (recorded["kind"], recorded["t_s"], recorded["data"]) == (
+        "node_lost",
+        108.0,
+        {"node": "node-1", "pods": ["a"]},
+    )
 
 
-def test_a_write_of_the_autoscaler_s_status_is_told_once(folder, observer):
-    """A list that is asked for again shows the last one once more."""
+def test_each_write_of_the_hpa_s_status_is_recorded_once(folder, observer):
+    """A new list repeats the last one."""
     hpa = {"metadata": {"name": "triton", "resourceVersion": "5"}, "spec": {}, "status": {}}
     for kind in ("first", "again"):
-        observer.take(("hpas", "LISTED", {"items": [hpa]}, now(folder) + len(kind)))
+        observer.handle(event("hpas", "LISTED", {"items": [hpa]}, now(folder) + len(kind)))
     assert [each["kind"] for each in journal(folder)] == ["hpa_sync"]
     newer = {**hpa, "metadata": {"name": "triton", "resourceVersion": "6"}}
-    observer.take(("hpas", "MODIFIED", newer, now(folder) + 20))
+    observer.handle(event("hpas", "MODIFIED", newer, now(folder) + 20))
     assert [each["kind"] for each in journal(folder)] == ["hpa_sync"] * 2
 
 
-def test_the_last_word_is_that_it_stops(folder, observer):
-    """A rescale that waits for its reason is told without it: whose it was is not known."""
-    observer.take(("workloads", "ADDED", deployment(1), now(folder)))
-    observer.take(("workloads", "MODIFIED", deployment(2), now(folder)))
-    observer.end(now(folder) + 1)
+def test_closing_records_what_was_held_back(folder, observer):
+    """A rescale without a report has no reason, since its cause is unknown; the last phase is `stopping`."""
+    observer.handle(event("workloads", "ADDED", deployment(1), now(folder)))
+    observer.handle(event("workloads", "MODIFIED", deployment(2), now(folder)))
+    observer.close(now(folder) + 1)
     assert StackFolder(folder.path).read().phase == "stopping"
     assert [(each["kind"], each["reason"]) for each in journal(folder)] == [("hpa_rescale", None)]
 
 
-def test_times_of_the_api_are_put_on_our_clock(folder):
-    """Its clock is 30 s ahead: a pod that it stamps 110 s was made at 80 s, and what we see is at our own time."""
-    observer = Observer(folder, OBSERVED.model_copy(update={"skew_s": 30.0}), ask=lambda node: None)
+def test_times_of_the_api_are_converted_to_the_local_clock(folder):
+    """The API's clock is 30 s ahead: a pod with the timestamp 110 s was created at 80 s."""
+    observer = Observer(folder, CONFIG.model_copy(update={"skew_s": 30.0}), request_lease=lambda node: None)
     at = float(round(now(folder)))
     made = datetime.fromtimestamp(at + 10, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     one = pod("a")
     one["metadata"]["creationTimestamp"] = made
-    observer.take(("pods", "ADDED", one, at))
-    told = {each["kind"]: each["t_s"] for each in journal(folder)}
-    assert told["replica_created"] == pytest.approx(80, abs=0.5)
-    assert told["replica_ready"] == pytest.approx(100, abs=0.5)  # it has no stamp
+    observer.handle(event("pods", "ADDED", one, at))
+    recorded = {each["kind"]: each["t_s"] for each in journal(folder)}
+    assert recorded["replica_created"] == pytest.approx(80, abs=0.5)
+    assert recorded["replica_ready"] == pytest.approx(100, abs=0.5)  # it has no timestamp: the time of observation
 
 
 def replica_set(name: str, owner: str = "triton") -> dict:
     return {"metadata": {"name": name, "ownerReferences": [{"kind": "Deployment", "name": owner}]}}
 
 
-def test_a_rollout_begins_with_a_new_replica_set(folder, observer):
-    """Those of the first list were there before; one of another workload is none of ours."""
+def test_a_rollout_starts_with_a_new_replica_set(folder, observer):
+    """ReplicaSets of the first list are older than the run; those of other workloads are ignored."""
     at = now(folder)
-    for seen in (
+    for change in (
         ("LISTED", {"items": [replica_set("old")]}),
         ("MODIFIED", replica_set("old")),
         ("ADDED", replica_set("other", owner="x")),
         ("ADDED", replica_set("new")),
         ("MODIFIED", replica_set("new")),
     ):
-        observer.take(("replicasets", *seen, at))
-    (told,) = journal(folder)
-    assert (told["kind"], told["t_s"], told["data"]) == ("rollout_started", 100.0, {"set": "new"})
+        observer.handle(event("replicasets", *change, at))
+    (recorded,) = journal(folder)
+    assert (recorded["kind"], recorded["t_s"], recorded["data"]) == ("rollout_started", 100.0, {"set": "new"})
 
 
-def test_what_is_said_of_a_pod_is_told_once(folder, observer):
-    """Of our pods only, also before the pod itself is seen; not what was said before the run."""
+def test_each_kubernetes_event_of_a_pod_is_recorded_once(folder, observer):
+    """Only events of the workload's pods, even before the pod is observed, and none from before the run."""
     at = float(round(now(folder)))
 
-    def event(name: str, uid: str, at_unix_s: float, count: int = 1) -> dict:
+    def pulled(name: str, uid: str, at_unix_s: float, count: int = 1) -> dict:
         stamp = datetime.fromtimestamp(at_unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        about = {"kind": "Pod", "name": name}
+        involved = {"kind": "Pod", "name": name}
         fields = {"reason": "Pulled", "message": "in 41 s", "type": "Normal", "count": count, "lastTimestamp": stamp}
-        return {"metadata": {"uid": uid}, "involvedObject": about, **fields}
+        return {"metadata": {"uid": uid}, "involvedObject": involved, **fields}
 
     for kind, raw in (
-        ("ADDED", event("triton-7f-x", "1", at)),
-        ("MODIFIED", event("triton-7f-x", "1", at)),
-        ("MODIFIED", event("triton-7f-x", "1", at + 5, count=2)),
-        ("ADDED", event("other-1", "2", at)),
-        ("ADDED", event("triton-7f-x", "3", at - 500)),
-        ("DELETED", event("triton-7f-x", "4", at)),
+        ("ADDED", pulled("triton-7f-x", "1", at)),
+        ("MODIFIED", pulled("triton-7f-x", "1", at)),
+        ("MODIFIED", pulled("triton-7f-x", "1", at + 5, count=2)),
+        ("ADDED", pulled("other-1", "2", at)),
+        ("ADDED", pulled("triton-7f-x", "3", at - 500)),
+        ("DELETED", pulled("triton-7f-x", "4", at)),
     ):
-        observer.take(("events", kind, raw, at))
-    told = journal(folder, raw=True)
-    assert [(each["kind"], each["pod"], each["reason"]) for each in told] == [
+        observer.handle(event("events", kind, raw, at))
+    recorded = journal(folder, raw=True)
+    assert [(each["kind"], each["pod"], each["reason"]) for each in recorded] == [
         ("pod_event", "triton-7f-x", "Pulled")
     ] * 2
-    assert [each["data"]["count"] for each in told] == [1, 2]
+    assert [each["data"]["count"] for each in recorded] == [1, 2]
 
 
-def test_pages_of_pods_are_where_they_can_be_read(folder):
-    """Through the API server by the pod's name; nowhere without the right."""
-    for url, found in (("http://relay/{pod}:8002/metrics", "http://relay/a:8002/metrics"), (None, None)):
-        observer = Observer(folder, OBSERVED.model_copy(update={"pod_url": url}), ask=lambda node: None)
-        observer.take(("pods", "ADDED", pod("a"), now(folder)))
-        observer.take(("workloads", "ADDED", deployment(1), now(folder)))
-        observer.settle(now(folder))
-        assert StackFolder(folder.path).read().replicas[0].metrics == found
+def test_the_metrics_url_of_a_replica_follows_the_configuration(folder):
+    """Through the API server by the pod's name; None without permission."""
+    for url, expected in (("http://relay/{pod}:8002/metrics", "http://relay/a:8002/metrics"), (None, None)):
+        observer = Observer(folder, CONFIG.model_copy(update={"pod_url": url}), request_lease=lambda node: None)
+        observer.handle(event("pods", "ADDED", pod("a"), now(folder)))
+        observer.handle(event("workloads", "ADDED", deployment(1), now(folder)))
+        observer.flush(now(folder))
+        assert StackFolder(folder.path).read().replicas[0].metrics == expected
 
 
-def test_an_address_of_version_six_has_brackets(folder, observer):
+def test_an_ipv6_address_has_brackets(folder, observer):
     """In every address of a replica."""
     raw = pod("a")
     raw["status"]["podIP"] = "fd00::5"
-    observer.take(("pods", "ADDED", raw, now(folder)))
-    observer.take(("workloads", "ADDED", deployment(1), now(folder)))
-    observer.settle(now(folder))
+    observer.handle(event("pods", "ADDED", raw, now(folder)))
+    observer.handle(event("workloads", "ADDED", deployment(1), now(folder)))
+    observer.flush(now(folder))
     (replica,) = StackFolder(folder.path).read().replicas
     assert replica.metrics == "http://[fd00::5]:8002/metrics"
     assert (replica.http, replica.grpc) == ("[fd00::5]:8000", "[fd00::5]:8001")
 
 
-def test_the_metric_that_the_run_follows_is_told_of_a_pass(folder, observer):
-    """Not the first of several, and none while it is not read."""
+def test_the_configured_metric_is_recorded_at_each_sync(folder, observer):
+    """Not the first of several, and None while it cannot be read."""
 
     def hpa(*values: tuple[str, str]) -> dict:
         metrics = [{"type": "Pods", "pods": {"metric": {"name": n}, "current": {"averageValue": v}}} for n, v in values]
         spec = [{"type": "Pods", "pods": {"metric": {"name": "ratio"}, "target": {"averageValue": "150m"}}}]
         return {"metadata": {"name": "triton"}, "spec": {"metrics": spec}, "status": {"currentMetrics": metrics}}
 
-    observer = Observer(folder, OBSERVED.model_copy(update={"metric": "ratio"}), ask=lambda node: None)
+    observer = Observer(folder, CONFIG.model_copy(update={"metric": "ratio"}), request_lease=lambda node: None)
     for raw in (hpa(("busy", "900m"), ("ratio", "2")), {**hpa(), "status": {"currentMetrics": [{"type": ""}]}}):
-        observer.take(("hpas", "MODIFIED", raw, now(folder)))
-    told = [each["data"] for each in journal(folder)]
-    assert [(each["metric_milli"], each["target_milli"]) for each in told] == [(2000, 150), (None, 150)]
+        observer.handle(event("hpas", "MODIFIED", raw, now(folder)))
+    recorded = [each["data"] for each in journal(folder)]
+    assert [(each["metric_milli"], each["target_milli"]) for each in recorded] == [(2000, 150), (None, 150)]
 
 
-class Reached:
-    """A stop that is never asked for, but that ends a test which waits for ever."""
+class PollLimit:
+    """A stop that is never requested, but ends the test after a number of polls."""
 
     def __init__(self, polls: int) -> None:
         self._polls = polls
@@ -338,8 +351,8 @@ class Reached:
 
 
 class Thread:
-    def __init__(self, *, alive: bool, given_up: bool = False) -> None:
-        self.name, self.given_up, self._alive = "pods", given_up, alive
+    def __init__(self, *, alive: bool, stopped: bool = False) -> None:
+        self.name, self.stopped, self._alive = "pods", stopped, alive
 
     def is_alive(self) -> bool:
         return self._alive
@@ -347,11 +360,11 @@ class Thread:
 
 @pytest.mark.parametrize(
     ("thread", "code"),
-    [(Thread(alive=True), 0), (Thread(alive=False, given_up=True), 0), (Thread(alive=False), 4)],
+    [(Thread(alive=True), 0), (Thread(alive=False, stopped=True), 0), (Thread(alive=False), 4)],
 )
-def test_a_watch_that_is_gone_ends_the_observer_with_an_error(folder, observer, thread, code):
-    """The run notices that, and not that nothing is told any more; what was seen until then is written."""
-    seen: queue.Queue = queue.Queue()
-    seen.put(("workloads", "LISTED", {"items": [deployment(1)]}, now(folder)))
-    assert watch(Reached(polls=3), observer, [thread], seen) == code
+def test_a_watcher_that_died_ends_the_observer_with_an_error(folder, observer, thread, code):
+    """The run would lack its events otherwise; everything before is recorded."""
+    events: queue.Queue = queue.Queue()
+    events.put(event("workloads", "LISTED", {"items": [deployment(1)]}, now(folder)))
+    assert observe(PollLimit(polls=3), observer, [thread], events) == code
     assert StackFolder(folder.path).read().phase == "stopping"

@@ -1,4 +1,4 @@
-"""A watch that is refused, cut off, answered with nonsense, or goes on: against a server that plays an API server."""
+"""Watches that are refused, interrupted or answered with invalid data, against a simulated API server."""
 
 import json
 import queue
@@ -14,7 +14,8 @@ from kubernetes import client
 from loadgen.base.errors import TargetError
 from loadgen.kube.observe import watches as module
 from loadgen.kube.observe.config import ObserverConfig
-from loadgen.kube.observe.watches import Watched, Watcher, heard_of, watches
+from loadgen.kube.observe.watch_event import WatchEvent
+from loadgen.kube.observe.watches import WatchedResource, Watcher, lease_renewal_s, watched_resources
 
 WITHIN_S = 10.0
 
@@ -30,8 +31,8 @@ def listed(*names: str, version: str = "7", more: str | None = None) -> Answer:
     return 200, json.dumps({"metadata": meta, "items": [obj(name) for name in names]}).encode()
 
 
-def changes(*seen: tuple[str, dict[str, Any]]) -> Answer:
-    return 200, b"".join(json.dumps({"type": kind, "object": raw}).encode() + b"\n" for kind, raw in seen)
+def changes(*events: tuple[str, dict[str, Any]]) -> Answer:
+    return 200, b"".join(json.dumps({"type": kind, "object": raw}).encode() + b"\n" for kind, raw in events)
 
 
 def refused(status: int) -> Answer:
@@ -42,22 +43,22 @@ HTML = (200, b"<html>\n<body>please log in</body>\n</html>\n")
 
 
 class Server:
-    """Gives one answer after another, lists and watches each in their order; then it makes the caller wait."""
+    """Returns the given answers to lists and to watches in order; then it lets the caller wait."""
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, str]] = []
+        self.requests: list[dict[str, str]] = []
         self.lists: list[Answer] = []
         self.streams: list[Answer] = []
-        self.over = threading.Event()
-        play = self
+        self.closed = threading.Event()
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-                answers = play.streams if "watch" in query else play.lists
-                play.asked.append(query)
+                answers = server.streams if "watch" in query else server.lists
+                server.requests.append(query)
                 if not answers:
-                    play.over.wait(WITHIN_S)
+                    server.closed.wait(WITHIN_S)
                     return
                 status, body = answers.pop(0)
                 self.send_response(status)
@@ -82,141 +83,144 @@ class Server:
             raise self.renew_error
 
     def close(self) -> None:
-        self.over.set()
+        self.closed.set()
         self._server.shutdown()
         self._server.server_close()
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(module, "_AGAIN_S", 0.01)
-    played = Server()
-    yield played
-    played.close()
+    monkeypatch.setattr(module, "_RETRY_S", 0.01)
+    simulated = Server()
+    yield simulated
+    simulated.close()
 
 
-Take = Callable[[int], list[tuple[str, dict[str, Any], float]]]
+Take = Callable[[int], list[WatchEvent]]
 
 
 @pytest.fixture
 def watch(server: Server) -> Iterator[Callable[..., tuple[Watcher, Take]]]:
-    """Starts a watch; gives it, and what takes so many things that it saw."""
-    begun: list[Watcher] = []
+    """Starts a watch; returns it, and a function that takes a number of its events."""
+    started: list[Watcher] = []
 
     def start(source: str = "pods", lists: list[Answer] | None = None, streams: list[Answer] | None = None):
         server.lists, server.streams = list(lists or ()), list(streams or ())
-        core, into = client.CoreV1Api(server.client), queue.Queue()
-        watcher = Watcher(server, Watched(source, core.list_namespaced_pod, {"namespace": "n"}), into)
+        core, events = client.CoreV1Api(server.client), queue.Queue()
+        watcher = Watcher(server, WatchedResource(source, core.list_namespaced_pod, {"namespace": "n"}), events)
         watcher.start()
-        begun.append(watcher)
-        return watcher, lambda count: [into.get(timeout=WITHIN_S)[1:] for _ in range(count)]
+        started.append(watcher)
+        return watcher, lambda count: [events.get(timeout=WITHIN_S) for _ in range(count)]
 
     yield start
-    for watcher in begun:
-        watcher.given_up = True
+    for watcher in started:
+        watcher.stopped = True
 
 
-def test_a_watch_goes_on_from_where_it_ended(server, watch):
-    """A list at 7, a change to 9, a bookmark of 12, the end; then it asks for what came after 12, and lists no more."""
+def names(event: WatchEvent) -> list[str]:
+    return [each["metadata"]["name"] for each in event.items]
+
+
+def test_a_watch_continues_from_the_last_resource_version(server, watch):
+    """A list at 7, a change to 9, a bookmark at 12, the end; then it watches from 12 without another list."""
     first = changes(("MODIFIED", obj("a", "9")), ("BOOKMARK", {"metadata": {"resourceVersion": "12"}}))
     watcher, take = watch(lists=[listed("a")], streams=[first, changes(("DELETED", obj("a", "13")))])
-    (kind, content, _), *others = take(3)
-    assert (kind, [each["metadata"]["name"] for each in content["items"]]) == ("LISTED", ["a"])
-    assert [each[0] for each in others] == ["MODIFIED", "DELETED"]
-    streams = [query for query in server.asked if "watch" in query]
+    first, *others = take(3)
+    assert (first.type, names(first)) == ("LISTED", ["a"])
+    assert [each.type for each in others] == ["MODIFIED", "DELETED"]
+    streams = [query for query in server.requests if "watch" in query]
     assert [query["resourceVersion"] for query in streams[:2]] == ["7", "12"]
     assert all(query["allowWatchBookmarks"] == "true" for query in streams)
-    assert len([query for query in server.asked if "watch" not in query]) == 1
+    assert len([query for query in server.requests if "watch" not in query]) == 1
     assert watcher.is_alive()
 
 
-def test_a_long_list_comes_in_pages(server, watch):
+def test_a_long_list_is_read_in_pages(server, watch):
     """Two pages are one list."""
     _, take = watch(lists=[listed("a", more="next"), listed("b")])
-    ((_, content, _),) = take(1)
-    assert [each["metadata"]["name"] for each in content["items"]] == ["a", "b"]
-    assert [query.get("continue") for query in server.asked[:2]] == [None, "next"]
-    assert all(int(query["limit"]) > 0 for query in server.asked[:2])
+    (event,) = take(1)
+    assert names(event) == ["a", "b"]
+    assert [query.get("continue") for query in server.requests[:2]] == [None, "next"]
+    assert all(int(query["limit"]) > 0 for query in server.requests[:2])
 
 
-ENDED = [
-    (refused(500), "answered with an error (500)"),
-    (refused(403), "refused it (403)"),
-    (refused(410), "not kept any more (410)"),
+INTERRUPTIONS = [
+    (refused(500), "returned an error (500)"),
+    (refused(403), "refused the request (403)"),
+    (refused(410), "has expired (410)"),
     (changes(("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"})), "(410)"),
-    (changes(("ERROR", {"kind": "Status", "status": "Failure", "message": "x"})), "an error (no code)"),
-    (HTML, "none of the Kubernetes API's answers"),
-    ((200, b'["x"]\n'), "none of the Kubernetes API's answers"),
-    (changes(("MODIFIED", {"kind": "Pod"})), "none of the Kubernetes API's answers"),
+    (changes(("ERROR", {"kind": "Status", "status": "Failure", "message": "x"})), "an error (no status)"),
+    (HTML, "an invalid response"),
+    ((200, b'["x"]\n'), "an invalid response"),
+    (changes(("MODIFIED", {"kind": "Pod"})), "an invalid response"),
 ]
 
 
-@pytest.mark.parametrize(("answer", "why"), ENDED)
-def test_whatever_ends_a_watch_is_told_at_once_and_it_is_begun_again(watch, answer, why):
-    """With the reason, and since when nothing is known: here since the list."""
+@pytest.mark.parametrize(("answer", "reason"), INTERRUPTIONS)
+def test_an_interrupted_watch_is_reported_and_restarted(watch, answer, reason):
+    """With the reason and the time of the last contact, here the list."""
     watcher, take = watch(lists=[listed("a"), listed("b")], streams=[answer])
-    first, unheard, again = take(3)
-    assert (first[0], unheard[0], again[0]) == ("LISTED", "UNHEARD", "LISTED")
-    assert why in unheard[1]["why"]
-    assert unheard[1]["since"] == first[2]
+    first, disconnected, again = take(3)
+    assert (first.type, disconnected.type, again.type) == ("LISTED", "DISCONNECTED", "LISTED")
+    assert reason in disconnected.reason
+    assert disconnected.last_contact_s == first.at_s
     assert watcher.is_alive()
 
 
 @pytest.mark.parametrize("answer", [refused(500), HTML, (200, b"{}"), (200, b'{"metadata": {}, "items": [1]}')])
-def test_a_list_that_is_none_is_asked_for_again(watch, answer):
-    """It was not heard since it began."""
+def test_an_invalid_list_is_requested_again(watch, answer):
+    """The watch was disconnected from its start."""
     watcher, take = watch(lists=[answer, listed("a")])
-    assert [each[0] for each in take(2)] == ["UNHEARD", "LISTED"]
+    assert [each.type for each in take(2)] == ["DISCONNECTED", "LISTED"]
     assert watcher.is_alive()
 
 
-def test_a_server_that_is_away_is_told_before_it_is_back(server, watch):
-    """An outage that lasts to the end of a run is no secret."""
+def test_an_unreachable_server_is_reported_before_it_is_back(server, watch):
+    """An outage may last to the end of a run."""
     server.close()
     watcher, take = watch()
-    assert [each[1]["why"] for each in take(2)] == ["the API server did not answer"] * 2
+    assert [each.reason for each in take(2)] == ["the API server did not respond"] * 2
     assert watcher.is_alive()
 
 
-def test_a_connection_that_says_nothing_is_dead(monkeypatch, watch):
-    """The time since its last word is not known, not the time since somebody noticed."""
-    monkeypatch.setattr(module, "_SILENT_S", 0.2)
+def test_a_silent_connection_is_dead(monkeypatch, watch):
+    """The gap starts at the last contact, not when the timeout was noticed."""
+    monkeypatch.setattr(module, "_READ_TIMEOUT_S", 0.2)
     _, take = watch(lists=[listed("a"), listed("a")])
-    first, (kind, unheard, _), _ = take(3)
-    assert (kind, unheard["why"], unheard["since"]) == ("UNHEARD", "nothing was heard any more", first[2])
+    first, event, _ = take(3)
+    assert (event.type, event.reason) == ("DISCONNECTED", "the connection timed out")
+    assert event.last_contact_s == first.at_s
 
 
-def test_nodes_may_be_forbidden(watch):
-    """Rights of a namespace do not show nodes: that watch is given up, once and for all."""
+def test_the_watch_of_nodes_stops_without_permission(watch):
+    """A Role of a namespace does not include nodes."""
     watcher, _ = watch("nodes", lists=[refused(403)])
     watcher.join(WITHIN_S)
     assert not watcher.is_alive()
-    assert watcher.given_up
+    assert watcher.stopped
 
 
 @pytest.mark.parametrize("error", [None, TargetError("the file is empty"), KeyError("users")])
-def test_credentials_that_are_not_known_any_more_are_read_anew(server, watch, error):
-    """A token that ran out may have been replaced in its file, which may just be written."""
+def test_refused_credentials_are_read_again(server, watch, error):
+    """An expired token may have been replaced in its file, which may be half-written."""
     server.renew_error = error
     watcher, take = watch(lists=[refused(401), listed("a")])
-    assert [each[0] for each in take(2)] == ["UNHEARD", "LISTED"]
+    assert [each.type for each in take(2)] == ["DISCONNECTED", "LISTED"]
     assert server.renewed == 1
     assert watcher.is_alive()
 
 
-@pytest.mark.parametrize(
-    ("unread", "kind", "seen"), [([], "Deployment", "replicasets"), (["events"], "Deployment", "")]
-)
-def test_only_what_a_run_needs_is_watched(server, unread, kind, seen):
-    """Of all events of a namespace those of pods, and those of the autoscaler's rescales."""
-    observed = ObserverConfig(namespace="n", workload="w", hpa="h", kind=kind, selector="a=b", model="m", unread=unread)
-    found = {each.source: each.fields.get("field_selector") for each in watches(server, observed)}
+@pytest.mark.parametrize("forbidden", [[], ["events"]])
+def test_only_events_that_a_run_needs_are_watched(server, forbidden):
+    """Events of pods, and SuccessfulRescale events of the HPA; none without permission."""
+    config = ObserverConfig(namespace="n", workload="w", hpa="h", selector="a=b", model="m", forbidden=forbidden)
+    found = {each.source: each.arguments.get("field_selector") for each in watched_resources(server, config)}
     assert found["hpas"] == "metadata.name=h"
-    assert found.get("events") == (None if unread else "involvedObject.kind=Pod")
-    if not unread:
-        about = "involvedObject.kind=HorizontalPodAutoscaler,involvedObject.name=h,reason=SuccessfulRescale"
-        assert found["rescales"] == about
-    assert ("rescales" in found) == (not unread)
+    assert found.get("events") == (None if forbidden else "involvedObject.kind=Pod")
+    if not forbidden:
+        involved = "involvedObject.kind=HorizontalPodAutoscaler,involvedObject.name=h,reason=SuccessfulRescale"
+        assert found["rescales"] == involved
+    assert ("rescales" in found) == (not forbidden)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +232,7 @@ def test_only_what_a_run_needs_is_watched(server, unread, kind, seen):
         (HTML, None),
     ],
 )
-def test_when_a_node_was_heard_of_last(server, answer, renewed_s):
-    """By its lease; not known where that cannot be read."""
+def test_the_last_lease_renewal_of_a_node(server, answer, renewed_s):
+    """None where the lease cannot be read."""
     server.lists = [answer]
-    assert heard_of(server, "node-1") == renewed_s
+    assert lease_renewal_s(server, "node-1") == renewed_s

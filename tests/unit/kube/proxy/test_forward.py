@@ -1,4 +1,4 @@
-"""The port-forward of a run: it goes on when files run out, and has more of them than `select()` knows."""
+"""The port-forward survives a lack of file descriptors, and handles descriptors beyond the limit of `select()`."""
 
 import errno
 import resource
@@ -9,52 +9,52 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.kube.client.forward import serve, splice
+from loadgen.kube.proxy.forward import serve, splice
 
 
 class Listener:
-    """A listener without files twice, then with a connection, then closed."""
+    """A listener that raises or returns the given results."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *results: Any) -> None:
+        self.results = list(results)
         self.closed = False
 
     def accept(self) -> Any:
-        answer = self.answers.pop(0)
-        if isinstance(answer, OSError):
-            self.closed = answer.errno == errno.EBADF
-            raise answer
-        return answer, None
+        result = self.results.pop(0)
+        if isinstance(result, OSError):
+            self.closed = result.errno == errno.EBADF
+            raise result
+        return result, None
 
     def fileno(self) -> int:
         return -1 if self.closed else 7
 
 
 class NoPod:
-    """A forward that leads nowhere, and says when it was asked."""
+    """A port-forward without a ready pod, which records that it was used."""
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
+        self.used = threading.Event()
 
     def open(self) -> socket.socket:
-        self.asked.set()
+        self.used.set()
         raise StackError("no pod is ready")
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOMEM])
-def test_a_time_without_files_does_not_end_it(number: int) -> None:
-    """What comes later is forwarded; only a listener that is closed ends it."""
+def test_a_lack_of_file_descriptors_does_not_end_it(number: int) -> None:
+    """Later connections are forwarded; only closing the listener ends it."""
     one, other = socket.socketpair()
     forward = NoPod()
     listener = Listener(OSError(number, "not now"), other, OSError(errno.EBADF, "closed"))
     with one:
         serve(listener, forward)  # type: ignore[arg-type]
-        assert forward.asked.wait(10)
-        assert listener.answers == []
+        assert forward.used.wait(10)
+        assert listener.results == []
 
 
-def test_a_listener_that_is_closed_while_it_waits_ends_it() -> None:
-    """As at the end of the process."""
+def test_closing_the_listener_ends_it() -> None:
+    """Even while it waits for a connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener, NoPod()))
         thread.start()
@@ -63,11 +63,11 @@ def test_a_listener_that_is_closed_while_it_waits_ends_it() -> None:
     assert not thread.is_alive()
 
 
-def test_files_above_what_select_knows_are_spliced() -> None:
-    """Descriptors from 1024 on, in both directions, until one side ends."""
+def test_file_descriptors_beyond_the_limit_of_select_are_supported() -> None:
+    """From 1024 on, in both directions, until one side closes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= hard < 1200:
-        pytest.skip("this machine allows no process so many files")
+        pytest.skip("the limit of open files is too low on this machine")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
     low: list[socket.socket] = []
     try:
@@ -81,8 +81,8 @@ def test_files_above_what_select_knows_are_spliced() -> None:
         with pod, client:
             for here, there in ((client, pod), (pod, client)):
                 there.settimeout(10)
-                here.sendall(b"words")
-                assert there.recv(16) == b"words"
+                here.sendall(b"data")
+                assert there.recv(16) == b"data"
             client.shutdown(socket.SHUT_WR)
             assert pod.recv(16) == b""
         thread.join(10)

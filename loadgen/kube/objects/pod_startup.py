@@ -1,0 +1,158 @@
+"""Reads how far the pods of a workload have started, and what blocks those that do not progress.
+
+A pod is scheduled to a node, pulls its image, waits for its engine, loads its model, and is ready.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from loadgen.kube.objects.raw import Raw
+
+STAGES = ("waiting for a node", "pulling the image", "waiting for the engine", "loading the model", "ready")
+"""The stages of a starting pod, in order; a pod that failed or was evicted is in the stage `ended` instead."""
+
+_ENDED = "ended"
+_ENGINE = "engine"
+_IMAGE_REASONS = {"ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "ErrImagePull", "ImagePullBackOff"}
+_POD_EVENT_ADVICE = {
+    "FailedMount": "check the volumes, Secrets and ConfigMaps that it names",
+    "FailedAttachVolume": "a ReadWriteOnce volume is attached to another node: use ReadWriteMany, or a single node",
+    "FailedCreatePodSandBox": "the container runtime or the network of the node cannot start it: check the node",
+}
+_AFTER_SANDBOX = {"Pulling", "Pulled"}
+"""Events of a pod whose volumes and sandbox are ready: earlier failures are resolved, although their events remain."""
+_REPLICA_SET_EVENT_ADVICE = {"FailedCreate": "a quota or an admission policy rejects its pods"}
+
+
+class Blocker(NamedTuple):
+    """A reason why a pod does not progress.
+
+    Attributes:
+        uid: Uid of the object; empty where no pod could be created.
+        kind: Kind of problem, which stays the same while the message changes.
+        message: Sentence that says what is wrong and what to do.
+    """
+
+    uid: str
+    kind: str
+    message: str
+
+
+def startup_stage(pod: Raw) -> str:
+    """Return which of `STAGES` a pod is in, or `ended`."""
+    status = pod.get("status", {})
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return _ENDED
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
+    if conditions.get("Ready") == "True":
+        return "ready"
+    if conditions.get("PodScheduled") != "True":
+        return "waiting for a node"
+    for container in status.get("initContainerStatuses", ()):
+        if "running" in container.get("state", {}) and container["name"] == _ENGINE:
+            return "waiting for the engine"
+    if any("running" in each.get("state", {}) for each in _containers(status)):
+        return "loading the model"
+    return "pulling the image"
+
+
+def is_active(pod: Raw) -> bool:
+    """Return whether a pod counts as a replica: it neither has ended nor is being deleted."""
+    return "deletionTimestamp" not in pod["metadata"] and startup_stage(pod) != _ENDED
+
+
+def summary(pods: Sequence[Raw], replicas: int) -> str:
+    """Summarize the stages of active pods, such as `1 of 2 replicas ready, 1 loading the model`."""
+    counts = Counter(map(startup_stage, pods))
+    others = [f"{counts[each]} {each}" for each in STAGES[:-1] if counts[each]]
+    missing = replicas - len(pods)
+    if missing > 0:
+        others.insert(0, f"{missing} not created yet")
+    return ", ".join([f"{counts['ready']} of {replicas} replica{'s' if replicas != 1 else ''} ready", *others])
+
+
+def find_blockers(pods: Sequence[Raw], events: Sequence[Raw] = ()) -> list[Blocker]:
+    """Return what prevents pods from becoming ready, for each pod separately.
+
+    Args:
+        pods: Pods as in the `items` of a list. A ready pod is never blocked, whatever happened before.
+        events: Events of the namespace, which report problems with volumes and quotas, and nodes being added.
+    """
+    blockers = [blocker for pod in pods if startup_stage(pod) != "ready" for blocker in _of_pod(pod, events)]
+    starting = {
+        pod.get("metadata", {}).get("name"): pod
+        for pod in pods
+        if startup_stage(pod) in ("waiting for a node", "pulling the image")
+    }
+    past_sandbox = {
+        event.get("involvedObject", {}).get("name") for event in events if event.get("reason") in _AFTER_SANDBOX
+    }
+    for event in events:
+        name = event.get("involvedObject", {}).get("name")
+        reason, message = event.get("reason"), str(event.get("message", "")).rstrip(". ")
+        if reason in _POD_EVENT_ADVICE and name in starting and name not in past_sandbox:
+            sentence = f"a pod cannot start ({reason}): {message}; {_POD_EVENT_ADVICE[reason]}"
+            blockers.append(Blocker(_uid(starting[name]), reason, sentence))
+        if reason in _REPLICA_SET_EVENT_ADVICE and not pods:
+            sentence = f"pods cannot be created ({reason}): {message}; {_REPLICA_SET_EVENT_ADVICE[reason]}"
+            blockers.append(Blocker("", reason, sentence))
+    return blockers
+
+
+def _uid(pod: Raw) -> str:
+    return str(pod.get("metadata", {}).get("uid", ""))
+
+
+def _of_pod(pod: Raw, events: Sequence[Raw]) -> Iterator[Blocker]:
+    status = pod.get("status", {})
+    for condition in status.get("conditions", ()):
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            name = pod.get("metadata", {}).get("name")
+            if any(
+                event.get("reason") == "TriggeredScaleUp" and event.get("involvedObject", {}).get("name") == name
+                for event in events
+            ):
+                continue  # the cluster autoscaler is adding a node for this pod
+            message = (
+                f"a pod cannot be scheduled: {str(condition.get('message', '')).rstrip('.')}: "
+                "request fewer replicas or GPUs, or add nodes"
+            )
+            yield Blocker(_uid(pod), "node", message)
+    for container in (*status.get("initContainerStatuses", ()), *_containers(status)):
+        for kind, message in _of_container(container):
+            yield Blocker(_uid(pod), f"{kind} of {container.get('name')}", message)
+
+
+def _of_container(container: Raw) -> Iterator[tuple[str, str]]:
+    waiting = container.get("state", {}).get("waiting", {})
+    reason, detail = waiting.get("reason"), _detail(waiting)
+    if reason in _IMAGE_REASONS:
+        yield (
+            "image",
+            f"the image {container.get('image')} cannot be pulled ({reason}{detail}): check its name, its tag and "
+            "image.pullSecrets; a sandbox has only the images that loadgen/sandbox/images.py lists",
+        )
+    if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        yield (
+            "creation",
+            f"the container {container.get('name')} cannot be created ({reason}{detail}): check that the ConfigMaps, "
+            "Secrets and volumes that it names exist",
+        )
+    terminated = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    if reason == "CrashLoopBackOff" or terminated.get("exitCode", 0) != 0:
+        yield (
+            "exit",
+            f"the container {container.get('name')} ended with exit code {terminated.get('exitCode')}"
+            f" ({terminated.get('reason', 'Error')}{_detail(terminated)}): read its log with `kubectl logs --previous`",
+        )
+
+
+def _detail(state: Raw) -> str:
+    message = " ".join(str(state.get("message", "")).split()).rstrip(".")
+    return f": {message[-500:]}" if message else ""
+
+
+def _containers(status: Raw) -> Sequence[Raw]:
+    containers: Sequence[Raw] = status.get("containerStatuses", ())
+    return containers

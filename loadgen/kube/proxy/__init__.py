@@ -1,0 +1,1 @@
+"""Runs local proxy processes beside a run: an authenticating relay for GET requests, and a port-forward to a pod."""

@@ -1,0 +1,180 @@
+"""Stages of starting pods, and what blocks those that do not progress."""
+
+import pytest
+
+from loadgen.kube.objects.pod_startup import find_blockers, is_active, startup_stage, summary
+
+SHORT = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": SHORT}
+SCHEDULED = {"type": "PodScheduled", "status": "True"}
+READY = {"type": "Ready", "status": "True"}
+
+
+def container(name: str = "server", **state: object) -> dict:
+    return {"name": name, "image": "no.example/image:1", "state": state}
+
+
+def pod(*conditions: dict, containers: tuple = (), init: tuple = (), name: str = "t-1", ended: str = "") -> dict:
+    return {
+        "metadata": {"name": name, "uid": f"uid of {name}"},
+        "status": {
+            "phase": ended,
+            "conditions": list(conditions),
+            "containerStatuses": list(containers),
+            "initContainerStatuses": list(init),
+        },
+    }
+
+
+def waiting(reason: str, message: str = "", **more: object) -> dict:
+    return {**container(waiting={"reason": reason, "message": message}), **more}
+
+
+def messages(*pods: dict, events: tuple = ()) -> list[str]:
+    """The messages of all blockers, each once."""
+    return list(dict.fromkeys(blocker.message for blocker in find_blockers([*pods], events)))
+
+
+def event(reason: str, message: str, name: str = "t-1", kind: str = "Pod") -> dict:
+    return {"reason": reason, "message": message, "involvedObject": {"kind": kind, "name": name}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "stage"),
+    [
+        ({}, "waiting for a node"),
+        (pod(UNSCHEDULABLE), "waiting for a node"),
+        (pod(SCHEDULED), "pulling the image"),
+        (pod(SCHEDULED, containers=(waiting("ContainerCreating"),)), "pulling the image"),
+        (pod(SCHEDULED, init=(container("engine", running={}),)), "waiting for the engine"),
+        (pod(SCHEDULED, init=(container("models", running={}),)), "pulling the image"),
+        (pod(SCHEDULED, containers=(container(running={}),)), "loading the model"),
+        (pod(SCHEDULED, READY, containers=(container(running={}),)), "ready"),
+        (pod(SCHEDULED, ended="Failed"), "ended"),
+        (pod(SCHEDULED, ended="Succeeded"), "ended"),
+        (pod(ended="Failed"), "ended"),
+    ],
+)
+def test_each_pod_is_in_one_stage(raw: dict, stage: str) -> None:
+    """Node, image, engine, model, ready; an evicted pod has ended."""
+    assert startup_stage(raw) == stage
+
+
+def test_a_pod_that_has_ended_or_is_being_deleted_is_not_active() -> None:
+    """A pending pod is active."""
+    deleted = pod(SCHEDULED, READY)
+    deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert is_active(pod(UNSCHEDULABLE))
+    assert not is_active(deleted)
+    assert not is_active(pod(SCHEDULED, ended="Failed"))
+
+
+def test_the_summary_counts_pods_by_stage() -> None:
+    """Missing replicas are counted, too."""
+    pods = [pod(SCHEDULED, READY), pod(SCHEDULED, containers=(container(running={}),))]
+    assert summary(pods, 4) == "1 of 4 replicas ready, 2 not created yet, 1 loading the model"
+    assert summary([], 1) == "0 of 1 replica ready, 1 not created yet"
+
+
+def test_an_unschedulable_pod_has_the_scheduler_s_message() -> None:
+    """The same message of several pods is reported once."""
+    (message,) = messages(pod(SCHEDULED), pod(UNSCHEDULABLE), pod(UNSCHEDULABLE))
+    assert message == (
+        "a pod cannot be scheduled: 0/2 nodes are available: 2 Insufficient nvidia.com/gpu: "
+        "request fewer replicas or GPUs, or add nodes"
+    )
+
+
+def test_a_pod_for_which_a_node_is_being_added_is_not_blocked() -> None:
+    """The cluster autoscaler reports that in an event of the pod; other pods remain blocked."""
+    scale_up = event("TriggeredScaleUp", "pod triggered scale-up: [{gpu-pool 1->2}]")
+    assert find_blockers([pod(UNSCHEDULABLE)], [scale_up]) == []
+    assert len(find_blockers([pod(UNSCHEDULABLE, name="t-2")], [scale_up])) == 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (waiting("ErrImageNeverPull"), "the image no.example/image:1 cannot be pulled (ErrImageNeverPull): check"),
+        (
+            waiting("ImagePullBackOff", "Back-off pulling: 401 Unauthorized."),
+            "the image no.example/image:1 cannot be pulled (ImagePullBackOff: Back-off pulling: 401 Unauthorized): ",
+        ),
+        (
+            waiting("CreateContainerConfigError", 'secret "hf-token" not found'),
+            'the container server cannot be created (CreateContainerConfigError: secret "hf-token" not found): check',
+        ),
+        (
+            waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 1, "reason": "Error"}}),
+            "the container server ended with exit code 1 (Error): read its log",
+        ),
+        (
+            container("engine", terminated={"exitCode": 1, "message": "the build failed:\n no space"}),
+            "the container engine ended with exit code 1 (Error: the build failed: no space): read its log",
+        ),
+    ],
+)
+def test_a_container_that_cannot_run_has_a_reason_and_advice(raw: dict, expected: str) -> None:
+    """The message of the container runtime, or the container's own termination message."""
+    (message,) = messages(pod(SCHEDULED, containers=(raw,)))
+    assert message.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            pod(SCHEDULED, containers=(waiting("ErrImagePull", "not found"),)),
+            pod(SCHEDULED, containers=(waiting("ImagePullBackOff", "Back-off pulling image"),)),
+        ),
+        (
+            pod(UNSCHEDULABLE),
+            pod({**UNSCHEDULABLE, "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."}),
+        ),
+        (
+            pod(SCHEDULED, containers=(waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 1}}),)),
+            pod(SCHEDULED, containers=(container(terminated={"exitCode": 137, "reason": "OOMKilled"}),)),
+        ),
+    ],
+)
+def test_a_blocker_stays_the_same_when_its_message_changes(before: dict, after: dict) -> None:
+    """It is identified by its pod and its kind, so its timeout goes on."""
+    ((uid, kind, message),) = find_blockers([before])
+    ((uid_after, kind_after, message_after),) = find_blockers([after])
+    assert (uid, kind) == (uid_after, kind_after)
+    assert message != message_after
+
+
+def test_blockers_of_two_pods_are_separate() -> None:
+    """Each has its own timeout."""
+    assert len({blocker[:2] for blocker in find_blockers([pod(UNSCHEDULABLE), pod(UNSCHEDULABLE, name="t-2")])}) == 2
+
+
+def test_a_pod_that_is_ready_again_is_not_blocked() -> None:
+    """It may have crashed before."""
+    crashed = container(running={}) | {"lastState": {"terminated": {"exitCode": 1}}}
+    assert find_blockers([pod(SCHEDULED, READY, containers=(crashed,))]) == []
+    assert len(find_blockers([pod(SCHEDULED, containers=(crashed,))])) == 1
+
+
+def test_events_report_problems_with_volumes_and_quotas() -> None:
+    """Volumes of a pod that is starting; a quota only where no pod could be created."""
+    mount = event("FailedMount", 'secret "models" not found')
+    quota = event("FailedCreate", "exceeded quota: gpus", name="t", kind="ReplicaSet")
+    assert messages(pod(SCHEDULED), events=(mount, quota)) == [
+        'a pod cannot start (FailedMount): secret "models" not found; check the volumes, Secrets and ConfigMaps that '
+        "it names"
+    ]
+    assert find_blockers([pod(SCHEDULED, READY)], [mount, quota]) == []
+    assert (
+        find_blockers([pod(SCHEDULED)], [mount, event("Pulling", "Pulling image")]) == []
+    )  # its volumes are mounted by now
+    assert messages(events=(quota,)) == [
+        "pods cannot be created (FailedCreate): exceeded quota: gpus; a quota or an admission policy rejects its pods"
+    ]
+
+
+@pytest.mark.parametrize("raw", [{}, {"status": {}}, pod(), pod(containers=(waiting("ContainerCreating"),))])
+def test_a_starting_pod_is_not_blocked(raw: dict) -> None:
+    """Also while its status is empty."""
+    assert find_blockers([raw]) == []
