@@ -20,7 +20,7 @@ import urllib3
 from kubernetes import client
 from kubernetes.watch.watch import iter_resp_lines
 
-from loadgen.dataset.names import EventKind, RescaleReason
+from loadgen.dataset.names import RescaleReason
 from loadgen.kube.client.api import Api
 from loadgen.kube.client.permissions import LEASE_NAMESPACE
 from loadgen.kube.objects.raw import Raw, parse_time
