@@ -40,7 +40,7 @@ def test_even_waves_of_whole_totals(trough: int, extra: int, half_period: int, c
 
 
 def test_no_arrival_by_chance() -> None:
-    """Few expected arrivals may draw none; that is told, not run."""
+    """If few arrivals are expected and none is drawn, the scenario is refused."""
     # e⁻¹ = 37 % of all seeds draw none where one is expected: 1 is such a seed
     with pytest.raises(SettingsError, match="1 are expected in total, and poisson arrivals with seed 1 give none"):
         due_times(Constant(per_s=0.1, duration_s=10), "poisson", seed=1)
@@ -71,7 +71,7 @@ def test_gaps_are_exponential() -> None:
     assert gaps.std() == pytest.approx(0.02, rel=0.02)
 
 
-def test_silence_stays_silent() -> None:
+def test_no_arrivals_where_the_rate_is_zero() -> None:
     """Where the rate is zero nothing is due."""
     due = due_times(Spike(base_per_s=0, peak_per_s=100, start_s=10, width_s=1, duration_s=30), "poisson", 1)
     assert len(due) > 50

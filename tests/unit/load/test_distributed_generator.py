@@ -40,7 +40,7 @@ class Clients:
 
 
 class Messages:
-    """The part of a Locust runner that passes messages; listeners are called at once."""
+    """A hand-written fake of a Locust runner that passes messages; it calls listeners immediately."""
 
     environment = Namespace(stop_timeout=None)
 
@@ -85,7 +85,7 @@ def run(tmp_path: Path) -> RunFolder:
             run_id="x",
             scenario="x",
             anchor_unix_s=clock.anchor_unix_s,
-            # as on another machine, that has been up for another time
+            # as on another machine with another uptime
             anchor_monotonic_s=clock.anchor_monotonic_s - 5e6,
             target="grpc://127.0.0.1:1",
             protocol="grpc",
@@ -98,7 +98,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def prepared(folder: Path, master: Host) -> dict[str, Any]:
-    """What a worker answers to this assignment."""
+    """Return a worker's answer to this assignment."""
     runner: Any = Messages()
     Worker(Environment(), runner)
     runner.tell("loadgen_prepare", assignment(folder, master).to_message())
@@ -106,47 +106,47 @@ def prepared(folder: Path, master: Host) -> dict[str, Any]:
     return dict(answer)
 
 
-def test_a_worker_of_another_host_checks_itself_against_a_server_of_its_own(run: RunFolder) -> None:
-    """The master's reference server is out of reach, and need not be reached; the worker says its wall clock."""
+def test_a_worker_on_another_host_starts_its_own_reference_server(run: RunFolder) -> None:
+    """The master's reference server is unreachable from there; the worker also reports its wall clock."""
     answer = prepared(run.path, Host(boot="another", network="1"))
     assert answer["error"] is None
     assert answer["unix_s"] == pytest.approx(time.time(), abs=5)
     assert (run.logs / "reference-2.log").read_text().startswith("{")
 
 
-def test_a_worker_of_another_pod_shares_the_clock_and_not_the_loopback(run: RunFolder) -> None:
-    """Pods of one node: a reference server of its own, and nothing to compare clocks for."""
+def test_a_worker_in_another_pod_shares_the_clock_but_not_the_loopback(run: RunFolder) -> None:
+    """Pods of one node: the worker starts its own reference server, and clocks need no comparison."""
     answer = prepared(run.path, Host(boot=Host.here().boot, network="another"))
     assert answer["error"] is None
     assert answer["unix_s"] is None
     assert (run.logs / "reference-2.log").exists()
 
 
-def test_a_worker_beside_its_master_asks_the_masters_server(run: RunFolder) -> None:
-    """As with --processes; here nobody answers there, and the self-check says so."""
+def test_a_worker_on_the_masters_host_uses_the_masters_reference_server(run: RunFolder) -> None:
+    """As with --processes; here that server is unreachable, and the self-check reports it."""
     answer = prepared(run.path, Host.here())
     assert "streams to the built-in reference server" in answer["error"]
     assert not (run.logs / "reference-2.log").exists()
 
 
-def test_a_worker_that_does_not_see_the_run_says_what_to_share(tmp_path: Path) -> None:
-    """A pod without the volume of the runs: one sentence, before any request."""
+def test_a_worker_without_the_run_folder_says_what_to_mount(tmp_path: Path) -> None:
+    """A pod without the volume of the runs reports it before any request."""
     answer = prepared(tmp_path / "not-mounted", Host(boot="another", network="1"))
     assert "a worker cannot access the run folder" in answer["error"]
     assert "ReadWriteMany" in answer["error"]
     assert answer["exit_code"] == ExitCode.TOOL
 
 
-def test_another_hosts_axis_is_that_of_its_wall_clock() -> None:
-    """At one moment both hosts read the same run time, whatever their monotonic clocks say."""
+def test_run_time_on_another_host_follows_its_wall_clock() -> None:
+    """Both hosts read the same run time at one moment, whatever their monotonic clocks read."""
     master = Clock(anchor_unix_s=time.time() - 100, anchor_monotonic_s=time.monotonic() - 100 - 5e6)
     assert master.elsewhere().now_s() == pytest.approx(100, abs=0.1)
     assert master.elsewhere().to_unix(7.0) == master.to_unix(7.0)
 
 
 @pytest.mark.parametrize("skew_s", [-2.5, 2.5])
-def test_clocks_that_disagree_are_refused(skew_s: float, run: RunFolder) -> None:
-    """More than a second apart, rows of two hosts would not lie on one axis: said before any request."""
+def test_clock_skew_is_refused(skew_s: float, run: RunFolder) -> None:
+    """With more than a second of skew, rows of two hosts cannot share a time axis: refused before any request."""
     master: Any = Messages()
     generator = DistributedGenerator(master)
     part = assignment(run.path, Host.here())
@@ -159,8 +159,8 @@ def test_clocks_that_disagree_are_refused(skew_s: float, run: RunFolder) -> None
 
 
 @pytest.mark.parametrize("skew_s", [None, 0.4])
-def test_clocks_that_agree_are_not_spoken_of(skew_s: float | None, run: RunFolder) -> None:
-    """Less than a second, or one host."""
+def test_small_clock_skew_is_accepted(skew_s: float | None, run: RunFolder) -> None:
+    """Less than a second, or workers on the same host."""
     master: Any = Messages()
     part = assignment(run.path, Host.here())
     answered = {"folder": part.folder, "error": None, "exit_code": 0}
@@ -194,8 +194,8 @@ def test_workers_that_die_are_named_and_not_waited_for(
     assert [name for name, _ in master.sent].count("loadgen_close") == 2
 
 
-def test_where_a_process_runs_has_a_name() -> None:
-    """On Linux both are known, and the same for two processes of one host."""
+def test_hosts_are_identified() -> None:
+    """On Linux, boot and network are known, and the same for two processes of one host."""
     here = Host.here()
     assert here.boot
     assert here.network

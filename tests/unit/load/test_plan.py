@@ -1,4 +1,4 @@
-"""The plan: every arrival is someone's, and there are users enough for all of them."""
+"""The plan: every arrival belongs to one process, and there are enough users for all arrivals."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_shares_are_a_partition(workers: int) -> None:
 
 
 def test_users_cover_the_worst_case() -> None:
-    """At an even 10/s with a 3 s time-out, 31 arrivals lie within any closed window of 3 s: 31 users and the spare."""
+    """At an even 10/s with a 3 s time-out, any closed window of 3 s has 31 arrivals: 31 users plus the spare ones."""
     scenario = Scenario(name="x", load=Constant(per_s=10, duration_s=60), arrivals="even", request_timeout_s=3.0 + 1e-6)
     assert LoadPlan(scenario).users(workers=1) == 31 + SPARE_USERS
     # two processes: every second arrival, 16 within 3 s each

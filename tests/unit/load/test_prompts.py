@@ -1,4 +1,4 @@
-"""Prompts: seeded, as long as declared, and a malformed file is refused by line."""
+"""Prompts: seeded, of the declared length; a malformed file is refused with the line number."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from loadgen.scenario.settings import Fixed, LogNormal, Prompts, Uniform
 SETTINGS = Prompts(input_tokens=Uniform(32, 256), output_tokens=Uniform(16, 64))
 
 
-def test_cuts_have_the_declared_lengths() -> None:
+def test_excerpts_have_the_declared_lengths() -> None:
     """A prompt of n tokens is 4·n characters of the bundled text, n within the declared bounds, both ends reached."""
     source = PromptSource(SETTINGS, 5000, seed=1)
     prompts = [source[i] for i in range(5000)]
@@ -39,7 +39,7 @@ def test_same_seed_same_prompts() -> None:
 
 
 def test_a_prompt_longer_than_the_text() -> None:
-    """A cut longer than the bundled text goes round it again."""
+    """An excerpt longer than the bundled text repeats it."""
     tokens = len(bundled_text())
     prompt = PromptSource(Prompts(input_tokens=Fixed(tokens)), 1, seed=1)[0]
     assert len(prompt.text) == 4 * tokens
@@ -54,7 +54,7 @@ def test_log_normal_lengths() -> None:
 
 
 def test_own_file(tmp_path: Path) -> None:
-    """A JSONL file gives the prompts; its own max_tokens wins over the declared lengths."""
+    """A JSONL file provides the prompts; its max_tokens takes precedence over the declared lengths."""
     file = tmp_path / "prompts.jsonl"
     file.write_text('{"prompt": "Why is the sky blue?", "max_tokens": 7}\n\n{"prompt": "Hello", "input_tokens": 3}\n')
     source = PromptSource(Prompts(file=file, output_tokens=Fixed(50)), 100, seed=1)
@@ -63,7 +63,7 @@ def test_own_file(tmp_path: Path) -> None:
 
 
 def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
-    """What else Python takes for the end of a line may stand inside a prompt; a byte order mark is passed over."""
+    """A prompt may contain other line boundaries of Python; a byte order mark is ignored."""
     prompts = [f"a{end}b" for end in "\u2028\u2029\x85\u00e9"]
     lines = [json.dumps({"prompt": prompt}, ensure_ascii=False) for prompt in prompts]
     file = tmp_path / "prompts.jsonl"
@@ -96,6 +96,6 @@ def test_malformed_file(tmp_path: Path, content: str, says: str) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """A file that is not there is named."""
+    """A missing file is named."""
     with pytest.raises(SettingsError, match=r"nowhere\.jsonl cannot be read"):
         PromptSource(Prompts(file=tmp_path / "nowhere.jsonl"), 1, seed=1)

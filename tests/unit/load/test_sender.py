@@ -1,4 +1,4 @@
-"""The sender: open loop, one row for every arrival, and nothing lost when the run is stopped."""
+"""The sender: open loop, one row per arrival, and no lost rows when the run is stopped."""
 
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ SCENARIO = Scenario(name="x", load=Constant(per_s=100, duration_s=1), arrivals="
 
 
 class Server:
-    """A hand-written stand-in for all connections: answers after `hold_s`, fails as told, counts connections."""
+    """A hand-written fake of all connections: answers after `hold_s` or fails with `error`, and counts connections."""
 
     def __init__(self, hold_s: float = 0.0, error: Exception | None = None) -> None:
         self.hold_s = hold_s
@@ -50,7 +50,7 @@ class Server:
 
 
 class Bench:
-    """A sender with its recorder, and as many users as asked for."""
+    """A sender with its recorder and any number of users."""
 
     def __init__(self, folder: RunFolder, server: Server, scenario: Scenario = SCENARIO) -> None:
         clock = Clock.start()
@@ -89,7 +89,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def test_every_arrival_has_a_row_and_its_due_time(folder: RunFolder) -> None:
-    """100 arrivals give 100 rows with the planned times, all answered, all told to Locust."""
+    """100 arrivals give 100 rows with the planned times, all answered, all reported to Locust."""
     bench = Bench(folder, Server())
     bench.spawn(bench.plan.users(1))
     bench.users.join()
@@ -146,8 +146,8 @@ def test_stopping_loses_nothing(folder: RunFolder) -> None:
     assert bench.sender.counts().in_flight == 0
 
 
-def test_an_arrival_whose_user_is_stopped_goes_to_another(folder: RunFolder) -> None:
-    """Locust takes one of 8 users away while it waits for a due time: every arrival is still sent."""
+def test_an_arrival_whose_user_is_stopped_is_sent_by_another(folder: RunFolder) -> None:
+    """Locust stops one of 8 users while it waits for a due time: every arrival is still sent."""
     bench = Bench(folder, Server())
     bench.spawn(8)
     gevent.sleep(0.3)
@@ -158,8 +158,8 @@ def test_an_arrival_whose_user_is_stopped_goes_to_another(folder: RunFolder) -> 
     assert set(rows.outcome) == {"ok"}
 
 
-def test_a_request_whose_user_is_stopped_is_nobody_elses_fault(folder: RunFolder) -> None:
-    """Taken away in flight while the run goes on: cut off, with a cause that is judged, unlike the run's own stop."""
+def test_a_request_whose_user_is_stopped_is_cut_off(folder: RunFolder) -> None:
+    """A user that is stopped while the run continues: its cause counts against the run, unlike a stop of the run."""
     bench = Bench(folder, Server(hold_s=60), SCENARIO.replace(load=Constant(per_s=10, duration_s=0.1)))
     bench.spawn(1)
     gevent.sleep(0.3)
@@ -168,8 +168,8 @@ def test_a_request_whose_user_is_stopped_is_nobody_elses_fault(folder: RunFolder
     assert rows.cause.to_list() == [Cause.USER_STOPPED]
 
 
-def test_after_a_stop_nothing_is_sent_and_users_are_let_go(folder: RunFolder) -> None:
-    """With a grace time, what is in flight ends well; what is due in the grace time was never due."""
+def test_after_a_stop_nothing_is_sent_and_users_return(folder: RunFolder) -> None:
+    """In the grace time, requests in flight finish, and arrivals that become due leave no row."""
     bench = Bench(folder, Server(hold_s=0.5))
     bench.spawn(bench.plan.users(1))
     gevent.sleep(0.4)
@@ -187,7 +187,7 @@ def test_after_a_stop_nothing_is_sent_and_users_are_let_go(folder: RunFolder) ->
 
 
 def test_a_connection_that_cannot_be_made_is_an_outcome(folder: RunFolder) -> None:
-    """One connection of many fails, as when file handles run out: that row is an error, the others are sent."""
+    """One connection fails, as when file descriptors run out: its row is an error, the others are sent."""
 
     class Short(Server):
         def connect(self) -> "Server":
@@ -206,7 +206,7 @@ def test_a_connection_that_cannot_be_made_is_an_outcome(folder: RunFolder) -> No
 
 
 def test_users_waiting_for_a_due_time_leave_no_row(folder: RunFolder) -> None:
-    """A user that is stopped while it waits for a due time in the future leaves nothing behind."""
+    """A user that is stopped while it waits for a due time in the future leaves no row."""
     late = SCENARIO.replace(load=Constant(per_s=0.1, duration_s=60))
     bench = Bench(folder, Server(), late)
     bench.spawn(3)
@@ -215,8 +215,8 @@ def test_users_waiting_for_a_due_time_leave_no_row(folder: RunFolder) -> None:
     assert len(bench.rows()) == 0
 
 
-def test_our_own_fault_is_an_outcome(folder: RunFolder) -> None:
-    """An exception inside the client is recorded as an error with its name; the load goes on."""
+def test_an_exception_in_the_client_is_an_outcome(folder: RunFolder) -> None:
+    """An exception in the client is recorded as an error with its name; the load continues."""
     server = Server(error=RuntimeError("boom"))
     bench = Bench(folder, server)
     bench.spawn(bench.plan.users(1))
@@ -227,13 +227,13 @@ def test_our_own_fault_is_an_outcome(folder: RunFolder) -> None:
     assert server.closed == server.connections
 
 
-def test_connections_are_used_again(folder: RunFolder) -> None:
+def test_connections_are_reused(folder: RunFolder) -> None:
     """Requests that do not overlap share one connection, and it is closed at the end."""
     server = Server()
     bench = Bench(folder, server)
     bench.spawn(bench.plan.users(1))
     bench.users.join()
     bench.sender.close()
-    # how many overlap is the machine's affair: after a stall all that were due meanwhile do
+    # how many overlap depends on the machine: after a stall, all that became due meanwhile do
     assert server.connections <= server.most_at_once
     assert server.closed == server.connections

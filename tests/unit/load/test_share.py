@@ -1,4 +1,4 @@
-"""A process's part: it always says when it is closed, and its own faults become sentences."""
+"""The share of one process: it always reports when it is closed, and turns exceptions into messages."""
 
 import subprocess
 import sys
@@ -22,12 +22,12 @@ from loadgen.scenario.settings import Scenario
 SCENARIO = Scenario(name="x", load=Constant(per_s=50, duration_s=0.1), arrivals="even", request_timeout_s=5)
 
 
-class Beyond:
+class Overflowing:
     """A hand-written endpoint whose server counts more tokens than a column can hold."""
 
     protocol = "grpc"
 
-    def connect(self, model: object, *, stream: bool) -> "Beyond":
+    def connect(self, model: object, *, stream: bool) -> "Overflowing":
         return self
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
@@ -65,8 +65,8 @@ def share_to(endpoint: Any, path: Path) -> LoadShare:
     return LoadShare(assignment, lambda arrival, due, answer: None)
 
 
-def test_closed_before_it_began(tmp_path: Path) -> None:
-    """A process whose run was refused before its load has nothing to write, and says at once that it is closed."""
+def test_closed_before_the_load(tmp_path: Path) -> None:
+    """A share whose run ended before the load has nothing to write, and is closed immediately."""
     share = share_to(Endpoint(address="127.0.0.1:1", protocol="grpc"), tmp_path)
     assert not share.counts().closed
     share.close()
@@ -74,21 +74,21 @@ def test_closed_before_it_began(tmp_path: Path) -> None:
     assert share.counts().error is None
 
 
-def test_nothing_is_left_to_load_while_requests_are_due(tmp_path: Path) -> None:
-    """pyarrow loads pandas at its first table, for a second in which nothing is sent: that is over before the load."""
+def test_slow_imports_happen_before_the_load(tmp_path: Path) -> None:
+    """pyarrow imports pandas for its first table, which takes a second: the share does it before the load starts."""
     code = (
         f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        f"from test_share import Beyond, share_to\n"
-        f"before = 'pandas' in sys.modules; share_to(Beyond(), Path({str(tmp_path)!r}))\n"
+        f"from test_share import Overflowing, share_to\n"
+        f"before = 'pandas' in sys.modules; share_to(Overflowing(), Path({str(tmp_path)!r}))\n"
         f"print(before, 'pandas' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False True\n"
 
 
-def test_a_fault_of_ours_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A row that the table cannot hold ends the run with a sentence and a traceback, and nobody waits for the rest."""
-    share = share_to(Beyond(), tmp_path)
+def test_an_unexpected_exception_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row that the table cannot hold ends the run with a message and a traceback, and the share closes."""
+    share = share_to(Overflowing(), tmp_path)
     share.start(0.0)
     assert share.sender is not None
     while share.sender.send_next():
