@@ -1,4 +1,4 @@
-"""One suite against every protocol, on a server whose token times are exactly known."""
+"""One suite for every protocol, against a server whose token times are exactly known. Needs only loopback."""
 
 import os
 import resource
@@ -18,7 +18,7 @@ import pytest
 from geventhttpclient.connectionpool import SSLConnectionPool
 from tritonclient.grpc import service_pb2 as pb
 
-from loadgen.base.errors import TargetError
+from loadgen.base.errors import ExitCode, TargetError
 from loadgen.protocols.answer import Answer, Client, counted, failed
 from loadgen.protocols.detect import Model, find_model
 from loadgen.protocols.endpoint import Endpoint
@@ -75,8 +75,8 @@ def ask(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]
         client.close()
 
 
-def test_every_token_has_its_own_time(ask: Callable[..., Answer]) -> None:
-    """A stream of eight tokens 50 ms apart gives eight arrival times, none before its token was sent."""
+def test_every_token_has_its_own_arrival_time(ask: Callable[..., Answer]) -> None:
+    """A stream of eight tokens at intervals of 50 ms has eight arrival times, which are not bunched."""
     answer = ask(Script(tokens=8, gap_s=0.05))
     assert (answer.outcome, answer.output_tokens, len(answer.token_times)) == ("ok", 8, 8)
     gaps = [b - a for a, b in pairwise(answer.token_times)]
@@ -86,8 +86,8 @@ def test_every_token_has_its_own_time(ask: Callable[..., Answer]) -> None:
     assert answer.ended >= answer.token_times[-1]
 
 
-def test_one_answer_without_streaming(ask: Callable[..., Answer]) -> None:
-    """Without streaming there is one answer, no token times, and no invented token count."""
+def test_a_single_response_without_streaming(ask: Callable[..., Answer]) -> None:
+    """Without streaming there are no token times, and no token count unless the server sends one."""
     answer = ask(Script(tokens=5), stream=False)
     assert (answer.outcome, answer.token_times, answer.output_tokens) == ("ok", [], None)
     assert answer.last is not None
@@ -106,10 +106,10 @@ def test_one_answer_without_streaming(ask: Callable[..., Answer]) -> None:
         ("empty", False, "error", "empty answer"),
     ],
 )
-def test_bad_ends(
+def test_failed_requests(
     ask: Callable[..., Answer], protocol: str, fault: Fault, stream: bool, outcome: str, cause: str
 ) -> None:
-    """A refusal, an error inside a good answer, a cut stream and an empty answer are failures with their cause."""
+    """A rejection, an error inside a response, a broken stream and an empty response are failures with a cause."""
     answer = ask(Script(tokens=2, gap_s=0.01, fault=fault), stream=stream)
     if protocol == "grpc" and fault == "error" and not stream:
         # a decoupled model answers over ModelStreamInfer: the one answer came, then the error
@@ -120,21 +120,21 @@ def test_bad_ends(
 
 
 def test_error_before_any_output(ask: Callable[..., Answer]) -> None:
-    """An error message as the first thing of a stream is an error, not a cut stream."""
+    """An error message before any output is an error, not a broken stream."""
     answer = ask(Script(tokens=0, fault="error"))
     assert (answer.outcome, answer.cause) == ("error", "the engine failed")
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_timeout(ask: Callable[..., Answer], stream: bool) -> None:
-    """A request without its last token within the time-out is a time-out, also when output had begun."""
+    """A request without its last token within the timeout is a timeout, even if output has begun."""
     answer = ask(Script(tokens=2, gap_s=30), timeout_s=0.5, stream=stream)
     assert answer.outcome == "timeout"
     assert len(answer.token_times) == (1 if stream else 0)
 
 
-def test_a_client_goes_on_after_trouble(protocol: str, ports: dict[str, int]) -> None:
-    """After a cut stream, a time-out and a refusal the same client carries the next request."""
+def test_a_client_recovers_from_failures(protocol: str, ports: dict[str, int]) -> None:
+    """After a broken stream, a timeout and a rejection, the same client sends the next request successfully."""
     client = client_of(protocol, ports[protocol], BLS, stream=True)
     outcomes = [
         client.infer(script.prompt(), 8, 0.5).outcome
@@ -152,8 +152,8 @@ def test_a_client_goes_on_after_trouble(protocol: str, ports: dict[str, int]) ->
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "nowhere.invalid"])
-def test_nobody_there(protocol: str, host: str) -> None:
-    """A connection that cannot be made is an error with a groupable cause, over both protocols: nobody refused it."""
+def test_a_connection_that_cannot_be_made(protocol: str, host: str) -> None:
+    """The outcome is an error, not a rejection, with a cause that does not contain the address."""
     cls = GrpcClient if protocol == "grpc" else HttpClient
     with closing(cls(f"{host}:1", BLS, stream=True)) as client:
         answer = client.infer("x", 8, 5.0)
@@ -164,7 +164,7 @@ def test_nobody_there(protocol: str, host: str) -> None:
 
 
 def test_a_server_that_dies_before_the_first_token(protocol: str) -> None:
-    """A request that the server had taken is broken, not refused, when the server ends: an error on both protocols."""
+    """If the server exits after it accepted a request, the outcome is an error, not a rejection."""
     with ExitStack() as server:
         ports = server.enter_context(reference_server())
         with closing(client_of(protocol, ports[protocol], BLS, stream=True)) as client:
@@ -175,7 +175,7 @@ def test_a_server_that_dies_before_the_first_token(protocol: str) -> None:
 
 
 def test_a_server_that_comes_back(protocol: str, ports: dict[str, int]) -> None:
-    """After twenty failed requests the first one after the outage is answered: a connection does not sulk."""
+    """After twenty failed requests, the first one after the outage is answered: the client does not back off."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -196,7 +196,7 @@ def has_ipv6() -> bool:
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
 def test_ipv6(protocol: Literal["grpc", "http"], ports: dict[str, int]) -> None:
-    """A target such as http://[::1]:8000 is found and driven over both protocols."""
+    """A target such as http://[::1]:8000 works over both protocols."""
     with relay(0, ports[protocol], "::1") as port:
         endpoint = Endpoint.parse(f"{protocol}://[::1]:{port}", protocol)
         model, _ = endpoint.find_model(requested=None, stream=True)
@@ -216,7 +216,7 @@ def test_ipv6(protocol: Literal["grpc", "http"], ports: dict[str, int]) -> None:
     ],
 )
 def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> None:
-    """The server's count is read in the type that it has, and is no count beyond what the table of requests holds."""
+    """The server's count is decoded by its data type, and ignored beyond the range of the requests table."""
     response = pb.ModelInferResponse(raw_output_contents=[raw])
     response.outputs.add(name="num_output_tokens", datatype=datatype, shape=[1])
     assert counted_tokens(response) == tokens
@@ -248,8 +248,8 @@ def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> 
         ("503", "no available server", "rejected"),
     ],
 )
-def test_refused_or_broken(code: str, message: str, outcome: str) -> None:
-    """Only the server's own word is a refusal; a broken connection is an error, and after output always a cut."""
+def test_rejected_or_error(code: str, message: str, outcome: str) -> None:
+    """Only a message of the server is a rejection; a broken connection is an error, and `cut_off` after output."""
     assert failed(code, message, began=False)[0] == outcome
     assert failed(code, message, began=True)[0] == "cut_off"
 
@@ -258,7 +258,7 @@ def test_refused_or_broken(code: str, message: str, outcome: str) -> None:
     ("said", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
 )
 def test_counted(said: object, tokens: int | None) -> None:
-    """A count of output tokens that no request can have is no count."""
+    """An impossible count of output tokens is ignored."""
     assert counted(said) == tokens
 
 
@@ -289,7 +289,7 @@ def chunks(*parts: bytes) -> bytes:
     ids=["no-newline", "length", "error-null", "until-close", "until-close-empty", "short", "no-last-chunk"],
 )
 def test_ends_of_http_streams(says: bytes, outcome: str, cause: str | None, tokens: int) -> None:
-    """Every event counts, the last without its newline too; a stream whose end nothing marks was cut off."""
+    """Every event counts, even the last one without a line feed; a stream without a declared end was cut off."""
     with raw_server(EVENTS + says) as port, closing(client_of("http", port, BLS, stream=True)) as client:
         answer = client.infer("x", 8, 5.0)
     assert (answer.outcome, answer.output_tokens) == (outcome, tokens)
@@ -298,7 +298,7 @@ def test_ends_of_http_streams(says: bytes, outcome: str, cause: str | None, toke
 
 @pytest.mark.parametrize(("said", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
 def test_http_count_of_tokens(said: str, tokens: int | None) -> None:
-    """A count that the table of requests cannot hold is not recorded, and the request is as good as any."""
+    """A count beyond the range of the requests table is not recorded; the request still succeeds."""
     body = b'{"text_output": "x", "num_output_tokens": %s}' % said.encode()
     says = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     with raw_server(says) as port, closing(client_of("http", port, BLS, stream=False)) as client:
@@ -307,7 +307,7 @@ def test_http_count_of_tokens(said: str, tokens: int | None) -> None:
 
 
 def test_connections_are_kept_beyond_1024_open_files(ports: dict[str, int]) -> None:
-    """A connection whose descriptor select() does not know carries the next request all the same."""
+    """A connection with a file descriptor beyond the range of select() is reused."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2048:
         pytest.skip(f"this shell may open {hard} files only: raise `ulimit -Hn`")
@@ -326,7 +326,7 @@ def test_connections_are_kept_beyond_1024_open_files(ports: dict[str, int]) -> N
 
 
 def _high(path: Path) -> bool:
-    """Whether this is an open socket whose number select() does not know."""
+    """Whether this is an open socket beyond the range of select()."""
     return int(path.name) > 1024 and path.is_symlink() and str(path.readlink()).startswith("socket:")
 
 
@@ -347,7 +347,7 @@ class _Secure(BaseHTTPRequestHandler):
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program makes the test's certificate")
 def test_https_clients_share_one_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Certificates are read once for a process, not once for a connection while its request waits; all are checked."""
+    """Certificates are loaded once per process rather than once per connection; every connection is verified."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
     subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
@@ -370,7 +370,7 @@ def test_https_clients_share_one_context(tmp_path: Path, monkeypatch: pytest.Mon
     assert outcomes == ["ok", "ok", "error", "error"]
 
 
-def test_garbage_in_a_stream(ports: dict[str, int]) -> None:
+def test_invalid_json_in_a_stream(ports: dict[str, int]) -> None:
     """Server-sent events that are not JSON are an error, not a short answer."""
     with closing(client_of("http", ports["http"], BLS, stream=True)) as client:
         answer = client.infer(Script(fault="not_json").prompt(), 8, 5.0)
@@ -378,29 +378,30 @@ def test_garbage_in_a_stream(ports: dict[str, int]) -> None:
 
 
 def test_a_stream_without_final_answer(ports: dict[str, int]) -> None:
-    """A gRPC stream that ends well but without Triton's final flag was cut off."""
+    """A gRPC stream that ends without Triton's final flag was cut off."""
     with closing(client_of("grpc", ports["grpc"], BLS, stream=True)) as client:
         answer = client.infer(Script(fault="unfinished").prompt(), 8, 5.0)
     assert (answer.outcome, answer.cause) == ("cut_off", "the stream ended without a final answer")
 
 
 def test_detection(protocol: str, ports: dict[str, int]) -> None:
-    """The model and its tensors are read from the server, the same over both protocols."""
+    """The model and its tensors are discovered from the server, identically over both protocols."""
     server = control_plane(protocol, ports)
     assert find_model(server, requested=None, stream=True) == BLS
     server.close()
 
 
 def test_a_model_that_is_not_served_is_refused(protocol: str, ports: dict[str, int]) -> None:
-    """A model that is not served is refused with the list of those that are."""
+    """A requested model that the server does not have is refused, with the list of available models."""
     server = control_plane(protocol, ports)
-    with pytest.raises(TargetError, match=f"no ready model 'llama'; it serves: {MODEL}; set --model"):
+    with pytest.raises(TargetError, match=f"no ready model 'llama'; it serves: {MODEL}; set --model") as caught:
         find_model(server, requested="llama", stream=True)
+    assert caught.value.exit_code == ExitCode.USAGE
     server.close()
 
 
 def test_streaming_needs_a_decoupled_model(protocol: str, plain_ports: dict[str, int]) -> None:
-    """Streaming from a model that is not decoupled is refused with the setting to change; one answer is fine."""
+    """Streaming from a model that is not decoupled is refused, with the setting to change; otherwise it works."""
     server = control_plane(protocol, plain_ports)
     with pytest.raises(TargetError, match="decoupled: true"):
         find_model(server, requested=None, stream=True)
@@ -413,13 +414,15 @@ def test_streaming_needs_a_decoupled_model(protocol: str, plain_ports: dict[str,
 
 
 def test_unreachable(protocol: str) -> None:
-    """An address where nobody listens is refused with the port to check."""
-    with pytest.raises(TargetError, match=r"cannot reach .* 127\.0\.0\.1:1 .*usually 800[01]"):
+    """An address without a server is refused, with the port to check."""
+    server = "a gRPC server" if protocol == "grpc" else "an HTTP server"
+    with pytest.raises(TargetError, match=rf"cannot reach {server} at 127\.0\.0\.1:1 .*usually 800[01]") as caught:
         control_plane(protocol, {protocol: 1})
+    assert caught.value.exit_code == ExitCode.USAGE
 
 
 def test_not_triton(protocol: str, ports: dict[str, int]) -> None:
-    """gRPC asked of an HTTP port, or HTTP of a gRPC port, is refused with a sentence."""
+    """gRPC to an HTTP port, or HTTP to a gRPC port, is refused with the port to check."""
     other = {"grpc": ports["http"], "http": ports["grpc"]}
     with pytest.raises(TargetError, match=r"usually 800[01]"):
         control_plane(protocol, other)

@@ -1,10 +1,11 @@
-"""Where requests go: URLs as users write them."""
+"""Endpoints: URLs as users write them, and names of calls."""
 
 from typing import Literal
 
 import pytest
 
 from loadgen.base.errors import SettingsError
+from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 
 
@@ -22,13 +23,30 @@ from loadgen.protocols.endpoint import Endpoint
     ],
 )
 def test_addresses(url: str, protocol: Literal["grpc", "http"], address: str, tls: bool) -> None:
-    """Without a port the URL means Triton's own, or HTTPS's; an IPv6 address keeps its brackets."""
+    """Ports default to Triton's, or to 443 for https; an IPv6 address keeps its brackets."""
     assert Endpoint.parse(url, protocol) == Endpoint(address=address, protocol=protocol, tls=tls)
 
 
 @pytest.mark.parametrize("url", ["http://h:65536", "http://u:SECRET@h", "http://h/v2", "http://h#f", "tritron"])
-def test_refusals(url: str) -> None:
-    """What is no base URL is refused with what a good one looks like, and without repeating a password."""
+def test_invalid_urls(url: str) -> None:
+    """An invalid base URL is refused with an example of a valid one, and without repeating a password."""
     with pytest.raises(SettingsError, match=r"target .*write it like http://127\.0\.0\.1:8000") as caught:
         Endpoint.parse(url, "http")
     assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "stream", "decoupled", "call"),
+    [
+        ("grpc", True, True, "ModelStreamInfer"),
+        ("grpc", False, True, "ModelStreamInfer"),  # Triton rejects ModelInfer for decoupled models
+        ("grpc", False, False, "ModelInfer"),
+        ("http", True, True, "generate_stream"),
+        ("http", False, True, "generate"),
+    ],
+)
+def test_call_names(protocol: Literal["grpc", "http"], stream: bool, decoupled: bool, call: str) -> None:
+    """Requests have the name of Triton's call."""
+    model = Model(name="m", family="trtllm", batched=True, decoupled=decoupled, streams=True, counts_tokens=False)
+    endpoint = Endpoint(address="127.0.0.1:1", protocol=protocol)
+    assert endpoint.call_name(model, stream=stream) == call

@@ -1,4 +1,4 @@
-"""Rates: values at known times, exact integrals, joining, spans and refusals."""
+"""Rates: values at known times, exact integrals, combinations, spans and validation."""
 
 import itertools
 import math
@@ -41,7 +41,7 @@ TRAPEZOID = Wave(trough_per_s=1, peak_per_s=9, period_s=100, cycles=2, shape="tr
     ],
 )
 def test_value(rate: RateBase, t_s: float, per_s: float) -> None:
-    """`at` gives the rate that the equation gives."""
+    """`at` returns the rate of the equation."""
     assert rate.at(float(t_s)) == pytest.approx(per_s)
 
 
@@ -108,7 +108,7 @@ rates = st.recursive(
 
 @given(rates, st.floats(0, 1), st.floats(0, 1))
 def test_integral_is_exact(rate: RateBase, a: float, b: float) -> None:
-    """expected(b) − expected(a) is the area under `at`, for every rate and every way of joining."""
+    """expected(b) − expected(a) is the area under `at`, for every rate and every combination of rates."""
     low, high = sorted((a * rate.length_s, b * rate.length_s))
     edges = np.linspace(low, high, 20_001)
     middles = (edges[1:] + edges[:-1]) / 2
@@ -120,8 +120,8 @@ def test_integral_is_exact(rate: RateBase, a: float, b: float) -> None:
 
 
 @given(rates)
-def test_spans_tile_the_rate(rate: RateBase) -> None:
-    """Spans have no gap and no overlap, from 0 to the rate's length, and no name twice."""
+def test_spans_cover_the_rate(rate: RateBase) -> None:
+    """Spans cover the rate without gaps or overlaps, and their names are unique."""
     spans = rate.spans()
     assert spans[0].start_s == 0
     assert spans[-1].end_s == pytest.approx(rate.length_s)
@@ -168,8 +168,8 @@ def test_wave_spans_are_named_phases() -> None:
         ),
     ],
 )
-def test_refusals(build: object, says: str) -> None:
-    """A rate that contradicts itself is refused with a sentence that names the setting."""
+def test_invalid_rates(build: object, says: str) -> None:
+    """An inconsistent rate is refused with a message that names the setting."""
     with pytest.raises(SettingsError) as caught:
         build()  # type: ignore[operator]
     assert says in str(caught.value)

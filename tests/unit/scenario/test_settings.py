@@ -1,4 +1,4 @@
-"""Settings: refused with one sentence that names the setting and says what to do."""
+"""Settings: invalid ones are refused with a message that names the setting and says what to do."""
 
 from collections.abc import Callable
 
@@ -35,11 +35,11 @@ LOAD = Constant(per_s=1, duration_s=10)
             lambda: Scenario(name="x", load=LOAD, target="http://a:8000", protocol="grpc"),
             "protocol grpc contradicts target http://a:8000",
         ),
-        # three thousand million tokens are no 32-bit number
+        # beyond 32 bits
         (lambda: Uniform(1, 2**31), "Uniform.high: input should be less than or equal to 2147483647, got 2147483648"),
         (lambda: Fixed(10**30), "Fixed.value: input should be less than or equal to 2147483647"),
         (lambda: LogNormal(median=5, sigma=1, high=3_000_000_000), "LogNormal.high: input should be less than"),
-        # what Python and pydantic take for numbers
+        # values that Python and pydantic accept as numbers
         (lambda: Constant(per_s=True, duration_s=5), "Constant: per_s must be a number, got True"),
         (lambda: Constant(per_s=1, duration_s="5"), "Constant: duration_s must be a number, got '5'"),
         (lambda: Slo(ttft_p95_s=True), "Slo: ttft_p95_s must be a number, got True"),
@@ -51,8 +51,8 @@ LOAD = Constant(per_s=1, duration_s=10)
         (lambda: Prompts(input_tokens=Uniform(1, 2), lenght=3), "Prompts.lenght: no such setting"),
     ],
 )
-def test_refusals(build: Callable[[], object], says: str) -> None:
-    """Each fault is one line that names the setting, and the exit code is that of wrong usage."""
+def test_invalid_settings(build: Callable[[], object], says: str) -> None:
+    """The message is one line that names the setting, and the exit code is that of wrong usage."""
     with pytest.raises(SettingsError) as caught:
         build()
     assert says in str(caught.value)
@@ -73,7 +73,7 @@ def test_refusals(build: Callable[[], object], says: str) -> None:
     ],
 )
 def test_protocol_follows_the_target(target: str, protocol: str | None, wire: str) -> None:
-    """The scheme of the target says which protocol is spoken; the local stack is driven over gRPC."""
+    """The scheme of the target selects the protocol; the local stack defaults to gRPC."""
     assert Scenario(name="x", load=LOAD, target=target, protocol=protocol).wire == wire
 
 
@@ -97,8 +97,8 @@ def test_protocol_follows_the_target(target: str, protocol: str | None, wire: st
         ("", "is not a URL"),
     ],
 )
-def test_target_refusals(url: str, says: str) -> None:
-    """A target that is no address of a server is refused before a run folder is made, with what is wrong with it."""
+def test_invalid_targets(url: str, says: str) -> None:
+    """An invalid target is refused before a run folder is created, and the message says why."""
     with pytest.raises(SettingsError) as caught:
         Scenario(name="x", load=LOAD, target=url)
     assert says in str(caught.value)
@@ -109,27 +109,27 @@ def test_target_refusals(url: str, says: str) -> None:
 @pytest.mark.parametrize("setting", ["target", "metrics_url", "prometheus_url"])
 @pytest.mark.parametrize("url", ["http://user:SECRET@h", "http://user:SEC/SECRET@h:99999", "http://h/?SECRET@"])
 def test_passwords_are_not_repeated(setting: str, url: str) -> None:
-    """A password in an address is refused, as it would be recorded with the run, and the sentence does not show it."""
+    """A password in a URL is refused, as it would be recorded with the run, and the message does not repeat it."""
     with pytest.raises(SettingsError, match=f"{setting} has a user name or a password") as caught:
         Scenario(name="x", load=LOAD, **{setting: url})
     assert "SECRET" not in str(caught.value)
 
 
-def test_addresses_of_signals_may_have_a_path() -> None:
-    """Prometheus and metrics behind a proxy have a path, with IPv6 and a port or without; a bad port is refused."""
+def test_metrics_urls_may_have_a_path() -> None:
+    """URLs of Prometheus and metrics may have a path, as behind a proxy; an invalid port is refused."""
     Scenario(name="x", load=LOAD, metrics_url="https://a/pod/metrics", prometheus_url="http://[::1]:9090/prometheus")
     with pytest.raises(SettingsError, match="prometheus_url 'http://a:99999/p' has a port"):
         Scenario(name="x", load=LOAD, prometheus_url="http://a:99999/p")
 
 
 def test_a_scenario_survives_json() -> None:
-    """What is written to run.json reads back as the same scenario."""
+    """A scenario in run.json reads back as the same scenario."""
     scenario = Scenario(name="x", load=(LOAD + LOAD * 2).then(LOAD), slo=Slo(ttft_p95_s=1), local=Local())
     assert Scenario(**scenario.model_dump(mode="json")) == scenario
 
 
-def test_replace_checks_the_whole() -> None:
-    """A change that contradicts another setting is refused like a new scenario."""
+def test_replace_validates_the_whole_scenario() -> None:
+    """A change that contradicts another setting is refused as in a new scenario."""
     scenario = Scenario(name="x", load=LOAD, slo=Slo(itl_p95_s=1))
     with pytest.raises(SettingsError, match="need stream=True"):
         scenario.replace(stream=False)
