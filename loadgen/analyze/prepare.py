@@ -38,8 +38,8 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
     length: float | None = None
     if info.load_start_s is not None:
         known = served if len(served) else everything
-        seen = float(known.max()) if len(known) else 0.0
-        length = max(seen if info.load_end_s is None else info.load_end_s - zero, 0.0)
+        last_record = float(known.max()) if len(known) else 0.0
+        length = max(last_record if info.load_end_s is None else info.load_end_s - zero, 0.0)
     return Observed(
         info=info,
         zero_s=zero,
@@ -88,10 +88,10 @@ def _answers(frame: pd.DataFrame, requests: Requests, zero_s: float) -> Answers:
     lengths = np.fromiter((len(times) for times in lists), dtype=np.int64, count=len(lists))
     flat = np.concatenate(lists).astype(np.float64) if lists else np.empty(0)
     order = np.argsort(requests.ids, kind="stable")
-    wanted = frame["request_id"].to_numpy(dtype=np.int64)
-    place = np.minimum(np.searchsorted(requests.ids[order], wanted), max(len(order) - 1, 0))
-    known = requests.ids[order][place] == wanted if len(order) else np.zeros(len(wanted), dtype=np.bool_)
-    rows = order[place] if len(order) else np.zeros(len(wanted), dtype=np.int64)
+    ids = frame["request_id"].to_numpy(dtype=np.int64)
+    place = np.minimum(np.searchsorted(requests.ids[order], ids), max(len(order) - 1, 0))
+    known = requests.ids[order][place] == ids if len(order) else np.zeros(len(ids), dtype=np.bool_)
+    rows = order[place] if len(order) else np.zeros(len(ids), dtype=np.int64)
     keep = np.repeat(known, lengths)
     row = np.repeat(rows, lengths)[keep]
     count = np.bincount(row, minlength=len(requests)).astype(np.int64)

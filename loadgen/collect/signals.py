@@ -63,13 +63,13 @@ class Gauge:
 
     def parse(self, answer: Any) -> list[Reading]:
         """Parse the values by pod and time; a series without label `pod` is named by its `instance`."""
-        moments: dict[tuple[float, str | None], list[float]] = {}
+        by_time: dict[tuple[float, str | None], list[float]] = {}
         for series in _ANSWER.validate_python(answer):
             pod = series.metric.get("pod") or series.metric.get("instance")
             for unix_s, value in series.values:
                 if math.isfinite(value):
-                    moments.setdefault((unix_s, pod), []).append(value)
-        readings = [Reading(unix_s, pod, self.combine(values)) for (unix_s, pod), values in moments.items()]
+                    by_time.setdefault((unix_s, pod), []).append(value)
+        readings = [Reading(unix_s, pod, self.combine(values)) for (unix_s, pod), values in by_time.items()]
         return sorted(readings, key=lambda reading: reading.unix_s)
 
     def combine(self, values: Sequence[float]) -> float:

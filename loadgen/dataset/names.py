@@ -1,7 +1,7 @@
 """Declares the names that the tables of a run folder hold: event kinds, signals, outcomes, causes and sources.
 
-Every member is its own string, as it stands in the tables, and carries what readers of a report or of the
-documentation need: a label, a meaning and, where it has one, a unit or the symbol that the page draws.
+Every member equals the string in the tables and has a label, a meaning and, where applicable, a unit. `MARK_SYMBOLS`
+maps the event kinds that the page draws to their symbols.
 `docs/glossary.md` is generated from these declarations.
 """
 

@@ -152,7 +152,7 @@ COST = Term(
     key="cost",
     label="Cost",
     meaning="Compared with the most replicas ever desired, kept for the whole load (static peak), and with the fewest "
-    "replicas that would have carried this load without a wait beyond the limit on TTFT.",
+    "replicas that could have served this load without a wait beyond the limit on TTFT.",
     formula="Σ over replicas of the time from created to stopped, within the load",
     unit="replica-seconds",
 )

@@ -1,1 +1,1 @@
-"""What a run is judged by and warned of: one module for each family of findings."""
+"""Findings: one module per family; `codes` declares them all."""

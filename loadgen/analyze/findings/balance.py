@@ -31,7 +31,11 @@ def at_max(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> li
     at = np.arange(0.0, run.end_s, 1.0)
     ready = fleet.ready.at(at)
     over = held(ratio, at, stale_s(run)) > scaler.target * (1 + scaler.tolerance)
-    stuck = over & (ready >= scaler.max_replicas) & (_outgrown(run, at, ready, capacity) | _all_queue(run, fleet, at))
+    stuck = (
+        over
+        & (ready >= scaler.max_replicas)
+        & (_exceeds_capacity(run, at, ready, capacity) | _all_queue(run, fleet, at))
+    )
     episodes = _joined([(float(at[first]), float(at[last]) + 1.0) for first, last in runs(stuck)])
     long = [episode for episode in episodes if episode[1] - episode[0] > scaler.sync_period_s]
     if not long:
@@ -93,14 +97,14 @@ def unused(run: Observed, fleet: Fleet) -> list[Finding]:
     return findings
 
 
-def _outgrown(run: Observed, at: Floats, ready: Floats, capacity: Capacity) -> Bools:
+def _exceeds_capacity(run: Observed, at: Floats, ready: Floats, capacity: Capacity) -> Bools:
     """Whether the load of the last `LOAD_S` exceeded the capacity of the ready replicas."""
     if capacity.per_s is None:
         return np.zeros(len(at), dtype=np.bool_)
     due = run.requests.scheduled_s[run.requests.due]
     until, since = np.searchsorted(due, at, side="right"), np.searchsorted(due, at - LOAD_S, side="right")
-    outgrown: Bools = (until - since) / LOAD_S > ready * capacity.per_s
-    return outgrown
+    exceeded: Bools = (until - since) / LOAD_S > ready * capacity.per_s
+    return exceeded
 
 
 def _all_queue(run: Observed, fleet: Fleet, at: Floats) -> Bools:

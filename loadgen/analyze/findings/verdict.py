@@ -1,4 +1,4 @@
-"""From findings to the verdict."""
+"""Derives the verdict from the findings."""
 
 from collections.abc import Iterable
 
@@ -8,15 +8,15 @@ _ORDER = {"invalid": 0, "fail": 1, "warning": 2, "info": 3}
 
 
 def verdict(findings: Iterable[Finding]) -> Verdict:
-    """`invalid` beats `fail` beats `pass`: a run that cannot be judged is neither good nor bad."""
-    broken = {finding.severity for finding in findings if not finding.passed}
-    if "invalid" in broken:
+    """The verdict: `invalid` takes precedence over `fail`, and `fail` over `pass`."""
+    unmet = {finding.severity for finding in findings if not finding.passed}
+    if "invalid" in unmet:
         return "invalid"
-    return "fail" if "fail" in broken else "pass"
+    return "fail" if "fail" in unmet else "pass"
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """What decides the verdict first, then warnings, then what passed (the SLOs before the conditions)."""
+    """Findings that decide the verdict first, then warnings, then passed ones (SLOs before conditions)."""
     return tuple(
         sorted(findings, key=lambda each: (4 if each.passed else _ORDER[each.severity], each.severity != "fail"))
     )

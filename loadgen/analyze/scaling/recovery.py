@@ -17,8 +17,8 @@ _ORDER = ("p95", "p99", "p90", "p50", "max")
 
 def request_limit(limits: tuple[Limit, ...], metric: str) -> Limit | None:
     """The limit that applies to single requests: of p95, or else of p99, p90, p50 or max."""
-    given = {limit.statistic: limit for limit in limits if limit.metric == metric}
-    return next((given[name] for name in _ORDER if name in given), None)
+    by_statistic = {limit.statistic: limit for limit in limits if limit.metric == metric}
+    return next((by_statistic[name] for name in _ORDER if name in by_statistic), None)
 
 
 def recovery_limit(limits: tuple[Limit, ...]) -> Limit | None:
