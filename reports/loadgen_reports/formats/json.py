@@ -1,4 +1,4 @@
-"""`analysis.json`: the whole analysis for machines, in base units and unrounded."""
+"""Renders `analysis.json`: the whole analysis for machines, in base units and unrounded."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any
 from loadgen.analyze.results import Analysis
 
 SCHEMA_VERSION = 1
-"""Of `analysis.json`; it changes when a field is renamed or changes its meaning."""
+"""Version of `analysis.json`; it changes when a field is renamed or changes its meaning."""
 
 
 def render(analysis: Analysis) -> str:
@@ -20,6 +20,7 @@ def render(analysis: Analysis) -> str:
     fields = asdict(analysis)
     if cluster := fields["run"]["cluster"]:
         cluster["workload"] = f"{cluster.pop('kind')} {cluster['workload']}"
+        del cluster["hpa_manifest"]  # `run.json` has it
     return _text({"schema_version": SCHEMA_VERSION, **fields}, "") + "\n"
 
 
