@@ -123,13 +123,13 @@ def test_numbers_that_passed_through_a_chart_are_the_same_numbers() -> None:
         ({"modle": {}}, r"unknown setting modle, did you mean model\?"),
         ({"build": {"max_bach_size": 8}}, r"unknown setting build\.max_bach_size, did you mean max_batch_size\?"),
         ({"serving": {"xyz": 1}}, r"unknown setting serving\.xyz\. Known: bls_instance_count"),
-        ({"build": {"max_batch_size": 0}}, r"build\.max_batch_size is 0, but must be a whole number of at least 1"),
+        ({"build": {"max_batch_size": 0}}, r"build\.max_batch_size is 0, and must be an integer of at least 1"),
         ({"build": {"max_batch_size": True}}, r"build\.max_batch_size is true"),
         ({"build": {"max_batch_size": 8.5}}, r"build\.max_batch_size is 8\.5"),
         ({"data_type": "int3"}, "data_type is .*auto, float16"),
-        ({"serving": {"kv_cache_free_gpu_mem_fraction": 90}}, "above 0 and up to 1"),
-        ({"build": {"extra_args": "--fast_build"}}, "a list of texts"),
-        ({"build": [1]}, "build is .* must be a table"),
+        ({"serving": {"kv_cache_free_gpu_mem_fraction": 90}}, "above 0 and at most 1"),
+        ({"build": {"extra_args": "--fast_build"}}, "a list of strings"),
+        ({"build": [1]}, "build is .* must be an object"),
         ({"model": {"repository": "a/b", "path": "c"}}, "exactly one of"),
         ({"model": {"revision": "main"}}, "exactly one of"),
         ([], "the settings file is"),
@@ -153,7 +153,7 @@ def test_one_product_is_taken_from_the_settings_and_checked(tmp_path: Path) -> N
     here = nvidia_smi(tmp_path, "NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3")
     for label in ("NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-80GB-HBM3-SHARED", "NVIDIA-H100-80GB-HBM3-MIG-3g.40gb"):
         assert gpu.product((label,), "require", here) == label
-    with pytest.raises(errors.SettingsError, match="GPU is NVIDIA-H100-80GB-HBM3, the settings allow NVIDIA-L40S"):
+    with pytest.raises(errors.SettingsError, match="GPU is NVIDIA-H100-80GB-HBM3, and the settings allow NVIDIA-L40S"):
         gpu.product(("NVIDIA-L40S",), "auto", here)
     assert gpu.product(("NVIDIA-L40S",), "off", here) == "NVIDIA-L40S"
     assert gpu.product(("NVIDIA-L40S",), "auto", str(tmp_path / "none")) == "NVIDIA-L40S"
@@ -163,7 +163,7 @@ def test_of_several_products_the_machine_decides(tmp_path: Path) -> None:
     """Each product has its engine; who cannot be asked must be told."""
     here, allowed = nvidia_smi(tmp_path, "NVIDIA L40S"), ("NVIDIA-H200", "NVIDIA-L40S")
     assert gpu.product(allowed, "auto", here) == "NVIDIA-L40S"
-    with pytest.raises(errors.SettingsError, match="names 2 products"):
+    with pytest.raises(errors.SettingsError, match="has 2 products"):
         gpu.product(allowed, "off", here)
     assert gpu.product(allowed, "off", here, "NVIDIA-H200") == "NVIDIA-H200"
     with pytest.raises(errors.SettingsError, match="not in gpu_product"):

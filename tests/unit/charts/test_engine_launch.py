@@ -90,7 +90,7 @@ def test_the_llm_api_has_one_server_below_its_launcher() -> None:
 @pytest.mark.parametrize("flag", ["--model-repository=/other", "--id=me", "8000"])
 def test_a_flag_that_is_the_programs_own_is_refused(flag: str) -> None:
     """Two values of one flag would be decided by chance."""
-    with pytest.raises(errors.SettingsError, match="cannot be passed on"):
+    with pytest.raises(errors.SettingsError, match="is not supported"):
         launch.command(1, "/models", [flag], "tritonserver", "mpirun", "")
 
 

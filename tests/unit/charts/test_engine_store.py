@@ -144,5 +144,5 @@ def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
     store = store_module.Store(tmp_path, "key")
     store.folder.mkdir(parents=True)
     (store.folder / "READY").write_text("{")
-    with pytest.raises(errors.EngineError, match=r"READY is damaged.*Remove it"):
+    with pytest.raises(errors.EngineError, match=r"READY is corrupt.*Remove it"):
         store.ready()

@@ -23,11 +23,11 @@ def test_it_says_who_builds_and_ends_when_the_engine_is_there(volume: Volume) ->
     volume.plan("convert", sleeps_s=0.8)
     waiting = volume.wait()
     first = waiting.stdout.readline() if waiting.stdout else ""
-    assert "nobody builds it yet (Job llm-engine)" in first
+    assert "there is no builder yet (Job llm-engine)" in first
     assert output(volume.build("--owner", "llm-engine-x7k2p"))[0] == 0
     code, said = output(waiting)
     assert code == 0, said
-    assert re.search(r"llm-engine-x7k2p builds it for \d+ s, step convert", said)
+    assert re.search(r"llm-engine-x7k2p has been building it for \d+ s, step convert", said)
     assert said.endswith("is ready.\n")
 
 
@@ -40,7 +40,7 @@ def test_a_failed_build_is_told_with_its_reason(volume: Volume) -> None:
     assert code == 1
     for text in (said, volume.log.read_text()):
         assert "step build ended with exit code 3" in text
-        assert "check the secret that HF_TOKEN comes from" in text
+        assert "check the Secret that HF_TOKEN comes from" in text
         assert "401 Client Error" in text
         assert "logs/000001.log" in text
         assert "llm-engine" in text
@@ -51,13 +51,15 @@ def test_a_failure_does_not_count_while_the_next_attempt_runs(volume: Volume) ->
     volume.plan("build", fails_with=1)
     assert output(volume.build())[0] == 1
     failed = (volume.folder / "FAILED").read_text()
-    volume.plan("build", sleeps_s=1.0)
+    volume.plan("build")
+    volume.pause("build")
     building = volume.build()
     until(lambda: volume.calls().count("build") == 2)
     (volume.folder / "FAILED").write_text(failed)
     waiting = volume.wait()
-    assert "builds it" in (waiting.stdout.readline() if waiting.stdout else "")
+    assert "has been building it" in (waiting.stdout.readline() if waiting.stdout else "")
     (volume.folder / "FAILED").unlink()
+    volume.resume("build")
     assert output(building)[0] == 0
     assert output(waiting)[0] == 0
 
@@ -65,7 +67,7 @@ def test_a_failure_does_not_count_while_the_next_attempt_runs(volume: Volume) ->
 def test_without_a_builder_it_names_the_job(volume: Volume) -> None:
     """Nobody has come, or the last one was stopped: exit code 3 says that there is no reason to wait on."""
     code, said = output(volume.wait("--nobody-s", "0.3"))
-    assert (code, "Look at the Job llm-engine" in said) == (3, True), said
+    assert (code, "Check that the Job llm-engine exists" in said) == (3, True), said
     volume.plan("convert", sleeps_s=30)
     building = volume.build("--owner", "llm-engine-1")
     until(lambda: "convert" in volume.calls())
@@ -94,10 +96,12 @@ def test_the_state_of_the_volume_can_be_shown(volume: Volume) -> None:
     """Nothing, a builder, a failure, an engine: for a person with a shell in a pod."""
     before = shown(volume)
     assert (before["ready"], before["failed"], before["builder"]) == (None, None, None)
-    volume.plan("build", sleeps_s=1.5, fails_with=1)
+    volume.plan("build", fails_with=1)
+    volume.pause("build")
     building = volume.build("--owner", "llm-engine-1")
     until(lambda: "build" in volume.calls())
     assert (shown(volume)["builder"]["owner"], shown(volume)["builder"]["step"]) == ("llm-engine-1", "build")
+    volume.resume("build")
     assert output(building)[0] == 1
     assert shown(volume)["failed"]["step"] == "build"
     volume.plan("build")

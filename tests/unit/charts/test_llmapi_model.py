@@ -104,9 +104,9 @@ def test_all_sampling_values_reach_the_engine(served):
     [
         ({"sampling_param_best_of": 2}, "sampling_param_best_of must be 1"),
         ({"sampling_param_exclude_input_from_output": False}, "sampling_param_exclude_input_from_output must be true"),
-        ({"text": ["one", "two"]}, "text_input must have one text, not 2"),
+        ({"text": ["one", "two"]}, "text_input must have one string, not 2"),
         ({"sampling_param_max_tokens": [1, 2]}, "sampling_param_max_tokens must have one value, not 2"),
-        ({"stop": True}, "stop ends the requests with the id of this one: it needs an id"),
+        ({"stop": True}, "stop ends the requests with the same id: set an id"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(served, inputs, message):
