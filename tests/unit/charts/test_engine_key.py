@@ -55,8 +55,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return said
 
 
-def test_the_key_reads_as_what_it_is() -> None:
-    """A person finds the folder of a deployment without computing a hash."""
+def test_the_key_is_readable() -> None:
+    """Users find the folder of a deployment without computing a hash."""
     found = name(BASE)
     assert re.fullmatch(
         r"meta-llama--Llama-3\.1-8B-Instruct-0e9e39f-bfloat16-none-tp1-pp1-NVIDIA-H100-80GB-HBM3-trtllm1\.2\.1-[0-9a-f]{12}",
@@ -110,7 +110,7 @@ def test_the_key_is_a_folder_name(repository: str, revision: str) -> None:
     assert found.strip(".")
 
 
-def test_numbers_that_passed_through_a_chart_are_the_same_numbers() -> None:
+def test_integers_that_helm_converted_to_floats_are_accepted() -> None:
     """Helm hands whole numbers over as floats; empty texts and null mean not given."""
     said = json.loads(json.dumps(BASE).replace("8192", "8.192e+03"))
     said["convert"] = {"script": "", "extra_args": None}
@@ -135,8 +135,8 @@ def test_numbers_that_passed_through_a_chart_are_the_same_numbers() -> None:
         ([], "the settings file is"),
     ],
 )
-def test_settings_that_nobody_knows_are_refused_by_name(said: Any, sentence: str) -> None:
-    """A misspelt option must not build another engine than was meant."""
+def test_unknown_and_invalid_settings_are_rejected_by_name(said: Any, sentence: str) -> None:
+    """A misspelled option must not build the wrong engine."""
     with pytest.raises(errors.SettingsError, match=sentence):
         settings.parse(BASE | said if isinstance(said, dict) else said)
 
@@ -159,8 +159,8 @@ def test_one_product_is_taken_from_the_settings_and_checked(tmp_path: Path) -> N
     assert gpu.product(("NVIDIA-L40S",), "auto", str(tmp_path / "none")) == "NVIDIA-L40S"
 
 
-def test_of_several_products_the_machine_decides(tmp_path: Path) -> None:
-    """Each product has its engine; who cannot be asked must be told."""
+def test_of_several_products_that_of_the_machine_is_used(tmp_path: Path) -> None:
+    """Each product has its own engine; without nvidia-smi the product must be given."""
     here, allowed = nvidia_smi(tmp_path, "NVIDIA L40S"), ("NVIDIA-H200", "NVIDIA-L40S")
     assert gpu.product(allowed, "auto", here) == "NVIDIA-L40S"
     with pytest.raises(errors.SettingsError, match="has 2 products"):
@@ -170,7 +170,7 @@ def test_of_several_products_the_machine_decides(tmp_path: Path) -> None:
         gpu.product(allowed, "off", here, "NVIDIA-A100")
 
 
-def test_a_machine_without_a_usable_gpu_is_said_where_one_is_needed(tmp_path: Path) -> None:
+def test_a_missing_gpu_is_reported_where_one_is_required(tmp_path: Path) -> None:
     """`require` is for the build; mixed GPUs are never accepted."""
     with pytest.raises(errors.SettingsError, match=r"Request nvidia\.com/gpu"):
         gpu.product(("NVIDIA-L40S",), "require", nvidia_smi(tmp_path, exit_code=9))

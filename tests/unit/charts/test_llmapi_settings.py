@@ -59,7 +59,7 @@ def test_the_environment_may_name_another_file(tmp_path):
         ({"triton_config": {"cancellation_check_period_ms": 0}}, "must be a number above 0"),
     ],
 )
-def test_what_this_model_does_not_do_is_refused(tmp_path, changed, message):
+def test_unsupported_settings_are_rejected(tmp_path, changed, message):
     with pytest.raises(settings.SettingsError, match=message):
         read(tmp_path, json.dumps({"model": "m", **changed}))
 
