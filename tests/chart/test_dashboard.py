@@ -27,7 +27,7 @@ def shown(series: Past, title: str, *legends: str, **values: Any) -> dict[str, f
     return {legend: series.ask(panel(title, legend, **values))[""] for legend in legends}
 
 
-def test_without_kube_state_metrics_the_panels_still_show_replicas(tmp_path: Path) -> None:
+def test_the_dashboard_shows_replicas_without_kube_state_metrics(tmp_path: Path) -> None:
     """Scrapes tell what runs and what answers, the ratio what is wanted, the values what is allowed."""
     with past(PODS, tmp_path) as series:
         assert shown(series, "Replicas", "running", "ready", "serving") == {"running": 2, "ready": 1, "serving": 1}
@@ -36,7 +36,7 @@ def test_without_kube_state_metrics_the_panels_still_show_replicas(tmp_path: Pat
         assert shown(series, "Autoscaler", *AUTOSCALER) == wanted
 
 
-def test_with_kube_state_metrics_they_show_what_kubernetes_says(tmp_path: Path) -> None:
+def test_the_dashboard_prefers_kube_state_metrics(tmp_path: Path) -> None:
     """Its series win, those of this release alone, and however many instances of it there are."""
     hpa = {"desired": 7, "current": 5}
     state = [
@@ -59,7 +59,7 @@ def test_with_kube_state_metrics_they_show_what_kubernetes_says(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_no_panel_depends_on_kube_state_metrics(name: str) -> None:
+def test_every_panel_works_without_kube_state_metrics(name: str) -> None:
     """Every expression that asks it has another one after `or`; of a group, which it does not know, it is not asked."""
     for (kind, called), each in objects(CASES[name]).items():
         if kind == "ConfigMap" and called.endswith("-dashboard"):

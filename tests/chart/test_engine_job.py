@@ -1,4 +1,4 @@
-"""The name of the build Job: another one whenever Kubernetes would refuse to change the Job, and only then."""
+"""The name of the build Job changes exactly when an immutable field of the Job changes."""
 
 from typing import Any
 
@@ -58,18 +58,18 @@ def job(changes: Values) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("case", ANOTHER)
-def test_another_build_or_another_pod_for_it_is_another_job(case: str) -> None:
-    """`helm upgrade` makes a Job beside the old one, where it would be told that a field is immutable."""
+def test_a_changed_build_has_another_job(case: str) -> None:
+    """`helm upgrade` creates another Job, since it could not change the immutable fields of the old one."""
     assert job(ANOTHER[case])[0] != job({})[0]
 
 
 @pytest.mark.parametrize("case", SAME)
-def test_how_it_is_served_is_the_same_job(case: str) -> None:
-    """No pod asks for a GPU only to find the engine built, and what cannot be changed does not."""
+def test_a_change_of_serving_keeps_the_job(case: str) -> None:
+    """No Job requests a GPU only to find the engine built, and no immutable field changes."""
     assert job(SAME[case]) == job({})
 
 
-def test_a_pod_that_waits_names_the_job() -> None:
-    """Its messages say where to look."""
+def test_a_waiting_pod_names_the_job() -> None:
+    """Its messages name the Job to check."""
     spec = objects(ENGINE)["Deployment", "demo-triton-trtllm"]["spec"]["template"]["spec"]
     assert f"--job={job({})[0]}" in spec["initContainers"][0]["command"]

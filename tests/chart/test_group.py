@@ -46,7 +46,7 @@ def test_a_group_has_as_many_pods_as_the_model_needs_nodes(name: str, size: int,
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_there_is_no_deployment_and_the_autoscaler_scales_the_group(name: str) -> None:
+def test_the_autoscaler_scales_the_group_and_there_is_no_deployment(name: str) -> None:
     """One workload, and the scale target is it by kind and name; replicas are whose the scaling is."""
     found = objects(CASES[name])
     assert "Deployment" not in {kind for kind, _ in found}
@@ -57,7 +57,7 @@ def test_there_is_no_deployment_and_the_autoscaler_scales_the_group(name: str) -
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_traffic_and_scrapes_reach_leaders_alone(name: str) -> None:
+def test_only_leaders_serve_requests_and_are_scraped(name: str) -> None:
     """Services, monitor and spread select what serves: by the chart's own label, with or without the controller's."""
     leader, worker = templates(name)
     found = objects(CASES[name])
@@ -75,7 +75,7 @@ def test_traffic_and_scrapes_reach_leaders_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_one_headless_service_names_all_pods_of_all_groups(name: str) -> None:
+def test_one_headless_service_resolves_all_pods_of_all_groups(name: str) -> None:
     """It bears the name of the LeaderWorkerSet, which is the subdomain of its pods, and names them before they are
     ready, as a leader waits for its workers; a Service with an address of its own must not have that name."""
     service = objects(CASES[name])["Service", GROUP]["spec"]
@@ -85,7 +85,7 @@ def test_one_headless_service_names_all_pods_of_all_groups(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_a_group_is_closed_but_for_its_serving_ports(name: str) -> None:
+def test_only_the_serving_ports_of_a_group_are_open(name: str) -> None:
     """MPI and NCCL have no password: all ports for the pods of the groups, and named ports of leaders for clients."""
     leader, worker = templates(name)
     found = objects(CASES[name])
@@ -103,21 +103,21 @@ def test_a_group_is_closed_but_for_its_serving_ports(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_an_eviction_of_a_worker_counts_as_one_of_its_group(name: str) -> None:
+def test_the_disruption_budget_covers_leaders_and_workers(name: str) -> None:
     """It ends the group, so the budget is over leaders and workers together."""
     budget = objects(CASES[name])["PodDisruptionBudget", "demo-triton-trtllm"]["spec"]
     assert all(matches(budget["selector"]["matchLabels"], template) for template in templates(name))
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_a_pod_of_a_group_has_no_right_in_the_cluster(name: str) -> None:
+def test_pods_of_a_group_have_no_permissions_in_the_cluster(name: str) -> None:
     """No token, no role, no shell key: workers dial their leader."""
     found = objects(CASES[name])
     assert {kind for kind, _ in found} & {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Secret"} == set()
     assert [each["spec"]["automountServiceAccountToken"] for each in templates(name)] == [False, False]
 
 
-def test_an_engines_group_starts_its_ranks_over_the_pods() -> None:
+def test_the_leader_of_an_engine_starts_ranks_on_all_pods() -> None:
     """The leader is told the size of world and group, and each rank its GPU among those of its own pod."""
     leader, worker = templates("engine-group")
     server = leader["spec"]["containers"][0]
@@ -143,15 +143,15 @@ def test_the_llm_api_has_one_server_and_its_launcher() -> None:
         assert paths == {"launch.py", "group.py", "agent.py", "worker.py", "errors.py"}
 
 
-def test_names_that_are_derived_from_a_group_are_short_enough() -> None:
+def test_names_derived_from_a_group_are_short_enough() -> None:
     """A StatefulSet of each group's workers, and a label with its revision: 63 characters at most, for 999 groups."""
     found = objects({**CASES["engine-group"], "fullnameOverride": "a" * 50})
     (name,) = [name for kind, name in found if kind == "LeaderWorkerSet"]
     assert len(f"{name}-999-0123456789") <= 63
 
 
-def test_nothing_of_a_group_is_rendered_without_one() -> None:
-    """The option leaves every other release as it is."""
+def test_nothing_of_a_group_is_rendered_without_multi_node() -> None:
+    """The option does not change any other release."""
     text = yaml.safe_dump(list(objects(CASES["llama-3.1-70b-h100-tp4"]).values()))
     assert "LeaderWorkerSet" not in text
     assert "part-of" not in text

@@ -1,4 +1,4 @@
-"""Every value of the chart changes what is rendered: none is read by nothing, and none is without a case here."""
+"""Every value of the chart changes the rendered manifests, and has a case here."""
 
 import functools
 import json
@@ -24,20 +24,20 @@ def manifests(values: Values) -> str:
 
 
 def test_every_value_has_a_case() -> None:
-    """The names are those of values.yaml, all of them and no other."""
+    """The cases are exactly the values of values.yaml."""
     names = set(leaves(yaml.safe_load((chart_folder() / "values.yaml").read_text())))
     assert names == {*CHANGES, REFUSES_ONLY}
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_value_changes_what_is_rendered(name: str) -> None:
-    """Beside the same other values, another one gives other manifests."""
+    """With all other values the same, another value gives other manifests."""
     before, after = changed(name)
     assert manifests(after) != manifests(before)
 
 
 def test_the_check_of_tags_can_be_switched_off() -> None:
-    """The same tag is refused with the check and taken without."""
+    """The same tag is rejected with the check and accepted without."""
     image = {"tag": "mine"}
     assert "does not begin with a release" in rejection({**EMULATED, "image": image})
     assert "nvidia/tritonserver:mine" in template({**EMULATED, "image": {**image, "checkTag": False}})

@@ -46,13 +46,13 @@ def containers(values: Values) -> list[dict[str, Any]]:
         (merged(ENGINE, {"engine": {"build": {"enabled": False}, "waitSeconds": 60}}), 600 + 1800 + 60),
     ],
 )
-def test_a_rollout_that_waits_for_an_engine_is_not_stuck(values: Values, seconds: int) -> None:
+def test_the_progress_deadline_covers_the_wait_for_an_engine(values: Values, seconds: int) -> None:
     """The Deployment says ProgressDeadlineExceeded only when a pod had all the time that it may take."""
     assert of_kind("Deployment", values)["progressDeadlineSeconds"] == seconds
 
 
 @pytest.mark.parametrize("mode", ["llmapi", "engine", "a group"])
-def test_a_slice_of_a_gpu_is_on_a_node_with_the_taint_of_gpus(mode: str) -> None:
+def test_a_pod_with_a_gpu_slice_tolerates_the_taint_of_gpu_nodes(mode: str) -> None:
     """Whatever the resource is called, nodes with GPUs have the taint nvidia.com/gpu."""
     sliced = merged(MODES[mode], {"gpu": {"resource": "nvidia.com/mig-3g.40gb"}})
     for values, keys in ((MODES[mode], ["nvidia.com/gpu"]), (sliced, ["nvidia.com/gpu", "nvidia.com/mig-3g.40gb"])):
@@ -70,14 +70,14 @@ def test_a_slice_of_a_gpu_is_on_a_node_with_the_taint_of_gpus(mode: str) -> None
         ("emulated", set()),
     ],
 )
-def test_the_token_is_given_to_what_downloads(mode: str, downloads: set[str]) -> None:
-    """A container that needs no token has none to lose."""
+def test_only_containers_that_download_have_the_token(mode: str, downloads: set[str]) -> None:
+    """Other containers do not need the token."""
     found = containers(merged(MODES[mode], TOKEN))
     assert {each["name"] for each in found if "HF_TOKEN" in json.dumps(each)} == downloads
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_serves_and_what_builds_has_shared_memory(mode: str) -> None:
+def test_serving_and_building_containers_have_shared_memory(mode: str) -> None:
     """The 64 MiB of a container runtime are too few for both."""
     for each in containers(MODES[mode]):
         works = each["name"] in ("server", "worker") or "/opt/chart/build.py" in each.get("command", [])
@@ -91,7 +91,7 @@ def buckets(values: Values) -> list[float]:
     return list(settings["serving"]["first_response_buckets_ms"])
 
 
-def test_times_to_the_first_token_have_the_buckets_of_the_llm_api() -> None:
+def test_first_response_buckets_equal_those_of_the_llm_api() -> None:
     """Triton's own end at 5 s: a target above could never be exceeded. Without the histogram none are said."""
     text = (chart_folder() / "files/llmapi/llmapi_metrics.py").read_text()
     (line,) = [line for line in text.splitlines() if line.startswith("TTFT_BUCKETS_MS = ")]

@@ -150,9 +150,7 @@ def pods(cluster: Cluster, release: str) -> list[dict[str, Any]]:
     return list(json.loads(cluster.kubectl("get", "pods", which, "--output=json"))["items"])
 
 
-def test_two_pods_wait_for_one_build_and_the_third_builds_nothing(
-    cluster: Cluster, image: Path, tmp_path: Path
-) -> None:
+def test_two_pods_wait_for_one_build_and_a_third_does_not_build(cluster: Cluster, image: Path, tmp_path: Path) -> None:
     """The Job builds once for all; a pod that is added later starts with what is there, and so does another Job that an
     upgrade makes, as the one that is there cannot be changed."""
     volume(cluster, "once")
@@ -190,7 +188,7 @@ def test_pods_that_build_themselves_build_once(cluster: Cluster, image: Path, tm
     inside(cluster.sandbox, "helm", "uninstall", "bypod", f"-n={cluster.namespace}")
 
 
-def test_a_failed_build_is_told_by_the_pod_that_waits(cluster: Cluster, image: Path, tmp_path: Path) -> None:
+def test_a_waiting_pod_reports_a_failed_build(cluster: Cluster, image: Path, tmp_path: Path) -> None:
     """`kubectl describe pod` of a serving pod shows the step, the exit code and the builder's own words."""
     volume(cluster, "broken")
     script = 'mkdir /v/tiny; echo \'{"model_type": "llama"}\' > /v/tiny/config.json; touch /v/broken'

@@ -185,13 +185,13 @@ def hpa(release: Release) -> dict[str, Any]:
     return release.cluster.get("hpa", "demo-triton-trtllm")
 
 
-def test_helm_test_asks_for_an_answer(release: Release) -> None:
-    """The hook of the chart sends one inference and passes."""
+def test_helm_test_passes(release: Release) -> None:
+    """The chart's hook sends one inference request."""
     assert "Phase:          Succeeded" in release.helm("test", release.name, "--timeout=60s")
 
 
 def test_the_first_example_serves(sandbox: Given | Sandbox) -> None:
-    """As the README has it: install on a cluster where nothing is prepared, and ask at once."""
+    """The README's first example works on a cluster with nothing else installed."""
     bare = str(chart_folder() / "examples/emulated-bare.yaml")
     if isinstance(sandbox, Given):
         sandbox.made.append("plays-bare")
@@ -226,7 +226,7 @@ print(json.dumps(told))
 """
 
 
-def test_the_gateway_lets_in_inference_and_nothing_that_changes_the_server(engine: Release) -> None:
+def test_the_gateway_routes_only_inference_metadata_and_health(engine: Release) -> None:
     """Triton's logging, tracing and shared memory ask for no password, so they are not reached from outside."""
     box = engine.cluster.sandbox
     command = ("kubectl", "get", "services", "-A", "-lapp.kubernetes.io/name=traefik", "--output=json")
@@ -291,8 +291,8 @@ def test_a_load_of_three_minutes_is_not_killed(slow: Release) -> None:
     assert ready["lastTransitionTime"] > server["state"]["running"]["startedAt"]
 
 
-def test_uninstalling_leaves_nothing(llmapi: Release) -> None:
-    """No object of the release is left in its namespace."""
+def test_uninstalling_removes_every_object(llmapi: Release) -> None:
+    """Nothing of the release is left in its namespace."""
     llmapi.helm("uninstall", llmapi.name, "--wait", "--timeout=60s")
     kinds = "deployments,replicasets,services,configmaps,hpa,pdb,serviceaccounts,podmonitors,prometheusrules,pods,jobs"
     query = ("get", kinds, f"-lapp.kubernetes.io/instance={llmapi.name}", "--output=name")
@@ -342,7 +342,7 @@ def test_the_pods_of_a_group_find_each_other(group: Release, tmp_path: Path) -> 
     assert f"rank 1 works on {name}-0-1\n" in one.cluster.kubectl("logs", f"{name}-0-1")
 
 
-def test_the_adapter_answers_by_the_charts_own_rules(engine: Release, group: Release) -> None:
+def test_the_adapter_serves_metrics_with_the_charts_rules(engine: Release, group: Release) -> None:
     """With the chart's ConfigMap as its whole configuration, the real prometheus-adapter serves each name of an HPA,
     and the HPA reads them; stays last, as it changes what the sandbox has."""
     box = engine.cluster.sandbox

@@ -87,12 +87,12 @@ def decided(cluster: Cluster, questions: Iterable[Question]) -> dict[Question, b
     return {question: word == "true" for question, word in zip(questions, told, strict=True)}
 
 
-def test_what_is_under_test_may_be_watched_and_not_changed(granted: Cluster) -> None:
+def test_the_target_may_be_watched_but_not_changed(granted: Cluster) -> None:
     """Get, list and watch in the namespace under test, no other verb there, and nothing in any other namespace."""
     expected = of_the_namespace()
     assert decided(granted, expected) == expected
 
 
-def test_other_rights(granted: Cluster) -> None:
+def test_permissions_outside_the_target(granted: Cluster) -> None:
     """Metrics there, nodes and their heartbeats, Prometheus where the user says so; no secret, no shell, no scaling."""
     assert decided(granted, OTHERS) == OTHERS

@@ -26,6 +26,8 @@ plan = json.loads(plan.read_text()) if plan.exists() else {}
 print(f"{step} works; the environment has", os.environ.get("HF_TOKEN"), flush=True)
 print(plan.get("says", ""), flush=True)
 time.sleep(plan.get("sleeps_s", 0))
+while (control / f"{step}.paused").exists():
+    time.sleep(0.02)
 if plan.get("fails_with"):
     sys.exit(plan["fails_with"])
 out.mkdir(parents=True, exist_ok=True)
@@ -92,6 +94,13 @@ class Volume:
 
     def plan(self, step: str, **said: Any) -> None:
         (self.control / f"{step}.json").write_text(json.dumps(said))
+
+    def pause(self, step: str) -> None:
+        """Lets a step wait for `resume`."""
+        (self.control / f"{step}.paused").touch()
+
+    def resume(self, step: str) -> None:
+        (self.control / f"{step}.paused").unlink()
 
     def calls(self) -> list[str]:
         path = self.control / "calls"

@@ -58,8 +58,8 @@ def closed(schema: Mapping[str, Any], path: str = "values") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("chart", NAMES)
-def test_every_value_is_in_the_schema_and_the_other_way_round(chart: str) -> None:
-    """A default that the schema does not know cannot be, nor a property that nobody would find in values.yaml."""
+def test_schema_and_values_have_the_same_names(chart: str) -> None:
+    """Every default is in the schema, and every property of the schema in values.yaml."""
     in_schema, in_values = list(described(schema_of(chart))), list(leaves(values_of(chart)))
     assert strangers(in_schema, [*in_values, *HANDED_THROUGH]) == []
     assert strangers(in_values, in_schema) == []
@@ -76,13 +76,13 @@ def strangers(names: list[str], known: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("chart", NAMES)
 def test_the_schema_is_closed(chart: str) -> None:
-    """No object with named properties takes a misspelt one."""
+    """Objects with named properties accept no others."""
     assert list(closed(schema_of(chart))) == []
 
 
 @pytest.mark.parametrize(("chart", "name"), [(chart, name) for chart in NAMES for name in leaves(values_of(chart))])
-def test_every_value_does_something(chart: str, name: str) -> None:
-    """A value that no template reads would be a promise that is not kept."""
+def test_every_value_is_read_by_a_template(chart: str, name: str) -> None:
+    """A value that no template reads would have no effect."""
     templates = templates_of(chart)
     parts = name.split(".")
     # a template may read the whole structure that holds it, or reach it by `with` or a variable
@@ -102,7 +102,7 @@ def test_every_value_does_something(chart: str, name: str) -> None:
         ("triton-trtllm", "| `gpu.perNode` | `8` | GPUs per node."),
     ],
 )
-def test_the_readme_has_the_values_as_they_are(chart: str, row: str) -> None:
+def test_the_readme_has_the_current_values(chart: str, row: str) -> None:
     """The table is written from values.yaml: `uv run python charts/readme.py`."""
     written = runpy.run_path(str(CHARTS / "readme.py"))["filled"]
     readme = (CHARTS / chart / "README.md").read_text()

@@ -18,7 +18,7 @@ def volume(tmp_path: Path) -> Iterator[Volume]:
     made.end()
 
 
-def test_a_build_leaves_engine_tokenizer_and_the_marker_and_nothing_in_the_making(volume: Volume) -> None:
+def test_a_build_leaves_only_engine_tokenizer_logs_and_marker(volume: Volume) -> None:
     """READY says what the engine was made from; the weights are not kept twice."""
     code, said = output(volume.build("--owner", "job-1"))
     assert code == 0, said
@@ -31,20 +31,20 @@ def test_a_build_leaves_engine_tokenizer_and_the_marker_and_nothing_in_the_makin
     assert sorted(path.name for path in volume.folder.iterdir()) == ["READY", "engine", "lock", "logs", "tokenizer"]
 
 
-def test_two_at_once_build_once_and_a_third_does_not_build(volume: Volume) -> None:
-    """Whoever comes second waits for the first one's result, whoever comes later takes it."""
+def test_concurrent_builders_build_once_and_a_later_one_does_not_build(volume: Volume) -> None:
+    """The second builder waits for the result of the first, and a later one finds it."""
     volume.plan("build", sleeps_s=1.5)
     first, second = volume.build("--owner", "job-1"), volume.build("--owner", "job-2")
     results = [output(first), output(second)]
     assert [code for code, _ in results] == [0, 0], results
     assert volume.calls() == ["download", "convert", "build"]
-    assert any("builds" in said and "already" in said for _, said in results)
+    assert any("is already building" in said for _, said in results)
     code, said = output(volume.build())
     assert (code, "nothing to build" in said) == (0, True)
     assert volume.calls() == ["download", "convert", "build"]
 
 
-def test_a_killed_builder_is_followed_by_exactly_one_of_several(volume: Volume) -> None:
+def test_one_of_several_builders_takes_over_from_a_killed_one(volume: Volume) -> None:
     """After SIGKILL nothing looks finished, and when its lock is stale one builder takes it over."""
     volume.plan("build", sleeps_s=30)
     killed = volume.build("--owner", "killed")
@@ -63,8 +63,8 @@ def test_a_killed_builder_is_followed_by_exactly_one_of_several(volume: Volume) 
     assert not list(volume.folder.glob("building.*"))
 
 
-def test_a_builder_that_was_frozen_and_replaced_ends_without_a_trace(volume: Volume) -> None:
-    """Who wakes up after a takeover ends its program and publishes nothing."""
+def test_a_frozen_builder_that_lost_its_lock_publishes_nothing(volume: Volume) -> None:
+    """A builder that resumes after a takeover ends its program and publishes nothing."""
     volume.plan("build", sleeps_s=100)
     frozen = volume.build("--owner", "frozen")
     until(lambda: volume.calls() == ["download", "convert", "build"])
@@ -75,13 +75,13 @@ def test_a_builder_that_was_frozen_and_replaced_ends_without_a_trace(volume: Vol
     assert code == 0, said
     frozen.send_signal(signal.SIGCONT)
     code, said = output(frozen)
-    assert (code, "took the lock over" in said) == (1, True), said
+    assert (code, "another builder took the lock" in said) == (1, True), said
     assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
     assert json.loads((volume.folder / "READY").read_text())["generation"] == 2
     assert not (volume.folder / "FAILED").exists()
 
 
-def test_a_failed_step_says_which_and_why_and_the_next_attempt_clears_it(volume: Volume) -> None:
+def test_a_failed_step_is_reported_and_cleared_by_the_next_attempt(volume: Volume) -> None:
     """FAILED and the termination log hold step, exit code, hint and last lines; a retry goes on from the download."""
     volume.plan("build", says="RuntimeError: CUDA out of memory. Tried to allocate 2 GiB", fails_with=7)
     code, said = output(volume.build())
@@ -100,18 +100,18 @@ def test_a_failed_step_says_which_and_why_and_the_next_attempt_clears_it(volume:
     assert volume.calls() == ["download", "convert", "build", "convert", "build"]
 
 
-def test_who_waited_for_a_build_that_fails_ends_with_its_reason(volume: Volume) -> None:
-    """The second Job does not repeat a failure that it has just seen."""
+def test_a_builder_that_waits_for_a_failing_build_reports_its_reason(volume: Volume) -> None:
+    """The second Job does not repeat that failure."""
     volume.plan("convert", sleeps_s=1.0, says="ValueError: no such layer", fails_with=1)
     first = volume.build("--owner", "job-1")
     until(lambda: "convert" in volume.calls())
     code, said = output(volume.build("--owner", "job-2"))
-    assert (code, "job-1 builds" in said, "no such layer" in said) == (1, True, True), said
+    assert (code, "job-1 is already building" in said, "no such layer" in said) == (1, True, True), said
     assert output(first)[0] == 1
     assert volume.calls().count("convert") == 1
 
 
-def test_sigterm_ends_the_program_and_gives_the_lock_back(volume: Volume) -> None:
+def test_sigterm_ends_the_program_and_releases_the_lock(volume: Volume) -> None:
     """The next builder starts at once, however long a lock may live."""
     volume.plan("convert", sleeps_s=60)
     stopped = volume.build()
@@ -143,8 +143,8 @@ def test_the_token_is_in_no_output(volume: Volume, tmp_path: Path, by_file: bool
     assert not any(token in text for text in texts)
 
 
-def test_too_little_space_is_said_before_anything_is_downloaded(volume: Volume) -> None:
-    """The sentence has both numbers and what to do."""
+def test_too_little_space_is_reported_before_the_download(volume: Volume) -> None:
+    """The message has both sizes and what to do."""
     volume.write(min_free_bytes=2**60)
     code, said = output(volume.build())
     assert (code, volume.calls()) == (1, [])
@@ -158,7 +158,7 @@ def test_a_model_on_the_volume_is_not_downloaded(volume: Volume) -> None:
     """model.path is relative to the volume's root; a path that is not there is a failure with a sentence."""
     volume.write(model={"path": "models/tiny"})
     code, said = output(volume.build())
-    assert (code, "models/tiny is not a folder here" in said) == (1, True)
+    assert (code, "models/tiny does not exist or is not a folder" in said) == (1, True)
     model = volume.root / "models/tiny"
     model.mkdir(parents=True)
     (model / "tokenizer.json").write_text("{}")
@@ -168,18 +168,18 @@ def test_a_model_on_the_volume_is_not_downloaded(volume: Volume) -> None:
     assert model.is_dir()
 
 
-def test_a_program_that_leaves_nothing_or_is_not_there_is_a_failure(volume: Volume) -> None:
+def test_a_program_without_output_or_a_missing_program_is_a_failure(volume: Volume) -> None:
     """Exit code 0 without an engine for every rank does not count, and a missing program is named."""
     commands = volume.said["commands"]
     volume.write(commands={**commands, "build": ["true"]})
     code, said = output(volume.build())
-    assert (code, "left no rank0.engine" in said) == (1, True)
+    assert (code, "did not write rank0.engine" in said) == (1, True)
     volume.write(commands={**commands, "build": ["trtllm-build-that-is-not-there"]})
     code, said = output(volume.build())
     assert (code, "trtllm-build-that-is-not-there cannot be started" in said) == (1, True)
     volume.write(commands=commands, tensor_parallelism=2)
     code, said = output(volume.build())
-    assert (code, "left no rank1.engine" in said) == (1, True)
+    assert (code, "did not write rank1.engine" in said) == (1, True)
 
 
 def test_the_built_in_command_lines_are_those_of_the_image(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_the_built_in_command_lines_are_those_of_the_image(tmp_path: Path) -> No
     assert steps.fill(steps.CONVERT, named)[-2:] == ["--qformat", "fp8"]
 
 
-def test_a_command_with_an_unknown_name_or_family_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_command_with_an_unknown_name_or_family_is_rejected(tmp_path: Path) -> None:
     """Neither is passed on to a program that would fail later and say less."""
     steps, errors, settings = module("steps"), module("errors"), module("settings")
     with pytest.raises(errors.SettingsError, match=r"\{modle_dir\}"):
@@ -227,12 +227,12 @@ def test_a_command_with_an_unknown_name_or_family_is_refused_by_name(tmp_path: P
     [
         ("huggingface_hub.errors.HfHubHTTPError: 401 Client Error: Unauthorized", "token"),
         ("OSError: [Errno 28] No space left on device", "volume is full"),
-        ("torch.OutOfMemoryError: CUDA out of memory.", "GPU's memory"),
+        ("torch.OutOfMemoryError: CUDA out of memory.", "GPU ran out of memory"),
         ("trtllm-build: error: unrecognized arguments: --use_x", "extra_args"),
         ("all is well", None),
     ],
 )
 def test_common_failures_come_with_advice(line: str, advice: str | None) -> None:
-    """What is not known gets no guess."""
+    """An unknown failure gets no advice."""
     found = module("hints").hint(1, [line])
     assert found is None if advice is None else advice in found

@@ -147,7 +147,7 @@ def test_ranks_fill_the_leader_and_then_its_workers(group: Group) -> None:
     leader = group.leader(world_size=6, nodes=3)
     group.worker(2)
     assert leader.stdout is not None
-    until(lambda: "worker 2 is here" in leader.stdout.readline())
+    until(lambda: "worker 2 connected" in leader.stdout.readline())
     assert not (group.folder / "rank0.up").exists()
     group.worker(1)
     group.up(6)
@@ -155,7 +155,7 @@ def test_ranks_fill_the_leader_and_then_its_workers(group: Group) -> None:
     assert [group.pod_of(rank) for rank in range(6)] == pods
 
 
-def test_told_to_end_all_at_once_the_group_finishes_its_answers(group: Group) -> None:
+def test_a_group_finishes_its_requests_when_all_pods_receive_sigterm(group: Group) -> None:
     """Workers that get SIGTERM with their leader lend their GPUs until it has finished; all end with 0."""
     pods = [group.leader(), group.worker()]
     group.up(4)
@@ -164,10 +164,10 @@ def test_told_to_end_all_at_once_the_group_finishes_its_answers(group: Group) ->
     told = [output(pod) for pod in pods]
     assert [code for code, _ in told] == [0, 0], told
     assert (group.folder / "rank0.finished").exists()
-    assert "works on until the leader has ended" in told[1][1]
+    assert "continues until the leader has ended" in told[1][1]
 
 
-def test_a_leader_that_dies_takes_its_workers_with_it(group: Group) -> None:
+def test_workers_end_when_their_leader_dies(group: Group) -> None:
     """Nothing of the group stays on another pod's GPUs, and the worker's exit code makes the controller start anew."""
     leader, worker = group.leader(), group.worker()
     group.up(4)
@@ -178,7 +178,7 @@ def test_a_leader_that_dies_takes_its_workers_with_it(group: Group) -> None:
     assert not [rank for rank in ranks if rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_a_worker_that_dies_ends_the_leader(group: Group) -> None:
+def test_the_leader_ends_when_a_worker_dies(group: Group) -> None:
     """A model with a part missing does not stay up: the leader ends with an error."""
     leader, worker = group.leader(), group.worker()
     group.up(4)
@@ -187,42 +187,42 @@ def test_a_worker_that_dies_ends_the_leader(group: Group) -> None:
     assert code != 0, said
 
 
-def test_a_worker_that_does_not_come_is_named(group: Group) -> None:
+def test_the_leader_names_a_worker_that_does_not_connect(group: Group) -> None:
     """The leader ends in time, and says which pod to look at."""
     group.worker(1)
     code, said = output(group.leader(world_size=6, nodes=3, wait_s=1.5))
     # worker 1 may be late, too, on a slow machine
     assert code == 3, said
-    assert re.search("worker (1, )?2 did not come within 2 s. Look at the pods", said), said
+    assert re.search("worker (1, )?2 did not connect within 2 s. Check the pods", said), said
 
 
-def test_a_leader_that_does_not_answer_is_named(group: Group) -> None:
-    """So does a worker."""
+def test_a_worker_names_a_leader_that_does_not_answer(group: Group) -> None:
+    """It ends in time, and names the address."""
     code, said = output(group.worker(wait_s=0.2))
     assert (code, f"the leader 127.0.0.1:{group.port} did not answer" in said) == (3, True), said
 
 
-def test_a_pod_that_waits_ends_at_once(group: Group) -> None:
+def test_a_waiting_pod_ends_at_once_on_sigterm(group: Group) -> None:
     """SIGTERM before the group is complete has nothing to finish."""
     leader, worker = group.leader(world_size=6, nodes=3), group.worker(1)
     assert leader.stdout is not None
-    until(lambda: "worker 1 is here" in leader.stdout.readline())
+    until(lambda: "worker 1 connected" in leader.stdout.readline())
     leader.send_signal(signal.SIGTERM)
     assert output(leader)[0] == 143
     assert output(worker)[0] == 1
     alone = group.worker()
     assert alone.stdout is not None
-    until(lambda: "dials" in alone.stdout.readline())
+    until(lambda: "connects to" in alone.stdout.readline())
     alone.send_signal(signal.SIGTERM)
     assert output(alone)[0] == 143
 
 
-def test_a_worker_that_comes_again_takes_its_own_place_and_strangers_none(group: Group) -> None:
+def test_a_restarted_worker_replaces_its_connection_and_others_are_rejected(group: Group) -> None:
     """A restarted worker replaces its lost connection; what is no worker of this group is turned away."""
     leader = group.leader(world_size=6, nodes=3)
     first = group.worker(1)
     assert leader.stdout is not None
-    until(lambda: "worker 1 is here" in leader.stdout.readline())
+    until(lambda: "worker 1 connected" in leader.stdout.readline())
     for hello in (b"GET / HTTP/1.1\r\n", b'{"worker": 3, "host": "x"}\n', b'{"worker": 0, "host": "x"}\n'):
         with socket.create_connection(("127.0.0.1", int(group.port))) as stranger:
             stranger.sendall(hello)
@@ -234,16 +234,16 @@ def test_a_worker_that_comes_again_takes_its_own_place_and_strangers_none(group:
     assert group.pod_of(2) == "llm-0-1"
 
 
-def test_without_the_controllers_variables_a_worker_says_what_is_missing(group: Group) -> None:
+def test_a_worker_names_missing_variables_of_the_controller(group: Group) -> None:
     """The address of the leader comes from the controller of LeaderWorkerSet alone."""
     code, said = output(group.worker(LWS_LEADER_ADDRESS=""))
-    assert (code, "the controller of LeaderWorkerSet sets them" in said) == (2, True), said
+    assert (code, "the LeaderWorkerSet controller sets them" in said) == (2, True), said
 
 
-def test_a_world_that_pods_cannot_share_evenly_is_refused(group: Group) -> None:
+def test_ranks_that_pods_cannot_share_evenly_are_rejected(group: Group) -> None:
     """Ranks of one node more than of another would have no GPU."""
     code, said = output(group.leader(world_size=5, nodes=2))
-    assert (code, "5 ranks cannot be shared evenly by 2 nodes" in said) == (2, True), said
+    assert (code, "5 ranks cannot be divided evenly among 2 nodes" in said) == (2, True), said
 
 
 open_mpi = pytest.mark.skipif(

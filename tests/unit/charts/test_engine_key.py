@@ -55,8 +55,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return said
 
 
-def test_the_key_reads_as_what_it_is() -> None:
-    """A person finds the folder of a deployment without computing a hash."""
+def test_the_key_is_readable() -> None:
+    """Users find the folder of a deployment without computing a hash."""
     found = name(BASE)
     assert re.fullmatch(
         r"meta-llama--Llama-3\.1-8B-Instruct-0e9e39f-bfloat16-none-tp1-pp1-NVIDIA-H100-80GB-HBM3-trtllm1\.2\.1-[0-9a-f]{12}",
@@ -110,7 +110,7 @@ def test_the_key_is_a_folder_name(repository: str, revision: str) -> None:
     assert found.strip(".")
 
 
-def test_numbers_that_passed_through_a_chart_are_the_same_numbers() -> None:
+def test_integers_that_helm_converted_to_floats_are_accepted() -> None:
     """Helm hands whole numbers over as floats; empty texts and null mean not given."""
     said = json.loads(json.dumps(BASE).replace("8192", "8.192e+03"))
     said["convert"] = {"script": "", "extra_args": None}
@@ -123,20 +123,20 @@ def test_numbers_that_passed_through_a_chart_are_the_same_numbers() -> None:
         ({"modle": {}}, r"unknown setting modle, did you mean model\?"),
         ({"build": {"max_bach_size": 8}}, r"unknown setting build\.max_bach_size, did you mean max_batch_size\?"),
         ({"serving": {"xyz": 1}}, r"unknown setting serving\.xyz\. Known: bls_instance_count"),
-        ({"build": {"max_batch_size": 0}}, r"build\.max_batch_size is 0, but must be a whole number of at least 1"),
+        ({"build": {"max_batch_size": 0}}, r"build\.max_batch_size is 0, and must be an integer of at least 1"),
         ({"build": {"max_batch_size": True}}, r"build\.max_batch_size is true"),
         ({"build": {"max_batch_size": 8.5}}, r"build\.max_batch_size is 8\.5"),
         ({"data_type": "int3"}, "data_type is .*auto, float16"),
-        ({"serving": {"kv_cache_free_gpu_mem_fraction": 90}}, "above 0 and up to 1"),
-        ({"build": {"extra_args": "--fast_build"}}, "a list of texts"),
-        ({"build": [1]}, "build is .* must be a table"),
+        ({"serving": {"kv_cache_free_gpu_mem_fraction": 90}}, "above 0 and at most 1"),
+        ({"build": {"extra_args": "--fast_build"}}, "a list of strings"),
+        ({"build": [1]}, "build is .* must be an object"),
         ({"model": {"repository": "a/b", "path": "c"}}, "exactly one of"),
         ({"model": {"revision": "main"}}, "exactly one of"),
         ([], "the settings file is"),
     ],
 )
-def test_settings_that_nobody_knows_are_refused_by_name(said: Any, sentence: str) -> None:
-    """A misspelt option must not build another engine than was meant."""
+def test_unknown_and_invalid_settings_are_rejected_by_name(said: Any, sentence: str) -> None:
+    """A misspelled option must not build the wrong engine."""
     with pytest.raises(errors.SettingsError, match=sentence):
         settings.parse(BASE | said if isinstance(said, dict) else said)
 
@@ -153,24 +153,24 @@ def test_one_product_is_taken_from_the_settings_and_checked(tmp_path: Path) -> N
     here = nvidia_smi(tmp_path, "NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3")
     for label in ("NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-80GB-HBM3-SHARED", "NVIDIA-H100-80GB-HBM3-MIG-3g.40gb"):
         assert gpu.product((label,), "require", here) == label
-    with pytest.raises(errors.SettingsError, match="GPU is NVIDIA-H100-80GB-HBM3, the settings allow NVIDIA-L40S"):
+    with pytest.raises(errors.SettingsError, match="GPU is NVIDIA-H100-80GB-HBM3, and the settings allow NVIDIA-L40S"):
         gpu.product(("NVIDIA-L40S",), "auto", here)
     assert gpu.product(("NVIDIA-L40S",), "off", here) == "NVIDIA-L40S"
     assert gpu.product(("NVIDIA-L40S",), "auto", str(tmp_path / "none")) == "NVIDIA-L40S"
 
 
-def test_of_several_products_the_machine_decides(tmp_path: Path) -> None:
-    """Each product has its engine; who cannot be asked must be told."""
+def test_of_several_products_that_of_the_machine_is_used(tmp_path: Path) -> None:
+    """Each product has its own engine; without nvidia-smi the product must be given."""
     here, allowed = nvidia_smi(tmp_path, "NVIDIA L40S"), ("NVIDIA-H200", "NVIDIA-L40S")
     assert gpu.product(allowed, "auto", here) == "NVIDIA-L40S"
-    with pytest.raises(errors.SettingsError, match="names 2 products"):
+    with pytest.raises(errors.SettingsError, match="has 2 products"):
         gpu.product(allowed, "off", here)
     assert gpu.product(allowed, "off", here, "NVIDIA-H200") == "NVIDIA-H200"
     with pytest.raises(errors.SettingsError, match="not in gpu_product"):
         gpu.product(allowed, "off", here, "NVIDIA-A100")
 
 
-def test_a_machine_without_a_usable_gpu_is_said_where_one_is_needed(tmp_path: Path) -> None:
+def test_a_missing_gpu_is_reported_where_one_is_required(tmp_path: Path) -> None:
     """`require` is for the build; mixed GPUs are never accepted."""
     with pytest.raises(errors.SettingsError, match=r"Request nvidia\.com/gpu"):
         gpu.product(("NVIDIA-L40S",), "require", nvidia_smi(tmp_path, exit_code=9))

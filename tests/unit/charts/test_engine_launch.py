@@ -55,7 +55,7 @@ def test_one_rank_is_tritonserver_itself() -> None:
     ]  # fmt: skip
 
 
-def test_further_ranks_serve_nothing_and_load_the_engine_alone() -> None:
+def test_other_ranks_serve_nothing_and_load_only_the_engine() -> None:
     """Flags of the front stay at rank 0, those that every server needs go to all."""
     extra = ["--grpc-port=8001", "--log-verbose=1", "--metrics-config=histogram_latencies=true"]
     argv = launch.command(2, "/models", extra, "tritonserver", "mpirun", "/tmp/pid")
@@ -70,14 +70,14 @@ def test_further_ranks_serve_nothing_and_load_the_engine_alone() -> None:
     ]  # fmt: skip
 
 
-def test_eight_ranks_are_eight_parts() -> None:
+def test_eight_ranks_have_eight_command_lines() -> None:
     """Tensor times pipeline parallelism."""
     argv = launch.command(8, "/models", [], "tritonserver", "mpirun", "/tmp/pid")
     assert argv.count(":") == 7
     assert [flag for flag in argv if flag.startswith("--id=")] == [f"--id=rank{rank}" for rank in range(8)]
 
 
-def test_the_llm_api_has_one_server_below_its_launcher() -> None:
+def test_the_llm_api_has_one_server_under_its_launcher() -> None:
     """Every rank is the launcher, which runs the server on rank 0 alone: one part, and no rank's own flags."""
     hosts = ["--hostfile", "/tmp/hosts"]
     argv = launch.command(16, "/models", [], "tritonserver", "mpirun", "/tmp/pid", hosts, "trtllm-llmapi-launch")
@@ -88,9 +88,9 @@ def test_the_llm_api_has_one_server_below_its_launcher() -> None:
 
 
 @pytest.mark.parametrize("flag", ["--model-repository=/other", "--id=me", "8000"])
-def test_a_flag_that_is_the_programs_own_is_refused(flag: str) -> None:
+def test_a_flag_that_the_program_sets_is_rejected(flag: str) -> None:
     """Two values of one flag would be decided by chance."""
-    with pytest.raises(errors.SettingsError, match="cannot be passed on"):
+    with pytest.raises(errors.SettingsError, match="is not supported"):
         launch.command(1, "/models", [flag], "tritonserver", "mpirun", "")
 
 
@@ -121,7 +121,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-def test_one_rank_gets_sigterm_itself(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_a_single_rank_receives_sigterm_directly(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     """There is no process in between."""
     process = start(1, 0.1)
     process.send_signal(signal.SIGTERM)
@@ -129,7 +129,7 @@ def test_one_rank_gets_sigterm_itself(start: Callable[..., subprocess.Popen[str]
     assert (tmp_path / "rank0.finished").exists()
 
 
-def test_with_several_ranks_sigterm_is_a_drain(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_sigterm_drains_several_ranks(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     """Only rank 0 is asked, it finishes what it has, and the ranks that wait on it end with it."""
     process = start(2, 1.0)
     process.send_signal(signal.SIGTERM)
@@ -147,7 +147,9 @@ def test_a_drain_ends_at_its_limit(start: Callable[..., subprocess.Popen[str]], 
     assert not (tmp_path / "rank0.finished").exists()
 
 
-def test_a_rank_that_dies_is_the_pods_exit_code(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_the_exit_code_of_a_failed_rank_is_that_of_the_pod(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     """So that the kubelet restarts the container."""
     process = start(2, 0.0)
     os.kill(rank0(process.pid), signal.SIGKILL)

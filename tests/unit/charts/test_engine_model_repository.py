@@ -99,7 +99,7 @@ def test_every_placeholder_is_filled_and_triton_can_read_the_result(templates: P
     assert (templates.parent / "models/tensorrt_llm_bls/1/model.py").read_text() == "# tensorrt_llm_bls\n"
 
 
-def test_the_bls_instances_are_the_engines_batch(templates: Path) -> None:
+def test_bls_instances_default_to_the_engines_batch_size(templates: Path) -> None:
     """Only then Triton's queue of tensorrt_llm_bls holds what the engine has no room for; a setting may differ."""
     assert write(templates)["tensorrt_llm_bls"].instance_group[0].count == 24
     found = write(templates, serving={"bls_instance_count": 5, "preprocessing_instance_count": 2})
@@ -108,16 +108,16 @@ def test_the_bls_instances_are_the_engines_batch(templates: Path) -> None:
     assert found["tensorrt_llm_bls"].max_batch_size == 24
 
 
-def test_the_engine_itself_is_asked_how_many_it_takes(templates: Path, tmp_path: Path) -> None:
+def test_the_batch_size_of_the_engine_must_match_the_settings(templates: Path, tmp_path: Path) -> None:
     """Settings that say something else are refused, unless they themselves set it another way."""
     (tmp_path / "config.json").write_text(json.dumps({"build_config": {"max_batch_size": 16}}))
-    with pytest.raises(errors.SettingsError, match="takes 16 requests at once, the settings say 24"):
+    with pytest.raises(errors.SettingsError, match="has the maximum batch size 16, and the settings 24"):
         write(templates, engine=tmp_path)
     found = write(templates, engine=tmp_path, build={"max_batch_size": 24, "extra_args": ["--max_batch_size", "16"]})
     assert found["tensorrt_llm_bls"].instance_group[0].count == 16
 
 
-def test_the_front_model_alone_has_buckets_of_its_own(templates: Path) -> None:
+def test_only_the_bls_model_has_its_own_buckets(templates: Path) -> None:
     """In the words of Triton's model_config.proto; none unless given, as Triton before 24.11 does not know them."""
     found = write(templates, serving={"first_response_buckets_ms": [100, 2500, 60000]})
     (control,) = found["tensorrt_llm_bls"].model_metrics.metric_control
@@ -128,21 +128,21 @@ def test_the_front_model_alone_has_buckets_of_its_own(templates: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [[100, 100], [500, 100], ["100"], [True], 100])
-def test_buckets_that_do_not_rise_are_refused(templates: Path, wrong: object) -> None:
-    """Triton would refuse them when the model is loaded."""
-    with pytest.raises(errors.SettingsError, match=r"serving\.first_response_buckets_ms .* a list of numbers"):
+def test_buckets_that_do_not_increase_are_rejected(templates: Path, wrong: object) -> None:
+    """Triton would reject them when it loads the model."""
+    with pytest.raises(errors.SettingsError, match=r"serving\.first_response_buckets_ms .* a list of .*numbers"):
         write(templates, serving={"first_response_buckets_ms": wrong})
 
 
 def test_a_value_may_be_given_for_any_placeholder(templates: Path) -> None:
-    """serving.parameters wins over what the chart means to say."""
+    """serving.parameters takes precedence over the chart's values."""
     found = write(templates, serving={"parameters": {"max_beam_width": 2, "enable_chunked_context": False}})
     engine = parameters(found["tensorrt_llm"])
     assert (engine["max_beam_width"], engine["enable_chunked_context"]) == ("2", "false")
 
 
-def test_a_placeholder_that_nobody_knows_names_itself_and_its_file(templates: Path) -> None:
-    """A newer template is not served half filled."""
+def test_an_unknown_placeholder_is_reported_with_its_file(templates: Path) -> None:
+    """A newer template is not served with unknown placeholders."""
     path = templates / "preprocessing/config.pbtxt"
     path.write_text(path.read_text() + 'parameters: { key: "x" value: { string_value: "${novelty}" } }\n')
     with pytest.raises(errors.SettingsError, match=r"preprocessing/config\.pbtxt.*\$\{novelty\}"):
@@ -151,9 +151,9 @@ def test_a_placeholder_that_nobody_knows_names_itself_and_its_file(templates: Pa
     assert parameters(write(templates, serving={"parameters": {"novelty": "on"}})["preprocessing"])["x"] == "on"
 
 
-def test_a_value_that_no_template_uses_is_refused(templates: Path) -> None:
+def test_a_value_that_no_template_uses_is_rejected(templates: Path) -> None:
     """Be it a misspelt parameter or a template that lost what the chart relies on."""
-    with pytest.raises(errors.SettingsError, match=r"serving\.parameters\.max_beam_with is in no template"):
+    with pytest.raises(errors.SettingsError, match=r"serving\.parameters\.max_beam_with is not used in any template"):
         write(templates, serving={"parameters": {"max_beam_with": 2}})
     path = templates / "tensorrt_llm_bls/config.pbtxt"
     path.write_text(path.read_text().replace("${bls_instance_count}", "1"))
@@ -165,19 +165,19 @@ def test_a_value_that_no_template_uses_is_refused(templates: Path) -> None:
     ("name", "value"),
     [("gpu_device_ids", '0"'), ("gpu_device_ids", "0\n1"), ("max_queue_size", ""), ("max_queue_size", "1 }")],
 )
-def test_a_value_cannot_break_out_of_its_place(templates: Path, name: str, value: str) -> None:
+def test_a_value_cannot_inject_configuration(templates: Path, name: str, value: str) -> None:
     """Neither out of its quotes nor into more than one token."""
-    with pytest.raises(errors.SettingsError, match=rf"cannot stand for \${{{name}}}"):
+    with pytest.raises(errors.SettingsError, match=rf"is not allowed for \${{{name}}}"):
         write(templates, serving={"parameters": {name: value}})
 
 
-def test_an_image_without_the_templates_is_said(tmp_path: Path) -> None:
+def test_an_image_without_templates_is_reported(tmp_path: Path) -> None:
     """An image above 26.07, or one of another kind, has none."""
-    with pytest.raises(errors.SettingsError, match=r"there is no .*ensemble/config\.pbtxt"):
+    with pytest.raises(errors.SettingsError, match=r"ensemble/config\.pbtxt does not exist"):
         write(tmp_path / "all_models")
 
 
-def test_the_program_writes_for_the_engine_of_the_volume(templates: Path, tmp_path: Path) -> None:
+def test_the_program_writes_the_repository_once_the_engine_is_ready(templates: Path, tmp_path: Path) -> None:
     """Not before it is ready; then again and again into the same folder."""
     volume = Volume(tmp_path)
     try:

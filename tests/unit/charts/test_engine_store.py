@@ -19,7 +19,7 @@ def take(folder: Path, owner: str, stale_s: float = 30.0, watch: Any = None) -> 
     return lock.take(folder, watch or lock.Watch(folder, stale_s), owner, 0.05)
 
 
-def test_a_held_lock_is_nobody_elses_and_a_released_one_is_free_at_once(tmp_path: Path) -> None:
+def test_a_held_lock_cannot_be_taken_and_a_released_one_can(tmp_path: Path) -> None:
     """The state says who holds it, at which step, and how it was given back."""
     first = take(tmp_path / "lock", "one")
     assert take(tmp_path / "lock", "two") is None
@@ -37,7 +37,7 @@ def test_a_held_lock_is_nobody_elses_and_a_released_one_is_free_at_once(tmp_path
 
 
 @given(st.integers(2, 8))
-def test_of_many_who_ask_at_once_one_gets_it(tmp_path_factory: pytest.TempPathFactory, count: int) -> None:
+def test_one_of_many_concurrent_builders_takes_the_lock(tmp_path_factory: pytest.TempPathFactory, count: int) -> None:
     """For a free lock and for every takeover: exactly one process creates a number."""
     folder = tmp_path_factory.mktemp("many") / "lock"
     got: list[Any] = []
@@ -58,7 +58,7 @@ def test_of_many_who_ask_at_once_one_gets_it(tmp_path_factory: pytest.TempPathFa
     assert len(got) == 1
 
 
-def test_a_lock_is_stale_by_what_a_watcher_sees_and_not_by_clocks(tmp_path: Path) -> None:
+def test_a_lock_is_stale_by_the_watchers_clock_only(tmp_path: Path) -> None:
     """A heartbeat that is years off still counts as one, and an old file is watched before it is taken."""
     folder = tmp_path / "lock"
     folder.mkdir()
@@ -78,7 +78,7 @@ def test_a_lock_is_stale_by_what_a_watcher_sees_and_not_by_clocks(tmp_path: Path
     got[-1].release("done")
 
 
-def test_a_holder_renews_its_lock_and_learns_when_it_lost_it(tmp_path: Path) -> None:
+def test_a_holder_renews_its_lock_and_notices_its_loss(tmp_path: Path) -> None:
     """Its file changes with every heartbeat; when a higher number is there it is told, once."""
     told: list[bool] = []
     held = take(tmp_path / "lock", "one")
@@ -93,7 +93,7 @@ def test_a_holder_renews_its_lock_and_learns_when_it_lost_it(tmp_path: Path) -> 
     assert told == [True]
 
 
-def test_a_lock_file_that_was_created_and_not_written_holds(tmp_path: Path) -> None:
+def test_an_empty_lock_file_counts_as_held(tmp_path: Path) -> None:
     """A builder that died in between is taken over as any other."""
     (tmp_path / "lock").mkdir()
     (tmp_path / "lock/000001").touch()
@@ -106,7 +106,7 @@ def test_a_lock_file_that_was_created_and_not_written_holds(tmp_path: Path) -> N
     assert held.generation == 2
 
 
-def test_ready_needs_the_marker_and_what_it_marks(tmp_path: Path) -> None:
+def test_ready_needs_the_marker_and_the_folders(tmp_path: Path) -> None:
     """A marker without folders, or folders without a marker, is no engine."""
     store = store_module.Store(tmp_path, "key")
     (store.building(1) / "engine").mkdir(parents=True)
@@ -118,7 +118,7 @@ def test_ready_needs_the_marker_and_what_it_marks(tmp_path: Path) -> None:
     assert store.ready() is None
 
 
-def test_what_a_killed_publish_leaves_is_swept(tmp_path: Path) -> None:
+def test_files_of_a_killed_publish_are_removed(tmp_path: Path) -> None:
     """An engine folder without READY and other attempts' folders go; a whole engine stays."""
     store = store_module.Store(tmp_path, "key")
     for folder in (store.building(1), store.building(2), store.engine):
@@ -127,8 +127,8 @@ def test_what_a_killed_publish_leaves_is_swept(tmp_path: Path) -> None:
     assert sorted(path.name for path in store.folder.iterdir()) == ["building.000002"]
 
 
-def test_an_engine_of_a_builder_believed_dead_counts(tmp_path: Path) -> None:
-    """Who publishes second leaves the first one's whole engine as it is."""
+def test_an_engine_published_by_a_builder_with_a_stale_lock_stays(tmp_path: Path) -> None:
+    """The second to publish leaves the first one's engine unchanged."""
     store = store_module.Store(tmp_path, "key")
     for generation in (1, 2):
         for name in ("engine", "tokenizer"):
@@ -139,10 +139,10 @@ def test_an_engine_of_a_builder_believed_dead_counts(tmp_path: Path) -> None:
     assert (store.engine / "rank0.engine").read_text() == "1"
 
 
-def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
-    """The sentence says which file to remove."""
+def test_a_corrupt_marker_is_reported(tmp_path: Path) -> None:
+    """The message names the file to remove."""
     store = store_module.Store(tmp_path, "key")
     store.folder.mkdir(parents=True)
     (store.folder / "READY").write_text("{")
-    with pytest.raises(errors.EngineError, match=r"READY is damaged.*Remove it"):
+    with pytest.raises(errors.EngineError, match=r"READY is corrupt.*Remove it"):
         store.ready()

@@ -48,20 +48,20 @@ def test_both_sums_grow_while_nothing_has_ended():
     assert (account.running(111 * S), account.waiting(111 * S)) == (4, 8)
 
 
-def test_a_request_is_not_in_the_engine_for_longer_than_its_latest_token_shows():
+def test_compute_time_is_counted_up_to_the_latest_token():
     account = Account()
     burst(account, running=1, waiting=0)
     assert sums(account, 200) == us(0, 0.51)
 
 
-def test_an_idle_engine_does_not_let_its_first_request_wait():
+def test_the_first_request_of_an_idle_engine_does_not_wait():
     account = Account()
     account.open(100 * S)
     assert sums(account, 160) == (0, 0)
     assert (account.running(160 * S), account.waiting(160 * S)) == (1, 0)
 
 
-def test_the_engines_own_number_says_who_is_in_a_long_prefill():
+def test_iteration_statistics_tell_prefill_from_waiting():
     """Beside one that runs, one of 100 s is in the batch without a token yet: only the one of 105 s waits.
 
     It has for 110 - 105 s, less the second held back and the longest prefill of 0.5 s.
@@ -75,7 +75,7 @@ def test_the_engines_own_number_says_who_is_in_a_long_prefill():
     assert account.waiting(120 * S) == 2  # a number of ten seconds ago is none
 
 
-def test_a_first_prefill_of_many_is_not_taken_for_waiting():
+def test_a_first_prefill_of_many_requests_does_not_count_as_waiting():
     """Nothing has shown a token yet and the engine tells nothing: all may be in one batch, being warmed up for."""
     account = Account()
     burst(account, running=0, waiting=3)
@@ -83,7 +83,7 @@ def test_a_first_prefill_of_many_is_not_taken_for_waiting():
     assert account.waiting(160 * S) == 2
 
 
-def test_a_sum_that_was_too_early_stands_still_until_the_truth_has_caught_up():
+def test_a_sum_that_was_too_high_stays_until_the_true_sum_catches_up():
     """A prefill of 30 s beside a running request: 8.5 s are booked at 110 s, and it had waited for 1 s only."""
     account = Account()
     one, late = burst(account, running=1, waiting=1)
@@ -99,7 +99,7 @@ def test_a_sum_that_was_too_early_stands_still_until_the_truth_has_caught_up():
     assert sums(account, 300)[0] == us(1 + 5 + 5)[0]
 
 
-def test_a_request_that_never_ended_well_is_booked_until_then():
+def test_a_failed_request_is_counted_until_it_ended():
     """Cancelled at 110 s: 10 s of waiting, or of computing if it had been scheduled at once."""
     for running, truth in ((0, us(10, 0)), (1, us(0, 10))):
         account = Account()
@@ -108,7 +108,7 @@ def test_a_request_that_never_ended_well_is_booked_until_then():
         assert sums(account, 110) == truth
 
 
-def test_without_the_engines_times_only_what_is_certain_is_booked():
+def test_without_the_engines_times_only_certain_time_is_counted():
     """The first token came at 105 s and the last at 107 s: 2 s of computing at least."""
     account = Account()
     request = account.open(100 * S)
@@ -132,7 +132,7 @@ LOADS = st.lists(
 
 
 @given(LOADS, st.integers(0, 40), st.booleans())
-def test_the_sums_never_run_ahead_of_the_engine_and_end_exactly_where_it_ends(load, delivery_ms, told):
+def test_the_sums_are_never_above_those_of_the_engine_and_end_equal(load, delivery_ms, told):
     """Law: on an engine of four places whose prefills take less than 1 s, with news of it that come late.
 
     It holds at every moment and after the last token, whether or not the engine tells the size of its batches.

@@ -33,16 +33,16 @@ def served(module, tmp_path):
     assert served.llm.is_shut_down
 
 
-def test_more_than_one_engine_is_refused(module):
+def test_more_than_one_instance_is_rejected(module):
     with pytest.raises(module.pb_utils.TritonModelException, match="instance_group must have one instance"):
         module.TritonPythonModel().initialize({"model_config": '{"instance_group": [{"count": 2}]}'})
 
 
-def test_the_engine_is_asked_for_the_numbers_that_the_metrics_are_made_of(served):
+def test_the_engine_is_built_with_the_statistics_that_metrics_need(served):
     assert served.llm.args == {"model": "m", "return_perf_metrics": True, "enable_iter_perf_stats": True}
 
 
-def test_a_stream_brings_what_is_new_and_the_last_piece_is_final(served):
+def test_a_stream_sends_new_text_and_ends_with_a_final_response(served):
     """The engine's text is cumulative; half a character is held back, and a stop word is taken away at the end."""
     request = fakes.Request("Say it", streaming=True, sampling_param_max_tokens=9)
     served.ask(request)
@@ -66,7 +66,7 @@ def test_without_streaming_there_is_one_response_with_the_whole_text(served):
     assert request.answers.empty()
 
 
-def test_what_was_asked_for_comes_with_the_last_response_and_times_with_each(served):
+def test_requested_outputs_are_in_the_last_response_and_times_in_each(served):
     request = fakes.Request(
         streaming=True, sampling_param_return_perf_metrics=True, return_finish_reason=True, return_stop_reason=True
     )
@@ -92,7 +92,7 @@ def test_what_was_asked_for_comes_with_the_last_response_and_times_with_each(ser
     }
 
 
-def test_all_sampling_values_reach_the_engine(served):
+def test_all_sampling_parameters_reach_the_engine(served):
     sampling = {"temperature": 0.5, "top_k": 3, "top_p": 0.25, "frequency_penalty": 1.0, "presence_penalty": 2.0}
     inputs = {f"sampling_param_{name}": value for name, value in sampling.items()}
     served.ask(fakes.Request(**inputs, sampling_param_seed=7, sampling_param_stop=["END", "ß"]))
@@ -104,12 +104,12 @@ def test_all_sampling_values_reach_the_engine(served):
     [
         ({"sampling_param_best_of": 2}, "sampling_param_best_of must be 1"),
         ({"sampling_param_exclude_input_from_output": False}, "sampling_param_exclude_input_from_output must be true"),
-        ({"text": ["one", "two"]}, "text_input must have one text, not 2"),
+        ({"text": ["one", "two"]}, "text_input must have one string, not 2"),
         ({"sampling_param_max_tokens": [1, 2]}, "sampling_param_max_tokens must have one value, not 2"),
-        ({"stop": True}, "stop ends the requests with the id of this one: it needs an id"),
+        ({"stop": True}, "stop ends the requests with the same id: set an id"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(served, inputs, message):
+def test_unsupported_requests_are_rejected_by_name(served, inputs, message):
     request = fakes.Request(**inputs)
     served.ask(request)
     error, final = request.next()
@@ -119,7 +119,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(served, inputs, message):
     assert served.llm.generations == []
 
 
-def test_log_probabilities_are_asked_of_the_engine_and_missing_ones_are_an_error(served):
+def test_missing_log_probabilities_are_an_error(served):
     given, missing = fakes.Request(return_cumulative_logprob=True), fakes.Request(return_cumulative_logprob=True)
     served.ask(given, missing)
     assert served.generation(1).params == {"logprobs": 1}
@@ -130,7 +130,7 @@ def test_log_probabilities_are_asked_of_the_engine_and_missing_ones_are_an_error
     assert "return_cumulative_logprob: the engine gave no log probabilities" in missing.next()[0].message
 
 
-def test_one_request_that_fails_leaves_the_others_alone(served):
+def test_a_failed_request_does_not_affect_others(served):
     requests = [fakes.Request(streaming=True) for _ in range(3)]
     served.ask(*requests)
     served.generation(2)
@@ -153,7 +153,7 @@ def test_one_request_that_fails_leaves_the_others_alone(served):
     assert failures == {"BACKEND": 1, "REJECTED": 1}
 
 
-def test_an_engine_that_ends_a_request_early_has_failed_it(served):
+def test_a_request_that_the_engine_ends_early_has_failed(served):
     request = fakes.Request()
     served.ask(request)
     served.generation().step("half", finish_reason="timeout")
@@ -162,7 +162,7 @@ def test_an_engine_that_ends_a_request_early_has_failed_it(served):
 
 
 @pytest.mark.parametrize("tokens", [0, 1])
-def test_a_client_that_has_gone_ends_the_generation(served, tokens):
+def test_a_cancelled_request_ends_its_generation(served, tokens):
     """The engine answers nothing to the abort of a request that was never scheduled, and it is not waited for."""
     request, other = fakes.Request(streaming=True), fakes.Request()
     served.ask(request, other)
@@ -180,7 +180,7 @@ def test_a_client_that_has_gone_ends_the_generation(served, tokens):
     served.wait(lambda: served.requests() == (0, 0))
 
 
-def test_a_stop_ends_the_requests_with_its_id_with_what_there_is(served):
+def test_stop_ends_the_requests_with_its_id_with_the_text_so_far(served):
     request, other = fakes.Request(id="7", return_finish_reason=True), fakes.Request(id="8")
     served.ask(request, other)
     served.generation().step("so far")

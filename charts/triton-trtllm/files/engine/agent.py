@@ -1,4 +1,4 @@
-"""What `mpirun` takes for a remote shell: hands a command to a worker of the group, and ends as it ended.
+"""Stands in for the remote shell of `mpirun`: runs a command on a worker of the group and returns its exit code.
 
 agent.py SOCKET HOST COMMAND…
 """
@@ -6,12 +6,12 @@ agent.py SOCKET HOST COMMAND…
 import socket
 import sys
 
-from errors import tell
+from errors import warn
 from group import LOST, Line
 
 
 def main() -> int:
-    """Runs the command on the host; the arguments are joined by spaces and read by a shell, as `ssh` does."""
+    """Runs the command on the host; like `ssh`, joins the arguments by spaces for a shell."""
     path, host, *command = sys.argv[1:]
     connection = socket.socket(socket.AF_UNIX)
     try:
@@ -19,7 +19,7 @@ def main() -> int:
         line = Line(connection)
         line.send({"host": host, "run": " ".join(command)})
     except OSError as error:
-        tell(f"error: {host} cannot be asked to run anything: {error.strerror}. The leader has ended.")
+        warn(f"error: cannot run a command on {host}: {error.strerror}. The leader has ended.")
         return LOST
     return int((line.receive() or {}).get("ended", LOST))
 

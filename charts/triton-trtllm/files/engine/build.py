@@ -1,7 +1,8 @@
 """Builds the engine of the settings once: downloads, converts, builds, publishes. The chart's build Job runs it.
 
-Started twice, on any nodes, one builds and the other waits for its result; started after a build it ends at once;
-started after a failure it tries again. SIGTERM ends the running program and gives the lock back.
+If two builders start, on any nodes, one builds and the other waits for the result. A builder that starts after a
+successful build ends at once, and one that starts after a failure tries again. SIGTERM ends the running program and
+releases the lock.
 """
 
 import contextlib
@@ -27,15 +28,15 @@ _CHECKPOINT_AND_ENGINE = 2  # each is about as large as the weights; quantized o
 
 
 class StepError(EngineError):
-    """A program failed; `said` goes to FAILED."""
+    """A program failed; `details` are written to FAILED."""
 
-    def __init__(self, reason: str, **said: object) -> None:
+    def __init__(self, reason: str, **details: object) -> None:
         super().__init__(reason)
-        self.said = said
+        self.details = details
 
 
 class LockLostError(EngineError):
-    """Another builder has taken over."""
+    """Another builder has taken the lock."""
 
 
 class Build:
@@ -50,7 +51,7 @@ class Build:
         held.on_lost = self._end
 
     def run(self) -> None:
-        """Takes every step and publishes."""
+        """Runs every step and publishes the engine."""
         self._store.clear_failed()
         self._store.sweep(self._held.generation)
         self._folder.mkdir(parents=True)
@@ -79,7 +80,9 @@ class Build:
         if settings.model.path is not None:
             folder = store.root / settings.model.path  # an absolute path stays as it is
             if not folder.is_dir():
-                raise StepError(f"model.path {folder} is not a folder here. Mount it, or correct the path.")
+                raise StepError(
+                    f"model.path {folder} does not exist or is not a folder. Mount it, or correct the path."
+                )
             return folder
         complete = store.model / ".complete"
         if not complete.exists():
@@ -93,7 +96,7 @@ class Build:
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:
         self._held.step(name)
-        say(f"step {name}: starts")
+        say(f"step {name}: started")
         started_s = time.monotonic()
         yield
         self._seconds[name] = round(time.monotonic() - started_s, 1)
@@ -112,16 +115,16 @@ class Build:
         missing = [name for name in missing if not (self._folder / "engine" / name).exists()]
         if missing:
             raise StepError(
-                f"the build program ended well, but left no {', '.join(missing)} in its folder. Look at its log: "
-                "tensor_parallelism and pipeline_parallelism must be those of the checkpoint."
+                f"the build program succeeded but did not write {', '.join(missing)}. Check its log: "
+                "tensor_parallelism and pipeline_parallelism must equal those of the checkpoint."
             )
 
     def _program(self, command: list[str]) -> None:
-        say("runs: " + " ".join(command).replace(self._token or "\0", "***"))
+        say("running: " + " ".join(command).replace(self._token or "\0", "***"))
         environment = {**os.environ, "HF_HOME": str(self._folder / "huggingface"), "PYTHONUNBUFFERED": "1"}
         if self._token:
             environment["HF_TOKEN"] = self._token
-        with child.opened(self._store.log(self._held.generation)) as log:
+        with child.open_log(self._store.log(self._held.generation)) as log:
             try:
                 self._running = child.Child(command, log, [self._token], environment)
             except OSError as error:
@@ -145,7 +148,7 @@ class Build:
             self._running.end()
 
 
-_LOST = "another builder took the lock over: this one did not renew it in time. Wait for the other's result."
+_LOST = "another builder took the lock, since this one did not renew it in time. Wait for the other's result."
 
 
 def _size_bytes(folder: Path) -> int:
@@ -160,15 +163,15 @@ def _copy_tokenizer(model: Path, to: Path) -> None:
 
 
 def failure_text(failed: dict[str, Any]) -> str:
-    """Returns a failed attempt's reason and last lines as people read them."""
+    """Returns the reason and the last lines of a failed attempt as text."""
     return "\n".join([failed["reason"], *(f"  | {line}" for line in failed.get("last_lines", [])[-12:])])
 
 
 def build(found: options.Resolved, owner: str, token: str, heartbeat_s: float, stale_s: float, poll_s: float) -> int:
-    """Builds the engine, or waits for whoever does.
+    """Builds the engine, or waits for another builder.
 
     Raises:
-        EngineError: A step failed, here or in the other builder's attempt.
+        EngineError: A step failed, in this or in the other builder.
     """
     store, waited_for = found.store, None
     store.folder.mkdir(parents=True, exist_ok=True)
@@ -179,13 +182,13 @@ def build(found: options.Resolved, owner: str, token: str, heartbeat_s: float, s
         if failed and waited_for is not None and failed.get("generation") == waited_for:
             if held is not None:
                 held.release("stopped")
-            raise EngineError(f"the build that this one waited for failed: {failure_text(failed)}")
+            raise EngineError(f"the build by the other builder failed: {failure_text(failed)}")
         if held is not None:
             return _attempt(found, held, token)
         holder, alive = watch.look()
         if holder and alive and holder.generation != waited_for:
             waited_for = holder.generation
-            say(f"{holder.owner} builds {store.key} already (step {holder.step}): waits for its result.")
+            say(f"{holder.owner} is already building {store.key} (step {holder.step}): waiting for its result.")
         time.sleep(poll_s)
     say(f"engine {store.key} is ready: nothing to build.")
     return 0
@@ -195,21 +198,25 @@ def _attempt(found: options.Resolved, held: lock.Lock, token: str) -> int:
     store, how = found.store, "failed"
     try:
         if store.ready() is None:
-            say(f"builds {store.key} (attempt {held.generation})")
+            say(f"building {store.key} (attempt {held.generation})")
             Build(found, held, token).run()
         how = "done"
     except (Stopped, LockLostError):
         how = "stopped"
         raise
     except (EngineError, OSError) as error:
-        said = error.said if isinstance(error, StepError) else {"hint": hint(1, [str(error)])}
-        reason = f"{error} {said.get('hint') or ''}".strip() if isinstance(error, OSError) else str(error)
-        failed = {"step": held.step_name, "reason": reason, **said}
-        with contextlib.suppress(OSError):  # a full volume: the reason is on stderr and in the termination log
+        details = error.details if isinstance(error, StepError) else {"hint": hint(1, [str(error)])}
+        reason = f"{error} {details.get('hint') or ''}".strip() if isinstance(error, OSError) else str(error)
+        failed = {"step": held.step_name, "reason": reason, **details}
+        with contextlib.suppress(
+            OSError
+        ):  # the volume may be full; the reason is also on stderr and in the termination log
             store.mark_failed(generation=held.generation, **failed)
-        raise EngineError(f"the build of {store.key} failed at {held.step_name}: {failure_text(failed)}") from error
+        raise EngineError(
+            f"the build of {store.key} failed in step {held.step_name}: {failure_text(failed)}"
+        ) from error
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the clean-up is short and is not to be interrupted
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the clean-up is short and must not be interrupted
         shutil.rmtree(store.building(held.generation), ignore_errors=True)
         held.release(how)
     say(f"engine {store.key} is ready.")
@@ -226,14 +233,16 @@ def read_token(file: str | None) -> str:
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Stopped("asked to end (SIGTERM): the lock is given back, the next build Job starts over.")
+    raise Stopped("received SIGTERM: the lock is released, and the next build Job starts over.")
 
 
 def main() -> int:
     """Builds the engine of the settings."""
     parser = options.parser(__doc__)
-    parser.add_argument("--token-file", help="holds the Hugging Face token; default: the environment's HF_TOKEN")
-    parser.add_argument("--owner", default=options.owner(), help="who others are told builds; default: POD_NAME")
+    parser.add_argument(
+        "--token-file", help="file with the Hugging Face token; default: the environment variable HF_TOKEN"
+    )
+    parser.add_argument("--owner", default=options.owner(), help="name of this builder for others; default: POD_NAME")
     parser.add_argument("--heartbeat-s", type=float, default=lock.HEARTBEAT_S)
     parser.add_argument("--stale-s", type=float, default=lock.STALE_S)
     parser.add_argument("--poll-s", type=float, default=5.0)

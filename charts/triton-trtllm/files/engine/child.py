@@ -1,4 +1,4 @@
-"""Runs one program of the build: its output streamed, kept and free of the token; ended when the build ends."""
+"""Runs a program of the build: streams and logs its output without the token, and ends it with the build."""
 
 import collections
 import contextlib
@@ -15,7 +15,7 @@ LAST_LINES = 30
 
 
 class Child:
-    """One running program in a process group of its own."""
+    """A running program in its own process group."""
 
     def __init__(self, command: list[str], log: TextIO, secrets: list[str], environment: Mapping[str, str]) -> None:
         self._log, self._secrets = log, [secret for secret in secrets if secret]
@@ -26,7 +26,7 @@ class Child:
         )  # fmt: skip
 
     def finish(self) -> int:
-        """Passes the output on until the program ends, and returns its exit code."""
+        """Forwards the output until the program ends, and returns its exit code."""
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for line in output:
@@ -38,12 +38,12 @@ class Child:
             line = line.replace(secret, "***")
         self.last_lines.append(line)
         say(line)
-        with contextlib.suppress(OSError):  # on a full volume the step's own error says more
+        with contextlib.suppress(OSError):  # on a full volume the step's own error is more useful
             self._log.write(line + "\n")
             self._log.flush()
 
     def end(self, within_s: float = 10.0) -> None:
-        """Ends the program and what it started: asked first, killed after `within_s`."""
+        """Ends the program and its child processes: SIGTERM first, SIGKILL after `within_s`."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
@@ -52,7 +52,7 @@ class Child:
 
 
 @contextlib.contextmanager
-def opened(log: Path) -> Iterator[TextIO]:
+def open_log(log: Path) -> Iterator[TextIO]:
     """Opens the log of an attempt for appending."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", errors="replace") as file:

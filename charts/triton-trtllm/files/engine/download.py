@@ -1,13 +1,13 @@
-"""Downloads a model's files from Hugging Face into a folder; a repeated call goes on where it was cut off.
+"""Downloads a model's files from Hugging Face into a folder; a repeated call resumes an interrupted download.
 
-The token comes from the environment (HF_TOKEN) and appears in no argument and no output.
+The token comes from the environment variable HF_TOKEN and appears in no argument or output.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-# the same weights in formats that no TensorRT-LLM converter of this chart reads
+# the same weights in formats that the converters used by this chart do not read
 _NOT_NEEDED = [
     "original/*",
     "consolidated*",
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--revision", required=True)
     parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()
-    from huggingface_hub import snapshot_download  # the image has it; --help needs it not
+    from huggingface_hub import snapshot_download  # only in the image; not needed for --help
 
     snapshot_download(args.repository, revision=args.revision, local_dir=args.to, ignore_patterns=_NOT_NEEDED)
     return 0

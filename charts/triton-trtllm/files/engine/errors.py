@@ -1,70 +1,70 @@
-"""What goes wrong is a sentence: on stderr, in the termination log of the container, and as an exit code."""
+"""Reports errors on stderr, in the container's termination log, and as an exit code."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 FAILED, SETTINGS, NOT_READY = 1, 2, 3
-STOPPED = 143  # 128 + SIGTERM, what a shell reports of a program that a signal ended
+STOPPED = 143  # 128 + SIGTERM, as shells report it
 TERMINATION_LOG = "/dev/termination-log"
 _KUBELET_READS_BYTES = 4096
 
 
 class EngineError(Exception):
-    """A failure that a person can act on; the message says what to do next."""
+    """A failure whose message says what to do next."""
 
     exit_code = FAILED
 
 
 class SettingsError(EngineError):
-    """The settings, or the machine that they are used on, are not what they should be."""
+    """The settings are invalid, or do not fit this machine."""
 
     exit_code = SETTINGS
 
 
 class NotReadyError(EngineError):
-    """There is no engine yet and no reason to think that one comes soon."""
+    """Something that was waited for did not become ready in time."""
 
     exit_code = NOT_READY
 
 
 class Stopped(EngineError):
-    """The container was asked to end."""
+    """The container received SIGTERM."""
 
     exit_code = STOPPED
 
 
 def say(sentence: str) -> None:
-    """Writes one line of progress at once, also when stdout is a pipe to the kubelet."""
+    """Writes a line of progress to stdout and flushes it."""
     sys.stdout.write(sentence + "\n")
     sys.stdout.flush()
 
 
-def tell(sentence: str) -> None:
-    """Writes one line beside a program's own output."""
+def warn(sentence: str) -> None:
+    """Writes a line to stderr."""
     sys.stderr.write(sentence + "\n")
     sys.stderr.flush()
 
 
 def run(program: Callable[[], int], termination_log: str = TERMINATION_LOG) -> int:
-    """Runs a program and turns an error into its exit code.
+    """Runs a program and converts an `EngineError` into its exit code.
 
     Args:
         program: Returns an exit code or raises.
         termination_log: The kubelet shows this file's text as the container's last message (`kubectl describe pod`).
-            A path that cannot be written is no reason to fail.
+            Errors in writing it are ignored.
     """
     try:
         return program()
     except EngineError as error:
-        tell(f"error: {error}")
-        _tell_kubelet(str(error), Path(termination_log))
+        warn(f"error: {error}")
+        _write_termination_log(str(error), Path(termination_log))
         return error.exit_code
 
 
-def _tell_kubelet(message: str, path: Path) -> None:
+def _write_termination_log(message: str, path: Path) -> None:
     try:
-        if path.exists() or path.parent != Path("/dev"):  # the kubelet makes it; a developer's machine has none
+        if path.exists() or path.parent != Path("/dev"):  # the kubelet creates it; other machines have none
             path.write_bytes(message.encode()[:_KUBELET_READS_BYTES])
     except OSError:
-        pass  # the sentence is on stderr already
+        pass  # the message is on stderr, too

@@ -1,12 +1,12 @@
-"""One model over several pods: the leader waits for its workers, and starts on them what `mpirun` wants started.
+"""Connects the pods of a multi-node model: the leader waits for its workers and starts the daemons of `mpirun` on them.
 
-A worker (`worker.py`) dials its leader and keeps the connection. `mpirun` starts its daemon on another host through a
-remote shell; here that is `agent.py`, which hands the command line to this module over a socket in the leader's own
-file system, and this module passes it on over the connection of that worker. So no pod listens for commands: no SSH
-server, no keys, no right to exec into pods. The connection is the life of the group, too: where it ends, both end.
+A worker (`worker.py`) connects to its leader and keeps the connection. `mpirun` starts its daemon on another host with
+a remote shell; here that is `agent.py`, which sends the command line to this module over a Unix socket in the leader's
+pod, and this module forwards it over the connection of that worker. So no pod listens for commands: there is no SSH
+server, no key, and no permission to exec into pods. When the connection ends, leader and worker both end.
 
-Messages are JSON, one a line: `{"worker": 1, "host": "llm-0-1"}` from a worker, `{"host": …, "run": …}` from the agent,
-`{"run": …}` to a worker, and `{"ended": 0}` back to both.
+Messages are JSON, one per line: `{"worker": 1, "host": "llm-0-1"}` from a worker, `{"host": …, "run": …}` from the
+agent, `{"run": …}` to a worker, and `{"ended": 0}` back to both.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from typing import Any, TextIO
 from errors import NotReadyError, SettingsError, say
 
 PORT = 7070
-LOST = 255  # what a remote shell ends with when the connection broke
+LOST = 255  # exit code of a remote shell when the connection broke
 _HELLO_WITHIN_S = 5.0
 _REPORT_S = 15.0
 
 
 class Line:
-    """A connection that carries one JSON object a line."""
+    """A connection with one JSON object per line."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -44,7 +44,7 @@ class Line:
         self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self, within_s: float | None = None) -> dict[str, Any] | None:
-        """Returns the next message, or `None` when the other side is gone, says something else, or nothing in time."""
+        """Returns the next message, or `None` if the other side is gone, is invalid, or sends nothing in time."""
         self._connection.settimeout(within_s)
         try:
             message = json.loads(self._reader.readline())
@@ -53,7 +53,7 @@ class Line:
         return message if isinstance(message, dict) else None
 
     def gone(self) -> bool:
-        """Whether the other side has ended; only before it says something."""
+        """Whether the other side has closed the connection; valid only before it sends data."""
         self._connection.setblocking(False)
         try:
             return not self._connection.recv(1, socket.MSG_PEEK)
@@ -63,14 +63,14 @@ class Line:
             return True
 
     def close(self) -> None:
-        """Ends the connection, also for a thread that waits for its next message."""
+        """Closes the connection; a thread that waits for a message returns."""
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
 
 def keep_alive(connection: socket.socket) -> None:
-    """Lets a connection notice within a minute that the other node is gone."""
+    """Sets TCP keepalive so that a lost node is detected within a minute."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 6)):
         if hasattr(socket, option):
@@ -83,7 +83,7 @@ class Member:
 
     Attributes:
         host: Its host name, which is the name of its pod.
-        line: The connection that it keeps.
+        line: Its connection.
     """
 
     host: str
@@ -91,13 +91,13 @@ class Member:
 
 
 def assemble(size: int, port: int, wait_s: float) -> list[Member]:
-    """Waits until every worker of the group has dialled, and returns them in the order of their numbers.
+    """Waits until every worker of the group has connected, and returns them in the order of their numbers.
 
-    A worker that dials again, because its container was started again, takes its own place. Nobody is let in later.
+    A worker whose container restarted replaces its old connection. Later connections are not accepted.
 
     Raises:
-        NotReadyError: Some did not dial in time.
-        SettingsError: The port is taken.
+        NotReadyError: A worker did not connect in time.
+        SettingsError: The port is in use.
     """
     members: dict[int, Member] = {}
     end_s, said_s = time.monotonic() + wait_s, float("-inf")
@@ -107,17 +107,17 @@ def assemble(size: int, port: int, wait_s: float) -> list[Member]:
             missing = sorted(set(range(1, size)) - set(members))
             if now_s >= end_s:
                 raise NotReadyError(
-                    f"worker {', '.join(map(str, missing))} did not come within {wait_s:.0f} s. Look at the pods of "
-                    "this group: is one pending for want of GPUs, or pulls its image?"
+                    f"worker {', '.join(map(str, missing))} did not connect within {wait_s:.0f} s. Check the pods of "
+                    "this group: one may be pending for lack of GPUs, or still pulling its image."
                 )
             if now_s - said_s >= _REPORT_S:
                 said_s = now_s
-                say(f"waits for worker {', '.join(map(str, missing))} of {size - 1}")
+                say(f"waiting for worker {', '.join(map(str, missing))} of {size - 1}")
             server.settimeout(min(_REPORT_S, end_s - now_s))
             with contextlib.suppress(TimeoutError):
-                _let_in(server.accept()[0], size, members)
+                _accept(server.accept()[0], size, members)
             for number in [number for number, member in members.items() if member.line.gone()]:
-                say(f"worker {number} is gone again")
+                say(f"worker {number} disconnected")
                 del members[number]
     return [members[number] for number in sorted(members)]
 
@@ -129,24 +129,24 @@ def _listening(port: int) -> socket.socket:
         raise SettingsError(f"port {port} cannot be opened for the workers: {error.strerror}.") from error
 
 
-def _let_in(connection: socket.socket, size: int, members: dict[int, Member]) -> None:
+def _accept(connection: socket.socket, size: int, members: dict[int, Member]) -> None:
     keep_alive(connection)
     line = Line(connection)
     hello = line.receive(_HELLO_WITHIN_S) or {}
     number, host = hello.get("worker"), hello.get("host")
     if not isinstance(number, int) or not 0 < number < size or not isinstance(host, str):
-        say(f"turned away a caller that is no worker of this group of {size}")
+        say(f"rejected a connection that is not from a worker of this group of {size}")
         line.close()
         return
     if number in members:
         members[number].line.close()
     members[number] = Member(host, line)
-    say(f"worker {number} is here: {host}")
+    say(f"worker {number} connected: {host}")
 
 
 @contextmanager
 def remote_shell(members: list[Member], path: Path) -> Iterator[None]:
-    """Lets `agent.py` start commands on these workers through the Unix socket at `path`; at the end they are let go."""
+    """Serves `agent.py` on the Unix socket at `path`; at the end closes the workers' connections."""
     hosts = {member.host: member.line for member in members}
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(path))
@@ -172,27 +172,27 @@ def remote_shell(members: list[Member], path: Path) -> Iterator[None]:
 
 
 def _pass_on(agent: Line, hosts: dict[str, Line]) -> None:
-    asked = agent.receive() or {}
+    request = agent.receive() or {}
     code = LOST
-    if line := hosts.get(str(asked.get("host"))):
+    if line := hosts.get(str(request.get("host"))):
         with contextlib.suppress(OSError):
-            line.send({"run": asked.get("run")})
+            line.send({"run": request.get("run")})
             code = int((line.receive() or {}).get("ended", LOST))
     else:
-        say(f"{asked.get('host')} is no worker of this group ({', '.join(hosts)})")
+        say(f"{request.get('host')} is not a worker of this group ({', '.join(hosts)})")
     with contextlib.suppress(OSError):
         agent.send({"ended": code})
     agent.close()
 
 
 def mpirun_flags(members: list[Member], slots: int, folder: Path, agent: list[str]) -> list[str]:
-    """Returns what `mpirun` needs to use these workers, and writes its host file into `folder`.
+    """Returns the flags with which `mpirun` uses these workers, and writes its host file into `folder`.
 
     Args:
         members: The workers.
         slots: Ranks of each pod, the leader's included.
         folder: A folder of this pod.
-        agent: The program in place of a remote shell. Open MPI splits it at spaces.
+        agent: The command that replaces a remote shell. Open MPI splits it at spaces.
     """
     hosts = [socket.gethostname(), *(member.host for member in members)]
     file = folder / "hosts"

@@ -1,37 +1,37 @@
-"""What a person does about a failed step, read from its last lines."""
+"""Gives advice on a failed step, from its last lines of output."""
 
 import re
 
 _HINTS = {
     r"\b401\b|Invalid user token|Invalid credentials": (
-        "Hugging Face does not accept the token: check the secret that HF_TOKEN comes from."
+        "Hugging Face rejects the token: check the Secret that HF_TOKEN comes from."
     ),
     r"\b403\b|gated repo|GatedRepo|awaiting a review": (
-        "The model is gated: accept its licence on Hugging Face with the token's account."
+        "The model is gated: accept its license on Hugging Face with the token's account."
     ),
     r"\b404\b|RepositoryNotFound|RevisionNotFound": (
-        "Hugging Face knows no such repository or revision: check model.repository and model.revision."
+        "Hugging Face has no such repository or revision: check model.repository and model.revision."
     ),
     r"Name or service not known|Temporary failure in name resolution|Network is unreachable|Max retries exceeded": (
-        "The network was not reached: check DNS, proxy and network policy of the build pod, or put the model on the "
+        "Hugging Face cannot be reached: check DNS, proxy and network policy of the build pod, or put the model on the "
         "volume (model.path)."
     ),
     r"No space left on device|Disk quota exceeded|ENOSPC": (
         "The volume is full: enlarge it, or remove folders of unused keys under engines/."
     ),
-    r"Read-only file system": "The volume is mounted read-only: the build Job needs it writable.",
+    r"Read-only file system": "The volume is mounted read-only: the build Job must be able to write to it.",
     r"CUDA out of memory|OutOfMemoryError|CUDA error: out of memory|cudaErrorMemoryAllocation": (
-        "The GPU's memory did not suffice: lower build.max_batch_size or build.max_num_tokens, raise "
+        "The GPU ran out of memory: lower build.max_batch_size or build.max_num_tokens, raise "
         "tensor_parallelism, or quantize."
     ),
     r"no CUDA-capable device|CUDA driver version is insufficient|libcuda\.so": (
-        "The GPU was not usable: check that the Job requests nvidia.com/gpu and that the node's driver is new enough "
+        "The GPU cannot be used: check that the Job requests nvidia.com/gpu and that the node's driver is new enough "
         "for the image."
     ),
     r"unrecognized arguments|invalid choice": (
-        "The program does not take one of these options: check build.extra_args and convert.extra_args."
+        "The program does not support one of these options: check build.extra_args and convert.extra_args."
     ),
-    r"\bKilled\b|MemoryError|Cannot allocate memory": "Main memory did not suffice: raise the Job's memory limit.",
+    r"\bKilled\b|MemoryError|Cannot allocate memory": "The pod ran out of memory: raise the Job's memory limit.",
 }
 
 
@@ -42,5 +42,5 @@ def hint(exit_code: int, last_lines: list[str]) -> str | None:
         if re.search(pattern, text):
             return advice
     if exit_code in (-9, 137):
-        return "The program was killed, most likely for memory: raise the Job's memory limit."
+        return "The program was killed, most likely out of memory: raise the Job's memory limit."
     return None

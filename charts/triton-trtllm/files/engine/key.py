@@ -1,7 +1,7 @@
-"""The name of an engine: what it was made from, in words and as a hash; the same on every machine that asks.
+"""Derives the name of an engine from everything it is built from, in words and as a hash.
 
-An engine is bound to the GPU product, to the TensorRT-LLM version and to every option of its build. Two settings that
-would make the same engine give the same key; how it is served is not part of it.
+An engine depends on the GPU product, the TensorRT-LLM version and every build option. Settings for the same engine have
+the same key on every machine; how the engine is served is not part of it.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _HASH_CHARACTERS = 12
 
 
 def ingredients(settings: Settings, gpu_product: str, trtllm_version: str) -> dict[str, Any]:
-    """Returns everything that decides the engine's bytes, and nothing else."""
+    """Returns everything that determines the engine, and nothing else."""
     return {
         "model": {"repository": settings.model.repository, "path": settings.model.path},
         "revision": settings.model.revision,
@@ -35,7 +35,7 @@ def ingredients(settings: Settings, gpu_product: str, trtllm_version: str) -> di
 
 
 def engine_key(parts: dict[str, Any]) -> str:
-    """Returns a folder name of `ingredients`, at most 200 characters of `A-Z a-z 0-9 . _ -`.
+    """Returns a folder name for `ingredients`, at most 200 characters of `A-Z a-z 0-9 . _ -`.
 
     >>> engine_key(parts)
     'meta-llama--Llama-3.1-8B-Instruct-0e9e39f-bfloat16-none-tp1-pp1-NVIDIA-H100-80GB-HBM3-trtllm1.2.1-8c1f2f0a9b3d'
@@ -62,10 +62,10 @@ def _plain(text: str, characters: int) -> str:
 
 
 def trtllm_version(settings: Settings) -> str:
-    """Returns the TensorRT-LLM version of this image, which the settings may name.
+    """Returns the TensorRT-LLM version of this image or of the settings.
 
     Raises:
-        SettingsError: The image has another version than the settings, or neither says one.
+        SettingsError: The versions differ, or neither is known.
     """
     try:
         installed = importlib.metadata.version("tensorrt_llm")
@@ -73,11 +73,11 @@ def trtllm_version(settings: Settings) -> str:
         installed = None
     if installed is None and settings.trtllm_version is None:
         raise SettingsError(
-            "this image has no tensorrt_llm and trtllm_version is not set. Use a -trtllm- image or set it."
+            "this image has no tensorrt_llm, and trtllm_version is not set. Use a -trtllm- image, or set it."
         )
     if installed and settings.trtllm_version and installed != settings.trtllm_version:
         raise SettingsError(
-            f"the image has TensorRT-LLM {installed}, the settings say trtllm_version {settings.trtllm_version}. "
-            "An engine runs only under the version that built it: correct the value, or the image tag."
+            f"the image has TensorRT-LLM {installed}, and trtllm_version is {settings.trtllm_version}. "
+            "An engine runs only with the version that built it: correct the value, or the image tag."
         )
     return str(installed or settings.trtllm_version)

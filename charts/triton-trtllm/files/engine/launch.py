@@ -1,12 +1,12 @@
-"""Starts tritonserver on the model repository: one process on one GPU, or one MPI rank a GPU, in one pod or in several.
+"""Starts tritonserver: one process for one GPU, or one MPI rank per GPU, in one pod or in several.
 
-One rank replaces this process, and so gets its signals itself. With several this process stays, because `mpirun` does
-not pass SIGTERM on: it kills every rank at once, and with them the generations that a pod would have finished.
-On SIGTERM only rank 0 is asked to end; it takes no new requests, finishes the others, and then ends the ranks that wait
-on it. Whatever lives after `--drain-s` is ended through `mpirun`.
+A single rank replaces this process and receives its signals. With several ranks this process stays: `mpirun` does not
+forward SIGTERM but kills all ranks, and with them the running generations. On SIGTERM this process signals only rank 0,
+which accepts no new requests, finishes the running ones, and then ends the other ranks. After `--drain-s` the remaining
+ranks are ended through `mpirun`.
 
-With `--nodes` this pod is the leader of a group and waits for its workers first (`group.py`). An engine's ranks are
-servers each; the LLM API has one server, and `--through` names the launcher that makes the other ranks its hands.
+With `--nodes` this pod is the leader of a group and first waits for its workers (`group.py`). In mode engine each rank
+is a server. The LLM API has one server, and `--through` names the launcher that runs the other ranks for it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from types import FrameType
 import group
 from errors import SettingsError, Stopped, run, say
 
-# flags that rank 0 needs and the others must have as well; every other one is rank 0's
+# flags for all ranks; the others are for rank 0 only
 SHARED = (
     "--log-", "--backend-directory", "--backend-config", "--exit-timeout-secs", "--pinned-memory-pool-byte-size",
     "--cuda-memory-pool-byte-size", "--min-supported-compute-capability",
@@ -36,7 +36,7 @@ _OURS = ("--id", "--model-repository", "--disable-auto-complete-config")
 def rank_command(rank: int, repository: str, tritonserver: str, extra: list[str]) -> list[str]:
     """Returns one rank's command line.
 
-    Only rank 0 serves. The others load `tensorrt_llm` alone and give their hands to it.
+    Only rank 0 serves requests. The others load only `tensorrt_llm` and compute for it.
     """
     command = [
         tritonserver, f"--id=rank{rank}", f"--model-repository={repository}", "--disable-auto-complete-config",
@@ -64,19 +64,19 @@ def command(
     Args:
         world_size: Tensor times pipeline parallelism.
         repository: The model repository.
-        extra: Further flags of tritonserver, each as one `--name=value`.
+        extra: Additional flags of tritonserver, each as one `--name=value`.
         tritonserver: The server's program.
-        mpirun: Open MPI's launcher. It would bind one or two ranks to one core each, a server's threads included.
-        pid_file: Where rank 0 says its process id; with one rank not used.
-        hosts: Where the ranks run, as flags of `mpirun`: all in this pod, whatever it takes for the number of cores.
-        through: The program that runs rank 0's server on one rank, and makes the others work for it.
+        mpirun: Open MPI's launcher. By default it would bind one or two ranks, with all their threads, to a core each.
+        pid_file: File in which rank 0 writes its process id; not used with one rank.
+        hosts: Flags of `mpirun` that place the ranks; by default all in this pod, whatever its number of cores.
+        through: Launcher that runs the server on rank 0 and lets the other ranks compute for it.
 
     Raises:
-        SettingsError: A further flag is one that this function sets.
+        SettingsError: An additional flag is one that this function sets.
     """
     for flag in extra:
         if not flag.startswith("--") or flag.split("=")[0] in _OURS:
-            raise SettingsError(f"{flag!r} cannot be passed on: give --name=value, and none of {', '.join(_OURS)}.")
+            raise SettingsError(f"{flag!r} is not supported: use --name=value, and none of {', '.join(_OURS)}.")
     ranks = [rank_command(rank, repository, tritonserver, extra) for rank in range(world_size)]
     if world_size == 1:
         return ranks[0]
@@ -105,10 +105,10 @@ def supervise(argv: list[str], pid_file: Path, drain_s: float) -> int:
         try:
             rank0 = int(pid_file.read_text())
             os.kill(rank0, signal.SIGTERM)
-        except (OSError, ValueError):  # rank 0 has not started: there is nothing to finish
+        except (OSError, ValueError):  # rank 0 has not started
             end()
             return
-        say(f"asked to end: rank 0 (process {rank0}) finishes its requests, at most {drain_s:.0f} s")
+        say(f"received SIGTERM: rank 0 (process {rank0}) finishes its requests, for at most {drain_s:.0f} s")
         timer = threading.Timer(drain_s, end)
         timer.daemon = True
         timer.start()
@@ -126,12 +126,12 @@ def workers(nodes: int, slots: int, folder: Path, port: int, wait_s: float) -> I
     """Waits for the workers of this pod's group, and yields the flags with which `mpirun` uses them.
 
     Raises:
-        Stopped: Asked to end while it waited.
-        NotReadyError: A worker did not come in time.
+        Stopped: SIGTERM arrived while waiting.
+        NotReadyError: A worker did not connect in time.
     """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise Stopped("asked to end while it waited for its workers")
+        raise Stopped("received SIGTERM while waiting for the workers")
 
     signal.signal(signal.SIGTERM, stop)
     members = group.assemble(nodes, port, wait_s)
@@ -153,24 +153,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Start tritonserver.", allow_abbrev=False)
     parser.add_argument("--world-size", type=int, required=True, help="tensor times pipeline parallelism")
     parser.add_argument("--nodes", type=int, default=1, help="pods of the group, this one included")
-    parser.add_argument("--port", type=int, default=group.PORT, help="where workers dial")
-    parser.add_argument("--wait-s", type=float, default=1800.0, help="at most this long without all workers")
+    parser.add_argument("--port", type=int, default=group.PORT, help="port for connections of workers")
+    parser.add_argument("--wait-s", type=float, default=1800.0, help="maximum time to wait for all workers")
     parser.add_argument("--model-repository", required=True)
-    parser.add_argument("--drain-s", type=float, default=60.0, help="as tritonserver's --exit-timeout-secs, or longer")
+    parser.add_argument("--drain-s", type=float, default=60.0, help="at least tritonserver's --exit-timeout-secs")
     parser.add_argument("--tritonserver", default="tritonserver")
     parser.add_argument("--mpirun", default="mpirun")
     parser.add_argument("--through", default="", help="TensorRT-LLM's launcher for the LLM API: trtllm-llmapi-launch")
-    parser.add_argument("extra", nargs="*", help="after --: further flags of tritonserver, as --name=value")
+    parser.add_argument("extra", nargs="*", help="after --: additional flags of tritonserver, as --name=value")
     args = parser.parse_args()
 
     def program() -> int:
         programs = (args.tritonserver, args.mpirun)
         if args.world_size == 1:
             argv = command(1, args.model_repository, args.extra, *programs, "")
-            say("runs: " + " ".join(argv))
+            say("running: " + " ".join(argv))
             os.execvp(argv[0], argv)  # noqa: S606 - the program that the chart names, without a shell
         if args.world_size % args.nodes:
-            raise SettingsError(f"{args.world_size} ranks cannot be shared evenly by {args.nodes} nodes.")
+            raise SettingsError(f"{args.world_size} ranks cannot be divided evenly among {args.nodes} nodes.")
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
             folder = Path(name)
             hosts: Sequence[str] = ("--oversubscribe",)
@@ -180,7 +180,7 @@ def main() -> int:
             pid_file = folder / "rank0.pid"
             whole = (args.world_size, args.model_repository, args.extra, *programs, str(pid_file), hosts, args.through)
             argv = command(*whole)
-            say("runs: " + " ".join(argv))
+            say("running: " + " ".join(argv))
             return supervise(argv, pid_file, args.drain_s)
 
     return run(program)

@@ -1,4 +1,4 @@
-"""Flags that the build, the wait and the repository share, and what follows from them."""
+"""Command-line flags shared by the build, the wait and the model repository."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The settings, the key of their engine, and its place on the volume."""
+    """The settings, the key of the engine, and its folder on the volume."""
 
     settings: Settings
     ingredients: dict[str, object]
@@ -30,26 +30,26 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--settings", required=True, help="the JSON file of settings.py")
     made.add_argument("--root", default="/engines", help="where the volume is mounted")
     made.add_argument(
-        "--gpu-check", choices=gpu.CHECKS, default="auto", help="ask nvidia-smi: must, if it is there, never"
+        "--gpu-check", choices=gpu.CHECKS, default="auto", help="whether to run nvidia-smi: require, if found, never"
     )
-    made.add_argument("--gpu-product", default="", help="one of gpu_product, for a machine that cannot be asked")
-    made.add_argument("--nvidia-smi", default="nvidia-smi", help="the program that names the GPU")
+    made.add_argument("--gpu-product", default="", help="one of gpu_product, for a machine without nvidia-smi")
+    made.add_argument("--nvidia-smi", default="nvidia-smi", help="program that reports the GPU")
     made.add_argument(
-        "--termination-log", default=TERMINATION_LOG, help="where the last sentence is left for the kubelet"
+        "--termination-log", default=TERMINATION_LOG, help="file for the final error message, read by the kubelet"
     )
     return made
 
 
 def owner() -> str:
-    """Returns who this process is to others: its pod, or machine and process id."""
+    """Returns the name of this builder: its pod, or host and process id."""
     return os.environ.get("POD_NAME") or f"{socket.gethostname()} (process {os.getpid()})"
 
 
 def resolve(args: argparse.Namespace) -> Resolved:
-    """Reads the settings and finds the key.
+    """Reads the settings and determines the key.
 
     Raises:
-        SettingsError: The settings, the GPU or the image's TensorRT-LLM are not what they should be.
+        SettingsError: The settings are invalid, or do not fit the GPU or the image's TensorRT-LLM.
     """
     settings = engine_settings.load(args.settings)
     product = gpu.product(settings.gpu_product, args.gpu_check, args.nvidia_smi, args.gpu_product)

@@ -1,15 +1,14 @@
-"""The `${name}` placeholders of TensorRT-LLM's model templates, and what this chart puts into each.
+"""Values of the `${name}` placeholders in TensorRT-LLM's model templates.
 
-The names are those of `all_models/inflight_batcher_llm` of TensorRT-LLM 1.x. An empty value in quotes means "not given"
-to both the C++ backend and the Python models (they fail to parse it, or test for it, and take their default); a
-placeholder outside quotes always needs a value.
+The names are those of `all_models/inflight_batcher_llm` of TensorRT-LLM 1.x. For the C++ backend and the Python models
+an empty value in quotes means "not set", and they use their default. A placeholder outside quotes always needs a value.
 """
 
 from pathlib import Path
 
 from settings import Serving
 
-# what a model without an encoder, images, LoRA or a draft model leaves alone
+# defaults of a model without encoder, images, LoRA or draft model
 NEUTRAL = {
     "encoder_engine_dir": "",
     "encoder_input_features_data_type": "TYPE_FP16",
@@ -58,12 +57,12 @@ NEUTRAL = {
 }
 
 
-def meant(serving: Serving, max_batch_size: int, engine: Path, tokenizer: Path) -> dict[str, str]:
-    """Returns the values that this chart means to say; a template that lacks one of them is not the one it knows.
+def required(serving: Serving, max_batch_size: int, engine: Path, tokenizer: Path) -> dict[str, str]:
+    """Returns the values that the templates must use; a template without one of them has another version.
 
     Args:
         serving: The settings.
-        max_batch_size: How many requests the engine takes at once; `bls_instance_count` follows it.
+        max_batch_size: Maximum number of requests in the engine; `bls_instance_count` defaults to it.
         engine: The folder with `rank0.engine`.
         tokenizer: The folder with the tokenizer's files.
     """

@@ -1,7 +1,7 @@
-"""The settings of one engine and of how it is served, read from one JSON file; an unknown name is an error.
+"""Reads the settings of an engine and its serving from a JSON file; unknown names are errors.
 
-Every key has a default except the model. `null` and an empty string mean "not given". Whole numbers may be written as
-`65536.0` or `6.5536e+04`: a chart's numbers pass through floats on their way here.
+Every setting but the model has a default. `null` and an empty string mean "not set". Integers may be written as
+`65536.0` or `6.5536e+04`, since Helm converts numbers to floats.
 """
 
 import difflib
@@ -22,9 +22,9 @@ Reader = Callable[[Any, str], Any]
 T = TypeVar("T")
 
 
-def _refuse(where: str, value: object, wanted: str) -> SettingsError:
+def _invalid(where: str, value: object, wanted: str) -> SettingsError:
     return SettingsError(
-        f"{where} is {json.dumps(value, default=str)}, but must be {wanted}. Correct the chart's values."
+        f"{where} is {json.dumps(value, default=str)}, and must be {wanted}. Correct the chart's values."
     )
 
 
@@ -32,7 +32,7 @@ def _whole(least: int) -> Reader:
     def read(value: Any, where: str) -> int:
         number = int(value) if isinstance(value, float) and value.is_integer() else value
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise _refuse(where, value, f"a whole number of at least {least}")
+            raise _invalid(where, value, f"an integer of at least {least}")
         return number
 
     return read
@@ -40,26 +40,26 @@ def _whole(least: int) -> Reader:
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
-        raise _refuse(where, value, "a text")
+        raise _invalid(where, value, "a string")
     return value
 
 
 def _flag(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
-        raise _refuse(where, value, "true or false")
+        raise _invalid(where, value, "true or false")
     return value
 
 
 def _ratio(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise _refuse(where, value, "a number above 0 and up to 1")
+        raise _invalid(where, value, "a number above 0 and at most 1")
     return float(value)
 
 
 def _one_of(*names: str) -> Reader:
     def read(value: Any, where: str) -> str:
         if value not in names:
-            raise _refuse(where, value, f"one of {', '.join(names)}")
+            raise _invalid(where, value, f"one of {', '.join(names)}")
         return str(value)
 
     return read
@@ -67,26 +67,26 @@ def _one_of(*names: str) -> Reader:
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or any(isinstance(item, bool | dict | list | None) for item in value):
-        raise _refuse(where, value, "a list of texts")
+        raise _invalid(where, value, "a list of strings")
     return tuple(str(item) for item in value)
 
 
 def _rising(value: Any, where: str) -> tuple[float, ...]:
     numbers = value if isinstance(value, list | tuple) else [None]
     if any(isinstance(each, bool) or not isinstance(each, int | float) for each in numbers):
-        raise _refuse(where, value, "a list of numbers")
+        raise _invalid(where, value, "a list of numbers")
     if list(numbers) != sorted(set(numbers)):
-        raise _refuse(where, value, "a list of numbers, each above the one before")
+        raise _invalid(where, value, "a list of increasing numbers")
     return tuple(float(each) for each in numbers)
 
 
 def _table(value: Any, where: str) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise _refuse(where, value, "a table of names and values")
+        raise _invalid(where, value, "an object of names and values")
     read = {}
     for name, item in value.items():
         if item is None or isinstance(item, dict | list):
-            raise _refuse(f"{where}.{name}", item, "a text, a number, true or false")
+            raise _invalid(f"{where}.{name}", item, "a string, a number, true or false")
         whole = isinstance(item, float) and item.is_integer()
         read[name] = str(item).lower() if isinstance(item, bool) else str(int(item) if whole else item)
     return read
@@ -102,7 +102,7 @@ def _group(cls: type) -> dict[str, Reader]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """Where the weights come from: a Hugging Face repository at a revision, or a folder on the volume."""
+    """Source of the weights: a Hugging Face repository at a revision, or a folder on the volume."""
 
     repository: str | None = _setting(_text, None)
     revision: str = _setting(_text, "main")
@@ -111,7 +111,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """Options of `trtllm-build`; one that is not given is left to TensorRT-LLM."""
+    """Options of `trtllm-build`; without a value TensorRT-LLM's default applies."""
 
     max_batch_size: int = _setting(_whole(1), 64)
     max_input_len: int | None = _setting(_whole(1), None)
@@ -122,7 +122,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convert:
-    """The program that turns the model into a TensorRT-LLM checkpoint; `None` chooses it by the model's family."""
+    """The script that converts the model to a TensorRT-LLM checkpoint; by default chosen by the model's family."""
 
     script: str | None = _setting(_text, None)
     extra_args: tuple[str, ...] = _setting(_texts, ())
@@ -130,7 +130,7 @@ class Convert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """Whole command lines in place of the built-in ones, one item an argument; `{name}` as in `steps.py`."""
+    """Command lines that replace the built-in ones, one item per argument; `{name}` as in `steps.py`."""
 
     download: tuple[str, ...] | None = _setting(_texts, None)
     convert: tuple[str, ...] | None = _setting(_texts, None)
@@ -139,14 +139,14 @@ class Commands:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """What the Triton model repository says; none of it needs another engine.
+    """Settings of the Triton model repository; none of them needs another engine.
 
-    `bls_instance_count` and `triton_max_batch_size` follow the engine's `max_batch_size` when they are not given. As
-    many blocking `tensorrt_llm_bls` instances as the engine takes at once make Triton's queue of that model hold
-    exactly the requests that the engine has no room for.
+    `bls_instance_count` and `triton_max_batch_size` default to the engine's `max_batch_size`. With as many blocking
+    `tensorrt_llm_bls` instances as the engine has slots, Triton's queue of that model holds exactly the requests that
+    wait for a slot.
 
-    `first_response_buckets_ms` are those of the front model's histogram; none leaves Triton's, which end at 5 s. Triton
-    before 24.11 does not know them.
+    `first_response_buckets_ms` are the buckets of that model's first-response histogram. Without them Triton's default
+    applies, which ends at 5 s. Triton before 24.11 does not support them.
     """
 
     bls_instance_count: int | None = _setting(_whole(1), None)
@@ -168,7 +168,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One engine and how it is served."""
+    """Settings of an engine and its serving."""
 
     model: Model = field(default_factory=Model, metadata=_group(Model))
     data_type: str = _setting(_one_of(*DATA_TYPES), "auto")
@@ -186,13 +186,13 @@ class Settings:
 
     @property
     def world_size(self) -> int:
-        """GPUs, and MPI ranks, of one serving pod."""
+        """Number of GPUs and MPI ranks."""
         return self.tensor_parallelism * self.pipeline_parallelism
 
 
 def _read(cls: type[T], data: Any, where: str = "") -> T:
     if not isinstance(data, dict):
-        raise _refuse(where or "the settings file", data, "a table")
+        raise _invalid(where or "the settings file", data, "an object")
     known = {each.name: each for each in fields(cls)}  # type: ignore[arg-type]
     given = {}
     for name, value in data.items():
@@ -211,7 +211,7 @@ def parse(data: Any) -> Settings:
     """Checks settings that are already parsed from JSON.
 
     Raises:
-        SettingsError: A name is unknown, a value has another type or range, or the model is not said exactly once.
+        SettingsError: A name is unknown, a value is invalid, or not exactly one model is set.
     """
     settings = _read(Settings, data)
     if (settings.model.repository is None) == (settings.model.path is None):
@@ -225,7 +225,7 @@ def load(path: str | os.PathLike[str]) -> Settings:
     """Reads the settings file.
 
     Raises:
-        SettingsError: It cannot be read, is no JSON, or says something that `parse` refuses.
+        SettingsError: The file cannot be read, is not JSON, or `parse` rejects it.
     """
     try:
         text = Path(path).read_text()

@@ -11,7 +11,7 @@ from store import Store
 
 
 def state(store: Store) -> dict[str, object]:
-    """Returns what the volume says; `builder` may be one that has died, see `lock.py`."""
+    """Returns the state on the volume; `builder` may have died, see `lock.py`."""
     holder = lock.newest(store.lock)
     return {
         "key": store.key,

@@ -1,7 +1,8 @@
-"""The programs that make an engine, as command lines.
+"""Command lines of the programs that build an engine.
 
-A command line is a list of arguments in which `{name}` stands for a value of `values`; an argument that is nothing but
-the name of a list becomes all its items. `commands.*` of the settings replaces a list, with the same names.
+A command line is a list of arguments in which `{name}` stands for a value of `values`. An argument that consists of the
+name of a list is replaced by its items. `commands.*` of the settings replaces a command line and may use the same
+names.
 """
 
 import json
@@ -23,8 +24,7 @@ CONVERT = (
 )  # fmt: skip
 BUILD = ("trtllm-build", "--checkpoint_dir", "{checkpoint_dir}", "--output_dir", "{engine_dir}", "{build_args}")
 
-# `model_type` of the model's config.json to its folder under examples/models, for those whose converter takes the
-# flags of CONVERT
+# folder under examples/models by `model_type`, for families whose converter supports the flags of CONVERT
 FAMILIES = {
     "llama": "core/llama", "mistral": "core/llama", "mixtral": "core/llama",
     "qwen": "core/qwen", "qwen2": "core/qwen", "qwen2_moe": "core/qwen", "qwen3": "core/qwen", "qwen3_moe": "core/qwen",
@@ -34,7 +34,7 @@ FAMILIES = {
 
 
 def values(settings: Settings, model: Path, building: Path) -> dict[str, str | list[str]]:
-    """Returns what the names in a command line stand for, but `convert_script`, which needs the model to be there."""
+    """Returns the values of names in command lines, except `convert_script`, which depends on the downloaded model."""
     quantized = settings.quantization != "none"
     return {
         "python": sys.executable,
@@ -56,7 +56,7 @@ def values(settings: Settings, model: Path, building: Path) -> dict[str, str | l
 
 
 def build_args(settings: Settings) -> list[str]:
-    """Returns the options of `trtllm-build`; `extra_args` come last, and so win."""
+    """Returns the options of `trtllm-build`; `extra_args` come last and take precedence."""
     build = settings.build
     args = ["--max_batch_size", str(build.max_batch_size)]
     for name in ("max_input_len", "max_seq_len", "max_num_tokens"):
@@ -82,17 +82,17 @@ def fill(template: tuple[str, ...], named: dict[str, str | list[str]]) -> list[s
         for name in names:
             value = named[name]
             if isinstance(value, list):
-                raise SettingsError(f"a command says {argument!r}, but {{{name}}} is a list: make it its own argument.")
+                raise SettingsError(f"{argument!r} contains {{{name}}}, which is a list: make it a separate argument.")
             argument = argument.replace(f"{{{name}}}", value)
         filled.append(argument)
     return filled
 
 
 def convert_script(settings: Settings, model: Path, examples: Path = EXAMPLES) -> str:
-    """Returns the program that makes the checkpoint: the settings' own, the quantizer, or that of the model's family.
+    """Returns the script that converts the checkpoint: from the settings, the quantizer, or by the model's family.
 
     Raises:
-        EngineError: The model says no family, or one whose converter is not known here.
+        EngineError: The family is unknown or has no known converter.
     """
     if settings.convert.script:
         return settings.convert.script
@@ -101,7 +101,9 @@ def convert_script(settings: Settings, model: Path, examples: Path = EXAMPLES) -
     try:
         family = str(json.loads((model / "config.json").read_text()).get("model_type"))
     except (OSError, ValueError) as error:
-        raise EngineError(f"{model}/config.json cannot be read ({error}): is this a Hugging Face model?") from error
+        raise EngineError(
+            f"{model}/config.json cannot be read ({error}). The folder must be a Hugging Face model."
+        ) from error
     if family not in FAMILIES:
         raise EngineError(
             f"no converter is known for model_type {family!r} (known: {', '.join(sorted(FAMILIES))}). Set "

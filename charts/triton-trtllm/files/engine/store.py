@@ -1,16 +1,16 @@
-"""Where an engine lies on the volume, and what marks it as whole or as failed.
+"""Layout of an engine on the volume, and the markers of a finished or failed build.
 
     <root>/engines/<key>/
-        READY          written last: what the engine was made from, by whom, when
+        READY          written last: inputs, builder and time of the build
         FAILED         the last attempt's step, exit code, hint and last lines; a new attempt removes it
         engine/        rank0.engine … config.json
         tokenizer/     the model's files without its weights
         lock/          see lock.py
-        logs/000001.log   one an attempt, kept
-        model/         the download, kept between attempts, removed when the engine is whole
-        building.000001/  one an attempt: checkpoint and engine in the making
+        logs/000001.log   one per attempt, kept
+        model/         the download, kept between attempts, removed when the engine is ready
+        building.000001/  one per attempt: checkpoint and engine being built
 
-A build that ends anywhere leaves no READY, and `engine/` without READY is removed by the next attempt.
+An interrupted build leaves no READY, and the next attempt removes an `engine/` without READY.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from errors import EngineError
 
 
 class Store:
-    """One engine's folder."""
+    """The folder of an engine."""
 
     def __init__(self, root: Path, key: str) -> None:
         self.root, self.key = root, key
@@ -34,32 +34,32 @@ class Store:
         self.model, self.lock = self.folder / "model", self.folder / "lock"
 
     def building(self, generation: int) -> Path:
-        """Returns the folder that one attempt builds in."""
+        """Returns the build folder of an attempt."""
         return self.folder / f"building.{generation:06d}"
 
     def log(self, generation: int) -> Path:
-        """Returns one attempt's log."""
+        """Returns the log file of an attempt."""
         return self.folder / "logs" / f"{generation:06d}.log"
 
     def ready(self) -> dict[str, Any] | None:
-        """Returns what READY says, or None if there is no whole engine."""
+        """Returns the contents of READY, or None if the engine is not ready."""
         marker = _read_json(self.folder / "READY")
         return marker if marker is not None and self.engine.is_dir() and self.tokenizer.is_dir() else None
 
     def failed(self) -> dict[str, Any] | None:
-        """Returns what the last attempt said when it failed, or None."""
+        """Returns the contents of FAILED, or None."""
         return _read_json(self.folder / "FAILED")
 
     def clear_failed(self) -> None:
-        """Forgets an earlier attempt's failure."""
+        """Removes FAILED of an earlier attempt."""
         (self.folder / "FAILED").unlink(missing_ok=True)
 
-    def mark_failed(self, **said: Any) -> None:
-        """Leaves the reason of a failure for whoever waits."""
-        _write_json(self.folder / "FAILED", {"at_s": time.time(), **said})
+    def mark_failed(self, **details: Any) -> None:
+        """Writes the reason of a failure for waiting pods."""
+        _write_json(self.folder / "FAILED", {"at_s": time.time(), **details})
 
     def sweep(self, generation: int) -> None:
-        """Removes what earlier attempts left half done."""
+        """Removes unfinished files of earlier attempts."""
         for left in self.folder.glob("building.*"):
             if left != self.building(generation):
                 shutil.rmtree(left, ignore_errors=True)
@@ -68,11 +68,11 @@ class Store:
             shutil.rmtree(self.tokenizer, ignore_errors=True)
 
     def publish(self, generation: int, marker: dict[str, Any], keep_model: bool) -> None:
-        """Makes a finished build visible: folders first, READY last. Only the lock's holder may."""
+        """Publishes a finished build: folders first, READY last. Only the holder of the lock may call it."""
         source = self.building(generation)
         for name in ("engine", "tokenizer"):
             _flush(source / name)
-        if self.ready() is None:  # else a builder that was believed dead finished just before: its engine is whole
+        if self.ready() is None:  # else a builder with a stale lock has just published its engine
             for target in (self.engine, self.tokenizer):
                 (source / target.name).rename(target)
             _flush_folder(self.folder)
@@ -87,7 +87,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise EngineError(f"{path} is damaged: {error}. Remove it; the next build Job starts over.") from error
+        raise EngineError(f"{path} is corrupt: {error}. Remove it; the next build Job starts over.") from error
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def _flush(folder: Path) -> None:
 def _flush_folder(folder: Path) -> None:
     opened = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some network file systems refuse it for a folder, and need it not
+        with contextlib.suppress(OSError):  # some network file systems do not support it for folders
             os.fsync(opened)
     finally:
         os.close(opened)

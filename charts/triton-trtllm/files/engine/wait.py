@@ -1,7 +1,7 @@
-"""Waits until the engine of the settings is built; the init container of a serving pod runs it.
+"""Waits until the engine of the settings is built, in an init container of serving pods.
 
-It says who builds, since when and at which step. It ends with the reason when the build failed, when nobody builds for
-`--nobody-s`, and after `--timeout-s`; the kubelet then shows the sentence on the pod that waits, and tries again.
+It prints the builder and its current step. It fails if the build failed, if there is no builder for `--nobody-s`, and
+after `--timeout-s`. The kubelet then shows the message on the waiting pod, and retries.
 """
 
 import sys
@@ -20,8 +20,8 @@ def wait(
     """Returns 0 once the engine is ready.
 
     Raises:
-        EngineError: The last attempt failed and no other one runs.
-        NotReadyError: Nobody builds, or it takes longer than `timeout_s`.
+        EngineError: The last attempt failed, and no other one runs.
+        NotReadyError: There is no builder, or the build takes longer than `timeout_s`.
     """
     started_s = built_s = time.monotonic()
     said_s = float("-inf")
@@ -39,27 +39,28 @@ def wait(
         if now_s - built_s > nobody_s:
             last = f"; the last builder, {holder.owner}, ended as {holder.released or 'lost'}" if holder else ""
             raise NotReadyError(
-                f"nobody has built {store.key} for {nobody_s:.0f} s{last}. Look at the Job {job}: is it there, is its "
-                "pod scheduled? Pods that wait hold their GPUs, the Job needs one more."
+                f"there has been no builder of {store.key} for {nobody_s:.0f} s{last}. Check that the Job {job} exists "
+                "and its pod is scheduled. It needs GPUs in addition to those of the waiting pods."
             )
         if now_s - started_s > timeout_s:
             raise NotReadyError(
-                f"{store.key} is not ready after {timeout_s:.0f} s: look at the log of the Job {job}, or wait longer."
+                f"{store.key} is not ready after {timeout_s:.0f} s: check the log of the Job {job}, or raise "
+                "engine.waitSeconds."
             )
         if now_s - said_s >= report_s:
             said_s = now_s
             if alive and holder:
                 since = f" for {_ago(holder.since_s)}" if holder.since_s else ""
-                say(f"waits for {store.key}: {holder.owner} builds it{since}, step {holder.step}")
+                say(f"waiting for {store.key}: {holder.owner} has been building it{since}, step {holder.step}")
             else:
-                say(f"waits for {store.key}: nobody builds it yet (Job {job})")
+                say(f"waiting for {store.key}: there is no builder yet (Job {job})")
         time.sleep(poll_s)
     say(f"engine {store.key} is ready.")
     return 0
 
 
 def _ago(at_s: float) -> str:
-    """Returns a span up to now as people say it; another node's clock may be ahead."""
+    """Returns the time since then as text; the clock of another node may be ahead."""
     minutes, seconds = divmod(max(0, round(time.time() - at_s)), 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
@@ -67,10 +68,10 @@ def _ago(at_s: float) -> str:
 def main() -> int:
     """Waits for the engine of the settings."""
     parser = options.parser(__doc__)
-    parser.add_argument("--job", required=True, help="the build Job, named when there is something to look at")
+    parser.add_argument("--job", required=True, help="name of the build Job, for messages")
     parser.add_argument("--timeout-s", type=float, default=4 * 3600.0)
-    parser.add_argument("--nobody-s", type=float, default=600.0, help="at most this long without a builder")
-    parser.add_argument("--stale-s", type=float, default=lock.STALE_S, help="as the build Job has it")
+    parser.add_argument("--nobody-s", type=float, default=600.0, help="maximum time without a builder")
+    parser.add_argument("--stale-s", type=float, default=lock.STALE_S, help="as in the build Job")
     parser.add_argument("--poll-s", type=float, default=2.0)
     parser.add_argument("--report-s", type=float, default=15.0)
     args = parser.parse_args()

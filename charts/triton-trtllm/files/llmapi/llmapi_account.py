@@ -1,27 +1,27 @@
-"""The two sums of an engine that many requests share: time spent waiting for it and time spent in it.
+"""Sums the queue time and the compute time of all requests to an engine.
 
-A request's account is what the engine's own clock says, and is exact once the request has ended:
+A request's times come from the engine's own clock, and are exact once the request has ended:
 
     arrival ──── queue ────▶ first scheduled ──── compute ────▶ last token
 
-The engine tells a request's first two times with its first token and the third with its last one. Sums of ended
-requests alone would be blind to a burst of long requests until the first of them ends, and would say "no waiting"
-just while the queue grows. So an open request is booked with what is certain of it, and corrected when it ends:
+The engine reports the first two times with the first token, and the third with the last one. Sums over ended requests
+only would not show a burst of long requests until the first of them ends, just while the queue grows. So an open
+request is counted as far as its times are certain, and corrected when it ends:
 
-* With its first token its queue time is exact. From then on its compute time is booked up to its latest token, but
+* With its first token its queue time is exact. From then on its compute time is counted up to its latest token, but
   never up to later than ``HOLDBACK_NS`` ago, so that a late delivery cannot make it longer than it was.
-* Without a token it waits, if the engine is busy with others (see ``waiting``). Its queue time is then booked up to
-  ``HOLDBACK_NS`` and the longest recent prefill ago: it may have been scheduled meanwhile without a token to show.
+* Without a token it waits if the engine is busy with others (see ``waiting``). Its queue time is then counted up to
+  ``HOLDBACK_NS`` and the longest recent prefill ago, since it may have been scheduled without a token yet.
 
 While requests wait, the queue sum thus grows by the number of waiting requests for each second, and the compute sum
-by the number of running ones. Should a prefill nevertheless take longer than that, its account is corrected downwards
-when it ends; a counter cannot, so ``queue_us`` and ``compute_us`` stand still until the true sums have caught up.
+by the number of running ones. If a prefill takes longer than that, its account is corrected downwards when it ends. A
+counter must not decrease, so ``queue_us`` and ``compute_us`` stand still until the true sums have caught up.
 
-A request that was cancelled or failed has no last token: its account ends at that moment on this process's clock,
-as queue time if it was never scheduled and as compute time otherwise.
+The account of a cancelled or failed request, which has no last token, ends at that moment by this process's clock: as
+queue time if it was never scheduled, and as compute time otherwise.
 
-All times are nanoseconds of the machine's monotonic clock, which is the engine's as well. Only the standard library
-is imported, and nothing here reads a clock: the caller says what time it is.
+All times are nanoseconds of the machine's monotonic clock, which the engine uses, too. This module imports only the
+standard library and does not read a clock: callers pass the time.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ class Times(NamedTuple):
 
 
 class OpenRequest:
-    """A request that the engine has and that has not ended."""
+    """A request in the engine that has not ended."""
 
     __slots__ = ("compute_ns", "first_ns", "latest_ns", "queue_ns", "since_ns", "times")
 
     def __init__(self, since_ns: int) -> None:
         self.since_ns = since_ns
         self.times = Times()
-        self.first_ns: int | None = None  # when its first and its latest token came here
+        self.first_ns: int | None = None  # arrival of its first and its latest token here
         self.latest_ns = since_ns
         self.queue_ns = 0
         self.compute_ns = 0
 
 
 class Account:
-    """Every open request, and the sums over all requests so far."""
+    """The open requests, and the sums over all requests so far."""
 
     def __init__(self) -> None:
         self._open: dict[OpenRequest, None] = {}  # in the order in which the engine got them
@@ -79,16 +79,16 @@ class Account:
         return len(self._open)
 
     def open(self, since_ns: int) -> OpenRequest:
-        """Start the account of a request that was handed over to the engine at this time."""
+        """Start the account of a request that was passed to the engine at this time."""
         request = OpenRequest(since_ns)
         self._open[request] = None
         return request
 
     def token(self, request: OpenRequest, now_ns: int, times: Times) -> float | None:
-        """Note that tokens of a request have come.
+        """Record that tokens of a request have arrived.
 
         Returns:
-            With the first ones, the time to first token in ms: the engine's own, or ours if it gave none.
+            For the first ones, the time to first token in ms: by the engine, or else by this process.
         """
         request.latest_ns = now_ns
         request.times = times
@@ -107,39 +107,39 @@ class Account:
         if times.scheduled:
             self._closed_queue_ns += times.first_scheduled_ns - times.arrival_ns
             self._closed_compute_ns += max(0, (times.last_token_ns or now_ns) - times.first_scheduled_ns)
-        elif request.first_ns is not None:  # tokens came, but no times: only what was certain
+        elif request.first_ns is not None:  # tokens without times: count what is certain
             self._closed_queue_ns += request.queue_ns
             self._closed_compute_ns += now_ns - request.first_ns
         else:
             self._closed_queue_ns += now_ns - request.since_ns
 
     def engine_scheduled(self, requests: int, now_ns: int) -> None:
-        """Note how many requests the engine had in its latest iteration."""
+        """Record the number of requests in the engine's latest iteration."""
         self._scheduled = requests
         self._scheduled_at_ns = now_ns
 
     def running(self, now_ns: int) -> int:
-        """Return how many open requests the engine works on.
+        """Return the number of open requests that the engine processes.
 
-        These are the ones that have a token, or the number in the engine's latest iteration if that is more: it also
-        knows of those whose prompt is being processed. Without such numbers, one at least: an engine with work runs.
+        It is the number of requests with a token, or of requests in the engine's latest iteration if that is higher,
+        since it includes requests in prefill. Without iteration statistics it is at least one.
         """
         with_token = sum(1 for r in self._open if r.first_ns is not None)
-        scheduled = self._scheduled if self._is_told(now_ns) else 1
+        scheduled = self._scheduled if self._has_fresh_stats(now_ns) else 1
         return min(len(self._open), max(with_token, scheduled))
 
     def waiting(self, now_ns: int) -> int:
-        """Return how many open requests wait for the engine."""
+        """Return the number of open requests that wait for the engine."""
         return len(self._open) - self.running(now_ns)
 
     def book(self, now_ns: int) -> None:
-        """Bring both sums up to what is certain now."""
+        """Update both sums as far as times are certain now."""
         certain_ns = now_ns - HOLDBACK_NS
         unscheduled_ns = certain_ns - max(self._prefills_ns, default=0)
         without_token = [r for r in self._open if r.first_ns is None]
         waiting = self.waiting(now_ns)
-        # Without the engine's numbers the others may all be in their first prefill, which can be a very long one.
-        if waiting and (self._is_told(now_ns) or len(without_token) < len(self._open)):
+        # Without iteration statistics all others may be in their first prefill, which can be very long.
+        if waiting and (self._has_fresh_stats(now_ns) or len(without_token) < len(self._open)):
             for request in without_token[-waiting:]:  # first come, first served
                 request.queue_ns = max(request.queue_ns, unscheduled_ns - request.since_ns)
         for request in self._open:
@@ -154,5 +154,5 @@ class Account:
         self.queue_us = max(self.queue_us, queue_ns // 1000)
         self.compute_us = max(self.compute_us, compute_ns // 1000)
 
-    def _is_told(self, now_ns: int) -> bool:
+    def _has_fresh_stats(self, now_ns: int) -> bool:
         return self._scheduled_at_ns is not None and now_ns - self._scheduled_at_ns < STATS_FRESH_NS

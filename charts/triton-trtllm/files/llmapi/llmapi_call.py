@@ -1,4 +1,4 @@
-"""One request of a client: what its tensors ask for, and the responses that answer it."""
+"""Parses a client's request from its tensors, and creates its responses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from llmapi_account import Times
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
-# Inputs that go to SamplingParams() under the name that follows "sampling_param_".
+# Inputs that are passed to SamplingParams(), without the prefix "sampling_param_".
 _SAMPLING = ("max_tokens", "temperature", "top_k", "top_p", "frequency_penalty", "presence_penalty", "seed")
 _RETURNED = ("finish_reason", "stop_reason", "cumulative_logprob")
 _PERF_TIMES = ("arrival", "first_scheduled", "first_token", "last_token")
-# Output, its type, and where it is in the engine's metrics of one request.
+# Output, its type, and its field in the engine's metrics of a request.
 _KV_CACHE = (
     ("kv_cache_reused_block", np.int32, "num_reused_blocks"),
     ("kv_cache_missed_block", np.int32, "num_missed_blocks"),
@@ -30,29 +30,29 @@ _SPECULATION = (
 )
 
 
-class RefusedError(Exception):
-    """The request asks for what this model does not do; the sentence names the tensor."""
+class RejectedError(Exception):
+    """The request is not supported; the message names the tensor."""
 
 
 class Call:
     """A client's request.
 
-    A response carries the text that is new since the one before, or all of it if the client does not stream. There is
-    one for everything that the engine delivers, also while its text is still empty (half a character is held back).
-    ``finish_reason``, ``stop_reason`` and ``cumulative_logprob`` come with the last one, the times and blocks of
-    ``sampling_param_return_perf_metrics`` with each: what has not happened yet is 0.
+    A response has the new text since the previous one, or the whole text if the client does not stream. Each output of
+    the engine has a response, also if its text is empty (an incomplete character is held back). ``finish_reason``,
+    ``stop_reason`` and ``cumulative_logprob`` are in the last response; the times and blocks of
+    ``sampling_param_return_perf_metrics`` are in each, and are 0 for events that have not happened yet.
 
     Attributes:
-        request_id: The client's id of the request, to be stopped by; may be empty.
-        sender: Takes the responses.
-        stop: Whether this is no request for text but for the end of the ones with its id.
-        prompt: The text to continue.
-        streaming: Whether the client wants the text piece by piece.
+        request_id: The client's id of the request, used to stop it; may be empty.
+        sender: The response sender.
+        stop: Whether this is a request to stop the requests with its id.
+        prompt: The prompt.
+        streaming: Whether the client wants a stream.
         sampling: Arguments of ``SamplingParams()``.
     """
 
     def __init__(self, request: Any, sender: Any) -> None:
-        inputs = _Inputs(request)  # not kept: its tensors occupy memory that the server shares with this process
+        inputs = _Inputs(request)  # not stored: its tensors are in shared memory of the server
         self.request_id: str = request.request_id()
         self.sender = sender
         self._wanted = set(request.requested_output_names())
@@ -60,11 +60,11 @@ class Call:
         self.stop = bool(inputs.scalar("stop", False))
         if self.stop:
             if not self.request_id:
-                raise RefusedError("stop ends the requests with the id of this one: it needs an id.")
+                raise RejectedError("stop ends the requests with the same id: set an id.")
             return
         texts = inputs.texts("text_input")
         if len(texts) != 1:
-            raise RefusedError(f"text_input must have one text, not {len(texts)}: send one request for each.")
+            raise RejectedError(f"text_input must have one string, not {len(texts)}: send a request for each.")
         self.prompt = texts[0]
         self.streaming = bool(inputs.scalar("streaming", False))
         self._returns = {name for name in _RETURNED if inputs.scalar(f"return_{name}", False)}
@@ -74,13 +74,13 @@ class Call:
             self.sampling["logprobs"] = 1
 
     def response(self, result: Any, *, last: bool) -> Any:
-        """Return the response for what the engine has delivered of this request.
+        """Return the response for an output of the engine.
 
         Raises:
-            RefusedError: An output was asked for that the engine did not give.
+            RejectedError: The client requested an output that the engine did not give.
         """
         output = result.outputs[0]
-        # The text may get shorter at its end: a stop word that was there is taken away.
+        # The text may get shorter at its end, when a stop word is removed.
         text, self._sent = output.text[self._sent :], max(self._sent, len(output.text))
         arrays = {"text_output": _strings(text)}
         if last:
@@ -89,7 +89,7 @@ class Call:
                 if name != "cumulative_logprob":
                     arrays[name] = _strings("" if value is None else str(value))
                 elif value is None:
-                    raise RefusedError("return_cumulative_logprob: the engine gave no log probabilities.")
+                    raise RejectedError("return_cumulative_logprob: the engine gave no log probabilities.")
                 else:
                     arrays[name] = np.array([value], np.float32)
         if self._returns_perf:
@@ -101,7 +101,7 @@ class Call:
         return self._tensors({"text_output": _strings("")})
 
     def _tensors(self, arrays: dict[str, Any]) -> Any:
-        # The sender would drop what was not asked for without holding the interpreter's lock, and may crash.
+        # The sender drops unrequested tensors without holding the GIL, and may crash.
         tensors = [pb_utils.Tensor(name, a) for name, a in arrays.items() if name in self._wanted]
         return pb_utils.InferenceResponse(tensors)
 
@@ -114,9 +114,11 @@ class _Inputs:
 
     def sampling(self) -> dict[str, Any]:
         if self.scalar("sampling_param_best_of", 1) != 1:
-            raise RefusedError("sampling_param_best_of must be 1: one answer is generated for a request.")
+            raise RejectedError("sampling_param_best_of must be 1: a request has one response.")
         if not self.scalar("sampling_param_exclude_input_from_output", True):
-            raise RefusedError("sampling_param_exclude_input_from_output must be true: an answer never has the prompt.")
+            raise RejectedError(
+                "sampling_param_exclude_input_from_output must be true: a response never has the prompt."
+            )
         values = {name: self.scalar(f"sampling_param_{name}", None) for name in _SAMPLING}
         values["stop"] = self.texts("sampling_param_stop") or None
         return {name: value for name, value in values.items() if value is not None}
@@ -127,7 +129,7 @@ class _Inputs:
             return default
         array = tensor.as_numpy()
         if array.size != 1:
-            raise RefusedError(f"{name} must have one value, not {array.size}.")
+            raise RejectedError(f"{name} must have one value, not {array.size}.")
         return array.item()
 
     def texts(self, name: str) -> list[str]:
@@ -136,16 +138,16 @@ class _Inputs:
         try:
             return [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values]
         except UnicodeDecodeError as error:
-            raise RefusedError(f"{name} must be UTF-8: {error}") from error
+            raise RejectedError(f"{name} must be UTF-8: {error}") from error
 
 
 def failure(message: str, code: Any) -> Any:
-    """Return a response that is an error."""
+    """Return an error response."""
     return pb_utils.InferenceResponse([], error=pb_utils.TritonError(message, code))
 
 
 def engine_times(result: Any) -> Times:
-    """Return the engine's times of a request, as far as it has told them."""
+    """Return the engine's times of a request, as far as they are known."""
     metrics = getattr(result.outputs[0], "request_perf_metrics", None)
     if metrics is None:
         return Times()
@@ -166,7 +168,7 @@ def _perf_arrays(output: Any) -> dict[str, Any]:
 
 
 def _ns(stamp: timedelta) -> int:
-    """Return a time of the engine in ns; it comes in whole microseconds since the clock's start, or as 0."""
+    """Return a time of the engine in ns; the engine has whole microseconds since the clock's start, or 0."""
     return stamp // timedelta(microseconds=1) * 1000
 
 

@@ -1,4 +1,4 @@
-"""The metric families of this model, on the server's own ``/metrics``, with labels ``model`` and ``version``."""
+"""Exports this model's metrics on Triton's ``/metrics``, with the labels ``model`` and ``version``."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import triton_python_backend_utils as pb_utils
 
 TTFT_BUCKETS_MS = [10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0]
 
-# The reasons of nv_inference_request_failure, which stays at 0 for a model that answers after execute() has returned.
-REJECTED = "REJECTED"  # never reached the engine: a tensor or a value that cannot be served
-CANCELED = "CANCELED"  # the client went away or asked to stop
+# The reasons of nv_inference_request_failure, which stays 0 for a model that responds after execute() has returned.
+REJECTED = "REJECTED"  # invalid tensor or value; did not reach the engine
+CANCELED = "CANCELED"  # the client disconnected or sent stop
 BACKEND = "BACKEND"  # the engine failed
 REASONS = (REJECTED, CANCELED, BACKEND)
 
 
 @dataclass(kw_only=True)
 class State:
-    """All there is to export, at one moment.
+    """The values to export.
 
     Attributes:
-        queue_us: Sum of the time that requests waited for the engine.
-        compute_us: Sum of the time from being scheduled to the last token.
-        success: Requests that got their whole answer.
-        failure: Requests that did not, by reason.
-        running: Requests that the engine works on now.
-        waiting: Requests that wait for it now.
-        kv_cache_usage_ratio: Used part of the KV cache; None while the engine has not said.
-        times_to_first_token_ms: Observations since the last time.
+        queue_us: Total time that requests waited for the engine.
+        compute_us: Total time from first scheduled to last token.
+        success: Completed requests.
+        failure: Failed requests, by reason.
+        running: Requests in the engine.
+        waiting: Requests that wait for the engine.
+        kv_cache_usage_ratio: Share of the KV cache in use; None while unknown.
+        times_to_first_token_ms: Observations since the previous export.
     """
 
     queue_us: int = 0
@@ -42,7 +42,7 @@ class State:
 
 
 class Metrics:
-    """Writes states; every series but the KV cache's exists from the start."""
+    """Exports states; every series but that of the KV cache exists from the start."""
 
     def __init__(self, model: str, version: str) -> None:
         self._labels = {"model": model, "version": version}
@@ -51,14 +51,14 @@ class Metrics:
         counter, gauge = pb_utils.MetricFamily.COUNTER, pb_utils.MetricFamily.GAUGE
         self._queue = self._one("queue_duration_us", "Time that requests waited for the engine", counter)
         self._compute = self._one(
-            "compute_duration_us", "Time that requests spent in the engine, first scheduled to last token", counter
+            "compute_duration_us", "Time that requests spent in the engine, from first scheduled to last token", counter
         )
-        self._success = self._one("request_success", "Requests that got their whole answer", counter)
-        failure = self._family("request_failure", "Requests that did not get their whole answer", counter)
+        self._success = self._one("request_success", "Completed requests", counter)
+        failure = self._family("request_failure", "Failed requests", counter)
         self._failure = {r: failure.Metric(labels={**self._labels, "reason": r}) for r in REASONS}
-        requests = self._family("requests", "Requests that the engine works on or that wait for it", gauge)
+        requests = self._family("requests", "Requests that run in the engine or wait for it", gauge)
         self._requests = {s: requests.Metric(labels={**self._labels, "state": s}) for s in ("running", "waiting")}
-        self._usage_family = self._family("kv_cache_usage_ratio", "Used part of the KV cache", gauge)
+        self._usage_family = self._family("kv_cache_usage_ratio", "Share of the KV cache in use", gauge)
         self._usage: Any = None
         ttft = self._family(
             "time_to_first_token_ms", "Time from arrival to the first token", pb_utils.MetricFamily.HISTOGRAM

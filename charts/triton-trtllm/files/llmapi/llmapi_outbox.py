@@ -1,4 +1,4 @@
-"""The one thread that touches response senders: it sends, and asks which clients have gone."""
+"""Sends responses and detects cancelled requests, in the only thread that uses response senders."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from llmapi_call import FINAL, Call
 
 
 class Outbox:
-    """Sends responses in the order in which they are given, so that none overtakes another of its request.
+    """Sends responses in the order in which they are queued.
 
     Args:
-        check_period_s: How often the watched calls are asked whether their client has gone.
-        on_cancelled: Called once, in the outbox's thread, with a call whose client has gone.
+        check_period_s: Period of the check whether clients have cancelled.
+        on_cancelled: Called once, in the outbox's thread, with a cancelled call.
     """
 
     def __init__(self, check_period_s: float, *, on_cancelled: Callable[[Call], None]) -> None:
@@ -30,7 +30,7 @@ class Outbox:
         self._thread.start()
 
     def send(self, sender: Any, response: Any, *, final: bool = True, call: Call | None = None) -> None:
-        """Send a response; the last one of a watched call ends its being watched."""
+        """Send a response; the final one of a call ends the check for its cancellation."""
 
         def deliver() -> None:
             if call is not None:
@@ -38,24 +38,24 @@ class Outbox:
             try:
                 sender.send(response, flags=FINAL if final else 0)
             except Exception as error:
-                # The server may have given the request up; that must not end the answers to all others.
+                # The server may have dropped the request; other requests must not be affected.
                 pb_utils.Logger.log_error(f"a response could not be sent: {error}")
 
         self._items.put(deliver)
 
     def watch(self, call: Call) -> None:
-        """Ask from now on whether this call's client has gone."""
+        """Check from now on whether this call's client has cancelled."""
         self._items.put(lambda: self._watched.update({call: None}))
 
     def close(self) -> None:
-        """Send what is left, and end the thread."""
+        """Send the remaining responses, and end the thread."""
         self._items.put(None)
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
         check_at = time.monotonic()
         while True:
-            # Without anything to watch there is no hurry.
+            # Without calls to watch, wait for the next item.
             wait_s = max(0.0, check_at - time.monotonic()) if self._watched else None
             with suppress(queue.Empty):
                 item = self._items.get(timeout=wait_s)

@@ -1,7 +1,7 @@
-"""Reads ``model.yaml``: the arguments of ``LLM()`` and, under ``triton_config``, how this model serves them.
+"""Reads ``model.yaml``: the arguments of ``LLM()`` and, under ``triton_config``, settings of this model.
 
-The file lies in the model's version directory, or where the environment variable ``LLM_CONFIG_PATH`` says. JSON is
-YAML, and is read without PyYAML.
+The file is in the model's version directory, or at the path in the environment variable ``LLM_CONFIG_PATH``. JSON, a
+subset of YAML, is read without PyYAML.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _TRITON_KEYS = {"decoupled", "max_batch_size", "cancellation_check_period_ms"}
 
 
 class SettingsError(Exception):
-    """The model cannot be loaded with these settings; the sentence says what to change."""
+    """The model cannot be loaded with these settings; the message says what to change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What ``model.yaml`` says.
+    """The contents of ``model.yaml``.
 
     Attributes:
-        llm: Arguments of ``LLM()``, with the request times and the iteration numbers that the metrics need.
-        cancellation_check_period_s: How often requests are asked whether their client has gone.
+        llm: Arguments of ``LLM()``, with the request times and iteration statistics that the metrics need.
+        cancellation_check_period_s: Period of the check whether clients have cancelled.
     """
 
     llm: dict[str, Any]
@@ -36,7 +36,7 @@ def read_settings(version_dir: Path, environ: Mapping[str, str]) -> Settings:
     """Read and check the settings of a model.
 
     Raises:
-        SettingsError: The file cannot be read, or asks for what this model does not do.
+        SettingsError: The file cannot be read, or has unsupported settings.
     """
     path = version_dir / environ.get("LLM_CONFIG_PATH", "model.yaml")
     try:
@@ -50,18 +50,20 @@ def read_settings(version_dir: Path, environ: Mapping[str, str]) -> Settings:
     llm = {name: value for name, value in data.items() if name != "triton_config"}
     triton = data.get("triton_config") or {}
     if unknown := sorted(set(triton) - _TRITON_KEYS):
-        raise SettingsError(f"{path}: triton_config has {unknown[0]!r}, which this model does not know.")
+        raise SettingsError(f"{path}: triton_config has the unknown setting {unknown[0]!r}: remove it.")
     if triton.get("decoupled", True) is not True:
-        raise SettingsError(f"{path}: triton_config.decoupled must be true, as config.pbtxt has it: answers stream.")
+        raise SettingsError(
+            f"{path}: triton_config.decoupled must be true, as in config.pbtxt: the model streams responses."
+        )
     if triton.get("max_batch_size", 0) != 0:
         raise SettingsError(f"{path}: triton_config.max_batch_size must be 0: the engine does the batching.")
     if llm.get("backend", "pytorch") != "pytorch":
         raise SettingsError(
-            f"{path}: backend must be pytorch, the only one that gives the times the metrics are made of."
+            f"{path}: backend must be pytorch: other backends do not report the times that the metrics need."
         )
     for name in ("return_perf_metrics", "enable_iter_perf_stats"):
         if llm.setdefault(name, True) is not True:
-            raise SettingsError(f"{path}: {name} must be true or left out: the metrics are made of it.")
+            raise SettingsError(f"{path}: {name} must be true or omitted: the metrics need it.")
     period_ms = triton.get("cancellation_check_period_ms", 100)
     if isinstance(period_ms, bool) or not isinstance(period_ms, (int, float)) or period_ms <= 0:
         raise SettingsError(f"{path}: triton_config.cancellation_check_period_ms must be a number above 0.")

@@ -1,23 +1,23 @@
-"""Serves a model with TensorRT-LLM's LLM API, and tells the autoscaler the truth about it.
+"""Serves a model with TensorRT-LLM's LLM API, and exports queue and compute times for the autoscaler.
 
-``execute`` hands requests over and returns at once, so the server's own queue and compute counters hold nothing but
-the handing over. This model therefore exports what the engine itself says of each request (``llmapi_account.py`` has
-the rule) as counters, how many requests run and wait now as gauges, and times to first token as a histogram.
+``execute`` passes requests to the engine and returns at once, so Triton's own queue and compute counters do not include
+the generation. This model therefore exports the engine's own times of each request as counters (for the rule see
+``llmapi_account.py``), the numbers of running and waiting requests as gauges, and times to first token as a histogram.
 
-What it relies on in TensorRT-LLM 1.2:
+It relies on this behavior of TensorRT-LLM 1.2:
 
-* ``LLM(return_perf_metrics=True)``, not only the request's own flag: only then is a request's arrival stamped when it
-  is handed over. Otherwise it is stamped when the executor takes it from its queue, and the wait there is lost.
-* With it every response, not only the last one, carries ``outputs[0].request_perf_metrics``, whose times are
+* ``LLM(return_perf_metrics=True)``, not only the request's own flag: only then the arrival time of a request is when
+  it is passed to the engine. Otherwise it is when the executor takes it from its queue, and the wait there is lost.
+* With it every response, not only the last one, has ``outputs[0].request_perf_metrics``, whose times are
   ``timedelta`` since the start of ``steady_clock``: on Linux the monotonic clock, in whole microseconds.
 * ``generate_async`` is called inside the event loop that awaits its result, whose object is the same at each step.
-* ``abort()`` of a request that was never scheduled gets no answer from the engine: its result is not awaited any more.
-* ``LLM(enable_iter_perf_stats=True)`` and ``get_stats_async`` give the numbers of each iteration. They are not relied
-  on: without them the gauges tell running from waiting by the first token, and the KV cache's usage is not exported.
+* The engine does not respond to ``abort()`` of a request that was never scheduled, so its result is not awaited.
+* ``LLM(enable_iter_perf_stats=True)`` and ``get_stats_async`` give statistics of each iteration. They are optional:
+  without them requests count as running from their first token on, and the usage of the KV cache is not exported.
 
-The engine streams to this model even if the client does not want it, for the sake of those numbers.
+The engine streams to this model even if the client does not stream, since the times require it.
 
-Threads: the event loop's serves all requests, and the outbox's is the only one that touches response senders.
+Threads: the event loop serves all requests, and only the outbox uses response senders.
 """
 
 import asyncio
@@ -31,24 +31,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# Where numpy is if this process's isolated interpreter does not have it, and before that the modules beside this file.
+# Folder of numpy if the isolated interpreter does not have it, and, before it, the folder of this file.
 sys.path.insert(0, os.environ.get("LOADGEN_SITE_PACKAGES", str(Path(__file__).parent)))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import triton_python_backend_utils as pb_utils
 from llmapi_account import Account, OpenRequest
-from llmapi_call import Call, RefusedError, engine_times, failure
+from llmapi_call import Call, RejectedError, engine_times, failure
 from llmapi_metrics import BACKEND, CANCELED, REJECTED, Metrics, State
 from llmapi_outbox import Outbox
 from llmapi_settings import SettingsError, read_settings
 
 METRICS_PERIOD_S = 0.2
-STATS_TIMEOUT_S = 0.2  # some versions block the event loop for as long while there is no iteration
+STATS_TIMEOUT_S = 0.2  # some versions block the event loop for this long without an iteration
 UNFINISHED = ("cancelled", "timeout")
 
 
 class TritonPythonModel:
-    """One engine; any number of requests at once."""
+    """One engine that serves any number of concurrent requests."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read ``model.yaml``, build the engine, and start serving."""
@@ -79,8 +79,8 @@ class TritonPythonModel:
             raise
 
     def _import(self, llm_args: dict[str, Any]) -> dict[str, Any]:
-        """Import the LLM API, and return its arguments as it wants them."""
-        # No earlier: a server that only reads this model's configuration needs neither its seconds nor the GPU.
+        """Import the LLM API, and return its arguments in the form that it expects."""
+        # Not earlier: the import takes seconds and needs the GPU, and reading the configuration does not.
         from tensorrt_llm import LLM, SamplingParams
 
         self._llm_class, self._sampling_params = LLM, SamplingParams
@@ -91,21 +91,21 @@ class TritonPythonModel:
         return llm_args
 
     def execute(self, requests: list[Any]) -> None:
-        """Hand the requests over; their responses come later."""
+        """Pass the requests to the engine; responses are sent later."""
         for request in requests:
             sender = request.get_response_sender()
             try:
                 call = Call(request, sender)
             except Exception as error:
                 errors = pb_utils.TritonError
-                code = errors.INVALID_ARG if isinstance(error, RefusedError) else errors.INTERNAL
+                code = errors.INVALID_ARG if isinstance(error, RejectedError) else errors.INTERNAL
                 self._outbox.send(sender, failure(str(error), code))
                 self._loop.call_soon_threadsafe(self._failed, REJECTED)
             else:
                 self._loop.call_soon_threadsafe(self._stop_by_id if call.stop else self._start, call)
 
     def finalize(self) -> None:
-        """End the engine; the server calls this when no request is left."""
+        """Shut the engine down; the server calls this when no request is left."""
         self._in_loop(self._finish()).result()
         self._stop_threads()
 
@@ -117,7 +117,7 @@ class TritonPythonModel:
         await asyncio.to_thread(self._llm.shutdown)
 
     async def _build(self, llm_args: dict[str, Any]) -> None:
-        """Build the engine, and start what runs beside the requests."""
+        """Build the engine, and start the background tasks."""
         self._llm = await asyncio.to_thread(lambda: self._llm_class(**llm_args))
         self._background = [self._loop.create_task(run()) for run in (self._write_metrics, self._read_stats)]
 
@@ -127,7 +127,7 @@ class TritonPythonModel:
         task.add_done_callback(self._serving.pop)
 
     async def _serve(self, call: Call) -> None:
-        """Generate the answer to one request and send it; whatever happens, only this request is concerned."""
+        """Generate and send the response to a request; errors affect only this request."""
         since_ns = time.monotonic_ns()
         try:
             result = self._llm.generate_async(
@@ -137,7 +137,9 @@ class TritonPythonModel:
             self._end(call, REJECTED, failure(str(error), pb_utils.TritonError.INVALID_ARG))
             return
         except Exception as error:
-            self._end(call, BACKEND, failure(f"The engine took no request: {error}", pb_utils.TritonError.INTERNAL))
+            self._end(
+                call, BACKEND, failure(f"The engine did not accept the request: {error}", pb_utils.TritonError.INTERNAL)
+            )
             return
         opened = self._account.open(since_ns)
         self._work.set()
@@ -148,7 +150,7 @@ class TritonPythonModel:
             self._abort(result)
             response = failure("The client cancelled the request.", pb_utils.TritonError.CANCELLED)
             if call in self._stopped:
-                with suppress(RefusedError):
+                with suppress(RejectedError):
                     response = call.response(result, last=True)
             self._end(call, CANCELED, response)
         except Exception as error:
@@ -161,7 +163,7 @@ class TritonPythonModel:
             self._stopped.discard(call)
 
     async def _generate(self, call: Call, result: Any, opened: OpenRequest) -> Any:
-        """Follow the engine to the end of the answer, and return the last response."""
+        """Follow the engine to the end of the generation, and return the last response."""
         async for _ in result:
             first_token_ms = self._account.token(opened, time.monotonic_ns(), engine_times(result))
             if first_token_ms is not None:
@@ -177,10 +179,10 @@ class TritonPythonModel:
         try:
             result.abort()
         except Exception as error:
-            pb_utils.Logger.log_error(f"a request could not be taken from the engine: {error}")
+            pb_utils.Logger.log_error(f"a request could not be aborted: {error}")
 
     def _end(self, call: Call, reason: str | None, response: Any) -> None:
-        """Send the last response of a request and count how it ended; no reason is success."""
+        """Send the last response of a request and count its result; without a reason it succeeded."""
         self._outbox.send(call.sender, response, call=call)
         if reason is None:
             self._state.success += 1
@@ -193,11 +195,11 @@ class TritonPythonModel:
         self._work.set()
 
     def _stop_by_id(self, stop: Call) -> None:
-        """End the requests with the id of this one: each gets a last response with what there is."""
+        """Stop the requests with this id; each gets a last response with the text so far."""
         for task, call in self._serving.items():
             if call.request_id == stop.request_id:
                 self._stopped.add(call)
-                self._loop.call_soon(task.cancel)  # after its first step: a task that never ran would send nothing
+                self._loop.call_soon(task.cancel)  # after its first step: a task that never ran would send no response
         self._outbox.send(stop.sender, stop.acknowledgement())
 
     def _post_cancelled(self, call: Call) -> None:
@@ -209,7 +211,7 @@ class TritonPythonModel:
                 task.cancel()
 
     async def _write_metrics(self) -> None:
-        """Write the metrics every so often while there is work, and once when it is done."""
+        """Write the metrics periodically while there are requests, and once after the last one."""
         while True:
             await self._work.wait()
             if not self._account:
@@ -222,10 +224,10 @@ class TritonPythonModel:
             await asyncio.sleep(METRICS_PERIOD_S)
 
     def _take_state(self, now_ns: int) -> State:
-        """Return what to export now, as a copy that another thread can read."""
+        """Return the state to export, as a copy for another thread."""
         self._account.book(now_ns)
         if self._state.kv_cache_usage_ratio is not None and not self._account:
-            self._state.kv_cache_usage_ratio = 0.0  # an idle engine tells nothing any more
+            self._state.kv_cache_usage_ratio = 0.0  # an idle engine reports no statistics
         first_tokens_ms, self._first_tokens_ms = tuple(self._first_tokens_ms), []
         return dataclasses.replace(
             self._state,
@@ -238,13 +240,13 @@ class TritonPythonModel:
         )
 
     async def _read_stats(self) -> None:
-        """Follow the engine's iterations while there are any; if that fails, the gauges do without them."""
+        """Read the engine's iteration statistics; if that fails, the gauges work without them."""
         try:
             while True:
                 while not self._account:
                     await asyncio.sleep(METRICS_PERIOD_S)
                 iterations = self._llm.get_stats_async(timeout=STATS_TIMEOUT_S)
-                if hasattr(iterations, "mark_undone"):  # it takes a pause between iterations for the end of them all
+                if hasattr(iterations, "mark_undone"):  # otherwise a pause between iterations ends the stream
                     iterations.mark_undone()
                 async for stats in iterations:
                     scheduled = (stats.get("inflightBatchingStats") or {}).get("numScheduledRequests")
@@ -255,7 +257,7 @@ class TritonPythonModel:
                         self._state.kv_cache_usage_ratio = blocks["usedNumBlocks"] / blocks["maxNumBlocks"]
                 await asyncio.sleep(METRICS_PERIOD_S)
         except Exception as error:
-            pb_utils.Logger.log_error(f"the engine's iteration numbers are not read any more: {error}")
+            pb_utils.Logger.log_error(f"the engine's iteration statistics are no longer read: {error}")
 
     def _in_loop(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)

@@ -1,12 +1,12 @@
-"""A stand-in for TensorRT-LLM's LLM API without a GPU: plays the emulated engine's iterations in real time.
+"""Emulates TensorRT-LLM's LLM API without a GPU, with the iterations of the emulated engine in real time.
 
-Its surface is the part of the LLM API of TensorRT-LLM 1.2 that the model of the ``llmapi`` mode uses, so that the very
-same ``model.py`` serves it. Arguments that say how the real engine is built are accepted and have no effect: the
-engine's numbers are ``emulated_engine``. A sampling value that would change how long an answer is, or that asks for
-what an emulation has not, is refused; the others have no effect, since an answer's words are a function of its prompt.
+It has the part of the LLM API of TensorRT-LLM 1.2 that the model of mode ``llmapi`` uses, so the same ``model.py``
+serves it. Build arguments of the real engine are accepted without effect: ``emulated_engine`` configures this one.
+Sampling parameters that would change the length of a response, or that cannot be emulated, are rejected; the others
+have no effect, since a response's text is a function of its prompt.
 
-As with the real one, a request that is aborted before it was ever scheduled gets no answer, and one that was running
-gets a last one whose ``finish_reason`` is ``cancelled``.
+As in the real one, a request that is aborted before it was scheduled gets no response, and a running one gets a last
+response with the ``finish_reason`` ``cancelled``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STATS_CHECK_S = 0.05
 
 @dataclass(kw_only=True)
 class SamplingParams:
-    """How one answer is generated; of these only ``max_tokens`` and ``seed`` have an effect."""
+    """Sampling parameters, of which only ``max_tokens`` and ``seed`` have an effect."""
 
     max_tokens: int = 32
     temperature: float | None = None
@@ -47,13 +47,13 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         if self.stop:
-            raise ValueError("the emulated engine knows no stop words: an answer is as long as max_tokens says")
+            raise ValueError("the emulated engine does not support stop words: responses have max_tokens tokens")
         if self.logprobs is not None:
             raise ValueError("the emulated engine has no log probabilities")
 
 
 class RequestOutput:
-    """One request: iterate over it for its tokens; it is itself what each step yields."""
+    """A request; iterating over it yields the request itself for each token."""
 
     def __init__(self, llm: LLM, prompt: str, params: SamplingParams, arrival_ns: int) -> None:
         self._llm = llm
@@ -72,13 +72,13 @@ class RequestOutput:
         )
 
     def abort(self) -> None:
-        """Take the request from the engine."""
+        """Abort the request."""
         self._llm.abort(self)
 
     def put(self, index: int | None, finish_reason: str | None) -> None:
-        """Deliver a token by its place in the answer, or an end without one; called by the engine's thread."""
+        """Deliver a token by its index, or an end without a token; called by the engine's thread."""
         step = (index, perf_metrics(self.sequence), finish_reason)
-        with suppress(RuntimeError):  # the loop has been closed: nobody waits for it
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._steps.put_nowait, step)
 
     def __aiter__(self) -> RequestOutput:
@@ -100,12 +100,12 @@ class RequestOutput:
 
 
 class LLM:
-    """An engine that any number of requests share.
+    """An engine for any number of requests.
 
     Args:
-        model: Whatever the real one would be given; not read.
+        model: The model of the real engine; not used.
         emulated_engine: The fields of ``EngineConfig``, with those of ``StepModel`` under ``step``.
-        building: What the real engine is built with; has no effect.
+        building: Other arguments of the real engine; not used.
     """
 
     def __init__(self, model: str, *, emulated_engine: dict[str, Any], **building: Any) -> None:
@@ -114,7 +114,7 @@ class LLM:
         step = StepModel(**emulated_engine["step"])
         self._engine = Engine(EngineConfig(**{**emulated_engine, "step": step}))
         if self._engine.config.max_queue_size:
-            raise ValueError("emulated_engine.max_queue_size must be 0: the LLM API has no limit of its queue")
+            raise ValueError("emulated_engine.max_queue_size must be 0: the LLM API has no queue limit")
         self._stats: deque[dict[str, Any]] = deque(maxlen=STATS_KEPT)
         self._wakeup = threading.Condition()
         self._stopping = False
@@ -122,13 +122,13 @@ class LLM:
         self._thread.start()
 
     def generate_async(self, inputs: str, sampling_params: SamplingParams, *, streaming: bool = False) -> RequestOutput:
-        """Hand a request over; call it in the event loop that awaits the tokens.
+        """Submit a request, from the event loop that awaits the tokens.
 
         Raises:
-            ValueError: The request can never run on this engine.
+            ValueError: The request does not fit this engine.
         """
         if not streaming:
-            raise ValueError("the emulated engine only streams")
+            raise ValueError("the emulated engine supports only streaming")
         with self._wakeup:
             request = RequestOutput(self, inputs, sampling_params, time.monotonic_ns())
             try:
@@ -139,14 +139,14 @@ class LLM:
         return request
 
     def abort(self, request: RequestOutput) -> None:
-        """Take a request from the engine."""
+        """Abort a request."""
         with self._wakeup:
             was_scheduled = request.sequence.first_scheduled_ns is not None
             if self._engine.cancel(request.sequence) and was_scheduled:
                 request.put(None, "cancelled")
 
     async def get_stats_async(self, timeout: float = 2) -> AsyncIterator[dict[str, Any]]:
-        """Yield the numbers of each iteration, until there were none for this many seconds."""
+        """Yield statistics of each iteration, until there are none for this many seconds."""
         waited_s = 0.0
         while waited_s < timeout:
             if self._stats:
@@ -164,21 +164,21 @@ class LLM:
         self._thread.join(timeout=5)
 
     def _play(self) -> None:
-        """Sleep to the end of each iteration and deliver its tokens."""
+        """Sleep until the end of each iteration and deliver its tokens."""
         while True:
             with self._wakeup:
                 while not self._stopping and (iteration := self._engine.start()) is None:
                     self._wakeup.wait()
                 if self._stopping:
                     return
-                self._stats.append(self._numbers(iteration))
+                self._stats.append(self._stats_of(iteration))
             # time.sleep ends at an absolute time of the monotonic clock; a late wake-up does not move the next one.
             time.sleep(max(0.0, (iteration.end_ns - time.monotonic_ns()) / 1e9))
             with self._wakeup:
                 for token in self._engine.finish(iteration):
                     token.sequence.key.put(token.index, "length" if token.final else None)
 
-    def _numbers(self, iteration: Iteration) -> dict[str, Any]:
+    def _stats_of(self, iteration: Iteration) -> dict[str, Any]:
         config = self._engine.config
         used = config.kv_blocks - self._engine.free_blocks
         context, generating = len(iteration.prefill), len(iteration.generating)

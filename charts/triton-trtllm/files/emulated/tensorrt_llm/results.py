@@ -1,4 +1,4 @@
-"""What a request of the LLM API carries: its answer so far, and its times in the engine."""
+"""Results of a request: its response so far, and its times in the engine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from loadgen.local.engine.core import Sequence
 
 @dataclass(kw_only=True)
 class CompletionOutput:
-    """The answer so far.
+    """The response so far.
 
     Attributes:
-        text: All of it.
-        token_ids: Its tokens.
-        finish_reason: Why it ended; None while it has not.
-        stop_reason: The stop word that ended it; there are none.
-        cumulative_logprob: There is none.
+        text: The text.
+        token_ids: The tokens.
+        finish_reason: Why it ended; None while it is running.
+        stop_reason: Always None, as there are no stop words.
+        cumulative_logprob: Always None.
         request_perf_metrics: The request's times and blocks so far.
     """
 
@@ -32,7 +32,7 @@ class CompletionOutput:
 
 
 def perf_metrics(sequence: Sequence) -> SimpleNamespace:
-    """Return the times and blocks of a request as they are now; what has not happened yet is 0."""
+    """Return the times and blocks of a request; 0 for events that have not happened yet."""
     return SimpleNamespace(
         timing_metrics=SimpleNamespace(
             arrival_time=_since_start(sequence.arrival_ns),
@@ -52,5 +52,5 @@ def perf_metrics(sequence: Sequence) -> SimpleNamespace:
 
 
 def _since_start(time_ns: int | None) -> timedelta:
-    """Return a time of the monotonic clock as the LLM API has it, in whole microseconds."""
+    """Return a time of the monotonic clock in the LLM API's form, with whole microseconds."""
     return timedelta(microseconds=(time_ns or 0) // 1000)
