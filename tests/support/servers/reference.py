@@ -1,4 +1,4 @@
-"""Starts the reference server for a test and ends it."""
+"""Starts and stops the reference server for a test."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def reference_server(*flags: str) -> Iterator[dict[str, int]]:
-    """Ports by protocol of a running reference server."""
+    """Yield the ports of a running reference server by protocol."""
     command = [sys.executable, "-m", "loadgen.protocols.reference", *flags]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
