@@ -110,7 +110,7 @@ def test_a_complete_folder_is_not_built_again(tmp_path):
     assert len(built) == 1
 
 
-def test_a_half_built_folder_is_built_again(tmp_path):
+def test_an_incomplete_folder_is_built_again(tmp_path):
     """Files of the old folder and of an interrupted build are removed."""
     (tmp_path / "p").mkdir()
     (tmp_path / "p/old").touch()
@@ -270,11 +270,11 @@ def fake_python(folder: Path, version: str, *, library: bool = True) -> Path:
 def test_an_interpreter_with_its_library_is_usable(tmp_path):
     """Version, prefix and library folder come from the interpreter."""
     python = fake_python(tmp_path, "3.12")
-    found = describe_interpreter(python)
-    assert found == Interpreter(
+    interpreter = describe_interpreter(python)
+    assert interpreter == Interpreter(
         executable=python, version=(3, 12), prefix=tmp_path / "py3.12", library_dir=tmp_path / "py3.12/lib"
     )
-    assert found.tag == "3.12"
+    assert interpreter.tag == "3.12"
 
 
 def test_the_first_usable_interpreter_wins(tmp_path):
@@ -293,12 +293,12 @@ def test_the_first_usable_interpreter_wins(tmp_path):
 
 def test_this_interpreter_can_be_described():
     """It has its shared library if Triton supports its version."""
-    found = describe_interpreter(Path(sys.executable))
+    interpreter = describe_interpreter(Path(sys.executable))
     if sys.version_info[:2] in pypi.MODEL_PYTHONS:
-        assert found is not None
-        assert (found.library_dir / f"libpython{found.tag}.so.1.0").is_file()
+        assert interpreter is not None
+        assert (interpreter.library_dir / f"libpython{interpreter.tag}.so.1.0").is_file()
     else:
-        assert found is None
+        assert interpreter is None
 
 
 def test_for_another_python_path_and_then_uv_are_searched(tmp_path, bin_dir, monkeypatch):
@@ -326,24 +326,24 @@ def test_without_uv_and_pip_the_message_says_what_to_install(tmp_path, bin_dir, 
 
 def test_uv_installs_for_the_models_interpreter_without_dependencies(tmp_path, bin_dir, python, monkeypatch):
     """It runs outside the user's project."""
-    uv = program(tmp_path, "myuv", f'echo "$@" > {tmp_path}/said; pwd >> {tmp_path}/said')
+    uv = program(tmp_path, "myuv", f'echo "$@" > {tmp_path}/arguments; pwd >> {tmp_path}/arguments')
     monkeypatch.setenv("UV", str(uv))
     target = tmp_path / "cache/target"
     target.mkdir(parents=True)
     install(("a==1", "b==2"), target, python)
-    said, where = (tmp_path / "said").read_text().splitlines()
-    assert said == f"pip install --python {python.executable} --quiet --no-deps --target {target} a==1 b==2"
-    assert where == str(tmp_path / "cache")
+    arguments, folder = (tmp_path / "arguments").read_text().splitlines()
+    assert arguments == f"pip install --python {python.executable} --quiet --no-deps --target {target} a==1 b==2"
+    assert folder == str(tmp_path / "cache")
 
 
 def test_pip_is_used_without_uv(tmp_path, bin_dir, python, monkeypatch):
     """It installs only wheels, for the interpreter's version."""
     monkeypatch.setattr(pypi.importlib.util, "find_spec", lambda name: object() if name == "pip" else None)
-    monkeypatch.setattr(pypi.sys, "executable", str(program(tmp_path, "python", f'echo "$@" > {tmp_path}/said')))
+    monkeypatch.setattr(pypi.sys, "executable", str(program(tmp_path, "python", f'echo "$@" > {tmp_path}/arguments')))
     install(("a==1",), tmp_path, python)
-    said = (tmp_path / "said").read_text()
-    assert said.startswith("-m pip install --no-input")
-    assert "--only-binary=:all: --python-version 3.12" in said
+    arguments = (tmp_path / "arguments").read_text()
+    assert arguments.startswith("-m pip install --no-input")
+    assert "--only-binary=:all: --python-version 3.12" in arguments
 
 
 # --- tritonserver -----------------------------------------------------------------------------------------------------
@@ -362,13 +362,13 @@ def test_the_server_gets_the_stub_and_the_environment_of_its_interpreter(tmp_pat
     monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
     program(bin_dir, "uv", WHEEL)
-    found = find_tritonserver(cache=tmp_path / "cache", progress=lines.append)
-    assert found.site_packages == tmp_path / "cache/tritonserver-0.7.0-numpy-1.26.4-py3.12"
-    assert found.path == found.site_packages / "pytriton/tritonserver/bin/tritonserver"
-    assert (found.backend_dir / "python/triton_python_backend_stub").read_text() == "stub-of-3.12\n"
-    assert found.env["LOADGEN_SITE_PACKAGES"] == str(found.site_packages)
-    assert found.env["LD_LIBRARY_PATH"] == f"{python.library_dir}:/opt/lib"
-    assert found.env["PATH"] == f"{python.prefix}/bin:{os.environ['PATH']}"
+    server = find_tritonserver(cache=tmp_path / "cache", progress=lines.append)
+    assert server.site_packages == tmp_path / "cache/tritonserver-0.7.0-numpy-1.26.4-py3.12"
+    assert server.path == server.site_packages / "pytriton/tritonserver/bin/tritonserver"
+    assert (server.backend_dir / "python/triton_python_backend_stub").read_text() == "stub-of-3.12\n"
+    assert server.env["LOADGEN_SITE_PACKAGES"] == str(server.site_packages)
+    assert server.env["LD_LIBRARY_PATH"] == f"{python.library_dir}:/opt/lib"
+    assert server.env["PATH"] == f"{python.prefix}/bin:{os.environ['PATH']}"
     assert lines == ["fetching tritonserver 2.51.0 (nvidia-pytriton 0.7.0, about 60 MB)"]
 
 
@@ -384,7 +384,7 @@ def test_an_index_without_the_wheel_is_reported_with_its_reason(tmp_path, bin_di
 
 
 def test_a_file_with_the_pinned_checksum_is_accepted(tmp_path):
-    """No error."""
+    """`check_sha256` does not raise."""
     (tmp_path / "f").write_bytes(b"known")
     check_sha256(tmp_path / "f", hashlib.sha256(b"known").hexdigest())
 
@@ -430,7 +430,7 @@ def test_prometheus_on_path_is_used_as_it_is(tmp_path, bin_dir):
 
 
 def test_the_distributions_package_is_unpacked_and_not_installed(tmp_path, bin_dir, lines):
-    """The second call does not need apt."""
+    """The package is unpacked into the cache, and the second call does not need apt."""
     program(bin_dir, "apt-get", "touch prometheus_2_amd64.deb")
     program(bin_dir, "dpkg-deb", DPKG)
     path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)
