@@ -1,4 +1,4 @@
-"""What users, charts and pipelines lean on: additions are fine, changes are not."""
+"""Public names that users, charts and pipelines depend on: they may be added, but not changed or removed."""
 
 import argparse
 from collections.abc import Iterator
@@ -50,25 +50,25 @@ def commands(parser: argparse.ArgumentParser, *before: str) -> Iterator[tuple[st
 
 
 def test_scenario_files_import_their_names_from_one_module() -> None:
-    """Every name that a scenario file may import is there, and is what `from loadgen.locust import *` gives."""
+    """`loadgen.locust` exports every public name of scenario files."""
     assert set(loadgen.locust.__all__) >= LOCUSTFILE_NAMES
     assert all(hasattr(loadgen.locust, name) for name in loadgen.locust.__all__)
 
 
-def test_every_command_is_there() -> None:
-    """No command went away."""
+def test_no_command_is_removed() -> None:
+    """The `loadgen` command has all its public subcommands."""
     assert set(commands(command_line())) >= COMMANDS
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS), ids=" ".join)
-def test_every_command_explains_itself(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` of each command prints its usage and ends well."""
-    with pytest.raises(SystemExit) as ended:
+def test_every_command_has_help(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` of each command prints its usage and exits with 0."""
+    with pytest.raises(SystemExit) as exit_:
         main([*command, "--help"])
-    assert ended.value.code == 0
+    assert exit_.value.code == 0
     assert f"loadgen {' '.join(command)}" in capsys.readouterr().out
 
 
 def test_exit_codes() -> None:
-    """Pipelines branch on these."""
+    """The exit codes are stable, as pipelines depend on them."""
     assert {code.name: int(code) for code in ExitCode} == {"PASS": 0, "FAIL": 1, "USAGE": 2, "INVALID": 3, "TOOL": 4}

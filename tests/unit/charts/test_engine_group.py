@@ -113,10 +113,12 @@ class Group:
         return self.started[-1]
 
     def wait_until_up(self, ranks: int) -> None:
-        until(lambda: all((self.folder / f"rank{rank}.up").exists() for rank in range(ranks)))
+        until(lambda: all(self.pod_of(rank) for rank in range(ranks)))
 
     def pod_of(self, rank: int) -> str:
-        return (self.folder / f"rank{rank}.up").read_text()
+        """Return the pod that a rank runs on; empty until the rank is up."""
+        file = self.folder / f"rank{rank}.up"
+        return file.read_text() if file.exists() else ""
 
     def kill(self, pod: subprocess.Popen[str]) -> list[psutil.Process]:
         """Kill all processes of a pod at once, and return its child processes."""

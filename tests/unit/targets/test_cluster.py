@@ -1,4 +1,4 @@
-"""What `run.json` records of a workload that was discovered on a cluster."""
+"""The record in `run.json` of a workload that was discovered on a cluster."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def discovery(hpa: dict[str, Any] | None) -> ClusterDiscovery:
 
 
 def test_everything_discovered_is_recorded() -> None:
-    """The HPA with its whole specification, the endpoint, the clocks, what is missing and what was assumed."""
+    """The record has the HPA's manifest, the endpoint, clock skews, missing information and assumptions."""
     info = info_of(discovery(HPA))
     assert (info.autoscaler, info.emulated, info.scrape_gap_s) == (SCALER, None, 15.0)
     assert info.cluster == ClusterInfo(
@@ -81,14 +81,14 @@ def test_everything_discovered_is_recorded() -> None:
 
 
 def test_a_workload_without_an_hpa() -> None:
-    """There is no manifest, and nothing to judge."""
+    """The record has no HPA, no manifest and no autoscaler."""
     info = info_of(discovery(None))
     assert info.cluster is not None
     assert (info.autoscaler, info.cluster.hpa, info.cluster.hpa_manifest) == (None, None, None)
 
 
 def test_older_run_folders_have_no_manifest() -> None:
-    """They read as before."""
+    """A record without a manifest can still be read."""
     assert info_of(discovery(HPA)).cluster is not None
     older = info_of(discovery(HPA)).cluster.model_dump(mode="json", exclude={"hpa_manifest"})  # type: ignore[union-attr]
     assert ClusterInfo.model_validate(older).hpa_manifest is None
