@@ -1,13 +1,13 @@
-"""A run whose every number is known without our code: written as a run folder, read back, judged, compared.
+"""Analyzes a run folder whose numbers are all known, and compares the results with independent arithmetic.
 
-One server answers four requests a second, two answer eight; the load is 2/s, 6/s, 1/s. Everything below follows from
-that by arithmetic, or by a first-come-first-served queue of a few lines; nothing of `loadgen.analyze` computes a truth.
+One server completes four requests per second, two complete eight; the load is 2/s, 6/s, 1/s. The expected values follow
+by arithmetic or from a first-come-first-served queue of a few lines, without `loadgen.analyze`.
 
     0 ………… 60 s    2/s, evenly spaced: no queue
-    60 …… 120 s    6/s: one server works off 4/s, two 8/s
+    60 …… 120 s    6/s: one server completes 4/s, two 8/s
     120 … 180 s    1/s
-    67 s           the ratio crosses its target       75 s   1 → 2 decided
-    75.5 created   76 placed   85 started   87 ready   89 s the second has answered
+    67 s           the ratio exceeds its target       75 s   1 → 2 decided
+    75.5 created   76 scheduled   85 started   87 ready   89 s the second serves
     140 s          ratio below its target             165 s  2 → 1 decided, 165.5 … 168.25 s the second stops
 """
 
@@ -28,7 +28,7 @@ SECOND_FROM_S, SECOND_UNTIL_S = 87.0, 165.5
 TTFT_OF_A_START_S = Fraction(1, 20)
 GAP_S = Fraction(1, 20)
 TOKENS = 5
-SERVICE_S = Fraction(1, 4)  # the slot is busy for 0.25 s: first token after 0.05 s, four gaps of 0.05 s
+SERVICE_S = Fraction(1, 4)  # a request takes 0.25 s: first token after 0.05 s, four gaps of 0.05 s
 LIMIT_S = 2.0
 LENGTH_S = 180.0
 
@@ -41,15 +41,15 @@ def due_times() -> list[Fraction]:
 
 
 def starts(due: list[Fraction]) -> list[Fraction]:
-    """When each request starts, in order, on whichever server is free first; the second exists for a while only."""
+    """Return when each request starts, in order, on the server that is free first; the second exists for some time."""
     free = [Fraction(0), Fraction(87)]
-    started = []
+    times = []
     for arrival in due:
         choices = [max(arrival, at) for at in free]
-        pick = 1 if choices[1] < choices[0] and choices[1] < Fraction(331, 2) else 0
-        started.append(choices[pick])
-        free[pick] = choices[pick] + SERVICE_S
-    return started
+        server = 1 if choices[1] < choices[0] and choices[1] < Fraction(331, 2) else 0
+        times.append(choices[server])
+        free[server] = choices[server] + SERVICE_S
+    return times
 
 
 def percentile(values: list[float], share: Fraction) -> float:
@@ -58,7 +58,7 @@ def percentile(values: list[float], share: Fraction) -> float:
 
 @pytest.fixture(scope="module")
 def truth() -> list[tuple[float, float, float]]:
-    """Due time, first and last token of every request."""
+    """Return due time, first and last token of every request."""
     due = due_times()
     first = [start + TTFT_OF_A_START_S for start in starts(due)]
     return [(float(d), float(f), float(f + (TOKENS - 1) * GAP_S)) for d, f in zip(due, first, strict=True)]
@@ -76,7 +76,7 @@ def analysis(truth: list[tuple[float, float, float]], tmp_path_factory: pytest.T
         times = {"scheduled_s": due, "sent_s": due + 0.001, "first_token_s": first, "last_token_s": last}
         times["ended_s"] = last
         rows.append(row | {key: ZERO_S + value for key, value in times.items()} | {"output_tokens": TOKENS})
-    # Two workers, several parts each, not in order: as a real run leaves them.
+    # As in a real run, there are two workers with several parts each, which are not in order.
     for worker, part in (("1", rows[300:]), ("0", rows[:100]), ("0", rows[100:300])):
         folder.append("requests", f"worker-{worker}", part)
     gaps = [float(GAP_S * n) for n in range(TOKENS)]
@@ -132,14 +132,14 @@ def samples(truth: list[tuple[float, float, float]]) -> list[dict[str, object]]:
     for tick in range(-5, 200):
         t = float(tick)
         second = SECOND_FROM_S <= t < 168.0
-        # Two replicas read 4 and 0 as soon as there are two: their mean is still over the target of 1.
+        # The ratios of two replicas are 4 and 0, so their mean exceeds the target of 1.
         over = 67 <= tick < 140
         add(t, "ratio", "first", 4.0 if over else 0.0)
         if second:
             add(t, "ratio", "second", 0.0)
         ended = [number for number, (_, _, last) in enumerate(truth) if last + 0.0 <= t]
         waiting = sum(1 for due, first, _ in truth if due <= t < first - float(TTFT_OF_A_START_S))
-        # All that wait, wait at the first until the second is there; who answered what does not matter before.
+        # Until the second server is ready, all requests wait at the first one and are counted there.
         add(t, "raw_pending", "first", float(waiting if t < SECOND_FROM_S else 0))
         add(t, "raw_success", "first", float(len(ended)))
         if second:
@@ -171,8 +171,8 @@ def events() -> list[dict[str, object]]:
     ]
 
 
-def test_every_link_of_the_scale_up_is_where_it_was_put(analysis):
-    """Load step 60, over target 67, decided 75, created 75.5, placed 76, started 85, ready 87, answered 89 s."""
+def test_every_time_of_the_scale_up_is_exact(analysis):
+    """Load step 60, over target 67, decided 75, created 75.5, scheduled 76, started 85, ready 87, serving 89 s."""
     up, _ = analysis.scaling
     assert (up.direction, up.before, up.after, up.pods) == ("up", 1, 2, ("second",))
     assert (up.trigger_s, up.over_target_s, up.decided_s) == (60.0, 67.0, 75.0)
@@ -180,25 +180,26 @@ def test_every_link_of_the_scale_up_is_where_it_was_put(analysis):
     assert up.complete
 
 
-def test_latency_has_recovered_when_the_queue_was_worked_off(analysis, truth):
-    """Backlog at 87 s: 27 s · 2/s = 54 requests, worked off at 2/s until 114 s; TTFT within 2 s a little earlier.
+def test_latency_recovers_when_the_backlog_is_gone(analysis, truth):
+    """Latency recovers at the first whole second after 89 s with a TTFT p95 within 2 s in the next two 5 s windows.
 
-    The first whole second after the answer at 89 s from which both next windows of 5 s have a p95 within 2 s.
+    The backlog at 87 s is 27 s · 2/s = 54 requests. It shrinks by 2/s until 114 s; the TTFT is within 2 s a little
+    earlier.
     """
     recovered = analysis.scaling[0].recovered_s
     candidates = [89.0 + n for n in range(60)]
 
-    def fine(left: float) -> bool:
-        due = [first - d for d, first, _ in truth if left <= d < left + 5]
-        return percentile(due, Fraction(95, 100)) <= LIMIT_S
+    def within_limit(left: float) -> bool:
+        ttft = [first - d for d, first, _ in truth if left <= d < left + 5]
+        return percentile(ttft, Fraction(95, 100)) <= LIMIT_S
 
-    expected = next(t for t in candidates if fine(t) and fine(t + 5))
+    expected = next(t for t in candidates if within_limit(t) and within_limit(t + 5))
     assert recovered == expected
     assert 89.0 < expected < 114.0
 
 
-def test_the_scale_down_is_followed_until_the_replica_is_gone(analysis):
-    """The load fell at 120 s (the last fast request is due at 119.83), low ratio from 140 s, decided 165 s."""
+def test_every_time_of_the_scale_down_is_exact(analysis):
+    """The load falls at 120 s (last request of 6/s due at 119.83), ratio below target at 140 s, decided at 165 s."""
     _, down = analysis.scaling
     assert (down.direction, down.before, down.after, down.pods) == ("down", 2, 1, ("second",))
     assert down.trigger_s == pytest.approx(120.0, abs=0.2)
@@ -206,13 +207,13 @@ def test_the_scale_down_is_followed_until_the_replica_is_gone(analysis):
     assert down.complete
 
 
-def test_one_server_carries_four_requests_a_second(analysis):
-    """A slot is busy for 0.25 s."""
+def test_capacity_is_four_requests_per_second(analysis):
+    """One server completes a request in 0.25 s."""
     assert analysis.capacity_per_s == pytest.approx(4.0, rel=0.02)
 
 
 def test_the_headline_splits_the_lag_into_its_parts(analysis, truth):
-    """29 s = 7 + 8 + 12 + 2; slow are the requests with a TTFT over 2 s, in the lag those due from 60 to 89 s."""
+    """29 s = 7 + 8 + 12 + 2; slow requests have a TTFT over 2 s, and those in the lag are due from 60 to 89 s."""
     head = analysis.headline
     assert (head.worst_event, head.lag_s) == (0, 29.0)
     assert (head.signal_s, head.decide_s, head.start_s, head.traffic_s) == (7.0, 8.0, 12.0, 2.0)
@@ -227,33 +228,36 @@ def test_the_headline_splits_the_lag_into_its_parts(analysis, truth):
     ("stage", "start", "end", "count"), [(0, 0, 60, 120), (1, 60, 120, 360), (2, 120, 180, 60), (None, 0, 180, 540)]
 )
 def test_latencies_of_every_stage_are_exact(analysis, truth, stage, start, end, count):
-    """Percentiles of sorted lists; offered and completed are counts over 60 s."""
-    made = analysis.whole if stage is None else analysis.stages[stage]
+    """Percentiles are those of sorted lists, and rates are counts divided by 60 s."""
+    stage_stats = analysis.whole if stage is None else analysis.stages[stage]
     rows = [row for row in truth if start <= row[0] < end]
-    assert (made.scheduled, made.answered, made.failed) == (count, count, 0)
-    assert made.offered_per_s == pytest.approx(count / (end - start))
+    assert (stage_stats.scheduled, stage_stats.answered, stage_stats.failed) == (count, count, 0)
+    assert stage_stats.offered_per_s == pytest.approx(count / (end - start))
     done = sum(1 for _, _, last in truth if start <= last < end)
-    assert made.completed_per_s == pytest.approx(done / (end - start))
+    assert stage_stats.completed_per_s == pytest.approx(done / (end - start))
     for name, share in (("p50", "0.5"), ("p90", "0.9"), ("p95", "0.95"), ("p99", "0.99"), ("max", "1")):
-        for stats, values in ((made.ttft, [f - d for d, f, _ in rows]), (made.e2e, [e - d for d, _, e in rows])):
-            assert getattr(stats, name) == pytest.approx(percentile(values, Fraction(share)), abs=1e-9)
-    assert made.itl.count == count * 4
-    assert made.itl.p50 == pytest.approx(0.05)
-    assert made.itl.max == pytest.approx(0.05)
-    assert (made.tpot.count, made.tpot.mean) == (count, pytest.approx(0.05))
-    assert made.send_lag.max == pytest.approx(0.001)
+        for latency, values in (
+            (stage_stats.ttft, [f - d for d, f, _ in rows]),
+            (stage_stats.e2e, [e - d for d, _, e in rows]),
+        ):
+            assert getattr(latency, name) == pytest.approx(percentile(values, Fraction(share)), abs=1e-9)
+    assert stage_stats.itl.count == count * 4
+    assert stage_stats.itl.p50 == pytest.approx(0.05)
+    assert stage_stats.itl.max == pytest.approx(0.05)
+    assert (stage_stats.tpot.count, stage_stats.tpot.mean) == (count, pytest.approx(0.05))
+    assert stage_stats.send_lag.max == pytest.approx(0.001)
 
 
 def test_output_tokens_are_counted_where_they_arrive(analysis, truth):
-    """Five a request, by their own times."""
+    """Each request has five output tokens, counted in the stage in which they arrive."""
     times = [first + float(GAP_S) * n for _, first, _ in truth for n in range(TOKENS)]
-    for made, (start, end) in zip(analysis.stages, ((0, 60), (60, 120), (120, 180)), strict=True):
+    for stage_stats, (start, end) in zip(analysis.stages, ((0, 60), (60, 120), (120, 180)), strict=True):
         inside = sum(1 for t in times if start <= t < end)
-        assert made.output_tokens_per_s == pytest.approx(inside / 60, rel=0.01)
+        assert stage_stats.output_tokens_per_s == pytest.approx(inside / 60, rel=0.01)
 
 
 def test_groups_by_replicas_follow_the_ready_replica(analysis, truth):
-    """Two were ready from 87 to 165.5 s."""
+    """Two replicas are ready from 87 to 165.5 s."""
     one, two = analysis.by_replicas
     inside = [row for row in truth if 87.0 <= row[0] < 165.5]
     assert (one.name, two.name) == ("1 replica", "2 replicas")
@@ -262,21 +266,21 @@ def test_groups_by_replicas_follow_the_ready_replica(analysis, truth):
     assert two.ttft.p95 == pytest.approx(percentile([f - d for d, f, _ in inside], Fraction(95, 100)), abs=1e-9)
 
 
-def test_cost_is_billed_from_created_to_gone(analysis):
-    """First: 180 s; second: 75.5 … 168.25 = 92.75 s; two replicas throughout would be 360 s."""
-    made = analysis.cost
-    assert made.replica_seconds == pytest.approx(272.75)
-    assert (made.static_replicas, made.static_replica_seconds) == (2, 360.0)
-    assert made.of_static_ratio == pytest.approx(272.75 / 360)
-    assert made.mean_replicas == pytest.approx(272.75 / 180)
+def test_cost_counts_replicas_from_creation_to_stop(analysis):
+    """First: 180 s; second: 168.25 - 75.5 = 92.75 s; two replicas during the whole run would be 360 s."""
+    cost = analysis.cost
+    assert cost.replica_seconds == pytest.approx(272.75)
+    assert (cost.static_replicas, cost.static_replica_seconds) == (2, 360.0)
+    assert cost.of_static_ratio == pytest.approx(272.75 / 360)
+    assert cost.mean_replicas == pytest.approx(272.75 / 180)
 
 
 def test_the_timeline_shows_the_three_rates_and_the_replicas(analysis):
-    """2, 6 and 1 a second; in flight is what came less what one server ended; ratio 4, then the mean of 4 and 0."""
+    """Rates are 2/s, 6/s and 1/s, in flight is due minus completed, and the ratio is 4, then the mean of 4 and 0."""
     line = analysis.timeline
     at = {t: number for number, t in enumerate(line.t_s)}
     assert [line.offered_per_s[at[t]] for t in (30.0, 90.0, 150.0)] == [2, 6, 1]
-    # Due by 81 s: 120 + 126. Ended: the 120 before, and 4/s from 60 s on, less the one that is under way.
+    # Due by 81 s: 120 + 126. Completed: the first 120, and 4/s from 60 s on, except the one in progress.
     assert line.in_flight[at[80.0]] == pytest.approx(120 + 126 - 120 - 4 * 21, abs=1.0)
     assert [line.ratio[at[t]] for t in (50.0, 70.0, 100.0, 150.0)] == [0, 4, 2, 0]
     assert [line.desired[at[t]] for t in (70.0, 80.0, 170.0)] == [1, 2, 1]
@@ -285,11 +289,11 @@ def test_the_timeline_shows_the_three_rates_and_the_replicas(analysis):
     assert line.t_s[-1] == 189.0  # the take-down at 190 s is not part of the run
 
 
-def test_the_verdict_names_the_one_limit_that_was_broken(analysis, truth):
-    """TTFT p95 over 2 s; ITL 0.05 s and no failure hold; the run itself is sound."""
+def test_the_verdict_has_the_only_violated_limit(analysis, truth):
+    """TTFT p95 exceeds 2 s; the limits on ITL and failures hold, and the run is valid."""
     assert analysis.verdict == "fail"
-    broken = [each for each in analysis.findings if not each.passed and each.severity in ("fail", "invalid")]
-    assert [each.code for each in broken] == ["slo.ttft.p95"]
+    violated = [each for each in analysis.findings if not each.passed and each.severity in ("fail", "invalid")]
+    assert [each.code for each in violated] == ["slo.ttft.p95"]
     p95 = percentile([first - due for due, first, _ in truth], Fraction(95, 100))
-    assert broken[0].measured == pytest.approx(p95, abs=1e-9)
+    assert violated[0].measured == pytest.approx(p95, abs=1e-9)
     assert p95 > LIMIT_S

@@ -1,4 +1,4 @@
-"""The reference server and a folder to run `locust` in, for the suites of that command."""
+"""Fixtures of the contract tests: the reference server, and folders in which `locust` runs."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def bench(tmp_path: Path, ports: dict[str, int]) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Iterator[Callable[..., FinishedRun]]:
-    """Runs `locust` once for all tests of a module, with these flags, prompts and environment variables."""
+    """Return a function that runs `locust` with flags, prompts and environment variables, for a whole module."""
     benches: list[Bench] = []
 
     def run(*flags: str, prompts: tuple[Script, ...] = (), **settings: str) -> FinishedRun:

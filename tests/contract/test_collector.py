@@ -1,4 +1,4 @@
-"""The real collector process against a Prometheus and replicas with known values."""
+"""The collector process with a simulated Prometheus and simulated replicas, whose values are known."""
 
 import json
 import math
@@ -71,7 +71,7 @@ def replica() -> Iterator[FakeReplica]:
 
 @pytest.fixture
 def folder(tmp_path: Path, prometheus: FakePrometheus, replica: FakeReplica) -> RunFolder:
-    """A run on a local stack of one ready replica."""
+    """Create the folder of a run on a local stack with one ready replica."""
     folder = run_folder(tmp_path, autoscaler=AUTOSCALER)
     write_state(folder, prometheus=f"http://{prometheus.address}", replicas=[replica.state()])
     return folder
@@ -79,7 +79,7 @@ def folder(tmp_path: Path, prometheus: FakePrometheus, replica: FakeReplica) -> 
 
 @contextmanager
 def collecting(folder: RunFolder, period_s: float = 1.0, timeout_s: float = 10.0) -> Iterator[Process]:
-    """The collector at its own pace, on a lifeline; ended with the block when the test has not ended it."""
+    """Run the collector as a child process, and stop it at the end of the block if it still runs."""
     with (folder.logs / "collector.log").open("wb") as log:
         process = subprocess.Popen(
             [*COMMAND, f"--period-s={period_s}", f"--timeout-s={timeout_s}", str(folder.path)],
@@ -117,21 +117,21 @@ def gaps(folder: RunFolder) -> list[dict[str, Any]]:
     return [json.loads(data) for data in events[events.kind == "collect_gap"].data]
 
 
-def test_the_recorded_samples_are_those_of_the_sources(
+def test_recorded_samples_equal_those_of_the_sources(
     folder: RunFolder, prometheus: FakePrometheus, replica: FakeReplica
 ) -> None:
-    """Every sample of Prometheus is recorded once, at its own time, with its own value, and so is every raw read."""
+    """Every sample of Prometheus and every raw read is recorded once, with its time and value."""
     with collecting(folder):
         eventually(lambda: set(samples(folder).signal) == QUERIED | RAW, "all signals")
-        seen = len(samples(folder, "ratio"))
-        eventually(lambda: len(samples(folder, "ratio")) >= seen + 6, "two more parts of ratios")
+        count = len(samples(folder, "ratio"))
+        eventually(lambda: len(samples(folder, "ratio")) >= count + 6, "two more parts of ratios")
     clock = folder.read_info().clock
     for name in QUERIED:
         rows = samples(folder, name)
         unix_s = [round(clock.to_unix(t_s)) for t_s in rows.t_s]
-        assert unix_s == list(range(unix_s[0], unix_s[0] + len(unix_s)))  # one a second: none lost, none twice
+        assert unix_s == list(range(unix_s[0], unix_s[0] + len(unix_s)))  # one per second, without gaps or duplicates
         assert rows.value.tolist() == [prometheus.value(second) for second in unix_s]
-        assert set(rows.pod) == {"a"}  # what Prometheus scrapes besides is not ours
+        assert set(rows.pod) == {"a"}  # other targets of Prometheus are not recorded
     # the replica counts its reads: 1, 2, 3 …
     success = samples(folder, "raw_success", "a").value.tolist()
     assert success == list(range(1, replica.reads + 1))
@@ -144,12 +144,12 @@ def test_the_recorded_samples_are_those_of_the_sources(
 
 
 def test_the_journal_is_copied_to_its_last_line(folder: RunFolder) -> None:
-    """Lines written before, during and just before the end are events, in order; an incomplete line is not."""
+    """All complete lines become events, in order, even those written just before the end; incomplete ones do not."""
     write_journal(folder, '{"t_s": 0.5, "kind": "replica_created", "pod": "a", "data": null}\n{"t_s": 1, "kind": "repl')
     with collecting(folder) as process:
         eventually(lambda: len(folder.read("events")) == 1, "the first event")
         write_journal(folder, 'ica_ready", "pod": "a"}\n')
-        eventually(lambda: len(folder.read("events")) == 2, "the line whose end came later")
+        eventually(lambda: len(folder.read("events")) == 2, "the line that was completed later")
         write_journal(folder, '{"t_s": 3, "kind": "hpa_rescale", "data": {"before": 1, "after": 2}}\n{"t_s": 4')
         assert end(process) == 0
     events = folder.read("events")
@@ -160,24 +160,24 @@ def test_the_journal_is_copied_to_its_last_line(folder: RunFolder) -> None:
 def test_an_outage_of_prometheus_is_one_gap(
     folder: RunFolder, prometheus: FakePrometheus, replica: FakeReplica
 ) -> None:
-    """One event has the span, the replica is read during it, and Prometheus is read again afterwards."""
+    """One event has the time span; replicas are read during the outage, and Prometheus again afterwards."""
     clock = folder.read_info().clock
     with collecting(folder):
         eventually(lambda: len(samples(folder, "ratio")) > 3, "first ratios")
         prometheus.stop()
-        gone_s = clock.now_s()
+        stopped_s = clock.now_s()
         reads = replica.reads
         eventually(lambda: "did not answer" in log_of(folder), "a line in the log")
-        eventually(lambda: clock.now_s() > gone_s + 4 and replica.reads > reads + 3, "raw reads meanwhile")
-        back_s = clock.now_s()  # before it: a sample may come at once
+        eventually(lambda: clock.now_s() > stopped_s + 4 and replica.reads > reads + 3, "raw reads meanwhile")
+        back_s = clock.now_s()  # before the start: a sample may arrive at once
         prometheus.start()
         eventually(lambda: samples(folder, "ratio").t_s.max() > back_s, "ratios again")
         eventually(lambda: len(gaps(folder)) == 1, "the gap")
     [gap] = gaps(folder)
     assert gap["source"] == "prometheus"
-    # from the last sample before it went to the first after it came back; the fake has one on every whole second
-    (_, gone_unix_s), (back_unix_s, _) = prometheus.spans
-    assert round(clock.to_unix(gap["from_s"]), 3) == math.ceil(gone_unix_s) - 1
+    # from the last sample before the outage to the first after it; the fake has one at every whole second
+    (_, stopped_unix_s), (back_unix_s, _) = prometheus.spans
+    assert round(clock.to_unix(gap["from_s"]), 3) == math.ceil(stopped_unix_s) - 1
     assert round(clock.to_unix(gap["to_s"]), 3) == math.ceil(back_unix_s)
     missing = samples(folder, "up").t_s.between(gap["from_s"] + 1e-3, gap["to_s"] - 1e-3)
     assert not missing.any()
@@ -186,13 +186,13 @@ def test_an_outage_of_prometheus_is_one_gap(
 def test_a_hanging_replica_has_a_gap_and_does_not_delay_the_others(
     folder: RunFolder, prometheus: FakePrometheus, replica: FakeReplica
 ) -> None:
-    """A gap names the replica, the others are read in every pass, and an open gap is reported at the end."""
+    """A gap has the name of the replica, others are read in every pass, and an open gap is recorded at the end."""
     with FakeReplica("b") as good, collecting(folder, period_s=0.5, timeout_s=0.4) as process:
         write_state(folder, prometheus=f"http://{prometheus.address}", replicas=[replica.state(), good.state()])
         eventually(lambda: set(samples(folder, "raw_success").pod) == {"a", "b"}, "both replicas")
         replica.hanging.set()
         reads = good.reads
-        eventually(lambda: good.reads >= reads + 8, "six reads of the other one")
+        eventually(lambda: good.reads >= reads + 8, "eight reads of the other replica")
         assert end(process) == 0
     [event] = folder.read("events").to_dict("records")
     assert (event["kind"], event["pod"]) == ("collect_gap", "a")
@@ -203,7 +203,7 @@ def test_a_hanging_replica_has_a_gap_and_does_not_delay_the_others(
 
 
 def test_starting_and_stopped_replicas_have_no_gap(folder: RunFolder, replica: FakeReplica) -> None:
-    """A replica that is not ready need not answer, and neither must one that was scaled down."""
+    """A replica that is not ready or was scaled down does not have to answer."""
     with FakeReplica("b") as late, collecting(folder):
         late.stop()
         write_state(folder, prometheus=None, replicas=[replica.state(), late.state("started")])
@@ -220,7 +220,7 @@ def test_starting_and_stopped_replicas_have_no_gap(folder: RunFolder, replica: F
 
 
 def test_the_collector_ends_with_its_parent_and_loses_no_data(folder: RunFolder, replica: FakeReplica) -> None:
-    """When its standard input closes it reads a last time, writes its parts and exits with 0."""
+    """When standard input closes, the collector reads a last time, writes its parts and exits with 0."""
     with collecting(folder) as process:
         eventually(lambda: replica.reads >= 2, "two reads")
         write_journal(folder, '{"t_s": 9, "kind": "load_stopped"}\n')
@@ -272,15 +272,15 @@ def test_a_full_disk_loses_no_data_once_space_is_freed(folder: RunFolder, replic
         eventually(lambda: len(samples(folder)) > 0, "first part")
         limits = psutil.Process(process.pid)
         before = limits.rlimit(resource.RLIMIT_FSIZE)
-        kept = samples(folder)
+        before_full = samples(folder)
         limits.rlimit(resource.RLIMIT_FSIZE, (0, before[1]))
         reads = replica.reads
         eventually(lambda: replica.reads >= reads + 8, "reads while the disk is full")
-        # what was measured before the disk was full may have been written in the meantime, no more
+        # only samples from before the disk was full may have been written in the meantime
         assert len(samples(folder, "raw_success")) <= reads + 1
-        assert samples(folder).head(len(kept)).equals(kept)
+        assert samples(folder).head(len(before_full)).equals(before_full)
         limits.rlimit(resource.RLIMIT_FSIZE, before)
-        eventually(lambda: len(samples(folder, "raw_success")) >= reads + 8, "the rows that waited")
+        eventually(lambda: len(samples(folder, "raw_success")) >= reads + 8, "the buffered rows")
     assert samples(folder, "raw_success").value.tolist() == list(range(1, replica.reads + 1))
     assert gaps(folder) == []
 
@@ -297,7 +297,7 @@ def test_a_disk_that_stays_full_sets_the_exit_code(folder: RunFolder, replica: F
 
 
 def test_a_url_target_is_read_without_a_stack(tmp_path: Path, prometheus: FakePrometheus, replica: FakeReplica) -> None:
-    """With both addresses in the settings the same signals are collected; the server is named by its address."""
+    """With both addresses in the settings, the same signals are collected; the pod is the address of the server."""
     settings = {
         "metrics_url": f"http://{replica.address}",
         "prometheus_url": f"http://{prometheus.address}/",
@@ -327,7 +327,7 @@ def test_an_unreachable_url_target_has_a_gap_from_the_start(tmp_path: Path, repl
 
 
 def test_a_target_without_addresses_collects_nothing(tmp_path: Path) -> None:
-    """The collector logs that, waits for its end and records no gap."""
+    """The collector logs that there is nothing to collect, keeps running and writes no parts."""
     folder = run_folder(tmp_path, target="http://127.0.0.1:8000")
     with collecting(folder) as process:
         eventually(lambda: "nothing to collect" in log_of(folder), "the line in the log")
@@ -336,7 +336,7 @@ def test_a_target_without_addresses_collects_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    """The message is one sentence, with the exit code of wrong usage."""
+    """The collector exits with the code for usage errors and prints one sentence."""
     result = subprocess.run(
         [*COMMAND, str(tmp_path)],
         stdin=subprocess.DEVNULL,
@@ -349,7 +349,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_standard_input_does_not_end_the_collector(folder: RunFolder, replica: FakeReplica) -> None:
-    """Without standard input, as under `nohup`, it keeps running."""
+    """Without standard input, as with `nohup`, the collector keeps running."""
     process = subprocess.Popen([*COMMAND, str(folder.path)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         eventually(lambda: replica.reads >= 3, "three reads")

@@ -1,6 +1,6 @@
-"""Locust stays Locust: whole runs of the real `locust` command against the reference server.
+"""Whole runs of the `locust` command against the reference server.
 
-Needs nothing but loopback. Each run is shared by the tests that make their claims about it: about a minute in all.
+Needs only loopback. Tests share runs and take about a minute in all.
 """
 
 import re
@@ -18,34 +18,34 @@ Runs = Callable[..., FinishedRun]
 
 @pytest.fixture(scope="module")
 def streamed(whole_run: Runs) -> FinishedRun:
-    """gRPC with streaming, the users of one tag, and all of Locust's own files."""
+    """Run gRPC with streaming, the users of one tag, and all output files of Locust."""
     flags = ("--protocol", "grpc", "--stream", "--csv", "stats", "--html", "locust.html", "--json-file", "locust")
     return whole_run("TwoUser", "--tags", "two", *flags)
 
 
 @pytest.fixture(scope="module")
 def distributed(whole_run: Runs, ports: dict[str, int]) -> FinishedRun:
-    """HTTP with streaming, in two workers."""
+    """Run HTTP with streaming and two workers."""
     target = f"http://127.0.0.1:{ports['http']}"
     return whole_run("--processes", "2", "--target", target, "--protocol", "http", "--stream", "--csv", "stats")
 
 
 @pytest.fixture(scope="module")
 def unstreamed(whole_run: Runs, ports: dict[str, int]) -> FinishedRun:
-    """HTTP without streaming."""
+    """Run HTTP without streaming."""
     target = f"http://127.0.0.1:{ports['http']}"
     return whole_run("--target", target, "--protocol", "http", "--no-stream", "--csv", "stats", TEST_S="1")
 
 
 @pytest.fixture(scope="module")
 def failing(whole_run: Runs) -> FinishedRun:
-    """Requests that fail in three ways, and others that are slower than the limit."""
+    """Run requests that fail in three ways, and others that exceed the limit on TTFT."""
     prompts = (Script(fault="reject"), Script(fault="cut"), Script(fault="empty"), Script(tokens=2, first_s=0.3))
     return whole_run(prompts=prompts, TEST_TTFT_S="0.1")
 
 
 def test_the_main_job(streamed: FinishedRun) -> None:
-    """A run ends by itself with exit code 0, one row an arrival, four token times each, and the report's path last."""
+    """A run exits with 0, one row per arrival, four token times per request, and the report's path as last line."""
     code, out, err = streamed.result
     assert code == 0, err
     bench = streamed.bench
@@ -65,7 +65,7 @@ def test_the_main_job(streamed: FinishedRun) -> None:
     [("streamed", "grpc", "ModelStreamInfer"), ("distributed", "http", "generate_stream")],
 )
 def test_streaming_protocols(request: pytest.FixtureRequest, run: str, protocol: str, call: str) -> None:
-    """Locust's entries have the names of call and model, and TTFT and gaps stand beside the total."""
+    """Locust's statistics have entries with the names of call and model, for TTFT, for ITL and for the total."""
     finished: FinishedRun = request.getfixturevalue(run)
     assert finished.result.code == 0, finished.result.err
     entries = finished.locust_entries()
@@ -75,7 +75,7 @@ def test_streaming_protocols(request: pytest.FixtureRequest, run: str, protocol:
 
 
 def test_without_streaming(unstreamed: FinishedRun) -> None:
-    """Without streaming there are no entries of token times, and one sentence about the limits that are left out."""
+    """Without streaming there are no entries for token times, and one message about the limits that are ignored."""
     code, _, err = unstreamed.result
     assert code == 0, err
     assert len(re.findall("no token times: .*limits on TTFT, ITL and TPOT are", err)) == 1
@@ -85,7 +85,7 @@ def test_without_streaming(unstreamed: FinishedRun) -> None:
 
 
 def test_workers_share_the_load(distributed: FinishedRun) -> None:
-    """With --processes every arrival is sent once, by one of the workers, and none is missing."""
+    """With --processes every arrival is sent exactly once, by one of the workers."""
     assert distributed.result.code == 0, distributed.result.err
     rows = distributed.bench.requests()
     assert rows.request_id.to_list() == list(range(30))
@@ -93,8 +93,8 @@ def test_workers_share_the_load(distributed: FinishedRun) -> None:
     assert set(rows.outcome) == {"ok"}
 
 
-def test_failed_limits_are_exit_code_1(failing: FinishedRun) -> None:
-    """Broken SLOs end with exit code 1 and the word FAIL, and each of them is a finding."""
+def test_violated_slos_have_exit_code_1(failing: FinishedRun) -> None:
+    """With violated SLOs the run exits with 1 and prints FAIL, and each of them is a finding."""
     code, out, err = failing.result
     assert code == 1, err
     assert "FAIL" in out
@@ -104,7 +104,7 @@ def test_failed_limits_are_exit_code_1(failing: FinishedRun) -> None:
 
 
 def test_failures_are_rows_with_causes(failing: FinishedRun) -> None:
-    """Refusals, cut streams and empty answers are rows with outcome and cause, and failures in Locust's statistics."""
+    """Rejected, broken and empty responses are rows with outcome and cause, and failures in Locust's statistics."""
     rows = failing.bench.requests()
     assert set(rows.outcome) == {"rejected", "cut_off", "error", "ok"}
     assert rows.loc[rows.outcome != "ok", "cause"].notna().all()
@@ -112,24 +112,24 @@ def test_failures_are_rows_with_causes(failing: FinishedRun) -> None:
 
 
 def test_html_and_json_of_locust(streamed: FinishedRun) -> None:
-    """Locust's own --html and --json-file are written as usual."""
+    """The files of Locust's --html and --json-file are written."""
     assert "ModelStreamInfer tensorrt_llm_bls" in (streamed.bench.folder / "locust.html").read_text()
     assert (streamed.bench.folder / "locust.json").is_file()
 
 
 def test_an_unreachable_target(bench: Bench) -> None:
-    """A target that cannot be reached ends the run with one sentence, the exit code of usage, and a record of it."""
+    """An unreachable target ends the run with one sentence, the exit code for usage errors and a record of it."""
     code, _, err = bench.run("--target", "grpc://127.0.0.1:1")
     assert code == 2, err
-    says = r"cannot reach a gRPC server at 127\.0\.0\.1:1"
-    assert re.search(f"^error: .*{says}", err, re.MULTILINE), err
+    message = r"cannot reach a gRPC server at 127\.0\.0\.1:1"
+    assert re.search(f"^error: .*{message}", err, re.MULTILINE), err
     assert "Traceback" not in err
     (folder,) = bench.run_folders()
-    assert re.search(says, str(RunFolder.open(folder).read_info().error))
+    assert re.search(message, str(RunFolder.open(folder).read_info().error))
 
 
-def test_bad_prompts(bench: Bench) -> None:
-    """A malformed prompt file is refused by line before anything starts."""
+def test_an_invalid_prompt_file(bench: Bench) -> None:
+    """An invalid prompt file is refused with the number of the line, before anything starts."""
     (bench.folder / "prompts.jsonl").write_text('{"prompt": "a"}\n{"prompt": 1}\n')
     code, _, err = bench.run()
     assert code == 2
@@ -138,8 +138,8 @@ def test_bad_prompts(bench: Bench) -> None:
     assert not (bench.folder / "runs").exists()
 
 
-def test_bad_scenario(bench: Bench) -> None:
-    """A contradiction inside a locustfile is one sentence, not a traceback."""
+def test_an_invalid_scenario(bench: Bench) -> None:
+    """An invalid setting in a locustfile is reported in one sentence, without a traceback."""
     code, _, err = bench.run(TEST_PER_S="-3")
     assert code == 2
     assert "error: Constant.per_s: input should be greater than or equal to 0, got -3.0" in err

@@ -1,6 +1,6 @@
-"""A run of the real `locust` command that is stopped on purpose: by time, by a signal, before its load.
+"""Runs of the `locust` command that are stopped by --run-time or by a signal, during or before the load.
 
-Needs nothing but loopback; about a minute and a half.
+Needs only loopback; takes about a minute and a half.
 """
 
 import signal
@@ -11,14 +11,14 @@ from loadgen.protocols.reference import Script
 from support.runs.locust_bench import Bench, silent_server
 
 LONG = {"TEST_S": "60", "TEST_PER_S": "10", "TEST_TIMEOUT_S": "5"}
-"""A load that does not end before the test stops it."""
+"""A load that is longer than the tests."""
 
 
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["local", "workers"])
 def test_run_time_and_grace_time(bench: Bench, flags: tuple[str, ...]) -> None:
-    """-t ends the run early, on purpose and with a report; --stop-timeout lets what is in flight end well.
+    """-t stops the run early, with a report, and --stop-timeout lets requests in flight finish.
 
-    What is due in the grace time is not held against the generator.
+    Requests that are due during the stop timeout have the outcome `not_sent` with the cause `run stopped`.
     """
     bench.prompts(Script(tokens=3, gap_s=0.7))
     code, out, err = bench.run("-t", "3s", "--stop-timeout", "5", *flags, **LONG)
@@ -29,16 +29,16 @@ def test_run_time_and_grace_time(bench: Bench, flags: tuple[str, ...]) -> None:
     rows = bench.requests()
     assert 20 <= len(rows) <= 60
     assert set(rows.outcome) <= {"ok", "not_sent"}, err
-    late = (rows.sent_s - rows.scheduled_s).max() > 0.5  # the machine is so busy that the generator itself is late
+    late = (rows.sent_s - rows.scheduled_s).max() > 0.5  # on a busy machine the generator is late
     assert set(rows.cause.dropna()) <= ({"run stopped", "no free user"} if late else {"run stopped"})
     assert info.load_end_s is not None
-    # the last answers come 1.4 s after the stop, while many users are free
+    # the last responses arrive 1.4 s after the stop, while many users are free
     assert (rows.scheduled_s < info.load_end_s - 1).all()
 
 
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["local", "workers"])
 def test_stopped_before_the_load(bench: Bench, flags: tuple[str, ...]) -> None:
-    """Ctrl-C while the target is asked for its models ends at once with one sentence and no traceback."""
+    """Ctrl-C before the target has answered ends the run at once with one sentence and no traceback."""
     with silent_server() as server:
         process = bench.start("--target", f"grpc://{server.address}", *flags)
         assert server.connected.wait(timeout=60)
@@ -56,7 +56,7 @@ def test_stopped_before_the_load(bench: Bench, flags: tuple[str, ...]) -> None:
     ids=["ctrl-c", "terminated", "terminated-workers"],
 )
 def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[str, ...]) -> None:
-    """Ctrl-C and SIGTERM stop the run on purpose: every row due so far is there, and the report is written."""
+    """Ctrl-C and SIGTERM stop the run with a report and a row for every arrival due so far."""
     bench.prompts(Script(tokens=4, gap_s=0.5))
     process = bench.start(*flags, **LONG)
     bench.wait_for(lambda: bench.rows_so_far() > 20)
@@ -72,7 +72,7 @@ def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[st
 
 
 def test_stopped_twice(bench: Bench) -> None:
-    """A second Ctrl-C ends at once: no traceback, and the command that judges what was recorded."""
+    """A second Ctrl-C ends the run at once, without a traceback, and prints the command to report on it."""
     process = bench.start("--processes", "2", **LONG)
     bench.wait_for(lambda: bench.rows_so_far() > 20)
     process.signal(signal.SIGINT)

@@ -1,6 +1,6 @@
-"""Runs that are started and stopped in the web UI of the real `locust` command.
+"""Runs that are started and stopped in the web UI of the `locust` command.
 
-Needs nothing but loopback. One command serves the tests of a session in their order: about a minute in all.
+Needs only loopback. Most tests share one command, in their order; they take about a minute in all.
 """
 
 import json
@@ -20,7 +20,7 @@ WEB = ("--web-port", "0", "--web-host", "127.0.0.1")
 
 
 class Session:
-    """A command with its web UI, and the buttons of that page."""
+    """A `locust` command with its web UI, and the buttons of the page."""
 
     def __init__(self, bench: Bench, *flags: str, **settings: str) -> None:
         self.bench = bench
@@ -34,7 +34,7 @@ class Session:
         assert answer["success"], answer
 
     def press_stop(self) -> None:
-        """The report comes later."""
+        """Stop the run; the report is written afterwards."""
         urllib.request.urlopen(f"{self._base}/stop", b"", timeout=90).close()
 
     def statistics(self) -> list[dict[str, str]]:
@@ -76,25 +76,25 @@ def target(ports: dict[str, int]) -> str:
     return f"grpc://127.0.0.1:{ports['grpc']}"
 
 
-def test_a_wrong_host_is_a_sentence(session: Session) -> None:
-    """A start that fails says why, and leaves the page ready for the next."""
+def test_an_unreachable_host(session: Session) -> None:
+    """A start that fails prints the reason, and another run can be started."""
     session.press_start(host="grpc://127.0.0.1:1")
     session.bench.wait_for(lambda: "error: cannot reach" in session.process.err() and session.state() == "stopped")
     assert len(session.bench.run_folders()) == 1
 
 
 def test_start_and_stop(session: Session, target: str) -> None:
-    """With the right host, Start sends requests that the page counts, and Stop leaves a report."""
+    """Start sends requests, which the page counts, and Stop ends the run with a report."""
     session.press_start(host=target)
-    # Locust keeps the page of its statistics for seconds: only rows tell that this run sends
+    # Locust caches the page of its statistics for seconds, so only rows show that this run sends
     session.bench.wait_for(lambda: session.bench.rows_so_far() > 0 and session.state() == "running")
     session.bench.wait_for(lambda: any(entry["method"] == "grpc" for entry in session.statistics()))
     session.press_stop()
     session.bench.wait_for(lambda: len(session.bench.reports()) == 1)
 
 
-def test_a_run_time_is_that_runs_alone(session: Session, target: str) -> None:
-    """A run with a run time ends by itself; the next one, without, goes on for longer."""
+def test_a_run_time_applies_to_one_run(session: Session, target: str) -> None:
+    """A run with a run time ends after it; the next one, without a run time, takes longer."""
     session.press_start(host=target, run_time="1s")
     session.bench.wait_for(lambda: len(session.bench.reports()) == 2)
     first = session.bench.rows_so_far()
@@ -103,8 +103,8 @@ def test_a_run_time_is_that_runs_alone(session: Session, target: str) -> None:
     assert session.state() == "running"
 
 
-def test_a_start_while_the_run_before_is_taken_down(session: Session, target: str) -> None:
-    """It waits, and both runs have their reports."""
+def test_a_start_while_the_previous_run_ends(session: Session, target: str) -> None:
+    """The new run waits for the end of the previous one, and both have reports."""
     session.press_stop()
     session.press_start(host=target)
     session.bench.wait_for(lambda: len(list((session.bench.folder / "runs").glob("*/requests"))) == 4)
@@ -113,7 +113,7 @@ def test_a_start_while_the_run_before_is_taken_down(session: Session, target: st
 
 
 def test_ctrl_c_ends_a_run_of_the_web_ui(session: Session, target: str) -> None:
-    """With its report; each run of the session has a folder of its own, with its rows and its state."""
+    """The run has a report, and each run of the session has its own folder, with rows and state."""
     session.press_start(host=target)
     session.bench.wait_for(lambda: len(list((session.bench.folder / "runs").glob("*/requests"))) == 5)
     session.process.signal(signal.SIGINT)
@@ -126,8 +126,8 @@ def test_ctrl_c_ends_a_run_of_the_web_ui(session: Session, target: str) -> None:
     assert all(len(RunFolder(path).read("requests")) > 0 for path in loads)
 
 
-def test_stop_is_heard_before_the_load(tmp_path: Path, ports: dict[str, int]) -> None:
-    """Locust's master does not listen to Stop before it has users; ours does while the target comes up."""
+def test_stop_works_before_the_load(tmp_path: Path, ports: dict[str, int]) -> None:
+    """Stop ends a distributed run while the target starts, although Locust's master ignores it without users."""
     bench = Bench(tmp_path, ports)
     with silent_server() as server:
         try:

@@ -1,38 +1,24 @@
 """One suite for every protocol, against a server whose token times are exactly known. Needs only loopback."""
 
-import os
-import resource
-import shutil
 import socket
-import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import pytest
-from geventhttpclient.connectionpool import SSLConnectionPool
 from tritonclient.grpc import service_pb2 as pb
 
 from loadgen.base.errors import ExitCode, TargetError
 from loadgen.protocols.answer import Answer, Client, counted, failed
-from loadgen.protocols.detect import Model, find_model
+from loadgen.protocols.detect import find_model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference import MODEL, Fault, Script
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, counted_tokens
-from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
-from support.servers.raw import raw_server, relay
-from support.servers.reference import reference_server
-
-
-@pytest.fixture(scope="module")
-def ports() -> Iterator[dict[str, int]]:
-    with reference_server() as ports:
-        yield ports
+from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
+from support.servers.raw import relay
+from support.servers.reference import BLS, client_of, reference_server
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +32,13 @@ def control_plane(protocol: str, ports: dict[str, int]) -> GrpcControlPlane | Ht
     return GrpcControlPlane(address) if protocol == "grpc" else HttpControlPlane(address)
 
 
-def client_of(protocol: str, port: int, model: Model, *, stream: bool) -> GrpcClient | HttpClient:
-    address = f"127.0.0.1:{port}"
-    return (
-        GrpcClient(address, model, stream=stream) if protocol == "grpc" else HttpClient(address, model, stream=stream)
-    )
-
-
-BLS = Model(name=MODEL, family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=False)
-
-
 @pytest.fixture(params=["grpc", "http"])
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def ask(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
+def infer(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
     clients: list[Client] = []
 
     def _ask(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
@@ -75,20 +51,20 @@ def ask(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]
         client.close()
 
 
-def test_every_token_has_its_own_arrival_time(ask: Callable[..., Answer]) -> None:
+def test_every_token_has_its_own_arrival_time(infer: Callable[..., Answer]) -> None:
     """A stream of eight tokens at intervals of 50 ms has eight arrival times, which are not bunched."""
-    answer = ask(Script(tokens=8, gap_s=0.05))
+    answer = infer(Script(tokens=8, gap_s=0.05))
     assert (answer.outcome, answer.output_tokens, len(answer.token_times)) == ("ok", 8, 8)
     gaps = [b - a for a, b in pairwise(answer.token_times)]
-    # held-back tokens (a fixed-size read, a buffering client) would arrive together
+    # tokens delayed by a fixed-size read or by buffering would arrive together
     assert sum(gap > 0.025 for gap in gaps) >= 6
     assert answer.last == answer.token_times[-1]
     assert answer.ended >= answer.token_times[-1]
 
 
-def test_a_single_response_without_streaming(ask: Callable[..., Answer]) -> None:
+def test_a_single_response_without_streaming(infer: Callable[..., Answer]) -> None:
     """Without streaming there are no token times, and no token count unless the server sends one."""
-    answer = ask(Script(tokens=5), stream=False)
+    answer = infer(Script(tokens=5), stream=False)
     assert (answer.outcome, answer.token_times, answer.output_tokens) == ("ok", [], None)
     assert answer.last is not None
     assert answer.received_bytes > 0
@@ -107,28 +83,28 @@ def test_a_single_response_without_streaming(ask: Callable[..., Answer]) -> None
     ],
 )
 def test_failed_requests(
-    ask: Callable[..., Answer], protocol: str, fault: Fault, stream: bool, outcome: str, cause: str
+    infer: Callable[..., Answer], protocol: str, fault: Fault, stream: bool, outcome: str, cause: str
 ) -> None:
     """A rejection, an error inside a response, a broken stream and an empty response are failures with a cause."""
-    answer = ask(Script(tokens=2, gap_s=0.01, fault=fault), stream=stream)
+    answer = infer(Script(tokens=2, gap_s=0.01, fault=fault), stream=stream)
     if protocol == "grpc" and fault == "error" and not stream:
-        # a decoupled model answers over ModelStreamInfer: the one answer came, then the error
+        # a decoupled model responds over ModelStreamInfer: first the only response, then the error
         outcome = "cut_off"
     assert answer.outcome == outcome
     assert answer.cause is not None
     assert cause in answer.cause
 
 
-def test_error_before_any_output(ask: Callable[..., Answer]) -> None:
+def test_error_before_any_output(infer: Callable[..., Answer]) -> None:
     """An error message before any output is an error, not a broken stream."""
-    answer = ask(Script(tokens=0, fault="error"))
+    answer = infer(Script(tokens=0, fault="error"))
     assert (answer.outcome, answer.cause) == ("error", "the engine failed")
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_timeout(ask: Callable[..., Answer], stream: bool) -> None:
+def test_timeout(infer: Callable[..., Answer], stream: bool) -> None:
     """A request without its last token within the timeout is a timeout, even if output has begun."""
-    answer = ask(Script(tokens=2, gap_s=30), timeout_s=0.5, stream=stream)
+    answer = infer(Script(tokens=2, gap_s=30), timeout_s=0.5, stream=stream)
     assert answer.outcome == "timeout"
     assert len(answer.token_times) == (1 if stream else 0)
 
@@ -225,7 +201,7 @@ def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> 
 @pytest.mark.parametrize(
     ("code", "message", "outcome"),
     [
-        # what Triton says when it does not take a request, with and without a code
+        # Triton's messages when it does not accept a request, with and without a code
         ("UNAVAILABLE", "[request id: 1] Exceeds maximum queue size", "rejected"),
         ("", "[request id: 1] Exceeds maximum queue size", "rejected"),
         ("UNAVAILABLE", "Request for unknown model: 'm' has no available versions", "rejected"),
@@ -233,7 +209,7 @@ def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> 
         ("UNAVAILABLE", "Server is stopping", "rejected"),
         ("503", "Server exiting", "rejected"),
         ("503", "", "rejected"),
-        # what gRPC and proxies say of connections
+        # messages of gRPC and proxies about connections
         ("UNAVAILABLE", "Stream removed (Socket closed)", "error"),
         ("UNAVAILABLE", "Stream removed (GOAWAY received; Error code: 0; Debug Text: )", "error"),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNAVAILABLE: Socket closed", "error"),
@@ -241,7 +217,7 @@ def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> 
         ("UNAVAILABLE", "some day gRPC says it otherwise", "error"),
         ("503", "upstream connect error or disconnect/reset before headers", "error"),
         ("INTERNAL", "Stream removed (RST_STREAM (Received RST_STREAM with error code 2))", "error"),
-        # the same answers of a proxy over both protocols
+        # the same responses of a proxy over both protocols
         ("UNAVAILABLE", "Received http2 header with status: 502", "error"),
         ("502", "Bad Gateway", "error"),
         ("UNAVAILABLE", "Received http2 header with status: 503", "rejected"),
@@ -255,126 +231,11 @@ def test_rejected_or_error(code: str, message: str, outcome: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
+    ("count", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
 )
-def test_counted(said: object, tokens: int | None) -> None:
+def test_counted(count: object, tokens: int | None) -> None:
     """An impossible count of output tokens is ignored."""
-    assert counted(said) == tokens
-
-
-EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-EVENT = b'data: {"text_output": "x"}\n\n'
-
-
-def chunks(*parts: bytes) -> bytes:
-    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))
-
-
-@pytest.mark.parametrize(
-    ("says", "outcome", "cause", "tokens"),
-    [
-        (b"Transfer-Encoding: chunked\r\n\r\n" + chunks(EVENT, EVENT.strip()), "ok", None, 2),
-        (b"Content-Length: %d\r\n\r\n" % len(EVENT) + EVENT, "ok", None, 1),
-        (
-            b"Transfer-Encoding: chunked\r\n\r\n" + chunks(b'data: {"text_output": "x", "error": null}\n\n'),
-            "ok",
-            None,
-            1,
-        ),
-        (b"Connection: close\r\n\r\n" + EVENT, "cut_off", "nothing says that the answer was whole", 1),
-        (b"Connection: close\r\n\r\n", "error", "nothing says that the answer was whole", 0),
-        (b"Content-Length: 500\r\n\r\n" + EVENT, "cut_off", "Incomplete", 1),
-        (b"Transfer-Encoding: chunked\r\n\r\n" + chunks(EVENT)[:-5], "cut_off", "Incomplete", 1),
-    ],
-    ids=["no-newline", "length", "error-null", "until-close", "until-close-empty", "short", "no-last-chunk"],
-)
-def test_ends_of_http_streams(says: bytes, outcome: str, cause: str | None, tokens: int) -> None:
-    """Every event counts, even the last one without a line feed; a stream without a declared end was cut off."""
-    with raw_server(EVENTS + says) as port, closing(client_of("http", port, BLS, stream=True)) as client:
-        answer = client.infer("x", 8, 5.0)
-    assert (answer.outcome, answer.output_tokens) == (outcome, tokens)
-    assert (cause or "") in (answer.cause or "")
-
-
-@pytest.mark.parametrize(("said", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
-def test_http_count_of_tokens(said: str, tokens: int | None) -> None:
-    """A count beyond the range of the requests table is not recorded; the request still succeeds."""
-    body = b'{"text_output": "x", "num_output_tokens": %s}' % said.encode()
-    says = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    with raw_server(says) as port, closing(client_of("http", port, BLS, stream=False)) as client:
-        answer = client.infer("x", 8, 5.0)
-    assert (answer.outcome, answer.output_tokens) == ("ok", tokens)
-
-
-def test_connections_are_kept_beyond_1024_open_files(ports: dict[str, int]) -> None:
-    """A connection with a file descriptor beyond the range of select() is reused."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < 2048:
-        pytest.skip(f"this shell may open {hard} files only: raise `ulimit -Hn`")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
-    with ExitStack() as files:
-        while (descriptor := os.open("/dev/null", os.O_RDONLY)) < 1100:
-            files.callback(os.close, descriptor)
-        os.close(descriptor)
-        connections: set[str] = set()
-        with closing(client_of("http", ports["http"], BLS, stream=True)) as client:
-            for _ in range(3):
-                assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
-                connections.update(str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if _high(path))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(connections) == 1
-
-
-def _high(path: Path) -> bool:
-    """Whether this is an open socket beyond the range of select()."""
-    return int(path.name) > 1024 and path.is_symlink() and str(path.readlink()).startswith("socket:")
-
-
-class _Secure(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay silent."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(EVENT)))
-        self.end_headers()
-        self.wfile.write(EVENT)
-        self.close_connection = True
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program makes the test's certificate")
-def test_https_clients_share_one_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Certificates are loaded once per process rather than once per connection; every connection is verified."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with HTTPServer(("127.0.0.1", 0), _Secure) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        outcomes = []
-        for trusted in (str(certificate), SSLConnectionPool.default_options["ca_certs"]):
-            with monkeypatch.context() as patch:
-                patch.setitem(SSLConnectionPool.default_options, "ca_certs", trusted)
-                tls_context.cache_clear()
-                for _ in range(2):
-                    with closing(HttpClient(f"localhost:{server.server_port}", BLS, stream=True, tls=True)) as client:
-                        outcomes.append(client.infer("x", 8, 5.0).outcome)
-                assert tls_context.cache_info().misses == 1
-        server.shutdown()
-    tls_context.cache_clear()
-    assert outcomes == ["ok", "ok", "error", "error"]
-
-
-def test_invalid_json_in_a_stream(ports: dict[str, int]) -> None:
-    """Server-sent events that are not JSON are an error, not a short answer."""
-    with closing(client_of("http", ports["http"], BLS, stream=True)) as client:
-        answer = client.infer(Script(fault="not_json").prompt(), 8, 5.0)
-    assert (answer.outcome, answer.cause) == ("error", "an answer that is not JSON")
+    assert counted(count) == tokens
 
 
 def test_a_stream_without_final_answer(ports: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""The collector beside a real Prometheus that scrapes replicas whose counters are known."""
+"""The collector with a real Prometheus that scrapes replicas with known counters."""
 
 import json
 import signal
@@ -38,7 +38,7 @@ groups:
           sum by (pod) (rate({QUEUE}{{model="{MODEL}"}}[5s]))
           / sum by (pod) (rate({COMPUTE}{{model="{MODEL}"}}[5s]))
 """
-# The counters of the page: every read adds 100 µs of queue and 50 µs of compute. The others are constants of it.
+# Every scrape adds 100 µs of queue time and 50 µs of compute time; the other values are constant.
 TRUTH = {"ratio": {2.0}, "engine_active": {3.0}, "engine_waiting": {1.0}, "kv_used_ratio": {0.25}, "up": {0.0, 1.0}}
 METRIC = {
     "ratio": RATIO,
@@ -50,7 +50,7 @@ METRIC = {
 
 
 class Prometheus:
-    """The real program on loopback, with storage that outlives a kill."""
+    """A real Prometheus on loopback, with storage that survives a kill."""
 
     def __init__(self, folder: Path, replicas: list[FakeReplica]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -142,19 +142,19 @@ def recorded(folder: RunFolder, name: str) -> list[tuple[str, float, float]]:
     ]
 
 
-def test_what_is_recorded_is_what_prometheus_holds(
+def test_recorded_samples_equal_those_of_prometheus(
     folder: RunFolder, prometheus: Prometheus, replicas: list[FakeReplica]
 ) -> None:
-    """Each sample of the run is recorded once with Prometheus's own time and value, also of a replica that dies."""
+    """Each sample is recorded once, with its time and value in Prometheus, including those of a replica that dies."""
     with prometheus.running():
         with collecting(folder):
             eventually(lambda: len(recorded(folder, "ratio")) >= 6, "ratios")
             write_state(folder, prometheus=prometheus.url, replicas=[replicas[0].state()])
             replicas[1].stop()
             eventually(lambda: ("triton-b", 0.0) in {(p, v) for p, _, v in recorded(folder, "up")}, "b is down")
-            seen = len(recorded(folder, "ratio"))
-            eventually(lambda: len(recorded(folder, "ratio")) >= seen + 6, "more ratios")
-        # read after the collector's last read, so it may hold a second more
+            count = len(recorded(folder, "ratio"))
+            eventually(lambda: len(recorded(folder, "ratio")) >= count + 6, "more ratios")
+        # queried after the collector's last query, so it may have more samples
         stored = {name: prometheus.samples(metric) for name, metric in METRIC.items()}
     for name, truth in TRUTH.items():
         rows = recorded(folder, name)
@@ -165,22 +165,22 @@ def test_what_is_recorded_is_what_prometheus_holds(
     assert folder.read("events").empty
 
 
-def test_a_prometheus_that_is_killed_and_restarted_is_one_gap(folder: RunFolder, prometheus: Prometheus) -> None:
-    """The dead time is one gap and holds no sample, although Prometheus repeats old values when it is asked for it."""
+def test_a_restart_of_prometheus_is_one_gap(folder: RunFolder, prometheus: Prometheus) -> None:
+    """The outage is one gap without samples, although Prometheus repeats old values for times without samples."""
     clock = folder.read_info().clock
     with collecting(folder):
         with prometheus.running() as child:
             eventually(lambda: len(recorded(folder, "ratio")) >= 6, "ratios")
             child.kill()
             child.wait(timeout_s=30)
-            gone_s = clock.now_s()
-        eventually(lambda: clock.now_s() > gone_s + 5, "time passes")
+            killed_s = clock.now_s()
+        eventually(lambda: clock.now_s() > killed_s + 5, "time passes")
         with prometheus.running():
             eventually(lambda: len(folder.read("events")) > 0, "the gap")
-            eventually(lambda: max(folder.read("samples").query("signal == 'ratio'").t_s) > gone_s + 5, "ratios")
+            eventually(lambda: max(folder.read("samples").query("signal == 'ratio'").t_s) > killed_s + 5, "ratios")
     [event] = folder.read("events").to_dict("records")
     span = json.loads(event["data"])
     assert (event["kind"], span["source"]) == ("collect_gap", "prometheus")
-    assert span["from_s"] <= gone_s < gone_s + 5 <= span["to_s"]
+    assert span["from_s"] <= killed_s < killed_s + 5 <= span["to_s"]
     up = folder.read("samples").query("signal == 'up'").t_s
     assert not up.between(span["from_s"] + 1e-3, span["to_s"] - 1e-3).any()

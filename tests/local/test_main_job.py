@@ -1,4 +1,4 @@
-"""The whole job with real parts: locust, Triton, Prometheus, gateway, autoscaler, collector, report."""
+"""A whole run with real components: Locust, Triton, Prometheus, gateway, autoscaler, collector and reports."""
 
 import json
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass(frozen=True)
-class Done:
+class FinishedRun:
     """A finished run: output, exit code and run folder of the command."""
 
     code: int
@@ -37,8 +37,8 @@ class Done:
 
     @property
     def analysis(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder.path / "analysis.json").read_text())
-        return found
+        analysis: dict[str, Any] = json.loads((self.folder.path / "analysis.json").read_text())
+        return analysis
 
     def events(self, *kinds: str) -> pd.DataFrame:
         events = self.folder.read("events")
@@ -46,7 +46,7 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+def done(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     runs = tmp_path_factory.mktemp("main-job")
     out, err = runs / "stdout", runs / "stderr"
     with out.open("wb") as stdout, err.open("wb") as stderr:
@@ -62,7 +62,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
         peak = max(peak, sum(map(rss_bytes, tree_of(process.pid))))
         time.sleep(1)
     (folder,) = (path for path in runs.iterdir() if path.is_dir())
-    return Done(process.returncode, out.read_text(), err.read_text(), RunFolder(folder), peak)
+    return FinishedRun(process.returncode, out.read_text(), err.read_text(), RunFolder(folder), peak)
 
 
 def tree_of(pid: int) -> list[psutil.Process]:
@@ -80,16 +80,16 @@ def rss_bytes(process: psutil.Process) -> int:
         return 0
 
 
-def test_it_ends_with_a_verdict_and_the_path_of_the_page(done: Done) -> None:
-    """The command ends by itself with the exit code of its verdict; its last line is the path of the page."""
+def test_the_run_ends_with_a_verdict_and_the_path_of_the_report(done: FinishedRun) -> None:
+    """The command exits with the code of its verdict, and its last line is the path of the HTML report."""
     assert done.code == {"pass": 0, "fail": 1, "invalid": 3}[done.analysis["verdict"]], done.err
     assert done.analysis["verdict"] != "invalid", done.out
     assert done.out.strip().splitlines()[-1] == str(done.folder.path / "report.html")
     assert "Traceback" not in done.err
 
 
-def test_every_arrival_has_a_row(done: Done) -> None:
-    """Every scheduled arrival has one row, sent at its time, and the fleet answered all but a few."""
+def test_every_arrival_has_a_row(done: FinishedRun) -> None:
+    """Every scheduled arrival has one row, and more than 99 % of the requests succeed."""
     rows = done.folder.read("requests").sort_values("request_id")
     assert rows.request_id.to_list() == list(range(len(rows)))
     assert len(rows) > 100
@@ -97,37 +97,37 @@ def test_every_arrival_has_a_row(done: Done) -> None:
     assert (rows.output_tokens[rows.outcome == "ok"] == rows.max_tokens[rows.outcome == "ok"]).all()
 
 
-def test_the_fleet_follows_the_wave(done: Done) -> None:
-    """The autoscaler takes the fleet up to at least two replicas and back to one."""
+def test_the_fleet_follows_the_wave(done: FinishedRun) -> None:
+    """The autoscaler scales up to at least two replicas and back to one."""
     desired = [json.loads(data)["after"] for data in done.events("hpa_rescale").data]
     assert max(desired) >= 2
     assert desired[-1] == 1
     assert len(done.events("replica_ready")) >= 2
 
 
-def test_a_scaling_event_has_its_whole_chain(done: Done) -> None:
-    """At least one scale-up has every link, in order: load step, over target, decided, created … serving.
+def test_a_scaling_event_has_all_its_times(done: FinishedRun) -> None:
+    """At least one scale-up has every time from the load step to the first served request, in order.
 
-    Whether latency recovers before this short load ends depends on the machine, so that link is not asserted.
+    Whether latency recovers before this short load ends depends on the machine, so that time is not asserted.
     """
-    links = ("trigger_s", "over_target_s", "decided_s", "created_s", "scheduled_s", "started_s", "ready_s", "serving_s")
+    steps = ("trigger_s", "over_target_s", "decided_s", "created_s", "scheduled_s", "started_s", "ready_s", "serving_s")
     ups = [event for event in done.analysis["scaling"] if event["direction"] == "up"]
-    chains = [event for event in ups if all(event[link] is not None for link in links)]
-    assert chains, [event["missing"] for event in ups]
-    for event in chains:
-        times = [event[link] for link in links]
+    complete = [event for event in ups if all(event[step] is not None for step in steps)]
+    assert complete, [event["missing"] for event in ups]
+    for event in complete:
+        times = [event[step] for step in steps]
         assert times == sorted(times)
 
 
-def test_the_recorded_ratio_matches_the_raw_counters(done: Done) -> None:
-    """The ratio crossed its target, and what Prometheus recorded is what the replicas' raw counters say."""
+def test_the_recorded_ratio_matches_the_raw_counters(done: FinishedRun) -> None:
+    """The ratio exceeds its target, and the values of Prometheus agree with the raw counters of the replicas."""
     ratio = done.folder.read("samples").query("signal == 'ratio'")
     assert ratio.value.max() > 0.2
     assert not [finding for finding in done.analysis["findings"] if finding["code"] == "signal.untrue"]
 
 
-def test_reports_are_there_and_agree(done: Done) -> None:
-    """Page, Markdown, JUnit and figures are written and say the same verdict."""
+def test_all_reports_have_the_same_verdict(done: FinishedRun) -> None:
+    """HTML, Markdown, JUnit and figures are written, and the reports have the same verdict."""
     verdict = done.analysis["verdict"].upper()
     assert verdict in (done.folder.path / "report.html").read_text()
     assert verdict in (done.folder.path / "report.md").read_text()
@@ -137,26 +137,26 @@ def test_reports_are_there_and_agree(done: Done) -> None:
     assert len(list((done.folder.path / "figures").glob("*.png"))) >= 5
 
 
-def test_reports_name_what_is_emulated(done: Done) -> None:
-    """Every report names the emulated engine and start-up, and what the local run compresses."""
+def test_reports_disclose_emulation(done: FinishedRun) -> None:
+    """The reports disclose what is emulated and which durations are shorter than in production."""
     for name in ("report.html", "report.md"):
         text = (done.folder.path / name).read_text()
         assert "emulated" in text
         assert "scale-down stabilization window" in text
 
 
-def test_the_stack_is_small(done: Done) -> None:
-    """Locust and the whole stack together stay under 4 GiB (shared pages counted again for every process)."""
+def test_the_stack_is_small(done: FinishedRun) -> None:
+    """Locust and the whole stack use less than 4 GiB, with shared pages counted for every process."""
     assert 0 < done.peak_rss_bytes < 4 * 2**30
 
 
-def test_nothing_is_left_behind(done: Done) -> None:
-    """When the command has ended, no process names its run folder, and no shared memory of a dead stack is left."""
-    named = [
+def test_nothing_is_left_behind(done: FinishedRun) -> None:
+    """After the run no process has its run folder in its command line, and no shared memory of a dead stack remains."""
+    processes = [
         process.info
         for process in psutil.process_iter(["pid", "cmdline"])
         if any(str(done.folder.path) in part for part in process.info["cmdline"] or ())
     ]
-    assert named == []
+    assert processes == []
     owners = [re.match(r"loadgen-(\d+)-", path.name) for path in SHARED_MEMORY.iterdir()]
     assert [owner[0] for owner in owners if owner and not psutil.pid_exists(int(owner[1]))] == []

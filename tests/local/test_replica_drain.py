@@ -1,4 +1,4 @@
-"""How a real Triton ends, as far as the order of a drain relies on it."""
+"""The termination of a real Triton, on which the drain of a replica relies."""
 
 import asyncio
 import time
@@ -28,11 +28,11 @@ def server(tmp_path: Path) -> Iterator[TritonServer]:
         yield server
     finally:
         server.kill()
-        eventually(lambda: server.poll() is not None, of="its end")
+        eventually(lambda: server.poll() is not None, of="the end of the server")
 
 
-def test_server_whose_queue_ran_empty_finishes_what_it_executes(server: TritonServer) -> None:
-    """Told to end once its queue is empty, the server still answers every stream to its last token, then ends."""
+def test_a_terminated_server_finishes_requests_in_execution(server: TritonServer) -> None:
+    """A server that is terminated when its queue is empty sends every stream to its last token, then exits."""
     streams = [TokenStream(server.grpc, 40) for _ in range(6)]
 
     def empty() -> bool:
@@ -46,4 +46,4 @@ def test_server_whose_queue_ran_empty_finishes_what_it_executes(server: TritonSe
     for stream in streams:
         stream.finish()
     assert [(stream.tokens, stream.error) for stream in streams] == [(40, None)] * 6
-    assert eventually(lambda: server.poll() is not None, of="its end")
+    assert eventually(lambda: server.poll() is not None, of="the end of the server")

@@ -1,6 +1,6 @@
-"""The local stack on real parts: Triton, Traefik, Prometheus and the autoscaler, with small delays.
+"""The local stack with real components (Triton, Traefik, Prometheus, autoscaler) and short delays.
 
-One stack serves all tests of this module, in their order: up, scaled up, scaled down, crashed, blind.
+The tests of this module share one stack and run in order: start, scale-up, scale-down, crash, missing metric, stop.
 """
 
 import json
@@ -36,10 +36,10 @@ LOCAL = Local(
 
 
 class Up:
-    """The stack under test."""
+    """The running stack under test."""
 
-    def __init__(self, folder: RunFolder, stack: LocalStack, said: list[str]) -> None:
-        self.folder, self.stack, self.said = folder, stack, said
+    def __init__(self, folder: RunFolder, stack: LocalStack, progress: list[str]) -> None:
+        self.folder, self.stack, self.progress = folder, stack, progress
 
     def replicas(self, phase: str = "ready") -> list[ReplicaState]:
         return [each for each in self.stack.state().replicas if each.phase == phase]
@@ -52,11 +52,11 @@ class Up:
         result = json.loads(get(url))["data"]["result"]
         return {each["metric"].get("pod", ""): float(each["value"][1]) for each in result}
 
-    def process(self, mark: str) -> psutil.Process:
-        """The one process of the stack with this in its command line."""
-        found = [each for each in processes_of(self.folder, self.stack.pid) if mark in " ".join(each.cmdline())]
-        (only,) = [each for each in found if not any(parent in found for parent in each.parents())]
-        return only
+    def process(self, text: str) -> psutil.Process:
+        """Return the process of the stack with this text in its command line."""
+        processes = [each for each in processes_of(self.folder, self.stack.pid) if text in " ".join(each.cmdline())]
+        (root,) = [each for each in processes if not any(parent in processes for parent in each.parents())]
+        return root
 
     def generate(self, text: str, max_tokens: int) -> str:
         body = json.dumps({"text_input": text, "max_tokens": max_tokens, "stream": False}).encode()
@@ -72,10 +72,10 @@ def get(url: str, body: bytes | None = None) -> str:
 
 @contextmanager
 def load(up: Up, streams: int) -> Iterator[None]:
-    """So many requests in flight at any time, all of which must succeed."""
+    """Keep this many requests in flight, all of which must succeed."""
     stop, failures = threading.Event(), []
 
-    def ask() -> None:
+    def send() -> None:
         while not stop.is_set():
             try:
                 up.generate("once upon a time", 24)
@@ -83,7 +83,7 @@ def load(up: Up, streams: int) -> Iterator[None]:
                 failures.append(error)
                 return
 
-    threads = [threading.Thread(target=ask) for _ in range(streams)]
+    threads = [threading.Thread(target=send) for _ in range(streams)]
     for thread in threads:
         thread.start()
     try:
@@ -98,20 +98,20 @@ def load(up: Up, streams: int) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = run_folder(tmp_path_factory.mktemp("runs"), LOCAL)
-    said: list[str] = []
-    stack = start_stack(folder, on_progress=said.append)
+    progress: list[str] = []
+    stack = start_stack(folder, on_progress=progress.append)
     try:
-        yield Up(folder, stack, said)
+        yield Up(folder, stack, progress)
     finally:
         stack.stop()
 
 
-def test_ready_means_that_it_serves_both_protocols_and_is_scraped(up: Up) -> None:
-    """When the start returns, one address answers HTTP and gRPC, and Prometheus has scraped every replica."""
+def test_a_ready_stack_serves_both_protocols_and_is_scraped(up: Up) -> None:
+    """A started stack serves HTTP and gRPC at one address, and Prometheus has scraped every replica."""
     state = up.stack.state()
     assert (state.phase, state.desired, len(state.replicas)) == ("ready", 1, 1)
     assert sorted(state.versions) == ["prometheus", "traefik", "tritonserver"]
-    assert any("1 replica" in sentence for sentence in up.said)
+    assert any("1 replica" in line for line in up.progress)
     assert up.generate("once upon a time", 5)
     with triton.InferenceServerClient(up.stack.endpoint.address) as client:
         assert client.is_model_ready(MODEL)
@@ -133,7 +133,7 @@ def test_ports_listen_on_loopback_only(up: Up) -> None:
 
 
 def test_scales_up_on_the_ratio(up: Up) -> None:
-    """Twelve requests in flight on four places raise the ratio; a new replica goes through its phases and serves."""
+    """Twelve requests in flight at four slots raise the ratio, and a new replica goes through its phases and serves."""
     first = up.replicas()[0].name
     with load(up, 12):
         eventually(lambda: up.query("triton:queue_compute:ratio").get(first, 0) > 1.1, of="a ratio over its target")
@@ -155,12 +155,12 @@ def test_scales_up_on_the_ratio(up: Up) -> None:
 
 
 def test_scales_down_without_cutting_a_stream(up: Up) -> None:
-    """Replicas go while streams run on them: every stream ends with all its tokens, and no replica is killed."""
+    """Replicas are drained while streams run on them: every stream gets all its tokens, and no replica is killed."""
     eventually(lambda: len(up.replicas()) >= 2 and not up.replicas("pulling") and not up.replicas("started"))
     streams: list[TokenStream] = []
 
     def drained_with_streams() -> bool:
-        # one a replica at any time: the gateway deals them out in turn
+        # at least one stream per replica at any time: the gateway balances round-robin
         if len([each for each in streams if not each.ended.is_set()]) < 2 * len(up.replicas()):
             streams.append(TokenStream(up.stack.endpoint.address, 200))
         return any(
@@ -173,10 +173,10 @@ def test_scales_down_without_cutting_a_stream(up: Up) -> None:
     for stream in streams:
         stream.finish()
     assert [(stream.tokens, stream.error) for stream in streams] == [(200, None)] * len(streams)
-    eventually(lambda: len(up.stack.state().replicas) == 1, of="the last drained replica's end")
-    gone = [event["pod"] for event in up.events("replica_stopped")]
-    assert gone
-    assert gone == [event["pod"] for event in up.events("replica_draining")] or set(gone) == {
+    eventually(lambda: len(up.stack.state().replicas) == 1, of="the end of the last drained replica")
+    stopped = [event["pod"] for event in up.events("replica_stopped")]
+    assert stopped
+    assert stopped == [event["pod"] for event in up.events("replica_draining")] or set(stopped) == {
         event["pod"] for event in up.events("replica_draining")
     }
     assert up.events("replica_killed") == []
@@ -184,7 +184,7 @@ def test_scales_down_without_cutting_a_stream(up: Up) -> None:
 
 
 def test_crashed_replica_is_restarted(up: Up) -> None:
-    """After SIGKILL of a server the replica crashes, starts again on its own and serves; all of it is journalled."""
+    """After SIGKILL a server restarts and serves, and the journal has the crash and the restart."""
     replica = up.replicas()[0]
     assert replica.http is not None
     up.process(f"--http-port={replica.http.rpartition(':')[2]}").kill()
@@ -196,13 +196,13 @@ def test_crashed_replica_is_restarted(up: Up) -> None:
     )
     after = [each["kind"] for each in up.events(pod=replica.name) if each["t_s"] > crash["t_s"]]
     assert (len(back), after) == (1, ["replica_started", "replica_ready"])
-    eventually(lambda: [each.name for each in up.replicas()] == [replica.name], of="its state")
+    eventually(lambda: [each.name for each in up.replicas()] == [replica.name], of="the state of the replica")
     assert up.replicas()[0].http != replica.http
     eventually(lambda: answers(lambda: up.generate("back again", 3)), of="an answer through the gateway")
 
 
-def test_blind_autoscaler_holds(up: Up) -> None:
-    """While Prometheus does not answer, the count is held and the sync says why; killed, it comes back by itself."""
+def test_an_autoscaler_without_its_metric_does_not_scale(up: Up) -> None:
+    """While Prometheus does not answer, replicas do not change and the sync has the reason; a killed one restarts."""
     eventually(lambda: up.query("triton:queue_compute:ratio"), of="a ratio of the restarted replica")
     prometheus = up.process("--web.listen-address")
     before = len(up.events("hpa_sync"))
@@ -216,7 +216,7 @@ def test_blind_autoscaler_holds(up: Up) -> None:
         prometheus.kill()
     assert (blind["data"]["metric_milli"], blind["data"]["desired"]) == (None, blind["data"]["current"])
     assert "unable to fetch metrics" in blind["message"]
-    died = eventually(lambda: up.events("part_died"), of="its death in the journal")[0]
+    died = eventually(lambda: up.events("part_died"), of="the event that Prometheus died")[0]
     assert died["data"] == {"part": "prometheus", "exit_code": -signal.SIGKILL}
     eventually(
         lambda: (
@@ -227,18 +227,18 @@ def test_blind_autoscaler_holds(up: Up) -> None:
     assert up.stack.state().phase == "ready"
 
 
-def test_gateway_that_dies_comes_back_at_its_address(up: Up) -> None:
-    """Clients keep the address that they were given."""
+def test_a_killed_gateway_restarts_at_its_address(up: Up) -> None:
+    """The gateway restarts at the same address, so that clients need not change it."""
     endpoint = up.stack.endpoint
     up.process("--configFile").kill()
-    eventually(lambda: len(up.events("part_died")) == 2, of="its death in the journal")
+    eventually(lambda: len(up.events("part_died")) == 2, of="the event that the gateway died")
     eventually(lambda: answers(lambda: up.generate("back again", 3)), of="an answer through the gateway")
     assert up.stack.endpoint == endpoint
     assert up.stack.failure() is None
 
 
 def test_stop_leaves_nothing_behind(up: Up) -> None:
-    """After `stop` there is no process, no shared memory and no temporary folder; a second stop does nothing."""
+    """After `stop` no process, shared memory or temporary folder is left, and a second `stop` does nothing."""
     assert left_on_disk(up.stack.pid)
     up.stack.stop()
     assert processes_of(up.folder, up.stack.pid) == []
@@ -248,9 +248,9 @@ def test_stop_leaves_nothing_behind(up: Up) -> None:
     up.stack.stop()
 
 
-def answers(ask: Callable[[], str]) -> bool:
+def answers(request: Callable[[], str]) -> bool:
     try:
-        return bool(ask())
+        return bool(request())
     except (urllib.error.URLError, ConnectionError):
         time.sleep(0.1)
         return False

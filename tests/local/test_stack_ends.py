@@ -1,4 +1,4 @@
-"""Nothing of the local stack is left behind on any way out; each way with a stack of its own, on real parts."""
+"""The local stack leaves nothing behind, however it ends; each test starts a stack of its own."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from loadgen.scenario.settings import Local
 from loadgen.targets.local import start_stack
 from support.runs.stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
 
-# What a Locust process does: patched by gevent, it starts the stack and goes on with other things.
+# Patched by gevent, as Locust is, this process starts the stack and continues.
 PARENT = """
 from gevent import monkey
 monkey.patch_all()
@@ -32,24 +32,24 @@ time.sleep(600)
 
 
 def serving(folder: RunFolder) -> StackState | None:
-    """The state once a server process is ready: everything of a stack is running then."""
-    state = StackFolder(folder.path)
-    if not state.state_file.exists():
+    """Return the state once a replica is ready and all components run; None before."""
+    record = StackFolder(folder.path)
+    if not record.state_file.exists():
         return None
-    now = state.read()
-    return now if now.replicas and now.replicas[0].phase == "ready" and now.gateway else None
+    state = record.read()
+    return state if state.replicas and state.replicas[0].phase == "ready" and state.gateway else None
 
 
 def listening(state: StackState) -> list[str]:
-    """Addresses of the stack on which somebody still listens."""
+    """Return the addresses of the stack that still accept connections."""
     replicas = [address for each in state.replicas for address in (each.http, each.grpc, each.metrics)]
-    found = []
+    open_addresses = []
     for address in (state.gateway, (state.prometheus or "").removeprefix("http://"), *replicas):
         host, _, port = (address or "").rpartition(":")
         with socket.socket() as probe:
             if probe.connect_ex((host, int(port))) == 0:
-                found.append(f"{host}:{port}")
-    return found
+                open_addresses.append(f"{host}:{port}")
+    return open_addresses
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def listening(state: StackState) -> list[str]:
     [(("parent",), "stopping"), (("stack",), "failed"), (("supervisor", "stack"), None)],
 )
 def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase: str | None) -> None:
-    """Whoever of the three processes is killed: no process, port, shared memory or temporary folder stays."""
+    """Whichever of the processes is killed, no process, port, shared memory or temporary folder remains."""
     folder = run_folder(tmp_path, Local(startup_delay_s=0.5))
     with subprocess.Popen([sys.executable, "-c", PARENT, str(folder.path)]) as parent:
         try:
@@ -77,7 +77,7 @@ def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase:
         finally:
             parent.kill()
     if victims == ("supervisor", "stack"):
-        # both who would clean up were killed at once: the next start does it
+        # both processes that clean up were killed, so the next start cleans up
         sweep_dead()
     assert left_on_disk(supervisor.pid) == []
     assert listening(state) == []
@@ -89,7 +89,7 @@ def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase:
 
 
 def test_a_component_that_does_not_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Prometheus on PATH that cannot run ends the start with the last line of its log; no process is left."""
+    """If Prometheus cannot run, the start fails with the last line of its log, and no process remains."""
     broken = tmp_path / "bin" / "prometheus"
     broken.parent.mkdir()
     broken.write_text(
@@ -106,7 +106,7 @@ def test_a_component_that_does_not_start_is_reported(tmp_path: Path, monkeypatch
 
 
 def test_full_disk_ends_the_stack(tmp_path: Path) -> None:
-    """When events cannot be recorded any more the stack says so and ends: a run with holes would be judged wrongly."""
+    """When events cannot be recorded, the stack reports it and ends, as the run could not be judged correctly."""
     folder = run_folder(tmp_path, Local())
     (folder.path / "stack").mkdir()
     (folder.path / "stack" / "journal.jsonl").symlink_to("/dev/full")

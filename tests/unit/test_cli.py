@@ -1,4 +1,4 @@
-"""The `loadgen` command: its exit codes, which CI relies on."""
+"""Exit codes and imports of the `loadgen` command."""
 
 import subprocess
 import sys
@@ -30,8 +30,8 @@ def folder_of(tmp_path: Path, anchor_unix_s: float) -> Path:
     return folder.path
 
 
-def test_a_fault_of_ours_is_not_a_failed_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An unforeseen error, such as a time beyond all calendars, exits with 4: 1 would say that the server failed."""
+def test_an_internal_error_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unexpected error, such as a time out of range, exits with 4, as 1 means that the server failed."""
     assert main(["report", str(folder_of(tmp_path, anchor_unix_s=1e300))]) == ExitCode.TOOL
     err = capsys.readouterr().err
     assert "Traceback" in err
@@ -41,7 +41,7 @@ def test_a_fault_of_ours_is_not_a_failed_test(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize("command", [["--help"], ["report", "--help"], ["upload", "--help"], ["deploy", "--help"]])
 def test_help_imports_no_large_library(command: list[str]) -> None:
-    """They take seconds, which only the commands that use them pay."""
+    """`--help` does not import large libraries, which take seconds."""
     large = ("numpy", "pandas", "pyarrow", "matplotlib", "jinja2", "kubernetes", "locust", "gevent")
     program = f"""
 import sys
@@ -56,7 +56,7 @@ finally:
 
 
 def test_a_report_without_figures_imports_no_matplotlib(tmp_path: Path) -> None:
-    """PNG figures take over a second, of which most is that import; the other reports do without."""
+    """The selected reports are written without matplotlib, whose import takes about a second."""
     folder = folder_of(tmp_path, anchor_unix_s=0.0)
     program = f"""
 import sys
@@ -72,13 +72,13 @@ print([name for name in ("matplotlib", "jinja2", "locust", "kubernetes") if name
 
 
 def test_an_unknown_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before the run is read, with the names that there are."""
+    """The message has the available formats, and the run is not read."""
     assert main(["report", str(tmp_path), "--reports", "html,pdf"]) == ExitCode.USAGE
     assert "no report format 'pdf': choose from json, html, markdown, junit, figures" in capsys.readouterr().err
 
 
-def test_no_run_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder without a run is wrong usage, told in one sentence."""
+def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder without a run is a usage error with one sentence."""
     assert main(["report", str(tmp_path)]) == ExitCode.USAGE
     err = capsys.readouterr().err
     assert "is not a run folder" in err

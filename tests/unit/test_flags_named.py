@@ -1,4 +1,4 @@
-"""Sentences that name a flag name one that exists."""
+"""Flags that are mentioned in error messages exist."""
 
 import argparse
 import ast
@@ -12,7 +12,7 @@ from loadgen.cli import command_line
 from loadgen.run.flags import add_flags
 
 ROOT = Path(__file__).parents[2]
-OF_KUBECTL = {"--follow", "--previous"}
+KUBECTL_FLAGS = {"--follow", "--previous"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 
 
@@ -24,7 +24,7 @@ def flags_of(parser: argparse.ArgumentParser) -> Iterator[str]:
                 yield from flags_of(command)
 
 
-def sentences(file: Path) -> Iterator[str]:
+def messages(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Raise):
             for text in ast.walk(node):
@@ -32,13 +32,13 @@ def sentences(file: Path) -> Iterator[str]:
                     yield text.value
 
 
-def test_flags_in_error_sentences_exist() -> None:
-    """A user who follows an error's advice finds the flag, ours or that of the program that the sentence is about."""
+def test_flags_in_error_messages_exist() -> None:
+    """Every flag in an error message is a flag of Locust, of `loadgen` or of kubectl."""
     locust = get_empty_argument_parser()
     setup_parser_arguments(locust)
     add_flags(locust)
-    known = {*flags_of(locust), *flags_of(command_line()), *OF_KUBECTL}
+    known = {*flags_of(locust), *flags_of(command_line()), *KUBECTL_FLAGS}
     files = sorted((ROOT / "loadgen").rglob("*.py"))
-    named = {flag: file.name for file in files for text in sentences(file) for flag in FLAG.findall(text)}
-    assert {"--model", "--no-stream", "--processes", "--kube-namespace"} <= named.keys(), "the search finds sentences"
-    assert not {flag: file for flag, file in named.items() if flag not in known}
+    mentioned = {flag: file.name for file in files for text in messages(file) for flag in FLAG.findall(text)}
+    assert {"--model", "--no-stream", "--processes", "--kube-namespace"} <= mentioned.keys(), "the search finds flags"
+    assert not {flag: file for flag, file in mentioned.items() if flag not in known}

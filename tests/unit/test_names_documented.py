@@ -1,4 +1,4 @@
-"""The documentation names exactly what is declared: events, signals, outcomes, causes, findings and flags."""
+"""The documentation has exactly the declared events, signals, outcomes, causes, findings and flags."""
 
 import argparse
 import os
@@ -24,22 +24,22 @@ GROUPS = {"slo.<metric>.<statistic>": {each.code for each in codes.SLO.values()}
 
 
 def rows(file: str, head: str) -> list[list[str]]:
-    """The rows of the table whose head begins with `head`, as cells."""
+    """Return the rows, as cells, of the table whose header starts with `head`."""
     text = (DOCS / file).read_text(encoding="utf-8")
-    assert head in text, f"docs/{file} has no table with the head {head!r}"
+    assert head in text, f"docs/{file} has no table with the header {head!r}"
     table = takewhile(lambda line: line.startswith("|"), text.split(head, 1)[1].splitlines()[2:])
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
 
 def differences(declared: Iterable[str], documented: Iterable[str]) -> dict[str, list[str]]:
-    """What is on one side only; empty when both sides agree."""
+    """Return the names that are only on one side; empty if both sides are equal."""
     declared, documented = set(declared), set(documented)
-    both = {"not documented": sorted(declared - documented), "not declared": sorted(documented - declared)}
-    return {side: names for side, names in both.items() if names}
+    sides = {"not documented": sorted(declared - documented), "not declared": sorted(documented - declared)}
+    return {side: names for side, names in sides.items() if names}
 
 
-def test_the_glossary_is_what_the_declarations_say() -> None:
-    """docs/glossary.md is generated."""
+def test_the_glossary_is_up_to_date() -> None:
+    """docs/glossary.md equals the text that is generated from the declarations."""
     file = DOCS / "glossary.md"
     if os.environ.get("UPDATE_GOLDEN"):
         file.write_text(glossary.markdown(), encoding="utf-8")
@@ -80,13 +80,13 @@ def test_outcomes_are_documented() -> None:
 
 @pytest.mark.parametrize("names", [Cause, RescaleReason, GapSource], ids=lambda names: names.__name__)
 def test_other_names_are_documented(names: Iterable[str]) -> None:
-    """Causes, reasons and sources stand in docs/dataset.md as code."""
+    """docs/dataset.md has all causes, reasons and sources as code."""
     documented = set(CODE.findall((DOCS / "dataset.md").read_text(encoding="utf-8")))
     assert not set(names) - documented
 
 
 def flags(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
-    """Every flag of a parser and of its commands, with its help."""
+    """Yield every flag of a parser and of its commands, with its help."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
@@ -96,28 +96,28 @@ def flags(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 
 
 def flags_of_a_run() -> dict[str, str]:
-    """The flags that a run adds to those of Locust, with their help."""
+    """Return the flags that a run adds to those of Locust, with their help."""
     parser = get_empty_argument_parser()
     before = dict(flags(parser))
     add_flags(parser)
     return {flag: text for flag, text in flags(parser) if flag not in before}
 
 
-def test_every_flag_has_a_help() -> None:
-    """No flag of ours is left unexplained."""
+def test_every_flag_has_help() -> None:
+    """Every flag of a run and of the `loadgen` commands has a help text."""
     assert not [flag for flag, text in (*flags_of_a_run().items(), *flags(command_line())) if not text]
 
 
-def test_help_names_the_targets_and_endpoints_that_exist() -> None:
-    """`--target` and `--kube-endpoint` offer exactly the values that the settings accept."""
-    helped = flags_of_a_run()
-    assert set(re.findall(r"'(\w+)'", helped["--target"])) == set(FLEETS)
-    offered = re.findall(r"\w+", helped["--kube-endpoint"].split(", or a URL")[0])
-    assert set(offered) == set(get_args(EndpointKind))
+def test_help_lists_targets_and_endpoints() -> None:
+    """The help of `--target` and `--kube-endpoint` lists exactly the values that the settings accept."""
+    texts = flags_of_a_run()
+    assert set(re.findall(r"'(\w+)'", texts["--target"])) == set(FLEETS)
+    endpoints = re.findall(r"\w+", texts["--kube-endpoint"].split(", or a URL")[0])
+    assert set(endpoints) == set(get_args(EndpointKind))
 
 
 def test_every_kube_flag_is_a_setting() -> None:
     """A flag `--kube-x` sets the field `x` of `Kube`."""
-    named = {flag.removeprefix("--kube-").replace("-", "_") for flag in flags_of_a_run() if flag.startswith("--kube-")}
-    assert named
-    assert named <= set(Kube.model_fields)
+    fields = {flag.removeprefix("--kube-").replace("-", "_") for flag in flags_of_a_run() if flag.startswith("--kube-")}
+    assert fields
+    assert fields <= set(Kube.model_fields)

@@ -1,4 +1,4 @@
-"""`loadgen deploy` over a release that is there, and a run in mid-rollout: only the last version counts."""
+"""Upgrades of a release with `loadgen deploy`, and runs during a rollout: only pods of the new version count."""
 
 import json
 import subprocess
@@ -33,12 +33,13 @@ VALUES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Given | Sandbox]:
-    with some_cluster() as one:
-        if isinstance(one, Given):
-            there = run(one, "kubectl", "get", "namespaces", NAMESPACE, "--ignore-not-found", "--output=name").stdout
-            assert not there, f"these tests make a namespace that is there already: {there}"
-            one.made.append(NAMESPACE)
-        yield one
+    with some_cluster() as cluster:
+        if isinstance(cluster, Given):
+            query = ("get", "namespaces", NAMESPACE, "--ignore-not-found", "--output=name")
+            existing = run(cluster, "kubectl", *query).stdout
+            assert not existing, f"these tests create a namespace that already exists: {existing}"
+            cluster.made.append(NAMESPACE)
+        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,8 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(cluster: Given | Sandbox, values: Path) -> set[str]:
-    """Names of the pods of a release that is ready."""
+def first_pods(cluster: Given | Sandbox, values: Path) -> set[str]:
+    """Install a release, wait until it is ready, and return the names of its pods."""
     done = deploy(cluster, values)
     assert done.returncode == 0, done.stderr
     return ready_pods(cluster)
@@ -68,7 +69,7 @@ def kubectl(cluster: Given | Sandbox, *argv: str) -> str:
 
 
 def ready_pods(cluster: Given | Sandbox) -> set[str]:
-    """Those that are ready and stay."""
+    """Return the names of the pods that are ready and not terminating."""
     query = ("get", "pods", f"-lapp.kubernetes.io/instance={RELEASE}", "--output=json")
     return {
         pod["metadata"]["name"]
@@ -79,22 +80,24 @@ def ready_pods(cluster: Given | Sandbox) -> set[str]:
     }
 
 
-def test_an_upgrade_is_ready_when_the_new_pods_serve(cluster: Given | Sandbox, values: Path, first: set[str]) -> None:
-    """All of them, and no old one is left; meanwhile it says how far the rollout is."""
+def test_an_upgrade_is_ready_when_only_new_pods_serve(
+    cluster: Given | Sandbox, values: Path, first_pods: set[str]
+) -> None:
+    """An upgrade is ready when all new pods are ready and all old ones are gone; until then it prints its progress."""
     done = deploy(cluster, values, "--set=emulated.loadSeconds=3")
     assert done.returncode == 0, done.stderr
-    now = ready_pods(cluster)
-    assert len(now) == 2
-    assert not now & first
-    said = done.stderr.splitlines()
-    assert any("; rollout in progress: " in line and "pending termination" in line for line in said)
-    assert said[-1] == f"Deployment llm in namespace {NAMESPACE} is ready"
+    pods = ready_pods(cluster)
+    assert len(pods) == 2
+    assert not pods & first_pods
+    lines = done.stderr.splitlines()
+    assert any("; rollout in progress: " in line and "pending termination" in line for line in lines)
+    assert lines[-1] == f"Deployment llm in namespace {NAMESPACE} is ready"
 
 
 def test_an_upgrade_that_changes_no_pod_is_ready_at_once(
-    cluster: Given | Sandbox, values: Path, first: set[str]
+    cluster: Given | Sandbox, values: Path, first_pods: set[str]
 ) -> None:
-    """There is nothing to wait for."""
+    """Without changes, `loadgen deploy` returns at once and keeps the pods."""
     before = deploy(cluster, values)
     assert before.returncode == 0, before.stderr
     pods = ready_pods(cluster)
@@ -104,10 +107,10 @@ def test_an_upgrade_that_changes_no_pod_is_ready_at_once(
     assert len(done.stderr.splitlines()) == 2
 
 
-def test_a_run_in_mid_rollout_begins_with_the_new_version(
-    cluster: Given | Sandbox, first: set[str], tmp_path: Path
+def test_a_run_during_a_rollout_waits_for_the_new_version(
+    cluster: Given | Sandbox, first_pods: set[str], tmp_path: Path
 ) -> None:
-    """It waits with a sentence, though old pods could answer at once."""
+    """The run prints that a rollout is in progress and waits, although old pods are ready."""
     before = ready_pods(cluster)
     patch = {"spec": {"template": {"metadata": {"annotations": {"version": "next"}}}}}
     kubectl(cluster, "patch", "deployment", "llm", f"--patch={json.dumps(patch)}")
@@ -122,8 +125,10 @@ def test_a_run_in_mid_rollout_begins_with_the_new_version(
     assert not ready_pods(cluster) & before
 
 
-def test_an_upgrade_that_cannot_be_pulled_is_told(cluster: Given | Sandbox, values: Path, first: set[str]) -> None:
-    """Old pods are ready all the while, and that is no success."""
+def test_an_upgrade_with_an_image_that_cannot_be_pulled_fails(
+    cluster: Given | Sandbox, values: Path, first_pods: set[str]
+) -> None:
+    """`loadgen deploy` fails with the image that cannot be pulled, although the old pods stay ready."""
     before = ready_pods(cluster)
     done = deploy(cluster, values, "--set=image.repository=no.example/none", "--timeout-s=10")
     assert done.returncode == 4

@@ -1,7 +1,7 @@
-"""A run against the chart's KEDA path: the real HPA controller reads an external metric by the name that KEDA gives it.
+"""A run with the chart's ScaledObject: the real HPA controller reads an external metric with the name that KEDA uses.
 
-KEDA's operator cannot be had here: its part is played by the HPA that it would write, and by prometheus-adapter, which
-serves the trigger's own query under that name. KEDA's kinds are the real ones.
+KEDA's operator is not available here. The test creates the HPA that the operator would create, and prometheus-adapter
+serves the query of the trigger under the name of the external metric. The CRDs are those of KEDA.
 """
 
 import json
@@ -36,31 +36,31 @@ FLEET = Local(replicas=(1, 2), ratio_target=0.15, startup_delay_s=3, scale_down_
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with up(DEFAULT_NODES, addons=True, emulated=True) as one:
-        inside(one, "kubectl", "apply", "--server-side", f"--filename={find()['keda-crds']}")
-        inside(one, "kubectl", "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
-        yield one
+    with up(DEFAULT_NODES, addons=True, emulated=True) as box:
+        inside(box, "kubectl", "apply", "--server-side", f"--filename={find()['keda-crds']}")
+        inside(box, "kubectl", "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+        yield box
 
 
 @pytest.fixture(scope="module")
-def scaled(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A release of the chart with KEDA, and KEDA's part of it; the ScaledObject as the API has it."""
+def scaled_object(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Install the chart with KEDA, do the work of KEDA's operator, and return the ScaledObject."""
     values = emulated_values(FLEET, load_profile(FLEET.profile), name=NAME, tag=emulated.TAG)
     metrics = {"ratio": {"target": "0.15"}, "busy": {"enabled": False}}
     keda = {"kind": "keda", "metrics": metrics, "keda": {"prometheusUrl": "http://prometheus.monitoring.svc:9090"}}
     file = tmp_path_factory.mktemp("values") / "values.yaml"
     file.write_text(yaml.safe_dump({**values, "autoscaling": {**values["autoscaling"], **keda}}))
-    place = (f"--namespace={NAME}", f"--values={file}", "--create-namespace")
-    inside(sandbox, "helm", "install", NAME, str(chart_folder()), *place)
+    options = (f"--namespace={NAME}", f"--values={file}", "--create-namespace")
+    inside(sandbox, "helm", "install", NAME, str(chart_folder()), *options)
     cluster = Cluster(sandbox, NAME)
-    found = cluster.get("scaledobject", NAME)
-    cluster.create(hpa_of(found))
-    serve(Cluster(sandbox, "monitoring"), "s0-prometheus", found["spec"]["triggers"][0]["metadata"]["query"])
-    return found
+    created = cluster.get("scaledobject", NAME)
+    cluster.create(hpa_of(created))
+    serve(Cluster(sandbox, "monitoring"), "s0-prometheus", created["spec"]["triggers"][0]["metadata"]["query"])
+    return created
 
 
 def serve(monitoring: Cluster, name: str, query: str) -> None:
-    """Have the adapter serve a query as an external metric."""
+    """Configure prometheus-adapter to serve a query as an external metric."""
     rule = {
         "seriesQuery": f'{{__name__="{RATIO}"}}',
         "resources": {"template": "<<.Resource>>"},
@@ -74,10 +74,10 @@ def serve(monitoring: Cluster, name: str, query: str) -> None:
     monitoring.kubectl("rollout", "status", "deployment/prometheus-adapter", "--timeout=50s")
 
 
-def test_the_charts_keda_path_is_judged_with_its_whole_chain(
-    sandbox: Sandbox, scaled: dict[str, Any], tmp_path: Path
+def test_a_run_with_keda_has_complete_scale_ups(
+    sandbox: Sandbox, scaled_object: dict[str, Any], tmp_path: Path
 ) -> None:
-    """By the series of its trigger's query: each scale-up from the load step to recovery, and nothing is lacking."""
+    """The run finds the series of the trigger's query, and each scale-up is complete, from load step to recovery."""
     done = run(
         sandbox,
         *(LOCUST, "-f", SCENARIO, "--headless", "--target=kube", f"--kube-namespace={NAME}"),
@@ -101,7 +101,7 @@ def test_the_charts_keda_path_is_judged_with_its_whole_chain(
     assert any(each["direction"] == "down" for each in analysis["scaling"])
     codes = {each["code"] for each in analysis["findings"]}
     assert not codes & {"autoscaler.blind", "cluster.lacking", "signal.untrue", "signal.adapter"}
-    # what the controller read is told of each of its passes, by KEDA's name of it
+    # each sync has the value that the controller read from KEDA's external metric
     events = folder.read("events")
-    read = [json.loads(data)["metric_milli"] for data in events[events.kind == "hpa_sync"].data]
-    assert max(each for each in read if each is not None) > 150
+    values = [json.loads(data)["metric_milli"] for data in events[events.kind == "hpa_sync"].data]
+    assert max(each for each in values if each is not None) > 150

@@ -1,6 +1,7 @@
-"""The chart `loadgen` on a real control plane: load from pods, a verdict that is the Job's end, runs that stay.
+"""The chart `loadgen` on a real control plane: pods send the load, the Job's end is the verdict, a volume has the runs.
 
-The server under test is a release of the other chart; the image of `triton-loadgen` is this installation's programs.
+The server under test is a release of the chart `triton-trtllm`. The image `triton-loadgen` resolves to the programs of
+this Python environment.
 """
 
 import json
@@ -45,7 +46,7 @@ class Short(TritonUser):
 
 @dataclass(frozen=True)
 class Load:
-    """Releases of the chart in one namespace, all with the same claim."""
+    """Releases of the chart in one namespace, all with the same PersistentVolumeClaim."""
 
     cluster: Cluster
     folder: Path
@@ -66,28 +67,28 @@ class Load:
         return inside(self.cluster.sandbox, "helm", f"--namespace={self.cluster.namespace}", *arguments)
 
     def end(self, job: str) -> Json:
-        """The condition that ends a Job, once it has ended."""
+        """Wait until a Job ends, and return its last condition."""
 
-        def look() -> Json | None:
+        def end_condition() -> Json | None:
             conditions = self.cluster.get("job", job)["status"].get("conditions") or []
             return next((each for each in conditions if each["type"] in ("Complete", "Failed")), None)
 
         try:
-            return eventually(look, f"the end of {job}", within_s=150) or {}
+            return eventually(end_condition, f"the end of {job}", within_s=150) or {}
         except AssertionError as error:
-            raise AssertionError(f"{error}; {self.words(job)}") from None
+            raise AssertionError(f"{error}; {self.logs(job)}") from None
 
-    def pods(self, which: str) -> list[Json]:
-        return list(json.loads(self.cluster.kubectl("get", "pods", f"-l{which}", "--output=json"))["items"])
+    def pods(self, selector: str) -> list[Json]:
+        return list(json.loads(self.cluster.kubectl("get", "pods", f"-l{selector}", "--output=json"))["items"])
 
-    def words(self, job: str) -> str:
+    def logs(self, job: str) -> str:
         return self.cluster.run("logs", f"-ljob-name={job}", "--prefix", "--tail=200").stdout
 
     def runs(self, below: str = ".") -> dict[str, RunInfo]:
-        """Runs on the volume by their names."""
+        """Return the runs on the volume by their names."""
         (disk,) = self.cluster.sandbox.folder.glob(f"nodes/volumes/{self.claim}")
-        found = [RunFolder(file.parent) for file in (disk / below).glob("*/run.json")]
-        return {each.path.name: each.read_info() for each in found}
+        folders = [RunFolder(file.parent) for file in (disk / below).glob("*/run.json")]
+        return {each.path.name: each.read_info() for each in folders}
 
     def folder_of(self, run: str, below: str = ".") -> RunFolder:
         (disk,) = self.cluster.sandbox.folder.glob(f"nodes/volumes/{self.claim}")
@@ -102,7 +103,7 @@ def loads(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     write_images(config, [own, emulated.image(find_tritonserver(), box.folder / "triton"), *table(config)])
     cluster.kubectl("apply", NO_ONE_NAMESPACE, "--filename=-", stdin=manifests("coredns"))
     folder = tmp_path_factory.mktemp("values")
-    served = {
+    values = {
         "mode": "emulated",
         "image": {"tag": emulated.TAG},
         "emulated": {"loadSeconds": 0},
@@ -111,38 +112,38 @@ def loads(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "metrics": {"monitor": "none"},
         "rules": {"enabled": False},
     }
-    (folder / "llm.yaml").write_text(yaml.safe_dump(served))
-    found = Load(cluster, folder, "load-runs")
-    found.helm("install", "llm", str(chart_folder(TRITON)), f"--values={folder / 'llm.yaml'}")
-    volume(cluster, found.claim)
-    eventually(lambda: any(map(ready, found.pods("app.kubernetes.io/instance=llm"))), "a server", within_s=120)
-    yield found
+    (folder / "llm.yaml").write_text(yaml.safe_dump(values))
+    loads = Load(cluster, folder, "load-runs")
+    loads.helm("install", "llm", str(chart_folder(TRITON)), f"--values={folder / 'llm.yaml'}")
+    volume(cluster, loads.claim)
+    eventually(lambda: any(map(ready, loads.pods("app.kubernetes.io/instance=llm"))), "a server", within_s=120)
+    yield loads
     write_images(config, table(config))
 
 
-def test_a_master_and_its_workers_are_one_run(loads: Load) -> None:
-    """A Job of three pods: each arrival is sent once, by one of two workers, into the master's folder; it passes."""
-    loads.install("crew", workers={"count": 2})
-    end = loads.end("crew-loadgen-1")
-    assert end["type"] == "Complete", loads.words("crew-loadgen-1")
+def test_a_master_and_its_workers_write_one_run(loads: Load) -> None:
+    """A Job of three pods passes: one of two workers sends each arrival, and the rows are in the master's folder."""
+    loads.install("distributed", workers={"count": 2})
+    end = loads.end("distributed-loadgen-1")
+    assert end["type"] == "Complete", loads.logs("distributed-loadgen-1")
     ((name, info),) = loads.runs().items()
     assert info.state == "finished"
     assert info.target == f"grpc://llm-{TRITON}:8001"
     rows = loads.folder_of(name).read("requests")
     assert len(rows) == info.expected_rows == rows["request_id"].nunique()
     assert set(rows["worker"]) == {0, 1}
-    # each worker was checked against a reference server of its own: the master's is another pod's loopback
+    # each worker has a reference server of its own, as it cannot reach the loopback of the master's pod
     assert {each.name for each in loads.folder_of(name).logs.glob("reference-*.log")} == {
         "reference-1.log",
         "reference-2.log",
     }
-    loads.helm("uninstall", "crew")
+    loads.helm("uninstall", "distributed")
 
 
-def test_a_night_that_fails_is_kept_and_not_tried_again(loads: Load) -> None:
-    """The CronJob's Job: FAIL is exit code 1, said by the condition; one pod; the run lies where it is to be kept.
+def test_a_failed_nightly_run_is_uploaded_and_not_retried(loads: Load) -> None:
+    """A run of the CronJob that fails has exit code 1 in the Job's condition, only one pod, and is uploaded.
 
-    Its target is the namespace, observed with the rights that the chart gives the pod's account.
+    The target is a workload of the namespace, observed with the permissions of the chart's service account.
     """
     loads.install(
         "nightly",
@@ -153,37 +154,35 @@ def test_a_night_that_fails_is_kept_and_not_tried_again(loads: Load) -> None:
     )
     loads.cluster.kubectl("create", "job", "now", "--from=cronjob/nightly-loadgen")
     end = loads.end("now")
-    assert (end["type"], end["reason"]) == ("Failed", "PodFailurePolicy"), loads.words("now")
+    assert (end["type"], end["reason"]) == ("Failed", "PodFailurePolicy"), loads.logs("now")
     assert "failed with exit code 1" in end["message"]
     assert len(loads.pods("job-name=now")) == 1
     assert loads.cluster.get("job", "now")["status"]["failed"] == 1
-    # the run of this test, and what an earlier night could not keep
-    kept = loads.runs("kept")
-    assert kept == loads.runs()
-    newest = loads.folder_of(max(kept), "kept")
+    # the run of this test, and earlier runs on the volume that were not uploaded yet
+    uploaded = loads.runs("kept")
+    assert uploaded == loads.runs()
+    newest = loads.folder_of(max(uploaded), "kept")
     assert load(newest).verdict == "fail"
     assert (newest.path / "report.html").is_file()
     assert newest.read_info().target == "kube"
     events = newest.read("events")
     assert f"llm-{TRITON}" in "".join(events["pod"].dropna())
-    assert "ttft" in loads.words("now").lower()
+    assert "ttft" in loads.logs("now").lower()
     loads.helm("uninstall", "nightly")
 
 
-def test_the_web_ui_is_a_service_inside(loads: Load) -> None:
-    """Kind Deployment: the page is served by a Service of the cluster, and workers have found their master."""
+def test_the_web_ui_has_a_service(loads: Load) -> None:
+    """With kind Deployment, a Service of the cluster serves the web UI, and the worker is connected to the master."""
     loads.install("web", kind="Deployment", workers={"count": 1})
     eventually(lambda: any(map(ready, loads.pods("app.kubernetes.io/component=web"))), "a ready web UI", within_s=90)
     service = loads.cluster.get("service", "web-loadgen")["spec"]
     assert service["type"] == "ClusterIP"
     url = f"http://{service['clusterIP']}:8089"
-    ask = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())"
+    script = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())"
 
-    def asked(path: str) -> str:
-        return inside(loads.cluster.sandbox, sys.executable, "-c", ask, url + path, check=False)
+    def get(path: str) -> str:
+        return inside(loads.cluster.sandbox, sys.executable, "-c", script, url + path, check=False)
 
-    assert "<title>Locust" in asked("/")
-    eventually(
-        lambda: '"state": "ready"' in asked("/stats/requests") or '"ready"' in asked("/stats/requests"), "a worker"
-    )
+    assert "<title>Locust" in get("/")
+    eventually(lambda: '"state": "ready"' in get("/stats/requests") or '"ready"' in get("/stats/requests"), "a worker")
     loads.helm("uninstall", "web")

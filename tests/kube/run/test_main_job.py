@@ -10,9 +10,9 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def test_the_real_controller_scales_up_and_down_again(tmp_path: Path) -> None:
-    """One wave goes from one replica to three and back, with lag chains by the API's times, and the verdict passes."""
+    """One wave scales from one replica to three and back, each scale-up has its times, and the verdict is `pass`."""
     with job(tmp_path, "sandbox_wave.py") as run:
-        assert run.end() == 0, run.said()[-3000:]
+        assert run.end() == 0, run.output()[-3000:]
     analysis = run.analysis
     assert analysis["whole"]["failed"] == 0
     ups = [event for event in analysis["scaling"] if event["direction"] == "up"]

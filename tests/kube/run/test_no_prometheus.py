@@ -13,28 +13,28 @@ from support.kube.sandboxes import inside
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_a_prometheus_that_is_stopped_at_the_peak_is_on_the_page(tmp_path: Path) -> None:
-    """The run cannot be judged, says so with the window, and keeps all that does not come from Prometheus."""
+def test_an_outage_of_prometheus_at_the_peak_is_reported(tmp_path: Path) -> None:
+    """The run is invalid, its report has the window of the outage, and it keeps all data of other sources."""
     with job(tmp_path, "sandbox_faults.py") as run:
         time.sleep(TO_PEAK_S)
         prometheus(run.sandbox, 0)
         time.sleep(20)
         prometheus(run.sandbox, 1)
         code = run.end()
-    assert code == 3, run.said()[-3000:]
-    unseen = run.finding("validity.scrape_gap")
-    assert unseen["measured"] > 15
-    assert unseen["advice"].startswith("Prometheus did not answer during this time, ")
+    assert code == 3, run.output()[-3000:]
+    scrape_gap = run.finding("validity.scrape_gap")
+    assert scrape_gap["measured"] > 15
+    assert scrape_gap["advice"].startswith("Prometheus did not answer during this time, ")
     blind = run.finding("autoscaler.blind")
     assert "FailedGetPodsMetric" in blind["advice"]
     assert "prometheus" in run.finding("collect.gap")["advice"].partition(":")[0]
     start_s, end_s = peak(run)
-    for finding in (unseen, run.finding("collect.gap")):
+    for finding in (scrape_gap, run.finding("collect.gap")):
         assert start_s < first_second(finding) < last_second(finding) < end_s, finding["window"]
     assert start_s < first_second(blind) < end_s, blind["window"]
     page = (run.folder.path / "report.md").read_text()
-    assert unseen["window"] in page
-    # no request is lost, and the replicas' own counters were read all the time
+    assert scrape_gap["window"] in page
+    # no request is lost, and the counters of the replicas were read all the time
     rows = run.folder.read("requests")
     assert len(rows) == run.folder.read_info().expected_rows
     assert (rows.outcome == "ok").mean() > 0.99
@@ -48,6 +48,6 @@ def test_a_prometheus_that_is_stopped_at_the_peak_is_on_the_page(tmp_path: Path)
 
 
 def prometheus(box: Sandbox, replicas: int) -> None:
-    """Have the operator run so many."""
+    """Set the number of Prometheus replicas that the operator runs."""
     patch = json.dumps({"spec": {"replicas": replicas}})
     inside(box, "kubectl", "-n", "monitoring", "patch", "prometheus", "sandbox", "--type=merge", f"--patch={patch}")

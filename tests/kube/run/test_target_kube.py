@@ -1,4 +1,4 @@
-"""`--target kube`, `loadgen deploy` and `destroy` on a real control plane: what is found, refused, seen and said."""
+"""`--target kube`, `loadgen deploy` and `loadgen destroy` on a real control plane."""
 
 import json
 import subprocess
@@ -35,23 +35,24 @@ VALUES: dict[str, Any] = {
     "rules": {"interval": "1s", "window": "10s"},
     "autoscaling": {"maxReplicas": 2},
 }
-"""What the helper `deployed` installs; the LLM API is played, as the main job plays engines."""
+"""Chart values of the release under test; the LLM API is emulated, as engines are in the main job."""
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Given | Sandbox]:
-    with some_cluster() as one:
-        if isinstance(one, Given):
-            mine = [NAMESPACE, f"{NAMESPACE}-two", f"{NAMESPACE}-stuck"]
-            there = run(one, "kubectl", "get", "namespaces", *mine, "--ignore-not-found", "--output=name").stdout
-            assert not there, f"these tests make namespaces that are there already: {there}"
-            one.made.extend(mine)
-        yield one
+    with some_cluster() as cluster:
+        if isinstance(cluster, Given):
+            namespaces = [NAMESPACE, f"{NAMESPACE}-two", f"{NAMESPACE}-stuck"]
+            query = ("get", "namespaces", *namespaces, "--ignore-not-found", "--output=name")
+            existing = run(cluster, "kubectl", *query).stdout
+            assert not existing, f"these tests create namespaces that already exist: {existing}"
+            cluster.made.extend(namespaces)
+        yield cluster
 
 
 @pytest.fixture(scope="module")
-def deployed(cluster: Given | Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A release of the chart by `loadgen deploy`; what it said."""
+def deploy_output(cluster: Given | Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Install a release of the chart with `loadgen deploy`, and yield the output of the command."""
     file = tmp_path_factory.mktemp("values") / "values.yaml"
     file.write_text(yaml.safe_dump(VALUES))
     done = loadgen(cluster, "deploy", RELEASE, f"--namespace={NAMESPACE}", f"--values={file}", "--set=gpu.perPod=0")
@@ -88,19 +89,21 @@ def finding(runs: Path, code: str) -> dict[str, Any]:
     return next(each for each in analysis["findings"] if each["code"] == code)
 
 
-def test_deploy_says_how_far_it_is(deployed: str) -> None:
-    """From the chart to ready replicas, by the phases of its pods."""
-    said = deployed.splitlines()
-    assert said[0].startswith(f"installing the chart triton-trtllm as {RELEASE} in namespace {NAMESPACE} of context ")
-    assert any(line.startswith("0 of 1 replica ready, 1 ") for line in said)
-    assert said[-1] == f"Deployment llm in namespace {NAMESPACE} is ready"
+def test_deploy_prints_its_progress(deploy_output: str) -> None:
+    """`loadgen deploy` prints the chart that it installs, the phases of the pods, and when the workload is ready."""
+    lines = deploy_output.splitlines()
+    assert lines[0].startswith(f"installing the chart triton-trtllm as {RELEASE} in namespace {NAMESPACE} of context ")
+    assert any(line.startswith("0 of 1 replica ready, 1 ") for line in lines)
+    assert lines[-1] == f"Deployment llm in namespace {NAMESPACE} is ready"
 
 
-def test_what_is_there_is_found_and_all_of_it_is_seen(cluster: Given | Sandbox, deployed: str, tmp_path: Path) -> None:
-    """Without any name: workload, autoscaler, Service and Prometheus, in another namespace than the context's.
+def test_a_run_without_names_discovers_and_records_everything(
+    cluster: Given | Sandbox, deploy_output: str, tmp_path: Path
+) -> None:
+    """A run discovers workload, autoscaler, Service and Prometheus outside the context's namespace.
 
-    The Service balances connections, and the page says so; every signal of the LLM API's mode is recorded, and what
-    the autoscaler itself reads; clocks are compared.
+    It warns that the Service balances connections. It records every signal of the `llmapi` mode and the metric that the
+    autoscaler reads, and measures the clock skew.
     """
     done = locust(cluster, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -119,8 +122,8 @@ def test_what_is_there_is_found_and_all_of_it_is_seen(cluster: Given | Sandbox, 
     if isinstance(cluster, Sandbox):  # one clock
         assert all(abs(skew) <= info.cluster.skew_error_s[name] + 0.01 for name, skew in info.cluster.skew_s.items())
     samples = folder(tmp_path).read("samples")
-    wanted = {"ratio", "up", "engine_active", "engine_waiting", "kv_used_ratio", "autoscaler_ratio"}
-    assert set(samples.signal) >= wanted | {"raw_queue_us", "raw_compute_us", "raw_success", "raw_pending"}
+    from_prometheus = {"ratio", "up", "engine_active", "engine_waiting", "kv_used_ratio", "autoscaler_ratio"}
+    assert set(samples.signal) >= from_prometheus | {"raw_queue_us", "raw_compute_us", "raw_success", "raw_pending"}
     compute = samples[samples.signal == "raw_compute_us"].value
     assert compute.max() > compute.min()
     events = folder(tmp_path).read("events")
@@ -128,13 +131,13 @@ def test_what_is_there_is_found_and_all_of_it_is_seen(cluster: Given | Sandbox, 
     assert finding(tmp_path, "endpoint.connections")["severity"] == "warning"
 
 
-def test_from_outside_everything_comes_through_the_api_server(
-    cluster: Given | Sandbox, deployed: str, tmp_path: Path
+def test_a_run_from_outside_uses_only_the_api_server(
+    cluster: Given | Sandbox, deploy_output: str, tmp_path: Path
 ) -> None:
-    """Requests by a port-forward, which is unfit for a verdict and says so; Prometheus, pages of pods by its proxy."""
+    """Requests go through a port-forward, which makes the run invalid; metrics go through the API server's proxy."""
     if isinstance(cluster, Given):
-        pytest.skip("whether a given cluster's network can be reached from here is not known")
-    with opened(cluster, tmp_path) as kubeconfig:
+        pytest.skip("the network of this cluster may be reachable from here; run it on a sandbox")
+    with opened_api_server(cluster, tmp_path) as kubeconfig:
         outside = Given(kubeconfig)
         done = locust(outside, tmp_path / "runs")
     assert done.returncode == 3, done.stderr[-3000:]
@@ -149,8 +152,8 @@ def test_from_outside_everything_comes_through_the_api_server(
 
 
 @contextmanager
-def opened(sandbox: Sandbox, path: Path) -> Iterator[Path]:
-    """A kubeconfig for the API server of a sandbox at a port of this machine."""
+def opened_api_server(sandbox: Sandbox, path: Path) -> Iterator[Path]:
+    """Forward a port of this machine to the API server of a sandbox, and yield a kubeconfig for it."""
     config = json.loads(kubectl(sandbox, "config", "view", "--raw", "--output=json"))
     server = config["clusters"][0]["cluster"]
     address, port = server["server"].removeprefix("https://"), free_ports(1)[0]
@@ -167,21 +170,23 @@ def opened(sandbox: Sandbox, path: Path) -> Iterator[Path]:
         opener.wait(10)
 
 
-def test_rights_that_lack_are_named_before_the_load(cluster: Given | Sandbox, deployed: str, tmp_path: Path) -> None:
-    """With what the run loses without each; without those that it cannot do without there is no run."""
-    may = [
+def test_missing_permissions_are_listed_before_the_load(
+    cluster: Given | Sandbox, deploy_output: str, tmp_path: Path
+) -> None:
+    """Missing permissions are listed with what the run cannot record; without the essential ones it does not start."""
+    rules = [
         "--resource=pods,services,horizontalpodautoscalers.autoscaling,deployments.apps,replicasets.apps",
         "--verb=get,list,watch",
     ]
-    kubeconfig = account(cluster, tmp_path, "some", *may)
+    kubeconfig = account(cluster, tmp_path, "some", *rules)
     done = locust(cluster, tmp_path / "some-runs", f"--kube-namespace={NAMESPACE}", kubeconfig=kubeconfig)
-    said = done.stderr
-    assert done.returncode in (0, 3), said[-3000:]
-    assert f"missing RBAC permissions: list/watch on events in namespace {NAMESPACE} (reasons of rescales" in said
-    assert "missing RBAC permissions: list/watch on nodes cluster-wide (lost nodes are not recorded)" in said
-    assert "custom.metrics.k8s.io in namespace" in said
-    assert "needs list on services in the whole cluster, or --kube-prometheus: without it, the signal" in said
-    assert said.index("missing RBAC permissions: list/watch on events") < said.index("sending ")
+    output = done.stderr
+    assert done.returncode in (0, 3), output[-3000:]
+    assert f"missing RBAC permissions: list/watch on events in namespace {NAMESPACE} (reasons of rescales" in output
+    assert "missing RBAC permissions: list/watch on nodes cluster-wide (lost nodes are not recorded)" in output
+    assert "custom.metrics.k8s.io in namespace" in output
+    assert "needs list on services in the whole cluster, or --kube-prometheus: without it, the signal" in output
+    assert output.index("missing RBAC permissions: list/watch on events") < output.index("sending ")
     assert finding(tmp_path / "some-runs", "cluster.lacking")["measured"] == len(
         folder(tmp_path / "some-runs").read_info().cluster.lacking  # type: ignore[union-attr]
     )
@@ -195,12 +200,12 @@ def test_rights_that_lack_are_named_before_the_load(cluster: Given | Sandbox, de
 
 
 def account(cluster: Given | Sandbox, path: Path, name: str, *rules: str) -> Path:
-    """A kubeconfig of a service account that may do so much in the namespace under test."""
-    place = f"--namespace={NAMESPACE}"
-    kubectl(cluster, place, "create", "serviceaccount", name)
-    kubectl(cluster, place, "create", "role", name, *rules)
-    kubectl(cluster, place, "create", "rolebinding", name, f"--role={name}", f"--serviceaccount={NAMESPACE}:{name}")
-    token = kubectl(cluster, place, "create", "token", name).strip()
+    """Create a service account with these rules in the namespace under test, and return a kubeconfig for it."""
+    namespace = f"--namespace={NAMESPACE}"
+    kubectl(cluster, namespace, "create", "serviceaccount", name)
+    kubectl(cluster, namespace, "create", "role", name, *rules)
+    kubectl(cluster, namespace, "create", "rolebinding", name, f"--role={name}", f"--serviceaccount={NAMESPACE}:{name}")
+    token = kubectl(cluster, namespace, "create", "token", name).strip()
     config = json.loads(kubectl(cluster, "config", "view", "--raw", "--flatten", "--output=json"))
     config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": token}}]
     file = path / f"{name}.json"
@@ -208,8 +213,8 @@ def account(cluster: Given | Sandbox, path: Path, name: str, *rules: str) -> Pat
     return file
 
 
-def test_two_that_fit_are_listed(cluster: Given | Sandbox, deployed: str, tmp_path: Path) -> None:
-    """The error names both and the flag that chooses; what is chosen, here deployed first, must have a replica."""
+def test_several_candidates_are_listed(cluster: Given | Sandbox, deploy_output: str, tmp_path: Path) -> None:
+    """With two candidates the error lists both and the flag to choose one; a workload without replicas is refused."""
     values = {**VALUES, "autoscaling": {"enabled": False}, "server": {**VALUES["server"], "replicas": 0}}
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))
@@ -225,21 +230,21 @@ def test_two_that_fit_are_listed(cluster: Given | Sandbox, deployed: str, tmp_pa
     kubectl(cluster, "delete", "namespace", f"{NAMESPACE}-two", "--wait=false")
 
 
-def test_a_deployment_that_does_not_come_says_why(cluster: Given | Sandbox, tmp_path: Path) -> None:
-    """A node selector that no node has: the scheduler's words, within the time that was given."""
+def test_a_deployment_that_is_not_ready_in_time_fails(cluster: Given | Sandbox, tmp_path: Path) -> None:
+    """For a node selector without a matching node, `loadgen deploy` fails after its timeout with the reason."""
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump({**VALUES, "pod": {"nodeSelector": {"pool": "nowhere"}}}))
-    where = f"--namespace={NAMESPACE}-stuck"
-    done = loadgen(cluster, "deploy", "stuck", where, f"--values={file}", "--timeout-s=8")
+    namespace = f"--namespace={NAMESPACE}-stuck"
+    done = loadgen(cluster, "deploy", "stuck", namespace, f"--values={file}", "--timeout-s=8")
     assert done.returncode == 4
     assert "1 waiting for a node" in done.stderr
     assert "is not ready within 8 s" in done.stderr
     assert "a pod cannot be scheduled: 0/" in done.stderr
-    assert loadgen(cluster, "destroy", "stuck", where).returncode == 0
+    assert loadgen(cluster, "destroy", "stuck", namespace).returncode == 0
 
 
-def test_destroy_leaves_nothing(cluster: Given | Sandbox, deployed: str) -> None:
-    """No object of the release; a second time there is nothing to remove, and that is said."""
+def test_destroy_leaves_nothing(cluster: Given | Sandbox, deploy_output: str) -> None:
+    """`loadgen destroy` deletes every object of the release; a second call fails, as the release is not found."""
     done = loadgen(cluster, "destroy", RELEASE, f"--namespace={NAMESPACE}")
     assert done.returncode == 0, done.stderr
     assert f"release {RELEASE} was removed from namespace {NAMESPACE}" in done.stderr

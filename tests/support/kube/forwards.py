@@ -92,7 +92,7 @@ class Kubectl:
         return connection
 
     def wait(self) -> tuple[int, str]:
-        """Wait until kubectl exits by itself, and return its exit code and output."""
+        """Wait until kubectl exits, and return its exit code and output."""
         output, _ = self.process.communicate(timeout=CALL_S)
         return self.process.returncode, output
 

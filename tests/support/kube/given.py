@@ -1,4 +1,4 @@
-"""Any cluster, by $LOADGEN_KUBECONFIG, instead of a sandbox: for tests that need nothing of a sandbox's inside."""
+"""Runs tests against the cluster of $LOADGEN_KUBECONFIG instead of a sandbox, if they only use the Kubernetes API."""
 
 import os
 import subprocess
@@ -15,47 +15,47 @@ VARIABLE = "LOADGEN_KUBECONFIG"
 
 @dataclass(frozen=True)
 class Given:
-    """A cluster by its kubeconfig, with as much of a sandbox's face as such tests use.
+    """A cluster with a kubeconfig; it implements the part of `Sandbox` that these tests use.
 
     Attributes:
-        kubeconfig: Its file.
-        made: Namespaces that tests have made; they go at the end, and no other.
+        kubeconfig: The kubeconfig file.
+        made: Namespaces that tests have created. Only these are deleted at the end.
     """
 
     kubeconfig: Path
     made: list[str] = field(default_factory=list)
 
     def remove_made(self) -> None:
-        """Remove the namespaces that were made, without waiting for them to be gone."""
+        """Delete the namespaces that tests have created, without waiting for the deletion."""
         if self.made:
             run(self, "kubectl", "delete", "namespaces", *self.made, "--ignore-not-found", "--wait=false")
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """The command line that runs another one against it."""
+        """Return the command line that runs a command against this cluster."""
         return ["/usr/bin/env", f"KUBECONFIG={self.kubeconfig}", *argv]
 
 
 def given_cluster() -> Given | None:
-    """The cluster that was given, if one was."""
-    given = os.environ.get(VARIABLE)
-    return Given(Path(given).resolve()) if given else None
+    """Return the cluster of $LOADGEN_KUBECONFIG; None if the variable is not set."""
+    kubeconfig = os.environ.get(VARIABLE)
+    return Given(Path(kubeconfig).resolve()) if kubeconfig else None
 
 
 @contextmanager
 def some_cluster() -> Iterator[Given | Sandbox]:
-    """The given cluster, else a sandbox of two nodes with add-ons and the emulated Triton."""
-    if (given := given_cluster()) is not None:
+    """Yield the cluster of $LOADGEN_KUBECONFIG, else a sandbox of two nodes with add-ons and the emulated Triton."""
+    if (cluster := given_cluster()) is not None:
         try:
-            yield given
+            yield cluster
         finally:
-            given.remove_made()
+            cluster.remove_made()
         return
     with up(DEFAULT_NODES, addons=True, emulated=True) as sandbox:
         yield sandbox
 
 
 def run(cluster: Given | Sandbox, *argv: str, timeout_s: float = 60.0, **env: str) -> subprocess.CompletedProcess[str]:
-    """What a command says and how it ends; its environment is ours and `env`."""
+    """Run a command against a cluster, with additional environment variables, and return its output and exit code."""
     return subprocess.run(
         cluster.command([*argv]),
         env={**os.environ, **env},

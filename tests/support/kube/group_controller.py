@@ -1,7 +1,8 @@
-"""Plays the controller of LeaderWorkerSet in a sandbox, as far as an autoscaler sees it.
+"""Emulates the LeaderWorkerSet controller in a sandbox, as far as an autoscaler observes it.
 
-For each replica it makes a leader and its workers from the object's templates, with the names, labels and variables
-that the API documents, and writes how many there are, and by which selector the HPA finds leaders, into the status.
+For each replica it creates a leader and its workers from the templates of the object, with the names, labels and
+environment variables that the API documents. It writes the number of replicas and the HPA's selector of leaders into
+the status.
 """
 
 import copy
@@ -17,7 +18,7 @@ _PERIOD_S = 1.0
 
 
 class GroupController:
-    """Keeps the pods of one LeaderWorkerSet as it says, for as long as the `with` lasts."""
+    """Reconciles the pods of one LeaderWorkerSet until the `with` block ends."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster, self._name = cluster, name
@@ -39,18 +40,18 @@ class GroupController:
             self.reconcile()
 
     def reconcile(self) -> None:
-        """Make what is missing, delete what is too many, write the status."""
+        """Create missing pods, delete surplus pods and update the status."""
         spec = self._cluster.get("lws", self._name)["spec"]
-        wanted = {
+        pods = {
             pod["metadata"]["name"]: pod
             for group in range(spec["replicas"])
             for pod in self._group(spec["leaderWorkerTemplate"], group)
         }
         query = (f"-l{_LABEL}/name={self._name}", "--output=jsonpath={.items[*].metadata.name}")
-        there = set(self._cluster.kubectl("get", "pods", *query).split())
-        if missing := [pod for name, pod in wanted.items() if name not in there]:
+        existing = set(self._cluster.kubectl("get", "pods", *query).split())
+        if missing := [pod for name, pod in pods.items() if name not in existing]:
             self._cluster.create(*missing)
-        if surplus := there - set(wanted):
+        if surplus := existing - set(pods):
             self._cluster.kubectl("delete", "pod", "--wait=false", "--ignore-not-found", *surplus)
         selector = f"{_LABEL}/name={self._name},{_LABEL}/worker-index=0"
         status = {"status": {"replicas": spec["replicas"], "hpaPodSelector": selector}}
@@ -71,11 +72,11 @@ class GroupController:
         numbers = {"name": self._name, "group-index": group, "worker-index": index}
         metadata["labels"] |= {f"{_LABEL}/{key}": str(value) for key, value in numbers.items()}
         spec |= {"hostname": name, "subdomain": self._name}
-        said = {
+        environment = {
             "LWS_LEADER_ADDRESS": f"{self._name}-{group}.{self._name}.{self._cluster.namespace}",
             "LWS_GROUP_SIZE": str(size),
             "LWS_WORKER_INDEX": str(index),
         }
         for container in spec["containers"]:
-            container["env"] = [{"name": key, "value": value} for key, value in said.items()] + container["env"]
+            container["env"] = [{"name": key, "value": value} for key, value in environment.items()] + container["env"]
         return pod

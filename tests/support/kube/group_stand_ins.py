@@ -1,6 +1,6 @@
-"""Stand-ins for what a group's pods start: `mpirun`, TensorRT-LLM's launcher for the LLM API, and `tritonserver`.
+"""Stand-ins for the programs of a group's pods: `mpirun`, TensorRT-LLM's LLM API launcher and `tritonserver`.
 
-What is between them, leader, worker and agent, is the chart's own.
+The scripts of leader, worker and agent, which start them, are those of the chart.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 from loadgen.sandbox.images import reference
 
 REPOSITORY = "stand-in/group"
-# ranks fill the hosts of the file in order; those of another host are started there through the agent
+# ranks fill the hosts of the file in order; the agent starts those of other hosts
 _MPIRUN = """
 import os, shlex, signal, subprocess, sys
 flags = sys.argv[1:]
@@ -34,7 +34,7 @@ if rank == 0:
     os.execvp(sys.argv[1], sys.argv[1:])
 time.sleep(600)
 """
-# the one thing that a pod needs of a server: that it is ready
+# a pod only needs the readiness of a server
 _SERVER = """
 import http.server
 class Ready(http.server.BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ http.server.HTTPServer(("", 8000), Ready).serve_forever()
 
 
 def image(folder: Path) -> dict[str, Any]:
-    """The row of a sandbox's image table; writes the programs into a folder."""
+    """Write the programs into a folder and return their row of a sandbox's image table."""
     folder.mkdir(parents=True, exist_ok=True)
     programs = {"mpirun": _MPIRUN, "trtllm-llmapi-launch": _LAUNCHER, "tritonserver": _SERVER}
     for name, text in programs.items():

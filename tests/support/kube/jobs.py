@@ -1,4 +1,4 @@
-"""A run of the locust command on a sandbox of its own, and what it leaves."""
+"""Runs the `locust` command on a sandbox of its own and reads the results."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from support.kube.sandboxes import inside, processes_of
 from support.kube.scenarios import SCENARIOS
 
 TO_PEAK_S = 40.0
-"""From the start of the load: the peak is from 30 s to 90 s, and what was not collected by then is up to 5 s old."""
+"""Time from the start of the load: the peak lasts from 30 s to 90 s, and the collector writes up to 5 s late."""
 LOCUST = str(Path(sys.executable).with_name("locust"))
 
 
@@ -28,13 +28,13 @@ class Job:
     """A run of the locust command on a sandbox of its own."""
 
     def __init__(self, runs: Path, scenario: str) -> None:
-        self._runs, self._log = runs, runs / "said"
-        with self._log.open("wb") as said:
+        self._runs, self._log = runs, runs / "output"
+        with self._log.open("wb") as output:
             self.process = subprocess.Popen(
                 [LOCUST, "-f", str(SCENARIOS / scenario), "--headless", "--target", "sandbox"],
                 env={**os.environ, "LOADGEN_RUNS_DIR": str(runs)},
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
             )
         try:
             self.wait_for("sending ", within_s=240)
@@ -46,18 +46,18 @@ class Job:
         (name,) = {name for line in lines for name in re.findall(r"sandboxes/(run-\w+)", line)}
         self.sandbox = Sandbox.named(name)
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self._log.read_text(errors="replace")
 
     def wait_for(self, text: str, within_s: float) -> None:
         deadline = time.monotonic() + within_s
-        while text not in self.said():
-            assert self.process.poll() is None, self.said()[-3000:]
-            assert time.monotonic() < deadline, self.said()[-3000:]
+        while text not in self.output():
+            assert self.process.poll() is None, self.output()[-3000:]
+            assert time.monotonic() < deadline, self.output()[-3000:]
             time.sleep(0.2)
 
     def end(self) -> int:
-        """Exit code, once it is over; nothing of its sandbox is left then."""
+        """Wait until the command ends, check that its sandbox is gone, and return the exit code."""
         code = self.process.wait(timeout=400)
         assert processes_of(self.sandbox.folder) == []
         assert not self.sandbox.folder.exists()
@@ -70,8 +70,8 @@ class Job:
 
     @property
     def analysis(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder.path / "analysis.json").read_text())
-        return found
+        analysis: dict[str, Any] = json.loads((self.folder.path / "analysis.json").read_text())
+        return analysis
 
     def events(self, kind: str) -> pd.DataFrame:
         events = self.folder.read("events")
@@ -83,18 +83,18 @@ class Job:
 
 @contextmanager
 def job(runs: Path, scenario: str) -> Iterator[Job]:
-    one = Job(runs, scenario)
+    run = Job(runs, scenario)
     try:
-        yield one
+        yield run
     finally:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.wait()
-            one.sandbox.delete()
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()
+            run.sandbox.delete()
 
 
 def peak(run: Job) -> tuple[float, float]:
-    """When the peak is, in seconds of the load."""
+    """Return start and end of the peak, in seconds from the start of the load."""
     info = run.folder.read_info()
     assert info.load_start_s is not None
     stage = next(stage for stage in info.stages if stage.name == "peak 1")
@@ -102,33 +102,33 @@ def peak(run: Job) -> tuple[float, float]:
 
 
 def first_second(finding: dict[str, Any]) -> float:
-    """When the window of a finding begins, in seconds of the load."""
-    found = re.search(r"[\d.]+", finding["window"])
-    assert found, finding["window"]
-    return float(found[0])
+    """Return the start of a finding's window, in seconds from the start of the load."""
+    match = re.search(r"[\d.]+", finding["window"])
+    assert match, finding["window"]
+    return float(match[0])
 
 
 def last_second(finding: dict[str, Any]) -> float:
-    """When the window of a finding ends, in seconds of the load."""
+    """Return the end of a finding's window, in seconds from the start of the load."""
     *_, last = re.findall(r"[\d.]+", finding["window"])
     return float(last)
 
 
 def triton_pods(box: Sandbox) -> list[tuple[str, str]]:
-    """Name and node of each."""
+    """Return name and node of each Triton pod."""
     template = "--output=jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}\n{end}"
-    told = inside(box, "kubectl", "-n", "triton", "get", "pods", template)
-    return [(name, node) for name, node in (line.split() for line in told.splitlines())]
+    output = inside(box, "kubectl", "-n", "triton", "get", "pods", template)
+    return [(name, node) for name, node in (line.split() for line in output.splitlines())]
 
 
 def node_of(box: Sandbox, namespace: str, selector: str) -> str:
-    """Where the one pod of a kind runs."""
-    which = ("-n", namespace, "get", "pods", f"-l{selector}")
-    return inside(box, "kubectl", *which, "--output=jsonpath={.items[0].spec.nodeName}")
+    """Return the node of the only pod with these labels."""
+    query = ("-n", namespace, "get", "pods", f"-l{selector}")
+    return inside(box, "kubectl", *query, "--output=jsonpath={.items[0].spec.nodeName}")
 
 
-def part(box: Sandbox, name: str) -> int:
-    """Process id, inside, of a part of the cluster."""
+def component_pid(box: Sandbox, name: str) -> int:
+    """Return the process id of a component of the cluster, as seen inside the sandbox."""
     state = box.state()
     assert state is not None
     return next(each.pid for each in state.components if each.name == name)

@@ -1,10 +1,10 @@
-"""The HPA that KEDA makes of a ScaledObject, as its operator writes it: that one is not available here."""
+"""Builds the HPA that KEDA's operator, which is not available here, creates for a ScaledObject."""
 
 from typing import Any
 
 
 def hpa_of(scaled: dict[str, Any]) -> dict[str, Any]:
-    """What KEDA 2.21 makes of it (`controllers/keda/hpa.go`, `GetMetricSpecForScaling` of the Prometheus scaler)."""
+    """Return the HPA of KEDA 2.21 (`controllers/keda/hpa.go`, `GetMetricSpecForScaling` of the Prometheus scaler)."""
     spec, metrics = scaled["spec"], []
     for number, trigger in enumerate(spec["triggers"]):
         kind = trigger.get("metricType", "AverageValue")

@@ -35,13 +35,13 @@ class ExecPlugin:
 
     @property
     def user(self) -> dict[str, Any]:
-        """A user of a kubeconfig with this plugin."""
+        """Return a user of a kubeconfig with this plugin."""
         version = "client.authentication.k8s.io/v1"
         return {"exec": {"apiVersion": version, "command": str(self.file), "interactiveMode": "Never"}}
 
     @property
     def runs(self) -> int:
-        """How often it was run."""
+        """Return the number of times that the plugin was run."""
         file = self._folder / "runs"
         return len(file.read_text()) if file.exists() else 0
 

@@ -1,4 +1,4 @@
-"""Raw Deployments, LeaderWorkerSets, autoscalers and Services, as small as the readers of them allow."""
+"""Minimal Deployments, LeaderWorkerSets, autoscalers and Services, as the Kubernetes API returns them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Serves HTTP on the loopback interface with a request handler of a test."""
+"""Serves HTTP on the loopback interface with the request handler of a test."""
 
 import ssl
 import threading
@@ -23,7 +23,7 @@ class ResponseHandler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Serve until the end of the `with` block; gives the URL."""
+    """Serve until the end of the `with` block; yields the URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         if context is not None:

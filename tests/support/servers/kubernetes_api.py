@@ -63,5 +63,5 @@ def write_contexts(file: Path, url: str, token: str) -> None:
 
 
 def files_containing(path: Path, text: str) -> list[Path]:
-    """The files below a folder that contain a text."""
+    """Return the files below a folder that contain a text."""
     return [file for file in path.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]

@@ -1,4 +1,4 @@
-"""Servers to be observed, written by hand: a Prometheus and replicas whose every value is known beforehand."""
+"""A simulated Prometheus and simulated replicas whose values are known in advance."""
 
 import contextlib
 import json
@@ -19,16 +19,16 @@ MODEL = "tensorrt_llm_bls"
 RATIO = "triton:queue_compute:ratio"
 
 
-def eventually(true: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
-    """Poll until it holds; `within_s` only bounds the wait of a broken program."""
+def eventually(condition: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
+    """Wait until a condition returns true; the timeout only ends a test that has failed."""
     end = time.monotonic() + within_s
-    while not true():
+    while not condition():
         assert time.monotonic() < end, f"not within {within_s:g} s: {what}"
         time.sleep(0.05)
 
 
 def run_folder(runs: Path, **fields: Any) -> RunFolder:
-    """A run folder as the parent leaves it before it starts the collector."""
+    """Create a run folder with the content that it has when the collector starts."""
     clock = Clock.start()
     folder = RunFolder.create(runs, "observed", clock)
     folder.write_info(
@@ -47,7 +47,7 @@ def run_folder(runs: Path, **fields: Any) -> RunFolder:
 
 
 class Server:
-    """An HTTP server on loopback that can go away and come back on the same port."""
+    """An HTTP server on loopback that can be stopped and started again on the same port."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -69,7 +69,7 @@ class Server:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                with contextlib.suppress(ConnectionError):  # who asked may have given up
+                with contextlib.suppress(ConnectionError):  # the client may have closed the connection
                     self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
@@ -94,7 +94,7 @@ class Server:
 
 
 class FakePrometheus(Server):
-    """Holds a sample of every series for every whole second at which it runs; the value tells the second."""
+    """Has one sample per series for every whole second at which it runs; the value is derived from the time."""
 
     def __init__(self, series: dict[str, list[dict[str, str]]]) -> None:
         super().__init__()
@@ -120,13 +120,13 @@ class FakePrometheus(Server):
         match = re.fullmatch(r"([a-z:_]+)(?:\{(.*)\})?\[(\d+)s\]", query)
         assert match, query
         name, matchers, window = match[1], match[2] or "", int(match[3])
-        wanted = dict(re.findall(r'(\w+)="([^"]*)"', matchers))
+        required_labels = dict(re.findall(r'(\w+)="([^"]*)"', matchers))
         now = time.time()
         moments = [t for t in range(int(now) - window, int(now) + 1) if now - window < t <= now and self._ran(t)]
         result = [
             {"metric": {"__name__": name, **labels}, "values": [[t, str(self.value(t))] for t in moments]}
             for labels in self.series.get(name, [])
-            if moments and wanted.items() <= labels.items()
+            if moments and required_labels.items() <= labels.items()
         ]
         return 200, json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()
 
@@ -135,7 +135,7 @@ class FakePrometheus(Server):
 
 
 class FakeReplica(Server):
-    """A Triton whose success counter counts the reads, so that every sample is known; may hang."""
+    """A Triton whose success counter counts the reads, so that every sample is known; it can hang."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class FakeReplica(Server):
 
 
 def page(success: int) -> str:
-    """A page of Triton with five models; those of `MODEL` have their own values."""
+    """Return a metrics page of Triton with five models, of which `MODEL` has values of its own."""
     lines = []
     for metric, values in {
         "nv_inference_request_success": [success, 5000],

@@ -1,10 +1,10 @@
-"""An aggregated API server that answers by script: the three metric APIs, and a kind with a scale of its own.
+"""An aggregated API server with scripted responses: the three metrics APIs, and a kind with a scale subresource.
 
     controller-manager ─▶ kube-apiserver (authorizes, forwards) ─▶ this server ─▶ `Answers`
 
 It serves custom.metrics.k8s.io v1beta1 and v1beta2, external.metrics.k8s.io v1beta1, metrics.k8s.io v1beta1, and
-`targets` of twin.loadgen.dev/v1, whose only content is the subresource `scale`. The HPA controller asks for the scale
-first in every sync, so a target here makes each sync an event that the server sees, whatever the sync does next.
+`targets` of twin.loadgen.dev/v1, which only have the subresource `scale`. The HPA controller reads the scale first in
+every sync, so the server can observe each sync of an HPA with such a target.
 """
 
 import json
@@ -42,7 +42,7 @@ _RESOURCES: dict[str, list[dict[str, Any]]] = {
 
 
 class ApiError(Exception):
-    """An answer that is an error, as the API's `Status`; `message` is what a client says of it."""
+    """An error response, sent as a `Status` of the API; clients print its `message`."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -50,42 +50,42 @@ class ApiError(Exception):
 
 
 class Answers(Protocol):
-    """What is answered, by namespace; each may raise `ApiError`."""
+    """Responses by namespace; each method may raise `ApiError`."""
 
     async def scale(self, namespace: str, name: str) -> dict[str, Any]:
-        """`{"replicas": …, "status": {"replicas": …, "selector": …}}`."""
+        """Return `{"replicas": …, "status": {"replicas": …, "selector": …}}`."""
         ...
 
     async def rescale(self, namespace: str, replicas: int) -> dict[str, Any]:
-        """Write `spec.replicas`; answers as `scale`."""
+        """Write `spec.replicas` and return the same as `scale`."""
         ...
 
     async def pods_metric(self, namespace: str, metric: str) -> dict[str, str]:
-        """Quantity by pod name."""
+        """Return quantities by pod name."""
         ...
 
     async def object_metric(self, namespace: str, metric: str) -> str:
-        """Quantity of the one object."""
+        """Return the quantity of the object."""
         ...
 
     async def external_metric(self, namespace: str, metric: str) -> list[str]:
-        """Quantity of every series."""
+        """Return the quantity of every series."""
         ...
 
     async def resource_metrics(self, namespace: str) -> list[dict[str, Any]]:
-        """`PodMetrics` of all pods: name, timestamp, window, containers."""
+        """Return `PodMetrics` of all pods: name, timestamp, window, containers."""
         ...
 
 
 class MetricsServer:
-    """The server; it can be stopped and started again at the same port."""
+    """The HTTPS server; it can be stopped and started again on the same port."""
 
     def __init__(self, answers: Answers, context: ssl.SSLContext, port: int) -> None:
         self._answers, self._context, self._port = answers, context, port
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None)
@@ -94,7 +94,7 @@ class MetricsServer:
         await site.start()
 
     async def stop(self) -> None:
-        """End it; connections to its port are then refused."""
+        """Stop listening; connections to the port are then refused."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -126,15 +126,15 @@ class MetricsServer:
             case ["apis", "twin.loadgen.dev", "v1", "namespaces", namespace, "targets", name, "scale"]:
                 if request.method == "PUT":
                     body = json.loads(await request.read())
-                    held = await self._answers.rescale(namespace, body["spec"].get("replicas", 0))
+                    scale = await self._answers.rescale(namespace, body["spec"].get("replicas", 0))
                 else:
-                    held = await self._answers.scale(namespace, name)
+                    scale = await self._answers.scale(namespace, name)
                 return {
                     "kind": "Scale",
                     "apiVersion": "autoscaling/v1",
                     "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"},
-                    "spec": {"replicas": held["replicas"]},
-                    "status": held["status"],
+                    "spec": {"replicas": scale["replicas"]},
+                    "status": scale["status"],
                 }
             case ["apis", "custom.metrics.k8s.io", version, "namespaces", namespace, "pods", "*", metric]:
                 values = await self._answers.pods_metric(namespace, metric)
@@ -183,11 +183,11 @@ def _json(document: dict[str, Any], status: int = 200) -> web.Response:
 
 
 def manifests(port_of: dict[str, int]) -> list[dict[str, Any]]:
-    """APIServices and their Services, which lead to 127.0.0.1 without any data path of a cluster."""
-    found: list[dict[str, Any]] = []
+    """Return APIServices and their Services, which resolve to 127.0.0.1 and so need no data path of a cluster."""
+    objects: list[dict[str, Any]] = []
     for group, versions in GROUPS.items():
         service = group.split(".", 1)[0] + "-stub"
-        found.append(
+        objects.append(
             {
                 "apiVersion": "v1",
                 "kind": "Service",
@@ -195,8 +195,8 @@ def manifests(port_of: dict[str, int]) -> list[dict[str, Any]]:
                 "spec": {"type": "ExternalName", "externalName": "localhost"},
             }
         )
-        for place, version in enumerate(versions):
-            found.append(
+        for number, version in enumerate(versions):
+            objects.append(
                 {
                     "apiVersion": "apiregistration.k8s.io/v1",
                     "kind": "APIService",
@@ -205,10 +205,10 @@ def manifests(port_of: dict[str, int]) -> list[dict[str, Any]]:
                         "group": group,
                         "version": version,
                         "groupPriorityMinimum": 100,
-                        "versionPriority": 200 - 100 * place,
+                        "versionPriority": 200 - 100 * number,
                         "insecureSkipTLSVerify": True,
                         "service": {"name": service, "namespace": "default", "port": port_of[group]},
                     },
                 }
             )
-    return found
+    return objects

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def raw_server(response: bytes) -> Iterator[int]:
-    """Serve `response` to the first bytes of every connection, then close it; yields the port."""
+    """Send `response` after the first bytes of every connection, then close it; yields the port."""
 
     class _Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -23,7 +23,7 @@ def raw_server(response: bytes) -> Iterator[int]:
 
 @contextmanager
 def relay(port: int, to: int, host: str = "127.0.0.1") -> Iterator[int]:
-    """Relay connections on `host:port` to port `to` of loopback; yields the port, which 0 leaves to the system."""
+    """Relay connections on `host:port` to port `to` of loopback; yields the port, which is a free one for port 0."""
 
     class _Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:

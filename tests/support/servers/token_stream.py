@@ -1,4 +1,4 @@
-"""One gRPC stream of tokens from a Triton, for tests that break or drain what serves it."""
+"""A gRPC stream of tokens from a Triton, for tests that crash or drain the server."""
 
 import queue
 import threading
@@ -10,7 +10,7 @@ MODEL = "tensorrt_llm_bls"
 
 
 class TokenStream:
-    """One gRPC stream of tokens through the gateway, on a connection of its own."""
+    """A gRPC stream of tokens through the gateway, on a connection of its own."""
 
     def __init__(self, endpoint: str, max_tokens: int) -> None:
         self.tokens = 0

@@ -42,7 +42,7 @@ from loadgen.base.quantity import parse_quantity
     ],
 )
 def test_a_float_that_does_not_fit_becomes_the_lowest_integer(value, int32, int64):
-    """The fraction is dropped toward zero, and everything out of range is the lowest integer."""
+    """Conversion truncates toward zero, and any value out of range becomes the lowest integer."""
     assert (to_int32(value), to_int64(value)) == (int32, int64)
 
 
@@ -62,8 +62,8 @@ def test_integer_division_drops_the_fraction(dividend, divisor, quotient):
 
 
 @given(st.integers(MIN_INT64, MAX_INT64), st.integers(1, 10**6))
-def test_quotient_and_rest_make_the_dividend(dividend, divisor):
-    """The rest is smaller than the divisor and has the sign of the dividend."""
+def test_quotient_and_remainder_make_the_dividend(dividend, divisor):
+    """The remainder is smaller than the divisor and has the sign of the dividend."""
     rest = dividend - divide_int(dividend, divisor) * divisor
     assert abs(rest) < divisor
     assert rest * dividend >= 0
@@ -78,7 +78,7 @@ def test_division_by_zero_is_a_number():
     assert math.isnan(divide_float(math.nan, 0.0))
 
 
-def test_rounding_up_lets_infinity_through():
+def test_rounding_up_accepts_infinity():
     """Python's math.ceil raises where Go's math.Ceil does not."""
     assert ceil_float(1.2) == 2.0
     assert ceil_float(math.inf) == math.inf
@@ -99,12 +99,12 @@ def test_rounding_up_lets_infinity_through():
     ],
 )
 def test_a_tolerance_is_the_float_the_controller_multiplies_out(text, value):
-    """Mantissa times power of ten, which is not always the nearest float."""
+    """The tolerance is mantissa times power of ten, which is not always the nearest float."""
     assert approximate_float(parse_quantity(text)) == value
 
 
 def test_a_fraction_that_was_not_parsed_has_no_float():
-    """A third is finer than any quantity: the caller made it, not the parser."""
+    """A third cannot be written as a quantity, so it does not come from the parser."""
     with pytest.raises(ValueError, match="finer than a nano"):
         approximate_float(Fraction(1, 3))
 
@@ -130,8 +130,8 @@ def test_a_fraction_that_was_not_parsed_has_no_float():
         (1e300, 0),
     ],
 )
-def test_a_sample_arrives_as_the_controller_sees_it(sample, milli):
-    """What does not fit arrives as 0: the lowest int64 is sent, and the quantity parser overflows it to 0."""
+def test_a_sample_has_the_value_that_the_controller_receives(sample, milli):
+    """A value out of range becomes 0: the adapter sends the lowest int64, which overflows to 0 in the parser."""
     assert milli_from_sample(sample) == milli
 
 

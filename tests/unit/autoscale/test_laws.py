@@ -114,7 +114,7 @@ def run(sync, **changes):
 @law
 @given(syncs(), st.integers(0, 120))
 def test_the_replicas_end_up_within_the_bounds(sync, replicas):
-    """From anywhere, except zero, which pauses the HPA."""
+    """Any number of replicas ends up within the bounds, except zero, which pauses the HPA."""
     decision = run(sync, replicas=replicas)
     if replicas == 0:
         assert decision.replicas == 0
@@ -125,7 +125,7 @@ def test_the_replicas_end_up_within_the_bounds(sync, replicas):
 @law
 @given(syncs())
 def test_a_sync_is_deterministic_and_does_not_change_its_inputs(sync):
-    """No clock, no state, no mutation."""
+    """The same inputs give the same decision, and they are not modified."""
     before = copy.deepcopy(sync)
     first, second = run(sync), run(sync)
     assert first == second
@@ -149,8 +149,8 @@ def test_only_differences_of_times_count(sync, shift_s):
 
 @law
 @given(counts, st.integers(900, 1100), st.none() | behaviors_with(st.none()))
-def test_within_tolerance_nothing_moves(replicas, value, behavior):
-    """Every pod within 10 % of the target, no memory: the replicas do not change, under any rules."""
+def test_within_tolerance_the_replicas_do_not_change(replicas, value, behavior):
+    """With every pod within 10 % of the target and no memory, no rules change the replicas."""
     spec = HpaSpec(max_replicas=60, metrics=(pods_metric(),), behavior=behavior)
     pods = {f"p{number}": value for number in range(replicas)}
     decision = decide(spec, PodValues(milli=pods), replicas=replicas)
@@ -159,7 +159,7 @@ def test_within_tolerance_nothing_moves(replicas, value, behavior):
 
 @law
 @given(counts, st.data(), behaviors)
-def test_below_target_it_never_goes_up(replicas, data, behavior):
+def test_below_target_it_never_scales_up(replicas, data, behavior):
     """With behavior, no more pods than replicas and every value below target; the legacy path has no such law."""
     pods = {f"p{number}": data.draw(st.integers(0, 1000)) for number in range(replicas)}
     spec = HpaSpec(max_replicas=60, metrics=(pods_metric(),), behavior=behavior)
@@ -170,8 +170,8 @@ def test_below_target_it_never_goes_up(replicas, data, behavior):
 
 @law
 @given(counts, st.data())
-def test_above_target_it_never_goes_down(replicas, data):
-    """Every pod above target: at least as many replicas as before, on both paths."""
+def test_above_target_it_never_scales_down(replicas, data):
+    """With every pod above target, there are at least as many replicas as before, on both paths."""
     pods = {f"p{number}": data.draw(st.integers(1000, 9000)) for number in range(replicas)}
     spec = HpaSpec(max_replicas=60, metrics=(pods_metric(),), behavior=data.draw(st.none() | behaviors))
     decision = decide(spec, PodValues(milli=pods), replicas=replicas, memory=data.draw(memories))
@@ -182,15 +182,15 @@ def test_above_target_it_never_goes_down(replicas, data):
 @law
 @given(syncs(st.none()))
 def test_the_legacy_path_never_more_than_doubles(sync):
-    """max(2 · current, 4), from any memory."""
+    """The limit is max(2 · current, 4), with any memory."""
     decision = run(sync)
     assert decision.replicas <= max(2 * sync["replicas"], 4)
 
 
 @law
 @given(syncs(behaviors), st.integers(0, 3600), st.integers(0, 3600), st.sampled_from(["scale_up", "scale_down"]))
-def test_a_longer_window_never_moves_faster(sync, one_s, other_s, side):
-    """A longer window up gives no more replicas, a longer window down no fewer."""
+def test_a_longer_window_never_scales_faster(sync, one_s, other_s, side):
+    """A longer scale-up window gives no more replicas, a longer scale-down window no fewer."""
     behavior = sync["spec_"].behavior
     assume(sync["memory"].recommendations)
 
@@ -205,7 +205,7 @@ def test_a_longer_window_never_moves_faster(sync, one_s, other_s, side):
 @law
 @given(syncs(), st.floats(0, 3600), st.floats(0, 3600))
 def test_a_longer_flag_never_scales_down_faster(sync, one_s, other_s):
-    """`--horizontal-pod-autoscaler-downscale-stabilization` on both paths."""
+    """A longer `--horizontal-pod-autoscaler-downscale-stabilization` gives no fewer replicas, on both paths."""
     assume(sync["memory"].recommendations)
     short, long = (
         run(sync, controller=ControllerSettings(downscale_stabilization_s=window_s)).replicas
@@ -247,8 +247,8 @@ def test_every_rescale_has_exactly_one_event(sync):
 
 @law
 @given(syncs())
-def test_a_failed_metric_never_lets_it_scale_down(sync):
-    """The metric that could not be read might have needed the replicas."""
+def test_it_never_scales_down_with_a_failed_metric(sync):
+    """The failed metric might have needed the replicas."""
     decision = run(sync)
     if any(proposal.fault for proposal in decision.proposals):
         assert decision.replicas >= sync["replicas"]
@@ -261,14 +261,14 @@ def test_the_metric_that_decides_is_the_largest(sync):
     """The proposed replicas are the largest proposal of a metric."""
     decision = run(sync)
     if decision.proposed_replicas is not None:
-        found = [proposal.replicas for proposal in decision.proposals if proposal.replicas is not None]
-        assert decision.proposed_replicas == max(found)
+        replicas = [proposal.replicas for proposal in decision.proposals if proposal.replicas is not None]
+        assert decision.proposed_replicas == max(replicas)
 
 
 @law
 @given(st.data())
-def test_memory_stays_small(data):
-    """Syncs of 10 min leave no more entries than 3600 s of window and 1800 s of period hold, and one to reuse."""
+def test_memory_is_bounded(data):
+    """Syncs every 10 min leave only the entries of a 3600 s window and a 1800 s period, and one to reuse."""
     behavior = data.draw(st.none() | behaviors)
     spec = HpaSpec(max_replicas=60, metrics=(object_metric(value_milli=1000),), behavior=behavior)
     memory, status, replicas = Memory(), HpaStatus(), 3

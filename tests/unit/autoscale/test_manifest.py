@@ -1,4 +1,4 @@
-"""Reading an HPA manifest: defaults and refusals are the API server's (checked against v1.37.1 on 6000 mutants)."""
+"""HPA manifests: defaults and errors are those of the API server, checked against v1.37.1 with 6000 variants."""
 
 import pytest
 import yaml
@@ -71,7 +71,7 @@ def pods_metric(**target):
 
 
 def test_every_field_is_read():
-    """All five kinds of metric, selectors, quantities as text and number, and behavior."""
+    """The five metric types, selectors, quantities as strings and numbers, and behavior are read."""
     selector = LabelSelector(match_expressions=(LabelRequirement(key="model", operator="In", values=("a", "b")),))
     assert parse_hpa(yaml.safe_load(FULL)) == HpaSpec(
         min_replicas=0,
@@ -109,7 +109,7 @@ def test_every_field_is_read():
     )
 
 
-def test_a_bare_hpa_holds_cpu_at_80_percent():
+def test_an_hpa_without_metrics_targets_80_percent_cpu():
     """`SetDefaults_HorizontalPodAutoscaler`: no metrics, no lower bound, no behavior, no namespace."""
     spec = parse_hpa(manifest())
     assert spec.metrics == (
@@ -119,10 +119,10 @@ def test_a_bare_hpa_holds_cpu_at_80_percent():
     assert parse_hpa(manifest(metrics=[])) == spec
 
 
-@pytest.mark.parametrize("given", [{}, {"scaleUp": {}}, {"scaleDown": {}}, {"scaleUp": None, "scaleDown": None}])
-def test_a_behavior_without_rules_has_all_defaults(given):
-    """Max of 4 pods and 100 % per 15 s up, 100 % per 15 s down; the window down is left to the controller."""
-    behavior = parse_hpa(manifest(behavior=given)).behavior
+@pytest.mark.parametrize("rules", [{}, {"scaleUp": {}}, {"scaleDown": {}}, {"scaleUp": None, "scaleDown": None}])
+def test_a_behavior_without_rules_has_all_defaults(rules):
+    """The defaults are max(4 pods, 100 %) per 15 s up and 100 % per 15 s down; the scale-down window is the flag's."""
+    behavior = parse_hpa(manifest(behavior=rules)).behavior
     assert behavior == Behavior(scale_up=DEFAULT_SCALE_UP, scale_down=DEFAULT_SCALE_DOWN)
     assert behavior.scale_up.stabilization_window_s == 0
     assert behavior.scale_down.stabilization_window_s is None
@@ -142,8 +142,8 @@ def test_quantities_of_every_form_are_read(written, target_milli, tolerance_rati
     assert hpa.behavior.scale_up.tolerance_ratio == tolerance_ratio
 
 
-def test_one_field_of_a_side_leaves_the_others_at_their_default():
-    """A window of its own keeps the default policies."""
+def test_other_fields_of_a_direction_keep_their_defaults():
+    """Scaling rules with only a window have the default policies."""
     behavior = parse_hpa(manifest(behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})).behavior
     assert behavior is not None
     assert behavior.scale_down.stabilization_window_s == 0
@@ -221,8 +221,8 @@ def test_one_field_of_a_side_leaves_the_others_at_their_default():
         ),
     ],
 )
-def test_a_wrong_manifest_is_refused_in_one_sentence(changes, sentence):
-    """The sentence names the place and says what to do."""
+def test_an_invalid_manifest_is_refused(changes, sentence):
+    """The message has the path of the field and what to do."""
     with pytest.raises(SettingsError, match=sentence) as caught:
         parse_hpa(manifest(**changes))
     assert "\n" not in str(caught.value)
@@ -248,18 +248,18 @@ def test_the_ends_of_every_range_are_allowed():
 
 
 def test_another_version_is_refused():
-    """Fields moved between versions, so v1 is not guessed at."""
+    """Only autoscaling/v2 is read, as its fields differ from those of v1."""
     with pytest.raises(SettingsError, match=r"wrong at apiVersion .*'autoscaling/v2'"):
         parse_hpa(manifest() | {"apiVersion": "autoscaling/v1"})
 
 
-def test_a_behavior_made_by_hand_needs_a_window_up():
-    """The controller dereferences it; only the window down may be missing."""
+def test_a_behavior_built_in_code_needs_a_scale_up_window():
+    """The controller dereferences it; only the scale-down window may be missing."""
     with pytest.raises(SettingsError, match=r"behavior\.scaleUp has no stabilizationWindowSeconds: set it"):
         Behavior(scale_up=ScalingRules(policies=(policy("Pods", 1),)))
 
 
 def test_an_hpa_without_metrics_is_refused():
-    """The API server fills in CPU; made by hand there is nothing to fill in."""
+    """The API server adds a CPU metric; a spec that is built in code does not have this default."""
     with pytest.raises(SettingsError, match="the HPA has no metrics: list at least one"):
         HpaSpec(max_replicas=1, metrics=())

@@ -1,4 +1,4 @@
-"""Windows and rate limits on both paths. Times in a table are seconds ago; NOW_S is 1000 s."""
+"""Stabilization windows and rate limits on both paths. Times in tables are seconds ago; NOW_S is 1000 s."""
 
 import pytest
 
@@ -16,9 +16,9 @@ from support.hpa.builders import FRESH, NOW_S, behavior, changes, past, policy
 NOW_NS = to_ns(NOW_S)
 
 
-def legacy(wanted, recommendations=(), *, current, lowest=1, highest=100, window_s=300.0, now_s=NOW_S):
+def legacy(desired, recommendations=(), *, current, lowest=1, highest=100, window_s=300.0, now_s=NOW_S):
     return normalize_legacy(
-        wanted,
+        desired,
         recommendations,
         current=current,
         lowest=lowest,
@@ -28,9 +28,9 @@ def legacy(wanted, recommendations=(), *, current, lowest=1, highest=100, window
     )
 
 
-def ruled(wanted, memory=FRESH, behavior_=None, *, current, lowest=1, highest=100, window_s=300.0):
+def ruled(desired, memory=FRESH, behavior_=None, *, current, lowest=1, highest=100, window_s=300.0):
     return normalize_with_behavior(
-        wanted,
+        desired,
         memory,
         behavior_ or behavior(),
         current=current,
@@ -41,14 +41,14 @@ def ruled(wanted, memory=FRESH, behavior_=None, *, current, lowest=1, highest=10
     )
 
 
-def seen(recommendations):
-    """Recommendations as (replicas, seconds ago)."""
+def entries(recommendations):
+    """Return recommendations as (replicas, seconds ago)."""
     return [(each.replicas, (NOW_NS - each.at_ns) / NS_PER_S) for each in recommendations]
 
 
 class TestLegacy:
     @pytest.mark.parametrize(
-        ("current", "wanted", "replicas", "reason"),
+        ("current", "desired", "replicas", "reason"),
         [
             (1, 4, 4, "DesiredWithinRange"),
             (1, 5, 4, "ScaleUpLimit"),  # max(2·1, 4) = 4
@@ -63,9 +63,9 @@ class TestLegacy:
             (0, 0, 2, "TooFewReplicas"),  # the bounds count even where nothing changes
         ],
     )
-    def test_a_sync_at_most_doubles_or_reaches_4(self, current, wanted, replicas, reason):
+    def test_a_sync_at_most_doubles_or_reaches_4(self, current, desired, replicas, reason):
         """`convertDesiredReplicasWithRules` with minReplicas 2 and maxReplicas 100."""
-        result = legacy(wanted, current=current, lowest=2)
+        result = legacy(desired, current=current, lowest=2)
         assert (result.replicas, result.scaling_limited[0]) == (replicas, reason)
 
     @pytest.mark.parametrize(
@@ -73,19 +73,19 @@ class TestLegacy:
         [
             ([], 2),
             ([(5, 10), (9, 299), (20, 301)], 9),
-            ([(9, 300)], 9),  # the edge belongs to the window
+            ([(9, 300)], 9),  # the window includes its edge
             ([(9, 300.5)], 2),
             ([(1, 10)], 2),
         ],
     )
-    def test_the_highest_recommendation_of_the_window_stays(self, recommendations, stabilized):
-        """`stabilizeRecommendation` over 300 s; 2 are wanted now."""
+    def test_the_highest_recommendation_of_the_window_counts(self, recommendations, stabilized):
+        """`stabilizeRecommendation` with 300 s; 2 replicas are desired now."""
         result = legacy(2, past(*recommendations), current=20)
         assert result.stabilized == stabilized
         assert result.able_to_scale[0] == ("ReadyForNewScale" if stabilized == 2 else "ScaleDownStabilized")
 
-    def test_the_window_can_scale_up_after_the_load_has_gone(self):
-        """A peak that wanted 30 and was limited keeps doubling for 300 s, although 1 is wanted now."""
+    def test_the_window_can_scale_up_after_the_load_has_ended(self):
+        """A limited recommendation of 30 keeps doubling the replicas for 300 s, although 1 is desired now."""
         assert legacy(1, past((30, 200)), current=8).replicas == 16
 
     @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ class TestLegacy:
         [
             ([], [(2, 0)]),
             ([(5, 10)], [(5, 10), (2, 0)]),
-            ([(5, 300)], [(5, 300), (2, 0)]),  # at the edge it is still of use
+            ([(5, 300)], [(5, 300), (2, 0)]),  # at the edge it is still used
             ([(5, 301), (6, 10)], [(2, 0), (6, 10)]),
             ([(5, 500), (6, 400), (7, 10)], [(5, 500), (2, 0), (7, 10)]),  # the last of the old ones
         ],
     )
     def test_an_old_recommendation_is_overwritten(self, before, after):
-        """The memory does not grow beyond what the window holds."""
-        assert seen(legacy(2, past(*before), current=2).recommendations) == after
+        """The memory does not grow beyond the entries of the window."""
+        assert entries(legacy(2, past(*before), current=2).recommendations) == after
 
     def test_a_window_is_exact_for_times_with_a_fraction(self):
         """700.1 s is exactly 300 s before 1000.1 s, which 1000.1 - 300 in floats may miss."""
@@ -111,9 +111,9 @@ class TestLegacy:
 
 class TestWindows:
     @pytest.mark.parametrize(
-        ("up_s", "down_s", "recommendations", "current", "wanted", "stabilized", "reason"),
+        ("up_s", "down_s", "recommendations", "current", "desired", "stabilized", "reason"),
         [
-            # up: the lowest recommendation of the window, but never down for that
+            # up: the lowest recommendation of the window, but never below current
             (60, 0, [(7, 10)], 5, 9, 7, "ScaleUpStabilized"),
             (60, 0, [(7, 10), (6, 50)], 5, 9, 6, "ScaleUpStabilized"),
             (60, 0, [(3, 10)], 5, 9, 5, "ScaleUpStabilized"),
@@ -124,23 +124,23 @@ class TestWindows:
             (0, 60, [(4, 10), (3, 50)], 5, 2, 4, "ScaleDownStabilized"),
             (0, 60, [(8, 10)], 5, 2, 5, "ScaleDownStabilized"),
             (0, 60, [(4, 60)], 5, 2, 2, "ReadyForNewScale"),
-            # both: 2..8 holds the current 5 in between
+            # both: the current 5 is between 2 and 8
             (60, 60, [(2, 10), (8, 10)], 5, 9, 5, "ScaleUpStabilized"),
             (60, 60, [(2, 10), (8, 10)], 5, 1, 5, "ScaleDownStabilized"),
-            # wanted equals current, but ... nothing can move it
+            # desired equals current, so windows do not change it
             (60, 60, [(2, 10), (8, 10)], 5, 5, 5, "ReadyForNewScale"),
             # windows of different length
             (300, 60, [(6, 100)], 5, 9, 6, "ScaleUpStabilized"),
             (300, 60, [(6, 100)], 5, 2, 2, "ReadyForNewScale"),
         ],
     )
-    def test_each_direction_has_its_window(self, up_s, down_s, recommendations, current, wanted, stabilized, reason):
+    def test_each_direction_has_its_window(self, up_s, down_s, recommendations, current, desired, stabilized, reason):
         """`stabilizeRecommendationWithBehaviors`."""
         rules = behavior(up={"stabilization_window_s": up_s}, down={"stabilization_window_s": down_s})
-        result = ruled(wanted, Memory(recommendations=past(*recommendations)), rules, current=current)
+        result = ruled(desired, Memory(recommendations=past(*recommendations)), rules, current=current)
         assert (result.stabilized, result.able_to_scale[0]) == (stabilized, reason)
 
-    def test_the_controllers_window_fills_in(self):
+    def test_the_controllers_window_is_the_default(self):
         """`maybeInitScaleDownStabilizationWindow`: whole seconds of the flag, for scaling down only."""
         rules = Behavior(scale_up=DEFAULT_SCALE_UP, scale_down=DEFAULT_SCALE_DOWN)
         memory = Memory(recommendations=past((4, 45.2)))
@@ -151,17 +151,17 @@ class TestWindows:
         ("up_s", "down_s", "before", "after"),
         [
             (0, 60, [(5, 59)], [(5, 59), (9, 0)]),
-            (0, 60, [(5, 60)], [(5, 60), (9, 0)]),  # at the edge it is of no use, but kept
+            (0, 60, [(5, 60)], [(5, 60), (9, 0)]),  # at the edge it is not used, but kept
             (0, 60, [(5, 61), (6, 30)], [(9, 0), (6, 30)]),
             (120, 60, [(5, 61)], [(5, 61), (9, 0)]),  # still in the longer window
             (30, 60, [(5, 200), (6, 100), (7, 10)], [(5, 200), (9, 0), (7, 10)]),
         ],
     )
-    def test_what_neither_window_needs_is_overwritten(self, up_s, down_s, before, after):
-        """The slot reuse of `stabilizeRecommendationWithBehaviors`; 9 are wanted now."""
+    def test_an_entry_outside_both_windows_is_overwritten(self, up_s, down_s, before, after):
+        """`stabilizeRecommendationWithBehaviors` reuses the slot; 9 replicas are desired now."""
         rules = behavior(up={"stabilization_window_s": up_s}, down={"stabilization_window_s": down_s})
         result = ruled(9, Memory(recommendations=past(*before)), rules, current=5)
-        assert seen(result.recommendations) == after
+        assert entries(result.recommendations) == after
 
 
 class TestPolicies:
@@ -170,7 +170,7 @@ class TestPolicies:
         [
             ([("Pods", 4)], "Max", 5, 9),
             ([("Percent", 50)], "Max", 5, 8),  # 7.5 rounded up
-            ([("Percent", 10)], "Max", 1, 2),  # 1.1: up, so that it can start at all
+            ([("Percent", 10)], "Max", 1, 2),  # 1.1: rounded up, so that it can scale at all
             ([("Percent", 100)], "Max", 0, 0),  # a percentage of nothing
             ([("Percent", 10)], "Max", 50, 56),  # 50 · 1.1 = 55.00000000000001 in float64
             ([("Percent", 10)], "Max", 100, 111),  # 110.00000000000001
@@ -184,7 +184,7 @@ class TestPolicies:
         ],
     )
     def test_the_most_replicas_a_policy_allows(self, policies, select, current, limit):
-        """`calculateScaleUpLimitWithScalingRules` without changes before."""
+        """`calculateScaleUpLimitWithScalingRules` without earlier changes."""
         rules = ScalingRules(policies=tuple(policy(*each) for each in policies), select_policy=select)
         assert scale_up_limit(rules, FRESH, current=current, now_ns=NOW_NS) == limit
 
@@ -206,7 +206,7 @@ class TestPolicies:
         ],
     )
     def test_the_fewest_replicas_a_policy_allows(self, policies, select, current, limit):
-        """`calculateScaleDownLimitWithBehaviors` without changes before."""
+        """`calculateScaleDownLimitWithBehaviors` without earlier changes."""
         rules = ScalingRules(policies=tuple(policy(*each) for each in policies), select_policy=select)
         assert scale_down_limit(rules, FRESH, current=current, now_ns=NOW_NS) == limit
 
@@ -223,8 +223,8 @@ class TestPolicies:
             ([(6, 10)], [], 8, 0),  # 4 + 4 = 8, below the current 10: the caller stays
         ],
     )
-    def test_changes_of_the_period_are_used_up(self, ups, downs, up_limit, down_limit):
-        """4 pods per 60 s, at 10 replicas now."""
+    def test_changes_of_the_period_count_towards_the_limit(self, ups, downs, up_limit, down_limit):
+        """The policy allows 4 pods per 60 s, with 10 replicas now."""
         memory = Memory(scale_ups=changes(*ups), scale_downs=changes(*downs))
         rules = ScalingRules(policies=(policy("Pods", 4),))
         assert scale_up_limit(rules, memory, current=10, now_ns=NOW_NS) == up_limit
@@ -243,7 +243,7 @@ class TestLimits:
     FOUR = behavior(up={"policies": (policy("Pods", 4),)}, down={"policies": (policy("Pods", 4),)})
 
     @pytest.mark.parametrize(
-        ("current", "wanted", "memory", "replicas", "reason"),
+        ("current", "desired", "memory", "replicas", "reason"),
         [
             (5, 9, FRESH, 9, "DesiredWithinRange"),
             (5, 10, FRESH, 9, "ScaleUpLimit"),
@@ -259,22 +259,22 @@ class TestLimits:
             (0, 0, FRESH, 0, "DesiredWithinRange"),  # a count that stays is not moved into the bounds
         ],
     )
-    def test_bounds_and_policies_meet(self, current, wanted, memory, replicas, reason):
+    def test_bounds_and_policies_combined(self, current, desired, memory, replicas, reason):
         """`convertDesiredReplicasWithBehaviorRate`: 4 pods per 60 s either way, minReplicas 2, maxReplicas 20."""
-        result = ruled(wanted, memory, self.FOUR, current=current, lowest=2, highest=20)
+        result = ruled(desired, memory, self.FOUR, current=current, lowest=2, highest=20)
         assert (result.replicas, result.scaling_limited[0]) == (replicas, reason)
 
     @pytest.mark.parametrize(
-        ("wanted", "reason", "message"),
+        ("desired", "reason", "message"),
         [
             (9, "ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate"),
             (1, "ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate"),
         ],
     )
-    def test_a_disabled_direction_stays(self, wanted, reason, message):
-        """The reason reads as a rate limit."""
+    def test_a_disabled_direction_does_not_scale(self, desired, reason, message):
+        """The replicas do not change, and the reason is that of a rate limit."""
         rules = behavior(up={"select_policy": "Disabled"}, down={"select_policy": "Disabled"})
-        result = ruled(wanted, FRESH, rules, current=5)
+        result = ruled(desired, FRESH, rules, current=5)
         assert (result.replicas, result.scaling_limited) == (5, (reason, message))
 
     def test_the_default_rules_are_not_the_legacy_path(self):
@@ -305,8 +305,8 @@ class TestChanges:
         )
         memory = Memory(scale_ups=events) if up else Memory(scale_downs=events)
         stored = remember_change(memory, behavior(up=rules, down=rules), before=5, after=8 if up else 2, now_ns=NOW_NS)
-        found, other = (stored.scale_ups, stored.scale_downs) if up else (stored.scale_downs, stored.scale_ups)
-        assert [(each.change, (NOW_NS - each.at_ns) / NS_PER_S, each.outdated) for each in found] == after
+        same, other = (stored.scale_ups, stored.scale_downs) if up else (stored.scale_downs, stored.scale_ups)
+        assert [(each.change, (NOW_NS - each.at_ns) / NS_PER_S, each.outdated) for each in same] == after
         assert other == ()
 
     def test_without_behavior_nothing_is_stored(self):

@@ -1,4 +1,4 @@
-"""Proposals of each kind of metric with the controller's texts; several metrics; failed metrics."""
+"""Proposals of each metric type with the controller's messages; several metrics; failed metrics."""
 
 import pytest
 
@@ -88,8 +88,8 @@ def old_pods(count):
         (resource_metric(average_milli=400, container="server"), samples(800, 800), "cpu resource", 4),
     ],
 )
-def test_each_kind_of_metric_has_its_name_in_reasons(metric, reading, name, replicas):
-    """Ratio 2 on two pods, worded as the controller does."""
+def test_each_metric_type_has_its_name_in_reasons(metric, reading, name, replicas):
+    """For ratio 2 on two pods, the name of the metric is that of the controller."""
     proposal = propose(metric, reading, sync(pods_=old_pods(2)))
     assert (proposal.metric, proposal.replicas, proposal.fault) == (name, replicas, None)
 
@@ -154,8 +154,8 @@ def test_each_kind_of_metric_has_its_name_in_reasons(metric, reading, name, repl
         ),
     ],
 )
-def test_a_failed_read_is_worded_on_two_levels(metric, reason, message, error):
-    """One text for the metric's own event and condition, a longer one for FailedComputeMetricsReplicas."""
+def test_a_failed_read_has_two_messages(metric, reason, message, error):
+    """One message is for the metric's event and condition, a longer one for FailedComputeMetricsReplicas."""
     fault = propose(metric, DOWN, sync()).fault
     assert fault is not None
     assert (fault.reason, fault.message, fault.error) == (reason, message, error.format(message))
@@ -178,8 +178,8 @@ def test_a_failed_read_is_worded_on_two_levels(metric, reason, message, error):
         ),
     ],
 )
-def test_an_empty_answer_is_an_error(metric, reading, text):
-    """The metrics client makes one of it before any pod is looked at."""
+def test_an_empty_response_is_an_error(metric, reading, text):
+    """The metrics client returns an error before pods are read."""
     fault = propose(metric, reading, sync()).fault
     assert fault is not None
     assert fault.message == text
@@ -193,8 +193,8 @@ def test_a_pod_without_a_value_of_all_containers_is_missing():
     assert proposal.pods.missing == ("p1",)
 
 
-def test_only_values_without_containers_is_not_the_empty_answer():
-    """Entries without a value get as far as the pods, and the error says so."""
+def test_entries_without_containers_are_not_an_empty_response():
+    """Pods are read for entries without a value, and the error is a different one."""
     fault = propose(resource_metric(average_milli=100), samples(None), sync()).fault
     assert fault is not None
     assert fault.message == "failed to get cpu usage: did not receive metrics for targeted pods (pods might be unready)"
@@ -210,14 +210,14 @@ def test_memory_does_not_wait_for_readiness():
 
 
 def test_no_pods_is_an_error_for_pods_metrics():
-    """A Pods metric can therefore never leave zero."""
+    """An HPA with only Pods metrics can therefore never scale up from zero."""
     fault = propose(pods_metric(), values(2000), sync(pods_=())).fault
     assert fault is not None
     assert fault.message == "no pods returned by selector while calculating replica count"
 
 
-def test_an_object_target_that_its_type_does_not_name_fails_every_sync():
-    """The API server lets `type: Value` with an averageValue pass; External would take it."""
+def test_an_object_target_of_another_type_fails_every_sync():
+    """The API server accepts `type: Value` with an averageValue; only External metrics use it."""
     target = Target(type="Value", average_value_milli=1000)
     metric = ObjectMetric(name="queue", target=target, kind="Service", object_name="triton")
     fault = propose(metric, ObjectValue(milli=1), sync()).fault
@@ -226,29 +226,29 @@ def test_an_object_target_that_its_type_does_not_name_fails_every_sync():
     assert fault.error == f"failed to get object metric value: {fault.message}"
 
 
-def test_only_external_caps_what_does_not_fit():
-    """2^62 milli over 1 milli: External stops at the highest int32, Object leaves it as the lowest."""
+def test_only_external_caps_values_out_of_range():
+    """2^62 milli with a target of 1 milli is the highest int32 for External, and the lowest for Object."""
     object_ = propose(object_metric(average_milli=1), ObjectValue(milli=2**62), sync())
     external = propose(external_metric(average_milli=1), ExternalValues(milli=(2**62,)), sync())
     assert (object_.replicas, external.replicas) == (-(2**31), 2**31 - 1)
 
 
-def test_a_reading_of_another_kind_is_an_error_of_the_caller():
-    """It must not look like a metric that is down."""
+def test_a_reading_of_another_type_is_an_error_of_the_caller():
+    """The error differs from that of a metric that cannot be read."""
     with pytest.raises(TypeError, match="a PodsMetric is read as PodValues, not as ObjectValue"):
         propose(pods_metric(), ObjectValue(milli=1), sync())
 
 
 def test_a_reading_is_missing():
-    """Readings go with metrics by position, so the numbers must agree."""
+    """Readings match metrics by position, so their numbers must be equal."""
     with pytest.raises(ValueError, match="zip"):
         propose_all([pods_metric(), pods_metric()], [values(1)], sync())
 
 
 class TestSeveral:
-    LOW, MIDDLE, HIGH = values(100, 100), values(1000, 1000), values(3000, 3000)  # want 1, hold 2, want 6
+    LOW, MIDDLE, HIGH = values(100, 100), values(1000, 1000), values(3000, 3000)  # 1, 2 and 6 replicas
 
-    def wanted(self, *readings, replicas=2):
+    def propose(self, *readings, replicas=2):
         metrics = [pods_metric(name=f"m{number}") for number in range(len(readings))]
         return propose_all(metrics, readings, sync(replicas))
 
@@ -264,36 +264,36 @@ class TestSeveral:
     )
     def test_the_largest_proposal_wins(self, readings, replicas, metric):
         """Two pods, target 1."""
-        wanted = self.wanted(*readings)
-        assert (wanted.replicas, wanted.metric, wanted.error) == (replicas, metric, None)
+        result = self.propose(*readings)
+        assert (result.replicas, result.metric, result.error) == (replicas, metric, None)
 
     @pytest.mark.parametrize(
         ("readings", "replicas"),
         [
             ((DOWN,), None),
-            ((DOWN, LOW), None),  # it might have held what LOW takes away
+            ((DOWN, LOW), None),  # it might need the replicas that LOW would remove
             ((DOWN, MIDDLE), 2),
             ((HIGH, DOWN), 6),
             ((DOWN, DOWN), None),
         ],
     )
     def test_a_failed_metric_stops_only_a_scale_down(self, readings, replicas):
-        """`computeReplicasForMetrics`: up goes ahead with what is known."""
-        wanted = self.wanted(*readings)
-        assert wanted.replicas == replicas
-        assert wanted.error is not None
+        """`computeReplicasForMetrics`: a scale-up uses the metrics that could be read."""
+        result = self.propose(*readings)
+        assert result.replicas == replicas
+        assert result.error is not None
 
     def test_the_error_counts_and_quotes_the_first(self):
-        """The text of the event FailedComputeMetricsReplicas."""
-        wanted = self.wanted(self.HIGH, ReadError(message="one"), ReadError(message="two"))
-        assert [proposal.replicas for proposal in wanted.proposals] == [6, None, None]
-        assert wanted.error == (
+        """The message is that of the event FailedComputeMetricsReplicas."""
+        result = self.propose(self.HIGH, ReadError(message="one"), ReadError(message="two"))
+        assert [proposal.replicas for proposal in result.proposals] == [6, None, None]
+        assert result.error == (
             "invalid metrics (2 invalid out of 3), first error is: failed to get pods metric value: "
             "unable to get metric m1: unable to fetch metrics from custom metrics API: one"
         )
 
     def test_at_zero_a_failed_metric_does_not_stop_the_others(self):
-        """No proposal is below zero replicas, so nothing is taken away: External alone decides."""
+        """At zero replicas no metric can scale down, so the External metric decides."""
         metrics = [pods_metric(), external_metric(value_milli=1000)]
-        wanted = propose_all(metrics, [DOWN, ExternalValues(milli=(2500,))], sync(0))
-        assert (wanted.replicas, wanted.metric) == (3, "external metric backlog(nil)")
+        result = propose_all(metrics, [DOWN, ExternalValues(milli=(2500,))], sync(0))
+        assert (result.replicas, result.metric) == (3, "external metric backlog(nil)")

@@ -4,34 +4,26 @@ from dataclasses import replace
 
 import pytest
 
-from loadgen.autoscale.hpa import reconcile
 from loadgen.autoscale.spec import ControllerSettings
 from loadgen.autoscale.state import (
     Condition,
-    ExternalValues,
     HpaStatus,
     Memory,
     ObjectValue,
     ReadError,
     Recommendation,
-    SelectorError,
     to_ns,
 )
 from support.hpa.builders import (
-    FRESH,
-    NEW,
     NOW_S,
     behavior,
     changes,
     condition,
     decide,
-    decide_wanted,
     events,
-    external_metric,
     object_metric,
     past,
     pods,
-    pods_metric,
     policy,
     reasons,
     spec,
@@ -39,14 +31,6 @@ from support.hpa.builders import (
 )
 
 VALUE = object_metric(value_milli=1000)
-ZERO_TO_TEN = spec(VALUE, lowest=0, highest=10)
-NO_GATE = ControllerSettings(scale_to_zero=False)
-
-
-def with_zero_condition(status="True", desired=0):
-    reason = "ScaledToZero" if status == "True" else "NotScaledToZero"
-    zeroed = Condition(type="ScaledToZero", status=status, reason=reason, message="", since_s=1.0)
-    return HpaStatus(conditions=(zeroed,), desired_replicas=desired)
 
 
 class TestRescale:
@@ -94,7 +78,7 @@ class TestRescale:
         assert events(decision) == [("Normal", "SuccessfulRescale", "New size: 2; reason: All metrics below target")]
 
     def test_a_new_hpa_does_not_scale_down_for_a_whole_window(self):
-        """The first sync remembers the replicas it found, so a restart of the controller blocks scaling down."""
+        """The first sync remembers the current replicas, so a restart of the controller blocks scaling down."""
         decision = decide(spec(), values(*[300] * 4), replicas=4)
         assert (decision.replicas, decision.rescaled, decision.reason) == (4, False, "All metrics below target")
         assert (decision.proposed_replicas, decision.stabilized_replicas) == (2, 4)
@@ -108,8 +92,8 @@ class TestRescale:
         assert (first.replicas, second) == (4, Recommendation(replicas=2, at_ns=to_ns(NOW_S)))
         assert first.at_ns < second.at_ns
 
-    def test_a_window_of_0_s_does_not_see_the_first_sync(self):
-        """The replicas found are already past when the metrics have been read."""
+    def test_a_window_of_0_s_does_not_include_the_first_sync(self):
+        """The entry of the first sync is outside of the window once the metrics are read."""
         controller = ControllerSettings(downscale_stabilization_s=0)
         assert decide(spec(), values(*[300] * 4), replicas=4, controller=controller).replicas == 2
 
@@ -126,7 +110,7 @@ class TestRescale:
         assert decision.status == replace(decision.status, current_replicas=2, desired_replicas=2, last_scale_s=None)
 
     def test_limited(self):
-        """Two pods at ratio 10 want 20; the legacy path allows 4."""
+        """Two pods at ratio 10 result in 20 replicas; the legacy path allows 4."""
         decision = decide(spec(), values(10_000, 10_000), replicas=2)
         assert (decision.replicas, decision.proposed_replicas) == (4, 20)
         assert condition(decision, "ScalingLimited") == (
@@ -190,223 +174,10 @@ class TestBounds:
         assert (decision.proposals, decision.proposed_replicas) == ((), None)
         assert decision.memory.recommendations == past((9, 1))
 
-    def test_the_jump_counts_for_policies(self):
+    def test_the_change_counts_for_policies(self):
         """9 to 5 is stored as 4 removed."""
         decision = decide(spec(highest=5, behavior=behavior()), values(), replicas=9)
         assert decision.memory.scale_downs == changes((4, 0))
-
-
-class TestZero:
-    """HPAScaleToZero, beta and on in v1.37 (`shouldComputeMetricsForZeroReplicas`, `TestScaleToZeroBehavior`)."""
-
-    def test_down_to_zero(self):
-        """A total of 0 and minReplicas 0: the condition ScaledToZero marks that the HPA did it."""
-        rules = replace(ZERO_TO_TEN, behavior=behavior())
-        decision = decide_wanted(rules, 0, replicas=1)
-        assert (decision.replicas, decision.reason) == (0, "All metrics below target")
-        assert condition(decision, "ScaledToZero") == (
-            "True",
-            "ScaledToZero",
-            "the HPA controller scaled the workload to zero",
-        )
-
-    def test_zero_replicas_set_by_another_client_pause_the_hpa(self):
-        """Without the condition no proposal is computed, independent of the metric."""
-        decision = decide_wanted(ZERO_TO_TEN, 7, replicas=0)
-        assert (decision.replicas, decision.rescaled, decision.proposals) == (0, False, ())
-        assert condition(decision, "ScalingActive") == (
-            "False",
-            "ScalingDisabled",
-            "scaling is disabled since the replica count of the target is zero",
-        )
-        assert reasons(decision)["AbleToScale"] == "SucceededGetScale"
-        assert (decision.status.desired_replicas, decision.events) == (0, ())
-
-    @pytest.mark.parametrize("status", [with_zero_condition("False"), NEW])
-    def test_only_a_true_condition_lets_it_leave_zero(self, status):
-        """NotScaledToZero has the same effect as no condition."""
-        assert decide_wanted(ZERO_TO_TEN, 7, replicas=0, status=status).rescaled is False
-
-    @pytest.mark.parametrize(
-        ("wanted", "replicas", "reason"),
-        [
-            (3, 3, "Service metric queue above target"),
-            (7, 4, "Service metric queue above target"),  # at most max(2·0, 4)
-            (0, 0, ""),
-        ],
-    )
-    def test_up_from_zero_by_the_metric(self, wanted, replicas, reason):
-        """Tolerance and pods do not count at zero."""
-        decision = decide_wanted(ZERO_TO_TEN, wanted, replicas=0, status=with_zero_condition())
-        assert (decision.replicas, decision.reason) == (replicas, reason)
-
-    def test_leaving_zero_resets_the_condition(self):
-        """Every rescale sets the condition anew, so it is never stale."""
-        decision = decide_wanted(ZERO_TO_TEN, 1, replicas=0, status=with_zero_condition())
-        assert condition(decision, "ScaledToZero")[:2] == ("False", "NotScaledToZero")
-
-    def test_staying_at_zero_keeps_the_condition(self):
-        """No rescale, no change of the condition."""
-        decision = decide_wanted(ZERO_TO_TEN, 0, replicas=0, status=with_zero_condition())
-        assert condition(decision, "ScaledToZero")[:2] == ("True", "ScaledToZero")
-
-    @pytest.mark.parametrize(
-        ("rules", "reason"),
-        [
-            (behavior(), "Current number of replicas below Spec.MinReplicas"),
-            (None, ""),  # the legacy clamp has already raised the count, and the reason stays empty
-        ],
-    )
-    def test_a_raised_lower_bound_ends_zero(self, rules, reason):
-        """minReplicas went from 0 to 2 while the HPA was at zero; the metric still wants none."""
-        raised = spec(VALUE, lowest=2, highest=10, behavior=rules)
-        decision = decide_wanted(raised, 0, replicas=0, status=with_zero_condition())
-        assert events(decision) == [("Normal", "SuccessfulRescale", f"New size: 2; reason: {reason}")]
-
-    def test_a_raised_lower_bound_needs_a_metric_that_works(self):
-        """Only Pods metrics: there are no pods to measure, so the HPA is stuck at zero."""
-        decision = decide(spec(lowest=1), values(5000), replicas=0, status=with_zero_condition())
-        assert (decision.rescaled, reasons(decision)["ScalingActive"]) == (False, "FailedGetPodsMetric")
-
-    def test_without_the_feature_gate_the_condition_is_ignored_and_removed(self):
-        """Zero replicas pause the HPA as before v1.36."""
-        held = decide_wanted(ZERO_TO_TEN, 7, replicas=0, status=with_zero_condition(), controller=NO_GATE)
-        assert (held.rescaled, reasons(held)["ScalingActive"]) == (False, "ScalingDisabled")
-        scaled = decide_wanted(ZERO_TO_TEN, 7, replicas=1, status=with_zero_condition(), controller=NO_GATE)
-        assert scaled.rescaled
-        assert "ScaledToZero" not in reasons(held) | reasons(scaled)
-
-    def test_a_share_at_zero_existing_pods_still_asks(self):
-        """External AverageValue, 2.5 of 1 per pod: 2.5 / 0 is infinite, ceil(2.5) = 3."""
-        rules = spec(external_metric(average_milli=1000), lowest=0, highest=10)
-        decision = decide(rules, ExternalValues(milli=(2500,)), replicas=0, status=with_zero_condition())
-        assert decision.replicas == 3
-
-
-class TestFailures:
-    def test_no_scale(self):
-        """Without the scale, only the condition changes."""
-        decision = reconcile(
-            spec(),
-            now_s=NOW_S,
-            scale=ReadError(message="deployments.apps not found"),
-            pods=(),
-            readings=(values(),),
-            memory=FRESH,
-            status=HpaStatus(current_replicas=3, desired_replicas=3),
-        )
-        assert (decision.replicas, decision.rescaled, decision.memory) == (None, False, FRESH)
-        assert events(decision) == [("Warning", "FailedGetScale", "deployments.apps not found")]
-        assert condition(decision, "AbleToScale") == (
-            "False",
-            "FailedGetScale",
-            "the HPA controller was unable to get the target's current scale: deployments.apps not found",
-        )
-        assert (decision.status.current_replicas, decision.status.desired_replicas) == (3, 3)
-
-    def test_no_metric(self):
-        """The replicas and `status.desiredReplicas` stay; one event for the metric, one for the sync."""
-        decision = decide(
-            spec(),
-            ReadError(message="the server could not find the metric load for pods"),
-            replicas=2,
-            status=HpaStatus(current_replicas=1, desired_replicas=5),
-        )
-        text = (
-            "unable to get metric load: unable to fetch metrics from custom metrics API: "
-            "the server could not find the metric load for pods"
-        )
-        whole = f"invalid metrics (1 invalid out of 1), first error is: failed to get pods metric value: {text}"
-        assert (decision.replicas, decision.rescaled, decision.error) == (2, False, whole)
-        assert events(decision) == [
-            ("Warning", "FailedGetPodsMetric", text),
-            ("Warning", "FailedComputeMetricsReplicas", whole),
-        ]
-        assert condition(decision, "ScalingActive") == (
-            "False",
-            "FailedGetPodsMetric",
-            f"the HPA was unable to compute the replica count: {text}",
-        )
-        assert (decision.status.current_replicas, decision.status.desired_replicas) == (2, 5)
-        assert (decision.proposed_replicas, decision.stabilized_replicas) == (None, None)
-
-    def test_a_sync_without_metrics_does_not_enter_the_memory(self):
-        """Only the first sync leaves the replicas it found."""
-        decision = decide(spec(), ReadError(message="x"), replicas=2, memory=Memory(recommendations=past((3, 9))))
-        assert decision.memory.recommendations == past((3, 9))
-
-    def test_one_failed_metric_and_one_that_scales_up(self):
-        """It scales, warns about the metric, and logs the error without an event for the sync."""
-        two = spec(pods_metric(name="bad"), pods_metric())
-        decision = decide(two, ReadError(message="x"), values(2000, 2000), replicas=2)
-        assert decision.replicas == 4
-        assert [event.reason for event in decision.events] == ["FailedGetPodsMetric", "SuccessfulRescale"]
-        assert reasons(decision)["ScalingActive"] == "ValidMetricFound"
-        assert decision.error is not None
-        assert decision.error.startswith("invalid metrics (1 invalid out of 2)")
-
-    def test_one_failed_metric_and_one_that_scales_down(self):
-        """The replicas do not change, and the condition is that of the failed metric."""
-        two = spec(pods_metric(), pods_metric(name="bad"))
-        decision = decide(two, values(100, 100), ReadError(message="x"), replicas=2)
-        assert (decision.replicas, reasons(decision)["ScalingActive"]) == (2, "FailedGetPodsMetric")
-
-    def test_every_failed_metric_warns(self):
-        """The condition is that of the first failed metric."""
-        two = spec(external_metric(value_milli=1), pods_metric())
-        decision = decide(two, ReadError(message="x"), ReadError(message="y"), replicas=2)
-        assert [event.reason for event in decision.events] == [
-            "FailedGetExternalMetric",
-            "FailedGetPodsMetric",
-            "FailedComputeMetricsReplicas",
-        ]
-        assert reasons(decision)["ScalingActive"] == "FailedGetExternalMetric"
-
-    def test_no_update_of_the_scale(self):
-        """The change is not remembered for policies, and `status.desiredReplicas` stays."""
-        decision = decide(
-            spec(behavior=behavior()), values(2000, 2000), replicas=2, update_error="forbidden", status=NEW
-        )
-        assert (decision.replicas, decision.rescaled, decision.proposed_replicas) == (2, False, 4)
-        assert events(decision) == [
-            ("Warning", "FailedRescale", "New size: 4; reason: pods metric load above target; error: forbidden")
-        ]
-        assert condition(decision, "AbleToScale") == (
-            "False",
-            "FailedUpdateScale",
-            "the HPA controller was unable to update the target scale: forbidden",
-        )
-        assert (decision.memory.scale_ups, decision.status.desired_replicas) == ((), 0)
-
-    @pytest.mark.parametrize(
-        ("selector", "condition_", "text"),
-        [
-            (
-                SelectorError(reason="SelectorRequired"),
-                ("False", "InvalidSelector", "the HPA target's scale is missing a selector"),
-                "selector is required",
-            ),
-            (
-                SelectorError(reason="InvalidSelector", message="cannot parse"),
-                ("False", "InvalidSelector", "cannot parse"),
-                "cannot parse",
-            ),
-            (
-                SelectorError(reason="AmbiguousSelector", message="two HPAs"),
-                ("False", "AmbiguousSelector", "two HPAs"),
-                "two HPAs",
-            ),
-        ],
-    )
-    def test_an_unusable_selector(self, selector, condition_, text):
-        """`validateAndParseSelector`: no metric is read."""
-        decision = decide(spec(), values(2000), replicas=1, selector_error=selector)
-        assert (decision.replicas, decision.rescaled, decision.proposals) == (1, False, ())
-        assert events(decision) == [
-            ("Warning", selector.reason, text),
-            ("Warning", "FailedComputeMetricsReplicas", text),
-        ]
-        assert condition(decision, "ScalingActive") == condition_
 
 
 class TestConditions:
@@ -440,14 +211,14 @@ class TestConditions:
 
 
 def test_tolerance_of_the_hpa_counts():
-    """Ratio 1.1 holds by the flag, and scales with a tolerance of 0.05 on its own side."""
+    """A ratio of 1.1 is within the flag's tolerance, and scales with a tolerance of 0.05 in the HPA."""
     rules = behavior(up={"tolerance_ratio": 0.05})
     assert decide(spec(behavior=rules), values(*[1100] * 4), replicas=4).replicas == 5  # ceil(4.4)
     assert decide(spec(behavior=rules), values(*[900] * 4), replicas=4).replicas == 4
 
 
 def test_pods_that_load_a_model_damp_the_next_scale_up():
-    """One pod at ratio 3 wants 3; while two more load, the same value gives no more."""
+    """One pod at ratio 3 results in 3 replicas; while two more load, the same value gives no more."""
     rules = spec(behavior=behavior())
     first = decide(rules, values(3000), replicas=1)
     assert first.replicas == 3
@@ -456,8 +227,8 @@ def test_pods_that_load_a_model_damp_the_next_scale_up():
     assert (second.replicas, second.proposals[0].adjusted_ratio) == (3, 1.0)
 
 
-def test_object_value_forgets_pods_that_load():
-    """The same with an Object metric, target 1: ratio 3 on one ready pod is 3 in every sync, so nothing adds up."""
+def test_an_object_metric_ignores_pods_that_load():
+    """For an Object metric with target 1, ratio 3 on one ready pod is 3 replicas in every sync."""
     rules = spec(VALUE, behavior=behavior())
     loading = (*pods(1), *(replace(pod, ready="False") for pod in pods(3)[1:]))
     assert decide(rules, ObjectValue(milli=3000), replicas=3, pods_=loading).replicas == 3

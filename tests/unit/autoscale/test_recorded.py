@@ -112,13 +112,13 @@ def remembered(memory):
 
 
 def current(recorded):
-    """Value in milli and utilization of one entry of `status.currentMetrics`; `None` for a metric that failed."""
+    """Return value in milli and utilization of an entry of `status.currentMetrics`; None if the metric failed."""
     return recorded and (parse_milli(recorded["value"]), recorded.get("utilization"))
 
 
 @pytest.mark.parametrize("line", RECORDINGS, ids=range(1, len(RECORDINGS) + 1))
 def test_the_controller_decided_the_same(line):
-    """Replicas, events, conditions, metric values and memory of every sync, to the letter and the nanosecond."""
+    """Replicas, events, conditions, metric values and memory of every sync are identical, with texts and times."""
     for number, (step, decision) in enumerate(play(json.loads(line))):
         decided = step["decided"]
         where = f"sync {number} at {step['now_s']} s"
@@ -129,5 +129,5 @@ def test_the_controller_decided_the_same(line):
         assert decision.status.desired_replicas == decided["desired_replicas"], where
         assert remembered(decision.memory) == decided["memory"], where
         if decision.proposals:
-            found = [None if each.fault else (each.current_milli, each.utilization_pct) for each in decision.proposals]
-            assert found == [current(each) for each in decided["current"]], where
+            values = [None if each.fault else (each.current_milli, each.utilization_pct) for each in decision.proposals]
+            assert values == [current(each) for each in decided["current"]], where

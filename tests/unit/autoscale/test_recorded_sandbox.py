@@ -14,28 +14,28 @@ RECORDINGS = {each["series"]: each for each in read(*sorted(RECORDED.glob("*.jso
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_the_twin_does_what_the_controller_did(name):
-    """Replicas, conditions, events, values and times after every sync, to the letter."""
+def test_the_twin_equals_the_controller(name):
+    """Replicas, conditions, events, values and times are identical after every sync."""
     assert differences(RECORDINGS[name]) == []
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_no_decision_hung_on_milliseconds(name):
-    """Everything remembered was at least a tenth of a second older or younger than each window and period."""
+def test_no_decision_depended_on_milliseconds(name):
+    """Every remembered entry was at least 0.1 s older or younger than each window and period."""
     assert closest_call_s(RECORDINGS[name]) > 0.1
 
 
 @pytest.mark.parametrize("name", SERIES)
 def test_the_recording_is_of_the_series(name):
-    """Every series of the table is recorded as it stands there, from its first to its last sync."""
+    """Every series of the table is recorded completely, from its first to its last sync."""
     series, recording = SERIES[name], RECORDINGS[name]
     assert recording["manifest"] == series.manifest()
     assert recording["claim"] == series.claim
     assert len(recording["syncs"]) == len(series.steps)
 
 
-def test_the_page_holds_the_table():
-    """Every row of the table, and the numbers under it, stand in docs/hpa-twin.md."""
+def test_the_table_is_documented():
+    """docs/hpa-twin.md has every row of the table and the numbers below it."""
     page = (Path(__file__).parents[3] / "docs" / "hpa-twin.md").read_text()
     rows, total = table(list(RECORDINGS.values())).split("\n\n")
     assert [row for row in rows.splitlines() if row not in page] == []
@@ -45,7 +45,7 @@ def test_the_page_holds_the_table():
 
 
 def test_three_series_at_least_ran_at_the_defaults():
-    """15 s and 300 s, with none of the controller's flags set."""
+    """At least three series ran with 15 s and 300 s and without flags of the controller."""
     slow = [RECORDINGS[series.name] for series in SERIES.values() if series.tier == "slow"]
     assert len(slow) >= 3
     for recording in slow:
@@ -68,8 +68,8 @@ def test_three_series_at_least_ran_at_the_defaults():
         ("times", lambda decided: decided.update(last_scale_s=None)),
     ],
 )
-def test_a_difference_is_found(what, change):
-    """A recording that is changed anywhere is no longer what the twin does."""
+def test_a_difference_is_detected(what, change):
+    """The comparison fails for a recording with a change in any of its fields."""
     recording = copy.deepcopy(RECORDINGS["step"])
     rescaled = next(sync for sync in recording["syncs"] if sync["decided"]["replicas"] is not None)
     change(rescaled["decided"])

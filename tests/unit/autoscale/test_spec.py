@@ -1,4 +1,4 @@
-"""The parts of an HPA spec that have behaviour of their own."""
+"""Properties of an HPA spec."""
 
 from loadgen.autoscale.spec import LabelRequirement, LabelSelector
 from support.hpa.builders import external_metric, object_metric, pods_metric, resource_metric, spec
@@ -17,7 +17,7 @@ def test_object_and_external_metrics_exist_without_pods():
 
 
 def test_a_selector_prints_as_in_go():
-    """Labels in order of their keys, a comma after every entry: `LabelSelector.String` in generated.pb.go."""
+    """Labels are sorted by key, with a comma after every entry, as in `LabelSelector.String` of generated.pb.go."""
     selector = LabelSelector(
         match_labels={"model": "llm", "app": "triton"},
         match_expressions=(

@@ -1,4 +1,4 @@
-"""From one value to a replica count, for Object and External metrics."""
+"""Replica counts from a single value, for Object and External metrics."""
 
 import math
 
@@ -22,9 +22,9 @@ class TestValue:
         ("total_milli", "target_milli", "current", "replicas"),
         [
             (30_000, 10_000, 2, 6),  # 3 · 2
-            (11_000, 10_000, 2, 2),  # 1.1 held
+            (11_000, 10_000, 2, 2),  # 1.1: within tolerance
             (11_001, 10_000, 2, 3),  # 1.1001 · 2 = 2.2002
-            (9_000, 10_000, 2, 2),  # 0.9 held
+            (9_000, 10_000, 2, 2),  # 0.9: within tolerance
             (4_000, 10_000, 2, 1),  # 0.4 · 2 = 0.8
             (0, 10_000, 2, 0),
             (-5_000, 10_000, 3, -1),  # -0.5 · 3 = -1.5, rounded up
@@ -36,7 +36,7 @@ class TestValue:
         assert total(total_milli, target_milli, pods(current), current).replicas == replicas
 
     def test_only_running_and_ready_pods_count(self):
-        """Ratio 2 on 2 ready of 6 pods asks for 4, fewer than there are: a start-up can scale down."""
+        """With ratio 2 and 2 of 6 pods ready, 4 replicas are proposed: starting pods can cause a scale-down."""
         mixed = (
             *pods(2),
             PodState(name="loading", ready="False"),
@@ -62,11 +62,11 @@ class TestValue:
             (2**62, MIN_INT32),  # 4.6e15 does not fit, and there is no cap at zero
         ],
     )
-    def test_from_zero_every_started_ratio_is_a_replica(self, total_milli, replicas):
-        """No pods are needed and no tolerance is applied."""
+    def test_from_zero_the_ratio_is_rounded_up(self, total_milli, replicas):
+        """No pods are needed, and no tolerance is applied."""
         assert total(total_milli, 1000, (), current=0).replicas == replicas
 
-    def test_without_pods_there_is_no_count_unless_it_is_held(self):
+    def test_without_pods_only_an_unchanged_count_is_valid(self):
         """The pods are looked up only when the replicas would change."""
         assert total(1050, 1000, (), current=2).replicas == 2
         with pytest.raises(MetricError, match=r"^unable to calculate ready pods: no pods returned by selector"):
@@ -78,7 +78,7 @@ class TestAverageValue:
         ("total_milli", "target_milli", "exist", "replicas", "average_milli"),
         [
             (30_000, 10_000, 2, 3, 15_000),  # 30 / (10 · 2) = 1.5: ceil(30 / 10)
-            (21_000, 10_000, 2, 2, 10_500),  # 1.05 held
+            (21_000, 10_000, 2, 2, 10_500),  # 1.05: within tolerance
             (22_001, 10_000, 2, 3, 11_001),  # 1.10005: ceil(2.2001); 11000.5 rounded up
             (9_000, 10_000, 2, 1, 4_500),
             (0, 10_000, 2, 0, 0),
@@ -87,15 +87,15 @@ class TestAverageValue:
         ],
     )
     @pytest.mark.parametrize("capped", [True, False])
-    def test_the_total_is_shared_out(self, total_milli, target_milli, exist, replicas, average_milli, capped):
+    def test_the_total_is_divided_by_the_pods(self, total_milli, target_milli, exist, replicas, average_milli, capped):
         """`GetExternalPerPodMetricReplicas` (capped) and `GetObjectPerPodMetricReplicas`: status.replicas counts."""
         count = replicas_for_share(total_milli, target_milli, status_replicas=exist, tolerances=TEN_PCT, capped=capped)
         assert (count.replicas, count.usage.average_milli) == (replicas, average_milli)
 
-    def test_held_means_the_pods_that_exist(self):
-        """The proposal of a held metric is status.replicas, even if the scale asks for more by now."""
-        held = replicas_for_share(30_000, 10_000, status_replicas=3, tolerances=TEN_PCT, capped=True)
-        assert held.replicas == 3
+    def test_within_tolerance_the_proposal_is_the_existing_pods(self):
+        """The proposal is status.replicas, even if spec.replicas is higher by now."""
+        proposal = replicas_for_share(30_000, 10_000, status_replicas=3, tolerances=TEN_PCT, capped=True)
+        assert proposal.replicas == 3
 
     def test_only_external_is_capped(self):
         """2^62 milli over 1 milli: the highest int32 for External, out of range for Object."""
@@ -105,8 +105,8 @@ class TestAverageValue:
         )
         assert (capped.replicas, uncapped.replicas) == (MAX_INT32, MIN_INT32)
 
-    def test_the_highest_total_stays_the_average(self):
-        """A total at the end of int64 is reported as it is by External; Object divides it: 2^63 / 2 = 2^62."""
+    def test_the_highest_total_is_the_average(self):
+        """External reports the highest int64 unchanged, Object divides it: 2^63 / 2 = 2^62."""
         capped, uncapped = (
             replicas_for_share(MAX_INT64, 1, status_replicas=2, tolerances=TEN_PCT, capped=capped)
             for capped in (True, False)
@@ -114,7 +114,7 @@ class TestAverageValue:
         assert (capped.usage.average_milli, uncapped.usage.average_milli) == (MAX_INT64, 2**62)
 
     def test_the_ratio_at_zero_pods_is_infinite(self):
-        """It shows in the proposal, and is never within tolerance."""
+        """The proposal has the infinite ratio, which is never within tolerance."""
         count = replicas_for_share(5, 10, status_replicas=0, tolerances=TEN_PCT, capped=True)
         assert count.usage.ratio == math.inf
 
@@ -133,5 +133,5 @@ class TestSum:
         ],
     )
     def test_series_add_up(self, series, value, share):
-        """A negative External metric under AverageValue asks for the highest int64, that is, for maxReplicas."""
+        """A negative External metric with AverageValue becomes the highest int64, which results in maxReplicas."""
         assert (total_for_value(series), total_for_share(series)) == (value, share)

@@ -77,7 +77,7 @@ def test_scales_down_only_after_the_window() -> None:
     """Idle, the count falls once the highest recommendation of the last 30 s has passed, to the fewest replicas."""
     autoscaler = Autoscaler(LOCAL)
     desired = 1
-    found = []
+    counts = []
     for now_s in (15.0, 30.0, 45.0, 60.0, 75.0):
         pods = ready(*(f"p{number}" for number in range(desired)))
         busy = now_s == 15.0
@@ -85,9 +85,9 @@ def test_scales_down_only_after_the_window() -> None:
         decision = sync(autoscaler, now_s, desired, pods, reading)
         assert decision.replicas is not None
         desired = decision.replicas
-        found.append(desired)
+        counts.append(desired)
     # recommendations: 3 at 15 s, then 0. At 45 s the 3 is 30 s old and no longer younger than the window (strictly).
-    assert found == [3, 3, 1, 1, 1]
+    assert counts == [3, 3, 1, 1, 1]
 
 
 def test_does_not_scale_when_the_metric_cannot_be_read() -> None:

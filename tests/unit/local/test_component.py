@@ -1,4 +1,4 @@
-"""A component of the stack is started, watched and restarted; the program is a small HTTP server."""
+"""Start, supervision and restart of a component of the stack; the program is a small HTTP server."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from loadgen.local.loopback import Unreachable, get
 
 CLOCK = Clock.start()
 
-# ends at once as often as its first argument says, else answers on the port of its second
+# exits at once for the number of times in its first argument, then serves on the port of its second
 PROGRAM = """
 import sys, http.server, pathlib
 starts = pathlib.Path(sys.argv[1])
@@ -39,9 +39,9 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Page).serve_for
 """
 
 
-def make(folder: Path, *, failures: int, asked: list[list[int]]) -> Component:
+def make(folder: Path, *, failures: int, port_requests: list[list[int]]) -> Component:
     def command(ports: Sequence[int]) -> list[str]:
-        asked.append(list(ports))
+        port_requests.append(list(ports))
         return [sys.executable, "-c", PROGRAM, str(folder / "starts"), str(failures), str(ports[-1])]
 
     return Component("server", command=command, port_count=2, health_path="/health", logs=folder)
@@ -49,8 +49,8 @@ def make(folder: Path, *, failures: int, asked: list[list[int]]) -> Component:
 
 def test_a_taken_port_is_not_an_error(tmp_path: Path) -> None:
     """A program that ends because a port is taken restarts on other ports."""
-    asked: list[list[int]] = []
-    component = make(tmp_path, failures=1, asked=asked)
+    port_requests: list[list[int]] = []
+    component = make(tmp_path, failures=1, port_requests=port_requests)
 
     async def run() -> None:
         await component.start()
@@ -58,26 +58,26 @@ def test_a_taken_port_is_not_an_error(tmp_path: Path) -> None:
         await component.stop()
 
     asyncio.run(run())
-    assert len(asked) == 2
-    assert not set(asked[0]) & set(asked[1])
-    assert component.ports == asked[1]
+    assert len(port_requests) == 2
+    assert not set(port_requests[0]) & set(port_requests[1])
+    assert component.ports == port_requests[1]
 
 
 def test_gives_up_after_several_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error has the last line of the log and its path."""
     monkeypatch.setattr(component_module, "PAUSE_S", 0.01)
-    asked: list[list[int]] = []
-    component = make(tmp_path, failures=99, asked=asked)
+    port_requests: list[list[int]] = []
+    component = make(tmp_path, failures=99, port_requests=port_requests)
     with pytest.raises(StackError, match=r"server did not start: address already in use; read .*server\.log"):
         asyncio.run(component.start())
-    assert len(asked) == ATTEMPTS
+    assert len(port_requests) == ATTEMPTS
 
 
 def test_a_component_that_ends_is_recorded_and_restarts_at_its_address(tmp_path: Path) -> None:
     """After the first answer its ports do not change, because clients keep them."""
-    asked: list[list[int]] = []
+    port_requests: list[list[int]] = []
     events: list[tuple[str, Any]] = []
-    component = make(tmp_path, failures=0, asked=asked)
+    component = make(tmp_path, failures=0, port_requests=port_requests)
 
     def emit(kind: str, *, data: Any = None, **_: Any) -> None:
         events.append((kind, data))
@@ -88,7 +88,7 @@ def test_a_component_that_ends_is_recorded_and_restarts_at_its_address(tmp_path:
         assert component.pid is not None
         os.kill(component.pid, signal.SIGKILL)
         async with asyncio.timeout(30):
-            while len(asked) < 2 or not await answers(component):
+            while len(port_requests) < 2 or not await answers(component):
                 await asyncio.sleep(0.02)
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -96,7 +96,7 @@ def test_a_component_that_ends_is_recorded_and_restarts_at_its_address(tmp_path:
         await component.stop()
 
     asyncio.run(run())
-    assert asked[0] == asked[1]
+    assert port_requests[0] == port_requests[1]
     assert events == [("part_died", {"part": "server", "exit_code": -signal.SIGKILL})]
 
 
@@ -104,7 +104,7 @@ def test_a_failed_restart_is_recorded_and_repeated(tmp_path: Path, monkeypatch: 
     """Each round of failed attempts is an event with the last line of the log."""
     monkeypatch.setattr(component_module, "PAUSE_S", 0.01)
     (tmp_path / "starts").write_text("x" * (ATTEMPTS + 1))
-    component = make(tmp_path, failures=ATTEMPTS + 1, asked=[])
+    component = make(tmp_path, failures=ATTEMPTS + 1, port_requests=[])
     messages: list[str] = []
 
     async def run() -> None:

@@ -259,7 +259,7 @@ def loads(draw) -> tuple[EngineConfig, list[Sequence]]:
     batch = draw(st.integers(1, 6))
     blocks = draw(st.integers(4, 60))
     longest = draw(st.integers(2, blocks * block))
-    made = config(
+    engine_config = config(
         max_batch_size=batch,
         tokens_per_block=block,
         kv_blocks=blocks,
@@ -272,24 +272,24 @@ def loads(draw) -> tuple[EngineConfig, list[Sequence]]:
         prompt = draw(st.integers(1, longest - 1))
         output = draw(st.integers(1, 20))
         out.append(Sequence(key=number, prompt_tokens=prompt, output_tokens=output, arrival_ns=clock))
-    return made, out
+    return engine_config, out
 
 
 @given(loads())
 @settings(max_examples=150, deadline=None)
 def test_every_sequence_gets_all_its_tokens_in_order_and_all_blocks_come_back(load):
     """For any load and configuration."""
-    made, sequences = load
-    engine = Engine(made)
-    asked = [min(s.output_tokens, made.max_seq_len - s.prompt_tokens) for s in sequences]
+    engine_config, sequences = load
+    engine = Engine(engine_config)
+    counts = [min(s.output_tokens, engine_config.max_seq_len - s.prompt_tokens) for s in sequences]
     tokens = list(play(engine, sequences))
-    for s, count in zip(sequences, asked, strict=True):
-        mine = [t for t in tokens if t.sequence is s]
-        assert [t.index for t in mine] == list(range(count))
-        assert [t.final for t in mine] == [False] * (count - 1) + [True]
-        assert all(later.at_ns - earlier.at_ns >= 10 * MS for earlier, later in pairwise(mine))
+    for s, count in zip(sequences, counts, strict=True):
+        own = [t for t in tokens if t.sequence is s]
+        assert [t.index for t in own] == list(range(count))
+        assert [t.final for t in own] == [False] * (count - 1) + [True]
+        assert all(later.at_ns - earlier.at_ns >= 10 * MS for earlier, later in pairwise(own))
         assert s.arrival_ns <= s.first_scheduled_ns < s.first_token_ns <= s.last_token_ns
-    assert engine.free_blocks == made.kv_blocks
+    assert engine.free_blocks == engine_config.kv_blocks
     assert (engine.running, engine.waiting) == (0, 0)
 
 
@@ -297,8 +297,8 @@ def test_every_sequence_gets_all_its_tokens_in_order_and_all_blocks_come_back(lo
 @settings(max_examples=150, deadline=None)
 def test_no_iteration_breaks_a_limit_or_the_order_of_arrival(load):
     """For any load and configuration."""
-    made, sequences = load
-    engine = Engine(made)
+    engine_config, sequences = load
+    engine = Engine(engine_config)
     for s in sequences:
         engine.submit(s)
     end_ns = 0
@@ -306,9 +306,9 @@ def test_no_iteration_breaks_a_limit_or_the_order_of_arrival(load):
         assert iteration.start_ns >= end_ns
         end_ns = iteration.end_ns
         scheduled = len(iteration.generating) + len(iteration.prefill)
-        assert 1 <= scheduled <= made.max_batch_size
-        assert len(iteration.generating) + iteration.prefill_tokens <= made.max_num_tokens
-        assert 0 <= engine.free_blocks <= made.kv_blocks
+        assert 1 <= scheduled <= engine_config.max_batch_size
+        assert len(iteration.generating) + iteration.prefill_tokens <= engine_config.max_num_tokens
+        assert 0 <= engine.free_blocks <= engine_config.kv_blocks
         assert all(s.arrival_ns <= iteration.start_ns for s, _ in iteration.prefill)
         engine.finish(iteration)
     started = [s.first_scheduled_ns for s in sequences]
@@ -319,8 +319,8 @@ def test_no_iteration_breaks_a_limit_or_the_order_of_arrival(load):
 @settings(max_examples=100, deadline=None)
 def test_cancelling_at_any_time_frees_all_blocks(load, data):
     """The other sequences get all their tokens."""
-    made, sequences = load
-    engine = Engine(made)
+    engine_config, sequences = load
+    engine = Engine(engine_config)
     for s in sequences:
         engine.submit(s)
     victims = data.draw(st.lists(st.sampled_from(sequences), unique_by=id))
@@ -328,5 +328,5 @@ def test_cancelling_at_any_time_frees_all_blocks(load, data):
         if victims:
             engine.cancel(victims.pop())
         assert not any(t.sequence.cancelled for t in engine.finish(iteration))
-    assert engine.free_blocks == made.kv_blocks
+    assert engine.free_blocks == engine_config.kv_blocks
     assert all(s.cancelled or s.generated == s.output_tokens for s in sequences)

@@ -1,4 +1,4 @@
-"""The model repository as a pod's init container fills it: from the chart's files, with the standard library alone."""
+"""The model repository that a pod's init container writes with the chart's files and the standard library only."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ PROFILE: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())["e
 
 
 def fill(folder: Path, plays: str, profile: object) -> "subprocess.CompletedProcess[str]":
-    """As in the pod: files of the chart side by side, an interpreter without this project's packages."""
+    """Run the script as in the pod: with the chart's files in one folder and without this project's packages."""
     here = folder / "emulated"
     here.mkdir()
     for link in (*(CHART / "files/emulated").iterdir(), CHART / "files/llmapi"):
@@ -41,23 +41,23 @@ def demo() -> EngineProfile:
 
 
 def test_the_charts_engine_is_the_default_of_the_local_stack(tmp_path: Path) -> None:
-    """The values of the chart fill the same repository as the profile `demo` does."""
+    """The values of the chart and the profile `demo` result in the same repository."""
     done = fill(tmp_path, "engine", PROFILE)
     assert done.returncode == 0, done.stderr
     render_repository(tmp_path / "expected", demo())
     assert contents(tmp_path / "models") == contents(tmp_path / "expected")
 
 
-def test_the_play_of_the_llm_api_has_the_charts_own_model(tmp_path: Path) -> None:
-    """One model, the very file that serves on a GPU, over the emulated package."""
+def test_the_emulated_llm_api_has_the_charts_model(tmp_path: Path) -> None:
+    """The repository has one model, with the same file as on a GPU and an emulated package below it."""
     done = fill(tmp_path, "llmapi", PROFILE)
     assert done.returncode == 0, done.stderr
     render_llmapi_repository(
         tmp_path / "expected", demo(), llmapi=CHART / "files/llmapi", emulated=CHART / "files/emulated"
     )
-    found = contents(tmp_path / "models")
-    assert found == contents(tmp_path / "expected")
-    assert found["tensorrt_llm/1/model.py"] == (CHART / "files/llmapi/model.py").read_text()
+    files = contents(tmp_path / "models")
+    assert files == contents(tmp_path / "expected")
+    assert files["tensorrt_llm/1/model.py"] == (CHART / "files/llmapi/model.py").read_text()
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_the_play_of_the_llm_api_has_the_charts_own_model(tmp_path: Path) -> Non
         ({"engine": {}}, "the emulated profile has no step"),
     ],
 )
-def test_a_wrong_profile_is_one_sentence(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    """The init container ends with 2 and says what is wrong."""
+def test_an_invalid_profile_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    """The init container exits with 2 and prints what is wrong."""
     done = fill(tmp_path, "engine", {**PROFILE, **change})
     assert done.returncode == 2
     assert words in done.stderr

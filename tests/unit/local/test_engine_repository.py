@@ -12,8 +12,8 @@ MODELS = ["ensemble", "postprocessing", "preprocessing", "tensorrt_llm", "tensor
 
 
 def parameter(config: str, name: str) -> str:
-    found = re.search(rf'key: "{name}" value {{ string_value: ("(?:[^"\\]|\\.)*")', config)
-    return json.loads(found[1])
+    match = re.search(rf'key: "{name}" value {{ string_value: ("(?:[^"\\]|\\.)*")', config)
+    return json.loads(match[1])
 
 
 def test_five_models_under_the_names_of_the_real_pipeline(tmp_path):

@@ -330,7 +330,7 @@ def test_names_look_like_those_of_pods(count: int) -> None:
     """All replicas of a run share the template's hash and differ in the suffix."""
     world = World()
     world.scale(count)
-    found = [each.name.split("-") for each in world.fleet.states()]
-    assert {(len(parts), parts[0], len(parts[1]), len(parts[2])) for parts in found} == {(3, "triton", 10, 5)}
-    assert len({parts[1] for parts in found}) == 1
-    assert len({parts[2] for parts in found}) == count
+    names = [each.name.split("-") for each in world.fleet.states()]
+    assert {(len(parts), parts[0], len(parts[1]), len(parts[2])) for parts in names} == {(3, "triton", 10, 5)}
+    assert len({parts[1] for parts in names}) == 1
+    assert len({parts[2] for parts in names}) == count

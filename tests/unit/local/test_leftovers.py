@@ -36,10 +36,10 @@ def test_only_leftovers_of_dead_owners_are_removed(places: tuple[Path, Path]) ->
         path.write_text("")
     folder = temporary / f"{dead}abc"
     (folder / "prometheus").mkdir(parents=True)
-    mine = leftovers.make_work_folder(os.getpid())
-    assert mine.parent == temporary
+    own = leftovers.make_work_folder(os.getpid())
+    assert own.parent == temporary
     leftovers.sweep_dead()
-    assert sorted([*shared.iterdir(), *temporary.iterdir()]) == sorted([*stay, mine])
+    assert sorted([*shared.iterdir(), *temporary.iterdir()]) == sorted([*stay, own])
 
 
 def test_sweep_of_one_owner(places: tuple[Path, Path]) -> None:

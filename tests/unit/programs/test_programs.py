@@ -1,14 +1,10 @@
 """Finding and downloading the programs of the local stack, with fake uv, apt and go, and without a network."""
 
-import errno
 import functools
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,14 +12,9 @@ import pytest
 from loadgen.base.errors import StackError
 from loadgen.programs import find as find_module
 from loadgen.programs import pypi
-from loadgen.programs.cache import cache_dir, ensure_cached, file_lock, run_step
 from loadgen.programs.find import check_platform, check_sha256, find_prometheus, find_traefik, find_tritonserver
 from loadgen.programs.pypi import Interpreter, describe_interpreter, find_interpreter, install
-
-
-@pytest.fixture
-def lines() -> list[str]:
-    return []
+from support.programs import program
 
 
 @pytest.fixture
@@ -36,13 +27,6 @@ def bin_dir(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(find_module, "check_platform", lambda: None)
     monkeypatch.setattr("shutil.which", functools.partial(shutil.which, path=str(folder)))
     return folder
-
-
-def program(folder: Path, name: str, script: str) -> Path:
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
 
 
 # A fake of `uv pip install … --target DIR PACKAGES`: $d is the target.
@@ -85,175 +69,6 @@ def test_an_unsupported_platform_is_refused_before_any_download(find, tmp_path, 
     assert not (tmp_path / "cache").exists()
 
 
-# --- cache ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_cache_follows_the_xdg_variable_when_it_is_absolute(monkeypatch, tmp_path):
-    """A relative XDG_CACHE_HOME is ignored, as the specification says."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_dir() == tmp_path / "triton-loadgen"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert cache_dir() == Path("/home/someone/.cache/triton-loadgen")
-
-
-def test_a_complete_folder_is_not_built_again(tmp_path):
-    """The second call only returns the folder."""
-    built = []
-
-    def build(folder: Path) -> None:
-        built.append(folder)
-        (folder / "program").touch()
-
-    for _ in range(2):
-        assert ensure_cached("p", ("program",), build, needs_bytes=0, cache=tmp_path) == tmp_path / "p"
-    assert len(built) == 1
-
-
-def test_a_half_built_folder_is_built_again(tmp_path):
-    """Files of the old folder and of an interrupted build are removed."""
-    (tmp_path / "p").mkdir()
-    (tmp_path / "p/old").touch()
-    (tmp_path / "p.partial-killed").mkdir()
-    ensure_cached("p", ("program",), lambda folder: (folder / "program").touch(), needs_bytes=0, cache=tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["p", "p.lock"]
-    assert [p.name for p in (tmp_path / "p").iterdir()] == ["program"]
-
-
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, RuntimeError])
-def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path, interruption):
-    """Ctrl-C, exit and an error all leave only the lock file."""
-
-    def build(folder: Path) -> None:
-        (folder / "program").touch()
-        raise interruption
-
-    with pytest.raises(interruption):
-        ensure_cached("p", ("program",), build, needs_bytes=0, cache=tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["p.lock"]
-
-
-def test_a_build_without_the_expected_file_is_refused(tmp_path):
-    """The message names the missing file."""
-    with pytest.raises(StackError, match="lacks program"):
-        ensure_cached("p", ("program",), lambda folder: None, needs_bytes=0, cache=tmp_path)
-    assert not (tmp_path / "p").exists()
-
-
-def test_two_runs_at_once_build_once(tmp_path, lines):
-    """The other runs wait, report it, and use the result."""
-    built, results = [], []
-
-    def build(folder: Path) -> None:
-        built.append(folder)
-        time.sleep(0.5)
-        (folder / "program").touch()
-
-    def run() -> None:
-        results.append(ensure_cached("p", ("program",), build, needs_bytes=0, cache=tmp_path, progress=lines.append))
-
-    threads = [threading.Thread(target=run) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [tmp_path / "p"] * 3
-    assert len(built) == 1
-    assert "waiting for another run" in lines[0]
-
-
-def test_waiting_for_a_lock_has_a_time_limit(tmp_path, lines):
-    """The message says that another run holds the lock."""
-    with (
-        file_lock(tmp_path / "p.lock", timeout_s=1),
-        pytest.raises(StackError, match="Another run has been fetching"),
-    ):
-        ensure_cached(
-            "p", ("x",), lambda folder: None, needs_bytes=0, cache=tmp_path, lock_timeout_s=0.3, progress=lines.append
-        )
-
-
-def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    """The kernel releases the lock, so no stale lock remains."""
-    code = (
-        "import sys, time; from pathlib import Path; from loadgen.programs.cache import file_lock\n"
-        f"with file_lock(Path({str(tmp_path / 'l')!r}), timeout_s=1):\n  print('held', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "held\n"
-        process.kill()
-    with file_lock(tmp_path / "l", timeout_s=0):
-        pass
-
-
-def test_too_little_space_is_refused_before_any_download(tmp_path):
-    """The message has the required space and the variable that moves the cache."""
-
-    def build(folder: Path) -> None:
-        raise AssertionError
-
-    with pytest.raises(
-        StackError, match=r"disk that holds .* is full: free 1000000000 GB there, or set XDG_CACHE_HOME"
-    ):
-        ensure_cached("p", ("x",), build, needs_bytes=10**18, cache=tmp_path)
-
-
-def test_a_disk_that_fills_up_during_the_build_gives_the_same_message(tmp_path):
-    """The incomplete folder is removed."""
-
-    def build(folder: Path) -> None:
-        (folder / "half").touch()
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(StackError, match="is full"):
-        ensure_cached("p", ("x",), build, needs_bytes=0, cache=tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["p.lock"]
-
-
-def test_an_installer_on_a_full_disk_gives_the_same_message(tmp_path):
-    """The installer's own output is recognized."""
-    full = program(tmp_path, "full", "echo 'error: failed to write: No space left on device (os error 28)' >&2; exit 2")
-
-    def build(folder: Path) -> None:
-        run_step([full], what="install it", timeout_s=5)
-
-    with pytest.raises(StackError, match="is full"):
-        ensure_cached("p", ("x",), build, needs_bytes=0, cache=tmp_path / "cache")
-
-
-def test_a_read_only_cache_gives_a_message_with_the_variable_to_set(tmp_path):
-    """XDG_CACHE_HOME moves the cache."""
-    (tmp_path / "file").touch()
-    with pytest.raises(StackError, match=r"Cannot write to the cache .*set XDG_CACHE_HOME"):
-        ensure_cached("p", ("x",), lambda folder: None, needs_bytes=0, cache=tmp_path / "file/cache")
-
-
-# --- steps ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_failed_step_is_reported_with_its_reason(tmp_path):
-    """The reason is the end of standard error."""
-    failing = program(tmp_path, "failing", "echo noise; echo 'No solution found' >&2; exit 3")
-    with pytest.raises(StackError, match=r"Could not install it: No solution found"):
-        run_step([failing], what="install it", timeout_s=5)
-
-
-def test_a_step_that_hangs_is_killed_and_reported(tmp_path, lines):
-    """Progress is reported while it runs."""
-    started = time.monotonic()
-    with pytest.raises(StackError, match="gave up after 1 s"):
-        run_step(["/bin/sleep", "60"], what="wait", timeout_s=1, progress=lines.append, every_s=0.4)
-    assert time.monotonic() - started < 10
-    assert lines
-    assert "still busy: wait" in lines[0]
-
-
-def test_a_missing_program_is_reported(tmp_path):
-    """The message says that it did not start."""
-    with pytest.raises(StackError, match="did not start"):
-        run_step([tmp_path / "missing"], what="do it", timeout_s=1)
-
-
 # --- interpreter ------------------------------------------------------------------------------------------------------
 
 
@@ -270,11 +85,11 @@ def fake_python(folder: Path, version: str, *, library: bool = True) -> Path:
 def test_an_interpreter_with_its_library_is_usable(tmp_path):
     """Version, prefix and library folder come from the interpreter."""
     python = fake_python(tmp_path, "3.12")
-    found = describe_interpreter(python)
-    assert found == Interpreter(
+    interpreter = describe_interpreter(python)
+    assert interpreter == Interpreter(
         executable=python, version=(3, 12), prefix=tmp_path / "py3.12", library_dir=tmp_path / "py3.12/lib"
     )
-    assert found.tag == "3.12"
+    assert interpreter.tag == "3.12"
 
 
 def test_the_first_usable_interpreter_wins(tmp_path):
@@ -293,12 +108,12 @@ def test_the_first_usable_interpreter_wins(tmp_path):
 
 def test_this_interpreter_can_be_described():
     """It has its shared library if Triton supports its version."""
-    found = describe_interpreter(Path(sys.executable))
+    interpreter = describe_interpreter(Path(sys.executable))
     if sys.version_info[:2] in pypi.MODEL_PYTHONS:
-        assert found is not None
-        assert (found.library_dir / f"libpython{found.tag}.so.1.0").is_file()
+        assert interpreter is not None
+        assert (interpreter.library_dir / f"libpython{interpreter.tag}.so.1.0").is_file()
     else:
-        assert found is None
+        assert interpreter is None
 
 
 def test_for_another_python_path_and_then_uv_are_searched(tmp_path, bin_dir, monkeypatch):
@@ -326,24 +141,24 @@ def test_without_uv_and_pip_the_message_says_what_to_install(tmp_path, bin_dir, 
 
 def test_uv_installs_for_the_models_interpreter_without_dependencies(tmp_path, bin_dir, python, monkeypatch):
     """It runs outside the user's project."""
-    uv = program(tmp_path, "myuv", f'echo "$@" > {tmp_path}/said; pwd >> {tmp_path}/said')
+    uv = program(tmp_path, "myuv", f'echo "$@" > {tmp_path}/arguments; pwd >> {tmp_path}/arguments')
     monkeypatch.setenv("UV", str(uv))
     target = tmp_path / "cache/target"
     target.mkdir(parents=True)
     install(("a==1", "b==2"), target, python)
-    said, where = (tmp_path / "said").read_text().splitlines()
-    assert said == f"pip install --python {python.executable} --quiet --no-deps --target {target} a==1 b==2"
-    assert where == str(tmp_path / "cache")
+    arguments, folder = (tmp_path / "arguments").read_text().splitlines()
+    assert arguments == f"pip install --python {python.executable} --quiet --no-deps --target {target} a==1 b==2"
+    assert folder == str(tmp_path / "cache")
 
 
 def test_pip_is_used_without_uv(tmp_path, bin_dir, python, monkeypatch):
     """It installs only wheels, for the interpreter's version."""
     monkeypatch.setattr(pypi.importlib.util, "find_spec", lambda name: object() if name == "pip" else None)
-    monkeypatch.setattr(pypi.sys, "executable", str(program(tmp_path, "python", f'echo "$@" > {tmp_path}/said')))
+    monkeypatch.setattr(pypi.sys, "executable", str(program(tmp_path, "python", f'echo "$@" > {tmp_path}/arguments')))
     install(("a==1",), tmp_path, python)
-    said = (tmp_path / "said").read_text()
-    assert said.startswith("-m pip install --no-input")
-    assert "--only-binary=:all: --python-version 3.12" in said
+    arguments = (tmp_path / "arguments").read_text()
+    assert arguments.startswith("-m pip install --no-input")
+    assert "--only-binary=:all: --python-version 3.12" in arguments
 
 
 # --- tritonserver -----------------------------------------------------------------------------------------------------
@@ -362,13 +177,13 @@ def test_the_server_gets_the_stub_and_the_environment_of_its_interpreter(tmp_pat
     monkeypatch.setattr(find_module, "find_interpreter", lambda: python)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
     program(bin_dir, "uv", WHEEL)
-    found = find_tritonserver(cache=tmp_path / "cache", progress=lines.append)
-    assert found.site_packages == tmp_path / "cache/tritonserver-0.7.0-numpy-1.26.4-py3.12"
-    assert found.path == found.site_packages / "pytriton/tritonserver/bin/tritonserver"
-    assert (found.backend_dir / "python/triton_python_backend_stub").read_text() == "stub-of-3.12\n"
-    assert found.env["LOADGEN_SITE_PACKAGES"] == str(found.site_packages)
-    assert found.env["LD_LIBRARY_PATH"] == f"{python.library_dir}:/opt/lib"
-    assert found.env["PATH"] == f"{python.prefix}/bin:{os.environ['PATH']}"
+    server = find_tritonserver(cache=tmp_path / "cache", progress=lines.append)
+    assert server.site_packages == tmp_path / "cache/tritonserver-0.7.0-numpy-1.26.4-py3.12"
+    assert server.path == server.site_packages / "pytriton/tritonserver/bin/tritonserver"
+    assert (server.backend_dir / "python/triton_python_backend_stub").read_text() == "stub-of-3.12\n"
+    assert server.env["LOADGEN_SITE_PACKAGES"] == str(server.site_packages)
+    assert server.env["LD_LIBRARY_PATH"] == f"{python.library_dir}:/opt/lib"
+    assert server.env["PATH"] == f"{python.prefix}/bin:{os.environ['PATH']}"
     assert lines == ["fetching tritonserver 2.51.0 (nvidia-pytriton 0.7.0, about 60 MB)"]
 
 
@@ -384,7 +199,7 @@ def test_an_index_without_the_wheel_is_reported_with_its_reason(tmp_path, bin_di
 
 
 def test_a_file_with_the_pinned_checksum_is_accepted(tmp_path):
-    """No error."""
+    """`check_sha256` does not raise."""
     (tmp_path / "f").write_bytes(b"known")
     check_sha256(tmp_path / "f", hashlib.sha256(b"known").hexdigest())
 
@@ -430,7 +245,7 @@ def test_prometheus_on_path_is_used_as_it_is(tmp_path, bin_dir):
 
 
 def test_the_distributions_package_is_unpacked_and_not_installed(tmp_path, bin_dir, lines):
-    """The second call does not need apt."""
+    """The package is unpacked into the cache, and the second call does not need apt."""
     program(bin_dir, "apt-get", "touch prometheus_2_amd64.deb")
     program(bin_dir, "dpkg-deb", DPKG)
     path = find_prometheus(cache=tmp_path / "cache", progress=lines.append)

@@ -1,4 +1,4 @@
-"""`--target local`: its description in `run.json`, and the settings that it refuses before it starts anything."""
+"""`--target local`: its description in `run.json`, refused settings, and its state and journal files."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from support.runs.stack_runs import run_folder
 
 
 def test_compressions_name_what_is_shorter_than_in_production() -> None:
-    """The defaults compress five durations; the autoscaler's interval is Kubernetes' own and not among them."""
+    """The defaults shorten five durations; the autoscaler's interval is that of Kubernetes and not listed."""
     assert compressions(Local()) == (
         Compression(what="scale-down stabilization window", local=60, production=300),
         Compression(what="image pull and engine load of a new replica", local=10, production=180),
@@ -28,10 +28,10 @@ def test_compressions_name_what_is_shorter_than_in_production() -> None:
 
 def test_uncompressed_settings_are_not_listed() -> None:
     """Durations as long as in production are left out; a shorter sync period is listed."""
-    listed = compressions(
+    result = compressions(
         Local(scale_down_window_s=300, startup_delay_s=180, scrape_interval_s=30, rate_window_s=120, sync_period_s=5)
     )
-    assert [(each.what, each.local) for each in listed] == [
+    assert [(each.what, each.local) for each in result] == [
         ("interval of the autoscaler", 5),
         ("first back-off after a crash", 1),
     ]
@@ -44,8 +44,8 @@ def test_autoscaler_info() -> None:
     assert (info.min_replicas, info.max_replicas, info.sync_period_s) == (2, 6, 5)
 
 
-def test_the_sentence_names_what_is_emulated_and_what_is_real() -> None:
-    """Both words are in it."""
+def test_the_description_discloses_emulation() -> None:
+    """The description of the target has both what is emulated and what is real."""
     assert "emulated" in EMULATED
     assert "real" in EMULATED
 
@@ -54,7 +54,7 @@ def test_the_sentence_names_what_is_emulated_and_what_is_real() -> None:
     ("local", "sentence"),
     [(Local(profile="nonesuch"), "nonesuch"), (Local(scale_down_window_s=5000), "3600")],
 )
-def test_wrong_settings_are_refused_before_anything_starts(tmp_path: Path, local: Local, sentence: str) -> None:
+def test_invalid_settings_are_refused_before_the_start(tmp_path: Path, local: Local, sentence: str) -> None:
     """An unknown profile and an impossible window are errors, and there is no stack folder."""
     folder = run_folder(tmp_path, local)
     with pytest.raises(LoadgenError, match=sentence):
@@ -62,8 +62,8 @@ def test_wrong_settings_are_refused_before_anything_starts(tmp_path: Path, local
     assert not (folder.path / "stack").exists()
 
 
-def test_state_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """`state.json` keeps every field, and null is null."""
+def test_the_state_file_has_every_field(tmp_path: Path) -> None:
+    """A state that is written to `state.json` and read again is equal, and missing values are null."""
     replica = ReplicaState(name="x-a", phase="ready", http="127.0.0.1:1", grpc="127.0.0.1:2", metrics="127.0.0.1:3")
     state = StackState(
         phase="ready",
@@ -93,8 +93,8 @@ def test_an_unreadable_state_is_an_error(tmp_path: Path, content: str | None) ->
         record.read()
 
 
-def test_journal_holds_one_event_a_line(tmp_path: Path) -> None:
-    """Every event has the documented keys, in order of time, and any text stays on its line."""
+def test_the_journal_has_one_event_per_line(tmp_path: Path) -> None:
+    """Every event has the documented keys, and a message with line feeds stays on its line."""
     record = StackFolder(tmp_path)
     record.emit("replica_crashed", t_s=1.25, pod="a", reason="BackOff", message="two\nlines", data={"exit_code": -9})
     record.emit("hpa_sync", t_s=2)
@@ -115,7 +115,7 @@ def test_journal_holds_one_event_a_line(tmp_path: Path) -> None:
     ],
 )
 def test_versions(text: str, version: str) -> None:
-    """The first version number in the output of a program counts."""
+    """The version is the first version number in the output of a program."""
     assert version_in(text) == version
 
 

@@ -1,4 +1,4 @@
-"""The choice of the target, and what `run.json` says of it before it is started."""
+"""The choice of the target, and its description in `run.json` before it starts."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from loadgen.run.run import Run
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Local, Scenario, Validity
 
-NAMES = """
+PROGRAM = """
 import sys
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
@@ -27,9 +27,9 @@ def scenario(target: str, **settings: object) -> Scenario:
 
 
 @pytest.mark.parametrize("target", ["local", "grpc://127.0.0.1:8001"])
-def test_a_local_or_url_run_imports_nothing_of_kubernetes(target: str) -> None:
-    """The Kubernetes client takes a second to import, which only runs against a cluster need."""
-    run = subprocess.run([sys.executable, "-c", NAMES, target], capture_output=True, text=True, check=True)
+def test_a_local_or_url_run_does_not_import_kubernetes(target: str) -> None:
+    """Only runs against a cluster import the Kubernetes client, which takes a second."""
+    run = subprocess.run([sys.executable, "-c", PROGRAM, target], capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
 
 
@@ -51,7 +51,7 @@ def test_run_json_describes_the_target_before_it_starts(
     autoscaled: bool,
     gap_s: float,
 ) -> None:
-    """As far as the settings tell: of a workload that is yet to be found they tell nothing."""
+    """The description is derived from the settings; that of a cluster is empty until the workload is discovered."""
     monkeypatch.chdir(tmp_path)
     run = Run(scenario(target, local=Local(scrape_interval_s=4, rate_window_s=16)), say=lambda text: None)
     written = json.loads((run.folder.path / "run.json").read_text())
@@ -62,10 +62,10 @@ def test_run_json_describes_the_target_before_it_starts(
     assert written["cluster"] is None
 
 
-def test_a_limit_on_gaps_in_the_settings_overrides_that_of_the_target(
+def test_the_scrape_gap_of_the_settings_overrides_that_of_the_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user's own limit counts."""
+    """The limit in `Validity` has precedence over the target's default."""
     monkeypatch.chdir(tmp_path)
     run = Run(scenario("local", validity=Validity(scrape_gap_s=1.5)), say=lambda text: None)
     assert run.info.validity.scrape_gap_s == 1.5

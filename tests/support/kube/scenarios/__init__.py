@@ -1,4 +1,4 @@
-"""Locustfiles that runs against a cluster are started with."""
+"""Locustfiles for runs against a cluster."""
 
 from pathlib import Path
 

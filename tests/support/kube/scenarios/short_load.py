@@ -1,4 +1,4 @@
-"""As little load as shows whether all is connected."""
+"""A short, low load that checks whether all parts are connected."""
 
 from loadgen.locust import Constant, Prompts, Scenario, Slo, TritonUser, Uniform, Validity
 
