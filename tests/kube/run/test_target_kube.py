@@ -185,7 +185,7 @@ def test_missing_permissions_are_listed_before_the_load(
     assert f"missing RBAC permissions: list/watch on events in namespace {NAMESPACE} (reasons of rescales" in output
     assert "missing RBAC permissions: list/watch on nodes cluster-wide (lost nodes are not recorded)" in output
     assert "custom.metrics.k8s.io in namespace" in output
-    assert "needs list on services in the whole cluster, or --kube-prometheus: without it, the signal" in output
+    assert "missing RBAC permissions: list on services cluster-wide, or --kube-prometheus (the signal" in output
     assert output.index("missing RBAC permissions: list/watch on events") < output.index("sending ")
     assert finding(tmp_path / "some-runs", "cluster.lacking")["measured"] == len(
         folder(tmp_path / "some-runs").read_info().cluster.lacking  # type: ignore[union-attr]
