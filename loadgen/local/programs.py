@@ -2,10 +2,10 @@
 
 import re
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadgen.base.console import Say
 from loadgen.programs.find import TritonProgram, find_prometheus, find_traefik, find_tritonserver
 
 FAST_DISCOVERY = "--scrape.discovery-reload-interval=1s"
@@ -23,7 +23,7 @@ class Programs:
     versions: dict[str, str]
 
 
-def find_programs(progress: Callable[[str], None]) -> Programs:
+def find_programs(progress: Say) -> Programs:
     """Find all programs, and download those that are missing; the first time this may take minutes.
 
     Raises:

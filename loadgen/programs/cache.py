@@ -16,10 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-
-Progress = Callable[[str], None]
 
 LOCK_TIMEOUT_S = 1800.0
 _POLL_S = 0.2
@@ -40,7 +38,7 @@ def ensure_cached(
     build: Callable[[Path], None],
     *,
     needs_bytes: int,
-    progress: Progress = say,
+    progress: Say = say,
     cache: Path | None = None,
     lock_timeout_s: float | None = None,
 ) -> Path:
@@ -92,7 +90,7 @@ def ensure_cached(
 
 
 @contextmanager
-def file_lock(path: Path, *, timeout_s: float, progress: Progress = say) -> Iterator[None]:
+def file_lock(path: Path, *, timeout_s: float, progress: Say = say) -> Iterator[None]:
     """Hold an exclusive lock on a file; the kernel releases it when the process ends for any reason.
 
     Raises:
@@ -125,7 +123,7 @@ def run_step(
     timeout_s: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Say | None = None,
     every_s: float = 20.0,
 ) -> str:
     """Run one program to its end and return its standard output.

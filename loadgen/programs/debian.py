@@ -6,9 +6,9 @@ import re
 import shutil
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, ensure_cached, run_step
+from loadgen.programs.cache import ensure_cached, run_step
 
 _TIMEOUT_S = 300.0
 # The C library and its companions must be those of the system.
@@ -21,7 +21,7 @@ def unpack_package(
     *,
     with_libraries: bool = False,
     version_flag: str = "--version",
-    progress: Progress = say,
+    progress: Say = say,
     cache: Path | None = None,
 ) -> Path | None:
     """Return a program of a Debian or Ubuntu package, unpacked into the cache; None if the package is not available.

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, ensure_cached
+from loadgen.programs.cache import ensure_cached
 from loadgen.programs.debian import unpack_package
 from loadgen.programs.prometheus import build_prometheus, unpack_prometheus
 from loadgen.programs.pypi import Interpreter, find_interpreter, install
@@ -86,7 +86,7 @@ def check_platform(system: str | None = None, machine: str | None = None, libc: 
     )
 
 
-def find_tritonserver(*, progress: Progress = say, cache: Path | None = None) -> TritonProgram:
+def find_tritonserver(*, progress: Say = say, cache: Path | None = None) -> TritonProgram:
     """Return the Triton server of the pinned wheel, downloaded if it is not in the cache.
 
     Raises:
@@ -120,7 +120,7 @@ def find_tritonserver(*, progress: Progress = say, cache: Path | None = None) ->
     )
 
 
-def find_prometheus(*, progress: Progress = say, cache: Path | None = None) -> Path:
+def find_prometheus(*, progress: Say = say, cache: Path | None = None) -> Path:
     """Return Prometheus: from PATH, the cache, the distribution's package, or a build.
 
     Raises:
@@ -132,21 +132,21 @@ def find_prometheus(*, progress: Progress = say, cache: Path | None = None) -> P
     )
 
 
-def find_ip(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
+def find_ip(*, progress: Say = say, cache: Path | None = None) -> Path | None:
     """Return `ip` of iproute2, from the system or the distribution's package; None if neither has it."""
     return _on_system("ip") or unpack_package(
         "iproute2", "bin/ip", with_libraries=True, version_flag="-V", progress=progress, cache=cache
     )
 
 
-def find_nft(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
+def find_nft(*, progress: Say = say, cache: Path | None = None) -> Path | None:
     """Return `nft` of nftables, from the system or the distribution's package; None if neither has it."""
     return _on_system("nft") or unpack_package(
         "nftables", "usr/sbin/nft", with_libraries=True, progress=progress, cache=cache
     )
 
 
-def find_traefik(*, progress: Progress = say, cache: Path | None = None) -> Path:
+def find_traefik(*, progress: Say = say, cache: Path | None = None) -> Path:
     """Return Traefik: from PATH, else the pinned version from the cache.
 
     Raises:

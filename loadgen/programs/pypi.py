@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, run_step
+from loadgen.programs.cache import run_step
 
 # The wheel has stubs for more versions, but they need numpy 1, whose newest wheels are for 3.12; ours starts at 3.11.
 MODEL_PYTHONS = ((3, 12), (3, 11))
@@ -88,7 +88,7 @@ def describe_interpreter(executable: Path) -> Interpreter | None:
     return None
 
 
-def install(packages: tuple[str, ...], target: Path, interpreter: Interpreter, *, progress: Progress = say) -> None:
+def install(packages: tuple[str, ...], target: Path, interpreter: Interpreter, *, progress: Say = say) -> None:
     """Install packages without their dependencies into a folder, for use by an interpreter.
 
     Raises:

@@ -3,12 +3,12 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from loadgen.base.clock import Clock
+from loadgen.base.console import Say
 from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
@@ -24,8 +24,6 @@ from loadgen.run.progress import Fleet
 from loadgen.scenario.settings import Scenario, Slo, Validity, runs_dir
 from loadgen.targets.info import TargetInfo
 from loadgen.targets.target import RunningTarget, target_of
-
-Say = Callable[[str], None]
 
 _COLLECTOR_GRACE_S = 15.0
 _REPORT_TIMEOUT_S = 600.0

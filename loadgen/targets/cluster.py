@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.dataset.folder import RunFolder
@@ -31,8 +32,6 @@ from loadgen.kube.proxy.process import STOP_S, read_port, start_process, wait_fo
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.settings import Kube, Scenario
 from loadgen.targets.info import TargetInfo
-
-Say = Callable[[str], None]
 
 EMULATED = (
     "The engine (its batching, KV cache and token times) and its load are emulated by the chart; Triton with its "

@@ -3,9 +3,9 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.deploy import chart, helm
@@ -16,8 +16,6 @@ from loadgen.scenario.settings import Kube, Scenario
 from loadgen.targets.cluster import RunningCluster, start_cluster
 from loadgen.targets.info import TargetInfo
 from loadgen.targets.local import autoscaler_info, compressions
-
-Say = Callable[[str], None]
 
 EMULATED = (
     "The engine (its batching, KV cache and token times), the image pull and the engine load are emulated, and pods "

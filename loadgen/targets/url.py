@@ -1,8 +1,9 @@
 """`--target URL`: an existing Triton server, whose replicas are not observed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from loadgen.base.console import Say
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackState
 from loadgen.protocols.endpoint import Endpoint
@@ -43,7 +44,7 @@ class UrlTarget:
         """Settings say nothing about an existing server."""
         return TargetInfo()
 
-    def start(self, folder: RunFolder, *, say: Callable[[str], None]) -> ExistingServer:
+    def start(self, folder: RunFolder, *, say: Say) -> ExistingServer:
         """The server as it is.
 
         Raises:
