@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from loadgen.dataset.events import Event, parse
+from loadgen.dataset.events import Event, parse_event
 
 MOST_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Journal:
 
     def _event(self, text: bytes) -> Event | None:
         try:
-            return parse(text)
+            return parse_event(text)
         except ValidationError as error:
             _log.warning("skipped a line of %s that is not an event: %s", self._path, error.errors()[0]["msg"])
             return None

@@ -10,8 +10,8 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import StackError
 from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, spawn
+from loadgen.dataset.events import Emit, Event
 from loadgen.dataset.names import EventKind
-from loadgen.dataset.stack import Emit
 from loadgen.local.loopback import LOOPBACK, Unreachable, free_ports, get
 
 ATTEMPTS = 4
@@ -92,7 +92,7 @@ class Component:
             if deaths > 1:
                 message = f"{self.name} does not restart ({log_tail(self._log, 1)}); the next attempt follows"
             data = {"part": self.name, "exit_code": code}
-            emit(EventKind.PART_DIED, t_s=clock.now_s(), message=message, data=data)
+            emit(Event(clock.now_s(), EventKind.PART_DIED, message=message, data=data))
             with contextlib.suppress(StackError):
                 await asyncio.sleep(PAUSE_S * (deaths - 1))
                 await self.start()

@@ -17,8 +17,9 @@ it gets SIGTERM, on which Triton finishes the requests in execution. At the end 
 
 from collections.abc import Callable, Collection, Iterator
 
+from loadgen.dataset.events import Emit, Event
 from loadgen.dataset.names import EventKind
-from loadgen.dataset.stack import Emit, ReplicaPhase, ReplicaState
+from loadgen.dataset.stack import ReplicaPhase, ReplicaState
 from loadgen.local.gateway import Route
 from loadgen.local.lifecycle import BACKOFF_RESET_S, backoff_s, replicas_to_delete
 from loadgen.local.replica import Replica, Server
@@ -71,7 +72,7 @@ class Fleet:
         for _ in range(desired - len(staying)):
             replica = Replica(name=next(self._names), warm=warm, created_s=now_s, phase="created", since_s=now_s)
             self._replicas.append(replica)
-            self._emit(EventKind.REPLICA_CREATED, t_s=now_s, pod=replica.name, reason="SuccessfulCreate")
+            self._emit(Event(now_s, EventKind.REPLICA_CREATED, replica.name, "SuccessfulCreate"))
         to_delete = replicas_to_delete(staying, max(0, len(staying) - desired))
         for replica in staying:
             if replica.name in to_delete:
@@ -173,14 +174,8 @@ class Fleet:
         replica.retry_s = now_s + wait_s
         replica.phase, replica.since_s = "crashed", now_s
         message = f"the server ended with exit code {exit_code}; it restarts in {wait_s:g} s"
-        self._emit(
-            EventKind.REPLICA_CRASHED,
-            t_s=now_s,
-            pod=replica.name,
-            reason="BackOff",
-            message=message,
-            data={"exit_code": exit_code, "crashes": replica.crashes, "backoff_s": wait_s},
-        )
+        data = {"exit_code": exit_code, "crashes": replica.crashes, "backoff_s": wait_s}
+        self._emit(Event(now_s, EventKind.REPLICA_CRASHED, replica.name, "BackOff", message, data))
 
     def _delete(self, replica: Replica, now_s: float, grace_s: float) -> None:
         was_ready = replica.phase == "ready"
@@ -210,9 +205,7 @@ class Fleet:
             replica.killed = True
             server.kill()
             message = "the server did not end within its grace period; its requests in flight are cut off"
-            self._emit(
-                EventKind.REPLICA_KILLED, t_s=now_s, pod=replica.name, reason="ExceededGracePeriod", message=message
-            )
+            self._emit(Event(now_s, EventKind.REPLICA_KILLED, replica.name, "ExceededGracePeriod", message))
         elif not replica.terminated:
             if replica.update_idle(now_s, routed, queueless) or now_s >= replica.terminate_by_s:
                 self._terminate(replica)
@@ -227,10 +220,10 @@ class Fleet:
 
     def _remove(self, replica: Replica, now_s: float, message: str | None) -> None:
         self._replicas.remove(replica)
-        self._emit(EventKind.REPLICA_STOPPED, t_s=now_s, pod=replica.name, reason="Deleted", message=message)
+        self._emit(Event(now_s, EventKind.REPLICA_STOPPED, replica.name, "Deleted", message))
 
     def _enter(
         self, replica: Replica, phase: ReplicaPhase, now_s: float, reason: str, message: str | None = None
     ) -> None:
         replica.phase, replica.since_s = phase, now_s
-        self._emit(_KIND_OF_PHASE[phase], t_s=now_s, pod=replica.name, reason=reason, message=message)
+        self._emit(Event(now_s, _KIND_OF_PHASE[phase], replica.name, reason, message))

@@ -12,16 +12,15 @@ import logging
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError, StackError
 from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import lifeline_cut, lifeline_fd
+from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.autoscaler import Autoscaler
@@ -205,18 +204,9 @@ class Stack:
             self._record.write(self._state)
             self._written = self._state
 
-    def _emit(
-        self,
-        kind: str,
-        *,
-        t_s: float,
-        pod: str | None = None,
-        reason: str | None = None,
-        message: str | None = None,
-        data: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._record.emit(kind, t_s=t_s, pod=pod, reason=reason, message=message, data=data)
-        _log.info("%.3f %s %s %s", t_s, kind, pod or "", message or "")
+    def _emit(self, event: Event) -> None:
+        self._record.emit(event)
+        _log.info("%.3f %s %s %s", event.t_s, event.kind, event.pod or "", event.message or "")
 
 
 async def serve(run: Path, work: Path) -> ExitCode:

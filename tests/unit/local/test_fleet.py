@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from loadgen.dataset.events import Event
 from loadgen.local.fleet import Fleet
 from loadgen.local.lifecycle import pod_names
 from loadgen.local.replica import REMOVED_WITHIN_S, SETTLE_S
@@ -51,9 +52,9 @@ class World:
         self.servers.append(FakeServer(5000 + len(self.servers)))
         return self.servers[-1]
 
-    def _emit(self, kind: str, *, t_s: float, pod: str | None = None, **rest: Any) -> None:
-        self.events.append((kind, pod, t_s))
-        self.data.append(rest.get("data") or {})
+    def _emit(self, event: Event) -> None:
+        self.events.append((event.kind, event.pod, event.t_s))
+        self.data.append(dict(event.data or {}))
 
     def step(
         self, after_s: float = 0.0, *, healthy: bool = False, routed: list[str] | None = None, queued: bool = False
