@@ -20,7 +20,7 @@ from loadgen.load.adapters.shape import ScenarioShape
 from loadgen.load.adapters.users import TritonUser
 from loadgen.run.conductor import Conductor
 from loadgen.run.flags import add_flags, scenario_of, with_flags
-from loadgen.run.reexec import enter_sandbox_if_asked
+from loadgen.run.reexec import enter_sandbox_if_requested
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
 from loadgen.scenario.settings import Fixed, Kube, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
 
@@ -109,6 +109,6 @@ def _print_error(kind: type[BaseException], error: BaseException, trace: Traceba
 
 
 sys.excepthook = _print_error
-enter_sandbox_if_asked()
+enter_sandbox_if_requested()
 events.init_command_line_parser.add_listener(add_flags)
 events.init.add_listener(_connect)

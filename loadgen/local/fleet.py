@@ -61,7 +61,7 @@ class Fleet:
         self._shutting_down = False
 
     @property
-    def most_crashes(self) -> int:
+    def max_crashes(self) -> int:
         """Crashes in a row of the replica that has the most."""
         return max((each.crashes for each in self._replicas), default=0)
 
@@ -89,7 +89,7 @@ class Fleet:
                 self._delete(replica, now_s, grace_s)
 
     def step(
-        self, *, now_s: float, healthy: Collection[str], routed: Collection[str] | None, queueless: Collection[str]
+        self, *, now_s: float, healthy: Collection[str], routed: Collection[str] | None, empty_queues: Collection[str]
     ) -> None:
         """Move every replica to the next phase that it can enter now.
 
@@ -97,12 +97,12 @@ class Fleet:
             now_s: Run time.
             healthy: Names of the replicas whose server is ready.
             routed: HTTP addresses that the gateway sends requests to; None if the gateway does not answer.
-            queueless: Names of the `draining` replicas whose server has an empty queue.
+            empty_queues: Names of the `draining` replicas whose server has an empty queue.
         """
         for replica in list(self._replicas):
             exit_code = replica.server.poll() if replica.server else None
             if replica.phase == "draining":
-                self._drain(replica, now_s, exit_code, routed, queueless)
+                self._drain(replica, now_s, exit_code, routed, empty_queues)
             elif exit_code is not None:
                 self._crash(replica, now_s, exit_code)
             else:
@@ -194,7 +194,7 @@ class Fleet:
         now_s: float,
         exit_code: int | None,
         routed: Collection[str] | None,
-        queueless: Collection[str],
+        empty_queues: Collection[str],
     ) -> None:
         server = replica.server
         assert server is not None
@@ -207,7 +207,7 @@ class Fleet:
             message = "the server did not end within its grace period; its requests in flight are cut off"
             self._emit(Event(now_s, EventKind.REPLICA_KILLED, replica.name, "ExceededGracePeriod", message))
         elif not replica.terminated:
-            if replica.update_idle(now_s, routed, queueless) or now_s >= replica.terminate_by_s:
+            if replica.update_idle(now_s, routed, empty_queues) or now_s >= replica.terminate_by_s:
                 self._terminate(replica)
         elif self._shutting_down and not replica.killed and server.unloading():
             # Only unloading its models is left, which takes seconds and serves no request.

@@ -41,12 +41,12 @@ def find_programs(progress: Say) -> Programs:
         triton=triton,
         prometheus=prometheus,
         traefik=traefik,
-        prometheus_flags=known_flags(prometheus, FAST_DISCOVERY),
+        prometheus_flags=supported_flags(prometheus, FAST_DISCOVERY),
         versions=versions,
     )
 
 
-def known_flags(program: Path, flag: str) -> tuple[str, ...]:
+def supported_flags(program: Path, flag: str) -> tuple[str, ...]:
     """Return the flag if this build of the program accepts it; hidden flags are not in its help, so it is tried."""
     attempt = subprocess.run(
         [program, flag, "--version"], capture_output=True, timeout=30, check=False, stdin=subprocess.DEVNULL

@@ -156,12 +156,12 @@ class Stack:
         draining = fleet.draining()
         routed = await gateway.routed() if draining else None
         empty = await asyncio.gather(*(queue_is_empty(address, self._state.model) for _, address in draining))
-        queueless = {name for (name, _), is_empty in zip(draining, empty, strict=True) if is_empty}
-        fleet.step(now_s=self._clock.now_s(), healthy=healthy, routed=routed, queueless=queueless)
+        empty_queues = {name for (name, _), is_empty in zip(draining, empty, strict=True) if is_empty}
+        fleet.step(now_s=self._clock.now_s(), healthy=healthy, routed=routed, empty_queues=empty_queues)
 
     async def _first_ready(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus, count: int) -> None:
         def crashed() -> None:
-            if fleet.most_crashes >= CRASHES_AT_START:
+            if fleet.max_crashes >= CRASHES_AT_START:
                 log = self._logs / f"{fleet.states()[0].name}.log"
                 raise StackError(f"tritonserver ended while it was starting ({log_tail(log, 1)}): read {log}")
 
@@ -192,8 +192,8 @@ class Stack:
         fleet.shut_down(now_s=self._clock.now_s(), grace_s=grace_s)
         for _ in range(int((grace_s + 2.0) / STEP_S)):
             # The gateway has stopped, so no client waits for an answer.
-            queueless = [name for name, _ in fleet.draining()]
-            fleet.step(now_s=self._clock.now_s(), healthy=(), routed=(), queueless=queueless)
+            empty_queues = [name for name, _ in fleet.draining()]
+            fleet.step(now_s=self._clock.now_s(), healthy=(), routed=(), empty_queues=empty_queues)
             if not fleet.states():
                 break
             await asyncio.sleep(STEP_S)

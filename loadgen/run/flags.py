@@ -7,14 +7,14 @@ from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
 from loadgen.load.adapters.users import TritonUser
-from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario, Slo
+from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario, Slo, WireProtocol
 
 REPORT_FORMATS: tuple[str, ...] = get_args(ReportFormat)
 
 _KUBE = {
     "context": "context of the kubeconfig (default: the current one)",
     "namespace": "namespace of the workload (default: that of the context)",
-    "workload": "Deployment or LeaderWorkerSet (default: found by its labels)",
+    "workload": "Deployment or LeaderWorkerSet (default: discovered by its labels)",
     "hpa": "its HPA (default: the one that scales it)",
     "service": "its Service (default: the one that selects its pods)",
     "endpoint": "auto, ingress, service, nodeport, forward, or a URL: how requests reach it",
@@ -36,7 +36,7 @@ def add_flags(parser: LocustArgumentParser) -> None:
         help="'local' (embedded stack), 'sandbox' (a real Kubernetes control plane on this machine), 'kube' (a "
         "cluster), or the URL of a Triton: http://host:8000, grpc://host:8001",
     )
-    group.add_argument("--protocol", choices=["grpc", "http"], default=None, help="protocol to speak")
+    group.add_argument("--protocol", choices=get_args(WireProtocol), default=None, help="wire protocol of the requests")
     group.add_argument("--stream", dest="stream", action="store_const", const=True, default=None, help="stream tokens")
     group.add_argument(
         "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole response"

@@ -158,6 +158,8 @@ class Local(Settings):
         return self
 
 
+WireProtocol = Literal["grpc", "http"]
+
 EndpointKind = Literal["auto", "ingress", "service", "nodeport", "forward"]
 
 
@@ -243,7 +245,7 @@ class Scenario(Settings):
     slo: Slo = Slo()
     validity: Validity = Validity()
     target: str = "local"
-    protocol: Literal["grpc", "http"] | None = None
+    protocol: WireProtocol | None = None
     stream: bool = True
     model: str | None = None
     request_timeout_s: PositiveFloat = 30.0
@@ -281,7 +283,7 @@ class Scenario(Settings):
             _parsed("prometheus_url", self.prometheus_url, ("http", "https"), "http://127.0.0.1:9090", path=True)
 
     @property
-    def wire(self) -> Literal["grpc", "http"]:
+    def wire(self) -> WireProtocol:
         """The wire protocol: `protocol` if set, else that of the target's scheme."""
         if self.protocol:
             return self.protocol

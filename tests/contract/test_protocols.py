@@ -19,11 +19,11 @@ from geventhttpclient.connectionpool import SSLConnectionPool
 from tritonclient.grpc import service_pb2 as pb
 
 from loadgen.base.errors import ExitCode, TargetError
-from loadgen.protocols.answer import Answer, Client, counted, failed
+from loadgen.protocols.answer import Answer, Client, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model, find_model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference import MODEL, Fault, Script
-from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, counted_tokens
+from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, output_token_count
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
 from support.servers.raw import raw_server, relay
 from support.servers.reference import reference_server
@@ -65,12 +65,12 @@ def protocol(request: pytest.FixtureRequest) -> str:
 def ask(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
     clients: list[Client] = []
 
-    def _ask(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
+    def _infer(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
         client = client_of(protocol, ports[protocol], BLS, stream=stream)
         clients.append(client)
         return client.infer(script.prompt(), 8, timeout_s)
 
-    yield _ask
+    yield _infer
     for client in clients:
         client.close()
 
@@ -219,7 +219,7 @@ def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> 
     """The server's count is decoded by its data type, and ignored beyond the range of the requests table."""
     response = pb.ModelInferResponse(raw_output_contents=[raw])
     response.outputs.add(name="num_output_tokens", datatype=datatype, shape=[1])
-    assert counted_tokens(response) == tokens
+    assert output_token_count(response) == tokens
 
 
 @pytest.mark.parametrize(
@@ -250,16 +250,16 @@ def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> 
 )
 def test_rejected_or_error(code: str, message: str, outcome: str) -> None:
     """Only a message of the server is a rejection; a broken connection is an error, and `cut_off` after output."""
-    assert failed(code, message, began=False)[0] == outcome
-    assert failed(code, message, began=True)[0] == "cut_off"
+    assert classify_failure(code, message, began=False)[0] == outcome
+    assert classify_failure(code, message, began=True)[0] == "cut_off"
 
 
 @pytest.mark.parametrize(
-    ("said", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
+    ("value", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
 )
-def test_counted(said: object, tokens: int | None) -> None:
+def test_valid_token_count(value: object, tokens: int | None) -> None:
     """An impossible count of output tokens is ignored."""
-    assert counted(said) == tokens
+    assert valid_token_count(value) == tokens
 
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -296,10 +296,10 @@ def test_ends_of_http_streams(says: bytes, outcome: str, cause: str | None, toke
     assert (cause or "") in (answer.cause or "")
 
 
-@pytest.mark.parametrize(("said", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
-def test_http_count_of_tokens(said: str, tokens: int | None) -> None:
+@pytest.mark.parametrize(("value", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
+def test_http_count_of_tokens(value: str, tokens: int | None) -> None:
     """A count beyond the range of the requests table is not recorded; the request still succeeds."""
-    body = b'{"text_output": "x", "num_output_tokens": %s}' % said.encode()
+    body = b'{"text_output": "x", "num_output_tokens": %s}' % value.encode()
     says = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     with raw_server(says) as port, closing(client_of("http", port, BLS, stream=False)) as client:
         answer = client.infer("x", 8, 5.0)
