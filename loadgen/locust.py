@@ -104,7 +104,7 @@ def _print_error(kind: type[BaseException], error: BaseException, trace: Traceba
     if isinstance(error, LoadgenError):
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
-    if not isinstance(error, KeyboardInterrupt):  # after a second Ctrl-C, the conductor has said how to report later
+    if not isinstance(error, KeyboardInterrupt):  # after a second Ctrl-C, the conductor has printed how to report later
         sys.__excepthook__(kind, error, trace)
 
 

@@ -24,13 +24,13 @@ class Server(Protocol):
         """Return the exit code, or None while it runs; an ended server leaves nothing on the machine."""
 
     def terminate(self) -> None:
-        """Ask it to finish the requests in flight and end."""
+        """Send SIGTERM, so that it finishes the requests in flight and exits."""
 
     def unloading(self) -> bool:
         """Return whether a terminated server has begun to unload its models."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Replica:
         retry_s: When a crashed replica is started again.
         deadline_s: End of the grace period of a draining replica.
         idle_since_s: When a draining replica was first without a route and without a queue.
-        terminated: Whether its server was asked to end.
+        terminated: Whether its server got SIGTERM.
         killed: Whether its server was killed at the end of the grace period.
     """
 

@@ -38,7 +38,7 @@ from loadgen.scenario.settings import Scenario
 STEP_S = 0.1
 FIRST_READY_WITHIN_S = 180.0
 FIRST_SCRAPE_WITHIN_S = 30.0
-CRASHES_AT_START = 3
+MAX_CRASHES_AT_START = 3
 SHUT_DOWN_GRACE_S = 5.0
 
 _log = logging.getLogger("loadgen.local.stack")
@@ -93,7 +93,7 @@ class Stack:
                 await asyncio.wait([group.create_task(component.start()) for component in components])
                 for component in components:
                     group.create_task(component.watch(emit=self._emit, clock=self._clock))
-                await self._first_ready(fleet, gateway, prometheus, low)
+                await self._wait_for_first_replicas(fleet, gateway, prometheus, low)
                 self._state = replace(
                     self._state, phase="ready", gateway=gateway.component.address(), prometheus=prometheus.url
                 )
@@ -159,14 +159,16 @@ class Stack:
         empty_queues = {name for (name, _), is_empty in zip(draining, empty, strict=True) if is_empty}
         fleet.step(now_s=self._clock.now_s(), healthy=healthy, routed=routed, empty_queues=empty_queues)
 
-    async def _first_ready(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus, count: int) -> None:
-        def crashed() -> None:
-            if fleet.max_crashes >= CRASHES_AT_START:
+    async def _wait_for_first_replicas(
+        self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus, count: int
+    ) -> None:
+        def raise_if_crashing() -> None:
+            if fleet.max_crashes >= MAX_CRASHES_AT_START:
                 log = self._logs / f"{fleet.states()[0].name}.log"
                 raise StackError(f"tritonserver ended while it was starting ({log_tail(log, 1)}): read {log}")
 
         async def routed() -> bool:
-            crashed()
+            raise_if_crashing()
             return len(await gateway.routed() or ()) >= count
 
         async def scraped() -> bool:

@@ -54,7 +54,7 @@ def supervise(run: Path) -> int:
         kill_descendants()
         sweep(prefix(os.getpid()))
     if code is None or code < 0:
-        _record_death(run, code)
+        _record_kill(run, code)
     return 4 if code is None else abs(code)
 
 
@@ -65,7 +65,7 @@ def _reap_orphans(stack: Child) -> None:
                 os.waitpid(pid, os.WNOHANG)
 
 
-def _record_death(run: Path, code: int | None) -> None:
+def _record_kill(run: Path, code: int | None) -> None:
     """Record that the stack was killed, which it could not record by itself."""
     from dataclasses import replace
 

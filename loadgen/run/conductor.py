@@ -46,7 +46,7 @@ class Conductor:
         """Start a run, up to its first request; an error ends the run at the next `over`."""
         runner = self._environment.runner
         if isinstance(runner, MasterRunner):
-            runner.update_state(STATE_SPAWNING)  # in its state before, a master ignores Stop
+            runner.update_state(STATE_SPAWNING)  # in its previous state, a master ignores Stop
         self.wait()
         self._outcome = Outcome()
         # the web UI leaves its run time in the options for the runs that follow
@@ -63,7 +63,7 @@ class Conductor:
         return self._execution is not None and self._finishing is None and self._execution.is_over()
 
     def stopping(self) -> None:
-        """Tell the current run that Locust stops its users."""
+        """Inform the current run that Locust stops its users."""
         if self._execution is not None:
             self._execution.stop()
 

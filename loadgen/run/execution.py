@@ -1,4 +1,4 @@
-"""One run inside Locust: `start`, then `is_over` once a second until it is true, then `stop` and `finish`."""
+"""Executes one run inside Locust: `start`, `is_over` once a second until it is true, then `stop` and `finish`."""
 
 import time
 from dataclasses import dataclass

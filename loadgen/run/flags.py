@@ -95,9 +95,9 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     kube = {name: value for name in _KUBE if (value := getattr(options, f"kube_{name}", None))}
     if kube:
         changes["kube"] = Kube(**{**dict(scenario.kube), **kube})
-    timed = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
-    if changes.get("stream") is False and timed:
-        changes["slo"] = Slo(**{**dict(scenario.slo), **timed})
+    ignored = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
+    if changes.get("stream") is False and ignored:
+        changes["slo"] = Slo(**{**dict(scenario.slo), **ignored})
     return scenario.replace(**changes) if changes else scenario
 
 
@@ -112,8 +112,8 @@ def _report_formats(text: str) -> tuple[str, ...]:
 def _host(environment: Environment) -> str | None:
     """The host from `--host`, or else from the user classes; None where it is the default of `TritonUser`."""
     classes = [cls for cls in environment.user_classes if issubclass(cls, TritonUser)]
-    named = {environment.host} if environment.host else {cls.host for cls in classes}
-    hosts = sorted(host for host in named if host and host != TritonUser.host)
+    candidates = {environment.host} if environment.host else {cls.host for cls in classes}
+    hosts = sorted(host for host in candidates if host and host != TritonUser.host)
     if len(hosts) > 1:
         raise SettingsError(f"a run has one target: the user classes have hosts {' and '.join(hosts)}; set --host")
     return hosts[0] if hosts else None

@@ -1,4 +1,4 @@
-"""The target of a run: what every kind provides, and the choice between the kinds."""
+"""Defines the interface of targets, and chooses the target of a scenario."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -21,7 +21,7 @@ class RunningTarget(Protocol):
 
     @property
     def info(self) -> TargetInfo:
-        """The target as it was found."""
+        """The target after its start."""
         ...
 
     def versions(self, server: str) -> Mapping[str, str]:

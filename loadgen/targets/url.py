@@ -41,11 +41,11 @@ class UrlTarget:
         self._scenario = scenario
 
     def info(self) -> TargetInfo:
-        """Settings say nothing about an existing server."""
+        """Empty: the settings do not describe an existing server."""
         return TargetInfo()
 
     def start(self, folder: RunFolder, *, say: Say) -> ExistingServer:
-        """The server as it is.
+        """Return the server; nothing is started.
 
         Raises:
             SettingsError: the URL is malformed.
