@@ -93,7 +93,7 @@ class Stack:
                 await asyncio.wait([group.create_task(component.start()) for component in components])
                 for component in components:
                     group.create_task(component.watch(emit=self._emit, clock=self._clock))
-                await self._wait_for_first_replicas(fleet, gateway, prometheus, low)
+                await self._wait_for_replicas(fleet, gateway, prometheus, low)
                 self._state = replace(
                     self._state, phase="ready", gateway=gateway.component.address(), prometheus=prometheus.url
                 )
@@ -159,9 +159,7 @@ class Stack:
         empty_queues = {name for (name, _), is_empty in zip(draining, empty, strict=True) if is_empty}
         fleet.step(now_s=self._clock.now_s(), healthy=healthy, routed=routed, empty_queues=empty_queues)
 
-    async def _wait_for_first_replicas(
-        self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus, count: int
-    ) -> None:
+    async def _wait_for_replicas(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus, count: int) -> None:
         def raise_if_crashing() -> None:
             if fleet.max_crashes >= MAX_CRASHES_AT_START:
                 log = self._logs / f"{fleet.states()[0].name}.log"

@@ -1,4 +1,4 @@
-"""Conducts one run: starts its target and collector, records the load in `run.json`, stops everything, and writes reports."""
+"""Starts the target and the collector of a run, records its load in `run.json`, stops both and writes the reports."""
 
 import platform
 import subprocess
