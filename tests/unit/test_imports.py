@@ -1,6 +1,7 @@
-"""Imports run downwards: a room imports only itself and rooms of lower floors, and no module stands in a circle."""
+"""A package imports only itself and packages of lower floors, and there is no import cycle."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -13,7 +14,7 @@ SOURCES = {
     "scenarios": ROOT / "scenarios",
 }
 
-# The ground floor comes first. Rooms on one floor are independent of one another.
+# The ground floor comes first. Packages on one floor are independent of one another.
 FLOORS = (
     ("loadgen.base",),
     ("loadgen.scenario", "loadgen.dataset", "loadgen.autoscale", "loadgen.programs", "loadgen.archive"),
@@ -27,7 +28,7 @@ FLOORS = (
     ("loadgen.locust", "loadgen.cli"),
     ("loadgen.__main__", "scenarios"),
 )
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+FLOOR = {package: number for number, packages in enumerate(FLOORS) for package in packages}
 REPORTS_MAY_IMPORT = (
     "loadgen.base",
     "loadgen.dataset.names",
@@ -39,13 +40,13 @@ REPORTS_MAY_IMPORT = (
 
 def modules() -> dict[str, Path]:
     """Every module of ours and its file, without the models that run inside Triton's own interpreter."""
-    found = {}
+    files = {}
     for top, folder in SOURCES.items():
         for file in sorted(folder.rglob("*.py")):
             if "engine/models" not in file.as_posix():
                 parts = (top, *file.relative_to(folder).with_suffix("").parts)
-                found[".".join(part for part in parts if part != "__init__")] = file
-    return found
+                files[".".join(part for part in parts if part != "__init__")] = file
+    return files
 
 
 MODULES = modules()
@@ -53,38 +54,46 @@ MODULES = modules()
 
 def imports(module: str) -> set[str]:
     """The modules of ours that a module imports, type-only and local imports included."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.module, f"{module}: imports are absolute"
-            names = (f"{node.module}.{alias.name}" for alias in node.names)
-            found |= {name if name in MODULES else node.module for name in names}
-    return found & MODULES.keys() - {module}
+            imported = (f"{node.module}.{alias.name}" for alias in node.names)
+            names |= {name if name in MODULES else node.module for name in imported}
+    return names & MODULES.keys() - {module}
 
 
-def room(module: str) -> str:
-    """The room that a module stands in: the longest name on any floor that it begins with."""
+def package_of(module: str) -> str:
+    """The package of FLOORS that a module belongs to: the longest one that its name begins with."""
     return max((name for name in FLOOR if f"{module}.".startswith(f"{name}.")), key=len, default="")
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in ("loadgen", "loadgen.kube")])
-def test_a_module_imports_its_own_room_and_lower_floors(module: str) -> None:
-    """No import runs upwards or to another room of the same floor."""
-    mine = room(module)
-    assert mine, f"{module} stands on no floor: add its room to FLOORS"
-    wrong = {name for name in imports(module) if room(name) != mine and FLOOR[room(name)] >= FLOOR[mine]}
+def test_a_module_imports_its_own_package_and_lower_floors(module: str) -> None:
+    """No module imports from a higher floor, or from another package of its floor."""
+    package = package_of(module)
+    assert package, f"{module} belongs to no floor: add its package to FLOORS"
+    others = {name for name in imports(module) if package_of(name) != package}
+    wrong = {name for name in others if FLOOR[package_of(name)] >= FLOOR[package]}
     assert not wrong, f"{module} may not import {sorted(wrong)}"
 
 
-def test_no_module_stands_in_a_circle() -> None:
+def test_there_is_no_import_cycle() -> None:
     """Any module can be read, and tested, before those that import it."""
     TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
 
 
 def test_reports_read_results_and_declarations_only() -> None:
-    """A report knows the values of an analysis, never how they were found."""
-    reached = {name for module in MODULES if room(module) == "loadgen_reports" for name in imports(module)}
+    """A report knows the values of an analysis, never how they were computed."""
+    reached = {name for module in MODULES if package_of(module) == "loadgen_reports" for name in imports(module)}
     wrong = {name for name in reached if not name.startswith(("loadgen_reports", *REPORTS_MAY_IMPORT))}
     assert not wrong
+
+
+def test_the_architecture_page_lists_the_same_floors() -> None:
+    """docs/architecture.md has one row per floor, the highest first."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = page.split("| floor | packages and modules |\n|---|---|\n")[1].split("\n\n")[0]
+    assert [tuple(re.findall(r"`([^`]+)`", row)) for row in table.splitlines()] == list(reversed(FLOORS))

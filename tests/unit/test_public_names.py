@@ -39,7 +39,6 @@ COMMANDS = {
     ("sandbox", "exec"),
     ("sandbox", "open"),
 }
-ALIASES = {("keep",): ("upload",)}
 
 
 def commands(parser: argparse.ArgumentParser, *before: str) -> Iterator[tuple[str, ...]]:
@@ -67,8 +66,8 @@ def test_every_command_explains_itself(command: tuple[str, ...], capsys: pytest.
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
     assert ended.value.code == 0
-    name = ALIASES.get(command, command)
-    assert f"loadgen {' '.join(name)}" in capsys.readouterr().out
+    name = " ".join(command).replace("keep", "upload")  # an alias
+    assert f"loadgen {name}" in capsys.readouterr().out
 
 
 def test_exit_codes() -> None:

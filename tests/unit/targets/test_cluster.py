@@ -1,5 +1,6 @@
 """What `run.json` records of a workload that was discovered on a cluster."""
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -90,10 +91,8 @@ def test_a_workload_without_an_hpa() -> None:
 
 
 def test_older_run_folders_have_no_manifest() -> None:
-    """They read as before."""
-    schema = TypeAdapter(ClusterInfo)
+    """A folder that was written before the field existed is still read."""
     cluster = info_of(discovery(HPA)).cluster
     assert cluster is not None
-    older = schema.dump_python(cluster, mode="json", exclude={"hpa_manifest"})
-    assert "hpa_manifest" not in older
-    assert schema.validate_python(older).hpa_manifest is None
+    older = {name: value for name, value in asdict(cluster).items() if name != "hpa_manifest"}
+    assert TypeAdapter(ClusterInfo).validate_python(older).hpa_manifest is None
