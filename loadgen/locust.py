@@ -64,7 +64,7 @@ def _connect(environment: Environment, runner: Any, **_: Any) -> None:
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
     _interrupt_only_main()
-    shape = ScenarioShape(conductor.users, conductor.over)
+    shape = ScenarioShape(conductor.users, conductor.is_over)
     shape.runner = runner
     environment.shape_class = shape
     if not options.print_stats:
@@ -75,7 +75,7 @@ def _connect(environment: Environment, runner: Any, **_: Any) -> None:
     environment.events.quit.add_listener(lambda **_: conductor.print_summary())
 
     def finish_run(**_: Any) -> None:
-        if conductor.active():  # after SIGTERM, Locust takes the exit code before it stops the run
+        if conductor.is_active():  # after SIGTERM, Locust takes the exit code before it stops the run
             runner.stop()
             conductor.finish()
             conductor.wait()

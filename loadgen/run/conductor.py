@@ -43,7 +43,7 @@ class Conductor:
         return self._plan.users(workers or max(1, self._generator.size()))
 
     def start(self) -> None:
-        """Start a run, up to its first request; an error ends the run at the next `over`."""
+        """Start a run, up to its first request; an error ends the run at the next `is_over`."""
         runner = self._environment.runner
         if isinstance(runner, MasterRunner):
             runner.update_state(STATE_SPAWNING)  # in its previous state, a master ignores Stop
@@ -58,7 +58,7 @@ class Conductor:
                 say("without streaming there are no token times: limits on TTFT, ITL and TPOT are ignored")
             execution.start(scenario)
 
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the current run is over; false without one."""
         return self._execution is not None and self._finishing is None and self._execution.is_over()
 
@@ -103,6 +103,6 @@ class Conductor:
         self._outcome.print()
         self._outcome = Outcome()
 
-    def active(self) -> bool:
-        """Whether a run has yet to be finished."""
+    def is_active(self) -> bool:
+        """Whether a run has started and is not finished."""
         return self._execution is not None

@@ -109,7 +109,7 @@ class Execution:
         load_start_s = run.clock.now_s() + _LEAD_S + self._plan.users(self.workers) / SPAWN_PER_S
         run.record_start(load_start_s, arrivals=len(self._plan))
         self._load = load = LoadPhase(start=run.clock.to_monotonic(load_start_s))
-        self._generator.go(load_start_s)
+        self._generator.start(load_start_s)
         call = served.endpoint.call_name(served.model, stream=scenario.stream)
         say(
             f"sending {len(self._plan)} requests in {scenario.load.length_s:g} s to {served.model.name} "
@@ -141,7 +141,7 @@ class Execution:
             return True
         scenario = run.scenario
         length_s = scenario.load.length_s
-        if load.finished_after_s is None and counts.over and elapsed_s >= length_s:
+        if load.finished_after_s is None and counts.complete and elapsed_s >= length_s:
             load.finished_after_s = elapsed_s
             run.record_end()
         if load.finished_after_s is not None:
