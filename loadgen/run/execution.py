@@ -177,7 +177,7 @@ class Execution:
                 run.stop()
         if self._load is None:
             return self._outcome()
-        say("analysing …")
+        say("analyzing …")
         with self.errors.collected():
             return self._outcome(*run.report())
         return self._outcome()

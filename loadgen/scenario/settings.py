@@ -131,7 +131,7 @@ class Local(Settings):
         sync_period_s: Sync period of the autoscaler, as of the HPA controller.
         rate_window_s: Window of `rate()` in the recording rule of the ratio.
         scrape_interval_s: Scrape and rule interval of Prometheus.
-        scale_down_window_s: Scale-down stabilisation window; 300 s by default in Kubernetes.
+        scale_down_window_s: Scale-down stabilization window; 300 s by default in Kubernetes.
         grace_s: Termination grace period of a replica.
     """
 
