@@ -13,8 +13,8 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError
 from loadgen.base.urls import redacted
 from loadgen.collect.rows import Sample
+from loadgen.collect.scrape_targets import Replica
 from loadgen.collect.signals import EXPOSED
-from loadgen.collect.targets import Replica
 
 TIMEOUT_S = 0.8
 MAX_BYTES = 16 << 20

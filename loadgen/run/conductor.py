@@ -9,7 +9,7 @@ from loadgen.load.adapters.generators import DistributedGenerator, Generator, Lo
 from loadgen.load.plan import LoadPlan
 from loadgen.run.execution import Execution
 from loadgen.run.flags import with_flags
-from loadgen.run.outcome import Outcome
+from loadgen.run.result import RunResult
 from loadgen.scenario.settings import Scenario
 
 
@@ -35,7 +35,7 @@ class Conductor:
         )
         self._execution: Execution | None = None
         self._finishing: gevent.Greenlet | None = None
-        self._outcome = Outcome()
+        self._result = RunResult()
 
     def users(self) -> int:
         """Number of Locust users; fixed while a load runs, even when workers connect or disconnect."""
@@ -48,7 +48,7 @@ class Conductor:
         if isinstance(runner, MasterRunner):
             runner.update_state(STATE_SPAWNING)  # in its previous state, a master ignores Stop
         self.wait()
-        self._outcome = Outcome()
+        self._result = RunResult()
         # the web UI leaves its run time in the options for the runs that follow
         run_time_s, self._options.run_time = self._options.run_time, self._run_time_flag
         self._execution = execution = Execution(self._plan, self._generator, run_time_s)
@@ -79,9 +79,9 @@ class Conductor:
             self.wait()
 
     def _finish(self, execution: Execution) -> None:
-        self._outcome = outcome = execution.finish()
-        if outcome.exit_code is not None:
-            self._environment.process_exit_code = outcome.exit_code
+        self._result = result = execution.finish()
+        if result.exit_code is not None:
+            self._environment.process_exit_code = result.exit_code
         if self._environment.web_ui is not None:
             self.print_summary()
         self._execution = self._finishing = None
@@ -100,8 +100,8 @@ class Conductor:
 
     def print_summary(self) -> None:
         """Print the outcome of the last run once, after Locust's own tables."""
-        self._outcome.print()
-        self._outcome = Outcome()
+        self._result.print()
+        self._result = RunResult()
 
     def is_active(self) -> bool:
         """Whether a run has started and is not finished."""

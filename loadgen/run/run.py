@@ -13,7 +13,7 @@ from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset.events import Event
-from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.folder import RunFolder, runs_dir
 from loadgen.dataset.names import EventKind
 from loadgen.dataset.run_info import Limit, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
@@ -21,7 +21,7 @@ from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference_process import ReferenceProcess
 from loadgen.run.progress import Fleet
-from loadgen.scenario.settings import Scenario, Slo, Validity, runs_dir
+from loadgen.scenario.settings import Scenario, Slo, Validity
 from loadgen.targets.info import TargetInfo
 from loadgen.targets.target import RunningTarget, target_of
 

@@ -1,6 +1,5 @@
 """Defines `Scenario` and the other settings of a test; they are frozen and reject unknown fields."""
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -304,8 +303,3 @@ def _parsed(setting: str, url: str, schemes: tuple[str, ...], example: str, *, p
         return parse_url(url, schemes=schemes, example=example, path=path)
     except ValueError as error:
         raise ValueError(f"{setting} {error}") from None
-
-
-def runs_dir() -> Path:
-    """Return the directory of the run folders: `$LOADGEN_RUNS_DIR`, else `runs/` in the working directory."""
-    return Path(os.environ.get("LOADGEN_RUNS_DIR", "runs"))
