@@ -29,7 +29,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--after",
         nargs=argparse.REMAINDER,
         metavar="COMMAND",
-        help="run this command first, upload whatever its exit code is, and exit with that code",
+        help="run this command first, upload also if it fails, and exit with its exit code",
     )
 
 
