@@ -27,7 +27,7 @@ def command_line() -> argparse.ArgumentParser:
         prog="loadgen", description="Load testing and scaling validation of LLM serving on Triton and TensorRT-LLM"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    report = commands.add_parser("report", help="analyse a run folder again and rewrite every report")
+    report = commands.add_parser("report", help="analyze a run folder again and rewrite every report")
     report.add_argument("run", type=Path, help="a folder below runs/")
     report.add_argument(
         "--reports",

@@ -20,7 +20,7 @@ from loadgen.load.adapters.shape import ScenarioShape
 from loadgen.load.adapters.users import TritonUser
 from loadgen.run.conductor import Conductor
 from loadgen.run.flags import add_flags, scenario_of, with_flags
-from loadgen.run.reexec import enter_sandbox_if_asked
+from loadgen.run.reexec import enter_sandbox_if_requested
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
 from loadgen.scenario.settings import Fixed, Kube, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
 
@@ -64,7 +64,7 @@ def _connect(environment: Environment, runner: Any, **_: Any) -> None:
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
     _interrupt_only_main()
-    shape = ScenarioShape(conductor.users, conductor.over)
+    shape = ScenarioShape(conductor.users, conductor.is_over)
     shape.runner = runner
     environment.shape_class = shape
     if not options.print_stats:
@@ -75,7 +75,7 @@ def _connect(environment: Environment, runner: Any, **_: Any) -> None:
     environment.events.quit.add_listener(lambda **_: conductor.print_summary())
 
     def finish_run(**_: Any) -> None:
-        if conductor.active():  # after SIGTERM, Locust takes the exit code before it stops the run
+        if conductor.is_active():  # after SIGTERM, Locust takes the exit code before it stops the run
             runner.stop()
             conductor.finish()
             conductor.wait()
@@ -104,11 +104,11 @@ def _print_error(kind: type[BaseException], error: BaseException, trace: Traceba
     if isinstance(error, LoadgenError):
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
-    if not isinstance(error, KeyboardInterrupt):  # after a second Ctrl-C, the conductor has said how to report later
+    if not isinstance(error, KeyboardInterrupt):  # after a second Ctrl-C, the conductor has printed how to report later
         sys.__excepthook__(kind, error, trace)
 
 
 sys.excepthook = _print_error
-enter_sandbox_if_asked()
+enter_sandbox_if_requested()
 events.init_command_line_parser.add_listener(add_flags)
 events.init.add_listener(_connect)

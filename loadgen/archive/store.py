@@ -73,15 +73,15 @@ class Store:
 
     def _existing(self) -> dict[str, Any]:
         selector = fs.FileSelector(self._root, recursive=True, allow_not_found=True)
-        return {each.path: each for each in self._fs.get_file_info(selector) if each.is_file}
+        return {file.path: file for file in self._fs.get_file_info(selector) if file.is_file}
 
     def _copy(self, folder: Path, existing: dict[str, Any]) -> bool:
         copied = False
         files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp"]
         for path in sorted(files, key=lambda path: (path == folder / _INFO, path)):
             target = f"{self._root}/{folder.resolve().name}/{path.relative_to(folder).as_posix()}"
-            known, own = existing.get(target), path.stat()
-            if known is not None and known.size == own.st_size and known.mtime_ns >= own.st_mtime_ns:
+            uploaded, local = existing.get(target), path.stat()
+            if uploaded is not None and uploaded.size == local.st_size and uploaded.mtime_ns >= local.st_mtime_ns:
                 continue
             if self._fs.type_name in _WITH_FOLDERS:
                 self._fs.create_dir(target.rpartition("/")[0])

@@ -29,7 +29,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--after",
         nargs=argparse.REMAINDER,
         metavar="COMMAND",
-        help="run this command first, upload whatever its exit code is, and exit with that code",
+        help="run this command first, upload also if it fails, and exit with its exit code",
     )
 
 
@@ -59,13 +59,13 @@ def _run_first(command: Sequence[str]) -> int:
         child = subprocess.Popen(command)
     except OSError as error:
         raise SettingsError(f"cannot run {command[0]} ({error.strerror}): give a program after --after") from error
-    before = {
+    earlier_handlers = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
         signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate()),
     }
     try:
         code = child.wait()
     finally:
-        for number, handler in before.items():
+        for number, handler in earlier_handlers.items():
             signal.signal(number, handler)
     return code if code >= 0 else 128 - code

@@ -111,7 +111,7 @@ class Draft:
         self.stabilized = result.stabilized
         return result.replicas
 
-    def hold(self, current: int, *, desired: int | None = None, reason: str = "") -> Decision:
+    def decide_unchanged(self, current: int, *, desired: int | None = None, reason: str = "") -> Decision:
         """End the sync without a change; a failed sync does not change `status.desiredReplicas`."""
         if desired is None:
             desired = self.status.desired_replicas

@@ -87,7 +87,7 @@ def reconcile(
         draft.set("ScalingActive", "False", "ScalingDisabled", text)
         if not controller.scale_to_zero:
             draft.unset("ScaledToZero")
-        return draft.hold(current, desired=current)
+        return draft.decide_unchanged(current, desired=current)
     if current > spec.max_replicas:
         return _rescale(draft, spec, scale, spec.max_replicas, _ABOVE_MAX, controller)
     if 0 < current < lowest:
@@ -95,7 +95,7 @@ def reconcile(
 
     if scale.selector_error:
         draft.report_selector_error(scale.selector_error)
-        return draft.hold(current)
+        return draft.decide_unchanged(current)
     sync = Sync(
         namespace=spec.namespace,
         now_s=now_s,
@@ -107,7 +107,7 @@ def reconcile(
     combined = propose_all(spec.metrics, readings, sync)
     draft.report_metrics(combined)
     if combined.replicas is None:
-        return draft.hold(current)
+        return draft.decide_unchanged(current)
 
     desired, reason = max(combined.replicas, 0), ""
     if desired > current:
@@ -119,7 +119,7 @@ def reconcile(
         # The lower bound was raised while the HPA was at zero.
         desired, reason = lowest, reason or _BELOW_MIN
     if desired == current:
-        return draft.hold(current, desired=current, reason=reason)
+        return draft.decide_unchanged(current, desired=current, reason=reason)
     return _rescale(draft, spec, scale, desired, reason, controller)
 
 
@@ -131,7 +131,7 @@ def _rescale(
         text = f"the HPA controller was unable to update the target scale: {scale.update_error}"
         draft.warn("FailedRescale", f"{size}; error: {scale.update_error}")
         draft.set("AbleToScale", "False", "FailedUpdateScale", text)
-        return draft.hold(current, reason=reason)
+        return draft.decide_unchanged(current, reason=reason)
 
     text = f"the HPA controller was able to update the target scale to {desired}"
     draft.set("AbleToScale", "True", "SucceededRescale", text)

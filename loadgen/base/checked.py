@@ -16,26 +16,26 @@ class Settings(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise SettingsError(sentence(type(self).__name__, error)) from None
+            raise SettingsError(error_sentence(type(self).__name__, error)) from None
 
     @model_validator(mode="before")
     @classmethod
     def _only_numbers_are_numbers(cls, fields: Any) -> Any:
         """Refuse True and "5", which Pydantic converts; its strict mode would also refuse values read from JSON."""
         for name, value in fields.items() if isinstance(fields, dict) else ():
-            if name in cls.model_fields and _holds_numbers(cls.model_fields[name].annotation):
+            if name in cls.model_fields and _is_numeric(cls.model_fields[name].annotation):
                 for item in value if isinstance(value, list | tuple) else (value,):
                     if isinstance(item, bool | str):
                         raise ValueError(f"{name} must be a number, got {item!r}")
         return fields
 
 
-def _holds_numbers(annotation: Any) -> bool:
+def _is_numeric(annotation: Any) -> bool:
     """Return whether a field is a number, an optional number, or a tuple of numbers."""
-    return annotation in (int, float) or any(_holds_numbers(argument) for argument in get_args(annotation))
+    return annotation in (int, float) or any(_is_numeric(argument) for argument in get_args(annotation))
 
 
-def sentence(what: str, error: ValidationError) -> str:
+def error_sentence(what: str, error: ValidationError) -> str:
     """Return a pydantic error as one sentence: the field, what is wrong, and the given value."""
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])

@@ -1,6 +1,10 @@
 """Writes messages to standard error, also while a progress line is displayed there."""
 
 import sys
+from collections.abc import Callable
+
+Say = Callable[[str], None]
+"""Shows a message of one sentence to the user; `say` is one that writes to standard error."""
 
 CLEAR_LINE = "\r\x1b[K"
 """Returns to the start of the line and erases it."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 _GO_PANICS = ("panic: ", "fatal error: ")
-_LONGEST_LINE = 500
+_MAX_LINE_CHARACTERS = 500
 _TAIL_BYTES = 1 << 16
 
 
@@ -23,4 +23,4 @@ def log_tail(log: Path, lines: int = 3) -> str:
     ends_with_stack_trace = bool(written) and written[-1].startswith("\t")
     if panics and ends_with_stack_trace:
         written = written[: panics[-1] + 1]
-    return " / ".join(line.strip()[:_LONGEST_LINE] for line in written[-lines:]) or "the log is empty"
+    return " / ".join(line.strip()[:_MAX_LINE_CHARACTERS] for line in written[-lines:]) or "the log is empty"

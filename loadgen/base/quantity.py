@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 
 # A real quantity has a dozen characters. With the two digits of an exponent, this keeps every value within float64.
-_LONGEST = 100
+_MAX_LENGTH = 100
 _QUANTITY = re.compile(
     r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))"
     r"(?:(?P<binary>[KMGTPE]i)|(?P<decimal>[numkMGTPE]?)|[eE](?P<exponent>[+-]?0*\d{1,2}))",
@@ -35,9 +35,11 @@ def parse_quantity(text: str | int | float) -> Fraction:
         ValueError: The text is not a quantity. The message is a sentence for the user.
     """
     written = "" if isinstance(text, bool) else str(text)
-    match = _QUANTITY.fullmatch(written) if len(written) <= _LONGEST else None
+    match = _QUANTITY.fullmatch(written) if len(written) <= _MAX_LENGTH else None
     if match is None:
-        raise ValueError(f"{text!r:.{_LONGEST}} is not a Kubernetes quantity: write a number such as 2, 1500m or 4Ki")
+        raise ValueError(
+            f"{text!r:.{_MAX_LENGTH}} is not a Kubernetes quantity: write a number such as 2, 1500m or 4Ki"
+        )
     value = Fraction(match["number"])
     if match["binary"]:
         value = min(max(value * 2 ** _BINARY[match["binary"]], Fraction(-_MAX_INT64)), Fraction(_MAX_INT64))

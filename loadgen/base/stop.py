@@ -13,21 +13,21 @@ class Stop:
     """Waits for a signal or the end of the parent; only a pipe as standard input is a lifeline."""
 
     def __init__(self) -> None:
-        self._woken, self._wake = socket.socketpair()
-        for end in (self._woken, self._wake):
+        self._wakeup_read, self._wakeup_write = socket.socketpair()
+        for end in (self._wakeup_read, self._wakeup_write):
             end.setblocking(False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # a handler has to exist for the wake-up below
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
         self._lifeline = lifeline_fd()
 
     def wait(self, until_monotonic_s: float) -> str | None:
         """Sleep until this time; return the reason to stop as soon as there is one, else None."""
-        watched = [self._woken.fileno()] + ([self._lifeline] if self._lifeline is not None else [])
+        watched = [self._wakeup_read.fileno()] + ([self._lifeline] if self._lifeline is not None else [])
         while True:
             readable, _, _ = select.select(watched, [], [], max(0.0, until_monotonic_s - time.monotonic()))
-            if self._woken.fileno() in readable:
-                return signal.Signals(self._woken.recv(1)[0]).name
+            if self._wakeup_read.fileno() in readable:
+                return signal.Signals(self._wakeup_read.recv(1)[0]).name
             if not readable:
                 return None
             if not os.read(watched[1], 1 << 16):

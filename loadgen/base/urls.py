@@ -7,17 +7,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-_HIDDEN = "loadgen-secret-"
+_PREFIX = "loadgen-secret-"
 
 
 def new_secret() -> str:
     """Return a random first segment of a path, which `redacted` recognizes."""
-    return f"{_HIDDEN}{secrets.token_urlsafe(16)}"
+    return f"{_PREFIX}{secrets.token_urlsafe(16)}"
 
 
 def redacted(text: str) -> str:
     """Return a text, such as a library's error message, without the secret segments of the URLs in it."""
-    return re.sub(rf"{_HIDDEN}[\w-]+", "…", text)
+    return re.sub(rf"{_PREFIX}[\w-]+", "…", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,9 @@ def _problem(url: str, parts: SplitResult, schemes: Collection[str], *, path: bo
         return f"has a {'query' if '?' in url else 'fragment'}"
     if not path and parts.path not in ("", "/"):
         return f"has the path {parts.path!r}"
-    place = re.fullmatch(r"(\[.+\]|[\w.-]+)(?::(\d+))?", parts.netloc)
-    if place is None or (place[1].startswith("[") and ipaddress.ip_address(str(parts.hostname)).version != 6):
+    match = re.fullmatch(r"(\[.+\]|[\w.-]+)(?::(\d+))?", parts.netloc)
+    if match is None or (match[1].startswith("[") and ipaddress.ip_address(str(parts.hostname)).version != 6):
         return "has no host name or address, or a port that is not a number"
-    if place[2] and not 1 <= int(place[2]) <= 65535:
+    if match[2] and not 1 <= int(match[2]) <= 65535:
         return "has a port that is not 1 to 65535"
     return None

@@ -13,8 +13,8 @@ from loadgen.collect.journal import Journal
 from loadgen.collect.prometheus import PrometheusReader
 from loadgen.collect.raw import TIMEOUT_S, RawReader
 from loadgen.collect.rows import Rows, Sample
+from loadgen.collect.scrape_targets import ScrapeTargets, StackTargets, UrlTargets
 from loadgen.collect.signals import queried
-from loadgen.collect.targets import StackTargets, Targets, UrlTargets
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import GapSource
 from loadgen.dataset.run_info import RunInfo
@@ -119,7 +119,7 @@ class Collector:
         self._executor.shutdown(wait=False, cancel_futures=True)
         return written
 
-    def _expect(self, targets: Targets) -> None:
+    def _expect(self, targets: ScrapeTargets) -> None:
         due = {
             Source(GapSource.METRICS, replica.name) for replica in targets.replicas if replica.ready and targets.model
         }
@@ -133,13 +133,13 @@ class Collector:
         for source in due:
             self._gaps.expect(source, self._clock.now_s())
 
-    def _read_raw(self, targets: Targets) -> None:
+    def _read_raw(self, targets: ScrapeTargets) -> None:
         if not targets.model:
             return
         for name, response in self._raw.read(targets.replicas, targets.model).items():
             self._handle(Source(GapSource.METRICS, name), response)
 
-    def _query(self, targets: Targets) -> None:
+    def _query(self, targets: ScrapeTargets) -> None:
         if targets.prometheus and _PROMETHEUS not in self._pending:
             self._pending[_PROMETHEUS] = self._executor.submit(self._prometheus.read, targets.prometheus, targets.names)
         if targets.custom_metrics and _CUSTOM_METRICS not in self._pending:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from loadgen.dataset.events import Event, parse
+from loadgen.dataset.events import Event, parse_event
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
 
 
@@ -23,15 +23,15 @@ class Journal:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
-                chunk = file.read(MOST_BYTES)
+                chunk = file.read(MAX_BYTES)
         except FileNotFoundError:
             return []
         except OSError as error:
             _log.warning("cannot read %s: %s", self._path, error)
             return []
         end = chunk.rfind(b"\n") + 1
-        if not end and len(chunk) == MOST_BYTES:
-            _log.error("skipped a line of %s with more than %d bytes", self._path, MOST_BYTES)
+        if not end and len(chunk) == MAX_BYTES:
+            _log.error("skipped a line of %s with more than %d bytes", self._path, MAX_BYTES)
             end = len(chunk)
         self._offset += end
         events = [self._event(line) for line in chunk[:end].split(b"\n") if line.strip()]
@@ -39,7 +39,7 @@ class Journal:
 
     def _event(self, text: bytes) -> Event | None:
         try:
-            return parse(text)
+            return parse_event(text)
         except ValidationError as error:
             _log.warning("skipped a line of %s that is not an event: %s", self._path, error.errors()[0]["msg"])
             return None

@@ -16,7 +16,7 @@ from loadgen.collect.rows import Sample
 from loadgen.collect.signals import Queried, Reading, Signal
 
 TIMEOUT_S = 2
-MOST_CATCH_UP_S = 300.0
+MAX_CATCH_UP_S = 300.0
 
 
 class PrometheusReader:
@@ -61,7 +61,7 @@ class PrometheusReader:
             self._client = _connect(url)
         client = self._client
         now_s = self._clock.now_s()
-        window_s = min(now_s - self._read_s + self._overlap_s, MOST_CATCH_UP_S)
+        window_s = min(now_s - self._read_s + self._overlap_s, MAX_CATCH_UP_S)
         readings = [(signal, reading) for signal in self._signals for reading in _query(client, signal, window_s)]
         self._pods |= set(replicas)
         if not self._only_replicas:

@@ -13,12 +13,12 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError
 from loadgen.base.urls import redacted
 from loadgen.collect.rows import Sample
+from loadgen.collect.scrape_targets import Replica
 from loadgen.collect.signals import EXPOSED
-from loadgen.collect.targets import Replica
 
 TIMEOUT_S = 0.8
-MOST_BYTES = 16 << 20
-MOST_AT_ONCE = 16
+MAX_BYTES = 16 << 20
+MAX_CONCURRENT = 16
 _NAMES = tuple({name for signal in EXPOSED for name in (signal.metric, *signal.kind.preferred[:1])})
 
 
@@ -32,7 +32,7 @@ class RawReader:
 
     def __init__(self, clock: Clock, timeout_s: float = TIMEOUT_S) -> None:
         self._clock, self._timeout_s = clock, timeout_s
-        self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="raw")
+        self._pool = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="raw")
         self._hanging: dict[str, Future[_Page]] = {}
 
     def read(self, replicas: Sequence[Replica], model: str) -> dict[str, list[Sample] | CollectError]:
@@ -106,7 +106,7 @@ def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
             body = bytearray()
             while chunk := answer.read1(1 << 16):
                 body += chunk
-                if time.monotonic() > end or len(body) > MOST_BYTES:
+                if time.monotonic() > end or len(body) > MAX_BYTES:
                     raise TimeoutError(f"the response is incomplete after {timeout_s:g} s and {len(body)} bytes")
             if answer.length or (lines and not body.endswith(b"\n")):
                 raise http.client.IncompleteRead(bytes(body), answer.length)

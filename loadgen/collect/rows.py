@@ -28,12 +28,12 @@ def gap(source: str, pod: str | None, from_s: float, to_s: float, message: str) 
 
 
 class Rows:
-    """Rows that are not yet in a part; beyond `most` samples the oldest are dropped and recorded as a gap."""
+    """Rows that are not yet in a part; beyond `max_rows` samples the oldest are dropped and recorded as a gap."""
 
-    def __init__(self, folder: RunFolder, most: int = 200_000) -> None:
+    def __init__(self, folder: RunFolder, max_rows: int = 200_000) -> None:
         self.samples: list[Sample] = []
         self.events: list[Event] = []
-        self._folder, self._most = folder, most
+        self._folder, self._max_rows = folder, max_rows
         self._dropped: tuple[float, float] | None = None
         self._failing = False
 
@@ -49,21 +49,21 @@ class Rows:
             if not self._failing:
                 _log.error("%s (new data is buffered in memory until it can be written)", error)
             self._failing = True
-            self._bound()
+            self._drop_oldest()
             return False
         if self._failing:
             _log.info("recording resumed")
         self._failing = False
         return True
 
-    def _bound(self) -> None:
-        excess = len(self.samples) - self._most
+    def _drop_oldest(self) -> None:
+        excess = len(self.samples) - self._max_rows
         if excess > 0:
             times_s = [row.t_s for row in self.samples[:excess]] + list(self._dropped or ())
             self._dropped = (min(times_s), max(times_s))
             del self.samples[:excess]
         # Nearly all events are copies of stack/journal.jsonl, where they stay.
-        del self.events[: max(0, len(self.events) - self._most)]
+        del self.events[: max(0, len(self.events) - self._max_rows)]
 
     def _gap(self) -> list[Event]:
         message = "the disk was full for so long that the oldest samples in memory were dropped"

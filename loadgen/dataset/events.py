@@ -1,14 +1,14 @@
 """Encodes events: as lines of the journal, and as rows of the table `events`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 
 class Event(NamedTuple):
-    """One event; docs/dataset.md describes the fields. `data` is a value that JSON can hold."""
+    """One event; docs/dataset.md describes the fields. `data` can be encoded as JSON."""
 
     t_s: float
     kind: str
@@ -18,13 +18,17 @@ class Event(NamedTuple):
     data: Mapping[str, Any] | None = None
 
     def line(self) -> bytes:
-        """The event as a line of `stack/journal.jsonl`."""
+        """Return the event as a line of `stack/journal.jsonl`."""
         fields = {**self._asdict(), "t_s": round(self.t_s, 6)}
         return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
     def row(self) -> dict[str, Any]:
-        """The event as a row of `events/`, with its data as JSON text."""
+        """Return the event as a row of `events/`, with its data as JSON text."""
         return {**self._asdict(), "data": None if self.data is None else json.dumps(self.data)}
+
+
+Emit = Callable[[Event], None]
+"""Records an event as soon as it happens."""
 
 
 class _Line(BaseModel):
@@ -36,8 +40,8 @@ class _Line(BaseModel):
     data: Any = None
 
 
-def parse(line: bytes) -> Event:
-    """The event in a line of the journal.
+def parse_event(line: bytes) -> Event:
+    """Parse a line of the journal.
 
     Raises:
         pydantic.ValidationError: the line is not an event.

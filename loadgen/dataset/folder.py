@@ -6,6 +6,7 @@ The columns are documented in `docs/dataset.md`.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -159,3 +160,8 @@ class RunFolder:
                 raise DatasetError(f"{part} cannot be read ({error}); delete it to report on the rest") from error
         frame: pd.DataFrame = (pa.concat_tables(tables) if tables else schema.empty_table()).to_pandas()
         return frame
+
+
+def runs_dir() -> Path:
+    """Return the directory of the run folders: `$LOADGEN_RUNS_DIR`, else `runs/` in the working directory."""
+    return Path(os.environ.get("LOADGEN_RUNS_DIR", "runs"))

@@ -234,7 +234,7 @@ class Cause(_Name):
     USER_STOPPED = (
         "user stopped",
         "user stopped",
-        "Locust stopped the user that carried the request; judged like any other failure.",
+        "Locust stopped the user that sent the request; judged like any other failure.",
     )
     NO_FREE_USER = "no free user", "no free user", "No Locust user was free when the request was due."
     TIMEOUT = "no last token within the time-out", "timed out", "The request timed out."

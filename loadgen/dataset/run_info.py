@@ -9,7 +9,7 @@ from loadgen.base.clock import Clock
 
 SCHEMA_VERSION = 1
 
-
+# `Compression` and `ClusterInfo` are dataclasses, because `analysis.json` contains them, too.
 _STRICT = ConfigDict(extra="forbid")
 
 

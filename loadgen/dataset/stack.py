@@ -1,9 +1,8 @@
 """Reads and writes `stack/` of a run folder: the state of the fleet and its journal (docs/dataset.md)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -67,22 +66,6 @@ class StackState:
 _STATE = TypeAdapter(StackState)
 
 
-class Emit(Protocol):
-    """Writes one event to the journal; `t_s` is run time."""
-
-    def __call__(
-        self,
-        kind: str,
-        *,
-        t_s: float,
-        pod: str | None = None,
-        reason: str | None = None,
-        message: str | None = None,
-        data: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Append the event."""
-
-
 class StackFolder:
     """`stack/` below a run folder."""
 
@@ -114,18 +97,13 @@ class StackFolder:
         except (OSError, ValidationError) as error:
             raise StackError(f"{self.state_file} cannot be read ({error}): start the run again") from error
 
-    def emit(
-        self,
-        kind: str,
-        *,
-        t_s: float,
-        pod: str | None = None,
-        reason: str | None = None,
-        message: str | None = None,
-        data: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Append one event to `journal.jsonl`."""
-        self._append(self.journal_file, Event(t_s, kind, pod, reason, message, data).line())
+    def emit(self, event: Event) -> None:
+        """Append one event to `journal.jsonl`.
+
+        Raises:
+            DatasetError: the disk is full or the folder is gone.
+        """
+        self._append(self.journal_file, event.line())
 
     def progress(self, sentence: str) -> None:
         """Append a progress message of the start-up; `start_stack` shows it to the user."""

@@ -57,7 +57,7 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
     return high
 
 
-def most_in_any_window(due_s: Floats, window_s: float) -> int:
+def max_in_any_window(due_s: Floats, window_s: float) -> int:
     """Return the largest number of arrivals in any window of `window_s` seconds.
 
     A request ends at its timeout at the latest, so no more than this many can be in flight at once.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from loadgen.load.arrivals import due_times, most_in_any_window
+from loadgen.load.arrivals import due_times, max_in_any_window
 from loadgen.load.prompts import Prompt, PromptSource
 from loadgen.scenario.rates import Floats
 from loadgen.scenario.settings import Scenario
@@ -50,5 +50,5 @@ class LoadPlan:
     def users(self, workers: int) -> int:
         """Return the number of Locust users that `workers` processes need in total for an open loop."""
         window_s = self.scenario.request_timeout_s
-        shares = (most_in_any_window(self.due_s[worker::workers], window_s) for worker in range(workers))
+        shares = (max_in_any_window(self.due_s[worker::workers], window_s) for worker in range(workers))
         return (max(shares) + SPARE_USERS) * workers

@@ -20,7 +20,7 @@ from loadgen.protocols.reference import MAX_STREAMS, Script
 _MAX_CHECKED_STREAMS = 128
 _HOLD_S = 2.0
 _LIMIT_S = 1.5
-_PATIENCE_S = 20.0
+_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +47,14 @@ def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
     sent_at = time.monotonic()
 
     def send(client: Client) -> None:
-        answers.append(client.infer(prompt, 1, _PATIENCE_S))
+        answers.append(client.infer(prompt, 1, _TIMEOUT_S))
 
     clients = [connect() for _ in range(streams)]
     group = Group()
     try:
         for client in clients:
             group.spawn(send, client)
-        with gevent.Timeout(_PATIENCE_S + 5, False):
+        with gevent.Timeout(_TIMEOUT_S + 5, False):
             group.join()
     finally:
         group.kill()

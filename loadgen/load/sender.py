@@ -51,7 +51,7 @@ class Counts:
         return self.sent - self.ok - self.failed
 
     @property
-    def over(self) -> bool:
+    def complete(self) -> bool:
         """Whether every arrival has an outcome."""
         return self.ok + self.failed >= self.total
 

@@ -25,8 +25,9 @@ from loadgen.autoscale.state import (
     ScaleState,
 )
 from loadgen.base.clock import Clock
+from loadgen.dataset.events import Emit, Event
 from loadgen.dataset.names import EventKind, RescaleReason
-from loadgen.dataset.stack import Emit, ReplicaPhase
+from loadgen.dataset.stack import ReplicaPhase
 from loadgen.local.fleet import Fleet
 from loadgen.local.loopback import Unreachable, get
 from loadgen.local.prometheus import RATIO_METRIC
@@ -131,17 +132,13 @@ class Autoscaler:
         pods = [pod_state(each.name, each.phase) for each in states]
         decision = self.sync(now_s=now_s, desired=before, pods=pods, reading=reading)
         active = decision.status.condition("ScalingActive")
-        emit(
-            EventKind.HPA_SYNC,
-            t_s=now_s,
-            reason=active.reason if active else None,
-            message=decision.error,
-            data=sync_data(self.spec, decision, current=before),
-        )
+        reason = active.reason if active else None
+        sync = sync_data(self.spec, decision, current=before)
+        emit(Event(now_s, EventKind.HPA_SYNC, reason=reason, message=decision.error, data=sync))
         if decision.rescaled and decision.replicas is not None:
             rescale = next(event for event in decision.events if event.reason == RescaleReason.BY_AUTOSCALER)
             data = {"before": before, "after": decision.replicas}
-            emit(EventKind.HPA_RESCALE, t_s=now_s, reason=rescale.reason, message=rescale.message, data=data)
+            emit(Event(now_s, EventKind.HPA_RESCALE, reason=rescale.reason, message=rescale.message, data=data))
             fleet.scale(decision.replicas, now_s=now_s)
         return metric_milli(decision)
 

@@ -10,8 +10,8 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import StackError
 from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, spawn
+from loadgen.dataset.events import Emit, Event
 from loadgen.dataset.names import EventKind
-from loadgen.dataset.stack import Emit
 from loadgen.local.loopback import LOOPBACK, Unreachable, free_ports, get
 
 ATTEMPTS = 4
@@ -80,21 +80,21 @@ class Component:
 
     async def watch(self, *, emit: Emit, clock: Clock) -> None:
         """Restart the server on the same ports whenever it ends, without limit, and record each end as an event."""
-        deaths = 0
+        exits = 0
         while True:
             await asyncio.sleep(4 * _POLL_S)
             code = self._child.poll() if self._child else None
             if code is None:
-                deaths = 0
+                exits = 0
                 continue
-            deaths += 1
+            exits += 1
             message = f"{self.name} ended with exit code {code}; it restarts at the same address"
-            if deaths > 1:
+            if exits > 1:
                 message = f"{self.name} does not restart ({log_tail(self._log, 1)}); the next attempt follows"
             data = {"part": self.name, "exit_code": code}
-            emit(EventKind.PART_DIED, t_s=clock.now_s(), message=message, data=data)
+            emit(Event(clock.now_s(), EventKind.PART_DIED, message=message, data=data))
             with contextlib.suppress(StackError):
-                await asyncio.sleep(PAUSE_S * (deaths - 1))
+                await asyncio.sleep(PAUSE_S * (exits - 1))
                 await self.start()
 
     async def stop(self, grace_s: float = 3.0) -> None:

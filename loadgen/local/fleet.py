@@ -17,8 +17,9 @@ it gets SIGTERM, on which Triton finishes the requests in execution. At the end 
 
 from collections.abc import Callable, Collection, Iterator
 
+from loadgen.dataset.events import Emit, Event
 from loadgen.dataset.names import EventKind
-from loadgen.dataset.stack import Emit, ReplicaPhase, ReplicaState
+from loadgen.dataset.stack import ReplicaPhase, ReplicaState
 from loadgen.local.gateway import Route
 from loadgen.local.lifecycle import BACKOFF_RESET_S, backoff_s, replicas_to_delete
 from loadgen.local.replica import Replica, Server
@@ -60,7 +61,7 @@ class Fleet:
         self._shutting_down = False
 
     @property
-    def most_crashes(self) -> int:
+    def max_crashes(self) -> int:
         """Crashes in a row of the replica that has the most."""
         return max((each.crashes for each in self._replicas), default=0)
 
@@ -71,7 +72,7 @@ class Fleet:
         for _ in range(desired - len(staying)):
             replica = Replica(name=next(self._names), warm=warm, created_s=now_s, phase="created", since_s=now_s)
             self._replicas.append(replica)
-            self._emit(EventKind.REPLICA_CREATED, t_s=now_s, pod=replica.name, reason="SuccessfulCreate")
+            self._emit(Event(now_s, EventKind.REPLICA_CREATED, replica.name, "SuccessfulCreate"))
         to_delete = replicas_to_delete(staying, max(0, len(staying) - desired))
         for replica in staying:
             if replica.name in to_delete:
@@ -88,7 +89,7 @@ class Fleet:
                 self._delete(replica, now_s, grace_s)
 
     def step(
-        self, *, now_s: float, healthy: Collection[str], routed: Collection[str] | None, queueless: Collection[str]
+        self, *, now_s: float, healthy: Collection[str], routed: Collection[str] | None, empty_queues: Collection[str]
     ) -> None:
         """Move every replica to the next phase that it can enter now.
 
@@ -96,12 +97,12 @@ class Fleet:
             now_s: Run time.
             healthy: Names of the replicas whose server is ready.
             routed: HTTP addresses that the gateway sends requests to; None if the gateway does not answer.
-            queueless: Names of the `draining` replicas whose server has an empty queue.
+            empty_queues: Names of the `draining` replicas whose server has an empty queue.
         """
         for replica in list(self._replicas):
             exit_code = replica.server.poll() if replica.server else None
             if replica.phase == "draining":
-                self._drain(replica, now_s, exit_code, routed, queueless)
+                self._drain(replica, now_s, exit_code, routed, empty_queues)
             elif exit_code is not None:
                 self._crash(replica, now_s, exit_code)
             else:
@@ -173,14 +174,8 @@ class Fleet:
         replica.retry_s = now_s + wait_s
         replica.phase, replica.since_s = "crashed", now_s
         message = f"the server ended with exit code {exit_code}; it restarts in {wait_s:g} s"
-        self._emit(
-            EventKind.REPLICA_CRASHED,
-            t_s=now_s,
-            pod=replica.name,
-            reason="BackOff",
-            message=message,
-            data={"exit_code": exit_code, "crashes": replica.crashes, "backoff_s": wait_s},
-        )
+        data = {"exit_code": exit_code, "crashes": replica.crashes, "backoff_s": wait_s}
+        self._emit(Event(now_s, EventKind.REPLICA_CRASHED, replica.name, "BackOff", message, data))
 
     def _delete(self, replica: Replica, now_s: float, grace_s: float) -> None:
         was_ready = replica.phase == "ready"
@@ -199,7 +194,7 @@ class Fleet:
         now_s: float,
         exit_code: int | None,
         routed: Collection[str] | None,
-        queueless: Collection[str],
+        empty_queues: Collection[str],
     ) -> None:
         server = replica.server
         assert server is not None
@@ -210,11 +205,9 @@ class Fleet:
             replica.killed = True
             server.kill()
             message = "the server did not end within its grace period; its requests in flight are cut off"
-            self._emit(
-                EventKind.REPLICA_KILLED, t_s=now_s, pod=replica.name, reason="ExceededGracePeriod", message=message
-            )
+            self._emit(Event(now_s, EventKind.REPLICA_KILLED, replica.name, "ExceededGracePeriod", message))
         elif not replica.terminated:
-            if replica.update_idle(now_s, routed, queueless) or now_s >= replica.terminate_by_s:
+            if replica.update_idle(now_s, routed, empty_queues) or now_s >= replica.terminate_by_s:
                 self._terminate(replica)
         elif self._shutting_down and not replica.killed and server.unloading():
             # Only unloading its models is left, which takes seconds and serves no request.
@@ -227,10 +220,10 @@ class Fleet:
 
     def _remove(self, replica: Replica, now_s: float, message: str | None) -> None:
         self._replicas.remove(replica)
-        self._emit(EventKind.REPLICA_STOPPED, t_s=now_s, pod=replica.name, reason="Deleted", message=message)
+        self._emit(Event(now_s, EventKind.REPLICA_STOPPED, replica.name, "Deleted", message))
 
     def _enter(
         self, replica: Replica, phase: ReplicaPhase, now_s: float, reason: str, message: str | None = None
     ) -> None:
         replica.phase, replica.since_s = phase, now_s
-        self._emit(_KIND_OF_PHASE[phase], t_s=now_s, pod=replica.name, reason=reason, message=message)
+        self._emit(Event(now_s, _KIND_OF_PHASE[phase], replica.name, reason, message))

@@ -2,10 +2,10 @@
 
 import re
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadgen.base.console import Say
 from loadgen.programs.find import TritonProgram, find_prometheus, find_traefik, find_tritonserver
 
 FAST_DISCOVERY = "--scrape.discovery-reload-interval=1s"
@@ -23,7 +23,7 @@ class Programs:
     versions: dict[str, str]
 
 
-def find_programs(progress: Callable[[str], None]) -> Programs:
+def find_programs(progress: Say) -> Programs:
     """Find all programs, and download those that are missing; the first time this may take minutes.
 
     Raises:
@@ -41,12 +41,12 @@ def find_programs(progress: Callable[[str], None]) -> Programs:
         triton=triton,
         prometheus=prometheus,
         traefik=traefik,
-        prometheus_flags=known_flags(prometheus, FAST_DISCOVERY),
+        prometheus_flags=supported_flags(prometheus, FAST_DISCOVERY),
         versions=versions,
     )
 
 
-def known_flags(program: Path, flag: str) -> tuple[str, ...]:
+def supported_flags(program: Path, flag: str) -> tuple[str, ...]:
     """Return the flag if this build of the program accepts it; hidden flags are not in its help, so it is tried."""
     attempt = subprocess.run(
         [program, flag, "--version"], capture_output=True, timeout=30, check=False, stdin=subprocess.DEVNULL

@@ -8,9 +8,9 @@ from loadgen.dataset.stack import ReplicaPhase, ReplicaState
 
 # Within this time, a request that the gateway routed just before it removed a replica reaches the server, and a request
 # that just left the server's queue passes its first model.
-SETTLE_S = 0.3
+IDLE_S = 0.3
 # A gateway that does not answer removes no route; the replica waits no longer than this.
-REMOVED_WITHIN_S = 5.0
+ROUTE_REMOVAL_TIMEOUT_S = 5.0
 
 
 class Server(Protocol):
@@ -24,13 +24,13 @@ class Server(Protocol):
         """Return the exit code, or None while it runs; an ended server leaves nothing on the machine."""
 
     def terminate(self) -> None:
-        """Ask it to finish the requests in flight and end."""
+        """Send SIGTERM, so that it finishes the requests in flight and exits."""
 
     def unloading(self) -> bool:
         """Return whether a terminated server has begun to unload its models."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Replica:
         retry_s: When a crashed replica is started again.
         deadline_s: End of the grace period of a draining replica.
         idle_since_s: When a draining replica was first without a route and without a queue.
-        terminated: Whether its server was asked to end.
+        terminated: Whether its server got SIGTERM.
         killed: Whether its server was killed at the end of the grace period.
     """
 
@@ -70,21 +70,21 @@ class Replica:
         """When a draining replica is terminated even with a queue: half of the grace period is left for execution."""
         return (self.since_s + self.deadline_s) / 2
 
-    def update_idle(self, now_s: float, routed: Collection[str] | None, queueless: Collection[str]) -> bool:
-        """Return whether a draining replica has been without a route and without a queue for `SETTLE_S`.
+    def update_idle(self, now_s: float, routed: Collection[str] | None, empty_queues: Collection[str]) -> bool:
+        """Return whether a draining replica has been without a route and without a queue for `IDLE_S`.
 
         Args:
             now_s: Run time.
             routed: HTTP addresses that the gateway sends requests to; None if the gateway does not answer.
-            queueless: Names of the replicas whose server has an empty queue.
+            empty_queues: Names of the replicas whose server has an empty queue.
         """
-        waited = now_s >= self.since_s + REMOVED_WITHIN_S
+        waited = now_s >= self.since_s + ROUTE_REMOVAL_TIMEOUT_S
         removed = waited if routed is None else self.server is not None and self.server.http not in routed
-        if not (removed and self.name in queueless):
+        if not (removed and self.name in empty_queues):
             self.idle_since_s = None
         elif self.idle_since_s is None:
             self.idle_since_s = now_s
-        return self.idle_since_s is not None and now_s >= self.idle_since_s + SETTLE_S
+        return self.idle_since_s is not None and now_s >= self.idle_since_s + IDLE_S
 
     def state(self) -> ReplicaState:
         """Return the replica's entry in `state.json`."""

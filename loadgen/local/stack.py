@@ -12,16 +12,15 @@ import logging
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import ExitCode, LoadgenError, StackError
 from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import lifeline_cut, lifeline_fd
+from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.autoscaler import Autoscaler
@@ -39,7 +38,7 @@ from loadgen.scenario.settings import Scenario
 STEP_S = 0.1
 FIRST_READY_WITHIN_S = 180.0
 FIRST_SCRAPE_WITHIN_S = 30.0
-CRASHES_AT_START = 3
+MAX_CRASHES_AT_START = 3
 SHUT_DOWN_GRACE_S = 5.0
 
 _log = logging.getLogger("loadgen.local.stack")
@@ -94,7 +93,7 @@ class Stack:
                 await asyncio.wait([group.create_task(component.start()) for component in components])
                 for component in components:
                     group.create_task(component.watch(emit=self._emit, clock=self._clock))
-                await self._first_ready(fleet, gateway, prometheus, low)
+                await self._wait_for_replicas(fleet, gateway, prometheus, low)
                 self._state = replace(
                     self._state, phase="ready", gateway=gateway.component.address(), prometheus=prometheus.url
                 )
@@ -157,17 +156,17 @@ class Stack:
         draining = fleet.draining()
         routed = await gateway.routed() if draining else None
         empty = await asyncio.gather(*(queue_is_empty(address, self._state.model) for _, address in draining))
-        queueless = {name for (name, _), is_empty in zip(draining, empty, strict=True) if is_empty}
-        fleet.step(now_s=self._clock.now_s(), healthy=healthy, routed=routed, queueless=queueless)
+        empty_queues = {name for (name, _), is_empty in zip(draining, empty, strict=True) if is_empty}
+        fleet.step(now_s=self._clock.now_s(), healthy=healthy, routed=routed, empty_queues=empty_queues)
 
-    async def _first_ready(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus, count: int) -> None:
-        def crashed() -> None:
-            if fleet.most_crashes >= CRASHES_AT_START:
+    async def _wait_for_replicas(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus, count: int) -> None:
+        def raise_if_crashing() -> None:
+            if fleet.max_crashes >= MAX_CRASHES_AT_START:
                 log = self._logs / f"{fleet.states()[0].name}.log"
                 raise StackError(f"tritonserver ended while it was starting ({log_tail(log, 1)}): read {log}")
 
         async def routed() -> bool:
-            crashed()
+            raise_if_crashing()
             return len(await gateway.routed() or ()) >= count
 
         async def scraped() -> bool:
@@ -193,8 +192,8 @@ class Stack:
         fleet.shut_down(now_s=self._clock.now_s(), grace_s=grace_s)
         for _ in range(int((grace_s + 2.0) / STEP_S)):
             # The gateway has stopped, so no client waits for an answer.
-            queueless = [name for name, _ in fleet.draining()]
-            fleet.step(now_s=self._clock.now_s(), healthy=(), routed=(), queueless=queueless)
+            empty_queues = [name for name, _ in fleet.draining()]
+            fleet.step(now_s=self._clock.now_s(), healthy=(), routed=(), empty_queues=empty_queues)
             if not fleet.states():
                 break
             await asyncio.sleep(STEP_S)
@@ -205,18 +204,9 @@ class Stack:
             self._record.write(self._state)
             self._written = self._state
 
-    def _emit(
-        self,
-        kind: str,
-        *,
-        t_s: float,
-        pod: str | None = None,
-        reason: str | None = None,
-        message: str | None = None,
-        data: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._record.emit(kind, t_s=t_s, pod=pod, reason=reason, message=message, data=data)
-        _log.info("%.3f %s %s %s", t_s, kind, pod or "", message or "")
+    def _emit(self, event: Event) -> None:
+        self._record.emit(event)
+        _log.info("%.3f %s %s %s", event.t_s, event.kind, event.pod or "", event.message or "")
 
 
 async def serve(run: Path, work: Path) -> ExitCode:

@@ -54,7 +54,7 @@ def supervise(run: Path) -> int:
         kill_descendants()
         sweep(prefix(os.getpid()))
     if code is None or code < 0:
-        _record_death(run, code)
+        _record_kill(run, code)
     return 4 if code is None else abs(code)
 
 
@@ -65,11 +65,12 @@ def _reap_orphans(stack: Child) -> None:
                 os.waitpid(pid, os.WNOHANG)
 
 
-def _record_death(run: Path, code: int | None) -> None:
+def _record_kill(run: Path, code: int | None) -> None:
     """Record that the stack was killed, which it could not record by itself."""
     from dataclasses import replace
 
     from loadgen.base.errors import LoadgenError
+    from loadgen.dataset.events import Event
     from loadgen.dataset.folder import RunFolder
     from loadgen.dataset.names import EventKind
     from loadgen.dataset.stack import StackFolder
@@ -79,7 +80,8 @@ def _record_death(run: Path, code: int | None) -> None:
     with contextlib.suppress(LoadgenError):
         record.write(replace(record.read(), phase="failed", error=sentence, replicas=(), desired=0))
         data = {"part": "stack", "exit_code": code}
-        record.emit(EventKind.PART_DIED, t_s=RunFolder(run).read_info().clock.now_s(), message=sentence, data=data)
+        now_s = RunFolder(run).read_info().clock.now_s()
+        record.emit(Event(now_s, EventKind.PART_DIED, message=sentence, data=data))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-
-Progress = Callable[[str], None]
 
 LOCK_TIMEOUT_S = 1800.0
 _POLL_S = 0.2
@@ -40,7 +38,7 @@ def ensure_cached(
     build: Callable[[Path], None],
     *,
     needs_bytes: int,
-    progress: Progress = say,
+    progress: Say = say,
     cache: Path | None = None,
     lock_timeout_s: float | None = None,
 ) -> Path:
@@ -62,19 +60,19 @@ def ensure_cached(
         StackError: The disk is full, the cache cannot be written, or another run holds the lock for too long.
     """
     folder = cache or cache_dir()
-    place = folder / name
+    target = folder / name
     limit_s = LOCK_TIMEOUT_S if lock_timeout_s is None else lock_timeout_s
 
     def is_complete() -> bool:
-        return all((place / file).is_file() for file in files)
+        return all((target / file).is_file() for file in files)
 
     if is_complete():
-        return place
+        return target
     with explain_disk_errors(folder, needs_bytes):
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock(folder / f"{name}.lock", timeout_s=limit_s, progress=progress):
             if is_complete():
-                return place
+                return target
             for interrupted in folder.glob(f"{name}.partial-*"):
                 shutil.rmtree(interrupted, ignore_errors=True)
             require_space(folder, needs_bytes)
@@ -84,15 +82,15 @@ def ensure_cached(
                 missing = [file for file in files if not (partial / file).is_file()]
                 if missing:
                     raise StackError(f"The download for {name} lacks {missing[0]}: report this as a bug.")
-                shutil.rmtree(place, ignore_errors=True)
-                partial.rename(place)
+                shutil.rmtree(target, ignore_errors=True)
+                partial.rename(target)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-    return place
+    return target
 
 
 @contextmanager
-def file_lock(path: Path, *, timeout_s: float, progress: Progress = say) -> Iterator[None]:
+def file_lock(path: Path, *, timeout_s: float, progress: Say = say) -> Iterator[None]:
     """Hold an exclusive lock on a file; the kernel releases it when the process ends for any reason.
 
     Raises:
@@ -125,7 +123,7 @@ def run_step(
     timeout_s: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Say | None = None,
     every_s: float = 20.0,
 ) -> str:
     """Run one program to its end and return its standard output.
@@ -173,7 +171,7 @@ def run_step(
                         progress(f"  still busy: {what} ({time.monotonic() - started:.0f} s)")
         finally:
             if process.poll() is None:
-                _end_group(process)
+                _kill_group(process)
     if process.returncode == 0:
         return out
     text = f"{out}\n{err}"
@@ -184,7 +182,7 @@ def run_step(
     raise StackError(f"Could not {what}: {reason}")
 
 
-def _end_group(process: subprocess.Popen[str]) -> None:
+def _kill_group(process: subprocess.Popen[str]) -> None:
     """Kill a program and its children, and wait for their end: they write into a folder that is removed next."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -218,7 +216,7 @@ def explain_disk_errors(folder: Path, needs_bytes: int) -> Iterator[None]:
         if error.errno == errno.ENOSPC:
             raise StackError(
                 f"The disk that holds {folder} is full: free {max(1, math.ceil(needs_bytes / 1e9))} GB there, or set "
-                "XDG_CACHE_HOME to a folder on another disk, and try again; what was fetched before is kept."
+                "XDG_CACHE_HOME to a folder on another disk, and try again; complete downloads stay in the cache."
             ) from error
         raise StackError(
             f"Cannot write to the cache {folder} ({error.strerror}): set XDG_CACHE_HOME to a folder you can write to."

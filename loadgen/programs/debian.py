@@ -6,9 +6,9 @@ import re
 import shutil
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, ensure_cached, run_step
+from loadgen.programs.cache import ensure_cached, run_step
 
 _TIMEOUT_S = 300.0
 # The C library and its companions must be those of the system.
@@ -21,13 +21,13 @@ def unpack_package(
     *,
     with_libraries: bool = False,
     version_flag: str = "--version",
-    progress: Progress = say,
+    progress: Say = say,
     cache: Path | None = None,
 ) -> Path | None:
     """Return a program of a Debian or Ubuntu package, unpacked into the cache; None if the package is not available.
 
     apt's package lists are used as they are. If the download fails with them, new lists are downloaded into the cache;
-    those of the system are never written. A program that cannot print its version on this machine is not kept.
+    those of the system are never written. A program that cannot print its version here counts as not available.
 
     Args:
         package: Name of the package.
@@ -88,10 +88,10 @@ def _libraries(options: list[str], package: str) -> list[str]:
     if apt_cache is None:
         return []
     kinds = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances", "pre-depends")
-    narrowed = [f"--no-{kind}" for kind in kinds]
+    only_depends = [f"--no-{kind}" for kind in kinds]
     dependencies = run_step(
-        [apt_cache, *options, "depends", "--recurse", *narrowed, package],
-        what=f"ask what {package} depends on",
+        [apt_cache, *options, "depends", "--recurse", *only_depends, package],
+        what=f"list the dependencies of {package}",
         timeout_s=_TIMEOUT_S,
     )
     names = {line.strip() for line in dependencies.splitlines() if line and not line[0].isspace()}

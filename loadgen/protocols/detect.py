@@ -83,20 +83,18 @@ def find_model(server: ControlPlane, *, requested: str | None, stream: bool) -> 
     """
     names = list(server.models())
     if requested is not None and requested not in names:
-        raise TargetError(
-            f"the server has no ready model {requested!r}; it serves: {_listed(names)}; set --model to one"
-        )
-    compatible = [model for name in ([requested] if requested else names) if (model := _known(server, name))]
+        raise TargetError(f"the server has no ready model {requested!r}; it serves: {_join(names)}; set --model to one")
+    compatible = [model for name in ([requested] if requested else names) if (model := _compatible_model(server, name))]
     if not compatible:
         which = f"model {requested!r} has" if requested else "no model has"
         raise TargetError(
             f"{which} the inputs of TensorRT-LLM (text_input with max_tokens or sampling_param_max_tokens) "
-            f"and the output {_OUTPUT}; the server serves: {_listed(names)}; deploy a TensorRT-LLM model or set --model"
+            f"and the output {_OUTPUT}; the server serves: {_join(names)}; deploy a TensorRT-LLM model or set --model"
         )
     by_name = {model.name: model for model in compatible}
     chosen = next((by_name[name] for name in _PREFERRED if name in by_name), None)
     if chosen is None and len(compatible) > 1:
-        raise TargetError(f"several models are compatible: {_listed(list(by_name))}; set --model to one of them")
+        raise TargetError(f"several models are compatible: {_join(list(by_name))}; set --model to one of them")
     chosen = chosen or compatible[0]
     if stream and not (chosen.decoupled and chosen.streams):
         raise TargetError(
@@ -106,7 +104,7 @@ def find_model(server: ControlPlane, *, requested: str | None, stream: bool) -> 
     return chosen
 
 
-def _known(server: ControlPlane, name: str) -> Model | None:
+def _compatible_model(server: ControlPlane, name: str) -> Model | None:
     metadata = server.metadata(name)
     inputs = {tensor["name"] for tensor in metadata.get("inputs", ())}
     outputs = {tensor["name"] for tensor in metadata.get("outputs", ())}
@@ -129,5 +127,5 @@ def _decoupled(config: Mapping[str, Any]) -> bool:
     return bool(config.get("model_transaction_policy", {}).get("decoupled", False))
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join(names: Sequence[str]) -> str:
     return ", ".join(sorted(names)) or "none"

@@ -1,7 +1,6 @@
 """Describes the server that requests are sent to, finds its model and opens connections to it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from loadgen.base.errors import SettingsError, TargetError
 from loadgen.base.urls import parse_url
@@ -10,8 +9,7 @@ from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
-
-WireProtocol = Literal["grpc", "http"]
+from loadgen.scenario.settings import WireProtocol
 
 # Triton's default ports; Triton has no HTTPS, so there a proxy on port 443 is assumed
 _DEFAULT_PORT = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}

@@ -9,7 +9,8 @@ import gevent
 
 from loadgen.base.errors import SelfCheckError
 from loadgen.base.processes import Child, spawn
-from loadgen.protocols.endpoint import Endpoint, WireProtocol
+from loadgen.protocols.endpoint import Endpoint
+from loadgen.scenario.settings import WireProtocol
 
 _START_S = 30.0
 

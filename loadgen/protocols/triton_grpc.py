@@ -18,7 +18,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from loadgen.base.errors import TargetError
 from loadgen.dataset.names import Cause, Outcome
-from loadgen.protocols.answer import Answer, counted, failed
+from loadgen.protocols.answer import Answer, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
 
 Call = Literal["ModelStreamInfer", "ModelInfer"]
@@ -107,14 +107,14 @@ class GrpcClient:
             response = self._stub.ModelInfer(request, timeout=timeout_s)
         except grpc.RpcError as error:
             self._broken = True
-            outcome, cause = failed(error.code().name, error.details() or "", began=False)
+            outcome, cause = classify_failure(error.code().name, error.details() or "", began=False)
             return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
         now = time.monotonic()
         size = _output_bytes(response)
         if not size:
             return Answer(outcome=Outcome.ERROR, cause=Cause.EMPTY_ANSWER, ended=now)
         return Answer(
-            outcome=Outcome.OK, last=now, ended=now, output_tokens=counted_tokens(response), received_bytes=size
+            outcome=Outcome.OK, last=now, ended=now, output_tokens=output_token_count(response), received_bytes=size
         )
 
     def _streamed(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
@@ -150,10 +150,10 @@ class GrpcClient:
             received_bytes=sum(_output_bytes(response.infer_response) for response in responses),
         )
         if not self._stream and responses:
-            answer.output_tokens = counted_tokens(responses[-1].infer_response)
+            answer.output_tokens = output_token_count(responses[-1].infer_response)
         if finished_at is None:
             message = message or ("the stream ended without a final answer" if times else Cause.EMPTY_ANSWER)
-            answer.outcome, answer.cause = failed(code, message, began=bool(times))
+            answer.outcome, answer.cause = classify_failure(code, message, began=bool(times))
         elif not times:
             answer.outcome, answer.cause = Outcome.ERROR, Cause.EMPTY_ANSWER
         return answer
@@ -177,13 +177,13 @@ def _elements(shape: Sequence[int]) -> int:
     return elements
 
 
-def counted_tokens(response: pb.ModelInferResponse) -> int | None:
+def output_token_count(response: pb.ModelInferResponse) -> int | None:
     """Return the server's count of output tokens, if the response has one."""
     for number, output in enumerate(response.outputs):
         if output.name == "num_output_tokens" and number < len(response.raw_output_contents):
             size, signed = _INTEGERS.get(output.datatype, (0, False))
             raw = response.raw_output_contents[number][:size]
-            return counted(int.from_bytes(raw, "little", signed=signed)) if raw else None
+            return valid_token_count(int.from_bytes(raw, "little", signed=signed)) if raw else None
     return None
 
 
@@ -198,27 +198,27 @@ class GrpcControlPlane:
         self._address = address
         self._channel = open_channel(address, tls=tls)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self.server = self._ask("ServerMetadata", pb.ServerMetadataRequest())
+        self.server = self._control("ServerMetadata", pb.ServerMetadataRequest())
 
     def models(self) -> list[str]:
         """Return the names of all ready models."""
-        index = self._ask("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))
+        index = self._control("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))
         return [str(model["name"]) for model in index.get("models", ())]
 
     def metadata(self, model: str) -> Mapping[str, Any]:
         """Return the metadata of a model."""
-        return self._ask("ModelMetadata", pb.ModelMetadataRequest(name=model))
+        return self._control("ModelMetadata", pb.ModelMetadataRequest(name=model))
 
     def config(self, model: str) -> Mapping[str, Any]:
         """Return the configuration of a model."""
-        config: Mapping[str, Any] = self._ask("ModelConfig", pb.ModelConfigRequest(name=model)).get("config", {})
+        config: Mapping[str, Any] = self._control("ModelConfig", pb.ModelConfigRequest(name=model)).get("config", {})
         return config
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
 
-    def _ask(self, call: str, request: Any) -> Mapping[str, Any]:
+    def _control(self, call: str, request: Any) -> Mapping[str, Any]:
         try:
             answer = getattr(self._stub, call)(request, timeout=_CONTROL_TIMEOUT_S)
         except grpc.RpcError as error:

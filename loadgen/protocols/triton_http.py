@@ -21,7 +21,7 @@ from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
 from loadgen.base.errors import TargetError
 from loadgen.dataset.names import Cause, Outcome
-from loadgen.protocols.answer import Answer, counted, failed
+from loadgen.protocols.answer import Answer, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
 
 Call = Literal["generate_stream", "generate"]
@@ -164,7 +164,7 @@ class HttpClient:
             received_bytes=size,
         )
         if code or message:
-            answer.outcome, answer.cause = failed(code, message, began=bool(token_times))
+            answer.outcome, answer.cause = classify_failure(code, message, began=bool(token_times))
         elif not token_times:
             answer.outcome, answer.cause = Outcome.ERROR, Cause.EMPTY_ANSWER
         return answer
@@ -180,7 +180,7 @@ def _count(value: object) -> int | None:
         value = value[-1] if value else None
     if isinstance(value, str) and value.isdecimal():
         value = int(value[:_MAX_DIGITS])
-    return counted(value)
+    return valid_token_count(value)
 
 
 def _error_text(body: bytes) -> str:
@@ -201,7 +201,7 @@ class HttpControlPlane:
     def __init__(self, address: str, *, tls: bool = False) -> None:
         self._address = address
         self._http = _connect(address, tls=tls, timeout_s=_CONTROL_TIMEOUT_S)
-        self.server = self._ask("GET", "/v2")
+        self.server = self._control("GET", "/v2")
         if not isinstance(self.server, dict) or "extensions" not in self.server:
             raise TargetError(
                 f"the HTTP server at {address} is not Triton: /v2 gives no server metadata; "
@@ -210,24 +210,24 @@ class HttpControlPlane:
 
     def models(self) -> list[str]:
         """Return the names of all ready models."""
-        index = self._ask("POST", "/v2/repository/index", {"ready": True})
+        index = self._control("POST", "/v2/repository/index", {"ready": True})
         return [str(model["name"]) for model in index]
 
     def metadata(self, model: str) -> Mapping[str, Any]:
         """Return the metadata of a model."""
-        metadata: Mapping[str, Any] = self._ask("GET", f"/v2/models/{quote(model)}")
+        metadata: Mapping[str, Any] = self._control("GET", f"/v2/models/{quote(model)}")
         return metadata
 
     def config(self, model: str) -> Mapping[str, Any]:
         """Return the configuration of a model."""
-        config: Mapping[str, Any] = self._ask("GET", f"/v2/models/{quote(model)}/config")
+        config: Mapping[str, Any] = self._control("GET", f"/v2/models/{quote(model)}/config")
         return config
 
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def _control(self, method: str, path: str, body: object = None) -> Any:
         payload = json.dumps(body).encode() if body is not None else b""
         try:
             response = self._http.request(method, path, body=payload, headers=_JSON)

@@ -9,7 +9,7 @@ from loadgen.load.adapters.generators import DistributedGenerator, Generator, Lo
 from loadgen.load.plan import LoadPlan
 from loadgen.run.execution import Execution
 from loadgen.run.flags import with_flags
-from loadgen.run.outcome import Outcome
+from loadgen.run.result import RunResult
 from loadgen.scenario.settings import Scenario
 
 
@@ -35,7 +35,7 @@ class Conductor:
         )
         self._execution: Execution | None = None
         self._finishing: gevent.Greenlet | None = None
-        self._outcome = Outcome()
+        self._result = RunResult()
 
     def users(self) -> int:
         """Number of Locust users; fixed while a load runs, even when workers connect or disconnect."""
@@ -43,12 +43,12 @@ class Conductor:
         return self._plan.users(workers or max(1, self._generator.size()))
 
     def start(self) -> None:
-        """Start a run, up to its first request; an error ends the run at the next `over`."""
+        """Start a run, up to its first request; an error ends the run at the next `is_over`."""
         runner = self._environment.runner
         if isinstance(runner, MasterRunner):
-            runner.update_state(STATE_SPAWNING)  # in its state before, a master ignores Stop
+            runner.update_state(STATE_SPAWNING)  # in its previous state, a master ignores Stop
         self.wait()
-        self._outcome = Outcome()
+        self._result = RunResult()
         # the web UI leaves its run time in the options for the runs that follow
         run_time_s, self._options.run_time = self._options.run_time, self._run_time_flag
         self._execution = execution = Execution(self._plan, self._generator, run_time_s)
@@ -58,12 +58,12 @@ class Conductor:
                 say("without streaming there are no token times: limits on TTFT, ITL and TPOT are ignored")
             execution.start(scenario)
 
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the current run is over; false without one."""
         return self._execution is not None and self._finishing is None and self._execution.is_over()
 
     def stopping(self) -> None:
-        """Tell the current run that Locust stops its users."""
+        """Inform the current run that Locust stops its users."""
         if self._execution is not None:
             self._execution.stop()
 
@@ -79,9 +79,9 @@ class Conductor:
             self.wait()
 
     def _finish(self, execution: Execution) -> None:
-        self._outcome = outcome = execution.finish()
-        if outcome.exit_code is not None:
-            self._environment.process_exit_code = outcome.exit_code
+        self._result = result = execution.finish()
+        if result.exit_code is not None:
+            self._environment.process_exit_code = result.exit_code
         if self._environment.web_ui is not None:
             self.print_summary()
         self._execution = self._finishing = None
@@ -100,9 +100,9 @@ class Conductor:
 
     def print_summary(self) -> None:
         """Print the outcome of the last run once, after Locust's own tables."""
-        self._outcome.print()
-        self._outcome = Outcome()
+        self._result.print()
+        self._result = RunResult()
 
-    def active(self) -> bool:
-        """Whether a run has yet to be finished."""
+    def is_active(self) -> bool:
+        """Whether a run has started and is not finished."""
         return self._execution is not None

@@ -1,4 +1,4 @@
-"""One run inside Locust: `start`, then `is_over` once a second until it is true, then `stop` and `finish`."""
+"""Executes one run inside Locust: `start`, `is_over` once a second until it is true, then `stop` and `finish`."""
 
 import time
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from loadgen.load.adapters.shape import SPAWN_PER_S
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.share import Assignment
-from loadgen.run.outcome import Errors, Outcome
 from loadgen.run.progress import Progress
+from loadgen.run.result import Errors, RunResult
 from loadgen.run.run import Run, ServedModel
 from loadgen.scenario.settings import Scenario
 
@@ -109,7 +109,7 @@ class Execution:
         load_start_s = run.clock.now_s() + _LEAD_S + self._plan.users(self.workers) / SPAWN_PER_S
         run.record_start(load_start_s, arrivals=len(self._plan))
         self._load = load = LoadPhase(start=run.clock.to_monotonic(load_start_s))
-        self._generator.go(load_start_s)
+        self._generator.start(load_start_s)
         call = served.endpoint.call_name(served.model, stream=scenario.stream)
         say(
             f"sending {len(self._plan)} requests in {scenario.load.length_s:g} s to {served.model.name} "
@@ -141,7 +141,7 @@ class Execution:
             return True
         scenario = run.scenario
         length_s = scenario.load.length_s
-        if load.finished_after_s is None and counts.over and elapsed_s >= length_s:
+        if load.finished_after_s is None and counts.complete and elapsed_s >= length_s:
             load.finished_after_s = elapsed_s
             run.record_end()
         if load.finished_after_s is not None:
@@ -159,13 +159,13 @@ class Execution:
         """Note that Locust stops its users now: requests that are due later are not sent."""
         self._stopped_at = time.monotonic()
 
-    def finish(self) -> Outcome:
+    def finish(self) -> RunResult:
         """Close the records, stop the target, and write the reports; Locust's users have stopped."""
         if self._progress is not None:
             self._progress.kill()
         run = self._run
         if run is None:
-            return self._outcome()
+            return self._result()
         try:
             with self.errors.collected():
                 if self._load is None:
@@ -176,11 +176,11 @@ class Execution:
             with self.errors.collected():
                 run.stop()
         if self._load is None:
-            return self._outcome()
-        say("analysing …")
+            return self._result()
+        say("analyzing …")
         with self.errors.collected():
-            return self._outcome(*run.report())
-        return self._outcome()
+            return self._result(*run.report())
+        return self._result()
 
     def _record_no_load(self, run: Run) -> None:
         if not self.errors:
@@ -195,6 +195,6 @@ class Execution:
             stopped_after_s = (self._stopped_at or time.monotonic()) - load.start
             run.record_stop(int(np.searchsorted(self._plan.due_s, stopped_after_s - _STOP_MARGIN_S)))
 
-    def _outcome(self, exit_code: int | None = None, summary: str = "") -> Outcome:
+    def _result(self, exit_code: int | None = None, summary: str = "") -> RunResult:
         error = self.errors.first
-        return Outcome(exit_code=exit_code if error is None else int(error.exit_code), summary=summary, error=error)
+        return RunResult(exit_code=exit_code if error is None else int(error.exit_code), summary=summary, error=error)

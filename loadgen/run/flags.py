@@ -7,14 +7,14 @@ from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
 from loadgen.load.adapters.users import TritonUser
-from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario, Slo
+from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario, Slo, WireProtocol
 
 REPORT_FORMATS: tuple[str, ...] = get_args(ReportFormat)
 
 _KUBE = {
     "context": "context of the kubeconfig (default: the current one)",
     "namespace": "namespace of the workload (default: that of the context)",
-    "workload": "Deployment or LeaderWorkerSet (default: found by its labels)",
+    "workload": "Deployment or LeaderWorkerSet (default: discovered by its labels)",
     "hpa": "its HPA (default: the one that scales it)",
     "service": "its Service (default: the one that selects its pods)",
     "endpoint": "auto, ingress, service, nodeport, forward, or a URL: how requests reach it",
@@ -36,7 +36,7 @@ def add_flags(parser: LocustArgumentParser) -> None:
         help="'local' (embedded stack), 'sandbox' (a real Kubernetes control plane on this machine), 'kube' (a "
         "cluster), or the URL of a Triton: http://host:8000, grpc://host:8001",
     )
-    group.add_argument("--protocol", choices=["grpc", "http"], default=None, help="protocol to speak")
+    group.add_argument("--protocol", choices=get_args(WireProtocol), default=None, help="wire protocol of the requests")
     group.add_argument("--stream", dest="stream", action="store_const", const=True, default=None, help="stream tokens")
     group.add_argument(
         "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole response"
@@ -95,9 +95,9 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     kube = {name: value for name in _KUBE if (value := getattr(options, f"kube_{name}", None))}
     if kube:
         changes["kube"] = Kube(**{**dict(scenario.kube), **kube})
-    timed = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
-    if changes.get("stream") is False and timed:
-        changes["slo"] = Slo(**{**dict(scenario.slo), **timed})
+    ignored = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
+    if changes.get("stream") is False and ignored:
+        changes["slo"] = Slo(**{**dict(scenario.slo), **ignored})
     return scenario.replace(**changes) if changes else scenario
 
 
@@ -112,8 +112,8 @@ def _report_formats(text: str) -> tuple[str, ...]:
 def _host(environment: Environment) -> str | None:
     """The host from `--host`, or else from the user classes; None where it is the default of `TritonUser`."""
     classes = [cls for cls in environment.user_classes if issubclass(cls, TritonUser)]
-    named = {environment.host} if environment.host else {cls.host for cls in classes}
-    hosts = sorted(host for host in named if host and host != TritonUser.host)
+    candidates = {environment.host} if environment.host else {cls.host for cls in classes}
+    hosts = sorted(host for host in candidates if host and host != TritonUser.host)
     if len(hosts) > 1:
         raise SettingsError(f"a run has one target: the user classes have hosts {' and '.join(hosts)}; set --host")
     return hosts[0] if hosts else None

@@ -10,7 +10,7 @@ _SANDBOX = "sandbox"
 _INFORMATIONAL = {"-h", "--help", "-V", "--version", "-l", "--list", "--show-task-ratio", "--show-task-ratio-json"}
 
 
-def enter_sandbox_if_asked() -> None:
+def enter_sandbox_if_requested() -> None:
     """Run this command inside a new sandbox and exit with its code, if the command line names that target.
 
     Raises:

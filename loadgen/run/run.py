@@ -1,19 +1,19 @@
-"""One run: starts its target and collector, records the load in `run.json`, stops everything, and writes reports."""
+"""Starts the target and the collector of a run, records its load in `run.json`, stops both and writes the reports."""
 
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from loadgen.base.clock import Clock
+from loadgen.base.console import Say
 from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset.events import Event
-from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.folder import RunFolder, runs_dir
 from loadgen.dataset.names import EventKind
 from loadgen.dataset.run_info import Limit, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
@@ -21,15 +21,13 @@ from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference_process import ReferenceProcess
 from loadgen.run.progress import Fleet
-from loadgen.scenario.settings import Scenario, Slo, Validity, runs_dir
+from loadgen.scenario.settings import Scenario, Slo, Validity
 from loadgen.targets.info import TargetInfo
 from loadgen.targets.target import RunningTarget, target_of
 
-Say = Callable[[str], None]
-
 _COLLECTOR_GRACE_S = 15.0
 _REPORT_TIMEOUT_S = 600.0
-_VERSIONED = (
+_RECORDED_PACKAGES = (
     "triton-loadgen",
     "locust",
     "tritonclient",
@@ -71,7 +69,7 @@ class Run:
         self._running: RunningTarget | None = None
         self._collector: Child | None = None
         self._reference: ReferenceProcess | None = None
-        self.info = _first_info(scenario, self._target.info(), self.folder, self.clock)
+        self.info = _initial_info(scenario, self._target.info(), self.folder, self.clock)
         self.folder.write_info(self.info)
 
     def start_reference(self) -> Endpoint:
@@ -99,7 +97,7 @@ class Run:
         if scenario.wire == "grpc":
             triton_grpc.prepare(1)  # before the first channel: without it every greenlet blocks while gRPC waits
         self._running = target = self._target.start(self.folder, say=self._say)
-        self._update(**_recorded(target.info, scenario.validity))
+        self._update(**_target_fields(target.info, scenario.validity))
         endpoint = target.endpoint
         model, server = endpoint.find_model(requested=scenario.model, stream=scenario.stream)
         self._update(model=model.name, versions={**self.info.versions, **target.versions(server)})
@@ -163,7 +161,7 @@ class Run:
             self._running = None
 
     def report(self) -> tuple[int, str]:
-        """Run `loadgen report` on the folder in another process; its exit code and output."""
+        """Run `loadgen report` on the folder in another process; return its exit code and output."""
         reports = ",".join(self.scenario.reports)
         command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path), "--reports", reports]
         try:
@@ -184,7 +182,7 @@ class Run:
         self.folder.write_info(self.info)
 
 
-def _first_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clock: Clock) -> RunInfo:
+def _initial_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clock: Clock) -> RunInfo:
     info = RunInfo(
         run_id=folder.path.name,
         scenario=scenario.name,
@@ -200,10 +198,10 @@ def _first_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clock
         settings=scenario.model_dump(mode="json"),
         versions=_versions(),
     )
-    return info.model_copy(update=_recorded(target, scenario.validity))
+    return info.model_copy(update=_target_fields(target, scenario.validity))
 
 
-def _recorded(target: TargetInfo, validity: Validity) -> dict[str, Any]:
+def _target_fields(target: TargetInfo, validity: Validity) -> dict[str, Any]:
     """Fields of `run.json` that a target fills."""
     return {
         "emulated": target.emulated,
@@ -232,7 +230,7 @@ def limits_of(slo: Slo) -> tuple[Limit, ...]:
 
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _VERSIONED:
+    for package in _RECORDED_PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -7,10 +7,11 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from loadgen.base.console import Say
 from loadgen.base.errors import SettingsError, StackError
 from loadgen.base.files import write_whole
 from loadgen.base.log_tail import log_tail
@@ -32,8 +33,6 @@ DEFAULT_NODES = (
     Node(name="gpu-1", gpu_product="NVIDIA-H100-80GB-HBM3", gpus=4),
     Node(name="gpu-2", gpu_product="NVIDIA-H100-80GB-HBM3", gpus=4),
 )
-
-Say = Callable[[str], None]
 
 
 class Sandbox:

@@ -12,12 +12,13 @@ import sys
 import uuid
 from collections.abc import Sequence
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, children_of
 from loadgen.programs.cache import cache_dir
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox.build.build import find
-from loadgen.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox, Say
+from loadgen.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox
 from loadgen.sandbox.config import SandboxConfig
 from loadgen.sandbox.forward import PortForward
 from loadgen.sandbox.interruption import interruptible

@@ -382,10 +382,8 @@ class Sequence(RateBase):
         return _total(shifted)
 
 
-Rate = Annotated[
-    Constant | Step | Spike | Wave | Scaled | Sum | Sequence,
-    Field(discriminator="kind"),
-]
+_AnyRate = Constant | Step | Spike | Wave | Scaled | Sum | Sequence
+Rate = Annotated[_AnyRate, Field(discriminator="kind")]
 
 for _model in (Scaled, Sum, Sequence):
     _model.model_rebuild()
@@ -397,5 +395,5 @@ def _total(parts: list[Floats]) -> Floats:
 
 def _known(rate: RateBase) -> "Rate":
     """Narrow to the closed set of rates, for the type checker."""
-    assert isinstance(rate, Constant | Step | Spike | Wave | Scaled | Sum | Sequence)
+    assert isinstance(rate, _AnyRate)
     return rate

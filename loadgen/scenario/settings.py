@@ -1,6 +1,5 @@
 """Defines `Scenario` and the other settings of a test; they are frozen and reject unknown fields."""
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -131,7 +130,7 @@ class Local(Settings):
         sync_period_s: Sync period of the autoscaler, as of the HPA controller.
         rate_window_s: Window of `rate()` in the recording rule of the ratio.
         scrape_interval_s: Scrape and rule interval of Prometheus.
-        scale_down_window_s: Scale-down stabilisation window; 300 s by default in Kubernetes.
+        scale_down_window_s: Scale-down stabilization window; 300 s by default in Kubernetes.
         grace_s: Termination grace period of a replica.
     """
 
@@ -157,6 +156,8 @@ class Local(Settings):
             )
         return self
 
+
+WireProtocol = Literal["grpc", "http"]
 
 EndpointKind = Literal["auto", "ingress", "service", "nodeport", "forward"]
 
@@ -243,7 +244,7 @@ class Scenario(Settings):
     slo: Slo = Slo()
     validity: Validity = Validity()
     target: str = "local"
-    protocol: Literal["grpc", "http"] | None = None
+    protocol: WireProtocol | None = None
     stream: bool = True
     model: str | None = None
     request_timeout_s: PositiveFloat = 30.0
@@ -281,7 +282,7 @@ class Scenario(Settings):
             _parsed("prometheus_url", self.prometheus_url, ("http", "https"), "http://127.0.0.1:9090", path=True)
 
     @property
-    def wire(self) -> Literal["grpc", "http"]:
+    def wire(self) -> WireProtocol:
         """The wire protocol: `protocol` if set, else that of the target's scheme."""
         if self.protocol:
             return self.protocol
@@ -302,8 +303,3 @@ def _parsed(setting: str, url: str, schemes: tuple[str, ...], example: str, *, p
         return parse_url(url, schemes=schemes, example=example, path=path)
     except ValueError as error:
         raise ValueError(f"{setting} {error}") from None
-
-
-def runs_dir() -> Path:
-    """Return the directory of the run folders: `$LOADGEN_RUNS_DIR`, else `runs/` in the working directory."""
-    return Path(os.environ.get("LOADGEN_RUNS_DIR", "runs"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.dataset.folder import RunFolder
@@ -32,17 +33,15 @@ from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.settings import Kube, Scenario
 from loadgen.targets.info import TargetInfo
 
-Say = Callable[[str], None]
-
 EMULATED = (
     "The engine (its batching, KV cache and token times) and its load are emulated by the chart; Triton with its "
     "queues and counters, and everything else on the cluster, are real."
 )
 STUCK_FOR_S = 600.0
-"""How long a pod may be stuck before that is an error: a node or an image may still come."""
+"""How long a pod may be stuck before that is an error; a node may still be added or an image pulled."""
 
 _ROUTED_WITHIN_S = 30.0
-"""How long a gateway may take to send requests to a replica that is ready."""
+"""How long a gateway may take to route requests to a ready replica."""
 
 
 class ClusterTarget:
@@ -52,11 +51,11 @@ class ClusterTarget:
         self._scenario = scenario
 
     def info(self) -> TargetInfo:
-        """Settings say nothing about a workload that is yet to be found."""
+        """Empty: the workload is discovered when the target starts."""
         return TargetInfo()
 
     def start(self, folder: RunFolder, *, say: Say) -> "RunningCluster":
-        """Find, reach and observe the workload, as `start_cluster` does."""
+        """Discover and observe the workload, as `start_cluster` does."""
         return start_cluster(folder, self._scenario, self._scenario.kube, say=say)
 
 
@@ -65,7 +64,7 @@ class RunningCluster:
 
     Attributes:
         endpoint: Address and protocol that requests go to.
-        info: The workload as it was found.
+        info: The workload as it was discovered.
     """
 
     def __init__(self, folder: RunFolder, endpoint: Endpoint, info: TargetInfo, children: Sequence[Child]) -> None:
@@ -86,7 +85,7 @@ class RunningCluster:
         return self._record.read()
 
     def failure(self) -> str | None:
-        """Reason why the run cannot go on, as a sentence; failing pods are a result of the run and no reason."""
+        """Reason why the run cannot go on, as a sentence; failing pods are a result of the run, not a reason."""
         for child in self._children:
             if (code := child.poll()) is not None:
                 return f"the {child.log.stem} of the cluster ended by itself (exit code {code}): read {child.log}"
@@ -107,7 +106,7 @@ def start_cluster(
     patience_s: float = STUCK_FOR_S,
     strict: bool = False,
 ) -> RunningCluster:
-    """Find the workload that the settings name, wait until it is ready, and observe it.
+    """Discover the workload that the settings name, wait until it is ready, and observe it.
 
     Args:
         folder: Run folder.
@@ -125,23 +124,23 @@ def start_cluster(
     if kube.deploy is not None:
         kube = deploy(kube, read_values(kube.deploy), say=say)
     api = Api(kube.context)
-    found = discover_workload(api, kube)
-    _say_workload(api, found.value, say)
-    fresh = _wait_for_replicas(api, found.value, say, patience_s) or deployed
-    with ExitStack() as undo:
+    workload = discover_workload(api, kube)
+    _report_workload(api, workload.value, say)
+    fresh = _wait_for_replicas(api, workload.value, say, patience_s) or deployed
+    with ExitStack() as started:
         children: list[Child] = []
 
-        def keep(child: Child) -> Child:
-            undo.callback(child.stop, STOP_S)
+        def stop_on_error(child: Child) -> Child:
+            started.callback(child.stop, STOP_S)
             children.append(child)
             return child
 
-        discovery = _discover(folder, scenario, api, kube, found, keep, say, fresh=fresh, strict=strict)
-        observer = keep(start_process(folder, "observe.observer", _observer_config(discovery, scenario)))
+        discovery = _discover(folder, scenario, api, kube, workload, stop_on_error, say, fresh=fresh, strict=strict)
+        observer = stop_on_error(start_process(folder, "observe.observer", _observer_config(discovery, scenario)))
         wait_for_file(observer, StackFolder(folder.path).state_file)
         for sentence in (*discovery.missing, *discovery.assumptions):
             say(sentence)
-        undo.pop_all()
+        started.pop_all()
     return RunningCluster(folder, discovery.access.endpoint(scenario.wire), info_of(discovery), children[::-1])
 
 
@@ -150,33 +149,33 @@ def _discover(
     scenario: Scenario,
     api: Api,
     kube: Kube,
-    attached: Discovered[ScaledWorkload],
-    keep: Callable[[Child], Child],
+    workload: Discovered[ScaledWorkload],
+    stop_on_error: Callable[[Child], Child],
     say: Say,
     *,
     fresh: bool,
     strict: bool,
 ) -> ClusterDiscovery:
-    """Discover how requests reach a ready workload and where its signals are read, and join what is missing."""
-    scaled = attached.value
+    """Discover the access path and the signals of a ready workload; `missing` and `assumptions` cover all steps."""
+    scaled = workload.value
     within_s = _ROUTED_WITHIN_S if fresh or kube.endpoint != "auto" else 0.0
     access = discover_access_path(api, scaled, scenario, kube.endpoint, within_s=within_s, say=say)
     path = access.value
     if path.kind == "forward":
-        path = _open_forward(folder, scenario, api, scaled.workload, keep)
+        path = _open_forward(folder, scenario, api, scaled.workload, stop_on_error)
     say(f"requests go through {path}{': all to one pod' if path.kind == 'forward' else ''}")
     sources = Sources(folder, api, kube, scaled)
-    keep(sources.relay)
-    unread = _wait_for_metric(api, scaled, sources.metric.value, say, strict=strict)
+    stop_on_error(sources.relay)
+    metric_wait = _wait_for_metric(api, scaled, sources.metric.value, say, strict=strict)
     autoscaler = sources.autoscaler()
     skews = {"kubernetes": api.skew(), "prometheus": _prometheus_skew(sources.prometheus.value)}
     pod_metrics, custom_metrics = sources.pod_metrics(), sources.custom_metrics()
     results: tuple[Discovered[Any], ...] = (
-        attached,
+        workload,
         access,
         sources.metric,
         sources.prometheus,
-        unread,
+        metric_wait,
         autoscaler,
         pod_metrics,
         custom_metrics,
@@ -199,25 +198,25 @@ def _discover(
     )
 
 
-def _say_workload(api: Api, scaled: ScaledWorkload, say: Say) -> None:
+def _report_workload(api: Api, scaled: ScaledWorkload, say: Say) -> None:
     hpa = f"scaled by the HPA {scaled.hpa_name}" if scaled.hpa else "not scaled by an HPA"
     say(f"{scaled.workload} of context {api.context}, {hpa}")
 
 
 def _wait_for_replicas(api: Api, scaled: ScaledWorkload, say: Say, patience_s: float) -> bool:
-    """Wait until the fewest replicas are ready; whether there was anything to wait for."""
+    """Wait until the minimum number of replicas is ready; return whether a wait was necessary."""
     workload, hpa = scaled.workload, scaled.hpa
     if workload.replicas == 0:
         raise TargetError(
             f"{workload} is scaled to zero, so its model cannot be found: send it a request, or scale it to 1, and "
             "run again"
         )
-    fewest = max(1, hpa["spec"].get("minReplicas", 1) if hpa else 1)
-    return wait_until_ready(api, workload, fewest, say=say, patience_s=patience_s)
+    min_replicas = max(1, hpa["spec"].get("minReplicas", 1) if hpa else 1)
+    return wait_until_ready(api, workload, min_replicas, say=say, patience_s=patience_s)
 
 
 def _open_forward(
-    folder: RunFolder, scenario: Scenario, api: Api, workload: Workload, keep: Callable[[Child], Child]
+    folder: RunFolder, scenario: Scenario, api: Api, workload: Workload, stop_on_error: Callable[[Child], Child]
 ) -> AccessPath:
     file = folder.path / "stack" / "forward.port"
     config = ForwardConfig(
@@ -227,7 +226,7 @@ def _open_forward(
         port=workload.grpc if scenario.wire == "grpc" else workload.http,
         port_file=file.resolve(),
     )
-    child = keep(start_process(folder, "proxy.forward", config))
+    child = stop_on_error(start_process(folder, "proxy.forward", config))
     return AccessPath(kind="forward", address=f"127.0.0.1:{read_port(child, file)}", balances="one pod")
 
 
@@ -272,7 +271,7 @@ def _observer_config(discovery: ClusterDiscovery, scenario: Scenario) -> Observe
 
 
 def info_of(discovery: ClusterDiscovery) -> TargetInfo:
-    """What `run.json` records of a discovered workload."""
+    """Return what `run.json` records about a discovered workload."""
     scaled = discovery.scaled
     cluster = ClusterInfo(
         context=discovery.context,

@@ -1,4 +1,4 @@
-"""What `run.json` records about a target."""
+"""Defines what `run.json` records about a target."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ _MIN_SCRAPE_GAP_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetInfo:
-    """A target as the settings describe it before the start, or as it was found after the start.
+    """A target: before its start as the settings describe it, after its start as it is.
 
     Attributes:
         emulated: Sentence that names the emulated parts; None when nothing is emulated.

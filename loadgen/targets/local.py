@@ -6,9 +6,10 @@ Works in a process patched by gevent: it starts no thread, and waits by sleeping
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, spawn
 from loadgen.dataset.folder import RunFolder
@@ -43,7 +44,7 @@ class LocalTarget:
         """The stack as the settings describe it; starting it adds nothing."""
         return _info(self._scenario)
 
-    def start(self, folder: RunFolder, *, say: Callable[[str], None]) -> "LocalStack":
+    def start(self, folder: RunFolder, *, say: Say) -> "LocalStack":
         """Start the stack and wait until it serves, as `start_stack` does."""
         return start_stack(folder, on_progress=say)
 
@@ -103,7 +104,7 @@ class LocalStack:
         sweep_dead()
 
 
-def start_stack(folder: RunFolder, *, on_progress: Callable[[str], None], deadline_s: float = 1800.0) -> LocalStack:
+def start_stack(folder: RunFolder, *, on_progress: Say, deadline_s: float = 1800.0) -> LocalStack:
     """Start the stack that `run.json` describes, and wait until it serves.
 
     Args:
@@ -183,7 +184,7 @@ def _info(scenario: Scenario) -> TargetInfo:
     )
 
 
-def _wait(stack: LocalStack, progress: Path, on_progress: Callable[[str], None], deadline: float) -> None:
+def _wait(stack: LocalStack, progress: Path, on_progress: Say, deadline: float) -> None:
     reported = 0
     while True:
         # the state first: progress that was written before it changed is then passed on before the wait ends

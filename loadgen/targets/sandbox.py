@@ -3,9 +3,9 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.deploy import chart, helm
@@ -16,8 +16,6 @@ from loadgen.scenario.settings import Kube, Scenario
 from loadgen.targets.cluster import RunningCluster, start_cluster
 from loadgen.targets.info import TargetInfo
 from loadgen.targets.local import autoscaler_info, compressions
-
-Say = Callable[[str], None]
 
 EMULATED = (
     "The engine (its batching, KV cache and token times), the image pull and the engine load are emulated, and pods "
@@ -57,7 +55,7 @@ class SandboxTarget:
             _install(self._scenario, say)
             cluster = start_cluster(folder, self._scenario, _KUBE, say=say, patience_s=_STUCK_FOR_S, strict=True)
         except BaseException:
-            _keep_logs(folder, sandbox)
+            _copy_logs(folder, sandbox)
             raise
         return RunningSandbox(folder, sandbox, cluster, self.info())
 
@@ -67,7 +65,7 @@ class RunningSandbox:
 
     Attributes:
         endpoint: Address and protocol that requests go to.
-        info: The workload as it was found.
+        info: The workload as it was discovered.
     """
 
     def __init__(self, folder: RunFolder, sandbox: Sandbox, cluster: RunningCluster, settings: TargetInfo) -> None:
@@ -79,7 +77,7 @@ class RunningSandbox:
     def stop(self) -> None:
         """Stop observing, and copy the logs of the sandbox into the run folder."""
         self._cluster.stop()
-        _keep_logs(self._folder, self._sandbox)
+        _copy_logs(self._folder, self._sandbox)
 
 
 def _install(scenario: Scenario, say: Say) -> None:
@@ -88,6 +86,6 @@ def _install(scenario: Scenario, say: Say) -> None:
     helm.install(NAME, NAMESPACE, chart.emulated_values(scenario.local, profile, name=NAME, tag=emulated.TAG))
 
 
-def _keep_logs(folder: RunFolder, sandbox: Sandbox) -> None:
+def _copy_logs(folder: RunFolder, sandbox: Sandbox) -> None:
     with contextlib.suppress(OSError, shutil.Error):
         shutil.copytree(sandbox.folder / "logs", folder.logs / "sandbox", dirs_exist_ok=True)

@@ -1,15 +1,14 @@
-"""The target of a run: what every kind provides, and the choice between the kinds."""
+"""Defines the interface of targets, and chooses the target of a scenario."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
+from loadgen.base.console import Say
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackState
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.settings import Scenario
 from loadgen.targets.info import TargetInfo
-
-Say = Callable[[str], None]
 
 
 class RunningTarget(Protocol):
@@ -22,7 +21,7 @@ class RunningTarget(Protocol):
 
     @property
     def info(self) -> TargetInfo:
-        """The target as it was found."""
+        """The target after its start."""
         ...
 
     def versions(self, server: str) -> Mapping[str, str]:

@@ -1,8 +1,9 @@
 """`--target URL`: an existing Triton server, whose replicas are not observed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from loadgen.base.console import Say
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackState
 from loadgen.protocols.endpoint import Endpoint
@@ -40,11 +41,11 @@ class UrlTarget:
         self._scenario = scenario
 
     def info(self) -> TargetInfo:
-        """Settings say nothing about an existing server."""
+        """Empty: the settings do not describe an existing server."""
         return TargetInfo()
 
-    def start(self, folder: RunFolder, *, say: Callable[[str], None]) -> ExistingServer:
-        """The server as it is.
+    def start(self, folder: RunFolder, *, say: Say) -> ExistingServer:
+        """Return the server; nothing is started.
 
         Raises:
             SettingsError: the URL is malformed.

@@ -11,11 +11,11 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from loadgen.base.errors import ExitCode, TargetError
-from loadgen.protocols.answer import Answer, Client, counted, failed
+from loadgen.protocols.answer import Answer, Client, classify_failure, valid_token_count
 from loadgen.protocols.detect import find_model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference import MODEL, Fault, Script
-from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, counted_tokens
+from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, output_token_count
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
 from support.servers.raw import relay
 from support.servers.reference import BLS, client_of, reference_server
@@ -41,12 +41,12 @@ def protocol(request: pytest.FixtureRequest) -> str:
 def infer(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
     clients: list[Client] = []
 
-    def _ask(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
+    def _infer(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
         client = client_of(protocol, ports[protocol], BLS, stream=stream)
         clients.append(client)
         return client.infer(script.prompt(), 8, timeout_s)
 
-    yield _ask
+    yield _infer
     for client in clients:
         client.close()
 
@@ -195,7 +195,7 @@ def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> 
     """The server's count is decoded by its data type, and ignored beyond the range of the requests table."""
     response = pb.ModelInferResponse(raw_output_contents=[raw])
     response.outputs.add(name="num_output_tokens", datatype=datatype, shape=[1])
-    assert counted_tokens(response) == tokens
+    assert output_token_count(response) == tokens
 
 
 @pytest.mark.parametrize(
@@ -226,16 +226,16 @@ def test_grpc_count_of_tokens(datatype: str, raw: bytes, tokens: int | None) -> 
 )
 def test_rejected_or_error(code: str, message: str, outcome: str) -> None:
     """Only a message of the server is a rejection; a broken connection is an error, and `cut_off` after output."""
-    assert failed(code, message, began=False)[0] == outcome
-    assert failed(code, message, began=True)[0] == "cut_off"
+    assert classify_failure(code, message, began=False)[0] == outcome
+    assert classify_failure(code, message, began=True)[0] == "cut_off"
 
 
 @pytest.mark.parametrize(
-    ("count", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
+    ("value", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
 )
-def test_counted(count: object, tokens: int | None) -> None:
+def test_valid_token_count(value: object, tokens: int | None) -> None:
     """An impossible count of output tokens is ignored."""
-    assert counted(count) == tokens
+    assert valid_token_count(value) == tokens
 
 
 def test_a_stream_without_final_answer(ports: dict[str, int]) -> None:

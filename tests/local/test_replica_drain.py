@@ -9,7 +9,7 @@ import pytest
 
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
-from loadgen.local.replica import SETTLE_S
+from loadgen.local.replica import IDLE_S
 from loadgen.local.triton import TritonServer, is_ready, queue_is_empty
 from loadgen.programs.find import find_tritonserver
 from support.runs.stack_runs import FOUR_PLACES, eventually
@@ -40,7 +40,7 @@ def test_a_terminated_server_finishes_requests_in_execution(server: TritonServer
 
     eventually(lambda: not empty(), of="a queue: six requests on four places")
     eventually(empty, of="the queue's end")
-    time.sleep(SETTLE_S)
+    time.sleep(IDLE_S)
     assert not all(stream.ended.is_set() for stream in streams)
     server.terminate()
     for stream in streams:

@@ -2,16 +2,15 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.objects.pod_startup import Blocker, find_blockers, is_active, startup_stage, summary
 from loadgen.kube.objects.rollout_status import rollout_pending, spec_observed, updated_pods
 from loadgen.kube.objects.workload import GROUPS, Workload
-
-Say = Callable[[str], None]
 
 _POLL_S = 0.5
 _SLOW_POLL_S = 3.0

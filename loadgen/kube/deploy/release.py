@@ -1,9 +1,10 @@
 """Deploys the bundled chart to a cluster and waits until it is ready; destroys it again."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.deploy import helm
@@ -11,8 +12,6 @@ from loadgen.kube.deploy.readiness import wait_until_ready
 from loadgen.kube.discover.selection import candidates, choose_hpa, choose_workload
 from loadgen.kube.discover.workload import serving_objects
 from loadgen.scenario.settings import Kube
-
-Say = Callable[[str], None]
 
 BLOCKED_TIMEOUT_S = 300.0
 """How long a pod may be blocked before `deploy` fails; until then a node, an image or a Secret may still appear."""

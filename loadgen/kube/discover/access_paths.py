@@ -13,7 +13,8 @@ from typing import Literal
 
 from loadgen.kube.objects.raw import Raw
 from loadgen.kube.objects.workload import Workload, port_of
-from loadgen.protocols.endpoint import Endpoint, WireProtocol
+from loadgen.protocols.endpoint import Endpoint
+from loadgen.scenario.settings import WireProtocol
 
 Balances = Literal["requests", "connections", "one pod", "unknown"]
 

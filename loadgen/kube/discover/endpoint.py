@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from loadgen.base.console import Say
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.urls import parse_url
 from loadgen.kube.client import permissions
@@ -22,7 +23,7 @@ _TRAEFIK = "app.kubernetes.io/name=traefik"
 
 
 def discover_access_path(
-    api: Api, scaled: ScaledWorkload, scenario: Scenario, wanted: str, *, within_s: float, say: Callable[[str], None]
+    api: Api, scaled: ScaledWorkload, scenario: Scenario, wanted: str, *, within_s: float, say: Say
 ) -> Discovered[AccessPath]:
     """The access path that the settings name, or for `auto` the best one that answers.
 
@@ -95,7 +96,7 @@ def choose_access_path(
     answers: Callable[[AccessPath], bool],
     *,
     within_s: float = 0.0,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> AccessPath:
     """The best access path of a kind (`auto`: of any kind) that answers; a port-forward is not probed.
 

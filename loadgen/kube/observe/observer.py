@@ -19,6 +19,7 @@ from typing import Any
 
 from loadgen.base.errors import ExitCode
 from loadgen.base.stop import Stop
+from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import EventKind, GapSource
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
@@ -133,9 +134,8 @@ class Observer:
             return since_s
         from_s, to_s = (self._clock.at_unix(at_s - self._config.skew_s) for at_s in (since_s, now_s))
         data = {"source": GapSource.KUBERNETES, "watch": source, "from_s": from_s, "to_s": to_s}
-        self._stack.emit(
-            EventKind.COLLECT_GAP, t_s=from_s, message=f"watch of {source} interrupted: {reason}", data=data
-        )
+        message = f"watch of {source} interrupted: {reason}"
+        self._stack.emit(Event(from_s, EventKind.COLLECT_GAP, message=message, data=data))
         return since_s
 
     def _update(self, source: str, event_type: str, raw: Raw, now_s: float) -> None:
@@ -211,14 +211,8 @@ class Observer:
 
     def _record(self, events: Iterable[RunEvent]) -> None:
         for event in events:
-            self._stack.emit(
-                event.kind,
-                t_s=self._clock.at_unix(event.unix_s - self._config.skew_s),
-                pod=event.pod,
-                reason=event.reason,
-                message=event.message,
-                data=event.data,
-            )
+            t_s = self._clock.at_unix(event.unix_s - self._config.skew_s)
+            self._stack.emit(Event(t_s, event.kind, event.pod, event.reason, event.message, event.data))
             _log.info("%s %s %s", event.kind, event.pod or "", event.message or "")
 
 

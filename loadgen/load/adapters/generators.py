@@ -1,7 +1,7 @@
 """Generates the load in this process (`LocalGenerator`) or in Locust's workers (`DistributedGenerator`).
 
 Messages between Locust's master and its workers: `loadgen_prepare` (assignment), answered by `loadgen_prepared` (error
-or none); `loadgen_go` (start of the load); `loadgen_close`; and `loadgen_counts` (progress) about once a second.
+or none); `loadgen_start` (start of the load); `loadgen_close`; and `loadgen_counts` (progress) about once a second.
 """
 
 import time
@@ -68,7 +68,7 @@ class Generator(Protocol):
         """
         ...
 
-    def go(self, load_start_s: float) -> None:
+    def start(self, load_start_s: float) -> None:
         """Start sending; the load starts at `load_start_s` on the run's time axis."""
         ...
 
@@ -107,7 +107,7 @@ class LocalGenerator:
         self._share = LoadShare(assignment, listener, self._plan)
         self._share.check()
 
-    def go(self, load_start_s: float) -> None:
+    def start(self, load_start_s: float) -> None:
         """Start sending from this process's users."""
         assert self._share is not None
         self._share.start(load_start_s)
@@ -168,14 +168,14 @@ class DistributedGenerator:
                 f"check that all run the same locustfile and release of triton-loadgen, and read their logs"
             )
 
-    def go(self, load_start_s: float) -> None:
+    def start(self, load_start_s: float) -> None:
         """Start sending from every worker's users."""
         self._counts, self._last_message = {}, dict.fromkeys(self._ids, time.monotonic())
         for worker_id in self._ids:
-            self._runner.send_message("loadgen_go", {"load_start_s": load_start_s}, worker_id)
+            self._runner.send_message("loadgen_start", {"load_start_s": load_start_s}, worker_id)
 
     def counts(self) -> Counts:
-        """Return the sum of the workers' last counts; a worker that has sent none yet is not over."""
+        """Return the sum of the workers' last counts; a worker that has sent none yet is not complete."""
         total = Counts(closed=True)
         for worker_id in self._last_message:
             total += self._counts.get(worker_id, Counts(total=1))
@@ -193,22 +193,22 @@ class DistributedGenerator:
         for worker_id in self._last_message:
             self._runner.send_message("loadgen_close", {}, worker_id)
         timeout_s = _TIMEOUT_S + (self._runner.environment.stop_timeout or 0.0)
-        if not self._wait(lambda: self._open() == self._lost(), timeout_s):
+        if not self._wait(lambda: self._unfinished() == self._lost(), timeout_s):
             raise LoadgenError(
-                f"{len(self._open())} of {len(self._ids)} workers did not write their last rows within "
+                f"{len(self._unfinished())} of {len(self._ids)} workers did not write their last rows within "
                 f"{timeout_s:g} s; free memory and CPU, and run again"
             )
 
-    def _open(self) -> list[str]:
+    def _unfinished(self) -> list[str]:
         """Return the workers that have started and not yet reported that all their rows are written."""
         return [worker_id for worker_id in self._last_message if not self._counts.get(worker_id, Counts()).closed]
 
     def _lost(self) -> list[str]:
-        """Return the open workers that are disconnected and silent; one that just ended properly is not silent yet."""
+        """Return the unfinished workers that are disconnected and silent; one that just exited is not silent yet."""
         connected, silent = self._connected(), time.monotonic() - _SILENT_S
         return [
             worker_id
-            for worker_id in self._open()
+            for worker_id in self._unfinished()
             if worker_id not in connected and self._last_message[worker_id] < silent
         ]
 
@@ -239,7 +239,7 @@ class Worker:
         self._runner = runner
         self._generator = LocalGenerator(environment)
         runner.register_message("loadgen_prepare", self._on_prepare, concurrent=True)
-        runner.register_message("loadgen_go", self._on_go)
+        runner.register_message("loadgen_start", self._on_start)
         runner.register_message("loadgen_close", self._on_close, concurrent=True)
         gevent.spawn(self._send_counts_periodically)
         load_writer()  # the import takes a second without heartbeats: now rather than during a run
@@ -279,8 +279,8 @@ class Worker:
         finally:
             reference.stop()
 
-    def _on_go(self, environment: Environment, msg: Any, **_: Any) -> None:
-        self._generator.go(msg.data["load_start_s"])
+    def _on_start(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self._generator.start(msg.data["load_start_s"])
 
     def _on_close(self, environment: Environment, msg: Any, **_: Any) -> None:
         self._runner.stop()  # stops the users first; the test_stop event then calls `close`

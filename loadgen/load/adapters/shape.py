@@ -13,17 +13,17 @@ class ScenarioShape(LoadTestShape):
 
     Args:
         users: Returns the number of users that an open loop needs.
-        over: Called about once per second; True ends the test.
+        is_over: Called about once per second; True ends the test.
     """
 
     abstract = True  # created by the plugin; Locust must not instantiate it
 
-    def __init__(self, users: Callable[[], int], over: Callable[[], bool]) -> None:
+    def __init__(self, users: Callable[[], int], is_over: Callable[[], bool]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._users = users
-        self._over = over
+        self._is_over = is_over
 
     def tick(self) -> tuple[int, float] | None:
         """Return users and spawn rate, or None at the end of the test."""
         users = self._users()
-        return None if self._over() else (users, min(float(users), SPAWN_PER_S))
+        return None if self._is_over() else (users, min(float(users), SPAWN_PER_S))

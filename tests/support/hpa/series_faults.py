@@ -36,7 +36,7 @@ _FORBIDDEN = Fault(
 FAULTS = [
     Series(
         name="all-missing",
-        claim="without any value the replicas are held, whatever the reason, and then go on as before",
+        claim="without any value the replica count is kept, for any reason, and scaling continues afterwards",
         metrics=[pods()],
         steps=[
             *each("load", "2", {}, UNKNOWN, BROKEN),
@@ -47,7 +47,7 @@ FAULTS = [
     ),
     Series(
         name="two-metrics",
-        claim="the larger proposal wins; an invalid metric stops a scale-down and lets a scale-up through",
+        claim="the larger proposal wins; an invalid metric prevents a scale-down but not a scale-up",
         metrics=[pods(), external(value="10")],
         steps=[
             Step(metrics={"load": "1", "backlog": ["20"]}),
@@ -72,7 +72,7 @@ FAULTS = [
     ),
     Series(
         name="scale-faults",
-        claim="a scale that cannot be read or written is reported, a write conflict is tried again in the same sync",
+        claim="a failed read or write of the scale is reported; a write conflict is retried in the same sync",
         metrics=[pods()],
         steps=[
             Step(scale_error=Fault(message='targets.twin.loadgen.dev "web" not found')),
@@ -86,7 +86,7 @@ FAULTS = [
     ),
     Series(
         name="selectors",
-        claim="a scale whose selector is missing or malformed, or shared with another HPA, stops the sync",
+        claim="a selector that is missing, malformed or shared with another HPA stops the sync",
         metrics=[pods()],
         steps=[
             *each("load", "1"),
@@ -100,7 +100,7 @@ FAULTS = [
     ),
     Series(
         name="restart",
-        claim="controllers that start again have forgotten windows and periods; what stands in the status stays",
+        claim="a restarted controller has lost windows and periods, and continues from the status",
         metrics=[external(average="1")],
         steps=[
             *each("backlog", ["6"], ["6"], ["3"]),
@@ -125,7 +125,7 @@ def _stopped(name: str, group: str, metric: object, query: str, text: str, *answ
     first, last = answers
     return Series(
         name=name,
-        claim="its API server is stopped: the replicas are held, and go on when it is back",
+        claim="its API server is stopped: the replica count is kept, and scaling continues after the restart",
         metrics=[metric],  # type: ignore[list-item]
         steps=[
             *each(query, first, first),

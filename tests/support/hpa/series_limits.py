@@ -7,7 +7,7 @@ _ALL_OLD = {f"p{number}": OLD for number in range(2)}
 LIMITS = [
     Series(
         name="bounds",
-        claim="the bounds limit what the metrics want, and pull replicas in without asking them",
+        claim="minReplicas and maxReplicas limit the proposals, and apply without reading the metrics",
         metrics=[pods()],
         steps=[
             *each("load", "1", "2", "2", "9"),
@@ -28,7 +28,7 @@ LIMITS = [
     ),
     Series(
         name="bounds-behavior",
-        claim="the bounds on the path with behavior: reasons TooManyReplicas and TooFewReplicas, and both limits",
+        claim="the bounds with behavior: reasons TooManyReplicas and TooFewReplicas, and both rate limits",
         metrics=[external(average="1")],
         steps=[
             *each("backlog", ["4"], ["30"], ["30"], ["30"], ["2"], ["2"], ["1"], ["1"], ["40"]),
@@ -47,7 +47,7 @@ LIMITS = [
     ),
     Series(
         name="legacy-window",
-        claim="without behavior the highest recommendation of the window is applied, and the limit is double or 4",
+        claim="without behavior, the highest recommendation of the window applies; the limit is double or 4",
         metrics=[external(average="1")],
         steps=each(
             "backlog",
@@ -71,7 +71,7 @@ LIMITS = [
     ),
     Series(
         name="windows",
-        claim="both windows of behavior: the lowest of 3 s on the way up, the highest of 7 s on the way down",
+        claim="both windows of behavior: the lowest of 3 s for scale-ups, the highest of 7 s for scale-downs",
         metrics=[external(average="1")],
         steps=each(
             "backlog",
@@ -84,7 +84,7 @@ LIMITS = [
     ),
     Series(
         name="default-window",
-        claim="behavior without a scale-down window takes the controller's, and unset sides take the defaults",
+        claim="behavior without a scale-down window uses the controller's; omitted directions use the defaults",
         metrics=[external(average="1")],
         steps=each(
             "backlog", ["3"], ["30"], ["30"], ["30"], ["5"], ["5"], ["5"], ["5"], ["2"], ["2"], ["2"], ["2"], ["2"]
@@ -96,7 +96,7 @@ LIMITS = [
     ),
     Series(
         name="defaults",
-        claim="an HPA that says nothing but maxReplicas and an empty behavior: CPU at 80 %, every default",
+        claim="an HPA with only maxReplicas and an empty behavior: CPU at 80 %, all defaults",
         metrics=[],
         steps=[
             *each("resource", "400m", "440m", "441m", "900m", "900m", pods=_ALL_OLD),
@@ -108,7 +108,7 @@ LIMITS = [
     ),
     Series(
         name="max-policy",
-        claim="of a Pods and a Percent policy the larger change counts, each within its own period",
+        claim="the larger change of a Pods and a Percent policy applies, each within its own period",
         metrics=[external(average="1")],
         steps=each("backlog", *[["60"]] * 8, *[["1"]] * 9),
         behavior={
@@ -120,7 +120,7 @@ LIMITS = [
     ),
     Series(
         name="min-policy",
-        claim="selectPolicy Min takes the smaller change",
+        claim="with selectPolicy Min the smaller change applies",
         metrics=[external(average="1")],
         steps=each("backlog", *[["60"]] * 9, *[["1"]] * 9),
         replicas=4,
@@ -141,7 +141,7 @@ LIMITS = [
     ),
     Series(
         name="disabled",
-        claim="selectPolicy Disabled stops its direction and nothing else, also when it is set later",
+        claim="selectPolicy Disabled stops only its own direction, also when it is set later",
         metrics=[external(average="1")],
         steps=[
             *each("backlog", ["9"], ["9"], ["2"], ["2"]),

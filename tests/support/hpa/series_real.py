@@ -5,7 +5,7 @@ from support.hpa.steps import CPU, OLD, STARTED, STARTING, UNKNOWN, Series, Step
 REAL = [
     Series(
         name="real-step",
-        claim="a step at the real 15 s and 300 s, legacy path: up at once, down after 300 s; two reads fail",
+        claim="a step at the real 15 s and 300 s without behavior: up at once, down after 300 s; two reads fail",
         metrics=[pods()],
         steps=each("load", "1", "1", "3", "3", "1200m", "1", "1", "2", *["300m"] * 10, {}, UNKNOWN, *["300m"] * 16),
         replicas=1,
@@ -13,7 +13,7 @@ REAL = [
     ),
     Series(
         name="real-behavior",
-        claim="behavior's own defaults at 15 s and 300 s: 4 pods or 100 % a sync, down after 300 s",
+        claim="the defaults of behavior at 15 s and 300 s: 4 pods or 100 % per sync, down after 300 s",
         metrics=[external(average="10")],
         steps=each("backlog", ["10"], ["60"], ["400"], ["400"], ["200"], ["330"], *[["20"]] * 30),
         replicas=1,
@@ -24,7 +24,7 @@ REAL = [
     ),
     Series(
         name="real-wave",
-        claim="two waves closer than 300 s: the valley between them does not scale down",
+        claim="two waves less than 300 s apart: the trough between them does not scale down",
         metrics=[external(value="10")],
         steps=each(
             "backlog",
@@ -35,7 +35,7 @@ REAL = [
     ),
     Series(
         name="real-policies",
-        claim="one pod a minute up, half within 2 minutes down, with a window of 60 s on the way down",
+        claim="scale-ups of one pod per minute, scale-downs of half within 2 minutes with a window of 60 s",
         metrics=[pods()],
         steps=each("load", "1", *["4"] * 15, "1", *["100m"] * 19),
         behavior={

@@ -22,7 +22,7 @@ _UNSET["object"]["target"]["type"] = "Value"
 SOURCES = [
     Series(
         name="object-value",
-        claim="an Object under a Value target multiplies the ready pods, not the replicas",
+        claim="an Object metric with a Value target multiplies the ready pods, not the replicas",
         metrics=[on_object(value="10")],
         steps=[
             *each("queue", "10", "15", "11", "30"),
@@ -33,7 +33,7 @@ SOURCES = [
     ),
     Series(
         name="object-average",
-        claim="an Object under an AverageValue target divides by the pods that exist, and is called external",
+        claim="an Object metric with an AverageValue target divides by the existing pods, and is called external",
         metrics=[on_object(average="10")],
         steps=[
             *each("queue", "20", "45", "44", "101"),
@@ -43,7 +43,7 @@ SOURCES = [
     ),
     Series(
         name="external-average",
-        claim="an External metric adds its series up and divides by the pods that exist; its selector is named",
+        claim="the series of an External metric are summed and divided by the existing pods; texts name its selector",
         metrics=[
             external(
                 average="10",
@@ -57,7 +57,7 @@ SOURCES = [
     ),
     Series(
         name="huge-values",
-        claim="values that overflow int32 and int64 are cut as Go cuts them",
+        claim="values that overflow int32 and int64 are converted as in Go",
         metrics=[external(average="1m"), on_object(average="1m")],
         steps=[
             Step(metrics={"backlog": ["1"], "queue": "1"}),
@@ -72,20 +72,20 @@ SOURCES = [
     ),
     Series(
         name="huge-totals",
-        claim="the sum of an External metric under a Value target stops at the highest int64",
+        claim="the sum of an External metric with a Value target is capped at the highest int64",
         metrics=[external(value="1m")],
         steps=each("backlog", ["1m"], ["5000000000000000", "5000000000000000"], ["1m"], ["-1", "3"], ["2m", "-1m"]),
         highest=6,
     ),
     Series(
         name="object-unset",
-        claim="an Object whose target's type names the value that is not set is accepted, and fails in every sync",
+        claim="an Object metric whose target type names an unset value is accepted, and fails in every sync",
         metrics=[_UNSET],
         steps=each("queue", "20", "40"),
     ),
     Series(
         name="memory",
-        claim="memory per pod, an average in bytes: a container without a value takes its pod out",
+        claim="memory per pod, an average in bytes: a container without a value excludes its pod",
         metrics=[resource(average="100Mi", name="memory")],
         steps=[
             *each("resource", "50Mi", "80Mi", "120Mi"),
@@ -125,7 +125,7 @@ SOURCES = [
     ),
     Series(
         name="to-zero",
-        claim="an External metric takes the target to zero and back; the tolerance does not count from zero",
+        claim="an External metric scales to zero and back; the tolerance is ignored at zero",
         metrics=[external(value="10")],
         steps=each("backlog", ["10"], *[["0"]] * 5, ["1"], ["1"], *[["0"]] * 4, ["35"], ["35"], []),
         replicas=1,
@@ -133,7 +133,7 @@ SOURCES = [
     ),
     Series(
         name="to-zero-behavior",
-        claim="the same with behavior and a target per replica, where zero divides by zero",
+        claim="the same with behavior and a target per replica, where 0 is divided by 0",
         metrics=[external(average="10")],
         steps=each("backlog", ["20"], *[["0"]] * 3, ["0"], [], ["5"], ["35"], *[["0"]] * 3, ["100"]),
         lowest=0,
@@ -142,7 +142,7 @@ SOURCES = [
     ),
     Series(
         name="zero-raised",
-        claim="a lower bound that is raised while the HPA is at zero lifts the target to it",
+        claim="raising minReplicas while the HPA is at zero scales up to it",
         metrics=[external(value="10")],
         steps=[
             *each("backlog", *[["0"]] * 5),
@@ -154,7 +154,7 @@ SOURCES = [
     ),
     Series(
         name="zero-raised-behavior",
-        claim="the same with behavior, where the bound is the only reason to change anything",
+        claim="the same with behavior, where minReplicas is the only reason for a change",
         metrics=[external(average="10")],
         steps=[
             *each("backlog", *[["0"]] * 3),
@@ -168,7 +168,7 @@ SOURCES = [
     ),
     Series(
         name="zero-by-hand",
-        claim="zero set by hand pauses the HPA until somebody scales up again, whatever the metrics say",
+        claim="manually scaling to zero disables the HPA until a manual scale-up, independent of the metrics",
         metrics=[external(value="10")],
         steps=[
             *each("backlog", ["10"]),

@@ -30,20 +30,20 @@ def _noise(count: int, seed: int, lowest: int, highest: int) -> list[str]:
 VALUES = [
     Series(
         name="step",
-        claim="a step up and a step down on the legacy path: at most double or 4, down after the window",
+        claim="a step up and down without behavior: up to double or 4 replicas, down after the window",
         metrics=[pods()],
         steps=each("load", "1", "1", "3", "3", "3", "1", "1", *["250m"] * 9),
         replicas=1,
     ),
     Series(
         name="ramp",
-        claim="a ramp up and down: every sync may scale, a lower recommendation waits for the window",
+        claim="a ramp up and down: every sync may scale; a lower recommendation waits for the window",
         metrics=[external(value="10")],
         steps=each("backlog", *[[str(level)] for level in (10, 12, 14, 17, 20, 20, 16, 14, 12, 10, 8, 6, 4, 4, 4, 4)]),
     ),
     Series(
         name="tolerance-edges",
-        claim="1.1 and 0.9 hold, one milli beyond scales, in both directions",
+        claim="ratios of 1.1 and 0.9 do not scale; one milli more or less does",
         metrics=[pods()],
         steps=each("load", "1100m", "1101m", "1100m", "1", "900m", "900m", "900m", *["899m"] * 5, "900m", "901m"),
         replicas=10,
@@ -51,7 +51,7 @@ VALUES = [
     ),
     Series(
         name="noise-up",
-        claim="noise around the upper edge of the tolerance scales where it crosses it and nowhere else",
+        claim="noise around the upper edge of the tolerance scales only where it crosses the edge",
         metrics=[pods()],
         steps=each("load", *_noise(13, 7, 1085, 1115)),
         replicas=10,
@@ -60,7 +60,7 @@ VALUES = [
     ),
     Series(
         name="noise-down",
-        claim="noise around the lower edge of the tolerance scales where it crosses it and nowhere else",
+        claim="noise around the lower edge of the tolerance scales only where it crosses the edge",
         metrics=[pods()],
         steps=each("load", *_noise(13, 8, 885, 915)),
         replicas=20,
@@ -69,7 +69,7 @@ VALUES = [
     ),
     Series(
         name="tolerance-fields",
-        claim="behavior.scaleUp.tolerance and scaleDown.tolerance move the two edges apart; 0 is an edge, too",
+        claim="behavior.scaleUp.tolerance and scaleDown.tolerance set the two edges independently; 0 is valid",
         metrics=[pods()],
         steps=[
             *each("load", "1050m", "1051m", "1", "800m", "799m", "801m"),
@@ -84,7 +84,7 @@ VALUES = [
     ),
     Series(
         name="missing-pods",
-        claim="pods without a value count as 0 on the way up and as the target on the way down, and may hold",
+        claim="pods without a value count as 0 in a scale-up and as the target in a scale-down",
         metrics=[pods()],
         steps=[
             *each("load", {"p0": "3", "p1": None, "p2": None, "p3": None}),
@@ -102,7 +102,7 @@ VALUES = [
     ),
     Series(
         name="unready-pods",
-        claim="Pending pods are unready, Failed and deleting ones are left out, Running ones count by their value",
+        claim="Pending pods are unready, Failed and terminating pods are ignored, Running pods count by value",
         metrics=[pods()],
         steps=[
             Step(metrics={"load": "2"}, pods={"p2": PENDING, "p3": PENDING}),
@@ -120,7 +120,7 @@ VALUES = [
     ),
     Series(
         name="utilization-missing",
-        claim="a pod without a value counts as at its target on the way down when that is above 100 %",
+        claim="in a scale-down, a pod without a value counts as the target if that is above 100 %",
         metrics=[resource(utilization=150, name="memory")],
         steps=[
             *each("resource", *[{"p0": "120Mi", "p1": "120Mi", "p2": "90Mi"}] * 2, {"p0": "30Mi"}, {"p0": "10Mi"}),
@@ -132,7 +132,7 @@ VALUES = [
     ),
     Series(
         name="cpu-unready",
-        claim="for CPU a pod counts only once its first window is over, or by its readiness after the start-up",
+        claim="for CPU, a pod counts after its first window, or by its readiness after the initialization period",
         metrics=[resource(utilization=50)],
         steps=[
             Step(metrics={"resource": "400m"}, pods={f"p{number}": OLD for number in range(4)}),
@@ -159,7 +159,7 @@ VALUES = [
     ),
     Series(
         name="deployment",
-        claim="a real Deployment with its controllers: pods that are still Pending damp the next scale-up",
+        claim="a real Deployment with its controllers: Pending pods reduce the next scale-up",
         metrics=[pods()],
         steps=[
             *each("load", "1", "2"),
@@ -173,7 +173,7 @@ VALUES = [
     ),
     Series(
         name="manual",
-        claim="replicas set by hand are where the next sync starts from; what was recommended before still counts",
+        claim="the next sync starts from manually set replicas; earlier recommendations still count",
         metrics=[pods()],
         steps=[
             *each("load", "1", "2"),

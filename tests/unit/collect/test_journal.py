@@ -60,7 +60,7 @@ def test_an_invalid_line_is_skipped_with_a_warning(tmp_path: Path, caplog: pytes
 
 def test_an_overlong_line_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line longer than one read is skipped, and the next line is read."""
-    monkeypatch.setattr(journal, "MOST_BYTES", 64)
+    monkeypatch.setattr(journal, "MAX_BYTES", 64)
     path = tmp_path / "journal.jsonl"
     path.write_text("x" * 1000 + '\n{"t_s": 2, "kind": "c"}\n')
     tail = Journal(path)

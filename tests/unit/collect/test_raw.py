@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError
 from loadgen.collect.raw import RawReader, fetch, parse
-from loadgen.collect.targets import Replica
+from loadgen.collect.scrape_targets import Replica
 from support.servers.metrics import MODEL, FakeReplica, page
 
 

@@ -44,7 +44,7 @@ def test_rows_are_kept_while_they_cannot_be_written(tmp_path: Path, caplog: pyte
 def test_memory_is_bounded_and_dropped_samples_are_reported(tmp_path: Path) -> None:
     """Beyond the limit the oldest samples are dropped, and a gap of the disk has their span."""
     folder = run_folder(tmp_path)
-    rows = Rows(folder, most=5)
+    rows = Rows(folder, max_rows=5)
     blocked = block(folder, "samples")
     for first in (0, 4, 8):
         rows.samples += [sample(first + i) for i in range(4)]

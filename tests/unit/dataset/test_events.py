@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from loadgen.dataset.events import Event, parse
+from loadgen.dataset.events import Event, parse_event
 from loadgen.dataset.names import EventKind
 
 RESCALE = Event(2.0, EventKind.HPA_RESCALE, None, "SuccessfulRescale", "New size: 2; é", {"before": 1, "after": 2})
@@ -13,9 +13,9 @@ RESCALE = Event(2.0, EventKind.HPA_RESCALE, None, "SuccessfulRescale", "New size
 
 def test_a_line_of_the_journal_holds_the_event() -> None:
     """What is written to the journal is read from it, one event a line, with microseconds."""
-    assert parse(RESCALE.line()) == RESCALE
+    assert parse_event(RESCALE.line()) == RESCALE
     assert RESCALE.line().count(b"\n") == 1
-    assert parse(Event(1.23456789, "part_died").line()).t_s == 1.234568
+    assert parse_event(Event(1.23456789, "part_died").line()).t_s == 1.234568
 
 
 def test_a_row_holds_its_data_as_json_text() -> None:
@@ -35,4 +35,4 @@ def test_a_row_holds_its_data_as_json_text() -> None:
 def test_a_line_that_is_not_an_event_is_refused(line: bytes) -> None:
     """A line needs a time and a kind."""
     with pytest.raises(ValidationError):
-        parse(line)
+        parse_event(line)

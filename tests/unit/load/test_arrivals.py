@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadgen.base.errors import SettingsError
-from loadgen.load.arrivals import due_times, most_in_any_window
+from loadgen.load.arrivals import due_times, max_in_any_window
 from loadgen.scenario.rates import Constant, Spike, Wave
 
 WAVE = Wave(trough_per_s=0, peak_per_s=40, period_s=100, cycles=2)
@@ -87,18 +87,18 @@ def test_sorted_and_inside(seed: int, spacing: str) -> None:
     assert np.all((due >= 0) & (due <= WAVE.length_s))
 
 
-def test_most_in_any_window() -> None:
+def test_max_in_any_window() -> None:
     """[0, 1, 1.5, 1.9, 8] holds four arrivals within two seconds, and a single one within none."""
     due = np.array([0.0, 1.0, 1.5, 1.9, 8.0])
-    assert most_in_any_window(due, 2.0) == 4
-    assert most_in_any_window(due, 0.0) == 1
-    assert most_in_any_window(np.empty(0), 2.0) == 0
+    assert max_in_any_window(due, 2.0) == 4
+    assert max_in_any_window(due, 0.0) == 1
+    assert max_in_any_window(np.empty(0), 2.0) == 0
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=60).map(sorted), st.floats(0.1, 50))
-def test_most_in_any_window_is_a_bound(times: list[float], window_s: float) -> None:
+def test_max_in_any_window_is_a_bound(times: list[float], window_s: float) -> None:
     """No window, wherever it starts, holds more than the bound says."""
     due = np.array(times)
-    bound = most_in_any_window(due, window_s)
+    bound = max_in_any_window(due, window_s)
     for start in [*times, *(t - window_s for t in times)]:
         assert np.sum((due >= start) & (due <= start + window_s)) <= bound + 0

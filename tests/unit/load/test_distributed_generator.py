@@ -181,7 +181,7 @@ def test_workers_that_die_are_named_and_not_waited_for(
     generator = DistributedGenerator(master)
     generator.prepare([part, part])
     master.answer = None
-    generator.go(0.0)
+    generator.start(0.0)
     assert generator.counts().error is None
     master.clients.ready = [client for client in master.clients.ready if client.id not in dead]
     assert generator.counts().error is None  # disconnected, but not silent yet
@@ -189,7 +189,7 @@ def test_workers_that_die_are_named_and_not_waited_for(
     for client in master.clients.ready:
         master.tell("loadgen_counts", asdict(Counts(total=1, sent=1, ok=1, closed=True)), client.id)
     assert f"worker {named} of 2 died" in str(generator.counts().error)
-    assert not generator.counts().over
+    assert not generator.counts().complete
     generator.close()
     assert [name for name, _ in master.sent].count("loadgen_close") == 2
 

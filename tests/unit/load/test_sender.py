@@ -72,7 +72,7 @@ class Bench:
 
     def spawn(self, users: int) -> None:
         def user() -> None:
-            while self.sender.send_next() or not (self.sender.counts().over or self.stopped):
+            while self.sender.send_next() or not (self.sender.counts().complete or self.stopped):
                 gevent.sleep(0.01)
 
         for _ in range(users):
@@ -98,7 +98,7 @@ def test_every_arrival_has_a_row_and_its_due_time(folder: RunFolder) -> None:
     assert rows.scheduled_s.to_list() == pytest.approx((bench.plan.due_s + bench.start_s).tolist())
     assert (rows.outcome == "ok").all()
     assert len(bench.reported) == 100
-    assert bench.sender.counts().over
+    assert bench.sender.counts().complete
 
 
 def test_a_stalled_server_does_not_hold_up_the_load(folder: RunFolder) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import StackError
+from loadgen.dataset.events import Event
 from loadgen.local import component as component_module
 from loadgen.local.component import ATTEMPTS, Component
 from loadgen.local.loopback import Unreachable, get
@@ -79,8 +80,8 @@ def test_a_component_that_ends_is_recorded_and_restarts_at_its_address(tmp_path:
     events: list[tuple[str, Any]] = []
     component = make(tmp_path, failures=0, port_requests=port_requests)
 
-    def emit(kind: str, *, data: Any = None, **_: Any) -> None:
-        events.append((kind, data))
+    def emit(event: Event) -> None:
+        events.append((event.kind, event.data))
 
     async def run() -> None:
         await component.start()
@@ -110,8 +111,8 @@ def test_a_failed_restart_is_recorded_and_repeated(tmp_path: Path, monkeypatch: 
     async def run() -> None:
         await component.start()
 
-        def emit(_: str, **event: Any) -> None:
-            messages.append(event["message"])
+        def emit(event: Event) -> None:
+            messages.append(str(event.message))
 
         watching = asyncio.create_task(component.watch(emit=emit, clock=CLOCK))
         assert component.pid is not None

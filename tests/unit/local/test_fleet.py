@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from loadgen.dataset.events import Event
 from loadgen.local.fleet import Fleet
 from loadgen.local.lifecycle import pod_names
-from loadgen.local.replica import REMOVED_WITHIN_S, SETTLE_S
+from loadgen.local.replica import IDLE_S, ROUTE_REMOVAL_TIMEOUT_S
 
 
 class FakeServer:
@@ -51,9 +52,9 @@ class World:
         self.servers.append(FakeServer(5000 + len(self.servers)))
         return self.servers[-1]
 
-    def _emit(self, kind: str, *, t_s: float, pod: str | None = None, **rest: Any) -> None:
-        self.events.append((kind, pod, t_s))
-        self.data.append(rest.get("data") or {})
+    def _emit(self, event: Event) -> None:
+        self.events.append((event.kind, event.pod, event.t_s))
+        self.data.append(dict(event.data or {}))
 
     def step(
         self, after_s: float = 0.0, *, healthy: bool = False, routed: list[str] | None = None, queued: bool = False
@@ -61,8 +62,8 @@ class World:
         self.now_s += after_s
         ready = {name for name, _ in self.fleet.starting()} if healthy else set()
         routes = [route.http for route in self.fleet.routes()] if routed is None else routed
-        queueless = [] if queued else [name for name, _ in self.fleet.draining()]
-        self.fleet.step(now_s=self.now_s, healthy=ready, routed=routes, queueless=queueless)
+        empty_queues = [] if queued else [name for name, _ in self.fleet.draining()]
+        self.fleet.step(now_s=self.now_s, healthy=ready, routed=routes, empty_queues=empty_queues)
 
     def scale(self, desired: int, *, warm: bool = False) -> None:
         self.fleet.scale(desired, now_s=self.now_s, warm=warm)
@@ -149,7 +150,7 @@ def test_terminated_after_the_gateway_removed_its_route() -> None:
     assert not server.asked_to_end
     world.step(0.1, routed=[])
     assert not server.asked_to_end
-    world.step(SETTLE_S, routed=[])
+    world.step(IDLE_S, routed=[])
     assert server.asked_to_end
     world.step(20.0)
     assert (world.phases(), server.exit_code) == (["draining"], None)
@@ -168,13 +169,13 @@ def test_gateway_that_does_not_answer_delays_a_drain_but_does_not_stop_it() -> N
 
     def step(after_s: float) -> None:
         world.now_s += after_s
-        queueless = [name for name, _ in world.fleet.draining()]
-        world.fleet.step(now_s=world.now_s, healthy=(), routed=None, queueless=queueless)
+        empty_queues = [name for name, _ in world.fleet.draining()]
+        world.fleet.step(now_s=world.now_s, healthy=(), routed=None, empty_queues=empty_queues)
 
-    step(REMOVED_WITHIN_S - 0.1)
+    step(ROUTE_REMOVAL_TIMEOUT_S - 0.1)
     step(0.2)
     assert not server.asked_to_end
-    step(SETTLE_S)
+    step(IDLE_S)
     assert server.asked_to_end
 
 
@@ -187,9 +188,9 @@ def test_the_queue_is_empty_before_the_server_is_terminated() -> None:
     world.step(5.0, queued=True)
     world.step(0.1)
     world.step(0.1, queued=True)
-    world.step(SETTLE_S)
+    world.step(IDLE_S)
     assert not server.asked_to_end
-    world.step(SETTLE_S)
+    world.step(IDLE_S)
     assert server.asked_to_end
 
 
@@ -268,7 +269,7 @@ def test_crash_is_restarted_with_doubling_backoff() -> None:
         world.step(0.1, healthy=True)
     assert len(world.servers) == 4
     assert len({each.http for each in world.servers}) == 4
-    assert world.fleet.most_crashes == 3
+    assert world.fleet.max_crashes == 3
     assert world.kinds() == ["crashed", "started", "ready"] * 3
 
 
@@ -320,7 +321,7 @@ def test_shutdown_does_not_wait_for_the_unloading_of_models() -> None:
     world.ready(2)
     world.fleet.shut_down(now_s=world.now_s, grace_s=5.0)
     for _ in range(4):
-        world.step(SETTLE_S, routed=[])
+        world.step(IDLE_S, routed=[])
     assert world.phases() == []
     assert world.kinds() == ["draining", "draining", "stopped", "stopped"]
 

@@ -84,9 +84,9 @@ def test_a_fault_at_the_end_is_printed_and_the_report_is_written(capsys: pytest.
 def test_a_load_that_does_not_end_is_a_tool_error(capsys: pytest.CaptureFixture[str]) -> None:
     """10 s of load, 5 s time-out, 15 s of overtime: after 29 s the run goes on, after 31 s it is a tool error."""
     conductor, _, _ = conductor_of(Processes(), ago_s=29)
-    assert not conductor.over()
+    assert not conductor.is_over()
     conductor, environment, run = conductor_of(Processes(), ago_s=31)
-    assert conductor.over()
+    assert conductor.is_over()
     conductor.finish()
     conductor.print_summary()
     assert environment.process_exit_code == 4
@@ -128,7 +128,7 @@ def test_a_stop_before_the_load_is_an_error_and_nothing_is_reported(capsys: pyte
 def test_a_run_leaves_nothing_to_the_next() -> None:
     """The error of one run does not end the next."""
     conductor, _, _ = conductor_of(Processes(ValueError("boom")), ago_s=31)
-    assert conductor.over()
+    assert conductor.is_over()
     conductor.finish()
-    assert not conductor.over()
-    assert not conductor.active()
+    assert not conductor.is_over()
+    assert not conductor.is_active()

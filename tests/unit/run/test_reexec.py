@@ -27,7 +27,7 @@ def asked(monkeypatch):
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         with suppress(SystemExit):
-            entry.enter_sandbox_if_asked()
+            entry.enter_sandbox_if_requested()
         return calls
 
     return ask

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.errors import DatasetError, LoadgenError, StackError
+from loadgen.dataset.events import Event
 from loadgen.dataset.run_info import Compression
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.local.programs import version_in
@@ -96,8 +97,8 @@ def test_an_unreadable_state_is_an_error(tmp_path: Path, content: str | None) ->
 def test_the_journal_has_one_event_per_line(tmp_path: Path) -> None:
     """Every event has the documented keys, and a message with line feeds stays on its line."""
     record = StackFolder(tmp_path)
-    record.emit("replica_crashed", t_s=1.25, pod="a", reason="BackOff", message="two\nlines", data={"exit_code": -9})
-    record.emit("hpa_sync", t_s=2)
+    record.emit(Event(1.25, "replica_crashed", "a", "BackOff", "two\nlines", {"exit_code": -9}))
+    record.emit(Event(2, "hpa_sync"))
     lines = record.journal_file.read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
         {"t_s": 1.25, "kind": "replica_crashed", "pod": "a", "reason": "BackOff", "message": "two\nlines"}
@@ -125,4 +126,4 @@ def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     record.path.mkdir()
     record.journal_file.symlink_to("/dev/full")
     with pytest.raises(DatasetError, match="No space left on device; free space"):
-        record.emit("hpa_sync", t_s=1.0)
+        record.emit(Event(1.0, "hpa_sync"))

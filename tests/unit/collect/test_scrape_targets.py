@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loadgen.base.errors import SettingsError
-from loadgen.collect.targets import Replica, StackTargets, Targets, UrlTargets, metrics_url
+from loadgen.collect.scrape_targets import Replica, ScrapeTargets, StackTargets, UrlTargets, metrics_url
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
 from support.servers.metrics import MODEL, run_folder, write_state
@@ -20,12 +20,12 @@ def test_the_stack_is_followed_at_every_change(tmp_path: Path) -> None:
     """There are no addresses before the first state; then every state replaces the one before."""
     folder = run_folder(tmp_path)
     targets = StackTargets(folder, folder.read_info())
-    assert targets.current() == Targets()
+    assert targets.current() == ScrapeTargets()
     write_state(
         folder, prometheus="http://127.0.0.1:9090", replicas=[replica("a", "started"), replica("b", "pulling", None)]
     )
     a = Replica(name="a", metrics="http://127.0.0.1:8002/metrics", ready=False)
-    assert targets.current() == Targets(
+    assert targets.current() == ScrapeTargets(
         prometheus="http://127.0.0.1:9090", model=MODEL, replicas=(a,), names=("a", "b")
     )
     write_state(folder, prometheus="http://127.0.0.1:9090", replicas=[replica("a", "ready")])
@@ -75,7 +75,7 @@ def test_a_url_target_is_read_from_the_addresses_in_the_settings(tmp_path: Path)
     settings = {"metrics_url": "http://gpu:8002", "prometheus_url": "http://prom:9090/"}
     folder = run_folder(tmp_path, target="http://gpu:8000", settings=settings)
     targets = UrlTargets(folder, folder.read_info())
-    assert targets.current() == Targets(
+    assert targets.current() == ScrapeTargets(
         prometheus="http://prom:9090",
         replicas=(Replica(name="gpu:8002", metrics="http://gpu:8002/metrics", ready=False),),
         names=("gpu:8002",),
@@ -91,7 +91,7 @@ def test_a_url_target_without_addresses_is_empty(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, target="http://gpu:8000", settings={"metrics_url": None})
     targets = UrlTargets(folder, folder.read_info())
     assert targets.is_empty
-    assert targets.current() == Targets(serving=True)
+    assert targets.current() == ScrapeTargets(serving=True)
 
 
 @pytest.mark.parametrize(

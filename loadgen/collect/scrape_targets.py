@@ -1,4 +1,4 @@
-"""Finds the addresses to collect from: in `stack/state.json`, or in the settings for an existing server."""
+"""Reads the addresses to collect from: in `stack/state.json`, or in the settings for an existing server."""
 
 import contextlib
 import logging
@@ -25,7 +25,7 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Targets:
+class ScrapeTargets:
     """The addresses to collect from at one time.
 
     Attributes:
@@ -66,9 +66,9 @@ class StackTargets:
         self._path: Path = folder.path / "stack" / "state.json"
         self._model = model_under_test(info)
         self._stamp: tuple[int, int] | None = None
-        self._targets = Targets()
+        self._targets = ScrapeTargets()
 
-    def current(self) -> Targets:
+    def current(self) -> ScrapeTargets:
         """The addresses of the latest state; while it is unreadable, those of the state before."""
         try:
             status = self._path.stat()
@@ -83,7 +83,7 @@ class StackTargets:
             _log.warning("cannot read %s: %s", self._path, str(error).splitlines()[0])
         return self._targets
 
-    def _read(self, state: _State) -> Targets:
+    def _read(self, state: _State) -> ScrapeTargets:
         up = state.phase in ("starting", "ready")
         ready = {r.name for r in state.replicas if up and r.phase in ("ready", "serving")}
         replicas = tuple(
@@ -91,7 +91,7 @@ class StackTargets:
             for r in state.replicas
             if r.metrics
         )
-        return Targets(
+        return ScrapeTargets(
             prometheus=state.prometheus,
             custom_metrics=state.custom_metrics,
             model=self._model or state.model,
@@ -114,7 +114,7 @@ class UrlTargets:
         """Whether the settings have no address."""
         return not (self._prometheus or self._metrics)
 
-    def current(self) -> Targets:
+    def current(self) -> ScrapeTargets:
         """The addresses, with the model once `run.json` names it."""
         if self._metrics and not self._model:
             with contextlib.suppress(DatasetError):
@@ -124,7 +124,9 @@ class UrlTargets:
             name = urlsplit(self._metrics).netloc
             replicas = (Replica(name=name, metrics=metrics_url(self._metrics), ready=self._model is not None),)
         names = tuple(replica.name for replica in replicas)
-        return Targets(prometheus=self._prometheus, model=self._model, replicas=replicas, names=names, serving=True)
+        return ScrapeTargets(
+            prometheus=self._prometheus, model=self._model, replicas=replicas, names=names, serving=True
+        )
 
 
 def model_under_test(info: RunInfo) -> str | None:

@@ -1,4 +1,4 @@
-"""Errors and outcome of a run inside Locust."""
+"""Collects the errors of a run inside Locust, and prints its outcome."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from loadgen.base.errors import LoadgenError, unexpected
 
 
 class Errors:
-    """The errors of one run. Each one is collected, so that the following steps still run; the first one counts."""
+    """The errors of one run. They are collected, so that the following steps still run; the first one is reported."""
 
     def __init__(self) -> None:
         self._errors: list[LoadgenError] = []
@@ -39,7 +39,7 @@ class Errors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RunResult:
     """How a run ended.
 
     Attributes:
