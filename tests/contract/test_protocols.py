@@ -65,12 +65,12 @@ def protocol(request: pytest.FixtureRequest) -> str:
 def ask(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
     clients: list[Client] = []
 
-    def _infer(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
+    def _ask(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
         client = client_of(protocol, ports[protocol], BLS, stream=stream)
         clients.append(client)
         return client.infer(script.prompt(), 8, timeout_s)
 
-    yield _infer
+    yield _ask
     for client in clients:
         client.close()
 
@@ -255,11 +255,11 @@ def test_rejected_or_error(code: str, message: str, outcome: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
+    ("said", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
 )
-def test_valid_token_count(value: object, tokens: int | None) -> None:
+def test_valid_token_count(said: object, tokens: int | None) -> None:
     """An impossible count of output tokens is ignored."""
-    assert valid_token_count(value) == tokens
+    assert valid_token_count(said) == tokens
 
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -296,10 +296,10 @@ def test_ends_of_http_streams(says: bytes, outcome: str, cause: str | None, toke
     assert (cause or "") in (answer.cause or "")
 
 
-@pytest.mark.parametrize(("value", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
-def test_http_count_of_tokens(value: str, tokens: int | None) -> None:
+@pytest.mark.parametrize(("said", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
+def test_http_count_of_tokens(said: str, tokens: int | None) -> None:
     """A count beyond the range of the requests table is not recorded; the request still succeeds."""
-    body = b'{"text_output": "x", "num_output_tokens": %s}' % value.encode()
+    body = b'{"text_output": "x", "num_output_tokens": %s}' % said.encode()
     says = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     with raw_server(says) as port, closing(client_of("http", port, BLS, stream=False)) as client:
         answer = client.infer("x", 8, 5.0)
