@@ -1,4 +1,4 @@
-"""A package imports only itself and packages of lower floors, and there is no import cycle."""
+"""Imports run downwards: a package imports only itself and packages of lower floors, and there are no import cycles."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ SOURCES = {
     "scenarios": ROOT / "scenarios",
 }
 
-# The ground floor comes first. Packages on one floor are independent of one another.
+# The ground floor comes first. Packages on one floor are independent of each other.
 FLOORS = (
     ("loadgen.base",),
     ("loadgen.scenario", "loadgen.dataset", "loadgen.autoscale", "loadgen.programs", "loadgen.archive"),
@@ -39,7 +39,7 @@ REPORTS_MAY_IMPORT = (
 
 
 def modules() -> dict[str, Path]:
-    """Every module of ours and its file, without the models that run inside Triton's own interpreter."""
+    """Return every module of the project with its file, except models that run in Triton's interpreter."""
     files = {}
     for top, folder in SOURCES.items():
         for file in sorted(folder.rglob("*.py")):
@@ -53,42 +53,41 @@ MODULES = modules()
 
 
 def imports(module: str) -> set[str]:
-    """The modules of ours that a module imports, type-only and local imports included."""
-    names = set()
+    """Return the modules of the project that a module imports, including type-only and local imports."""
+    imported = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.module, f"{module}: imports are absolute"
-            imported = (f"{node.module}.{alias.name}" for alias in node.names)
-            names |= {name if name in MODULES else node.module for name in imported}
-    return names & MODULES.keys() - {module}
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            imported |= {name if name in MODULES else node.module for name in names}
+    return imported & MODULES.keys() - {module}
 
 
-def package_of(module: str) -> str:
-    """The package of FLOORS that a module belongs to: the longest one that its name begins with."""
+def package(module: str) -> str:
+    """Return the package of a module: its longest prefix on any floor."""
     return max((name for name in FLOOR if f"{module}.".startswith(f"{name}.")), key=len, default="")
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in ("loadgen", "loadgen.kube")])
-def test_a_module_imports_its_own_package_and_lower_floors(module: str) -> None:
-    """No module imports from a higher floor, or from another package of its floor."""
-    package = package_of(module)
-    assert package, f"{module} belongs to no floor: add its package to FLOORS"
-    others = {name for name in imports(module) if package_of(name) != package}
-    wrong = {name for name in others if FLOOR[package_of(name)] >= FLOOR[package]}
+def test_a_module_imports_only_its_package_and_lower_floors(module: str) -> None:
+    """No module imports from a higher floor or from another package of the same floor."""
+    own = package(module)
+    assert own, f"{module} is not on a floor: add its package to FLOORS"
+    wrong = {name for name in imports(module) if package(name) != own and FLOOR[package(name)] >= FLOOR[own]}
     assert not wrong, f"{module} may not import {sorted(wrong)}"
 
 
-def test_there_is_no_import_cycle() -> None:
-    """Any module can be read, and tested, before those that import it."""
+def test_there_are_no_import_cycles() -> None:
+    """The graph of imports has a topological order."""
     TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
 
 
-def test_reports_read_results_and_declarations_only() -> None:
-    """A report knows the values of an analysis, never how they were computed."""
-    reached = {name for module in MODULES if package_of(module) == "loadgen_reports" for name in imports(module)}
-    wrong = {name for name in reached if not name.startswith(("loadgen_reports", *REPORTS_MAY_IMPORT))}
+def test_reports_import_only_results_and_declarations() -> None:
+    """Reports depend on the results of an analysis and not on its implementation."""
+    imported = {name for module in MODULES if package(module) == "loadgen_reports" for name in imports(module)}
+    wrong = {name for name in imported if not name.startswith(("loadgen_reports", *REPORTS_MAY_IMPORT))}
     assert not wrong
 
 
