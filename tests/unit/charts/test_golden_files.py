@@ -1,4 +1,4 @@
-"""Golden files of chart cases: only what differs is stored, and no difference is lost."""
+"""Golden files of chart cases store only differences from the base case, and every difference."""
 
 import yaml
 
@@ -15,16 +15,16 @@ SERVICE = "---\nkind: Service\nmetadata:\n  name: demo\n  namespace: serving\nsp
 ACCOUNT = "---\nkind: ServiceAccount\nmetadata:\n  name: demo\n"
 
 
-def test_an_object_that_is_the_same_is_one_line() -> None:
-    """So is an object that is not rendered; one that differs is whole."""
+def test_an_unchanged_object_is_one_line() -> None:
+    """An unchanged object and an object that is not rendered are one line each; a changed object is stored whole."""
     changed = SERVICE.replace("80", "81")
     assert golden(changed + DASHBOARD, SERVICE + ACCOUNT + DASHBOARD, "base") == (
         f"# ServiceAccount/demo: not rendered, unlike in base.yaml\n{changed}# ConfigMap/dashboard: as in base.yaml\n"
     )
 
 
-def test_a_panel_that_is_the_same_is_one_line() -> None:
-    """A dashboard has hundreds of lines, of which a case changes a few; its file stays valid YAML."""
+def test_an_unchanged_panel_is_one_line() -> None:
+    """Of a changed dashboard only the changed panels are stored, and the file remains valid YAML."""
     text = golden(DASHBOARD.replace('"up"', '"sum(up)"'), DASHBOARD, "base")
     assert '"expr": "sum(up)"' in text
     assert '        # "Busy": as in base.yaml\n' in text
@@ -32,8 +32,8 @@ def test_a_panel_that_is_the_same_is_one_line() -> None:
     assert yaml.safe_load(text)["metadata"]["name"] == "dashboard"
 
 
-def test_a_change_of_any_line_shows() -> None:
-    """Every line of every object, the order of objects included."""
+def test_a_change_of_any_line_is_stored() -> None:
+    """A change of any line of any object, or of the order of objects, changes the golden file."""
     base = SERVICE + ACCOUNT + DASHBOARD
     unchanged = golden(base, base, "base")
     lines = base.splitlines(keepends=True)
