@@ -52,10 +52,10 @@ def test_ends_of_http_streams(response: bytes, outcome: str, cause: str | None, 
     assert (cause or "") in (answer.cause or "")
 
 
-@pytest.mark.parametrize(("value", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
-def test_http_count_of_tokens(value: str, tokens: int | None) -> None:
+@pytest.mark.parametrize(("count", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
+def test_http_count_of_tokens(count: str, tokens: int | None) -> None:
     """A count beyond the range of the requests table is not recorded; the request still succeeds."""
-    body = b'{"text_output": "x", "num_output_tokens": %s}' % value.encode()
+    body = b'{"text_output": "x", "num_output_tokens": %s}' % count.encode()
     response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     with raw_server(response) as port, closing(client_of("http", port, BLS, stream=False)) as client:
         answer = client.infer("x", 8, 5.0)

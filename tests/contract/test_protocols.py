@@ -38,7 +38,7 @@ def protocol(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def ask(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
+def infer(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
     clients: list[Client] = []
 
     def _ask(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
@@ -51,9 +51,9 @@ def ask(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]
         client.close()
 
 
-def test_every_token_has_its_own_arrival_time(ask: Callable[..., Answer]) -> None:
+def test_every_token_has_its_own_arrival_time(infer: Callable[..., Answer]) -> None:
     """A stream of eight tokens at intervals of 50 ms has eight arrival times, which are not bunched."""
-    answer = ask(Script(tokens=8, gap_s=0.05))
+    answer = infer(Script(tokens=8, gap_s=0.05))
     assert (answer.outcome, answer.output_tokens, len(answer.token_times)) == ("ok", 8, 8)
     gaps = [b - a for a, b in pairwise(answer.token_times)]
     # tokens delayed by a fixed-size read or by buffering would arrive together
@@ -62,9 +62,9 @@ def test_every_token_has_its_own_arrival_time(ask: Callable[..., Answer]) -> Non
     assert answer.ended >= answer.token_times[-1]
 
 
-def test_a_single_response_without_streaming(ask: Callable[..., Answer]) -> None:
+def test_a_single_response_without_streaming(infer: Callable[..., Answer]) -> None:
     """Without streaming there are no token times, and no token count unless the server sends one."""
-    answer = ask(Script(tokens=5), stream=False)
+    answer = infer(Script(tokens=5), stream=False)
     assert (answer.outcome, answer.token_times, answer.output_tokens) == ("ok", [], None)
     assert answer.last is not None
     assert answer.received_bytes > 0
@@ -83,10 +83,10 @@ def test_a_single_response_without_streaming(ask: Callable[..., Answer]) -> None
     ],
 )
 def test_failed_requests(
-    ask: Callable[..., Answer], protocol: str, fault: Fault, stream: bool, outcome: str, cause: str
+    infer: Callable[..., Answer], protocol: str, fault: Fault, stream: bool, outcome: str, cause: str
 ) -> None:
     """A rejection, an error inside a response, a broken stream and an empty response are failures with a cause."""
-    answer = ask(Script(tokens=2, gap_s=0.01, fault=fault), stream=stream)
+    answer = infer(Script(tokens=2, gap_s=0.01, fault=fault), stream=stream)
     if protocol == "grpc" and fault == "error" and not stream:
         # a decoupled model responds over ModelStreamInfer: first the only response, then the error
         outcome = "cut_off"
@@ -95,16 +95,16 @@ def test_failed_requests(
     assert cause in answer.cause
 
 
-def test_error_before_any_output(ask: Callable[..., Answer]) -> None:
+def test_error_before_any_output(infer: Callable[..., Answer]) -> None:
     """An error message before any output is an error, not a broken stream."""
-    answer = ask(Script(tokens=0, fault="error"))
+    answer = infer(Script(tokens=0, fault="error"))
     assert (answer.outcome, answer.cause) == ("error", "the engine failed")
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_timeout(ask: Callable[..., Answer], stream: bool) -> None:
+def test_timeout(infer: Callable[..., Answer], stream: bool) -> None:
     """A request without its last token within the timeout is a timeout, even if output has begun."""
-    answer = ask(Script(tokens=2, gap_s=30), timeout_s=0.5, stream=stream)
+    answer = infer(Script(tokens=2, gap_s=30), timeout_s=0.5, stream=stream)
     assert answer.outcome == "timeout"
     assert len(answer.token_times) == (1 if stream else 0)
 
@@ -231,11 +231,11 @@ def test_rejected_or_error(code: str, message: str, outcome: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
+    ("count", "tokens"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (1.5, None), ("7", None)]
 )
-def test_counted(said: object, tokens: int | None) -> None:
+def test_counted(count: object, tokens: int | None) -> None:
     """An impossible count of output tokens is ignored."""
-    assert counted(said) == tokens
+    assert counted(count) == tokens
 
 
 def test_a_stream_without_final_answer(ports: dict[str, int]) -> None:

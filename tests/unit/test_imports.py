@@ -1,4 +1,4 @@
-"""Imports run downwards: a room imports only itself and rooms of lower floors, and no module stands in a circle."""
+"""Imports run downwards: a package imports only itself and packages of lower floors, and there are no import cycles."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -13,7 +13,7 @@ SOURCES = {
     "scenarios": ROOT / "scenarios",
 }
 
-# The ground floor comes first. Rooms on one floor are independent of one another.
+# The ground floor comes first. Packages on one floor are independent of each other.
 FLOORS = (
     ("loadgen.base",),
     ("loadgen.scenario", "loadgen.dataset", "loadgen.autoscale", "loadgen.programs", "loadgen.archive"),
@@ -27,7 +27,7 @@ FLOORS = (
     ("loadgen.locust", "loadgen.cli"),
     ("loadgen.__main__", "scenarios"),
 )
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+FLOOR = {package: number for number, packages in enumerate(FLOORS) for package in packages}
 REPORTS_MAY_IMPORT = (
     "loadgen.base",
     "loadgen.dataset.names",
@@ -38,53 +38,53 @@ REPORTS_MAY_IMPORT = (
 
 
 def modules() -> dict[str, Path]:
-    """Every module of ours and its file, without the models that run inside Triton's own interpreter."""
-    found = {}
+    """Return every module of the project with its file, except models that run in Triton's interpreter."""
+    files = {}
     for top, folder in SOURCES.items():
         for file in sorted(folder.rglob("*.py")):
             if "engine/models" not in file.as_posix():
                 parts = (top, *file.relative_to(folder).with_suffix("").parts)
-                found[".".join(part for part in parts if part != "__init__")] = file
-    return found
+                files[".".join(part for part in parts if part != "__init__")] = file
+    return files
 
 
 MODULES = modules()
 
 
 def imports(module: str) -> set[str]:
-    """The modules of ours that a module imports, type-only and local imports included."""
-    found = set()
+    """Return the modules of the project that a module imports, including type-only and local imports."""
+    imported = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.module, f"{module}: imports are absolute"
             names = (f"{node.module}.{alias.name}" for alias in node.names)
-            found |= {name if name in MODULES else node.module for name in names}
-    return found & MODULES.keys() - {module}
+            imported |= {name if name in MODULES else node.module for name in names}
+    return imported & MODULES.keys() - {module}
 
 
-def room(module: str) -> str:
-    """The room that a module stands in: the longest name on any floor that it begins with."""
+def package(module: str) -> str:
+    """Return the package of a module: its longest prefix on any floor."""
     return max((name for name in FLOOR if f"{module}.".startswith(f"{name}.")), key=len, default="")
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in ("loadgen", "loadgen.kube")])
-def test_a_module_imports_its_own_room_and_lower_floors(module: str) -> None:
-    """No import runs upwards or to another room of the same floor."""
-    mine = room(module)
-    assert mine, f"{module} stands on no floor: add its room to FLOORS"
-    wrong = {name for name in imports(module) if room(name) != mine and FLOOR[room(name)] >= FLOOR[mine]}
+def test_a_module_imports_only_its_package_and_lower_floors(module: str) -> None:
+    """No module imports from a higher floor or from another package of the same floor."""
+    own = package(module)
+    assert own, f"{module} is not on a floor: add its package to FLOORS"
+    wrong = {name for name in imports(module) if package(name) != own and FLOOR[package(name)] >= FLOOR[own]}
     assert not wrong, f"{module} may not import {sorted(wrong)}"
 
 
-def test_no_module_stands_in_a_circle() -> None:
-    """Any module can be read, and tested, before those that import it."""
+def test_there_are_no_import_cycles() -> None:
+    """The graph of imports has a topological order."""
     TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
 
 
-def test_reports_read_results_and_declarations_only() -> None:
-    """A report knows the values of an analysis, never how they were found."""
-    reached = {name for module in MODULES if room(module) == "loadgen_reports" for name in imports(module)}
-    wrong = {name for name in reached if not name.startswith(("loadgen_reports", *REPORTS_MAY_IMPORT))}
+def test_reports_import_only_results_and_declarations() -> None:
+    """Reports depend on the results of an analysis and not on its implementation."""
+    imported = {name for module in MODULES if package(module) == "loadgen_reports" for name in imports(module)}
+    wrong = {name for name in imported if not name.startswith(("loadgen_reports", *REPORTS_MAY_IMPORT))}
     assert not wrong

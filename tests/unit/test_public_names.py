@@ -61,11 +61,11 @@ def test_no_command_is_removed() -> None:
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS), ids=" ".join)
-def test_every_command_explains_itself(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` of each command prints its usage and ends well."""
-    with pytest.raises(SystemExit) as ended:
+def test_every_command_has_help(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` of each command prints its usage and exits with 0."""
+    with pytest.raises(SystemExit) as exit_:
         main([*command, "--help"])
-    assert ended.value.code == 0
+    assert exit_.value.code == 0
     assert f"loadgen {' '.join(command)}" in capsys.readouterr().out
 
 

@@ -88,7 +88,7 @@ def test_a_workload_without_an_hpa() -> None:
 
 
 def test_older_run_folders_have_no_manifest() -> None:
-    """They read as before."""
+    """A record without a manifest can still be read."""
     assert info_of(discovery(HPA)).cluster is not None
     older = info_of(discovery(HPA)).cluster.model_dump(mode="json", exclude={"hpa_manifest"})  # type: ignore[union-attr]
     assert ClusterInfo.model_validate(older).hpa_manifest is None
