@@ -82,8 +82,8 @@ class TestAverageValue:
             (22_001, 10_000, 2, 3, 11_001),  # 1.10005: ceil(2.2001); 11000.5 rounded up
             (9_000, 10_000, 2, 1, 4_500),
             (0, 10_000, 2, 0, 0),
-            (5, 10_000, 0, 1, MIN_INT64),  # 5 / 0 = +Inf: not held, ceil(0.0005); the average does not fit
-            (0, 10_000, 0, 0, MIN_INT64),  # 0 / 0 = NaN: not held either
+            (5, 10_000, 0, 1, MIN_INT64),  # 5 / 0 = +Inf: not within tolerance, ceil(0.0005); the average does not fit
+            (0, 10_000, 0, 0, MIN_INT64),  # 0 / 0 = NaN: not within tolerance
         ],
     )
     @pytest.mark.parametrize("capped", [True, False])
