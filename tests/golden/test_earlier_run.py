@@ -8,7 +8,7 @@ from typing import Any
 from loadgen.cli import main
 
 EARLIER = Path(__file__).parent / "run-of-0.1.0"
-TEXTS = {"title", "advice", "emulated", "what", "label"}
+TEXTS = {"title", "advice", "emulated", "what", "label", "missing", "why_missing"}
 """Fields of `analysis.json` that hold sentences for people: wording may change, values may not."""
 
 

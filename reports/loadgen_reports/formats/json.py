@@ -1,4 +1,4 @@
-"""`analysis.json`: the whole analysis for machines, in base units and unrounded."""
+"""Renders `analysis.json`: the whole analysis in base units, unrounded."""
 
 import json
 import math
@@ -8,18 +8,19 @@ from typing import Any
 from loadgen.analyze.results import Analysis
 
 SCHEMA_VERSION = 1
-"""Of `analysis.json`; it changes when a field is renamed or changes its meaning."""
+"""Version of `analysis.json`; it changes when a field is renamed or changes its meaning."""
 
 
 def render(analysis: Analysis) -> str:
     """The analysis as JSON text, fields in the order of `loadgen.analyze.results`.
 
-    Missing values (None, NaN) are null; an infinite value, which JSON does not know, is the string "Infinity".
-    A series is one line, so that two runs can be compared by any diff.
+    Missing values (None, NaN) are null; an infinite value, which JSON cannot represent, is the string "Infinity".
+    Each series is one line, so that a diff of two files is readable.
     """
     fields = asdict(analysis)
     if cluster := fields["run"]["cluster"]:
         cluster["workload"] = f"{cluster.pop('kind')} {cluster['workload']}"
+        del cluster["hpa_manifest"]  # `run.json` has it
     return _text({"schema_version": SCHEMA_VERSION, **fields}, "") + "\n"
 
 

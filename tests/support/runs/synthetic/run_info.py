@@ -1,5 +1,6 @@
 """Builds the `run.json` of a synthetic run."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from loadgen.dataset.run_info import Autoscaler, ClusterInfo, Compression, Limit, RunInfo, Stage, ValidityLimits
@@ -96,7 +97,7 @@ def _autoscaler(plan: Plan) -> Autoscaler:
 
 
 def _cluster(plan: Plan) -> ClusterInfo:
-    return CLUSTER if plan.autoscaler else CLUSTER.model_copy(update={"hpa": None, "assumed": ()})
+    return CLUSTER if plan.autoscaler else replace(CLUSTER, hpa=None, assumed=())
 
 
 def _settings(plan: Plan) -> dict[str, Any]:
