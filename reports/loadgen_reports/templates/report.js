@@ -286,7 +286,7 @@
     const rows = new Map(), ends = [-Infinity, -Infinity, -Infinity];
     for (const mark of page.marks) {
       const x = (mark[0] - min) / (max - min) * inner;
-      const row = Math.max(0, ends.findIndex((end) => end <= x));
+      const free = ends.findIndex((end) => end <= x), row = free < 0 ? ends.length - 1 : free;
       ends[row] = x + 10;
       rows.set(mark, row);
     }

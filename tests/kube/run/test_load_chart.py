@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loadgen.analyze.read import load
+from loadgen.analyze.read import analyze_folder
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo
 from loadgen.kube.deploy.chart import chart_folder
@@ -161,7 +161,7 @@ def test_a_night_that_fails_is_kept_and_not_tried_again(loads: Load) -> None:
     kept = loads.runs("kept")
     assert kept == loads.runs()
     newest = loads.folder_of(max(kept), "kept")
-    assert load(newest).verdict == "fail"
+    assert analyze_folder(newest).verdict == "fail"
     assert (newest.path / "report.html").is_file()
     assert newest.read_info().target == "kube"
     events = newest.read("events")
