@@ -1,13 +1,11 @@
 """Restarts of components of the control plane, and messages with the end of their logs."""
 
 import asyncio
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from loadgen.base.errors import StackError
-from loadgen.base.log_tail import log_tail
 from loadgen.sandbox.plane import component
 from loadgen.sandbox.plane.component import Component
 
@@ -49,24 +47,3 @@ def test_a_component_that_cannot_start_is_an_error_with_the_end_of_its_log(tmp_p
 
 
 PANIC = "starting\npanic: failed to create WAL\n\ngoroutine 1 [running]:\nmain.main()\n\tmain.go:40 +0xf3\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "tail"),
-    [
-        ("a\nb\n\nc\nd\n", "c / d"),
-        (PANIC, "starting / panic: failed to create WAL"),
-        (PANIC + "started again\nfine\n", "started again / fine"),
-        ("", "its log is empty"),
-    ],
-)
-def test_log_tail(tmp_path: Path, text: str, tail: str):
-    """The tail is the last lines; if the log ends with a stack trace, the lines before it."""
-    log = tmp_path / "log"
-    log.write_text(text)
-    assert log_tail(log, 2 if "b\n" in text or "again" in text or "panic" in text else 3) == tail
-
-
-def test_log_tail_of_a_missing_log(tmp_path):
-    """A message replaces the tail of a missing log."""
-    assert log_tail(tmp_path / "none") == "it wrote no log"

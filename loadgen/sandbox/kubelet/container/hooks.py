@@ -8,7 +8,7 @@ from loadgen.sandbox.kubelet.container.probes import Exec, http_get
 from loadgen.sandbox.kubelet.container.process import StartError
 from loadgen.sandbox.kubelet.objects import Json
 
-# a preStop hook is bounded by the pod's grace period, a postStart hook by nothing
+# the pod's grace period bounds a preStop hook; Kubernetes does not bound a postStart hook
 MAX_HOOK_S = 3600.0
 
 
