@@ -104,10 +104,8 @@ def _label(event: Event) -> str | None:
 
 def _direction(event: Event) -> Direction | None:
     """The direction of a rescale; None for any other event, and where the counts are unknown."""
-    before, after = event.data.get("before"), event.data.get("after")
-    if event.kind != EventKind.HPA_RESCALE or not isinstance(before, int) or not isinstance(after, int):
-        return None
-    return "up" if after > before else "down"
+    counts = event.replica_counts
+    return None if counts is None else "up" if counts[1] > counts[0] else "down"
 
 
 def _counted(run: Observed, t_s: Floats, stale: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

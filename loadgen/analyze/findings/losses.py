@@ -49,9 +49,9 @@ def failed_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
 def lost_replicas(run: Observed, fleet: Fleet) -> list[tuple[str, float]]:
     """Name and time of every replica that stopped beyond the number that the desired count fell by, in order."""
     falls = [
-        (event.t_s, event.data["before"] - event.data["after"])
+        (event.t_s, counts[0] - counts[1])
         for event in run.of_kind(EventKind.HPA_RESCALE)
-        if isinstance(event.data.get("before"), int) and isinstance(event.data.get("after"), int)
+        if (counts := event.replica_counts) is not None
     ]
     stops = [(pod.draining_s if pod.draining_s is not None else pod.stopped_s, pod.name) for pod in fleet.pods.values()]
     scaled_down, lost = 0, []

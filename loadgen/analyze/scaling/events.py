@@ -99,8 +99,8 @@ def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
     """The decisions of the autoscaler; changes by others are not decisions, but they end the span of the one before."""
     changes: list[tuple[Event, int, int]] = []
     for event in run.of_kind(EventKind.HPA_RESCALE):
-        before, after = event.data.get("before"), event.data.get("after")
-        if isinstance(before, int) and isinstance(after, int) and before != after:
+        before, after = event.replica_counts or (0, 0)
+        if before != after:
             changes.append((_corrected(fleet, event, up=after > before), before, after))
     times = [-math.inf, *(event.t_s for event, _, _ in changes), math.inf]
     downs = [event.t_s for event, before, after in changes if after < before]

@@ -157,11 +157,13 @@ def _desired(run: Observed) -> Step:
 
 def _end(run: Observed, pods: Mapping[str, Replica]) -> float:
     """The end of the observation, or the shutdown of the stack: replicas that stop without a scale-down."""
-    rescales = [event.t_s for event in run.of_kind(EventKind.HPA_RESCALE) if _is_scale_down(event)]
-    last_scale_down_s = max(rescales, default=-math.inf)
-    scaled_down = 0.0
-    for event in run.of_kind(EventKind.HPA_RESCALE):
-        scaled_down += max(event.data["before"] - event.data["after"], 0) if _is_scale_down(event) else 0
+    scale_downs = [
+        (event.t_s, counts[0] - counts[1])
+        for event in run.of_kind(EventKind.HPA_RESCALE)
+        if (counts := event.replica_counts) is not None and counts[1] < counts[0]
+    ]
+    last_scale_down_s = max((at for at, _ in scale_downs), default=-math.inf)
+    scaled_down = sum(removed for _, removed in scale_downs)
     stops = sorted(
         stop
         for pod in pods.values()
@@ -171,8 +173,3 @@ def _end(run: Observed, pods: Mapping[str, Replica]) -> float:
         stop for number, stop in enumerate(stops) if number >= scaled_down and stop >= max(run.end_s, last_scale_down_s)
     ]
     return min(after, default=run.last_s)
-
-
-def _is_scale_down(event: Event) -> bool:
-    before, after = event.data.get("before"), event.data.get("after")
-    return isinstance(before, int) and isinstance(after, int) and after < before

@@ -77,7 +77,7 @@ def find_blockers(pods: Sequence[Raw], events: Sequence[Raw] = ()) -> list[Block
     """Return what prevents pods from becoming ready, for each pod separately.
 
     Args:
-        pods: Pods as in the `items` of a list. A ready pod is never blocked, whatever happened before.
+        pods: Pods as in the `items` of a list. A ready pod is never blocked, even by earlier problems.
         events: Events of the namespace, which report problems with volumes and quotas, and nodes being added.
     """
     blockers = [blocker for pod in pods if startup_stage(pod) != READY for blocker in _of_pod(pod, events)]

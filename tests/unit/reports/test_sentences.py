@@ -304,7 +304,7 @@ def test_finding_sentences(changes: dict[str, object], text: str) -> None:
     assert finding_sentence(replace(base, **changes)) == text  # type: ignore[arg-type]
 
 
-def test_titles_in_brackets_start_in_lower_case() -> None:
+def test_titles_in_a_list_start_in_lower_case() -> None:
     """Inside a list a title starts in lower case, unless it is an abbreviation."""
     failed = finding("slo.failed.ratio", 0.031, 0.01, title="Failed requests", unit="ratio")
     assert list_item(failed) == "failed requests (3.1 %, limit 1 %)"

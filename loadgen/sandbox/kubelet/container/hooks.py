@@ -19,7 +19,7 @@ class HookError(ValueError):
 async def run_hook(handler: Json, container: Json, pod_ip: str, run: Exec) -> None:
     """Run a lifecycle handler to its end; the caller bounds its duration.
 
-    An HTTP hook succeeds with any response, whatever its status.
+    An HTTP hook succeeds with a response of any status.
 
     Args:
         handler: The handler of the pod spec: `exec`, `httpGet` or `sleep`.
