@@ -3,6 +3,7 @@
 import numpy as np
 
 from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.deviation import median_deviation
 from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import last_sample, stale_s
 from loadgen.analyze.results import Finding
@@ -12,8 +13,6 @@ from loadgen.dataset.names import SignalName
 VALUE_TOLERANCE = 0.25
 MAX_LAG_S = 30
 """Longest delay of the metrics API behind Prometheus at which both still count as the same signal."""
-
-_MIN_SAMPLES = 10
 
 
 def one_pod(run: Observed, fleet: Fleet) -> list[Finding]:
@@ -68,17 +67,12 @@ def _adapter_deviation(run: Observed, ratio: Series) -> list[Finding]:
     if not len(times):
         return []
     served = np.nanmean(rows, axis=0)
-    best: tuple[float, int] | None = None
-    for lag in range(MAX_LAG_S + 1):
-        recorded = last_sample(ratio, times - lag, stale_s(run))
-        compared = np.isfinite(recorded) & (np.fmax(served, recorded) > scaler.target / 2)
-        if compared.sum() < _MIN_SAMPLES:
-            continue
-        deviation = float(
-            np.median(np.abs(served[compared] - recorded[compared]) / np.maximum(recorded[compared], scaler.target))
-        )
-        if best is None or deviation < best[0]:
-            best = (deviation, int(compared.sum()))
+    best = median_deviation(
+        served,
+        lambda lag_s: last_sample(ratio, times - lag_s, stale_s(run)),
+        target=scaler.target,
+        max_lag_s=MAX_LAG_S,
+    )
     if best is None or best[0] <= VALUE_TOLERANCE:
         return []
     advice = (

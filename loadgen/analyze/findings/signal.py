@@ -3,6 +3,7 @@
 import numpy as np
 
 from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.deviation import median_deviation
 from loadgen.analyze.findings.validity import longest_gap, ready_spans, sample_times
 from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Observed, Series
@@ -50,19 +51,12 @@ def deviation_from_counters(run: Observed, fleet: Fleet, ratio: Series) -> list[
     assert scaler is not None
     at = np.arange(0.0, run.end_s, 1.0)
     read = last_sample(ratio, at, stale_s(run))
-    best: tuple[float, int] | None = None
-    for lag in range(MAX_SIGNAL_LAG_S + 1):
-        real = mean_true_ratio(run, fleet, at - lag)
-        compared = np.isfinite(read) & np.isfinite(real)
-        # Below its target the ratio decides nothing.
-        compared &= np.maximum(read, real) > scaler.target / 2
-        if compared.sum() < 10:
-            continue
-        deviation = float(
-            np.median(np.abs(read[compared] - real[compared]) / np.maximum(real[compared], scaler.target))
-        )
-        if best is None or deviation < best[0]:
-            best = (deviation, int(compared.sum()))
+    best = median_deviation(
+        read,
+        lambda lag_s: mean_true_ratio(run, fleet, at - lag_s),
+        target=scaler.target,
+        max_lag_s=MAX_SIGNAL_LAG_S,
+    )
     if best is None or best[0] <= TRUTH_TOLERANCE:
         return []
     advice = (
