@@ -1,4 +1,4 @@
-"""Renders `analysis.json`: the whole analysis in base units, unrounded."""
+"""Renders `analysis.json`: the whole analysis for machines, in base units and unrounded."""
 
 import json
 import math
