@@ -64,13 +64,13 @@ def _report(run: Path, reports: str | None, *, as_json: bool) -> int:
     from loadgen_reports.sentences import summary_lines
     from loadgen_reports.write import FORMATS, check_formats, write_reports
 
-    from loadgen.analyze.read import load
+    from loadgen.analyze.read import analyze_folder
     from loadgen.dataset.folder import RunFolder
 
     formats = FORMATS if reports is None else tuple(name.strip() for name in reports.split(","))
     check_formats(formats)
     folder = RunFolder.open(run)
-    analysis = load(folder)
+    analysis = analyze_folder(folder)
     paths = write_reports(analysis, folder.path, formats)
     if as_json:
         sys.stdout.write(_machine(analysis, paths) + "\n")

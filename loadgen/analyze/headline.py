@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadgen.analyze.findings.slo import judged_ttft_s, within
+from loadgen.analyze.findings.slo import in_spans, judged_ttft_s
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Headline, ScalingEvent, Span
 from loadgen.analyze.scaling.events import first_known
@@ -21,7 +21,7 @@ def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_w
     if limit is not None:
         exceeded = judged_ttft_s(run) > limit.limit
         slow = int(exceeded.sum())
-        slow_in_lag = int((exceeded & within(lag_windows, run.requests.scheduled_s[run.requests.judged])).sum())
+        slow_in_lag = int((exceeded & in_spans(lag_windows, run.requests.scheduled_s[run.requests.judged])).sum())
     peak, lowest, last = _ready(run, fleet)
     return Headline(
         worst_event=number,

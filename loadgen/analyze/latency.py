@@ -28,12 +28,12 @@ class Measured:
     gap_s: Floats
     gap_row: Ints
     tpot_s: Floats
-    offered: "Running"
-    completed: "Running"
-    tokens: "Running"
+    offered: "RunningSum"
+    completed: "RunningSum"
+    tokens: "RunningSum"
 
 
-class Running:
+class RunningSum:
     """A running sum over time, for sums over spans."""
 
     def __init__(self, times: Floats, weights: Floats | None = None) -> None:
@@ -66,9 +66,9 @@ def measure(run: Observed) -> Measured:
         gap_s=np.diff(answers.t_s)[same],
         gap_row=answers.row[1:][same],
         tpot_s=tpot,
-        offered=Running(requests.scheduled_s[requests.due]),
-        completed=Running(requests.ended_s[requests.ok]),
-        tokens=Running(
+        offered=RunningSum(requests.scheduled_s[requests.due]),
+        completed=RunningSum(requests.ended_s[requests.ok]),
+        tokens=RunningSum(
             np.concatenate((answers.t_s, requests.last_s[at_once])),
             np.concatenate((answers.tokens, requests.output_tokens[at_once])),
         ),
@@ -107,10 +107,10 @@ def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Laten
     """One group per number of ready replicas at the time when a request was due."""
     ready = fleet.ready.at(run.requests.scheduled_s)
     edges = np.concatenate(([0.0], fleet.ready.t_s[(fleet.ready.t_s > 0) & (fleet.ready.t_s < run.end_s)], [run.end_s]))
-    held = fleet.ready.at(edges[:-1])
+    counts = fleet.ready.at(edges[:-1])
     groups = []
     for count in np.unique(ready[np.isfinite(ready)]):
-        spans = [(float(edges[i]), float(edges[i + 1])) for i in np.flatnonzero(held == count)]
+        spans = [(float(edges[i]), float(edges[i + 1])) for i in np.flatnonzero(counts == count)]
         name = f"{int(count)} replica" + ("" if count == 1 else "s")
         groups.append(_latencies(run, measured, name, ready == count, spans, None))
     return tuple(groups)
@@ -138,7 +138,7 @@ def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
 
 
 def _latencies(
-    run: Observed, measured: Measured, name: str, members: Bools, spans: list[Interval], named: Interval | None
+    run: Observed, measured: Measured, name: str, members: Bools, spans: list[Interval], own_span: Interval | None
 ) -> Latencies:
     """Compute one group.
 
@@ -148,14 +148,14 @@ def _latencies(
         name: Name of the group.
         members: The requests of the group.
         spans: The time over which rates are averaged.
-        named: The span of the group itself, if it has one.
+        own_span: The span of the group itself, if it has one.
     """
     requests = run.requests
     group = members & requests.due
     judged = group & requests.judged
     seconds = sum(end - start for start, end in spans)
 
-    def per_s(sums: Running) -> float | None:
+    def per_s(sums: RunningSum) -> float | None:
         if seconds <= 0:
             return None
         # The load ends with its last response, which belongs to the span that it ends.
@@ -163,8 +163,8 @@ def _latencies(
 
     return Latencies(
         name=name,
-        start_s=named[0] if named else None,
-        end_s=named[1] if named else None,
+        start_s=own_span[0] if own_span else None,
+        end_s=own_span[1] if own_span else None,
         scheduled=int(group.sum()),
         answered=int((group & requests.ok).sum()),
         failed=int((judged & ~requests.ok).sum()),

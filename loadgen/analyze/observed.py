@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from loadgen.dataset.names import EventKind
 from loadgen.dataset.run_info import RunInfo
 
 Floats = npt.NDArray[np.float64]
@@ -128,6 +129,14 @@ class Event:
         if not isinstance(start, int | float) or not isinstance(end, int | float):
             return self.t_s
         return self.t_s + (end - start)
+
+    @property
+    def replica_counts(self) -> tuple[int, int] | None:
+        """The desired replicas before and after a rescale; None for other events, and where a count is unknown."""
+        before, after = self.data.get("before"), self.data.get("after")
+        if self.kind != EventKind.HPA_RESCALE or not isinstance(before, int) or not isinstance(after, int):
+            return None
+        return before, after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

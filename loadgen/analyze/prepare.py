@@ -27,17 +27,17 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
     requests = _requests(tables.requests, zero)
     events = _events(tables.events, zero)
     events, signals = split_incarnations(events, _signals(tables.samples, zero))
-    traces = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
-    served = np.concatenate(traces)
-    served = served[np.isfinite(served)]
+    request_times = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
+    recorded = np.concatenate(request_times)
+    recorded = recorded[np.isfinite(recorded)]
     others = [np.array([event.t_s for event in events])]
     others += [series.t_s for pods in signals.values() for series in pods.values()]
-    everything = np.concatenate([served, *others])
+    everything = np.concatenate([recorded, *others])
     first = float(everything.min()) if len(everything) else 0.0
     last = float(everything.max()) if len(everything) else 0.0
     length: float | None = None
     if info.load_start_s is not None:
-        known = served if len(served) else everything
+        known = recorded if len(recorded) else everything
         last_record = float(known.max()) if len(known) else 0.0
         length = max(last_record if info.load_end_s is None else info.load_end_s - zero, 0.0)
     return Observed(

@@ -37,7 +37,7 @@ def window_s(run: Observed) -> float:
     return scaler.rate_window_s if scaler else DEFAULT_WINDOW_S
 
 
-def held(series: Series, t_s: Floats, stale: float) -> Floats:
+def last_sample(series: Series, t_s: Floats, stale: float) -> Floats:
     """The last sample at or before each time, NaN when it is older than `stale` seconds."""
     if not len(series.t_s):
         return np.full(len(t_s), np.nan)
@@ -64,7 +64,7 @@ def mean_over_pods(pods: Mapping[str, Series], stale: float) -> Series:
     total, known = np.zeros(len(times)), np.zeros(len(times))
     for series in pods.values():
         # The last sample of a replica that stopped is valid for one scrape only, and not for `stale`.
-        values = held(series, times, stale)
+        values = last_sample(series, times, stale)
         values[times > (series.t_s[-1] if len(series.t_s) else 0.0)] = np.nan
         finite = np.isfinite(values)
         total[finite] += values[finite]
@@ -103,7 +103,7 @@ def windowed(growth: list[Series], t_s: Floats, window: float) -> Floats:
     return sums[until] - sums[since]
 
 
-def truth(run: Observed, t_s: Floats, pods: list[str] | None = None) -> Floats:
+def true_ratio(run: Observed, t_s: Floats, pods: list[str] | None = None) -> Floats:
     """The true ratio Σ Δqueue / Σ Δcompute over the rate window; NaN without compute or counters.
 
     Args:
@@ -121,12 +121,12 @@ def truth(run: Observed, t_s: Floats, pods: list[str] | None = None) -> Floats:
         return np.where(compute > 0.5, np.maximum(queue, 0.0) / compute, np.nan)
 
 
-def mean_truth(run: Observed, fleet: Fleet, t_s: Floats) -> Floats:
+def mean_true_ratio(run: Observed, fleet: Fleet, t_s: Floats) -> Floats:
     """The mean over replicas of their true ratios, which is comparable to the ratio that the autoscaler read."""
     names = list(_until_draining(run.signals.get(SignalName.RAW_COMPUTE_US, {}), fleet))
     total, known = np.zeros(len(t_s)), np.zeros(len(t_s))
     for name in names:
-        values = truth(run, t_s, [name])
+        values = true_ratio(run, t_s, [name])
         pod = fleet.pods.get(name)
         if pod is not None and pod.draining_s is not None:
             values[t_s >= pod.draining_s] = np.nan
@@ -150,7 +150,7 @@ def capacity(run: Observed) -> Capacity:
         if name not in succeeded:
             continue
         times = succeeded[name].t_s
-        queued = held(pending[name], times, MAX_STEP_S) > 0
+        queued = last_sample(pending[name], times, MAX_STEP_S) > 0
         steps, grown = np.diff(times), np.diff(succeeded[name].value)
         use = queued[:-1] & queued[1:] & (grown >= 0) & (steps <= MAX_STEP_S)
         seconds += float(steps[use].sum())

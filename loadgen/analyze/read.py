@@ -6,7 +6,7 @@ from loadgen.analyze.results import Analysis
 from loadgen.dataset.folder import RunFolder
 
 
-def load(folder: RunFolder) -> Analysis:
+def analyze_folder(folder: RunFolder) -> Analysis:
     """Read and analyze a run folder.
 
     Raises:

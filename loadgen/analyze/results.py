@@ -119,10 +119,10 @@ class ScalingEvent:
         trigger_s: Load step: when the load crossed the capacity of the replicas before (see docs/metrics.md).
         over_target_s: When the ratio that the autoscaler reads crossed its target (with tolerance).
         decided_s: When the autoscaler changed the desired count.
-        created_s: When the last replica of this event was created (up) or began to stop (down).
+        created_s: When the last replica of this event was created (up) or began to terminate (down).
         scheduled_s: When it was scheduled to a node.
         started_s: When its server process started, after pull and load.
-        ready_s: When it became ready (up), or was gone (down).
+        ready_s: When it became ready (up), or had terminated (down).
         serving_s: When it had answered its first request.
         recovered_s: When latency was within the SLO again and stayed there (see docs/metrics.md).
         pods: Names of the replicas that it added or removed.

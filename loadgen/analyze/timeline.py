@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from loadgen.analyze.observed import Event, Floats, Observed, Series
-from loadgen.analyze.queueing import held, stale_s, truth
+from loadgen.analyze.queueing import last_sample, stale_s, true_ratio
 from loadgen.analyze.results import Direction, Mark, Timeline
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import rank
@@ -15,9 +15,9 @@ from loadgen.dataset.names import EVENT_KINDS, MARK_SYMBOLS, EventKind, SignalNa
 BIN_S = 1.0
 BEFORE_S = 60.0
 """Longest time before the load on the timeline: a long start-up would compress the rest."""
-SPARSE = 20
+MIN_REQUESTS = 20
 """A bin with fewer requests takes its percentiles from neighbouring bins, too."""
-_AROUND = 2
+_NEIGHBOURS = 2
 """Neighbouring bins on either side that a sparse bin includes: 5 s in all."""
 
 
@@ -37,7 +37,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
     requests = run.requests
     ended_s = np.where(np.isnan(requests.ended_s), requests.scheduled_s, requests.ended_s)
     sent = np.sort(requests.sent_s[~np.isnan(requests.sent_s)])
-    left = np.sort(requests.ended_s[~np.isnan(requests.sent_s)])
+    ended = np.sort(requests.ended_s[~np.isnan(requests.sent_s)])
     # Data that a crash left unwritten is unknown and not zero.
     unknown = start >= run.end_s if run.interrupted else np.zeros(bins, dtype=np.bool_)
 
@@ -46,7 +46,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         counts = np.bincount(index[(index >= 0) & (index < bins)], minlength=bins) / BIN_S
         return tuple(np.where(unknown, np.nan, counts).tolist())
 
-    in_flight = np.searchsorted(sent, end, side="left") - np.searchsorted(left, end, side="left")
+    in_flight = np.searchsorted(sent, end, side="left") - np.searchsorted(ended, end, side="left")
     ttft = _percentiles(requests.scheduled_s, requests.ttft_s, requests.judged, first, bins)
     e2e = _percentiles(requests.scheduled_s, requests.e2e_s, requests.judged, first, bins)
     stale = stale_s(run)
@@ -61,9 +61,9 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         ttft_p95_s=ttft[1],
         e2e_p50_s=e2e[0],
         e2e_p95_s=e2e[1],
-        ratio=tuple(held(ratio, end, stale).tolist()),
-        ratio_truth=tuple(np.where(_counted(run, end, stale), truth(run, end), np.nan).tolist()),
-        ratio_by_pod={pod: tuple(held(series, end, stale).tolist()) for pod, series in by_pod.items() if pod},
+        ratio=tuple(last_sample(ratio, end, stale).tolist()),
+        ratio_truth=tuple(np.where(_counted(run, end, stale), true_ratio(run, end), np.nan).tolist()),
+        ratio_by_pod={pod: tuple(last_sample(series, end, stale).tolist()) for pod, series in by_pod.items() if pod},
         desired=tuple(fleet.desired.at(end).tolist()),
         ready=tuple(fleet.ready.at(end).tolist()),
         serving=tuple(fleet.serving.at(end).tolist()),
@@ -104,17 +104,15 @@ def _label(event: Event) -> str | None:
 
 def _direction(event: Event) -> Direction | None:
     """The direction of a rescale; None for any other event, and where the counts are unknown."""
-    before, after = event.data.get("before"), event.data.get("after")
-    if event.kind != EventKind.HPA_RESCALE or not isinstance(before, int) or not isinstance(after, int):
-        return None
-    return "up" if after > before else "down"
+    counts = event.replica_counts
+    return None if counts is None else "up" if counts[1] > counts[0] else "down"
 
 
 def _counted(run: Observed, t_s: Floats, stale: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether the counters of any replica were read shortly before."""
     counted = np.zeros(len(t_s), dtype=np.bool_)
     for series in run.signals.get(SignalName.RAW_COMPUTE_US, {}).values():
-        counted |= np.isfinite(held(series, t_s, stale))
+        counted |= np.isfinite(last_sample(series, t_s, stale))
     return counted
 
 
@@ -124,12 +122,12 @@ def _percentiles(
     """Median and 95th percentile of the known values, by due time."""
     use = judged & np.isfinite(values)
     due, values = due_s[use], values[use]
-    edges = np.searchsorted(due, first + np.arange(-_AROUND, bins + _AROUND + 1, dtype=np.float64), side="left")
+    edges = np.searchsorted(due, first + np.arange(-_NEIGHBOURS, bins + _NEIGHBOURS + 1, dtype=np.float64), side="left")
     medians, highs = np.full(bins, np.nan), np.full(bins, np.nan)
     for number in range(bins):
-        low, high = edges[number + _AROUND], edges[number + _AROUND + 1]
-        if high - low < SPARSE:
-            low, high = edges[number], edges[number + 2 * _AROUND + 1]
+        low, high = edges[number + _NEIGHBOURS], edges[number + _NEIGHBOURS + 1]
+        if high - low < MIN_REQUESTS:
+            low, high = edges[number], edges[number + 2 * _NEIGHBOURS + 1]
         if high > low:
             ordered = np.sort(values[low:high])
             medians[number] = ordered[rank(high - low, 0.50)]

@@ -62,7 +62,7 @@ class Sandbox:
         return SandboxState.read(self.folder)
 
     def holder(self) -> int | None:
-        """Return the process id of the `unshare` that holds its namespaces; None when it is not up."""
+        """Return the process id of its `unshare` process, which holds the namespaces; None when it is not up."""
         try:
             saved = json.loads(self._holder_file.read_bytes())
         except (OSError, ValueError):

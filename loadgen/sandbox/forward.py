@@ -21,9 +21,9 @@ async def serve(sandbox: Sandbox, address: str, port: int) -> asyncio.Server:
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # connections that are still open when the loop ends are cancelled silently
         with contextlib.suppress(asyncio.CancelledError, StackError):
-            inner = await asyncio.to_thread(sandbox.connect, address)
-            inner.setblocking(False)
-            await relay((reader, writer), await asyncio.open_connection(sock=inner))
+            connection = await asyncio.to_thread(sandbox.connect, address)
+            connection.setblocking(False)
+            await relay((reader, writer), await asyncio.open_connection(sock=connection))
         writer.close()
 
     try:

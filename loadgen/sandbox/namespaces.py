@@ -36,12 +36,12 @@ def unshare_command() -> list[str]:
     # root also tries a user namespace first, in which the sandbox has no more permissions than a user
     for options in (_AS_USER, ()) if os.geteuid() == 0 else (_AS_USER,):
         command = [unshare, *options, *_NAMESPACES]
-        tried = subprocess.run(
+        result = subprocess.run(
             [*command, "/bin/sh", "-c", "true"], capture_output=True, text=True, timeout=_TRY_TIMEOUT_S, check=False
         )
-        if tried.returncode == 0:
+        if result.returncode == 0:
             return command
-        reason = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
+        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
     alternative = "start the container with --privileged" if os.geteuid() == 0 else "run it as root"
     raise StackError(
         f"this system does not allow this user to create namespaces ({reason}): allow them with "

@@ -74,27 +74,27 @@ def _remove_leftovers() -> None:
 
 
 def _run(command: list[str], name: str) -> int:
-    # in its own session: Ctrl-C in the terminal reaches only this process, which passes it on once
-    inner = subprocess.Popen(
+    # in its own session: Ctrl-C in the terminal reaches only this process, which forwards it once
+    process = subprocess.Popen(
         command, env={**os.environ, INSIDE: name}, stdin=subprocess.DEVNULL, start_new_session=True
     )
 
-    def pass_on(number: int, _: object) -> None:
-        for child in children_of(inner.pid):  # the command that nsenter waits for
+    def forward_signal(number: int, _: object) -> None:
+        for child in children_of(process.pid):  # the command that nsenter waits for
             os.kill(child, number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, forward_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         while True:
             try:
-                return _exit_code(inner.wait(_POLL_S))
+                return _exit_code(process.wait(_POLL_S))
             except subprocess.TimeoutExpired:
                 continue
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        inner.kill()
-        inner.wait()
+        process.kill()
+        process.wait()
 
 
 def _exit_code(code: int) -> int:

@@ -55,12 +55,12 @@ class SocketProxy:
             line = await asyncio.wait_for(reader.readline(), _DIAL_TIMEOUT_S)
             host, _, port = line.decode().strip().rpartition(":")
             try:
-                inner = await asyncio.wait_for(_dial(host, int(port)), _DIAL_TIMEOUT_S)
+                target = await asyncio.wait_for(_dial(host, int(port)), _DIAL_TIMEOUT_S)
             except (OSError, ValueError, TimeoutError) as error:
                 writer.write(f"{error or 'no answer'}\n".encode())
                 return
             writer.write(b"ok\n")
-            await relay((reader, writer), inner)
+            await relay((reader, writer), target)
         except (OSError, TimeoutError, UnicodeDecodeError):
             pass  # the client has disconnected or sent no address
         finally:

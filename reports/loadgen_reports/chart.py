@@ -1,4 +1,4 @@
-"""Packs the timeline as compact data for the page: columns of short numbers, without what the page can compute."""
+"""Encodes the timeline for the page as columns of short numbers."""
 
 import math
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from loadgen.analyze.results import Analysis, ScalingEvent, Timeline
 from loadgen_reports import format as fmt
-from loadgen_reports.lag_text import event_name
+from loadgen_reports.lag_sentences import event_name
 from loadgen_reports.lags import event_lag
 from loadgen_reports.panels import (
-    MOST_BINS,
-    MOST_POD_VALUES,
+    MAX_BINS,
+    MAX_POD_VALUES,
     Panel,
-    condense,
+    downsample,
     has_values,
     mark_text,
     panels,
@@ -23,20 +23,20 @@ from loadgen_reports.panels import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """Ratios of replicas that never overlapped in time, in one series; `pods` has the range of bins of each."""
+    """One series with the ratios of replicas that did not overlap; `pods` has the first and last bin of each."""
 
     values: tuple[float, ...]
     pods: tuple[tuple[int, int, str], ...]
 
 
-def shown(timeline: Timeline) -> tuple[Timeline, int]:
-    """The timeline as the page draws it, and how many bins of the analysis one of its bins stands for."""
-    factor = max(1, math.ceil(len(timeline.t_s) / MOST_BINS))
-    return condense(timeline, factor), factor
+def page_timeline(timeline: Timeline) -> tuple[Timeline, int]:
+    """The timeline at the resolution of the page, and the number of original bins in each of its bins."""
+    factor = max(1, math.ceil(len(timeline.t_s) / MAX_BINS))
+    return downsample(timeline, factor), factor
 
 
 def lanes(by_pod: dict[str, tuple[float, ...]]) -> list[Lane]:
-    """Replicas packed into as few series as were alive at once: hundreds come and go in hours, few at a time."""
+    """Pack replicas into as few series as possible: a long run has hundreds of replicas, but few at a time."""
     spans = []
     for pod, series in by_pod.items():
         alive = [i for i, value in enumerate(series) if math.isfinite(value)]
@@ -50,43 +50,48 @@ def lanes(by_pod: dict[str, tuple[float, ...]]) -> list[Lane]:
             packed.append([span])
         else:
             free.append(span)
-    found = []
+    result = []
     for lane in packed:
         values = [math.nan] * len(by_pod[lane[0][2]])
         for first, last, pod in lane:
             values[first : last + 1] = by_pod[pod][first : last + 1]
-        found.append(Lane(values=tuple(values), pods=tuple(lane)))
-    return found
+        result.append(Lane(values=tuple(values), pods=tuple(lane)))
+    return result
 
 
 def data(analysis: Analysis) -> dict[str, object]:
-    """What the page's script needs, ready for JSON; times are seconds from the start of the load."""
-    timeline, _ = shown(analysis.timeline)
+    """The data of the page's script, ready for JSON; times are seconds from the start of the load."""
+    timeline, _ = page_timeline(analysis.timeline)
     drawn = panels(analysis)
     fields = {line.field for panel in drawn for line in panel.lines} | {"in_flight"}
-    found = lanes(timeline.ratio_by_pod)
-    every = max(1, math.ceil(len(found) * len(timeline.t_s) / MOST_POD_VALUES))
+    replicas = lanes(timeline.ratio_by_pod)
+    lane_bins = max(1, math.ceil(len(replicas) * len(timeline.t_s) / MAX_POD_VALUES))
     return {
         "bin": timeline.bin_s,
         "t": _pack(timeline.t_s, 7),
         "series": {name: _pack(getattr(timeline, name), 4) for name in sorted(fields)},
-        "every": every,
+        "lane_bins": lane_bins,
         "lanes": [
-            {"v": _pack(_thin(lane.values, every), 3), "pods": [[a, b, fmt.clean(pod)] for a, b, pod in lane.pods]}
-            for lane in found
+            {
+                "v": _pack(_downsample(lane.values, lane_bins), 3),
+                "pods": [[a, b, fmt.clean(pod)] for a, b, pod in lane.pods],
+            }
+            for lane in replicas
         ],
         "panels": [_panel(panel, timeline) for panel in drawn],
-        "stages": [[fmt.clean(span.name), _short(span.start_s), _short(span.end_s)] for span in analysis.stage_spans],
+        "stages": [
+            [fmt.clean(span.name), _rounded(span.start_s), _rounded(span.end_s)] for span in analysis.stage_spans
+        ],
         "lags": [
-            [fmt.clean(f"lag window {span.name}"), _short(span.start_s), _short(span.end_s)]
+            [fmt.clean(f"lag window {span.name}"), _rounded(span.start_s), _rounded(span.end_s)]
             for span in analysis.lag_windows
         ],
         "marks": [
-            [_short(mark.t_s), symbol_key(mark), fmt.clean(", ".join(filter(None, (mark_text(mark), mark.pod))))]
+            [_rounded(mark.t_s), symbol_key(mark), fmt.clean(", ".join(filter(None, (mark_text(mark), mark.pod))))]
             for mark in sorted(analysis.marks, key=lambda mark: mark.t_s)
         ],
         "symbols": {
-            key: {"shape": symbol.shape, "colour": symbol.colour, "name": symbol.name, "tall": symbol.tall}
+            key: {"shape": symbol.shape, "colour": symbol.colour, "name": symbol.name, "line": symbol.line}
             for key, symbol in symbols().items()
         },
         "events": [_event(i, event) for i, event in enumerate(analysis.scaling)],
@@ -97,7 +102,7 @@ def _panel(panel: Panel, timeline: Timeline) -> dict[str, object]:
     return {
         "key": panel.key,
         "unit": panel.unit,
-        "whole": panel.whole,
+        "integer": panel.integer,
         "lanes": panel.by_replica,
         "lines": [
             {
@@ -111,7 +116,7 @@ def _panel(panel: Panel, timeline: Timeline) -> dict[str, object]:
             }
             for line in panel.lines
         ],
-        "rules": [[rule.short, rule.value] for rule in panel.rules],
+        "thresholds": [[each.margin_label, each.value] for each in panel.thresholds],
         "measured": measured(panel, timeline),
     }
 
@@ -125,33 +130,33 @@ def measured(panel: Panel, timeline: Timeline) -> bool:
 
 
 def _event(index: int, event: ScalingEvent) -> list[object]:
-    """A scaling event as something to zoom to: name, and a span with some room on both sides."""
+    """A scaling event as an entry of the zoom menu: name, and its span with a margin on both sides."""
     times = (event.trigger_s, event.over_target_s, event.decided_s, event.ready_s, event.serving_s, event.recovered_s)
     known = [at for at in times if fmt.known(at)]
     margin = max(5.0, 0.15 * (max(known) - min(known)))
     lag = event_lag(event)
-    suffix = f", {fmt.lag(lag)}" if fmt.known(lag) else ""
+    suffix = f", {fmt.tenths(lag)}" if fmt.known(lag) else ""
     name = f"{index + 1}: {event_name(event)} at {fmt.clock(event.decided_s)}{suffix}"
-    return [name, _short(min(known) - margin), _short(max(known) + margin)]
+    return [name, _rounded(min(known) - margin), _rounded(max(known) + margin)]
 
 
-def _thin(values: Sequence[float], every: int) -> Sequence[float]:
-    if every == 1:
+def _downsample(values: Sequence[float], factor: int) -> Sequence[float]:
+    if factor == 1:
         return values
-    groups = ([v for v in values[i : i + every] if math.isfinite(v)] for i in range(0, len(values), every))
+    groups = ([v for v in values[i : i + factor] if math.isfinite(v)] for i in range(0, len(values), factor))
     return [sum(group) / len(group) if group else math.nan for group in groups]
 
 
-def _short(value: float) -> float:
+def _rounded(value: float) -> float:
     return round(value, 2)
 
 
 def _pack(values: Sequence[float], digits: int) -> str:
-    """Numbers joined by commas, nothing where a value is missing: a fraction of JSON's size for gaps."""
-    return ",".join(_digits(value, digits) for value in values)
+    """Numbers joined by commas, with an empty string for a missing value; much shorter than JSON's null."""
+    return ",".join(_compact(value, digits) for value in values)
 
 
-def _digits(value: float, digits: int) -> str:
+def _compact(value: float, digits: int) -> str:
     if not math.isfinite(value):
         return ""
     text = f"{value:.{digits}g}"

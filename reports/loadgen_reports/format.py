@@ -12,8 +12,22 @@ from typing import TypeGuard
 
 MISSING = "–"
 MINUS = "−"
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-# What XML 1.0 forbids, lone surrogates included: outside text may hold anything.
+_NUMBER_WORDS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+# The characters that XML 1.0 forbids, including lone surrogates.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -23,7 +37,7 @@ def known(value: float | None) -> TypeGuard[float]:
 
 
 def clean(text: str) -> str:
-    """Outside text without characters that XML, HTML or a terminal cannot carry."""
+    """External text without the characters that XML forbids."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
@@ -50,18 +64,18 @@ def count(value: float | None) -> str:
     return number(value) if math.isinf(value) else f"{value:,.0f}".replace("-", MINUS)
 
 
-def word(value: int) -> str:
-    """A small count as prose has it: `two`, but `13`."""
-    return _WORDS[value] if 0 <= value < len(_WORDS) else count(value)
+def number_word(value: int) -> str:
+    """A count in prose, as a word up to twelve: `two`, but `13`."""
+    return _NUMBER_WORDS[value] if 0 <= value < len(_NUMBER_WORDS) else count(value)
 
 
 def plural(value: float, noun: str, many: str | None = None) -> str:
-    """The noun that fits the count: `request` for one, else `requests` (or `many`)."""
+    """The singular or plural of a noun, by count: `request` for 1, else `requests` (or `many`)."""
     return noun if value == 1 else many or f"{noun}s"
 
 
-def join(parts: Iterable[str]) -> str:
-    """Parts as prose joins them: `a, b and c`."""
+def join_list(parts: Iterable[str]) -> str:
+    """A list in prose: `a, b and c`."""
     items = list(parts)
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
 
@@ -75,7 +89,7 @@ def seconds(value: float | None, digits: int = 3) -> str:
     return f"{number(value, digits)} s"
 
 
-def about(value: float | None) -> str:
+def rounded_duration(value: float | None) -> str:
     """A duration in prose, without false precision: `41 s`, `4.2 s`, `180 ms`, `12 min 5 s`, `2 h 5 min`."""
     if not known(value):
         return MISSING
@@ -92,13 +106,13 @@ def about(value: float | None) -> str:
     return f"{sign}{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
-def lag(value: float | None) -> str:
-    """A duration with one decimal below 100 s, so that it agrees with its parts: `41.3 s`, `0.4 s`; else as `about`."""
+def tenths(value: float | None) -> str:
+    """A duration to a tenth of a second, so that parts add up: `41.3 s`; from 100 s on as `rounded_duration`."""
     if not known(value):
         return MISSING
     text = f"{abs(value):.1f}"
     if float(text) >= 100:
-        return about(value)
+        return rounded_duration(value)
     return f"{MINUS if value < 0 and text != '0.0' else ''}{text} s"
 
 
@@ -117,11 +131,11 @@ def percent(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Something per second: `8.2/s`."""
+    """A rate per second: `8.2/s`."""
     return f"{number(value)}/s" if known(value) else MISSING
 
 
-def signal(value: float | None) -> str:
+def ratio_value(value: float | None) -> str:
     """A queue-to-compute ratio, which is not a share of 1: `1.31`."""
     return number(value)
 
@@ -141,10 +155,10 @@ def quantity(value: float | None, unit: str, digits: int = 3) -> str:
     return f"{number(value, digits)} {unit}".strip()
 
 
-def against(measured: float | None, limit: float | None, unit: str) -> tuple[str, str]:
-    """A measured value and its limit, with as many digits as it takes to tell them apart.
+def measured_and_limit(measured: float | None, limit: float | None, unit: str) -> tuple[str, str]:
+    """A measured value and its limit, with as many digits as are needed to distinguish them.
 
-    Without this, 2.0004 s would be shown as "2 s, over its limit of 2 s".
+    Otherwise 2.0004 s would be shown as "2 s, above the limit of 2 s".
     """
     texts = quantity(measured, unit), quantity(limit, unit)
     for digits in range(4, 13):
@@ -155,7 +169,7 @@ def against(measured: float | None, limit: float | None, unit: str) -> tuple[str
 
 
 def clock(value: float | None, decimals: int = 0) -> str:
-    """A point on the time axis: `1:05`, `1:02:03`, `−0:05`."""
+    """A time on the time axis: `1:05`, `1:02:03`, `−0:05`."""
     if not known(value):
         return MISSING
     if math.isinf(value):
@@ -169,7 +183,7 @@ def clock(value: float | None, decimals: int = 0) -> str:
     return f"{sign}{hours}:{minutes:02d}:{second}" if hours else f"{sign}{minutes}:{second}"
 
 
-def later(value: float | None) -> str:
+def time_difference(value: float | None) -> str:
     """A difference of two times: `+9.0 s`, `−0.4 s`."""
     if not known(value):
         return MISSING
@@ -177,31 +191,31 @@ def later(value: float | None) -> str:
     return f"{'+' if value >= 0 or text == '0.0' else MINUS}{text} s"
 
 
-def between(start_s: float | None, end_s: float | None) -> str:
+def time_span(start_s: float | None, end_s: float | None) -> str:
     """A span of the time axis: `0:38–1:52`."""
     return f"{clock(start_s)}–{clock(end_s)}" if known(start_s) and known(end_s) else MISSING
 
 
-def moment(unix_s: float) -> str:
-    """A point of wall-clock time, UTC: `2026-11-24 12:00:00 UTC`."""
+def utc(unix_s: float) -> str:
+    """A wall-clock time, UTC: `2026-11-24 12:00:00 UTC`."""
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def iso(unix_s: float) -> str:
-    """A point of wall-clock time in ISO 8601, UTC, without zone: `2026-11-24T12:00:00`."""
+    """A wall-clock time in ISO 8601, UTC, without zone: `2026-11-24T12:00:00`."""
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def column(values: Iterable[float | None]) -> tuple[str, list[str]]:
-    """Durations of one table with one unit and the same decimals, so that a column can be compared at sight.
+    """Durations of one table with one unit and the same decimals, so that its values can be compared.
 
     Returns:
         The unit (`s` or `ms`) and one text without unit for each value.
     """
     items = list(values)
-    most = max((abs(value) for value in items if known(value) and not math.isinf(value)), default=1.0)
-    unit, factor = ("s", 1.0) if most >= 0.9995 else ("ms", 1000.0)
-    size = most * factor
+    largest = max((abs(value) for value in items if known(value) and not math.isinf(value)), default=1.0)
+    unit, factor = ("s", 1.0) if largest >= 0.9995 else ("ms", 1000.0)
+    size = largest * factor
     decimals = 1 if size >= 99.95 else 2
     if unit == "ms":
         decimals = 0 if size >= 99.5 else 1 if size >= 9.95 else 2

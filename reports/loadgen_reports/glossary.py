@@ -1,8 +1,8 @@
-"""Definitions of the terms on the page."""
+"""Defines the terms that the page explains."""
 
 from loadgen.dataset import terms
 
-_SHOWN = (
+_EXPLAINED = (
     terms.ARRIVAL,
     terms.TTFT,
     terms.ITL,
@@ -27,5 +27,5 @@ def _text(term: terms.Term) -> str:
     return f"{term.label} = {term.formula}. {term.meaning}" if term.formula else term.meaning
 
 
-TERMS: dict[str, tuple[str, str]] = {term.key: (term.label, _text(term)) for term in _SHOWN}
+TERMS: dict[str, tuple[str, str]] = {term.key: (term.label, _text(term)) for term in _EXPLAINED}
 """Label and definition of every term that the page explains, by key."""

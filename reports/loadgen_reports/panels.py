@@ -1,4 +1,4 @@
-"""The figures as values: which series a panel holds, in which colour and dash. Page and PNG draw the same panels."""
+"""Declares the panels of the timeline and the symbols of its events; page and PNG draw the same panels."""
 
 import math
 from collections.abc import Sequence
@@ -56,16 +56,16 @@ Shape = Literal["line", "steps", "area", "bars"]
 SOLID: tuple[int, ...] = ()
 DASHED = (6, 4)
 DOTTED = (2, 3)
-# More bins than this do not fit the page's 2 MB with every series; 7,200 is two hours at one second.
-MOST_BINS = 7_800
-MOST_POD_VALUES = 220_000
+MAX_BINS = 7_800
+"""More bins do not fit a page of 2 MB with every series; two hours at one second are 7,200."""
+MAX_POD_VALUES = 220_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A series of a panel: the name of its `Timeline` field, how it is called, and how it is drawn.
+    """A series of a panel: the name of its `Timeline` field, its label and its style.
 
-    Of a series with `mean`, the page draws means while its bins are narrower than pixels.
+    If `mean` is set, the page draws means of several bins where a bin is narrower than a pixel.
     """
 
     field: str
@@ -79,26 +79,29 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A level line of a panel, such as an SLO or the autoscaler's target; `short` stands in the margin beside it."""
+class Threshold:
+    """A horizontal line of a panel, such as an SLO or the autoscaler's target; `margin_label` is beside the plot."""
 
     label: str
-    short: str
+    margin_label: str
     value: float
     colour: str = "vermillion"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """Series that share a y axis. `by_replica` adds a light line for every replica."""
+    """Series that share a y axis.
+
+    `by_replica` adds a light line for every replica; `integer` restricts the axis labels to whole numbers.
+    """
 
     key: str
     title: str
     unit: str
     lines: tuple[Line, ...]
-    rules: tuple[Rule, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
     by_replica: bool = False
-    whole: bool = False
+    integer: bool = False
 
 
 def panels(analysis: Analysis) -> tuple[Panel, ...]:
@@ -125,7 +128,7 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
                 Line(field="e2e_p95_s", label="E2E p95", colour="green", width=2, term="e2e"),
                 Line(field="e2e_p50_s", label="E2E p50", colour="green", dash=DOTTED, term="e2e"),
             ),
-            rules=_limits(analysis),
+            thresholds=_limits(analysis),
         ),
         Panel(
             key="ratio",
@@ -135,7 +138,11 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
                 Line(field="ratio", label="fleet, as the HPA reads it", colour="blue", width=2, term="ratio"),
                 Line(field="ratio_truth", label="fleet, ground truth", colour="orange", dash=DASHED, term="truth"),
             ),
-            rules=(Rule(label=f"target {fmt.signal(target)}", short=fmt.signal(target), value=target),)
+            thresholds=(
+                Threshold(
+                    label=f"target {fmt.ratio_value(target)}", margin_label=fmt.ratio_value(target), value=target
+                ),
+            )
             if fmt.known(target)
             else (),
             by_replica=True,
@@ -149,72 +156,72 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
                 Line(field="ready", label="ready", colour="blue", shape="steps", width=2, term="ready"),
                 Line(field="desired", label="desired", colour="orange", shape="steps", dash=DASHED, term="desired"),
             ),
-            whole=True,
+            integer=True,
         ),
     )
 
 
-def _limits(analysis: Analysis) -> tuple[Rule, ...]:
+def _limits(analysis: Analysis) -> tuple[Threshold, ...]:
     return tuple(
-        Rule(label=f"SLO {f.title} ≤ {fmt.seconds(f.limit)}", short=fmt.seconds(f.limit), value=f.limit)
+        Threshold(label=f"SLO {f.title} ≤ {fmt.seconds(f.limit)}", margin_label=fmt.seconds(f.limit), value=f.limit)
         for f in analysis.findings
         if f.code in SLO_METRICS and SLO_METRICS[f.code][0] in ("ttft", "e2e") and f.unit == "s" and fmt.known(f.limit)
     )
 
 
 def has_values(series: Sequence[float]) -> bool:
-    """Whether a series holds anything to draw."""
+    """Whether a series has any finite value."""
     return any(math.isfinite(value) for value in series)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symbol:
-    """How a kind of mark looks: its shape, colour and name; only `tall` ones cross all panels as a line."""
+    """The symbol of a kind of mark; if `line` is set, it also has a vertical line across all panels."""
 
     shape: Literal["up", "down", "disc", "ring", "cross", "diamond", "tick"]
     colour: str
     name: str
-    tall: bool = False
+    line: bool = False
 
 
 _SYMBOLS: dict[MarkSymbol, Symbol] = {
-    MarkSymbol.SCALE_UP: Symbol(shape="up", colour="orange", name="scale-up decided", tall=True),
-    MarkSymbol.SCALE_DOWN: Symbol(shape="down", colour="orange", name="scale-down decided", tall=True),
+    MarkSymbol.SCALE_UP: Symbol(shape="up", colour="orange", name="scale-up decided", line=True),
+    MarkSymbol.SCALE_DOWN: Symbol(shape="down", colour="orange", name="scale-down decided", line=True),
     MarkSymbol.READY: Symbol(shape="disc", colour="blue", name="replica ready"),
     MarkSymbol.NOT_READY: Symbol(shape="ring", colour="vermillion", name="replica not ready"),
-    MarkSymbol.FAILURE: Symbol(shape="cross", colour="vermillion", name="crash, kill or collection gap", tall=True),
+    MarkSymbol.FAILURE: Symbol(shape="cross", colour="vermillion", name="crash, kill or collection gap", line=True),
     MarkSymbol.STOPPED: Symbol(shape="ring", colour="grey", name="replica terminating"),
     MarkSymbol.CREATED: Symbol(shape="tick", colour="blue", name="replica created"),
-    MarkSymbol.LOAD: Symbol(shape="tick", colour="purple", name="load starts or ends", tall=True),
+    MarkSymbol.LOAD: Symbol(shape="tick", colour="purple", name="load starts or ends", line=True),
     MarkSymbol.OTHER: Symbol(shape="tick", colour="grey", name="other event"),
 }
-_RESCALES = {"up": MarkSymbol.SCALE_UP, "down": MarkSymbol.SCALE_DOWN}
+_RESCALE_SYMBOLS = {"up": MarkSymbol.SCALE_UP, "down": MarkSymbol.SCALE_DOWN}
 
 
 def symbol_key(mark: Mark) -> MarkSymbol:
-    """The key into `symbols()` that fits a mark's kind; kinds that are unknown here are drawn as `other`."""
+    """The key of a mark's symbol; a kind of a newer version is drawn as `other`."""
     if mark.direction is not None:
-        return _RESCALES[mark.direction]
+        return _RESCALE_SYMBOLS[mark.direction]
     return MARK_SYMBOLS.get(mark.kind, MarkSymbol.OTHER)
 
 
 def mark_text(mark: Mark) -> str:
-    """The text of a mark: its label, preceded for a rescale by the symbol's name."""
+    """The text of a mark: its label, and for a rescale its direction."""
     if mark.direction is not None:
         return f"{_SYMBOLS[symbol_key(mark)].name}: {mark.label}"
     return mark.label or mark.kind
 
 
 def symbols() -> dict[MarkSymbol, Symbol]:
-    """How every kind of mark looks."""
+    """The symbols by key."""
     return dict(_SYMBOLS)
 
 
-def condense(timeline: Timeline, factor: int) -> Timeline:
-    """The timeline on a grid that is `factor` times as coarse.
+def downsample(timeline: Timeline, factor: int) -> Timeline:
+    """Downsample the timeline: `factor` bins become one.
 
-    Rates, ratios and medians are averaged, a 95th percentile is the largest of its bins, replicas and requests in
-    flight are the last value; missing bins are left out of the average.
+    Rates, ratios and medians are averaged without missing bins, of 95th percentiles the maximum is used, and of
+    replicas and requests in flight the last value.
     """
     if factor <= 1:
         return timeline
@@ -227,7 +234,7 @@ def condense(timeline: Timeline, factor: int) -> Timeline:
     def mean(series: Sequence[float]) -> tuple[float, ...]:
         return tuple(sum(group) / len(group) if group else math.nan for group in groups(series))
 
-    def most(series: Sequence[float]) -> tuple[float, ...]:
+    def maximum(series: Sequence[float]) -> tuple[float, ...]:
         return tuple(max(group) if group else math.nan for group in groups(series))
 
     def last(series: Sequence[float]) -> tuple[float, ...]:
@@ -242,9 +249,9 @@ def condense(timeline: Timeline, factor: int) -> Timeline:
         failed_per_s=mean(timeline.failed_per_s),
         in_flight=last(timeline.in_flight),
         ttft_p50_s=mean(timeline.ttft_p50_s),
-        ttft_p95_s=most(timeline.ttft_p95_s),
+        ttft_p95_s=maximum(timeline.ttft_p95_s),
         e2e_p50_s=mean(timeline.e2e_p50_s),
-        e2e_p95_s=most(timeline.e2e_p95_s),
+        e2e_p95_s=maximum(timeline.e2e_p95_s),
         ratio=mean(timeline.ratio),
         ratio_truth=mean(timeline.ratio_truth),
         ratio_by_pod={pod: mean(series) for pod, series in timeline.ratio_by_pod.items()},

@@ -1,10 +1,17 @@
-"""Tables of what was run: shortened durations, cluster, settings, seeds and versions."""
+"""Tables that describe the run: shortened durations, cluster, settings, seeds and versions."""
 
 from collections.abc import Iterable
 
 from loadgen.analyze.results import Analysis
 from loadgen_reports import format as fmt
 from loadgen_reports.tables import Cell, Column, Table
+
+_BALANCES = {
+    "requests": "balances requests",
+    "connections": "balances connections",
+    "one pod": "sends all requests to one pod",
+    "unknown": "load balancing unknown",
+}
 
 
 def compressed(analysis: Analysis) -> Table:
@@ -34,18 +41,20 @@ def autoscaler(analysis: Analysis) -> str | None:
     run = analysis.run
     if not fmt.known(run.ratio_target):
         return None
-    metric = f"`{run.ratio_metric.replace('`', '')}`" if run.ratio_metric else "the queue-to-compute ratio"
-    edge = (
-        f" (scales up above {fmt.signal(run.ratio_target * (1 + run.tolerance))})" if fmt.known(run.tolerance) else ""
+    metric = _code(run.ratio_metric) if run.ratio_metric else "the queue-to-compute ratio"
+    threshold = (
+        f" (scales up above {fmt.ratio_value(run.ratio_target * (1 + run.tolerance))})"
+        if fmt.known(run.tolerance)
+        else ""
     )
-    parts = [f"Autoscaler: mean of {metric} over replicas, target {fmt.signal(run.ratio_target)}{edge}"]
+    parts = [f"Autoscaler: mean of {metric} over replicas, target {fmt.ratio_value(run.ratio_target)}{threshold}"]
     if fmt.known(run.rate_window_s):
         parts.append(f"rate window {fmt.seconds(run.rate_window_s)}")
     if fmt.known(run.sync_period_s):
         parts.append(f"sync every {fmt.seconds(run.sync_period_s)}")
     if run.min_replicas is not None and run.max_replicas is not None:
-        most = fmt.plural(run.max_replicas, "replica")
-        parts.append(f"{fmt.count(run.min_replicas)} to {fmt.count(run.max_replicas)} {most}")
+        noun = fmt.plural(run.max_replicas, "replica")
+        parts.append(f"{fmt.count(run.min_replicas)} to {fmt.count(run.max_replicas)} {noun}")
     if fmt.known(run.scale_down_window_s):
         parts.append(f"scale-down window {fmt.seconds(run.scale_down_window_s)}")
     return ", ".join(parts) + "."
@@ -57,31 +66,43 @@ def _with_unit(value: float, unit: str) -> str:
 
 def key_values(key: str, title: str, values: Iterable[tuple[str, object]]) -> Table:
     """Names and values, one pair per row; both are literal text."""
-    rows = tuple((Cell(text=name, literal=True), Cell(text=_plain(value), literal=True)) for name, value in values)
+    rows = tuple((Cell(text=name, literal=True), Cell(text=_value_text(value), literal=True)) for name, value in values)
     return Table(key=key, title=title, columns=(Column(label="Name"), Column(label="Value")), rows=rows)
 
 
 def cluster(analysis: Analysis) -> Table:
     """The workload on a cluster, its endpoint, and the clock skew of its sources."""
-    found = analysis.run.cluster
-    rows: list[tuple[str, object]] = []
-    if found is not None:
+    info = analysis.run.cluster
+    rows: list[tuple[str, str]] = []
+    if info is not None:
         rows = [
-            ("workload", f"{found.kind} {found.workload}, namespace {found.namespace}, context {found.context}"),
-            ("autoscaler", found.hpa),
-            ("service", found.service),
-            ("endpoint", f"{found.endpoint} (balances {found.balances})"),
+            ("Workload", f"{info.kind} {_code(info.workload)}"),
+            ("Namespace", _code(info.namespace)),
+            ("Context", _code(info.context)),
+            ("Autoscaler", _code(info.hpa)),
+            ("Service", _code(info.service)),
+            ("Endpoint", f"{_code(info.endpoint)}, {_BALANCES[info.balances]}"),
         ]
-        for name, ahead_s in found.skew_s.items():
-            error_s = found.skew_error_s.get(name, 0.0)
-            rows.append((f"clock skew of {name}", f"{ahead_s:+.3f} s ± {error_s:.3f} s, corrected"))
-        rows += [("assumed", sentence) for sentence in found.assumed]
-    return key_values("cluster", "Cluster", rows)
+        for name, ahead_s in info.skew_s.items():
+            error_s = info.skew_error_s.get(name, 0.0)
+            rows.append((f"Clock skew of {name}", f"{ahead_s:+.3f} s ± {error_s:.3f} s, corrected"))
+        rows += [("Assumed", sentence) for sentence in info.assumed]
+    return Table(
+        key="cluster",
+        title="Cluster",
+        columns=(Column(label="Name"), Column(label="Value")),
+        rows=tuple((Cell(text=name), Cell(text=value)) for name, value in rows),
+    )
+
+
+def _code(name: str | None) -> str:
+    """A name between backquotes, which reports set as code."""
+    return "none" if name is None else f"`{name.replace('`', '')}`"
 
 
 def settings(analysis: Analysis) -> Table:
     """Resolved settings, flattened to dotted names."""
-    return key_values("settings", "Settings", _flat("", analysis.run.settings))
+    return key_values("settings", "Settings", _flattened("", analysis.run.settings))
 
 
 def seeds(analysis: Analysis) -> Table:
@@ -94,23 +115,25 @@ def versions(analysis: Analysis) -> Table:
     return key_values("versions", "Versions", analysis.run.versions.items())
 
 
-def _flat(prefix: str, value: object) -> list[tuple[str, object]]:
+def _flattened(prefix: str, value: object) -> list[tuple[str, object]]:
     if isinstance(value, dict) and value:
         return [
-            row for name, inner in value.items() for row in _flat(f"{prefix}.{name}" if prefix else str(name), inner)
+            row
+            for name, inner in value.items()
+            for row in _flattened(f"{prefix}.{name}" if prefix else str(name), inner)
         ]
     if isinstance(value, list | tuple) and any(isinstance(inner, dict | list | tuple) for inner in value):
-        return [row for i, inner in enumerate(value) for row in _flat(f"{prefix}[{i}]", inner)]
+        return [row for i, inner in enumerate(value) for row in _flattened(f"{prefix}[{i}]", inner)]
     return [(prefix, value)] if prefix else []
 
 
-def _plain(value: object) -> str:
+def _value_text(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(_plain(inner) for inner in value) or "empty"
+        return ", ".join(_value_text(inner) for inner in value) or "empty"
     if isinstance(value, dict):
         return "empty"
     return str(value)

@@ -10,49 +10,49 @@ from loadgen.dataset.names import Cause, Outcome
 from loadgen_reports import format as fmt
 from loadgen_reports.finding_text import (
     SYMBOL,
-    failed,
     finding_sentence,
-    in_brackets,
-    mid,
+    limit_statement,
+    list_item,
+    missed_limits,
     notable,
     sentence,
-    statement_of,
+    uncapitalize,
 )
-from loadgen_reports.lag_text import lag, lag_parts, lag_statement, worst
+from loadgen_reports.lag_sentences import lag_breakdown, lag_sentence, lag_statement, worst_scale_up
 
 VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
-_ENDED: dict[str, str] = {
+_OUTCOME_PHRASES: dict[str, str] = {
     Outcome.REJECTED: "rejected",
     Outcome.TIMEOUT: "timed out",
     Outcome.ERROR: "ended in an error",
     Outcome.CUT_OFF: "cut off",
     Outcome.NOT_SENT: "never sent",
 }
-_PASSIVE = {Outcome.REJECTED, Outcome.CUT_OFF, Outcome.NOT_SENT}
-# From this share of slow requests on, the lag is what explains the run.
-_LAG_EXPLAINS = 0.5
+_NEEDS_AUXILIARY = {Outcome.REJECTED, Outcome.CUT_OFF, Outcome.NOT_SENT}
+_MIN_SHARE_IN_LAG = 0.5
+"""If at least this share of the slow requests was due in a lag window, the summary starts with the lag."""
 
 
 def opening(analysis: Analysis) -> list[str]:
-    """The opening paragraph: verdict, lag, slow requests, where the lag went, the fleet, cost; one sentence each."""
+    """The opening paragraph, sentence by sentence: verdict, lag and its steps, slow requests, replicas, cost."""
     if analysis.run.state == "never_started":
         return [fmt.clean(_never_started(analysis))]
-    lag_leads = _lag_leads(analysis)
-    sentences = _lead(analysis, lag_leads=lag_leads)
+    lag_first = _lag_explains_failure(analysis)
+    sentences = _lead(analysis, lag_first=lag_first)
     if analysis.run.state != "finished" and not _end_is_reported(analysis):
-        sentences.append(_early_end(analysis))
+        sentences.append(_end_sentence(analysis))
     if analysis.whole.scheduled == 0:
         sentences.append("No request was scheduled, so there is nothing to measure.")
-    if not lag_leads:
-        sentences += lag(analysis)
+    if not lag_first:
+        sentences += lag_sentence(analysis)
     sentences += _slow(analysis)
-    if lag_leads:
-        # The lag leads, so every missed limit is named here: none must hide behind it.
-        broken = failed(analysis)
-        listed = fmt.join(in_brackets(f) for f in broken)
-        sentences.append(f"{fmt.plural(len(broken), 'Limit')} missed: {listed}.")
+    if lag_first:
+        # The first sentence is about the lag, so all missed limits are listed here.
+        missed = missed_limits(analysis)
+        listed = fmt.join_list(list_item(f) for f in missed)
+        sentences.append(f"{fmt.plural(len(missed), 'Limit')} missed: {listed}.")
     sentences += _unanswered(analysis)
-    sentences += lag_parts(analysis)
+    sentences += lag_breakdown(analysis)
     sentences += _fleet(analysis)
     sentences += _cost(analysis)
     return [fmt.clean(text) for text in sentences]
@@ -61,26 +61,26 @@ def opening(analysis: Analysis) -> list[str]:
 def summary_lines(analysis: Analysis) -> list[str]:
     """The end-of-run summary for a console: the opening, then one line for each finding that needs attention."""
     lines = opening(analysis)
-    for finding in beside_the_opening(analysis):
+    for finding in listed_findings(analysis):
         lines.append(f"  {SYMBOL[finding.severity]} {finding_sentence(finding)}")
     if analysis.run.emulated:
         lines.append(f"  {fmt.clean(emulation(analysis.run.emulated))}")
     return lines
 
 
-def beside_the_opening(analysis: Analysis) -> list[Finding]:
-    """The findings to list below the opening. For a run that never started, the opening already says why."""
+def listed_findings(analysis: Analysis) -> list[Finding]:
+    """The findings that are listed below the opening; the reason why a run never started is in the opening."""
     never = analysis.run.state == "never_started"
     return [f for f in notable(analysis) if not (never and f.severity == "invalid")]
 
 
 def emulation(text: str) -> str:
-    """The sentence that names what is emulated; it always contains the word."""
+    """The sentence about emulated parts; it always contains the word `emulated`."""
     return sentence(text) if "emulated" in text.lower() else f"Emulated: {text}"
 
 
 def replica_span(headline: Headline) -> str | None:
-    """The lowest, peak and last replica count, as `1 → 3 → 1`; None when it was not observed."""
+    """The lowest, peak and last replica count, as `1 → 3 → 1`; None when replicas were not observed."""
     low, peak, last = headline.lowest_replicas, headline.peak_replicas, headline.last_replicas
     if low is None or peak is None:
         return None
@@ -89,38 +89,41 @@ def replica_span(headline: Headline) -> str | None:
     return f"{low} → {peak}" if last is None else f"{low} → {peak} → {last}"
 
 
-def _lead(analysis: Analysis, *, lag_leads: bool) -> list[str]:
+def _lead(analysis: Analysis, *, lag_first: bool) -> list[str]:
     start = VERDICT[analysis.verdict]
     if analysis.verdict == "pass":
         judged = sum(f.severity == "fail" for f in analysis.findings)
-        idle = any(f.code == codes.SIGNAL_NEVER_CROSSED.code for f in analysis.findings)
-        untested = "; scaling was not tested: the ratio never crossed its target" if idle else ""
+        never_crossed = any(f.code == codes.SIGNAL_NEVER_CROSSED.code for f in analysis.findings)
+        untested = "; scaling was not tested: the ratio never crossed its target" if never_crossed else ""
         if judged == 0:
             return [f"{start}: no limit was set, so nothing could fail{untested}."]
-        met = {1: "the one limit was", 2: "both limits were"}.get(judged, f"all {fmt.word(judged)} limits were")
+        met = {1: "the one limit was", 2: "both limits were"}.get(judged, f"all {fmt.number_word(judged)} limits were")
         return [f"{start}: {met} met{untested}."]
     if analysis.verdict == "invalid":
         reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
-        seen = [in_brackets(f) for f in failed(analysis)]
-        beside = [f"Measured, but not reliable: {fmt.join(seen)}."] if seen else []
-        return [f"{start}: this run cannot be judged.", *(finding_sentence(f, advice=False) for f in reasons), *beside]
-    if lag_leads:
-        lag_sentence = lag_statement(analysis, extra="")
-        return [f"{start}: {lag_sentence}."]
-    broken = failed(analysis)
-    if not broken:
+        items = [list_item(f) for f in missed_limits(analysis)]
+        unreliable = [f"Measured, but not reliable: {fmt.join_list(items)}."] if items else []
+        return [
+            f"{start}: this run cannot be judged.",
+            *(finding_sentence(f, advice=False) for f in reasons),
+            *unreliable,
+        ]
+    if lag_first:
+        return [f"{start}: {lag_statement(analysis, suffix='')}."]
+    missed = missed_limits(analysis)
+    if not missed:
         return [f"{start}."]
-    first = f"{start}: {statement_of(broken[0])}."
-    if len(broken) == 1:
+    first = f"{start}: {limit_statement(missed[0])}."
+    if len(missed) == 1:
         return [first]
-    return [first, f"Also missed: {fmt.join(in_brackets(f) for f in broken[1:])}."]
+    return [first, f"Also missed: {fmt.join_list(list_item(f) for f in missed[1:])}."]
 
 
 def _never_started(analysis: Analysis) -> str:
-    """The only sentence about such a run; warnings, such as a crashed replica, are listed below it."""
+    """The only sentence of the opening; warnings, such as a crashed replica, are listed below it."""
     reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
     reason = finding_sentence(reasons[0]) if reasons else "The run never started."
-    return f"{VERDICT[analysis.verdict]}: {mid(reason)}"
+    return f"{VERDICT[analysis.verdict]}: {uncapitalize(reason)}"
 
 
 def _end_is_reported(analysis: Analysis) -> bool:
@@ -128,27 +131,27 @@ def _end_is_reported(analysis: Analysis) -> bool:
     return any(f.code == codes.INTERRUPTED.code and not f.passed for f in analysis.findings)
 
 
-def _early_end(analysis: Analysis) -> str:
+def _end_sentence(analysis: Analysis) -> str:
     length, stopped = analysis.run.length_s, analysis.whole.stopped
-    when = f" after {fmt.about(length)}" if fmt.known(length) else ""
+    when = f" after {fmt.rounded_duration(length)}" if fmt.known(length) else ""
     if analysis.run.state == "interrupted":
         return f"The run was interrupted{when}; the report covers what was recorded until then."
     ended = f"The run was stopped early{when}"
     if not stopped:
         return f"{ended}."
     verbs = ("was", "is") if stopped == 1 else ("were", "are")
-    cut = f"{fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight {verbs[0]} cut off"
-    return f"{ended}; {cut} and {verbs[1]} not judged."
+    cut_off = f"{fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight {verbs[0]} cut off"
+    return f"{ended}; {cut_off} and {verbs[1]} not judged."
 
 
-def _lag_leads(analysis: Analysis) -> bool:
-    """Whether the lag comes first: it was measured, and it explains the slow requests."""
+def _lag_explains_failure(analysis: Analysis) -> bool:
+    """Whether the lag was measured and explains the slow requests."""
     head = analysis.headline
-    if analysis.verdict != "fail" or not fmt.known(head.lag_s) or worst(analysis) is None:
+    if analysis.verdict != "fail" or not fmt.known(head.lag_s) or worst_scale_up(analysis) is None:
         return False
-    if not any(f.code in codes.SLO_METRICS and f.unit == "s" for f in failed(analysis)):
+    if not any(f.code in codes.SLO_METRICS and f.unit == "s" for f in missed_limits(analysis)):
         return False
-    return bool(head.slow_requests and head.slow_in_lag and head.slow_in_lag >= _LAG_EXPLAINS * head.slow_requests)
+    return bool(head.slow_requests and head.slow_in_lag and head.slow_in_lag >= _MIN_SHARE_IN_LAG * head.slow_requests)
 
 
 def _slow(analysis: Analysis) -> list[str]:
@@ -162,13 +165,13 @@ def _slow(analysis: Analysis) -> list[str]:
             return [f"The one request met {limit}."]
         return [f"All {fmt.count(head.judged_requests)} {requests} met {limit}."]
     text = f"{fmt.count(head.slow_requests)} of {fmt.count(head.judged_requests)} {requests} exceeded {limit}"
-    return [text + _inside_lag(head, len(analysis.lag_windows)) + "."]
+    return [text + _share_in_lag_windows(head, len(analysis.lag_windows)) + "."]
 
 
-def _inside_lag(head: Headline, windows: int) -> str:
+def _share_in_lag_windows(head: Headline, windows: int) -> str:
     if head.slow_in_lag is None or not head.slow_requests or windows == 0:
         return ""
-    place = "the lag window" if windows == 1 else f"the {fmt.word(windows)} lag windows"
+    place = "the lag window" if windows == 1 else f"the {fmt.number_word(windows)} lag windows"
     if head.slow_requests == 1:
         place = "the lag window" if windows == 1 else f"one of {place}"
         return f", {'' if head.slow_in_lag else 'not '}inside {place}"
@@ -179,24 +182,26 @@ def _inside_lag(head: Headline, windows: int) -> str:
 
 
 def _unanswered(analysis: Analysis) -> list[str]:
-    """Requests that failed, and how; requests that the operator's stop ended are reported with the stop."""
+    """Failed requests by outcome, without those that a stop of the run ended."""
     totals: dict[str, int] = {}
     for row in analysis.outcomes:
         if row.outcome != Outcome.OK and row.cause != Cause.RUN_STOPPED:
             totals[row.outcome] = totals.get(row.outcome, 0) + row.count
-    lost, scheduled = sum(totals.values()), analysis.whole.scheduled
-    if lost == 0 or scheduled == 0:
+    failed, scheduled = sum(totals.values()), analysis.whole.scheduled
+    if failed == 0 or scheduled == 0:
         return []
-    of_all = f"{fmt.count(lost)} of {fmt.count(scheduled)} {fmt.plural(scheduled, 'request')}"
+    of_all = f"{fmt.count(failed)} of {fmt.count(scheduled)} {fmt.plural(scheduled, 'request')}"
     if len(totals) == 1:
-        return [f"{of_all} {_ended(next(iter(totals)), lost)}."]
-    kinds = fmt.join(f"{fmt.count(number)} {_ended(outcome, number)}" for outcome, number in totals.items())
-    return [f"{of_all} did not complete: {kinds}."]
+        return [f"{of_all} {_outcome_phrase(next(iter(totals)), failed)}."]
+    by_outcome = fmt.join_list(
+        f"{fmt.count(number)} {_outcome_phrase(outcome, number)}" for outcome, number in totals.items()
+    )
+    return [f"{of_all} did not complete: {by_outcome}."]
 
 
-def _ended(outcome: str, number: int) -> str:
-    verb = ("was " if number == 1 else "were ") if outcome in _PASSIVE else ""
-    return verb + _ENDED.get(outcome, f"ended as {outcome}")
+def _outcome_phrase(outcome: str, number: int) -> str:
+    verb = ("was " if number == 1 else "were ") if outcome in _NEEDS_AUXILIARY else ""
+    return verb + _OUTCOME_PHRASES.get(outcome, f"ended as {outcome}")
 
 
 def _fleet(analysis: Analysis) -> list[str]:
@@ -204,8 +209,8 @@ def _fleet(analysis: Analysis) -> list[str]:
     low, peak, last = head.lowest_replicas, head.peak_replicas, head.last_replicas
     if low is None or peak is None:
         if run.ratio_target is None and not analysis.scaling:
-            behind = "" if run.target in ("local", "sandbox") else f" behind {run.target}"
-            return [f"The replicas{behind} were not observed, so replica counts, lag and cost are unknown."]
+            endpoint = "" if run.target in ("local", "sandbox") else f" behind {run.target}"
+            return [f"The replicas{endpoint} were not observed, so replica counts, lag and cost are unknown."]
         return ["The number of ready replicas was not measured."]
     if low == peak and last in (None, peak):
         constant = f"{fmt.count(peak)} {fmt.plural(peak, 'replica')} served throughout"
@@ -216,9 +221,9 @@ def _fleet(analysis: Analysis) -> list[str]:
 
 
 def _cost(analysis: Analysis) -> list[str]:
-    """Cost against static peak, and against the smallest fixed fleet that carries the load.
+    """Cost compared with static peak, and with the smallest fixed fleet that can serve the load.
 
-    The first alone would flatter an autoscaler that overshoots.
+    The static peak alone would favour an autoscaler that overshoots.
     """
     cost = analysis.cost
     if not fmt.known(cost.of_static_ratio) or cost.static_replicas is None:
@@ -231,9 +236,9 @@ def _cost(analysis: Analysis) -> list[str]:
         return [f"{text}, which is what this load needs."]
     if needed > static:
         return [f"{text}; this load needs {_replicas(needed)}."]
-    but = "but" if cost.of_needed_ratio > 1 else "and"
-    which = "one replica" if needed == 1 else _replicas(needed)
-    return [f"{text}, {but} {fmt.percent(cost.of_needed_ratio)} of the {which} that this load needs."]
+    conjunction = "but" if cost.of_needed_ratio > 1 else "and"
+    fleet = "one replica" if needed == 1 else _replicas(needed)
+    return [f"{text}, {conjunction} {fmt.percent(cost.of_needed_ratio)} of the {fleet} that this load needs."]
 
 
 def _replicas(count: int) -> str:

@@ -11,12 +11,12 @@ from loadgen.analyze.results import Analysis, Finding, Latencies, Stats
 from loadgen.dataset import terms
 from loadgen.dataset.names import OUTCOMES, Outcome
 from loadgen_reports import format as fmt
-from loadgen_reports.finding_text import Mood, measured_text, result, sentence, values
+from loadgen_reports.finding_text import Style, measured_text, result, sentence, value_and_limit
 
-# Every error message of a server can differ, and a table of thousands of rows is not readable.
-MOST_ROWS = 60
-# With fewer values than this, p95 is the largest of them.
-FEW = 20
+MAX_ROWS = 60
+"""A server may return thousands of different error messages."""
+MIN_VALUES = 20
+"""With fewer values, p95 is the maximum."""
 STATISTICS = ("p50", "p90", "p95", "p99", "max")
 
 
@@ -31,11 +31,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A cell: text, an optional second line, how it is styled, and whether it is literal text from outside (code)."""
+    """A cell: text, an optional second line, its style, and whether the text is set as code."""
 
     text: str
     note: str | None = None
-    mood: Mood = ""
+    style: Style = ""
     literal: bool = False
 
 
@@ -43,7 +43,7 @@ class Cell:
 class Table:
     """A table with its caption, rows and footnotes; the first cell of a row is the row heading.
 
-    Rows in `breaks` start a new group and have a stronger rule above.
+    Rows in `group_starts` start a new group and have a stronger rule above.
     """
 
     key: str
@@ -51,19 +51,19 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
-    breaks: tuple[int, ...] = ()
+    group_starts: tuple[int, ...] = ()
 
 
-def capped(rows: Sequence[tuple[Cell, ...]], what: str) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
-    """At most `MOST_ROWS` rows, and a footnote that says how many more there are."""
-    rest = len(rows) - MOST_ROWS
-    if rest <= 0:
+def capped(rows: Sequence[tuple[Cell, ...]], noun: str) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
+    """The first `MAX_ROWS` rows, and a footnote with the number of omitted rows."""
+    omitted = len(rows) - MAX_ROWS
+    if omitted <= 0:
         return tuple(rows), ()
-    return tuple(rows[:MOST_ROWS]), (f"{fmt.count(rest)} more {what} in analysis.json.",)
+    return tuple(rows[:MAX_ROWS]), (f"{fmt.count(omitted)} more {noun} in analysis.json.",)
 
 
 def findings(analysis: Analysis) -> Table:
-    """Every finding, those that need attention first."""
+    """Every finding: unmet ones first, then passed ones and notes."""
     order = {"invalid": 0, "fail": 1, "warning": 2, "info": 4}
     ranked = sorted(analysis.findings, key=lambda f: 3 if f.passed else order[f.severity])
     return Table(
@@ -82,12 +82,12 @@ def findings(analysis: Analysis) -> Table:
 
 
 def _finding_row(finding: Finding) -> tuple[Cell, ...]:
-    text, mood = result(finding)
+    text, style = result(finding)
     return (
         Cell(text=finding.title, note=finding.code),
-        Cell(text=text, mood=mood),
+        Cell(text=text, style=style),
         Cell(text=measured_text(finding)),
-        Cell(text=values(finding)[1]),
+        Cell(text=value_and_limit(finding)[1]),
         Cell(text=finding.window),
         Cell(text=sentence(finding.advice)),
     )
@@ -99,7 +99,7 @@ def groups(analysis: Analysis) -> tuple[Latencies, ...]:
 
 
 def requests(analysis: Analysis) -> Table:
-    """Counts and rates of every group of requests; the column for stopped requests only if there are any."""
+    """Counts and rates of every group of requests; stopped requests have a column only if there are any."""
     stopped = any(group.stopped for group in groups(analysis))
     columns = [
         Column(label="Group"),
@@ -113,7 +113,7 @@ def requests(analysis: Analysis) -> Table:
     ]
     if stopped:
         columns.insert(5, Column(label="Stopped", numeric=True))
-    shown, notes = _last_kept([_request_row(group, stopped=stopped) for group in groups(analysis)])
+    shown, notes = _capped_with_last([_request_row(group, stopped=stopped) for group in groups(analysis)])
     if fmt.known(analysis.capacity_per_s):
         notes += (f"Saturated throughput per replica: {fmt.rate(analysis.capacity_per_s)}.",)
     return Table(
@@ -122,17 +122,17 @@ def requests(analysis: Analysis) -> Table:
         columns=tuple(columns),
         rows=shown,
         notes=notes,
-        breaks=_breaks(analysis, len(shown)),
+        group_starts=_group_starts(analysis, len(shown)),
     )
 
 
 def _request_row(group: Latencies, *, stopped: bool) -> tuple[Cell, ...]:
     cells = [
         Cell(text=group.name),
-        Cell(text=fmt.between(group.start_s, group.end_s)),
+        Cell(text=fmt.time_span(group.start_s, group.end_s)),
         Cell(text=fmt.count(group.scheduled)),
         Cell(text=fmt.count(group.answered)),
-        Cell(text=fmt.count(group.failed), mood="over" if group.failed else ""),
+        Cell(text=fmt.count(group.failed), style="over" if group.failed else ""),
         Cell(text=fmt.number(group.offered_per_s)),
         Cell(text=fmt.number(group.completed_per_s)),
         Cell(text=fmt.number(group.output_tokens_per_s)),
@@ -142,18 +142,18 @@ def _request_row(group: Latencies, *, stopped: bool) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
-def _breaks(analysis: Analysis, rows: int) -> tuple[int, ...]:
-    """Where replica counts and the whole run start, in a table of all groups."""
+def _group_starts(analysis: Analysis, rows: int) -> tuple[int, ...]:
+    """The rows at which replica counts and the whole run start, in a table of all groups."""
     stages = len(analysis.stages)
     return tuple(sorted({row for row in (stages, rows - 1) if 0 < row < rows}))
 
 
-def _last_kept(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
-    """Cap the rows, but keep the last, which is the whole run."""
-    if len(rows) <= MOST_ROWS:
+def _capped_with_last(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
+    """As `capped`, but with the last row, which is the whole run."""
+    if len(rows) <= MAX_ROWS:
         return tuple(rows), ()
-    left = len(rows) - MOST_ROWS
-    return (*rows[: MOST_ROWS - 1], rows[-1]), (f"{fmt.count(left)} more groups in analysis.json.",)
+    omitted = len(rows) - MAX_ROWS
+    return (*rows[: MAX_ROWS - 1], rows[-1]), (f"{fmt.count(omitted)} more groups in analysis.json.",)
 
 
 METRICS = (
@@ -183,21 +183,21 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
     unit, texts = fmt.column(values)
     rows = []
     for i, (group, stat) in enumerate(stats):
-        few = stat.count < FEW
-        cells = [Cell(text=group), Cell(text=fmt.count(stat.count), mood="muted" if few else "")]
+        few = stat.count < MIN_VALUES
+        cells = [Cell(text=group), Cell(text=fmt.count(stat.count), style="muted" if few else "")]
         for j, name in enumerate(names):
             value, limit = getattr(stat, name), limits.get(name)
             over = fmt.known(value) and limit is not None and value > limit
             text = texts[i * len(names) + j]
-            mood: Mood = "muted" if few or text == fmt.MISSING else "over" if over else ""
-            cells.append(Cell(text=text, mood=mood))
+            style: Style = "muted" if few or text == fmt.MISSING else "over" if over else ""
+            cells.append(Cell(text=text, style=style))
         rows.append(tuple(cells))
-    shown, notes = _last_kept(rows)
+    shown, notes = _capped_with_last(rows)
     limit_notes = tuple(
         f"Limit on {name}: {fmt.seconds(limit)}; values over it are marked." for name, limit in limits.items()
     )
-    if any(0 < stat.count < FEW for _, stat in stats):
-        limit_notes += (f"Groups of fewer than {FEW} values are grey and never marked: too few for a percentile.",)
+    if any(0 < stat.count < MIN_VALUES for _, stat in stats):
+        limit_notes += (f"Groups of fewer than {MIN_VALUES} values are grey and not marked: too few for a percentile.",)
     return Table(
         key=term.key,
         title=f"{term.label}, {unit}",
@@ -208,7 +208,7 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
         ),
         rows=shown,
         notes=(*limit_notes, *notes),
-        breaks=_breaks(analysis, len(shown)),
+        group_starts=_group_starts(analysis, len(shown)),
     )
 
 
@@ -218,8 +218,8 @@ def outcomes(analysis: Analysis) -> Table:
     ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != Outcome.OK, -row.count))
     rows = [
         (
-            Cell(text=_outcome_label(row.outcome), mood="" if row.outcome == Outcome.OK else "over"),
-            Cell(text=row.cause, literal=True) if row.cause else Cell(text=fmt.MISSING, mood="muted"),
+            Cell(text=_outcome_label(row.outcome), style="" if row.outcome == Outcome.OK else "over"),
+            Cell(text=row.cause, literal=True) if row.cause else Cell(text=fmt.MISSING, style="muted"),
             Cell(text=fmt.count(row.count)),
             Cell(text=fmt.percent(row.count / total) if total else fmt.MISSING),
             Cell(text=fmt.clock(row.first_s)),
@@ -277,9 +277,9 @@ def correlations(analysis: Analysis) -> Table:
 
 
 def cost(analysis: Analysis) -> Table:
-    """Replica-seconds of this run, compared with static peak and with the smallest fixed fleet for this load."""
+    """Replica-seconds of this run, compared with static peak and the smallest fixed fleet for this load."""
     value = analysis.cost
-    why = f"Smallest fleet for this load: not measured, because {value.needed_why_missing}."
+    reason = f"Smallest fleet for this load: not measured, because {value.needed_why_missing}."
     rows = (
         ("Replica-seconds used", fmt.count(value.replica_seconds)),
         ("Replicas on average", fmt.number(value.mean_replicas)),
@@ -294,10 +294,10 @@ def cost(analysis: Analysis) -> Table:
         key="cost",
         title="Cost",
         columns=(Column(label="Measure", term="cost"), Column(label="Value", numeric=True)),
-        rows=tuple((Cell(text=name), _or_missing(text)) for name, text in rows),
-        notes=(why,) if value.needed_why_missing else (),
+        rows=tuple((Cell(text=name), _value_cell(text)) for name, text in rows),
+        notes=(reason,) if value.needed_why_missing else (),
     )
 
 
-def _or_missing(text: str) -> Cell:
-    return Cell(text="not measured", mood="muted") if text == fmt.MISSING else Cell(text=text)
+def _value_cell(text: str) -> Cell:
+    return Cell(text="not measured", style="muted") if text == fmt.MISSING else Cell(text=text)

@@ -1,4 +1,4 @@
-"""All reports of a run into a folder; every file is written whole or not at all."""
+"""Writes the reports of a run into a folder; every file is replaced atomically."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -12,11 +12,11 @@ _FILES = {"json": "analysis.json", "html": "report.html", "markdown": "report.md
 
 
 def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = FORMATS) -> dict[str, Path]:
-    """Write the reports of a run; what was there before is replaced, file by file.
+    """Write the reports of a run, replacing earlier ones file by file.
 
     Args:
-        analysis: The run, judged.
-        folder: Where to write, usually the run folder; made when it is missing.
+        analysis: The analysis of the run.
+        folder: Where to write, usually the run folder; created when it is missing.
         formats: Which of `FORMATS` to write.
 
     Returns:
@@ -24,7 +24,7 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
 
     Raises:
         SettingsError: an unknown format.
-        LoadgenError: the folder cannot be written; files that were there before are untouched.
+        LoadgenError: the folder cannot be written; existing files are unchanged.
     """
     check_formats(formats)
     written: dict[str, Path] = {}
@@ -58,7 +58,7 @@ def check_formats(formats: Collection[str]) -> None:
 
 
 def _render(name: str, analysis: Analysis) -> str:
-    # each import here, as those of a format that is not written would cost a fraction of a second
+    # imported here, since a format that is not written should not cost its imports
     match name:
         case "json":
             from loadgen_reports.formats import json
@@ -83,7 +83,7 @@ def _write_figures(analysis: Analysis, folder: Path) -> dict[str, Path]:
 
     images = figures.render(analysis)
     written = {f"figures/{name}": _write(folder / "figures" / name, image) for name, image in images.items()}
-    # A figure of an earlier analysis, which this one has not, would tell of another run.
+    # A figure of an earlier analysis that this one does not have would be outdated.
     for name in set(figures.NAMES) - set(images):
         (folder / "figures" / name).unlink(missing_ok=True)
     return written

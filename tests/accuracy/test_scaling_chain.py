@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import pytest
 
-from loadgen.analyze.read import load
+from loadgen.analyze.read import analyze_folder
 from loadgen.analyze.results import Analysis
 from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder
@@ -87,7 +87,7 @@ def analysis(truth: list[tuple[float, float, float]], tmp_path_factory: pytest.T
     folder.append("tokens", "worker-1", streams[1::2])
     folder.append("samples", "collector", samples(truth))
     folder.append("events", "collector", events())
-    return load(RunFolder.open(folder.path))
+    return analyze_folder(RunFolder.open(folder.path))
 
 
 def run_info(run_id: str) -> RunInfo:

@@ -118,7 +118,7 @@ def test_the_charts_can_be_read_by_keyboard(page, report: Report) -> None:
     keys.key_down(Keys.SHIFT).send_keys(Keys.ARROW_LEFT).key_up(Keys.SHIFT).perform()
     page.wait(lambda: crosshair_s(page) == end_s - 11)
     keys.send_keys("[").perform()  # the last events before: the load ends, and a scale-down a moment earlier
-    page.wait(lambda: "load ends" in announcement(page))
+    page.wait(lambda: "load ended" in announcement(page))
     keys.send_keys("[").perform()
     page.wait(lambda: "4 → 1 replicas" in announcement(page))
     keys.send_keys("++").perform()

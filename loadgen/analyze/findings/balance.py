@@ -7,7 +7,7 @@ import numpy as np
 from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Bools, Floats, Observed, Series
-from loadgen.analyze.queueing import MAX_STEP_S, Capacity, held, stale_s
+from loadgen.analyze.queueing import MAX_STEP_S, Capacity, last_sample, stale_s
 from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval, runs
@@ -15,13 +15,13 @@ from loadgen.dataset.names import SignalName
 
 LOAD_S = 10.0
 """The load is averaged over this time."""
-JOIN_S = 5.0
+MERGE_S = 5.0
 """Overloads with shorter pauses between them are one episode."""
 BACKLOG_S = 5.0
 """A shorter backlog is not reported."""
 
 
-def at_max(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> list[Finding]:
+def overload_at_max(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> list[Finding]:
     """The longest time in which all allowed replicas were ready and overloaded.
 
     The ratio alone does not prove an overload: it trails the load, and it is a mean that one long queue can raise.
@@ -30,25 +30,25 @@ def at_max(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> li
     assert scaler is not None
     at = np.arange(0.0, run.end_s, 1.0)
     ready = fleet.ready.at(at)
-    over = held(ratio, at, stale_s(run)) > scaler.target * (1 + scaler.tolerance)
-    stuck = (
+    over = last_sample(ratio, at, stale_s(run)) > scaler.target * (1 + scaler.tolerance)
+    overloaded = (
         over
         & (ready >= scaler.max_replicas)
         & (_exceeds_capacity(run, at, ready, capacity) | _all_queue(run, fleet, at))
     )
-    episodes = _joined([(float(at[first]), float(at[last]) + 1.0) for first, last in runs(stuck)])
+    episodes = _merged([(float(at[first]), float(at[last]) + 1.0) for first, last in runs(overloaded)])
     long = [episode for episode in episodes if episode[1] - episode[0] > scaler.sync_period_s]
     if not long:
         return []
     start, end = max(long, key=lambda episode: episode[1] - episode[0])
-    many = "" if len(long) == 1 else f" This was the longest of {len(long)} such periods."
+    longest_of = "" if len(long) == 1 else f" This was the longest of {len(long)} such periods."
     return [
         codes.SCALING_AT_MAX.finding(
             measured=end - start,
             limit=scaler.sync_period_s,
             window=span_text(start, end),
             advice=f"All {scaler.max_replicas} replicas were ready, and the load exceeded their capacity or requests "
-            f"queued on every one of them: raise maxReplicas, or lower the load.{many}",
+            f"queued on every one of them: raise maxReplicas, or lower the load.{longest_of}",
         )
     ]
 
@@ -62,7 +62,7 @@ def old_backlog(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent]) ->
     if not long:
         return []
     (start, end), count = max(long, key=lambda each: each[0][1] - each[0][0])
-    many = "" if len(long) == 1 else f" This was the longest of {len(long)} such periods."
+    longest_of = "" if len(long) == 1 else f" This was the longest of {len(long)} such periods."
     old, queues = ("the old replica", "its queue") if count == 1 else ("the old replicas", "their queues")
     return [
         codes.OLD_BACKLOG.finding(
@@ -72,12 +72,12 @@ def old_backlog(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent]) ->
             advice=f"After the new replicas became ready, {old} took {end - start:.0f} s to work off {queues}, while a "
             f"new one had no queue: a gateway cannot move requests that a replica has queued, so new replicas serve "
             f"only new requests. Scale earlier, or queue requests in the gateway (limit the requests in flight per "
-            f"replica).{many}",
+            f"replica).{longest_of}",
         )
     ]
 
 
-def unused(run: Observed, fleet: Fleet) -> list[Finding]:
+def unused_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
     """Replicas that were ready and answered no request."""
     if SignalName.RAW_SUCCESS not in run.signals:
         return []
@@ -111,33 +111,35 @@ def _all_queue(run: Observed, fleet: Fleet, at: Floats) -> Bools:
     """Whether requests queued on every ready replica, by its ratio where queues were not collected."""
     scaler = run.info.autoscaler
     assert scaler is not None
-    waiting, edge = run.signals.get(SignalName.RAW_PENDING), 0.0
+    waiting, threshold = run.signals.get(SignalName.RAW_PENDING), 0.0
     if waiting is None:
-        waiting, edge = run.signals.get(SignalName.RATIO, {}), scaler.target * (1 + scaler.tolerance)
-    every, any_ready = np.ones(len(at), dtype=np.bool_), np.zeros(len(at), dtype=np.bool_)
+        waiting, threshold = run.signals.get(SignalName.RATIO, {}), scaler.target * (1 + scaler.tolerance)
+    all_queue, any_ready = np.ones(len(at), dtype=np.bool_), np.zeros(len(at), dtype=np.bool_)
     for pod in fleet.pods.values():
-        there = _ready(pod, at)
-        queued = held(waiting[pod.name], at, MAX_STEP_S) > edge if pod.name in waiting else np.zeros_like(there)
-        every &= queued | ~there
-        any_ready |= there
-    return every & any_ready
+        ready = _ready(pod, at)
+        queued = (
+            last_sample(waiting[pod.name], at, MAX_STEP_S) > threshold if pod.name in waiting else np.zeros_like(ready)
+        )
+        all_queue &= queued | ~ready
+        any_ready |= ready
+    return all_queue & any_ready
 
 
 def _ready(pod: Replica, at: Floats) -> Bools:
-    there = np.zeros(len(at), dtype=np.bool_)
+    ready = np.zeros(len(at), dtype=np.bool_)
     for start, end in pod.ready:
-        there |= (at >= start) & (at < end)
-    return there
+        ready |= (at >= start) & (at < end)
+    return ready
 
 
-def _joined(spans: Sequence[Interval]) -> list[Interval]:
-    joined: list[Interval] = []
+def _merged(spans: Sequence[Interval]) -> list[Interval]:
+    merged: list[Interval] = []
     for start, end in spans:
-        if joined and start - joined[-1][1] < JOIN_S:
-            joined[-1] = (joined[-1][0], end)
+        if merged and start - merged[-1][1] < MERGE_S:
+            merged[-1] = (merged[-1][0], end)
         else:
-            joined.append((start, end))
-    return joined
+            merged.append((start, end))
+    return merged
 
 
 def _old_backlog(run: Observed, fleet: Fleet, event: ScalingEvent) -> tuple[Interval, int] | None:
@@ -157,7 +159,7 @@ def _old_backlog(run: Observed, fleet: Fleet, event: ScalingEvent) -> tuple[Inte
     ]
     if not new or not old:
         return None
-    queued = {name: held(waiting[name], at, MAX_STEP_S) > 0 for name in (*old, *new)}
+    queued = {name: last_sample(waiting[name], at, MAX_STEP_S) > 0 for name in (*old, *new)}
     uneven = np.any([queued[name] for name in old], axis=0) & ~np.all([queued[name] for name in new], axis=0)
     length = int(np.argmin(np.append(uneven, False)))
     with_queue = sum(bool(queued[name][:length].any()) for name in old)

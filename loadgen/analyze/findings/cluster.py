@@ -3,21 +3,20 @@
 import numpy as np
 
 from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.deviation import median_deviation
 from loadgen.analyze.observed import Observed, Series
-from loadgen.analyze.queueing import held, stale_s
+from loadgen.analyze.queueing import last_sample, stale_s
 from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.dataset.names import SignalName
 
 VALUE_TOLERANCE = 0.25
-MOST_LAG_S = 30
+MAX_LAG_S = 30
 """Longest delay of the metrics API behind Prometheus at which both still count as the same signal."""
-
-_LEAST_SECONDS = 10
 
 
 def one_pod(run: Observed, fleet: Fleet) -> list[Finding]:
-    """A port-forward sends all requests to one pod, so scaling cannot be judged through it."""
+    """A run through a port-forward, which sends all requests to one pod, so that scaling cannot be judged."""
     info = run.info.cluster
     if info is None or info.balances != "one pod" or (run.info.autoscaler is None and len(fleet.pods) < 2):
         return []
@@ -62,21 +61,18 @@ def _adapter_deviation(run: Observed, ratio: Series) -> list[Finding]:
         return []
     times = np.unique(np.concatenate([series.t_s for series in pods.values()]))
     times = times[(times >= 0) & (times <= run.end_s)]
-    rows = np.array([held(series, times, MOST_LAG_S) for series in pods.values()])
+    rows = np.array([last_sample(series, times, MAX_LAG_S) for series in pods.values()])
     known = np.isfinite(rows).any(axis=0)
     times, rows = times[known], rows[:, known]
     if not len(times):
         return []
     served = np.nanmean(rows, axis=0)
-    best: tuple[float, int] | None = None
-    for lag in range(MOST_LAG_S + 1):
-        recorded = held(ratio, times - lag, stale_s(run))
-        both = np.isfinite(recorded) & (np.fmax(served, recorded) > scaler.target / 2)
-        if both.sum() < _LEAST_SECONDS:
-            continue
-        off = float(np.median(np.abs(served[both] - recorded[both]) / np.maximum(recorded[both], scaler.target)))
-        if best is None or off < best[0]:
-            best = (off, int(both.sum()))
+    best = median_deviation(
+        served,
+        lambda lag_s: last_sample(ratio, times - lag_s, stale_s(run)),
+        target=scaler.target,
+        max_lag_s=MAX_LAG_S,
+    )
     if best is None or best[0] <= VALUE_TOLERANCE:
         return []
     advice = (

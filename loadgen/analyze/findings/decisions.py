@@ -10,12 +10,12 @@ from loadgen.analyze.results import Finding, ScalingEvent
 from loadgen.dataset.names import EventKind, RescaleReason
 
 
-def needless(scaling: Sequence[ScalingEvent], capacity: Capacity) -> list[Finding]:
+def unnecessary_scale_ups(scaling: Sequence[ScalingEvent], capacity: Capacity) -> list[Finding]:
     """Scale-ups from a number of replicas whose capacity the load never exceeded."""
     unnecessary = [(number, event) for number, event in enumerate(scaling) if event.needless]
     if not unnecessary or capacity.per_s is None:
         return []
-    each = "; ".join(
+    changes = "; ".join(
         f"{event.before} → {event.after} at {event.decided_s:.1f} s, while the load did not exceed the capacity of "
         f"{event.before * capacity.per_s:.3g}/s"
         for _, event in unnecessary
@@ -28,7 +28,7 @@ def needless(scaling: Sequence[ScalingEvent], capacity: Capacity) -> list[Findin
         and event.over_target_s <= scaling[number - 1].decided_s
         for number, event in unnecessary
     )
-    why = (
+    reason = (
         "The backlog of an old replica keeps the mean over replicas high, and a longer rate window only prolongs that. "
         "Give scale-ups a stabilization window as long as a replica takes to start, or add a metric that counts "
         "requests"
@@ -40,28 +40,30 @@ def needless(scaling: Sequence[ScalingEvent], capacity: Capacity) -> list[Findin
     window = span_text(times[0], times[-1]) if len(times) > 1 else f"at {times[0]:.1f} s"
     return [
         codes.SCALING_NEEDLESS.finding(
-            measured=float(len(unnecessary)), limit=0.0, window=window, advice=f"{each}. {why}."
+            measured=float(len(unnecessary)), limit=0.0, window=window, advice=f"{changes}. {reason}."
         )
     ]
 
 
 def flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
-    """Scale-ups that follow a scale-down, and that one a scale-up, within two scale-down windows and sync periods."""
+    """A scale-up, a scale-down and another scale-up within two scale-down windows and two sync periods."""
     scaler = run.info.autoscaler
     if scaler is None:
         return []
     limit = 2 * (scaler.scale_down_window_s + scaler.sync_period_s)
-    turns = [event for i, event in enumerate(scaling) if i == 0 or event.direction != scaling[i - 1].direction]
-    tight = [
+    direction_changes = [
+        event for i, event in enumerate(scaling) if i == 0 or event.direction != scaling[i - 1].direction
+    ]
+    flaps = [
         (first, third)
-        for first, third in zip(turns, turns[2:], strict=False)
+        for first, third in zip(direction_changes, direction_changes[2:], strict=False)
         if first.direction == "up" and third.decided_s - first.decided_s < limit
     ]
-    if not tight:
+    if not flaps:
         return []
-    first, third = min(tight, key=lambda pair: pair[1].decided_s - pair[0].decided_s)
+    first, third = min(flaps, key=lambda pair: pair[1].decided_s - pair[0].decided_s)
     advice = (
-        f"The replica count went up, down and up again {len(tight)} time{'s' if len(tight) > 1 else ''}: lengthen the "
+        f"The replica count went up, down and up again {len(flaps)} time{'s' if len(flaps) > 1 else ''}: lengthen the "
         f"scale-down stabilization window, or add a metric that does not fall to 0 below saturation."
     )
     window = span_text(first.decided_s, third.decided_s)
@@ -69,7 +71,7 @@ def flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
     return [codes.SCALING_FLAPPING.finding(measured=elapsed_s, limit=limit, window=window, advice=advice)]
 
 
-def by_others(run: Observed) -> list[Finding]:
+def rescales_by_others(run: Observed) -> list[Finding]:
     """Changes of the desired count that the autoscaler did not make."""
     events = [
         event
@@ -78,9 +80,9 @@ def by_others(run: Observed) -> list[Finding]:
     ]
     if not events:
         return []
-    each = "; ".join(f"{e.data.get('before')} → {e.data.get('after')} at {e.t_s:.1f} s" for e in events)
+    changes = "; ".join(f"{e.data.get('before')} → {e.data.get('after')} at {e.t_s:.1f} s" for e in events)
     advice = (
-        f"{each}: something other than the autoscaler changed the number of replicas, such as a user, a rollout or "
+        f"{changes}: something other than the autoscaler changed the number of replicas, such as a user, a rollout or "
         f"another autoscaler. These changes are not judged; prevent them to judge the autoscaler."
     )
     measured = float(len(events))

@@ -24,7 +24,7 @@ _INCIDENTS = (
 def incidents(run: Observed) -> list[Finding]:
     """One warning per kind of incident, with the count and the names of the sources."""
     findings = []
-    for kind, declared, what in _INCIDENTS:
+    for kind, declared, cause in _INCIDENTS:
         events = run.of_kind(kind)
         if not events:
             continue
@@ -33,24 +33,24 @@ def incidents(run: Observed) -> list[Finding]:
             name = str(event.pod or event.data.get("part") or event.data.get("source") or "?")
             by_name.setdefault(name, []).append(event)
         window = window_of(events)
-        names = ", ".join(_named(name, own, alone=len(by_name) == 1) for name, own in sorted(by_name.items()))
-        advice = f"{names}: {what} in logs/."
-        count = float(sum(_times(own) for own in by_name.values()))
+        names = ", ".join(_describe(name, group, alone=len(by_name) == 1) for name, group in sorted(by_name.items()))
+        advice = f"{names}: {cause} in logs/."
+        count = float(sum(_count(group) for group in by_name.values()))
         findings.append(declared.finding(measured=count, limit=0.0, window=window, advice=advice))
     return findings
 
 
-def _named(name: str, events: Sequence[Event], *, alone: bool) -> str:
+def _describe(name: str, events: Sequence[Event], *, alone: bool) -> str:
     """The name of a source with its watches, and with its window unless it is the only source."""
     watches = ", ".join(sorted({str(event.data["watch"]) for event in events if "watch" in event.data}))
-    about = [each for each in (watches, "" if alone else window_of(events)) if each]
-    return f"{name} ({'; '.join(about)})" if about else name
+    details = [each for each in (watches, "" if alone else window_of(events)) if each]
+    return f"{name} ({'; '.join(details)})" if details else name
 
 
-def _times(events: Sequence[Event]) -> int:
+def _count(events: Sequence[Event]) -> int:
     """The number of incidents: overlapping gaps of one source, as of several watches of one API, count once."""
-    times, until_s = 0, -math.inf
+    count, until_s = 0, -math.inf
     for event in events:
-        times += event.until_s == event.t_s or event.t_s > until_s
+        count += event.until_s == event.t_s or event.t_s > until_s
         until_s = max(until_s, event.until_s)
-    return times
+    return count

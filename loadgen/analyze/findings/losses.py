@@ -13,7 +13,7 @@ from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import EventKind, Outcome
 
-STAMP_S = 2.0
+TIMESTAMP_S = 2.0
 """A pod may seem to stop this much before the decision to stop it: the API stamps whole seconds."""
 
 DRAIN_S = 1.0
@@ -33,7 +33,7 @@ def failed_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
     inside = np.zeros(len(ended), dtype=np.bool_)
     for pod in fleet.pods.values():
         if pod.draining_s is not None and pod.draining_s < fleet.end_s:
-            until = pod.gone_s if pod.gone_s is not None else math.inf
+            until = pod.stopped_s if pod.stopped_s is not None else math.inf
             inside |= (ended >= pod.draining_s) & (ended <= until + DRAIN_S)
     if not inside.any():
         return []
@@ -49,14 +49,14 @@ def failed_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
 def lost_replicas(run: Observed, fleet: Fleet) -> list[tuple[str, float]]:
     """Name and time of every replica that stopped beyond the number that the desired count fell by, in order."""
     falls = [
-        (event.t_s, event.data["before"] - event.data["after"])
+        (event.t_s, counts[0] - counts[1])
         for event in run.of_kind(EventKind.HPA_RESCALE)
-        if isinstance(event.data.get("before"), int) and isinstance(event.data.get("after"), int)
+        if (counts := event.replica_counts) is not None
     ]
-    stops = [(pod.draining_s if pod.draining_s is not None else pod.gone_s, pod.name) for pod in fleet.pods.values()]
+    stops = [(pod.draining_s if pod.draining_s is not None else pod.stopped_s, pod.name) for pod in fleet.pods.values()]
     scaled_down, lost = 0, []
     for stop, name in sorted((at, name) for at, name in stops if at is not None and at < fleet.end_s):
-        if scaled_down < sum(max(fall, 0) for at, fall in falls if at <= stop + STAMP_S):
+        if scaled_down < sum(max(fall, 0) for at, fall in falls if at <= stop + TIMESTAMP_S):
             scaled_down += 1
         else:
             lost.append((name, stop))
@@ -67,13 +67,13 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
     lost = [(name, at) for name, at in lost_replicas(run, fleet) if 0 <= at < run.end_s]
     if not lost:
         return []
-    whole = [_whole_again(fleet, at, run.end_s) for _, at in lost]
-    spans = [(at, run.end_s if again is None else again) for (_, at), again in zip(lost, whole, strict=True)]
+    restored = [_restored_s(fleet, at, run.end_s) for _, at in lost]
+    spans = [(at, run.end_s if again is None else again) for (_, at), again in zip(lost, restored, strict=True)]
     start, end = spans[0][0], max(end for _, end in spans)
     names = ", ".join(name for name, _ in lost)
     longest = max(end - start for start, end in spans)
     until = f"{longest:.1f} s at most until as many replicas were ready as desired"
-    if None in whole:
+    if None in restored:
         until = "as many replicas as desired were not ready again before the load ended"
     advice = (
         f"{names} stopped without a scale-down (deleted, evicted, or lost with the node): {until}, "
@@ -87,8 +87,8 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
 def _nodes(run: Observed) -> list[Finding]:
     summaries, spans, pods = [], [], set()
     for event in run.of_kind(EventKind.NODE_LOST):
-        node, on_it = event.data.get("node"), event.data.get("pods")
-        if not on_it:
+        node, replicas = event.data.get("node"), event.data.get("pods")
+        if not replicas:
             continue  # it had no replicas, so it does not matter to the workload
         back = (
             each.t_s
@@ -101,7 +101,7 @@ def _nodes(run: Observed) -> list[Finding]:
         if span[1] <= span[0]:
             continue
         spans.append(span)
-        pods |= set(on_it)
+        pods |= set(replicas)
         last = "" if start == event.t_s else f"renewed its lease last at {start:.1f} s and "
         summaries.append(f"{node} {last}became not ready at {event.t_s:.1f} s")
     if not spans:
@@ -117,12 +117,12 @@ def _nodes(run: Observed) -> list[Finding]:
     return [codes.NODE_LOST.finding(measured=lost_s, limit=0.0, window=window, advice=advice)]
 
 
-def _whole_again(fleet: Fleet, lost_s: float, end_s: float) -> float | None:
+def _restored_s(fleet: Fleet, lost_s: float, end_s: float) -> float | None:
     """When as many replicas were ready as desired again; None if that was not before `end_s`."""
     edges = np.unique(np.concatenate((fleet.ready.t_s, fleet.desired.t_s)))
     edges = edges[(edges > lost_s) & (edges < end_s)]
-    whole = edges[fleet.ready.at(edges) >= fleet.desired.at(edges)]
-    return float(whole[0]) if len(whole) else None
+    restored = edges[fleet.ready.at(edges) >= fleet.desired.at(edges)]
+    return float(restored[0]) if len(restored) else None
 
 
 def _failures(run: Observed, spans: Iterable[Interval]) -> str:

@@ -1,4 +1,4 @@
-"""Findings about replicas that no node had room for."""
+"""Findings about unschedulable replicas."""
 
 import re
 
@@ -13,24 +13,26 @@ from loadgen.dataset.names import EventKind
 _RESOURCE = re.compile(r"Insufficient ([\w./-]*\w)")
 
 
-def unplaced(run: Observed, fleet: Fleet) -> list[Finding]:
+def unschedulable_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
     """The pods that the scheduler could not place during the load, with its reasons."""
-    summaries, spans, short = [], [], set()
+    summaries, spans, resources = [], [], set()
     for event in run.of_kind(EventKind.REPLICA_UNSCHEDULABLE):
         pod = fleet.pods[str(event.pod)]
         span = max(event.t_s, 0.0), min(_end_s(pod, run.end_s), run.end_s)
         if span[1] <= span[0]:
             continue
         # The scheduler's second sentence is about preemption.
-        why = str(event.message or event.reason or "no reason given").split(". ")[0].rstrip(".")
+        reason = str(event.message or event.reason or "no reason given").split(". ")[0].rstrip(".")
         spans.append(span)
-        short |= set(_RESOURCE.findall(why))
-        summaries.append(f"{pod.name} was unschedulable {span_text(*span)} ({why}), until {_outcome(pod, run.end_s)}")
+        resources |= set(_RESOURCE.findall(reason))
+        summaries.append(
+            f"{pod.name} was unschedulable {span_text(*span)} ({reason}), until {_outcome(pod, run.end_s)}"
+        )
     if not spans:
         return []
-    what = f"more {' and '.join(sorted(short))}" if short else "a node that fits"
+    needed = f"more {' and '.join(sorted(resources))}" if resources else "a node that fits"
     advice = (
-        f"{'; '.join(summaries)}. The autoscaler requested more replicas than fit on the nodes: add {what}, free "
+        f"{'; '.join(summaries)}. The autoscaler requested more replicas than fit on the nodes: add {needed}, free "
         f"resources, or lower maxReplicas. If a cluster autoscaler adds nodes, their start-up is part of the lag."
     )
     window = span_text(min(start for start, _ in spans), max(end for _, end in spans))
@@ -39,14 +41,14 @@ def unplaced(run: Observed, fleet: Fleet) -> list[Finding]:
 
 def _end_s(pod: Replica, end_s: float) -> float:
     """When the pod was scheduled or deleted; the end of the load if neither happened."""
-    return min(at for at in (pod.scheduled_s, pod.draining_s, pod.gone_s, end_s) if at is not None)
+    return min(at for at in (pod.scheduled_s, pod.draining_s, pod.stopped_s, end_s) if at is not None)
 
 
 def _outcome(pod: Replica, end_s: float) -> str:
     until = _end_s(pod, end_s)
     if until == pod.scheduled_s:
         return "it was scheduled"
-    return "it was deleted" if until in (pod.draining_s, pod.gone_s) else "the load ended"
+    return "it was deleted" if until in (pod.draining_s, pod.stopped_s) else "the load ended"
 
 
 def _covered_s(spans: list[Interval]) -> float:

@@ -3,10 +3,11 @@
 import numpy as np
 
 from loadgen.analyze.findings import codes
+from loadgen.analyze.findings.deviation import median_deviation
 from loadgen.analyze.findings.validity import longest_gap, ready_spans, sample_times
 from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Observed, Series
-from loadgen.analyze.queueing import held, mean_truth, stale_s, truth
+from loadgen.analyze.queueing import last_sample, mean_true_ratio, stale_s, true_ratio
 from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.dataset.names import EventKind, SignalName
@@ -24,13 +25,13 @@ def never_crossed(run: Observed, ratio: Series) -> list[Finding]:
     """A ratio that stayed below its target throughout the load."""
     scaler = run.info.autoscaler
     assert scaler is not None
-    edge = scaler.target * (1 + scaler.tolerance)
+    threshold = scaler.target * (1 + scaler.tolerance)
     during = (ratio.t_s >= 0) & (ratio.t_s <= run.end_s) & np.isfinite(ratio.value)
-    if scaler.min_replicas == scaler.max_replicas or not during.any() or ratio.value[during].max() > edge:
+    if scaler.min_replicas == scaler.max_replicas or not during.any() or ratio.value[during].max() > threshold:
         return []
-    real = truth(run, ratio.t_s[during])
+    real = true_ratio(run, ratio.t_s[during])
     real = real[np.isfinite(real)]
-    if len(real) and real.max() > edge:
+    if len(real) and real.max() > threshold:
         advice = (
             f"The raw counters of the replicas reached a ratio of {real.max():.2f}, which the HPA metric does not "
             f"show: check the model and labels in the recording rule."
@@ -41,26 +42,21 @@ def never_crossed(run: Observed, ratio: Series) -> list[Finding]:
             "target, or check that the model under test has a queue of its own."
         )
     highest = float(ratio.value[during].max())
-    return [codes.SIGNAL_NEVER_CROSSED.finding(measured=highest, limit=edge, advice=advice)]
+    return [codes.SIGNAL_NEVER_CROSSED.finding(measured=highest, limit=threshold, advice=advice)]
 
 
-def untrue(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
+def deviation_from_counters(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
     """A ratio that deviates from the mean of the true ratios of the replicas, at the lag that fits best."""
     scaler = run.info.autoscaler
     assert scaler is not None
     at = np.arange(0.0, run.end_s, 1.0)
-    read = held(ratio, at, stale_s(run))
-    best: tuple[float, int] | None = None
-    for lag in range(MAX_SIGNAL_LAG_S + 1):
-        real = mean_truth(run, fleet, at - lag)
-        both = np.isfinite(read) & np.isfinite(real)
-        # Below its target the ratio decides nothing.
-        both &= np.maximum(read, real) > scaler.target / 2
-        if both.sum() < 10:
-            continue
-        deviation = float(np.median(np.abs(read[both] - real[both]) / np.maximum(real[both], scaler.target)))
-        if best is None or deviation < best[0]:
-            best = (deviation, int(both.sum()))
+    read = last_sample(ratio, at, stale_s(run))
+    best = median_deviation(
+        read,
+        lambda lag_s: mean_true_ratio(run, fleet, at - lag_s),
+        target=scaler.target,
+        max_lag_s=MAX_SIGNAL_LAG_S,
+    )
     if best is None or best[0] <= TRUTH_TOLERANCE:
         return []
     advice = (
@@ -99,7 +95,7 @@ def replica_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
     return findings
 
 
-def blind(run: Observed) -> list[Finding]:
+def unreadable_metric(run: Observed) -> list[Finding]:
     """The time in which the autoscaler could not read its metric; it keeps the replica count then."""
     syncs = [(event.t_s, event.reason) for event in run.of_kind(EventKind.HPA_SYNC) if event.reason is not None]
     ends = [*(at for at, _ in syncs[1:]), run.last_s]
@@ -115,6 +111,6 @@ def blind(run: Observed) -> list[Finding]:
         f"The autoscaler could not read its metric ({reasons}) and kept the number of replicas: check the metrics API, "
         f"its adapter and Prometheus during this time."
     )
-    blind_s = sum(end - start for start, end, _ in spans)
+    unreadable_s = sum(end - start for start, end, _ in spans)
     window = span_text(spans[0][0], spans[-1][1])
-    return [codes.AUTOSCALER_BLIND.finding(measured=blind_s, limit=0.0, window=window, advice=advice)]
+    return [codes.AUTOSCALER_BLIND.finding(measured=unreadable_s, limit=0.0, window=window, advice=advice)]

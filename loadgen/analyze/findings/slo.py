@@ -21,10 +21,10 @@ _NEVER = {
 
 def judged_ttft_s(run: Observed) -> Floats:
     """TTFT of every judged request; +inf when its first token never arrived."""
-    return _or_never(run.requests.ttft_s[run.requests.judged])
+    return _missing_as_inf(run.requests.ttft_s[run.requests.judged])
 
 
-def within(spans: Sequence[Span], due_s: Floats) -> Bools:
+def in_spans(spans: Sequence[Span], due_s: Floats) -> Bools:
     """Whether each due time lies in one of the spans [start, end]."""
     inside = np.zeros(len(due_s), dtype=np.bool_)
     for span in spans:
@@ -67,17 +67,17 @@ def _failed(run: Observed, limit: Limit) -> Finding:
 def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], limit: Limit) -> Finding:
     values, due = _values(run, measured, limit.metric)
     if not len(values):
-        why = "no request was due" if not run.requests.judged.any() else "no response was streamed"
-        return _unmeasured(limit, f"Not measured, because {why}: check `stream` and the load.")
+        reason = "no request was due" if not run.requests.judged.any() else "no response was streamed"
+        return _unmeasured(limit, f"Not measured, because {reason}: check `stream` and the load.")
     value = quantile(values, QUANTILES[limit.statistic])
     slow = values > limit.limit
-    what = "token gaps" if limit.metric == "itl" else "requests"
+    noun = "token gaps" if limit.metric == "itl" else "requests"
     if not slow.any():
-        advice = f"All {len(values):,} {what} were within {limit.limit:g} s."
+        advice = f"All {len(values):,} {noun} were within {limit.limit:g} s."
         return _finding(limit, passed=True, measured=value, advice=advice)
-    many = int(slow.sum())
-    share = f"{_percent(many / len(values))}, {_allowed(limit)} allowed"
-    summary = f"{many:,} of {len(values):,} {what} were slower than {limit.limit:g} s ({share})"
+    slow_count = int(slow.sum())
+    share = f"{_percent(slow_count / len(values))}, {_allowed(limit)} allowed"
+    summary = f"{slow_count:,} of {len(values):,} {noun} were slower than {limit.limit:g} s ({share})"
     if value <= limit.limit:
         return _finding(limit, passed=True, measured=value, advice=f"{summary}.")
     if math.isinf(value):
@@ -85,7 +85,7 @@ def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], lim
         never = f"{int(np.isinf(values).sum()):,} of {len(values):,}"
         advice = f"{over} of the requests ({never}) {_NEVER[limit.metric]}: see the outcomes table for the causes."
         return _finding(limit, passed=False, measured=None, advice=advice)
-    advice = f"{summary}{_where(slow, due, lag_windows)}"
+    advice = f"{summary}{_scaling_advice(slow, due, lag_windows)}"
     return _finding(limit, passed=False, measured=value, advice=advice)
 
 
@@ -100,11 +100,11 @@ def _percent(share: float) -> str:
     return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.1f}".removesuffix(".0") + " %"
 
 
-def _where(slow: Bools, due_s: Floats, lag_windows: Sequence[Span]) -> str:
+def _scaling_advice(slow: Bools, due_s: Floats, lag_windows: Sequence[Span]) -> str:
     """Whether the slow requests coincide with scale-ups, and the advice for either case."""
     if not lag_windows:
         return ": the replicas cannot serve this load within the limit; add replicas or lower the load."
-    inside = int((slow & within(lag_windows, due_s)).sum())
+    inside = int((slow & in_spans(lag_windows, due_s)).sum())
     share = inside / max(int(slow.sum()), 1)
     summary = f", {share * 100:.0f} % of them due during a scale-up"
     if share >= 0.5:
@@ -122,7 +122,7 @@ def _values(run: Observed, measured: Measured, metric: str) -> tuple[Floats, Flo
     if metric == "ttft":
         return judged_ttft_s(run), requests.scheduled_s[judged]
     if metric == "e2e":
-        return _or_never(requests.e2e_s[judged]), requests.scheduled_s[judged]
+        return _missing_as_inf(requests.e2e_s[judged]), requests.scheduled_s[judged]
     tpot = np.where(ok, measured.tpot_s, np.inf)
     # An ok request of a single token has no gap; where nothing has one, nothing was streamed.
     use = judged & ~np.isnan(tpot)
@@ -131,5 +131,5 @@ def _values(run: Observed, measured: Measured, metric: str) -> tuple[Floats, Flo
     return tpot[use], requests.scheduled_s[use]
 
 
-def _or_never(values: Floats) -> Floats:
+def _missing_as_inf(values: Floats) -> Floats:
     return np.where(np.isnan(values), np.inf, values)

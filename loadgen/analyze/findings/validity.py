@@ -8,7 +8,7 @@ from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.cluster import one_pod
 from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Floats, Observed
-from loadgen.analyze.queueing import truth
+from loadgen.analyze.queueing import true_ratio
 from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import quantile
@@ -21,7 +21,7 @@ CLOCK_S = 0.001
 
 def validity(run: Observed, fleet: Fleet) -> list[Finding]:
     """One finding for every condition of validity, met or not."""
-    findings = [_ended(run), _rows(run), _send_lag(run), _samples(run), _order(run)]
+    findings = [_ended(run), _rows(run), _send_lag(run), _samples(run), _timestamps(run)]
     if run.length_s is None:
         findings.insert(0, never_started(run.info.error))
     if run.info.autoscaler is not None:
@@ -46,9 +46,9 @@ def ready_spans(run: Observed, fleet: Fleet) -> list[Interval]:
     if not fleet.pods:
         return [(0.0, end)] if end > 0 else []
     edges = np.concatenate(([0.0], fleet.ready.t_s[(fleet.ready.t_s > 0) & (fleet.ready.t_s < end)], [end]))
-    held = fleet.ready.at(edges[:-1])
+    counts = fleet.ready.at(edges[:-1])
     spans: list[Interval] = []
-    for start, stop, count in zip(edges[:-1].tolist(), edges[1:].tolist(), held.tolist(), strict=True):
+    for start, stop, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
         if not count > 0 or stop <= start:
             continue
         if spans and spans[-1][1] == start:
@@ -68,9 +68,9 @@ def _idle_scrapes(run: Observed) -> Floats:
     """Times of successful scrapes without compute: the ratio is undefined then, so a rule may omit it."""
     if SignalName.RAW_COMPUTE_US not in run.signals:
         return np.empty(0)
-    worked = [series.t_s[series.value > 0] for series in run.signals.get(SignalName.UP, {}).values()]
-    times = np.unique(np.concatenate(worked)) if worked else np.empty(0)
-    idle: Floats = times[np.isnan(truth(run, times))]
+    scraped = [series.t_s[series.value > 0] for series in run.signals.get(SignalName.UP, {}).values()]
+    times = np.unique(np.concatenate(scraped)) if scraped else np.empty(0)
+    idle: Floats = times[np.isnan(true_ratio(run, times))]
     return idle
 
 
@@ -148,7 +148,7 @@ def _samples(run: Observed) -> Finding:
     return codes.SAMPLES.finding(measured=float(answered), limit=float(limit), advice=advice, passed=passed)
 
 
-def _order(run: Observed) -> Finding:
+def _timestamps(run: Observed) -> Finding:
     requests = run.requests
     steps = [requests.scheduled_s, requests.sent_s, requests.first_s, requests.last_s, requests.ended_s]
     wrong = np.zeros(len(requests), dtype=np.bool_)

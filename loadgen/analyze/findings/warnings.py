@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from loadgen.analyze.findings.balance import at_max, old_backlog, unused
+from loadgen.analyze.findings.balance import old_backlog, overload_at_max, unused_replicas
 from loadgen.analyze.findings.cluster import cluster_warnings
-from loadgen.analyze.findings.decisions import by_others, flapping, needless
+from loadgen.analyze.findings.decisions import flapping, rescales_by_others, unnecessary_scale_ups
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.losses import failed_in_drain, losses
-from loadgen.analyze.findings.placement import unplaced
-from loadgen.analyze.findings.signal import blind, never_crossed, replica_gaps, untrue
+from loadgen.analyze.findings.placement import unschedulable_replicas
+from loadgen.analyze.findings.signal import deviation_from_counters, never_crossed, replica_gaps, unreadable_metric
 from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import Capacity
 from loadgen.analyze.results import Finding, ScalingEvent
@@ -30,17 +30,17 @@ def warnings(
     findings = cluster_warnings(run, ratio)
     if run.info.autoscaler is not None and len(ratio.t_s) and run.length_s:
         findings += never_crossed(run, ratio)
-        findings += at_max(run, fleet, ratio, capacity)
-        findings += untrue(run, fleet, ratio)
+        findings += overload_at_max(run, fleet, ratio, capacity)
+        findings += deviation_from_counters(run, fleet, ratio)
         findings += replica_gaps(run, fleet)
     findings += old_backlog(run, fleet, scaling)
-    findings += needless(scaling, capacity)
+    findings += unnecessary_scale_ups(scaling, capacity)
     findings += flapping(run, scaling)
-    findings += by_others(run)
-    findings += blind(run)
-    findings += unused(run, fleet)
+    findings += rescales_by_others(run)
+    findings += unreadable_metric(run)
+    findings += unused_replicas(run, fleet)
     findings += losses(run, fleet)
-    findings += unplaced(run, fleet)
+    findings += unschedulable_replicas(run, fleet)
     findings += failed_in_drain(run, fleet)
     findings += incidents(run)
     return findings

@@ -45,7 +45,7 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacit
         capacity: Capacity of one replica.
     """
     events: list[ScalingEvent] = []
-    taken: set[str] = set()
+    assigned: set[str] = set()
     for decision in _decisions(run, fleet):
         missing: list[str] = []
         crossed = _crossed(run, decision, ratio, missing)
@@ -70,9 +70,9 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacit
             complete=False,
             needless=trigger is None and _needless(run, decision, capacity, events),
         )
-        follow = _added if decision.direction == "up" else _removed
-        event = follow(run, fleet, decision, event, taken, missing)
-        taken |= set(event.pods)
+        complete = _added if decision.direction == "up" else _removed
+        event = complete(run, fleet, decision, event, assigned, missing)
+        assigned |= set(event.pods)
         events.append(replace(event, complete=not missing, missing=tuple(missing)))
     return tuple(events)
 
@@ -99,8 +99,8 @@ def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
     """The decisions of the autoscaler; changes by others are not decisions, but they end the span of the one before."""
     changes: list[tuple[Event, int, int]] = []
     for event in run.of_kind(EventKind.HPA_RESCALE):
-        before, after = event.data.get("before"), event.data.get("after")
-        if isinstance(before, int) and isinstance(after, int) and before != after:
+        before, after = event.replica_counts or (0, 0)
+        if before != after:
             changes.append((_corrected(fleet, event, up=after > before), before, after))
     times = [-math.inf, *(event.t_s for event, _, _ in changes), math.inf]
     downs = [event.t_s for event, before, after in changes if after < before]
@@ -140,10 +140,12 @@ def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[st
         missing.append("over target: there is no ratio sample before the decision")
         return None
     up = decision.direction == "up"
-    edge = scaler.target * (1 + scaler.tolerance if up else 1 - scaler.tolerance)
-    spans = runs(values > edge if up else values < edge)
+    threshold = scaler.target * (1 + scaler.tolerance if up else 1 - scaler.tolerance)
+    spans = runs(values > threshold if up else values < threshold)
     if not spans or times[spans[-1][1]] < decision.event.t_s - scaler.sync_period_s:
-        missing.append(f"over target: the sampled ratio was not {'above' if up else 'below'} {edge:g} at the decision")
+        missing.append(
+            f"over target: the sampled ratio was not {'above' if up else 'below'} {threshold:g} at the decision"
+        )
         return None
     return float(times[spans[-1][0]])
 
@@ -198,10 +200,10 @@ def _load_step(
         return fell_s
     # A queue proves the step, unless an earlier step caused it. If the target is crossed below saturation, the
     # autoscaler scales before the load exceeds the capacity; then the load until the next scale-down counts.
-    fresh = crossed_s is not None and crossed_s > decision.previous_s
+    is_new = crossed_s is not None and crossed_s > decision.previous_s
     capacity_per_s = decision.before * capacity.per_s
     latest, proven_by, until = decided, decided, "the decision"
-    if fresh and crossed_s is not None:
+    if is_new and crossed_s is not None:
         latest, until = crossed_s, "the next scale-down" if math.isfinite(decision.next_down_s) else "its end"
         proven_by = min(decision.next_down_s, run.length_s)
     rose_s = load_rose(due, capacity_per_s, start, latest, proven_by)
@@ -214,17 +216,17 @@ def _load_step(
 
 
 def _added(
-    run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, taken: set[str], missing: list[str]
+    run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, assigned: set[str], missing: list[str]
 ) -> ScalingEvent:
     """Complete a scale-up with the replicas that were created after this decision and before the next."""
-    born = [
+    created = [
         (pod.created_s, name)
         for name, pod in fleet.pods.items()
         if pod.created_s is not None
-        and name not in taken
+        and name not in assigned
         and decision.event.t_s - EARLY_S <= pod.created_s < decision.next_s
     ]
-    pods = [fleet.pods[name] for _, name in sorted(born)][: decision.after - decision.before]
+    pods = [fleet.pods[name] for _, name in sorted(created)][: decision.after - decision.before]
     expected = decision.after - decision.before
     if len(pods) < expected:
         missing.append(f"created: {len(pods)} of {expected} new replicas were created before the next decision")
@@ -253,38 +255,38 @@ def _added(
 
 
 def _removed(
-    run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, taken: set[str], missing: list[str]
+    run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, assigned: set[str], missing: list[str]
 ) -> ScalingEvent:
     """Complete a scale-down with the replicas that began to terminate after this decision and before the next."""
-    leaving = [
+    terminating = [
         (pod.draining_s, name)
         for name, pod in fleet.pods.items()
         if pod.draining_s is not None
         and decision.event.t_s - EARLY_S <= pod.draining_s < min(decision.next_s, fleet.end_s)
     ]
     expected = decision.before - decision.after
-    pods = [fleet.pods[name] for _, name in sorted(leaving)][:expected]
+    pods = [fleet.pods[name] for _, name in sorted(terminating)][:expected]
     if len(pods) < expected:
-        missing.append(f"stopping: {len(pods)} of {expected} replicas began to terminate before the next decision")
+        missing.append(f"terminating: {len(pods)} of {expected} replicas began to terminate before the next decision")
     return replace(
         event,
         pods=tuple(pod.name for pod in pods),
-        created_s=_last(pods, "draining_s", "stopping", decision, missing),
-        ready_s=_last(pods, "gone_s", "gone", decision, missing),
+        created_s=_last(pods, "draining_s", "terminating", decision, missing),
+        ready_s=_last(pods, "stopped_s", "terminated", decision, missing),
     )
 
 
-def _last(pods: list[Replica], phase: str, word: str, decision: _Decision, missing: list[str]) -> float | None:
+def _last(pods: list[Replica], phase: str, label: str, decision: _Decision, missing: list[str]) -> float | None:
     """When the last of the pods reached a phase; None, with the reason, when one of them did not.
 
     A timestamp in whole seconds may be before the decision; the event then happened in the rest of that second.
     """
-    late = [pod for pod in pods if getattr(pod, phase) is None]
-    for pod in late:
-        end = first_known(pod.draining_s, pod.gone_s)
+    unobserved = [pod for pod in pods if getattr(pod, phase) is None]
+    for pod in unobserved:
+        end = first_known(pod.draining_s, pod.stopped_s)
         until = "until the end" if end is None else f"before it was stopped at {end:.1f} s"
-        missing.append(f"{word}: {pod.name} was not observed {word} {until}")
-    if late or not pods:
+        missing.append(f"{label}: {pod.name} was not observed {label} {until}")
+    if unobserved or not pods:
         return None
     return max(decision.event.t_s, *(float(getattr(pod, phase)) for pod in pods))
 

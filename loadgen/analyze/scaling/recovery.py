@@ -1,4 +1,4 @@
-"""Finds when latency was within the SLO again, by windows of due time."""
+"""Determines when latency was within the SLO again, by windows of due time."""
 
 import math
 
@@ -9,7 +9,7 @@ from loadgen.analyze.stats import QUANTILES, quantile
 from loadgen.dataset.run_info import Limit
 
 WINDOW_S = 5.0
-HOLD_S = 10.0
+STABLE_S = 10.0
 """Two windows: one good window between two bursts is not a recovery."""
 STEP_S = 1.0
 _ORDER = ("p95", "p99", "p90", "p50", "max")
@@ -27,7 +27,7 @@ def recovery_limit(limits: tuple[Limit, ...]) -> Limit | None:
 
 
 def recovered_s(run: Observed, since_s: float) -> float | None:
-    """The first time at or after `since_s` from which the SLO was met for `HOLD_S`; None when there is none.
+    """The first time at or after `since_s` from which the SLO was met for `STABLE_S`; None when there is none.
 
     It is met when, in each `WINDOW_S` of due time, the limited percentile is within its limit; unanswered requests are
     slower than every limit. A window without requests is ignored, but at least one window must have some.
@@ -42,9 +42,9 @@ def recovered_s(run: Observed, since_s: float) -> float | None:
     if not len(due):
         return None
     start = since_s
-    while start + HOLD_S <= due[-1]:
-        windows = [start + WINDOW_S * number for number in range(int(HOLD_S / WINDOW_S))]
-        worst = [_value(due, values, left, limit) for left in windows]
+    while start + STABLE_S <= due[-1]:
+        windows = [start + WINDOW_S * number for number in range(int(STABLE_S / WINDOW_S))]
+        worst = [_value(due, values, window_start, limit) for window_start in windows]
         if any(not math.isnan(value) for value in worst) and not any(value > limit.limit for value in worst):
             return start
         start += STEP_S
@@ -57,11 +57,11 @@ def broke_limit(run: Observed, start_s: float, recovered_at_s: float) -> bool | 
     if limit is None:
         return None
     due = run.requests.scheduled_s
-    use = run.requests.judged & (due >= start_s) & (due < recovered_at_s + HOLD_S)
+    use = run.requests.judged & (due >= start_s) & (due < recovered_at_s + STABLE_S)
     values = (run.requests.ttft_s if limit.metric == "ttft" else run.requests.e2e_s)[use]
     return bool((~(values <= limit.limit)).any())
 
 
-def _value(due: Floats, values: Floats, left_s: float, limit: Limit) -> float:
-    first, last = np.searchsorted(due, [left_s, left_s + WINDOW_S], side="left")
+def _value(due: Floats, values: Floats, start_s: float, limit: Limit) -> float:
+    first, last = np.searchsorted(due, [start_s, start_s + WINDOW_S], side="left")
     return quantile(values[first:last], QUANTILES[limit.statistic])

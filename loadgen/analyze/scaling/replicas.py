@@ -12,7 +12,7 @@ from loadgen.dataset.names import REPLICA_EVENTS, EventKind, SignalName
 
 _PHASES: dict[str, str] = {
     EventKind.REPLICA_CREATED: "created_s",
-    EventKind.REPLICA_UNSCHEDULABLE: "unplaced_s",
+    EventKind.REPLICA_UNSCHEDULABLE: "unschedulable_s",
     EventKind.REPLICA_SCHEDULED: "scheduled_s",
     EventKind.REPLICA_STARTED: "started_s",
     EventKind.REPLICA_READY: "ready_s",
@@ -34,12 +34,12 @@ class Replica:
     Attributes:
         name: Pod name.
         created_s: When it was created.
-        unplaced_s: When it was unschedulable.
+        unschedulable_s: When the scheduler first found no node for it.
         scheduled_s: When it was scheduled.
         started_s: When its server process started.
         ready_s: When it first became ready.
         draining_s: When its termination began.
-        gone_s: When it had stopped.
+        stopped_s: When it had stopped.
         ready: Spans in which it was ready; the end is infinite while it still is.
         answered_s: When it had answered its first request.
         serving: The part of each ready span after its first response.
@@ -47,12 +47,12 @@ class Replica:
 
     name: str
     created_s: float | None = None
-    unplaced_s: float | None = None
+    unschedulable_s: float | None = None
     scheduled_s: float | None = None
     started_s: float | None = None
     ready_s: float | None = None
     draining_s: float | None = None
-    gone_s: float | None = None
+    stopped_s: float | None = None
     ready: list[Interval] = field(default_factory=list)
     answered_s: float | None = None
     serving: list[Interval] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Replica:
         if event.kind == EventKind.REPLICA_STOPPED or (
             event.kind == EventKind.REPLICA_KILLED and self.draining_s is not None
         ):
-            self.gone_s = event.t_s
+            self.stopped_s = event.t_s
 
     def apply_counter(self, success: Series) -> None:
         """Find the first response of each ready span in the counter of successful requests."""
@@ -134,9 +134,9 @@ def fleet(run: Observed) -> Fleet:
 def billed(pod: Replica, since_s: float) -> Interval:
     """From created to stopped; a replica without a known creation counts from the first event of the fleet."""
     start = since_s if pod.created_s is None else pod.created_s
-    if pod.unplaced_s is not None:
+    if pod.unschedulable_s is not None:
         start = math.inf if pod.scheduled_s is None else pod.scheduled_s
-    return start, math.inf if pod.gone_s is None else pod.gone_s
+    return start, math.inf if pod.stopped_s is None else pod.stopped_s
 
 
 def _desired(run: Observed) -> Step:
@@ -157,20 +157,19 @@ def _desired(run: Observed) -> Step:
 
 def _end(run: Observed, pods: Mapping[str, Replica]) -> float:
     """The end of the observation, or the shutdown of the stack: replicas that stop without a scale-down."""
-    rescales = [event.t_s for event in run.of_kind(EventKind.HPA_RESCALE) if _shrinks(event)]
-    last_shrink = max(rescales, default=-math.inf)
-    scaled_down = 0.0
-    for event in run.of_kind(EventKind.HPA_RESCALE):
-        scaled_down += max(event.data["before"] - event.data["after"], 0) if _shrinks(event) else 0
+    scale_downs = [
+        (event.t_s, counts[0] - counts[1])
+        for event in run.of_kind(EventKind.HPA_RESCALE)
+        if (counts := event.replica_counts) is not None and counts[1] < counts[0]
+    ]
+    last_scale_down_s = max((at for at, _ in scale_downs), default=-math.inf)
+    scaled_down = sum(removed for _, removed in scale_downs)
     stops = sorted(
         stop
         for pod in pods.values()
-        if (stop := pod.draining_s if pod.draining_s is not None else pod.gone_s) is not None
+        if (stop := pod.draining_s if pod.draining_s is not None else pod.stopped_s) is not None
     )
-    after = [stop for number, stop in enumerate(stops) if number >= scaled_down and stop >= max(run.end_s, last_shrink)]
+    after = [
+        stop for number, stop in enumerate(stops) if number >= scaled_down and stop >= max(run.end_s, last_scale_down_s)
+    ]
     return min(after, default=run.last_s)
-
-
-def _shrinks(event: Event) -> bool:
-    before, after = event.data.get("before"), event.data.get("after")
-    return isinstance(before, int) and isinstance(after, int) and after < before

@@ -1,4 +1,4 @@
-r"""Finds the load step: when the offered load exceeded the capacity of a number of replicas, or fell below it.
+r"""Determines the load step: when the offered load exceeded the capacity of a number of replicas, or fell below it.
 
 Let A(t) be the number of requests due until t and C the capacity of the replicas per second. A(t) − C·t falls while
 the load is below C, and rises while it is above. The last time at which the load crossed C before a decision is

@@ -44,7 +44,7 @@ class Credentials:
     renew_at_s: float | None = None
 
     def reload(self) -> "Credentials":
-        """Load the credentials of the same context again, whatever the current context is by now.
+        """Load the credentials of the same context again, even if the current context has changed.
 
         Raises:
             TargetError: they cannot be loaded.

@@ -8,7 +8,7 @@ from typing import Any
 from loadgen.base.console import Say
 from loadgen.base.errors import StackError
 from loadgen.kube.client.api import Api, path_of
-from loadgen.kube.objects.pod_startup import Blocker, find_blockers, is_active, startup_stage, summary
+from loadgen.kube.objects.pod_startup import READY, Blocker, find_blockers, is_active, startup_stage, summary
 from loadgen.kube.objects.rollout_status import rollout_pending, spec_observed, updated_pods
 from loadgen.kube.objects.workload import GROUPS, Workload
 
@@ -46,7 +46,7 @@ def wait_until_ready(
         now_s = time.monotonic()
         raw, pods = _read(api, workload)
         pending = rollout_pending(raw, replicas)
-        if pending is None and sum(startup_stage(pod) == "ready" for pod in pods) >= replicas:
+        if pending is None and sum(startup_stage(pod) == READY for pod in pods) >= replicas:
             return bool(last_progress)
         events = _events(api, workload.namespace)
         blockers = [*find_blockers(pods, events), *_paused(raw, pending)] if spec_observed(raw) else []

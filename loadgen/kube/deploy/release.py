@@ -47,7 +47,7 @@ def deploy(
         for each in serving_objects(api, namespace)
         if each["metadata"].get("annotations", {}).get("meta.helm.sh/release-name") == release
     ]
-    workload = choose_workload(candidates(objects, None), name=None, where=f"in the release {release}")
+    workload = choose_workload(candidates(objects, None), name=None, location=f"in the release {release}")
     hpa = choose_hpa(_hpas(api, namespace), workload, name=None)
     replicas = hpa["spec"].get("minReplicas", 1) if hpa else workload.replicas
     wait_until_ready(api, workload, replicas, say=say, patience_s=BLOCKED_TIMEOUT_S, within_s=within_s)

@@ -23,9 +23,9 @@ _TRAEFIK = "app.kubernetes.io/name=traefik"
 
 
 def discover_access_path(
-    api: Api, scaled: ScaledWorkload, scenario: Scenario, wanted: str, *, within_s: float, say: Say
+    api: Api, scaled: ScaledWorkload, scenario: Scenario, requested: str, *, within_s: float, say: Say
 ) -> Discovered[AccessPath]:
-    """The access path that the settings name, or for `auto` the best one that answers.
+    """The access path that the settings name, or for `auto` the first reachable one.
 
     A port-forward is returned without an address: the caller opens it.
 
@@ -33,35 +33,35 @@ def discover_access_path(
         api: The cluster.
         scaled: Workload and its Service.
         scenario: Scenario whose protocol is used.
-        wanted: `endpoint` of the settings `kube`: a kind, `auto`, or a URL.
-        within_s: How long to wait for the preferred path before the next one is taken.
+        requested: The setting `kube.endpoint`: a kind, `auto`, or a URL.
+        within_s: How long to wait for the preferred path before falling back to the next one.
         say: Receives progress, one sentence at a time.
 
     Raises:
-        TargetError: no path answers, or the account may not open a port-forward.
+        TargetError: no path is reachable, or the account may not open a port-forward.
     """
     workload, service = scaled.workload, scaled.service
-    if "://" in wanted:
-        url = parse_url(wanted, schemes=("http", "https", "grpc", "grpcs"), example="grpc://triton.example:80")
+    if "://" in requested:
+        url = parse_url(requested, schemes=("http", "https", "grpc", "grpcs"), example="grpc://triton.example:80")
         tls = url.scheme.endswith("s")
         return Discovered(AccessPath(kind="url", address=url.address(443 if tls else 80), balances="unknown", tls=tls))
 
-    def look_up() -> list[AccessPath]:
+    def list_paths() -> list[AccessPath]:
         return list(access_paths(routing_objects(api, workload, service), workload, scenario.wire))
 
     def answers(path: AccessPath) -> bool:
         return reachable(path.address) and path.endpoint(scenario.wire).is_triton()
 
-    unlisted: list[str] = []
-    if wanted in ("auto", "ingress") and service is not None:
-        _, unlisted = permissions.check(api, workload.namespace, permissions.for_gateways(api, workload.namespace))
+    missing: list[str] = []
+    if requested in ("auto", "ingress") and service is not None:
+        _, missing = permissions.check(api, workload.namespace, permissions.for_gateways(api, workload.namespace))
     try:
-        path = choose_access_path(look_up, wanted, answers, within_s=within_s, say=say)
+        path = choose_access_path(list_paths, requested, answers, within_s=within_s, say=say)
     except TargetError as error:
-        raise TargetError("; ".join([str(error), *unlisted])) from error
+        raise TargetError("; ".join([str(error), *missing])) from error
     if path.kind == "forward":
         permissions.check(api, workload.namespace, [permissions.PORT_FORWARD])
-    return Discovered(path, missing=() if path.kind == "ingress" else tuple(unlisted))
+    return Discovered(path, missing=() if path.kind == "ingress" else tuple(missing))
 
 
 def routing_objects(api: Api, workload: Workload, service: Raw | None) -> RoutingObjects:
@@ -91,26 +91,26 @@ def routing_objects(api: Api, workload: Workload, service: Raw | None) -> Routin
 
 
 def choose_access_path(
-    look_up: Callable[[], Sequence[AccessPath]],
+    list_paths: Callable[[], Sequence[AccessPath]],
     kind: str,
     answers: Callable[[AccessPath], bool],
     *,
     within_s: float = 0.0,
     say: Say = lambda _: None,
 ) -> AccessPath:
-    """The best access path of a kind (`auto`: of any kind) that answers; a port-forward is not probed.
+    """The first access path of a kind (`auto`: of any kind) that is reachable; a port-forward is not probed.
 
     A gateway learns that a replica is ready some time after the cluster does, so the preferred kind has `within_s`
-    seconds to answer before the next one is taken.
+    seconds to respond before the next one is tried.
 
     Raises:
-        TargetError: no path answers; the sentence lists those that were tried.
+        TargetError: no path is reachable; the message lists those that were tried.
     """
     deadline = time.monotonic() + within_s
     waiting = False
     while True:
         expired = time.monotonic() >= deadline
-        paths = [path for path in look_up() if kind in ("auto", path.kind)]
+        paths = [path for path in list_paths() if kind in ("auto", path.kind)]
         preferred = [path for path in paths if path.kind == paths[0].kind]
         for path in paths if expired else preferred:
             if path.kind == "forward" or answers(path):
@@ -128,7 +128,7 @@ def choose_access_path(
 
 
 def reachable(address: str) -> bool:
-    """Whether something listens at `host:port`."""
+    """Whether `host:port` accepts connections."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S):

@@ -9,7 +9,9 @@ from loadgen.kube.discover.autoscaler import ScalingMetric, metrics_of
 from loadgen.kube.objects.raw import Raw
 
 GROUP, VERSION, PLURAL = "keda.sh", "v1alpha1", "scaledobjects"
-RIGHT = Permission(verbs=("get",), resource=PLURAL, group=GROUP, consequence="the autoscaler's signal is not judged")
+PERMISSION = Permission(
+    verbs=("get",), resource=PLURAL, group=GROUP, consequence="the autoscaler's signal is not judged"
+)
 """Permission to read the query behind a metric."""
 
 _SELECTOR = "scaledobject.keda.sh/name"
@@ -51,10 +53,10 @@ def trigger_metrics(hpa: Raw, scaled: Raw) -> tuple[list[ScalingMetric], list[st
 
 def no_trigger_metric(hpa: Raw, others: Sequence[str]) -> str:
     """Sentence for an HPA whose triggers scale on no mean over its pods."""
-    why = "; ".join(others) or "no Prometheus trigger"
+    reason = "; ".join(others) or "no Prometheus trigger"
     return (
-        f"the HPA {hpa['metadata']['name']} does not scale on the mean of a per-pod series ({why}): its signal is not "
-        "judged; use a trigger with the query avg(SERIES) and metricType Value"
+        f"the HPA {hpa['metadata']['name']} does not scale on the mean of a per-pod series ({reason}): its signal is "
+        "not judged; use a trigger with the query avg(SERIES) and metricType Value"
     )
 
 

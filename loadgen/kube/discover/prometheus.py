@@ -1,4 +1,4 @@
-"""Finds the Prometheus of a cluster, and reads its clock, scrape intervals and recording rules."""
+"""Discovers the Prometheus of a cluster, and reads its clock, scrape intervals and recording rules."""
 
 import math
 import re
@@ -37,27 +37,27 @@ class PrometheusService(NamedTuple):
         return f"{self.namespace}/{self.name}:{self.port}"
 
 
-def discover_prometheus(api: Api, wanted: str | None) -> Discovered[PrometheusService | None]:
+def discover_prometheus(api: Api, requested: str | None) -> Discovered[PrometheusService | None]:
     """The Service of Prometheus; None where there is none, and for a URL, which needs no Service.
 
     Args:
         api: The cluster.
-        wanted: `namespace/service:port` or a URL from the settings; None to find it.
+        requested: `namespace/service:port` or a URL from the settings; None to discover it.
 
     Raises:
         TargetError: there are several candidates.
     """
-    if wanted and "://" in wanted:
+    if requested and "://" in requested:
         return Discovered(None)
     try:
         services = api.items("/api/v1/services")
     except StackError:
-        if wanted:
-            return Discovered(named_service(wanted, []))
+        if requested:
+            return Discovered(named_service(requested, []))
         sentence = f"missing RBAC permissions: list on services cluster-wide, or --kube-prometheus ({NOT_OBSERVED})"
         return Discovered(None, missing=(sentence,))
-    if wanted:
-        return Discovered(named_service(wanted, services))
+    if requested:
+        return Discovered(named_service(requested, services))
     service = choose_prometheus(services)
     if service is None and services:
         sentence = f"no Prometheus was found on the cluster: without --kube-prometheus {NOT_OBSERVED}"

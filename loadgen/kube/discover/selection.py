@@ -20,7 +20,7 @@ from loadgen.kube.objects.workload import (
 
 
 def candidates(objects: Sequence[Raw], name: str | None) -> list[Raw]:
-    """Workloads that a run may mean: the named one, else those of the bundled chart, else those that look like Triton.
+    """Candidates for the workload: the named one, else those of the bundled chart, else those that look like Triton.
 
     Args:
         objects: Deployments and LeaderWorkerSets, each with its `kind`.
@@ -31,28 +31,28 @@ def candidates(objects: Sequence[Raw], name: str | None) -> list[Raw]:
     return [each for each in objects if is_bundled_chart(each)] or [each for each in objects if is_triton(each)]
 
 
-def choose_workload(objects: Sequence[Raw], *, name: str | None, where: str) -> Workload:
+def choose_workload(objects: Sequence[Raw], *, name: str | None, location: str) -> Workload:
     """The workload of the run.
 
     Args:
         objects: As for `candidates`.
         name: Name that the user gave, if any.
-        where: Where the objects were looked up, for error messages.
+        location: Where the objects were listed, such as `in namespace llm`, for error messages.
 
     Raises:
         TargetError: there is no candidate, or there are several.
     """
-    found = candidates(objects, name)
-    if not found and name is not None:
+    matches = candidates(objects, name)
+    if not matches and name is not None:
         existing = ", ".join(f"{each['kind']} {each['metadata']['name']}" for each in objects) or "there is none at all"
-        raise TargetError(f"no Deployment or LeaderWorkerSet {name} {where}: {existing}")
-    if not found:
+        raise TargetError(f"no Deployment or LeaderWorkerSet {name} {location}: {existing}")
+    if not matches:
         raise TargetError(
-            f"nothing {where} looks like Triton (label helm.sh/chart={CHART}, an image with tritonserver, or "
+            f"nothing {location} looks like Triton (label helm.sh/chart={CHART}, an image with tritonserver, or "
             f"ports {GRPC_PORT} and {METRICS_PORT}): name it with --kube-workload, look elsewhere with "
             "--kube-namespace, or deploy one with `loadgen deploy`"
         )
-    return workload_of(_only(found, "workload", where))
+    return workload_of(_only(matches, "workload", location))
 
 
 def choose_hpa(hpas: Sequence[Raw], workload: Workload, *, name: str | None) -> Raw | None:
@@ -104,10 +104,10 @@ def _scales(hpa: Raw, workload: Workload) -> bool:
     return (target["kind"], target["name"]) == (workload.kind, workload.name)
 
 
-def _only(found: Sequence[Raw], flag: str, where: str) -> Raw:
-    if len(found) > 1:
-        names = ", ".join(sorted(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found))
-        one_namespace = len({each["metadata"]["namespace"] for each in found}) == 1
+def _only(matches: Sequence[Raw], flag: str, location: str) -> Raw:
+    if len(matches) > 1:
+        names = ", ".join(sorted(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in matches))
+        one_namespace = len({each["metadata"]["namespace"] for each in matches}) == 1
         choice = f"--kube-{flag}" if one_namespace else "--kube-namespace"
-        raise TargetError(f"{len(found)} candidates {where}: {names}; choose one with {choice}")
-    return found[0]
+        raise TargetError(f"{len(matches)} candidates {location}: {names}; choose one with {choice}")
+    return matches[0]

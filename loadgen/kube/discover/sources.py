@@ -21,7 +21,7 @@ from loadgen.kube.discover.endpoint import reachable
 from loadgen.kube.discover.prometheus import NOT_OBSERVED, PrometheusService
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.workload import ScaledWorkload
-from loadgen.kube.objects.pod_startup import startup_stage
+from loadgen.kube.objects.pod_startup import READY, startup_stage
 from loadgen.kube.proxy.process import read_port, start_process
 from loadgen.kube.proxy.relay import RelayConfig
 from loadgen.scenario.settings import Kube
@@ -37,7 +37,7 @@ class Sources:
     Args:
         folder: Run folder.
         api: The cluster.
-        kube: Settings that may name Prometheus and how to log in there.
+        kube: Settings of Prometheus and its authentication.
         scaled: Workload and HPA.
 
     Attributes:
@@ -54,7 +54,7 @@ class Sources:
         self._api, self._hpa, self._workload = api, scaled.hpa, scaled.workload
         self._pods = path_of("api", "v1", "namespaces", self._workload.namespace, "pods")
         self.metric = _scaling_metric(api, scaled)
-        access = _access(kube)
+        auth = _prometheus_auth(kube)
         service = prometheus.discover_prometheus(api, kube.prometheus)
         direct = _direct_urls(service.value, kube.prometheus)
         secret, file = new_secret(), folder.path / "stack" / "relay.port"
@@ -63,14 +63,14 @@ class Sources:
             secret=secret,
             paths=self._relayed_paths(),
             prometheus_path=rf"{re.escape(_proxied(service.value))}/api/v1/\w+(/\w+)*" if service.value else None,
-            prometheus_urls=direct if access.configured else [],
-            auth=access,
+            prometheus_urls=direct if auth.configured else [],
+            auth=auth,
             port_file=file.resolve(),
         )
         self.relay: Child = start_process(folder, "proxy.relay", config)
         try:
             self._base = f"http://127.0.0.1:{read_port(self.relay, file)}/{secret}"
-            if access.configured:
+            if auth.configured:
                 direct = [f"{self._base}/direct/{number}" for number in range(len(direct))]
             self.prometheus = self._prometheus_url(service, kube.prometheus, direct)
         except BaseException:
@@ -86,13 +86,13 @@ class Sources:
         ]
 
     def _prometheus_url(
-        self, service: Discovered[PrometheusService | None], wanted: str | None, direct: list[str]
+        self, service: Discovered[PrometheusService | None], requested: str | None, direct: list[str]
     ) -> Discovered[str | None]:
         """The first URL at which Prometheus answers."""
         if service.value is None:
             for url in direct:
                 if (reason := _query_error(url)) is not None:
-                    raise TargetError(f"--kube-prometheus {wanted} cannot be queried from here: {reason}")
+                    raise TargetError(f"--kube-prometheus {requested} cannot be queried from here: {reason}")
             return Discovered(next(iter(direct), None), service.missing, service.assumptions)
         reason = None
         for url in [*direct, f"{self._base}{_proxied(service.value)}"]:
@@ -108,13 +108,13 @@ class Sources:
         """URL of a pod's /metrics with the placeholders `{ip}` and `{pod}`; None where it cannot be read."""
         port = self._workload.metrics
         pods = self._api.items(self._pods, labelSelector=self._workload.selector)
-        ips = [each["status"]["podIP"] for each in pods if startup_stage(each) == "ready"]
+        ips = [each["status"]["podIP"] for each in pods if startup_stage(each) == READY]
         if any(_is_metrics_page(address(ip, port)) for ip in ips[:_PROBED_PODS]):
             return Discovered(f"http://{{ip}}:{port}/metrics")
-        right = permissions.Permission(
+        permission = permissions.Permission(
             verbs=("get",), resource="pods/proxy", consequence="Triton's raw counters are not read"
         )
-        missing, sentences = permissions.check(self._api, self._workload.namespace, [right])
+        missing, sentences = permissions.check(self._api, self._workload.namespace, [permission])
         url = None if missing else f"{self._base}{self._pods}/{{pod}}:{port}/proxy/metrics"
         return Discovered(url, missing=tuple(sentences))
 
@@ -177,7 +177,7 @@ class Sources:
 
 
 def _scaling_metric(api: Api, scaled: ScaledWorkload) -> Discovered[ScalingMetric | None]:
-    """The metric that a run judges, from the HPA or from the ScaledObject that KEDA made it of."""
+    """The metric that a run judges, from the HPA or from the ScaledObject for which KEDA created the HPA."""
     hpa, namespace = scaled.hpa, scaled.workload.namespace
     if hpa is None:
         return Discovered(None)
@@ -185,7 +185,7 @@ def _scaling_metric(api: Api, scaled: ScaledWorkload) -> Discovered[ScalingMetri
     if name is None:
         metrics, reason = autoscaler.pods_metrics(hpa), autoscaler.no_pods_metric(hpa)
     else:
-        missing, sentences = permissions.check(api, namespace, [keda.RIGHT])
+        missing, sentences = permissions.check(api, namespace, [keda.PERMISSION])
         if missing:
             return Discovered(None, missing=tuple(sentences))
         path = path_of("apis", keda.GROUP, keda.VERSION, "namespaces", namespace, keda.PLURAL, name)
@@ -195,24 +195,24 @@ def _scaling_metric(api: Api, scaled: ScaledWorkload) -> Discovered[ScalingMetri
     return Discovered(autoscaler.primary_metric(metrics), assumptions=() if metrics else (reason,))
 
 
-def _access(kube: Kube) -> PrometheusAuth:
+def _prometheus_auth(kube: Kube) -> PrometheusAuth:
     """Credentials for Prometheus, checked to be complete.
 
     Raises:
         TargetError: a token or a header is missing.
     """
-    access = PrometheusAuth(token_file=kube.prometheus_token_file, ca_file=kube.prometheus_ca_file)
+    auth = PrometheusAuth(token_file=kube.prometheus_token_file, ca_file=kube.prometheus_ca_file)
     try:
-        access.headers()
+        auth.headers()
     except StackError as error:
         raise TargetError(str(error)) from error
-    return access
+    return auth
 
 
-def _direct_urls(service: PrometheusService | None, wanted: str | None) -> list[str]:
+def _direct_urls(service: PrometheusService | None, requested: str | None) -> list[str]:
     """URLs at which Prometheus may answer without the API server."""
     if service is None:
-        return [wanted.rstrip("/")] if wanted else []
+        return [requested.rstrip("/")] if requested else []
     hosts = [f"{service.name}.{service.namespace}.svc", service.cluster_ip]
     addresses = [address(host, service.port) for host in hosts if host]
     scheme = "https" if service.tls else "http"

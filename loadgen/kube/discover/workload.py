@@ -43,11 +43,11 @@ def discover_workload(api: Api, kube: Kube) -> Discovered[ScaledWorkload]:
         TargetError: the workload does not exist, is ambiguous, or may not be read.
         StackError: the API server does not answer.
     """
-    objects, where = _workloads(api, kube)
-    workload = choose_workload(objects, name=kube.workload, where=where)
+    objects, location = _workloads(api, kube)
+    workload = choose_workload(objects, name=kube.workload, location=location)
     namespace = ("namespaces", workload.namespace)
     missing, sentences = permissions.check(api, workload.namespace, permissions.required(workload.kind))
-    unreadable = {right.resource for right in missing}
+    unreadable = {each.resource for each in missing}
     hpas = path_of("apis", "autoscaling", "v2", *namespace, "horizontalpodautoscalers")
     services = path_of("api", "v1", *namespace, "services")
     scaled = ScaledWorkload(
@@ -60,18 +60,18 @@ def discover_workload(api: Api, kube: Kube) -> Discovered[ScaledWorkload]:
 
 
 def _workloads(api: Api, kube: Kube) -> tuple[list[Any], str]:
-    """Workloads of the namespace and its name; those of all namespaces where none was named and it has no candidate."""
+    """Workloads of the namespace, or of all namespaces if none was named and it has no candidate, and the location."""
     first = kube.namespace or api.namespace
     try:
-        found = serving_objects(api, first)
+        objects = serving_objects(api, first)
     except StackError as error:
         raise TargetError(f"{error}; name another namespace with --kube-namespace, or ask for a Role") from error
-    if kube.namespace is None and not candidates(found, kube.workload):
+    if kube.namespace is None and not candidates(objects, kube.workload):
         with contextlib.suppress(StackError):  # an account of one namespace may not list the others
-            everywhere = serving_objects(api, None)
-            if candidates(everywhere, kube.workload):
-                return everywhere, "in any namespace"
-    return found, f"in namespace {first}"
+            in_all_namespaces = serving_objects(api, None)
+            if candidates(in_all_namespaces, kube.workload):
+                return in_all_namespaces, "in any namespace"
+    return objects, f"in namespace {first}"
 
 
 def serving_objects(api: Api, namespace: str | None) -> list[Any]:
@@ -84,7 +84,7 @@ def serving_objects(api: Api, namespace: str | None) -> list[Any]:
         StackError: Deployments may not be listed.
     """
     inside = ("namespaces", namespace) if namespace else ()
-    found = []
+    objects = []
     for kind, group in GROUPS.items():
         try:
             items = api.items(path_of("apis", group, "v1", *inside, f"{kind.lower()}s"))
@@ -92,5 +92,5 @@ def serving_objects(api: Api, namespace: str | None) -> list[Any]:
             if kind == "Deployment":
                 raise
             continue
-        found += [{**each, "kind": kind} for each in items]
-    return found
+        objects += [{**each, "kind": kind} for each in items]
+    return objects

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from loadgen.kube.objects.raw import Raw
 
-STAGES = ("waiting for a node", "pulling the image", "waiting for the engine", "loading the model", "ready")
+READY = "ready"
+STAGES = ("waiting for a node", "pulling the image", "waiting for the engine", "loading the model", READY)
 """The stages of a starting pod, in order; a pod that failed or was evicted is in the stage `ended` instead."""
 
 _ENDED = "ended"
@@ -46,7 +47,7 @@ def startup_stage(pod: Raw) -> str:
         return _ENDED
     conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
     if conditions.get("Ready") == "True":
-        return "ready"
+        return READY
     if conditions.get("PodScheduled") != "True":
         return "waiting for a node"
     for container in status.get("initContainerStatuses", ()):
@@ -69,17 +70,17 @@ def summary(pods: Sequence[Raw], replicas: int) -> str:
     missing = replicas - len(pods)
     if missing > 0:
         others.insert(0, f"{missing} not created yet")
-    return ", ".join([f"{counts['ready']} of {replicas} replica{'s' if replicas != 1 else ''} ready", *others])
+    return ", ".join([f"{counts[READY]} of {replicas} replica{'s' if replicas != 1 else ''} ready", *others])
 
 
 def find_blockers(pods: Sequence[Raw], events: Sequence[Raw] = ()) -> list[Blocker]:
     """Return what prevents pods from becoming ready, for each pod separately.
 
     Args:
-        pods: Pods as in the `items` of a list. A ready pod is never blocked, whatever happened before.
+        pods: Pods as in the `items` of a list. A ready pod is never blocked, even by earlier problems.
         events: Events of the namespace, which report problems with volumes and quotas, and nodes being added.
     """
-    blockers = [blocker for pod in pods if startup_stage(pod) != "ready" for blocker in _of_pod(pod, events)]
+    blockers = [blocker for pod in pods if startup_stage(pod) != READY for blocker in _of_pod(pod, events)]
     starting = {
         pod.get("metadata", {}).get("name"): pod
         for pod in pods

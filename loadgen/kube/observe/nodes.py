@@ -29,7 +29,7 @@ class NodeTracker:
     def update(
         self, event_type: str, raw: Raw, now_s: float, disconnected_since_s: float | None = None
     ) -> Iterator[RunEvent]:
-        """Apply an added, modified or deleted node; the loss of a node is held back until its lease is known.
+        """Apply an added, modified or deleted node; the loss of a node is reported only once its lease is known.
 
         Args:
             event_type: Type of the watch event.

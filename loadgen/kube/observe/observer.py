@@ -84,11 +84,11 @@ class Observer:
             self._update(event.source, event.type, event.object, now_s)
 
     def flush(self, now_s: float, *, final: bool = False) -> None:
-        """Record events that were held back until enough is known, and write the state if it has changed.
+        """Record pending events whose details are complete or overdue, and write the state if it has changed.
 
         Args:
             now_s: The current time (Unix, s).
-            final: Whether to record all of them now.
+            final: Whether to record all pending events now.
         """
         now_s += self._config.skew_s
         disconnected = not self._disconnected.keys().isdisjoint({"hpas", "rescales"})
@@ -104,7 +104,7 @@ class Observer:
             self._written_state = self._state
 
     def close(self, now_s: float) -> None:
-        """Record everything that is held back, and the gaps of watches that are still disconnected."""
+        """Record all pending events, and the gaps of watches that are still disconnected."""
         self.flush(now_s, final=True)
         for source in list(self._disconnected):
             self._reconnected(source, now_s + self._config.skew_s)

@@ -38,7 +38,7 @@ class _Report:
 class _Change:
     """A change of the replica count that happened between `since_s` and `observed_s`.
 
-    `in_gap` tells whether the watch was disconnected meanwhile, so that one change may stand for several.
+    With `in_gap` the watch was disconnected in between, so the change may consist of several.
     """
 
     before: int

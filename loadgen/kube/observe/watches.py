@@ -4,7 +4,7 @@
                  ▸ error or expired version (410): list again; the time in between is a gap
 
 The server ends each watch after `_WATCH_TIMEOUT_S`. A quiet watch gives no other sign that it works: a connection that
-a firewall has dropped is quiet, too, and is detected by the end that does not come.
+a firewall has dropped is quiet, too, and is detected when the server does not end the watch in time.
 """
 
 import json

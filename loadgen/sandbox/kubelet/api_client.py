@@ -71,7 +71,7 @@ class ApiClient:
         return await self.call("PATCH", path, body=body, content_type=kind)
 
     async def delete(self, path: str, *, uid: str, grace_period_s: int = 0) -> None:
-        """Delete the object with this UID; does nothing when it is gone or has been replaced."""
+        """Delete the object with this UID; does nothing when it was deleted or replaced."""
         body = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
@@ -152,9 +152,9 @@ class ApiClient:
             async with self._session.get(self._server + path, params=full, timeout=timeout) as response:
                 if response.status >= 400:
                     raise _refusal("WATCH", path, response.status, await response.read())
-                rest = b""
+                incomplete = b""
                 async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
+                    *lines, incomplete = (incomplete + chunk).split(b"\n")
                     for line in filter(None, lines):
                         change = json.loads(line)
                         if change["type"] == "ERROR":

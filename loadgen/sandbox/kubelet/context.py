@@ -1,4 +1,4 @@
-"""Holds what the pods of a node share, and what the containers of a pod share."""
+"""Defines the context that the pods of a node share, and the one that the containers of a pod share."""
 
 import asyncio
 import contextlib
@@ -167,15 +167,15 @@ class PodContext:
         shutil.rmtree(self.memory, ignore_errors=True)
         shutil.rmtree(self.disk, ignore_errors=True)
 
-    def file_mounts(self, taken: set[str]) -> list[Json]:
-        """Return the mounts of every container of the pod, except at the `taken` paths."""
+    def file_mounts(self, occupied: set[str]) -> list[Json]:
+        """Return the mounts of every container of the pod, except at the `occupied` paths."""
         mounts = [
             {"source": str(self.disk / "etc-hosts"), "path": "/etc/hosts"},
             {"source": str(self.disk / "hostname"), "path": "/etc/hostname"},
             {"source": str(self.disk / "resolv.conf"), "path": "/etc/resolv.conf"},
             {"source": str(self.memory / "shm"), "path": "/dev/shm"},  # noqa: S108 (a mount point, not a file)
         ]
-        return [mount for mount in mounts if mount["path"] not in taken]
+        return [mount for mount in mounts if mount["path"] not in occupied]
 
     async def exec(
         self, pid: int, argv: list[str], env: Mapping[str, str], workdir: str, timeout_s: float | None

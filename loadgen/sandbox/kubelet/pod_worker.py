@@ -38,7 +38,7 @@ _DELETE_RETRY_S = 5.0
 
 
 class PodWorker:
-    """Runs one pod; created when the node sees the pod for the first time.
+    """Runs one pod; created when the pod is first observed on the node.
 
     Args:
         node: Shared by the pods of the node.

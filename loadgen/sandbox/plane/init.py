@@ -20,14 +20,14 @@ def main(config: str) -> int:
         [sys.executable, "-m", "loadgen.sandbox.plane.control_plane", config], stdin=subprocess.DEVNULL
     )
 
-    def pass_on(number: int, _: FrameType | None) -> None:
+    def forward_signal(number: int, _: FrameType | None) -> None:
         if number == signal.SIGALRM:
             os._exit(4)  # the control plane did not stop in time: the kernel kills all remaining processes
         signal.alarm(GRACE_S)
         plane.send_signal(signal.SIGTERM)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
-        signal.signal(number, pass_on)
+        signal.signal(number, forward_signal)
     while True:
         pid, status = os.wait()  # orphans of the PID namespace are children of process 1
         if pid == plane.pid:

@@ -42,10 +42,10 @@ def set_up_network(config: SandboxConfig) -> None:
             raise StackError(
                 f"the sandbox cannot set {file} ({error.strerror}): run it as root, and try again"
             ) from error
-    done = _run([config.tools["nft"], "-f", "-"], _hairpin_rules(config))
-    if done.returncode != 0:
+    result = _run([config.tools["nft"], "-f", "-"], _hairpin_rules(config))
+    if result.returncode != 0:
         raise StackError(
-            f"the sandbox needs nftables in the kernel ({_first_line(done.stderr)}): "
+            f"the sandbox needs nftables in the kernel ({_first_line(result.stderr)}): "
             "load the module nf_tables (`modprobe nf_tables`) or use kernel 5.13 or later, and try again"
         )
 
@@ -70,9 +70,9 @@ def _hairpin_rules(config: SandboxConfig) -> str:
 
 
 def _run_ip(ip: Path, lines: Sequence[str]) -> None:
-    done = _run([ip, "-batch", "-"], "\n".join(lines) + "\n")
-    if done.returncode != 0:
-        raise StackError(f"the sandbox's network could not be set up: {' '.join(done.stderr.split())}")
+    result = _run([ip, "-batch", "-"], "\n".join(lines) + "\n")
+    if result.returncode != 0:
+        raise StackError(f"the sandbox's network could not be set up: {' '.join(result.stderr.split())}")
 
 
 def _first_line(text: str) -> str:

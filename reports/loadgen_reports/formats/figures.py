@@ -1,4 +1,4 @@
-"""A PNG for every figure of the page, for documents."""
+"""Renders the figures of the page as PNG images."""
 
 import io
 import math
@@ -15,35 +15,35 @@ from loadgen.analyze.results import Analysis, Timeline
 from loadgen_reports import format as fmt
 from loadgen_reports.chart import lanes, measured
 from loadgen_reports.lags import Bar, bars
-from loadgen_reports.panels import LIGHT, Line, Panel, condense, panels, symbol_key, symbols
+from loadgen_reports.panels import LIGHT, Line, Panel, downsample, panels, symbol_key, symbols
 
 NAMES = ("timeline.png", "load.png", "latency.png", "ratio.png", "replicas.png", "lag.png")
 _DPI = 150
 _WIDTH_IN = 9.0
-# A figure is about this many pixels wide; more bins only cost time.
-_MOST_BINS = 1_200
+_MAX_BINS = 1_200
+"""About the width of a figure in pixels; more bins only cost time."""
 
 
 def render(analysis: Analysis) -> dict[str, bytes]:
-    """The figures as PNG images by file name; a figure without anything measured is left out."""
-    timeline = condense(analysis.timeline, math.ceil(len(analysis.timeline.t_s) / _MOST_BINS))
+    """The figures as PNG images by file name; a figure without measured values is omitted."""
+    timeline = downsample(analysis.timeline, math.ceil(len(analysis.timeline.t_s) / _MAX_BINS))
     drawn = [panel for panel in panels(analysis) if measured(panel, timeline)]
     images: dict[str, bytes] = {}
     with warnings.catch_warnings():
-        # Names of stages are the user's; a letter that the font lacks is drawn as a box, which is warning enough.
+        # A stage name may have a letter that the font lacks, which is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         if drawn:
             images["timeline.png"] = _stack(analysis, timeline, drawn)
             images |= {f"{panel.key}.png": _stack(analysis, timeline, [panel]) for panel in drawn}
-        found = bars(analysis)
-        if found:
-            images["lag.png"] = _lag(found)
+        lag_bars = bars(analysis)
+        if lag_bars:
+            images["lag.png"] = _lag(lag_bars)
     return images
 
 
 def _png(figure: Figure) -> bytes:
     target = io.BytesIO()
-    # Without a version in it, the same analysis gives the same bytes.
+    # Without the version of matplotlib, so that the same analysis gives the same bytes.
     figure.savefig(target, format="png", dpi=_DPI, metadata={"Software": None})
     return target.getvalue()
 
@@ -55,8 +55,8 @@ def _figure(height_in: float) -> Figure:
 
 
 def _stack(analysis: Analysis, timeline: Timeline, drawn: Sequence[Panel]) -> bytes:
-    alone = len(drawn) == 1
-    figure = _figure(3.2 if alone else 2.1 * len(drawn))
+    single = len(drawn) == 1
+    figure = _figure(3.2 if single else 2.1 * len(drawn))
     grid = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)
     for row, panel in zip(grid, drawn, strict=True):
         _panel(row[0], analysis, timeline, panel)
@@ -94,7 +94,7 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
         )
     for mark in analysis.marks:
         symbol = symbols()[symbol_key(mark)]
-        if symbol.tall:
+        if symbol.line:
             dash = ":" if symbol.shape == "disc" else "-" if symbol.shape == "cross" else "--"
             axes.axvline(mark.t_s, color=LIGHT[symbol.colour], linestyle=dash, linewidth=0.8, alpha=0.6)
     if panel.by_replica:
@@ -106,13 +106,15 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
     highest = max(
         (value for line in panel.lines for value in getattr(timeline, line.field) if math.isfinite(value)), default=0
     )
-    for rule in panel.rules:
-        if highest == 0 or rule.value <= 2.5 * highest:
-            axes.axhline(rule.value, color=LIGHT[rule.colour], linestyle="-.", linewidth=1.2, label=rule.label)
-    if panel.whole:
+    for threshold in panel.thresholds:
+        if highest == 0 or threshold.value <= 2.5 * highest:
+            axes.axhline(
+                threshold.value, color=LIGHT[threshold.colour], linestyle="-.", linewidth=1.2, label=threshold.label
+            )
+    if panel.integer:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
-    # Above the plot, where it cannot hide what it explains.
+    # Above the plot, where it covers no series.
     axes.legend(
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
@@ -128,7 +130,7 @@ def _line(axes: Axes, timeline: Timeline, line: Line) -> None:
     values = getattr(timeline, line.field)
     colour = LIGHT[line.colour]
     if line.shape == "bars":
-        # A patch for every empty bin would cost more than the rest of the figure.
+        # Without empty bins: a patch for each would take longer than the rest of the figure.
         bins = [(t, value) for t, value in zip(timeline.t_s, values, strict=True) if value > 0] or [
             (timeline.t_s[0], 0.0)
         ]
@@ -152,38 +154,40 @@ def _line(axes: Axes, timeline: Timeline, line: Line) -> None:
         axes.fill_between(timeline.t_s, values, step="post", color=colour, alpha=0.2, linewidth=0)
 
 
-def _lag(found: Sequence[Bar]) -> bytes:
-    figure = _figure(0.9 + 0.34 * len(found))
+def _lag(lag_bars: Sequence[Bar]) -> bytes:
+    figure = _figure(0.9 + 0.34 * len(lag_bars))
     axes = figure.subplots()
-    for row, bar in enumerate(found):
+    for row, bar in enumerate(lag_bars):
         for segment in bar.segments:
-            none = segment.colour == "none"
+            recovery = segment.colour == "none"
             axes.barh(
                 row,
                 segment.end_s - segment.start_s,
                 left=segment.start_s,
                 height=0.7,
-                color=LIGHT["raised" if none else segment.colour],
-                edgecolor=LIGHT["muted" if none else "page"],
-                linestyle="--" if none else "-",
+                color=LIGHT["raised" if recovery else segment.colour],
+                edgecolor=LIGHT["muted" if recovery else "page"],
+                linestyle="--" if recovery else "-",
                 linewidth=0.8,
             )
-    axes.set_yticks(range(len(found)), [f"{bar.name}, {bar.starts}" for bar in found], fontsize=8, color=LIGHT["ink"])
+    axes.set_yticks(
+        range(len(lag_bars)), [f"{bar.name}, {bar.start}" for bar in lag_bars], fontsize=8, color=LIGHT["ink"]
+    )
     axes.invert_yaxis()
     axes.set_xlabel("seconds from the load step", fontsize=8, color=LIGHT["muted"])
     axes.tick_params(labelsize=8, colors=LIGHT["muted"])
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     handles: dict[str, Patch] = {}
-    for bar in found:
+    for bar in lag_bars:
         for segment in bar.segments:
-            none = segment.colour == "none"
+            recovery = segment.colour == "none"
             handles.setdefault(
                 segment.name,
                 Patch(
-                    facecolor=LIGHT["raised" if none else segment.colour],
-                    edgecolor=LIGHT["muted" if none else "page"],
-                    linestyle="--" if none else "-",
+                    facecolor=LIGHT["raised" if recovery else segment.colour],
+                    edgecolor=LIGHT["muted" if recovery else "page"],
+                    linestyle="--" if recovery else "-",
                     label=segment.name,
                 ),
             )

@@ -14,55 +14,56 @@ from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 from loadgen.analyze.results import Analysis
 from loadgen_reports import chart, glossary, lags, provenance, tables
 from loadgen_reports import format as fmt
-from loadgen_reports.finding_text import SYMBOL, finding_sentence, in_pieces
-from loadgen_reports.panels import DARK, LIGHT, Panel, condense, mark_text, panels, symbol_key, symbols
-from loadgen_reports.sentences import VERDICT, beside_the_opening, emulation, opening, replica_span
+from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
+from loadgen_reports.panels import DARK, LIGHT, Panel, downsample, mark_text, panels, symbol_key, symbols
+from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, replica_span
 
+_MAX_MARKS = 500
 _TABLE_ROWS = 120
 _UNITS = re.compile(r"(?<=[\d∞]) (?=(?:s|ms|min|h|%)\b|%)")
 
 
 def render(analysis: Analysis) -> str:
-    """The page as one HTML text: style, script, chart library and data inside, nothing fetched from anywhere.
+    """Render the page as one HTML text that contains its style, scripts and data.
 
-    Its content security policy allows exactly the scripts and the style that are inside, by their hashes, and no
-    connection at all; so the page cannot ask for anything, whatever text a server put into an error message.
+    Its content security policy allows only these scripts and this style, by their hashes, and no connections, so that
+    the page makes no requests, even if the error message of a server contains markup.
     """
     environment = Environment(
         loader=_Templates(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
         "units": _units,
-        "about": fmt.about,
-        "moment": fmt.moment,
+        "rounded_duration": fmt.rounded_duration,
+        "utc": fmt.utc,
         "clock": fmt.clock,
         "count": fmt.count,
     }
     environment.finalize = lambda value: fmt.clean(value) if type(value) is str else value
-    # The licence must accompany every copy, and this page contains one.
+    # The page contains a copy of the library, so it must contain its licence.
     library = f"/*!\n{_read('vendor/uPlot.LICENSE')}\n*/\n{_read('vendor/uPlot.iife.min.js')}"
     script = _read("report.js")
     style = _read("vendor/uPlot.min.css") + _palette() + _read("report.css")
-    timeline, factor = chart.shown(analysis.timeline)
+    timeline, factor = chart.page_timeline(analysis.timeline)
     return environment.get_template("report.html.j2").render(
-        a=analysis,
+        analysis=analysis,
         verdict=VERDICT[analysis.verdict],
         symbol=SYMBOL,
-        in_pieces=in_pieces,
+        split_code=split_code,
         summary=opening(analysis),
         emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
-        notable=[(f.severity, finding_sentence(f)) for f in beside_the_opening(analysis)],
-        driven=provenance.autoscaler(analysis),
+        notable=[(f.severity, finding_sentence(f)) for f in listed_findings(analysis)],
+        autoscaler=provenance.autoscaler(analysis),
         measured=analysis.run.state != "never_started",
-        facts=_facts(analysis),
+        key_figures=_key_figures(analysis),
         panels=[(panel, chart.measured(panel, timeline)) for panel in panels(analysis)],
-        why_blank=_why_blank(analysis),
+        no_data_reason=_no_data_reason(analysis),
         has_lanes=bool(chart.lanes(timeline.ratio_by_pod)),
         factor=factor,
         bin_s=timeline.bin_s,
         symbols=_legend_symbols(analysis),
-        rows=figures_table(analysis),
-        marks=_marks(analysis),
+        timeline_table=timeline_table(analysis),
+        marks_table=_marks_table(analysis),
         tables=tables,
         lags=lags,
         provenance=provenance,
@@ -79,7 +80,7 @@ def render(analysis: Analysis) -> str:
 
 
 class _Templates(BaseLoader):
-    """Templates out of the package, also when it is not a folder on disk."""
+    """Loads templates from the package, even if it is not a folder on disk."""
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, None]:
         if PurePosixPath(template).name != template:
@@ -92,7 +93,7 @@ def _read(name: str) -> str:
 
 
 def _data(analysis: Analysis) -> str:
-    """The data as JSON that cannot end its script element: ASCII, and `<` only as an escape."""
+    """The data as ASCII JSON with `<`, `>` and `&` escaped, so that it cannot end its script element."""
     text = json.dumps(chart.data(analysis), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -109,7 +110,7 @@ def _policy(style: str, *scripts: str) -> str:
 
 
 def _palette() -> str:
-    """Colours of the panels as CSS variables: light, dark by preference or by choice, and light on paper."""
+    """Colours as CSS variables: light; dark by system preference or by choice; light in print."""
 
     def block(selector: str, scheme: str, colours: dict[str, str]) -> str:
         variables = "".join(f"--{name}:{value};" for name, value in colours.items())
@@ -142,27 +143,27 @@ def _icon(analysis: Analysis) -> str:
 
 
 def _units(text: str) -> str:
-    """Text in which a number and its unit stay on one line."""
+    """Text with a no-break space between each number and its unit."""
     return _UNITS.sub("\N{NO-BREAK SPACE}", text)
 
 
-def _facts(analysis: Analysis) -> list[tuple[str, str, str]]:
+def _key_figures(analysis: Analysis) -> list[tuple[str, str, str]]:
     """Key figures below the summary: label, value, note."""
     whole, cost = analysis.whole, analysis.cost
-    beside = f", {fmt.percent(cost.of_needed_ratio)} of needed" if fmt.known(cost.of_needed_ratio) else ""
-    facts = [
+    share_of_needed = f", {fmt.percent(cost.of_needed_ratio)} of needed" if fmt.known(cost.of_needed_ratio) else ""
+    figures = [
         ("Requests", fmt.count(whole.scheduled), f"{fmt.count(whole.answered)} answered"),
         ("TTFT p95", fmt.seconds(whole.ttft.p95), f"p50 {fmt.seconds(whole.ttft.p50)}"),
         ("E2E p95", fmt.seconds(whole.e2e.p95), f"p50 {fmt.seconds(whole.e2e.p50)}"),
         ("ITL p95", fmt.seconds(whole.itl.p95), f"p50 {fmt.seconds(whole.itl.p50)}"),
         ("Output tokens", fmt.rate(whole.output_tokens_per_s), "mean of the run"),
         ("Replicas", replica_span(analysis.headline) or fmt.MISSING, "lowest → peak → last"),
-        ("Cost", fmt.percent(cost.of_static_ratio), f"of static peak{beside}"),
+        ("Cost", fmt.percent(cost.of_static_ratio), f"of static peak{share_of_needed}"),
     ]
-    return [(label, value, note if value != fmt.MISSING else "not measured") for label, value, note in facts]
+    return [(label, value, note if value != fmt.MISSING else "not measured") for label, value, note in figures]
 
 
-def _why_blank(analysis: Analysis) -> str:
+def _no_data_reason(analysis: Analysis) -> str:
     if not analysis.timeline.t_s:
         return "Not measured, because this run has no timeline."
     if analysis.run.ratio_target is None:
@@ -171,12 +172,12 @@ def _why_blank(analysis: Analysis) -> str:
 
 
 def _legend_symbols(analysis: Analysis) -> list[tuple[str, str, str]]:
-    """The kinds of marks in this run: shape, colour and name."""
+    """The symbols that this run uses: shape, colour and name."""
     used = {symbol_key(mark) for mark in analysis.marks}
     return [(s.shape, s.colour, s.name) for key, s in symbols().items() if key in used]
 
 
-def _marks(analysis: Analysis) -> tables.Table:
+def _marks_table(analysis: Analysis) -> tables.Table:
     ordered = sorted(analysis.marks, key=lambda mark: mark.t_s)
     rows = [
         (
@@ -184,23 +185,23 @@ def _marks(analysis: Analysis) -> tables.Table:
             tables.Cell(text=mark_text(mark)),
             tables.Cell(text=mark.pod or "", literal=bool(mark.pod)),
         )
-        for mark in ordered[:500]
+        for mark in ordered[:_MAX_MARKS]
     ]
-    left = len(ordered) - len(rows)
+    omitted = len(ordered) - len(rows)
     return tables.Table(
         key="marks",
         title="Events",
         columns=tuple(tables.Column(label=label) for label in ("At", "Event", "Replica")),
         rows=tuple(rows),
-        notes=(f"{fmt.count(left)} more events in analysis.json.",) if left > 0 else (),
+        notes=(f"{fmt.count(omitted)} more events in analysis.json.",) if omitted > 0 else (),
     )
 
 
-def figures_table(analysis: Analysis) -> tables.Table:
-    """The figures as a table of at most `_TABLE_ROWS` rows, each for one or several bins."""
+def timeline_table(analysis: Analysis) -> tables.Table:
+    """The timeline as a table of at most `_TABLE_ROWS` rows, each for one or more bins."""
     timeline = analysis.timeline
     factor = max(1, math.ceil(len(timeline.t_s) / _TABLE_ROWS))
-    coarse = condense(timeline, factor)
+    coarse = downsample(timeline, factor)
     fields = [
         ("Offered /s", coarse.offered_per_s),
         ("Completed /s", coarse.completed_per_s),
@@ -224,7 +225,7 @@ def figures_table(analysis: Analysis) -> tables.Table:
         )
     return tables.Table(
         key="rows",
-        title="Figures as a table",
+        title="Timeline as a table",
         columns=(tables.Column(label="At"), *(tables.Column(label=label, numeric=True) for label, _ in fields)),
         rows=tuple(
             (tables.Cell(text=fmt.clock(at)), *(tables.Cell(text=fmt.number(series[i])) for _, series in fields))
@@ -235,33 +236,33 @@ def figures_table(analysis: Analysis) -> tables.Table:
 
 
 def _bars(analysis: Analysis) -> dict[str, object]:
-    """The lag bars on one scale, in percent of the widest."""
-    found = lags.bars(analysis)
-    widest = max((bar.segments[-1].end_s for bar in found), default=1.0)
+    """The lag bars on one scale, in per cent of the longest."""
+    bars = lags.bars(analysis)
+    longest_s = max((bar.segments[-1].end_s for bar in bars), default=1.0)
     return {
         "rows": [
             {
                 "name": bar.name,
-                "starts": bar.starts,
+                "start": bar.start,
                 "lag": bar.lag,
                 "segments": [
                     {
                         **asdict(segment),
-                        "x": f"{segment.start_s / widest * 100:.3f}%",
-                        "width": f"{(segment.end_s - segment.start_s) / widest * 100:.3f}%",
-                        "middle": f"{(segment.end_s + segment.start_s) / widest * 50:.3f}%",
-                        "text": fmt.lag(segment.end_s - segment.start_s),
-                        "wide": (segment.end_s - segment.start_s) / widest > 0.075,
+                        "x": f"{segment.start_s / longest_s * 100:.3f}%",
+                        "width": f"{(segment.end_s - segment.start_s) / longest_s * 100:.3f}%",
+                        "middle": f"{(segment.end_s + segment.start_s) / longest_s * 50:.3f}%",
+                        "text": fmt.tenths(segment.end_s - segment.start_s),
+                        "wide": (segment.end_s - segment.start_s) / longest_s > 0.075,
                     }
                     for segment in bar.segments
                 ],
             }
-            for bar in found
+            for bar in bars
         ],
         "legend": [
             (name, colour)
             for _, name, colour in lags.SEGMENTS
-            if any(segment.name == name for bar in found for segment in bar.segments)
+            if any(segment.name == name for bar in bars for segment in bar.segments)
         ],
     }
 

@@ -14,8 +14,8 @@ SCHEMA_VERSION = 1
 def render(analysis: Analysis) -> str:
     """The analysis as JSON text, fields in the order of `loadgen.analyze.results`.
 
-    Missing values (None, NaN) are null; an infinite value, which JSON does not know, is the string "Infinity".
-    A series is one line, so that two runs can be compared by any diff.
+    Missing values (None, NaN) are null; an infinite value, which JSON cannot represent, is the string "Infinity".
+    Each series is one line, so that a diff of two files is readable.
     """
     fields = asdict(analysis)
     if cluster := fields["run"]["cluster"]:

@@ -9,7 +9,7 @@ from loadgen_reports.sentences import opening
 
 
 def render(analysis: Analysis) -> str:
-    """The run as one JUnit test suite: missed SLOs are failures, what makes a run invalid are errors.
+    """The run as one JUnit test suite: missed SLOs are failures, and conditions that make a run invalid are errors.
 
     Warnings and notes are not test cases; they are in `system-out`, after the opening sentences. The document is valid
     against the schemas of Ant and Jenkins; JUnit XML has no formal standard.
@@ -34,7 +34,7 @@ def render(analysis: Analysis) -> str:
         },
     )
     properties = ET.SubElement(suite, "properties")
-    facts = {
+    values = {
         "run_id": run.run_id,
         "verdict": analysis.verdict,
         "state": run.state,
@@ -42,7 +42,7 @@ def render(analysis: Analysis) -> str:
         "model": run.model or "",
         "emulated": run.emulated or "",
     }
-    for name, value in facts.items():
+    for name, value in values.items():
         ET.SubElement(properties, "property", {"name": name, "value": fmt.clean(value)})
     for finding in judged:
         suite.append(_case(finding))
@@ -59,20 +59,20 @@ def _case(finding: Finding) -> ET.Element:
         {"classname": f"loadgen.{finding.code.split('.')[0]}", "name": fmt.clean(_name(finding)), "time": "0"},
     )
     if not finding.passed:
-        fault = ET.SubElement(
+        element = ET.SubElement(
             case,
             "failure" if finding.severity == "fail" else "error",
             {"type": finding.code, "message": fmt.clean(finding_sentence(finding, advice=False))},
         )
-        fault.text = fmt.clean(finding_sentence(finding))
+        element.text = fmt.clean(finding_sentence(finding))
     return case
 
 
 def _name(finding: Finding) -> str:
-    """A name that is the same in every run, so that CI can track it: it contains the stage, but no time."""
-    named = f"{finding.code}: {finding.title}"
+    """The name of a test case, with the stage but without times, so that CI can track it over runs."""
+    name = f"{finding.code}: {finding.title}"
     stable = finding.window not in ("", "whole run") and not finding.window.startswith(("from ", "at "))
-    return f"{named} ({finding.window})" if stable else named
+    return f"{name} ({finding.window})" if stable else name
 
 
 def _line(finding: Finding) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from loadgen.analyze.results import Analysis
 from loadgen_reports import format as fmt
 from loadgen_reports import lags, provenance, tables
-from loadgen_reports.finding_text import SYMBOL, finding_sentence, in_pieces
-from loadgen_reports.sentences import VERDICT, beside_the_opening, emulation, opening
+from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
+from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening
 from loadgen_reports.tables import Cell, Table
 
-# GitHub refuses comments of more than 65,536 characters.
-MOST_CHARACTERS = 60_000
+MAX_CHARACTERS = 60_000
+"""GitHub refuses comments of more than 65,536 characters."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#@])")
 _STARTS_BLOCK = re.compile(r"^(\d*)([-+=.)])(?=\s|$)")
 
@@ -20,20 +20,20 @@ def render(analysis: Analysis) -> str:
     """The run as Markdown: verdict and findings in sentences, then the tables that explain them."""
     run = analysis.run
     summary = " ".join(opening(analysis))
-    word = VERDICT[analysis.verdict]
-    driven = provenance.autoscaler(analysis)
+    verdict = VERDICT[analysis.verdict]
+    autoscaler = provenance.autoscaler(analysis)
     parts = [
-        f"# {escape(run.scenario)}: {word}",
-        escape(summary).replace(word, f"**{word}**", 1),
-        "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in beside_the_opening(analysis)),
-        prose(driven) if driven else "",
+        f"# {escape(run.scenario)}: {verdict}",
+        escape(summary).replace(verdict, f"**{verdict}**", 1),
+        "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in listed_findings(analysis)),
+        prose(autoscaler) if autoscaler else "",
         f"> {escape(emulation(run.emulated))}" if run.emulated else "",
         _section(provenance.compressed(analysis)),
         _section(provenance.cluster(analysis)),
         *(_measured(analysis) if run.state != "never_started" else ()),
-        _about(analysis),
+        _run_section(analysis),
     ]
-    return _fitting([part for part in parts if part])
+    return _truncated([part for part in parts if part])
 
 
 def _measured(analysis: Analysis) -> list[str]:
@@ -50,21 +50,21 @@ def _measured(analysis: Analysis) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """Escapes text for Markdown: no markup, link or mention survives, and it is one line."""
+    """Escape text for Markdown and put it on one line, so that it contains no markup, links or mentions."""
     line = " ".join(fmt.clean(text).split())
     return _STARTS_BLOCK.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", line))
 
 
 def prose(text: str) -> str:
-    """A sentence as Markdown; text between backquotes is code."""
+    """Escape a sentence for Markdown, and set text between backquotes as code."""
     line = " ".join(text.split())
     return "".join(
-        code(piece) if is_code else _SPECIAL.sub(r"\\\1", fmt.clean(piece)) for piece, is_code in in_pieces(line)
+        code(piece) if is_code else _SPECIAL.sub(r"\\\1", fmt.clean(piece)) for piece, is_code in split_code(line)
     )
 
 
 def code(text: str) -> str:
-    """Text as a code span, in which nothing is markup or a mention."""
+    """Text as a code span."""
     line = " ".join(fmt.clean(text).split()).replace("`", "'").replace("|", "\\|")
     return f"`{line}`" if line else ""
 
@@ -85,34 +85,36 @@ def _line(cells: Iterable[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = code(cell.text) if cell.literal else prose(cell.text)
-    if cell.mood in ("fail", "invalid", "over"):
+    if cell.style in ("fail", "invalid", "over"):
         text = f"**{text}**"
     return f"{text} ({escape(cell.note)})" if cell.note else text
 
 
-def _about(analysis: Analysis) -> str:
+def _run_section(analysis: Analysis) -> str:
     run = analysis.run
     facts = [
-        f"Run {code(run.run_id)}, {fmt.moment(run.started_unix_s)}, target {code(run.target)}"
+        f"Run {code(run.run_id)}, {fmt.utc(run.started_unix_s)}, target {code(run.target)}"
         + (f", model {code(run.model)}" if run.model else "")
         + f", {'streaming' if run.stream else 'no streaming'} over {escape(run.protocol)}.",
         f"To write the reports again: {code(f'loadgen report runs/{run.run_id}')}.",
     ]
     if run.seeds:
-        facts.append("Seeds: " + fmt.join(f"{code(name)} {value}" for name, value in run.seeds.items()) + ".")
+        facts.append("Seeds: " + fmt.join_list(f"{code(name)} {value}" for name, value in run.seeds.items()) + ".")
     if run.versions:
-        facts.append("Versions: " + fmt.join(code(f"{name} {value}") for name, value in run.versions.items()) + ".")
+        facts.append(
+            "Versions: " + fmt.join_list(code(f"{name} {value}") for name, value in run.versions.items()) + "."
+        )
     return "\n".join(["## Run", "", *(f"- {fact}" for fact in facts)])
 
 
-def _fitting(parts: list[str]) -> str:
-    """The parts in order; the first one that does not fit, and all after it, are replaced by a note."""
-    fitting: list[str] = []
+def _truncated(parts: list[str]) -> str:
+    """The parts that fit a comment, in order, and a note if others were omitted."""
+    included: list[str] = []
     size = 0
     for part in parts:
         size += len(part) + 2
-        if size > MOST_CHARACTERS:
-            fitting.append("The rest does not fit into a comment: see report.html.")
+        if size > MAX_CHARACTERS:
+            included.append("The rest does not fit into a comment: see report.html.")
             break
-        fitting.append(part)
-    return "\n\n".join(fitting) + "\n"
+        included.append(part)
+    return "\n\n".join(included) + "\n"

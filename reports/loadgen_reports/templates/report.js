@@ -1,13 +1,13 @@
-/* The charts of the report: four panels on one time axis, drawn from the JSON in #data. No request leaves the page. */
+/* Draws the charts of the report, up to four panels on one time axis, from the JSON in #data. Makes no requests. */
 (() => {
   "use strict";
-  const started = performance.now();
+  const startedMs = performance.now();
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const SVG = "http://www.w3.org/2000/svg";
-  const AXIS = 52, RIGHT = 52;
+  const LEFT = 52, RIGHT = 52;
 
-  let repaint = () => {};
+  let redraw = () => {};
   theme();
   for (const box of document.querySelectorAll(".scroll")) {
     if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) {
@@ -28,7 +28,7 @@
   for (const name in page.series) series[name] = unpack(page.series[name]);
   const lanes = page.lanes.map((lane) => {
     const values = unpack(lane.v);
-    return page.every === 1 ? values : T.map((_, i) => values[Math.floor(i / page.every)]);
+    return page.lane_bins === 1 ? values : T.map((_, i) => values[Math.floor(i / page.lane_bins)]);
   });
 
   /* ---- text ---- */
@@ -42,68 +42,68 @@
     return (t < 0 && tenths ? "−" : "") + (h ? h + ":" + pad(m) : m) + ":" + pad(s) + rest;
   }
   const plain = (v) => Math.abs(v) < 1 ? String(+v.toFixed(2)) : digits(v, 3);
-  const shown = { "requests/s": plain, s: seconds, "": plain };
+  const formatters = { "requests/s": plain, s: seconds, "": plain };
 
   /* ---- theme ---- */
-  let ink = {};
-  function readInk() {
+  let colours = {};
+  function readColours() {
     const style = getComputedStyle(root);
     for (const name of ["page", "band", "ink", "muted", "rule", "grey", "blue", "green", "orange", "vermillion", "purple"])
-      ink[name] = style.getPropertyValue("--" + name).trim();
-    const tile = document.createElement("canvas"), size = 8 * devicePixelRatio;
-    tile.width = tile.height = size;
-    const c = tile.getContext("2d");
-    c.strokeStyle = ink.orange;
+      colours[name] = style.getPropertyValue("--" + name).trim();
+    const canvas = document.createElement("canvas"), size = 8 * devicePixelRatio;
+    canvas.width = canvas.height = size;
+    const c = canvas.getContext("2d");
+    c.strokeStyle = colours.orange;
     c.lineWidth = devicePixelRatio;
     c.globalAlpha = 0.3;
     c.beginPath();
     for (const at of [-size, 0, size]) { c.moveTo(at, size); c.lineTo(at + size, 0); }
     c.stroke();
-    ink.hatch = c.createPattern(tile, "repeat");
+    colours.hatch = c.createPattern(canvas, "repeat");
   }
   function theme() {
     const button = $("theme"), order = ["auto", "light", "dark"];
-    let now = "auto";
-    try { now = localStorage.getItem("loadgen-theme") || "auto"; } catch { /* files may have no storage */ }
+    let choice = "auto";
+    try { choice = localStorage.getItem("loadgen-theme") || "auto"; } catch { /* pages opened from files may have no storage */ }
     const apply = () => {
-      if (now === "auto") delete root.dataset.theme; else root.dataset.theme = now;
-      button.textContent = "Theme: " + now;
+      if (choice === "auto") delete root.dataset.theme; else root.dataset.theme = choice;
+      button.textContent = "Theme: " + choice;
     };
-    if (!order.includes(now)) now = "auto";
+    if (!order.includes(choice)) choice = "auto";
     apply();
     button.hidden = false;
     button.addEventListener("click", () => {
-      now = order[(order.indexOf(now) + 1) % 3];
-      try { localStorage.setItem("loadgen-theme", now); } catch { /* as above */ }
+      choice = order[(order.indexOf(choice) + 1) % 3];
+      try { localStorage.setItem("loadgen-theme", choice); } catch { /* as above */ }
       apply();
-      repaint();
+      redraw();
     });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
   }
-  repaint = () => {
-    readInk();
+  redraw = () => {
+    readColours();
     for (const p of plots) p.u.redraw(false, true);
     strip();
   };
 
   /* ---- plots ---- */
   const plots = [];
-  let wide = chart.clientWidth;
+  let chartWidth = chart.clientWidth;
   const offset = (panel) => 1 + (panel.lanes ? lanes.length : 0);
   const HEIGHT = { load: 150, latency: 190, ratio: 160, replicas: 130 };
-  const logged = new Set();
+  const logScaled = new Set();
 
-  const round = (v) => v > 0 && [1, 2, 5].includes(Math.round(v / 10 ** Math.floor(Math.log10(v) + 1e-9))) ? v : null;
-  function lone(data) {
-    const found = [];
+  const labelled = (v) => v > 0 && [1, 2, 5].includes(Math.round(v / 10 ** Math.floor(Math.log10(v) + 1e-9))) ? v : null;
+  function isolatedPoints(data) {
+    const indexes = [];
     for (let i = 0; i < data.length; i++)
-      if (data[i] != null && (i === 0 || data[i - 1] == null) && (i === data.length - 1 || data[i + 1] == null)) found.push(i);
-    return found;
+      if (data[i] != null && (i === 0 || data[i - 1] == null) && (i === data.length - 1 || data[i + 1] == null)) indexes.push(i);
+    return indexes;
   }
 
-  /* Counts of one second are noise on two hours: while bins are narrower than pixels, rates are drawn as means. */
-  function coarseness(panel) {
-    const pixels = Math.max(100, wide - AXIS - RIGHT);
+  /* Rates per second are too noisy at the scale of hours: where bins are narrower than pixels, means are drawn. */
+  function binsPerPoint(panel) {
+    const pixels = Math.max(100, chartWidth - LEFT - RIGHT);
     return panel.lines.some((line) => line.mean) ? Math.max(1, Math.round((view[1] - view[0]) / page.bin / pixels * 2.5)) : 1;
   }
   const means = new Map();
@@ -121,8 +121,8 @@
     }
     return means.get(key);
   }
-  function refine(plot) {
-    const k = coarseness(plot.panel);
+  function updateMeans(plot) {
+    const k = binsPerPoint(plot.panel);
     if (k === plot.k) return;
     plot.k = k;
     const first = offset(plot.panel), data = plot.u.data.slice();
@@ -135,36 +135,36 @@
   function build(panel, host, hidden) {
     const last = panel.key === lastKey;
     const data = [T], opts = [{}];
-    const log = logged.has(panel.key);
+    const log = logScaled.has(panel.key);
     if (panel.lanes) for (const lane of lanes) {
       data.push(lane);
-      opts.push({ stroke: () => ink.grey, width: 1, alpha: 0.45, points: { show: false } });
+      opts.push({ stroke: () => colours.grey, width: 1, alpha: 0.45, points: { show: false } });
     }
     for (const line of panel.lines) {
       const raw = series[line.field];
       const values = line.shape === "bars" ? raw.map((v) => v || null) : log ? raw.map((v) => v > 0 ? v : null) : raw;
-      const alone = lone(values);
+      const isolated = isolatedPoints(values);
       data.push(values);
       opts.push({
-        stroke: () => ink[line.colour],
+        stroke: () => colours[line.colour],
         width: line.width,
         dash: line.dash.length ? line.dash : undefined,
-        fill: line.shape === "area" ? () => ink[line.colour] + "33" : line.shape === "bars" ? () => ink[line.colour] : undefined,
+        fill: line.shape === "area" ? () => colours[line.colour] + "33" : line.shape === "bars" ? () => colours[line.colour] : undefined,
         paths: line.shape === "bars" ? uPlot.paths.bars({ align: 1, size: [1, Infinity, 2] })
           : line.shape === "line" ? undefined : uPlot.paths.stepped({ align: 1 }),
-        points: line.shape === "line" && alone.length
-          ? { show: true, filter: () => alone, size: 4, fill: () => ink[line.colour], width: 0 } : { show: false },
+        points: line.shape === "line" && isolated.length
+          ? { show: true, filter: () => isolated, size: 4, fill: () => colours[line.colour], width: 0 } : { show: false },
       });
     }
     hidden.forEach((i) => { opts[i].show = false; });
     const u = new uPlot({
-      width: wide,
+      width: chartWidth,
       height: (HEIGHT[panel.key] || 150) + (last ? 28 : 0),
       padding: [8, RIGHT, last ? 0 : 6, 0],
       legend: { show: false },
       cursor: {
         y: false, drag: { x: true, y: false }, points: { size: 6 },
-        bind: { dblclick: () => () => { show(FIRST, LAST); return null; } },
+        bind: { dblclick: () => () => { setView(FIRST, LAST); return null; } },
         sync: { key: "time", scales: ["x", null] },
       },
       scales: {
@@ -175,24 +175,24 @@
       },
       axes: [
         {
-          stroke: () => ink.muted, font: "11px system-ui, sans-serif", size: last ? 28 : 0, gap: 4,
+          stroke: () => colours.muted, font: "11px system-ui, sans-serif", size: last ? 28 : 0, gap: 4,
           values: last ? (_, at) => at.map((t) => clock(t, true)) : () => [],
           incrs: [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200], space: 64,
-          grid: { stroke: () => ink.rule, width: 1 }, ticks: { show: last, stroke: () => ink.rule, size: 4 },
+          grid: { stroke: () => colours.rule, width: 1 }, ticks: { show: last, stroke: () => colours.rule, size: 4 },
         },
         {
-          stroke: () => ink.muted, font: "11px system-ui, sans-serif", size: AXIS, gap: 4, space: 26,
-          incrs: panel.whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500] : undefined,
-          grid: { stroke: () => ink.rule, width: 1, ...(log && { filter: (_, at) => at.map(round) }) }, ticks: { show: false },
+          stroke: () => colours.muted, font: "11px system-ui, sans-serif", size: LEFT, gap: 4, space: 26,
+          incrs: panel.integer ? [1, 2, 5, 10, 20, 50, 100, 200, 500] : undefined,
+          grid: { stroke: () => colours.rule, width: 1, ...(log && { filter: (_, at) => at.map(labelled) }) }, ticks: { show: false },
           values: (_, at) => at.map((v) => v == null ? "" : digits(v, 4)),
         },
       ],
       series: opts,
       hooks: {
-        drawClear: [shade],
-        draw: [(u) => rules(u, panel), lines],
-        setScale: [(u, key) => { if (key === "x") zoomed(u); }],
-        setCursor: [(u) => { moved = u; if (!pending) { pending = true; requestAnimationFrame(tell); } }],
+        drawClear: [drawSpans],
+        draw: [(u) => drawThresholds(u, panel), drawMarkLines],
+        setScale: [(u, key) => { if (key === "x") onZoom(u); }],
+        setCursor: [(u) => { cursorPlot = u; if (!readoutQueued) { readoutQueued = true; requestAnimationFrame(updateReadout); } }],
       },
     }, data, host);
     return u;
@@ -200,13 +200,13 @@
 
   function yRange(panel, max) {
     let top = max == null ? 0 : max;
-    for (const [, value] of panel.rules) if (value <= Math.max(top * 2.5, top ? 0 : value)) top = Math.max(top, value * 1.04);
-    if (panel.whole) return [0, Math.max(1, top) + 0.35];
+    for (const [, value] of panel.thresholds) if (value <= Math.max(top * 2.5, top ? 0 : value)) top = Math.max(top, value * 1.04);
+    if (panel.integer) return [0, Math.max(1, top) + 0.35];
     return [0, top > 0 ? top * 1.08 : 1];
   }
 
   const px = (n) => n * devicePixelRatio;
-  function shade(u) {
+  function drawSpans(u) {
     const { ctx, bbox } = u;
     const paint = (span, fill) => {
       const a = Math.max(bbox.left, u.valToPos(span[1], "x", true));
@@ -214,22 +214,22 @@
       if (b > a) { ctx.fillStyle = fill; ctx.fillRect(a, bbox.top, b - a, bbox.height); }
     };
     ctx.save();
-    page.stages.forEach((span, i) => { if (i % 2) paint(span, ink.band); });
-    page.lags.forEach((span) => paint(span, ink.hatch));
+    page.stages.forEach((span, i) => { if (i % 2) paint(span, colours.band); });
+    page.lags.forEach((span) => paint(span, colours.hatch));
     ctx.restore();
   }
 
-  function lines(u) {
+  function drawMarkLines(u) {
     const { ctx, bbox } = u;
-    const tall = page.marks.filter(([t, key]) => page.symbols[key].tall && t >= view[0] && t <= view[1]).length;
-    /* Lines by the hundred would hide what they explain. */
-    const faint = Math.max(0.15, Math.min(0.55, 12 / Math.max(1, tall)));
+    const count = page.marks.filter(([t, key]) => page.symbols[key].line && t >= view[0] && t <= view[1]).length;
+    /* Many lines are drawn fainter, so that the series stay visible. */
+    const alpha = Math.max(0.15, Math.min(0.55, 12 / Math.max(1, count)));
     ctx.save();
     for (const [t, key] of page.marks) {
       const symbol = page.symbols[key], x = Math.round(u.valToPos(t, "x", true));
-      if (!symbol.tall || x < bbox.left || x > bbox.left + bbox.width) continue;
-      ctx.strokeStyle = ink[symbol.colour];
-      ctx.globalAlpha = faint;
+      if (!symbol.line || x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.strokeStyle = colours[symbol.colour];
+      ctx.globalAlpha = alpha;
       ctx.lineWidth = px(1);
       ctx.setLineDash(symbol.shape === "disc" ? [px(1), px(3)] : symbol.shape === "cross" ? [] : [px(4), px(3)]);
       ctx.beginPath();
@@ -240,17 +240,17 @@
     ctx.restore();
   }
 
-  function rules(u, panel) {
+  function drawThresholds(u, panel) {
     const { ctx, bbox } = u;
     ctx.save();
     ctx.font = `${px(11)}px system-ui, sans-serif`;
     ctx.textBaseline = "alphabetic";
-    const taken = [];
-    for (const [label, value] of [...panel.rules].sort((a, b) => b[1] - a[1])) {
+    const labels = [];
+    for (const [label, value] of [...panel.thresholds].sort((a, b) => b[1] - a[1])) {
       const above = value > u.scales.y.max;
       const y = above ? bbox.top + px(1) : Math.round(u.valToPos(value, "y", true));
       if (!above) {
-        ctx.strokeStyle = ink.vermillion;
+        ctx.strokeStyle = colours.vermillion;
         ctx.lineWidth = px(1.5);
         ctx.setLineDash([8, 3, 2, 3].map(px));
         ctx.beginPath();
@@ -258,13 +258,13 @@
         ctx.lineTo(bbox.left + bbox.width, y);
         ctx.stroke();
       }
-      /* Beside the plot, where it covers nothing; what is close above pushes it down. */
-      let text_y = above ? bbox.top + px(8) : y + px(4);
-      for (const other of taken) if (Math.abs(other - text_y) < px(12)) text_y = other + px(12);
-      taken.push(text_y);
-      ctx.fillStyle = ink.vermillion;
+      /* Labels are beside the plot; a label that overlaps the one above moves down. */
+      let labelY = above ? bbox.top + px(8) : y + px(4);
+      for (const other of labels) if (Math.abs(other - labelY) < px(12)) labelY = other + px(12);
+      labels.push(labelY);
+      ctx.fillStyle = colours.vermillion;
       ctx.textAlign = "left";
-      ctx.fillText(above ? "↑ " + label : label, bbox.left + bbox.width + px(4), text_y);
+      ctx.fillText(above ? "↑ " + label : label, bbox.left + bbox.width + px(4), labelY);
     }
     ctx.restore();
   }
@@ -281,25 +281,37 @@
     parent.append(node);
     return node;
   }
+  /* Marks that would overlap are drawn in up to three rows. Zooming out needs the most rows, which sets the height. */
+  function markRows(min, max, inner) {
+    const rows = new Map(), ends = [-Infinity, -Infinity, -Infinity];
+    for (const mark of page.marks) {
+      const x = (mark[0] - min) / (max - min) * inner;
+      const free = ends.findIndex((end) => end <= x), row = free < 0 ? ends.length - 1 : free;
+      ends[row] = x + 10;
+      rows.set(mark, row);
+    }
+    return rows;
+  }
   function strip() {
-    const host = $("strip"), width = wide, inner = width - AXIS - RIGHT, [min, max] = view;
-    const x = (t) => AXIS + (t - min) / (max - min) * inner;
-    const events = page.lags.length ? 40 : 30, high = page.marks.length ? events + 12 : page.lags.length ? 30 : 20;
-    host.style.height = high + "px";
+    const host = $("strip"), width = chartWidth, inner = width - LEFT - RIGHT, [min, max] = view;
+    const x = (t) => LEFT + (t - min) / (max - min) * inner;
+    const events = page.lags.length ? 40 : 30, rows = markRows(FIRST, LAST, inner), last = Math.max(0, ...rows.values());
+    const height = page.marks.length ? events + 12 + 11 * last : page.lags.length ? 30 : 20;
+    host.style.height = height + "px";
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("width", width);
-    svg.setAttribute("height", high);
-    const clip = (a, b) => [Math.max(AXIS, x(a)), Math.min(AXIS + inner, x(b))];
+    svg.setAttribute("height", height);
+    const clip = (a, b) => [Math.max(LEFT, x(a)), Math.min(LEFT + inner, x(b))];
     for (const [text, y] of [["stage", 13], page.lags.length ? ["lag", 26] : ["", 26], page.marks.length ? ["events", events + 4] : ["", 0]])
-      make("text", { x: AXIS - 6, y, "text-anchor": "end" }, svg, text);
+      make("text", { x: LEFT - 6, y, "text-anchor": "end" }, svg, text);
     page.stages.forEach(([name, from, to], i) => {
       const [a, b] = clip(from, to);
       if (b - a < 1) return;
       const group = make("g", {}, svg);
       make("title", {}, group, `${name}: ${clock(from)}–${clock(to)}`);
       make("rect", { x: a, y: .5, width: b - a, height: 17, class: i % 2 ? "stage odd" : "stage" }, group);
-      const room = Math.floor((b - a - 8) / 6.2);
-      if (room >= Math.min(5, name.length)) make("text", { x: a + 4, y: 13 }, group, name.length <= room ? name : name.slice(0, room - 1) + "…");
+      const maxCharacters = Math.floor((b - a - 8) / 6.2);
+      if (maxCharacters >= Math.min(5, name.length)) make("text", { x: a + 4, y: 13 }, group, name.length <= maxCharacters ? name : name.slice(0, maxCharacters - 1) + "…");
     });
     for (const [name, from, to] of page.lags) {
       const [a, b] = clip(from, to);
@@ -307,24 +319,26 @@
       const bar = make("rect", { x: a, y: 20, width: Math.max(2, b - a), height: 7, class: "lag" }, svg);
       make("title", {}, bar, `${name}: ${clock(from)}–${clock(to)}`);
     }
-    if (page.marks.length) make("path", { d: `M${AXIS} ${events}H${AXIS + inner}`, class: "line" }, svg);
-    for (const [t, key, label] of page.marks) {
+    if (page.marks.length) make("path", { d: `M${LEFT} ${events}H${LEFT + inner}`, class: "line" }, svg);
+    const shownRows = markRows(min, max, inner);
+    for (const mark of page.marks) {
+      const [t, key, label] = mark;
       if (t < min || t > max) continue;
       const symbol = page.symbols[key], open = ["ring", "cross", "tick"].includes(symbol.shape);
-      const node = make("path", { d: SHAPES[symbol.shape], transform: `translate(${x(t)} ${events})`, class: `s c-${symbol.colour}${open ? " open" : ""}` }, svg);
+      const node = make("path", { d: SHAPES[symbol.shape], transform: `translate(${x(t)} ${events + 11 * shownRows.get(mark)})`, class: `s c-${symbol.colour}${open ? " open" : ""}` }, svg);
       make("title", {}, node, `${clock(t, true)} ${label}`);
     }
     host.replaceChildren(svg);
   }
 
   /* ---- one time axis ---- */
-  let view = [FIRST, LAST], zooming = false, moved = null, pending = false, spoken = 0;
-  function zoomed(u) {
+  let view = [FIRST, LAST], zooming = false, cursorPlot = null, readoutQueued = false, announceTimer = 0;
+  function onZoom(u) {
     const { min, max } = u.scales.x;
     if (zooming || min == null) return;
-    show(min, max);
+    setView(min, max);
   }
-  function show(min, max) {
+  function setView(min, max) {
     const span = Math.min(Math.max(max - min, 2 * page.bin), LAST - FIRST);
     min = Math.max(FIRST, Math.min(min, LAST - span));
     view = [min, min + span];
@@ -332,61 +346,61 @@
     for (const { u } of plots)
       if (u.scales.x.min !== view[0] || u.scales.x.max !== view[1]) u.setScale("x", { min: view[0], max: view[1] });
     zooming = false;
-    plots.forEach(refine);
+    plots.forEach(updateMeans);
     chart.querySelector("[data-do=reset]").disabled = view[0] === FIRST && view[1] === LAST;
-    if (!queued) { queued = true; requestAnimationFrame(() => { queued = false; strip(); }); }
+    if (!stripQueued) { stripQueued = true; requestAnimationFrame(() => { stripQueued = false; strip(); }); }
   }
-  let queued = false;
+  let stripQueued = false;
 
-  function point(i, speak) {
+  function moveCursor(i, announce) {
     i = Math.max(0, Math.min(N - 1, i));
-    if (T[i] < view[0] || T[i] > view[1]) { const half = (view[1] - view[0]) / 2; show(T[i] - half, T[i] + half); }
+    if (T[i] < view[0] || T[i] > view[1]) { const half = (view[1] - view[0]) / 2; setView(T[i] - half, T[i] + half); }
     requestAnimationFrame(() => {
       for (const { u } of plots) u.setCursor({ left: u.valToPos(T[i], "x"), top: 10 });
-      if (speak) { clearTimeout(spoken); spoken = setTimeout(() => { $("live").textContent = describe(i); }, 300); }
+      if (announce) { clearTimeout(announceTimer); announceTimer = setTimeout(() => { $("live").textContent = describe(i); }, 300); }
     });
   }
-  const named = (spans, t) => spans.filter((s) => t >= s[1] && t < s[2]).map((s) => s[0]);
-  function near(t, reach) {
+  const spansAt = (spans, t) => spans.filter((s) => t >= s[1] && t < s[2]).map((s) => s[0]);
+  function marksNear(t, reach) {
     return page.marks.filter((m) => Math.abs(m[0] - t) <= reach).map((m) => `${clock(m[0], true)} ${m[2]}`);
   }
   function describe(i) {
-    const parts = [clock(T[i], true), ...named(page.stages, T[i]), ...named(page.lags, T[i])];
+    const parts = [clock(T[i], true), ...spansAt(page.stages, T[i]), ...spansAt(page.lags, T[i])];
     for (const { panel } of plots) for (const line of panel.lines) {
       const v = series[line.field][i];
-      if (v != null) parts.push(`${line.label} ${shown[panel.unit](v)}`);
+      if (v != null) parts.push(`${line.label} ${formatters[panel.unit](v)}`);
     }
-    return [...parts, ...near(T[i], page.bin)].join(", ");
+    return [...parts, ...marksNear(T[i], page.bin)].join(", ");
   }
-  function tell() {
-    pending = false;
-    const u = moved, i = u.cursor.idx, off = i == null || u.cursor.left < 0;
-    for (const own of plots) for (const button of own.figure.querySelectorAll("[data-series]")) {
-      const panel = own.panel;
+  function updateReadout() {
+    readoutQueued = false;
+    const u = cursorPlot, i = u.cursor.idx, outside = i == null || u.cursor.left < 0;
+    for (const plot of plots) for (const button of plot.figure.querySelectorAll("[data-series]")) {
+      const panel = plot.panel;
       const out = button.querySelector("output");
-      if (off) { out.textContent = ""; continue; }
+      if (outside) { out.textContent = ""; continue; }
       if (button.dataset.series === "lanes") {
         const alive = lanes.map((lane) => lane[i]).filter((v) => v != null);
         out.textContent = alive.length ? alive.length === 1 ? plain(alive[0]) : `${plain(Math.min(...alive))}–${plain(Math.max(...alive))}` : "";
       } else {
         const j = +button.dataset.series, line = panel.lines[j];
-        const v = line.mean ? own.u.data[offset(panel) + j][i] : series[line.field][i];
-        out.textContent = v == null ? "–" : shown[panel.unit](v);
+        const v = line.mean ? plot.u.data[offset(panel) + j][i] : series[line.field][i];
+        out.textContent = v == null ? "–" : formatters[panel.unit](v);
       }
     }
     const readout = $("readout"), tip = $("tip");
-    if (off) { tip.hidden = true; return; }
+    if (outside) { tip.hidden = true; return; }
     const bold = document.createElement("b");
     bold.textContent = clock(T[i], true);
-    const inside = [...named(page.stages, T[i]), ...named(page.lags, T[i])].join(" · ");
+    const inside = [...spansAt(page.stages, T[i]), ...spansAt(page.lags, T[i])].join(" · ");
     readout.replaceChildren(bold, inside);
-    balloon(u, i);
+    updateTooltip(u, i);
   }
-  function balloon(u, i) {
+  function updateTooltip(u, i) {
     const tip = $("tip"), source = plots.find((p) => p.u.over.matches(":hover")) || null;
     if (!source) { tip.hidden = true; return; }
     const t = source.u.posToVal(source.u.cursor.left, "x");
-    const rows = near(t, 5 / source.u.over.clientWidth * (view[1] - view[0]));
+    const rows = marksNear(t, 5 / source.u.over.clientWidth * (view[1] - view[0]));
     if (source.panel.lanes) lanes.forEach((lane, k) => {
       const pod = page.lanes[k].pods.find((p) => i >= p[0] && i <= p[1]);
       if (pod && lane[i] != null && rows.length < 12) rows.push(`${pod[2]}: ${plain(lane[i])}`);
@@ -401,16 +415,16 @@
   }
 
   /* ---- draw ---- */
-  const measured = page.panels.filter((panel) => panel.measured);
-  const lastKey = measured.length ? measured[measured.length - 1].key : "";
-  readInk();
-  for (const panel of measured) {
+  const drawn = page.panels.filter((panel) => panel.measured);
+  const lastKey = drawn.length ? drawn[drawn.length - 1].key : "";
+  readColours();
+  for (const panel of drawn) {
     const figure = $("panel-" + panel.key), host = figure.querySelector(".plot");
     plots.push({ panel, figure, host, u: build(panel, host, []) });
   }
-  show(FIRST, LAST);
+  setView(FIRST, LAST);
   strip();
-  queueMicrotask(() => { root.dataset.drawMs = (performance.now() - started).toFixed(0); });
+  queueMicrotask(() => { root.dataset.drawMs = (performance.now() - startedMs).toFixed(0); });
 
   /* ---- controls ---- */
   for (const plot of plots) {
@@ -424,51 +438,51 @@
     if (log) log.addEventListener("click", () => {
       const on = log.getAttribute("aria-pressed") !== "true";
       log.setAttribute("aria-pressed", on);
-      if (on) logged.add(plot.panel.key); else logged.delete(plot.panel.key);
+      if (on) logScaled.add(plot.panel.key); else logScaled.delete(plot.panel.key);
       const hidden = plot.u.series.map((s, k) => s.show ? 0 : k).filter(Boolean);
       plot.u.destroy();
       plot.u = build(plot.panel, plot.host, hidden);
       plot.u.setScale("x", { min: view[0], max: view[1] });
-      fingers(plot);
+      addTouch(plot);
     });
-    fingers(plot);
+    addTouch(plot);
   }
-  /* A finger moves the crosshair; zooming is by buttons there, since a drag across must stay a drag. */
-  function fingers(plot) {
+  /* On a touch screen a drag moves the crosshair, and buttons zoom. */
+  function addTouch(plot) {
     const move = (event) => {
       const box = plot.u.over.getBoundingClientRect();
-      point(plot.u.posToIdx(event.touches[0].clientX - box.left), false);
+      moveCursor(plot.u.posToIdx(event.touches[0].clientX - box.left), false);
     };
     plot.u.over.addEventListener("touchstart", move, { passive: true });
     plot.u.over.addEventListener("touchmove", move, { passive: true });
   }
-  const here = () => { const i = plots[0].u.cursor.idx; return i == null ? plots[0].u.valToIdx((view[0] + view[1]) / 2) : i; };
+  const cursorIndex = () => { const i = plots[0].u.cursor.idx; return i == null ? plots[0].u.valToIdx((view[0] + view[1]) / 2) : i; };
   const actions = {
-    reset: () => show(FIRST, LAST),
-    in: () => scale(0.5),
-    out: () => scale(2),
-    left: () => slide(-0.4),
-    right: () => slide(0.4),
-    before: () => step(-1),
-    after: () => step(1),
+    reset: () => setView(FIRST, LAST),
+    in: () => zoom(0.5),
+    out: () => zoom(2),
+    left: () => pan(-0.4),
+    right: () => pan(0.4),
+    before: () => stepToMark(-1),
+    after: () => stepToMark(1),
   };
-  function scale(factor) {
+  function zoom(factor) {
     const i = plots[0].u.cursor.idx, middle = i == null ? (view[0] + view[1]) / 2 : T[i];
     const span = (view[1] - view[0]) * factor, share = i == null ? 0.5 : (middle - view[0]) / (view[1] - view[0]);
-    show(middle - span * share, middle + span * (1 - share));
+    setView(middle - span * share, middle + span * (1 - share));
   }
-  function slide(share) { const by = (view[1] - view[0]) * share; show(view[0] + by, view[1] + by); }
-  function step(direction) {
-    const t = T[here()], times = page.marks.map((m) => m[0]).filter((m) => (m - t) * direction > page.bin);
-    if (times.length) point(plots[0].u.valToIdx(direction > 0 ? Math.min(...times) : Math.max(...times)), true);
+  function pan(share) { const by = (view[1] - view[0]) * share; setView(view[0] + by, view[1] + by); }
+  function stepToMark(direction) {
+    const t = T[cursorIndex()], times = page.marks.map((m) => m[0]).filter((m) => (m - t) * direction > page.bin);
+    if (times.length) moveCursor(plots[0].u.valToIdx(direction > 0 ? Math.min(...times) : Math.max(...times)), true);
   }
   for (const button of chart.querySelectorAll("[data-do]")) button.addEventListener("click", () => actions[button.dataset.do]());
   chart.addEventListener("keydown", (event) => {
     if (event.target.closest("select, .toolbar button") && event.key !== "Escape" || event.ctrlKey || event.metaKey || event.altKey) return;
     const by = event.shiftKey ? 10 : 1;
     const keys = {
-      ArrowLeft: () => point(here() - by, true), ArrowRight: () => point(here() + by, true),
-      Home: () => point(plots[0].u.valToIdx(view[0]), true), End: () => point(plots[0].u.valToIdx(view[1]), true),
+      ArrowLeft: () => moveCursor(cursorIndex() - by, true), ArrowRight: () => moveCursor(cursorIndex() + by, true),
+      Home: () => moveCursor(plots[0].u.valToIdx(view[0]), true), End: () => moveCursor(plots[0].u.valToIdx(view[1]), true),
       "+": actions.in, "=": actions.in, "-": actions.out, Escape: actions.reset, "[": actions.before, "]": actions.after,
     };
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
@@ -483,32 +497,32 @@
     for (const span of members) parent.append(new Option(span[0], spans.indexOf(span)));
   }
   select.addEventListener("change", () => {
-    if (select.value !== "") show(spans[+select.value][1], spans[+select.value][2]);
+    if (select.value !== "") setView(spans[+select.value][1], spans[+select.value][2]);
     select.value = "";
   });
 
-  /* ---- size, paper, file ---- */
-  const fit = (width) => {
-    wide = width;
+  /* ---- size, printing, file ---- */
+  const resize = (width) => {
+    chartWidth = width;
     for (const p of plots) p.u.setSize({ width, height: p.u.height });
-    plots.forEach(refine);
+    plots.forEach(updateMeans);
     strip();
   };
-  let paper = false;
-  new ResizeObserver(() => { if (!paper && chart.clientWidth && chart.clientWidth !== wide) fit(chart.clientWidth); }).observe(chart);
-  let was;
+  let printing = false;
+  new ResizeObserver(() => { if (!printing && chart.clientWidth && chart.clientWidth !== chartWidth) resize(chart.clientWidth); }).observe(chart);
+  let themeBefore;
   addEventListener("beforeprint", () => {
-    paper = true;
-    was = root.dataset.theme;
+    printing = true;
+    themeBefore = root.dataset.theme;
     root.dataset.theme = "light";
-    repaint();
-    fit(680);
+    redraw();
+    resize(680);
   });
   addEventListener("afterprint", () => {
-    paper = false;
-    if (was) root.dataset.theme = was; else delete root.dataset.theme;
-    repaint();
-    fit(chart.clientWidth);
+    printing = false;
+    if (themeBefore) root.dataset.theme = themeBefore; else delete root.dataset.theme;
+    redraw();
+    resize(chart.clientWidth);
   });
   const csv = $("csv");
   if (csv) {

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loadgen.analyze.read import load
+from loadgen.analyze.read import analyze_folder
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo
 from loadgen.kube.deploy.chart import chart_folder
@@ -162,7 +162,7 @@ def test_a_failed_nightly_run_is_uploaded_and_not_retried(loads: Load) -> None:
     uploaded = loads.runs("kept")
     assert uploaded == loads.runs()
     newest = loads.folder_of(max(uploaded), "kept")
-    assert load(newest).verdict == "fail"
+    assert analyze_folder(newest).verdict == "fail"
     assert (newest.path / "report.html").is_file()
     assert newest.read_info().target == "kube"
     events = newest.read("events")

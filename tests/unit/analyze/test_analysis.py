@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.findings.verdict import ordered
-from loadgen.analyze.read import load
+from loadgen.analyze.read import analyze_folder
 from support.runs.synthetic import PLANS, Plan, sample, simulate, write
 from support.runs.tables import by_code, event, info, life, request, rescale, series, tables
 
@@ -195,7 +195,7 @@ def test_shifting_the_time_axis_changes_nothing(sixteenths):
 
 def test_a_refused_burst_does_not_look_like_good_latency(tmp_path):
     """With 30 % of the requests refused or empty, TTFT of the answered ones is good, and the verdict is fail."""
-    analysis = load(write(tmp_path, Plan(replicas=(4, 4), failing_ratio=0.3, cycles=1)))
+    analysis = analyze_folder(write(tmp_path, Plan(replicas=(4, 4), failing_ratio=0.3, cycles=1)))
     assert analysis.whole.ttft.p95 is not None
     assert analysis.whole.ttft.p95 < 2.0
     assert analysis.verdict == "fail"

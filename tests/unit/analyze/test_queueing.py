@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.analyze.observed import Series
-from loadgen.analyze.queueing import capacity, increments, mean_over_pods, mean_truth, ratio_by_pod, truth
+from loadgen.analyze.queueing import capacity, increments, mean_over_pods, mean_true_ratio, ratio_by_pod, true_ratio
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import life, observed, series
 
@@ -70,14 +70,14 @@ def test_the_true_ratio_is_a_ratio_of_sums_over_replicas_and_window():
         samples=counters("a", {0.0: 0.0, 5.0: 30e6}, {0.0: 0.0, 5.0: 10e6})
         + counters("b", {0.0: 0.0, 5.0: 0.0}, {0.0: 0.0, 5.0: 20e6}),
     )
-    assert truth(run, np.array([6.0])).tolist() == [1.0]
-    assert mean_truth(run, fleet(run), np.array([6.0])).tolist() == [1.5]
+    assert true_ratio(run, np.array([6.0])).tolist() == [1.0]
+    assert mean_true_ratio(run, fleet(run), np.array([6.0])).tolist() == [1.5]
 
 
 def test_the_true_ratio_covers_the_window_only():
     """Window 10 s: growth at 5 s counts until just before 15 s, then nothing was computed: undefined."""
     run = observed(samples=counters("a", {0.0: 0.0, 5.0: 4e6}, {0.0: 0.0, 5.0: 2e6}))
-    values = truth(run, np.array([4.0, 5.0, 14.9, 15.0]))
+    values = true_ratio(run, np.array([4.0, 5.0, 14.9, 15.0]))
     assert math.isnan(values[0])
     assert values[1:3].tolist() == [2.0, 2.0]
     assert math.isnan(values[3])
@@ -86,12 +86,12 @@ def test_the_true_ratio_covers_the_window_only():
 def test_the_true_ratio_survives_a_restart_of_a_replica():
     """Queue 4 → 1 s and compute 2 → 2 s: the one fell, so both began again: (4 + 1) / (2 + 2) = 5/4."""
     run = observed(samples=counters("a", {0.0: 0.0, 1.0: 4e6, 2.0: 1e6}, {0.0: 0.0, 1.0: 2e6, 2.0: 2e6}))
-    assert truth(run, np.array([2.0])).tolist() == [5 / 4]
+    assert true_ratio(run, np.array([2.0])).tolist() == [5 / 4]
 
 
 def test_without_counters_the_truth_is_unknown():
     """The ratio is missing and not 0."""
-    assert np.isnan(truth(observed(), np.array([1.0, 2.0]))).all()
+    assert np.isnan(true_ratio(observed(), np.array([1.0, 2.0]))).all()
 
 
 def test_capacity_counts_only_time_with_a_queue():
@@ -132,6 +132,6 @@ def test_a_restart_does_not_change_the_true_ratio(steps, restart):
         done = series("raw_success", "a", dict(zip(at.tolist(), success.tolist(), strict=True)))
         return observed(samples=counters("a", queue, compute) + done)
 
-    plain = truth(run(totals, finished), at)
-    again = truth(run(totals - base, np.where(at >= restart, finished - restart, finished)), at)
+    plain = true_ratio(run(totals, finished), at)
+    again = true_ratio(run(totals - base, np.where(at >= restart, finished - restart, finished)), at)
     np.testing.assert_allclose(again, plain)

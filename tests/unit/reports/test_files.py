@@ -73,7 +73,7 @@ def test_junit_prints_warnings(failing: Analysis) -> None:
     run = replace(failing, findings=(*failing.findings, behind))
     out = ET.fromstring(junit.render(run)).findtext("testsuite/system-out") or ""
     assert "warning: Signal behind the load: 14 s" in out
-    assert out.startswith("FAIL: in peak 2 the fleet followed the load 34.1 s late.")
+    assert out.startswith("FAIL: in peak 2, scale-up lagged the load by 34.1 s.")
 
 
 # Markdown
@@ -94,19 +94,19 @@ def test_markdown_rows_have_all_cells(name: str) -> None:
 
 def test_markdown_fits_a_comment() -> None:
     """Two hours with dozens of scale-ups stay below the size limit of a pull request comment."""
-    assert len(markdown.render(sample("two-hours"))) < markdown.MOST_CHARACTERS + 100
+    assert len(markdown.render(sample("two-hours"))) < markdown.MAX_CHARACTERS + 100
 
 
 def test_markdown_that_does_not_fit_is_cut_between_sections(failing: Analysis) -> None:
     """Sections that do not fit are left out as a whole, and the last line says so."""
     long = replace(failing, stages=tuple(replace(g, name="x" * 1500) for g in failing.stages * 10))
     text = markdown.render(long)
-    assert len(text) < markdown.MOST_CHARACTERS + 100
-    assert text.endswith("The rest did not fit into a comment: see report.html.\n")
+    assert len(text) < markdown.MAX_CHARACTERS + 100
+    assert text.endswith("The rest does not fit into a comment: see report.html.\n")
 
 
 def test_markdown_escapes_external_text() -> None:
-    """Markup, links, mentions and HTML in a server's message are escaped, and line breaks are removed."""
+    """Markup, links, mentions and HTML in a server's message are escaped, and line group_starts are removed."""
     assert markdown.escape("<b>*x*</b> [a](b) @team #1 | ~\n# h") == (
         "\\<b\\>\\*x\\*\\</b\\> \\[a\\](b) \\@team \\#1 \\| \\~ \\# h"
     )

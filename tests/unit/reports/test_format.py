@@ -17,16 +17,16 @@ MISSING = [None, math.nan]
         fmt.number,
         fmt.count,
         fmt.seconds,
-        fmt.about,
+        fmt.rounded_duration,
         fmt.percent,
         fmt.rate,
-        fmt.signal,
+        fmt.ratio_value,
         fmt.clock,
-        fmt.later,
+        fmt.time_difference,
         lambda value: fmt.quantity(value, "s"),
         lambda value: fmt.quantity(value, "ratio"),
         lambda value: fmt.quantity(value, "count"),
-        lambda value: fmt.between(value, 1.0),
+        lambda value: fmt.time_span(value, 1.0),
         lambda value: fmt.column([value])[1][0],
     ],
 )
@@ -87,7 +87,7 @@ def test_seconds(value: float, text: str) -> None:
 )
 def test_about(value: float, text: str) -> None:
     """In prose a duration has two digits, and whole seconds from ten seconds on."""
-    assert fmt.about(value) == text
+    assert fmt.rounded_duration(value) == text
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ def test_quantity(value: float, unit: str, text: str) -> None:
 
 def test_a_value_and_its_limit_are_told_apart() -> None:
     """A value that missed its limit by half a millisecond has enough digits to show it."""
-    assert fmt.against(2.0004, 2.0, "s") == ("2.0004 s", "2 s")
-    assert fmt.against(0.010004, 0.01, "ratio") == ("1.0004 %", "1 %")
-    assert fmt.against(2.0, 2.0, "s") == ("2 s", "2 s")
-    assert fmt.against(None, 2.0, "s") == ("–", "2 s")
+    assert fmt.measured_and_limit(2.0004, 2.0, "s") == ("2.0004 s", "2 s")
+    assert fmt.measured_and_limit(0.010004, 0.01, "ratio") == ("1.0004 %", "1 %")
+    assert fmt.measured_and_limit(2.0, 2.0, "s") == ("2 s", "2 s")
+    assert fmt.measured_and_limit(None, 2.0, "s") == ("–", "2 s")
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,14 @@ def test_a_value_and_its_limit_are_told_apart() -> None:
 )
 def test_lag_has_one_decimal(value: float, text: str) -> None:
     """A lag and its parts are shown to the tenth of a second, in prose and in the table."""
-    assert fmt.lag(value) == text
-    assert fmt.lag(None) == fmt.MISSING
+    assert fmt.tenths(value) == text
+    assert fmt.tenths(None) == fmt.MISSING
 
 
 @given(st.floats(0, 99.9))
 def test_a_lag_in_prose_is_the_lag_of_the_table(value: float) -> None:
     """A sentence gives the same lag as the table."""
-    assert f"+{fmt.lag(value)}" == fmt.later(value)
+    assert f"+{fmt.tenths(value)}" == fmt.time_difference(value)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,11 @@ def test_clock_with_decimals() -> None:
 
 def test_later_has_a_sign() -> None:
     """A difference has a sign, and one that rounds to zero is not negative."""
-    assert (fmt.later(9.04), fmt.later(-0.4), fmt.later(-0.01)) == ("+9.0 s", "−0.4 s", "+0.0 s")
+    assert (fmt.time_difference(9.04), fmt.time_difference(-0.4), fmt.time_difference(-0.01)) == (
+        "+9.0 s",
+        "−0.4 s",
+        "+0.0 s",
+    )
 
 
 def test_column_has_one_unit() -> None:
@@ -192,9 +196,9 @@ def test_column_has_one_unit() -> None:
 
 def test_words_and_lists() -> None:
     """Small counts are words, nouns agree with their count, and lists read as prose."""
-    assert [fmt.word(n) for n in (0, 2, 12, 13)] == ["no", "two", "twelve", "13"]
+    assert [fmt.number_word(n) for n in (0, 2, 12, 13)] == ["no", "two", "twelve", "13"]
     assert [fmt.plural(n, "replica") for n in (0, 1, 2)] == ["replicas", "replica", "replicas"]
-    assert [fmt.join(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert [fmt.join_list(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
 
 
 @given(st.text(alphabet=st.characters()))
@@ -208,5 +212,5 @@ def test_clean_text_can_be_written(text: str) -> None:
 
 def test_moments_are_utc() -> None:
     """Wall-clock times are UTC and do not depend on where the report is written."""
-    assert fmt.moment(1_795_521_600.0) == "2026-11-24 12:00:00 UTC"
+    assert fmt.utc(1_795_521_600.0) == "2026-11-24 12:00:00 UTC"
     assert fmt.iso(1_795_521_600.0) == "2026-11-24T12:00:00"

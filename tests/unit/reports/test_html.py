@@ -192,7 +192,7 @@ def test_a_long_run_is_condensed_and_says_so() -> None:
 def test_findings_name_their_columns_for_a_narrow_screen() -> None:
     """On a narrow screen a finding is a card, in which each value has its column's heading."""
     part = html.render(sample("failing")).split('id="t-findings"')[1].split("</table>")[0]
-    for label in ("Result", "Measured", "Limit", "Where"):
+    for label in ("Result", "Measured", "Limit", "Window"):
         assert f'data-label="{label}"' in part
 
 
@@ -206,9 +206,9 @@ def test_settings_are_not_scrolled() -> None:
 
 def test_limits_have_their_value_beside_the_plot() -> None:
     """Beside the plot the value covers no curve; the legend has the full name."""
-    rules = {panel["key"]: panel["rules"] for panel in chart.data(sample("failing"))["panels"]}  # type: ignore[attr-defined]
-    assert rules["latency"] == [["2 s", 2.0]]
-    assert rules["ratio"] == [["1", 1.0]]
+    thresholds = {panel["key"]: panel["thresholds"] for panel in chart.data(sample("failing"))["panels"]}  # type: ignore[attr-defined]
+    assert thresholds["latency"] == [["2 s", 2.0]]
+    assert thresholds["ratio"] == [["1", 1.0]]
     assert "SLO TTFT p95 ≤ 2" in html.render(sample("failing"))
 
 
@@ -222,7 +222,7 @@ def test_a_run_that_never_started_has_no_empty_sections() -> None:
 def test_unmeasured_panels_say_why() -> None:
     """For a target of which only the endpoint is visible, ratio and replicas are unmeasured, not drawn as 0."""
     page = html.render(sample("url"))
-    assert page.count("Not measured, because only the endpoint of this target can be seen") == 3
+    assert page.count("Not measured, because the replicas behind this endpoint are not observed") == 3
     assert 'id="panel-ratio"' in page
     assert "data-series" not in page[page.index('id="panel-ratio"') : page.index('id="chart-help"')]
 
@@ -230,7 +230,7 @@ def test_unmeasured_panels_say_why() -> None:
 def test_emulation_is_named() -> None:
     """The page says that the engine is emulated before any figure, with local and production durations."""
     page = html.render(sample("failing"))
-    assert page.index("The engine is emulated") < page.index('class="facts"') < page.index('id="timeline"')
+    assert page.index("The engine is emulated") < page.index('class="figures"') < page.index('id="timeline"')
     assert "300\N{NO-BREAK SPACE}s" in page
     assert "emulated" not in html.render(sample("url")).split("<script", 1)[0].split("</style>", 1)[1]
 

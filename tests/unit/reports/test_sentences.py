@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from loadgen_reports.finding_text import finding_sentence, in_brackets, sentence
+from loadgen_reports.finding_text import finding_sentence, list_item, sentence
 from loadgen_reports.sentences import opening, summary_lines
 
 from loadgen.analyze.results import Analysis, OutcomeCount
@@ -41,8 +41,8 @@ def test_the_opening_of_a_failed_run(failing: Analysis) -> None:
     )
     run = replace(failing, headline=head, outcomes=(), cost=replace(failing.cost, of_static_ratio=0.608))
     assert opening_text(run) == (
-        "FAIL: in peak 2 the fleet followed the load 41.2 s late. "
-        "212 of 1,480 requests broke TTFT ≤ 2 s, 91 % of them inside the three lag windows. "
+        "FAIL: in peak 2, scale-up lagged the load by 41.2 s. "
+        "212 of 1,480 requests exceeded TTFT ≤ 2 s, 91 % of them inside the three lag windows. "
         "Limit missed: TTFT p95 (21 s, limit 2 s). "
         "Of the 41.2 s, 13.1 s passed until the signal crossed its target, 9.2 s until the next HPA sync, "
         "15.0 s in start-up, 3.9 s until traffic reached the last new replica. "
@@ -95,15 +95,15 @@ def test_a_run_without_data_says_so() -> None:
     """Without any row, the run cannot be judged; the sentences say why and give no figures."""
     assert opening_text(sample("nothing-recorded")) == (
         "INVALID: this run cannot be judged. "
-        "The load broke off 0 s after its start, because the tool or a part of it died: what was recorded until then "
-        "is shown; read the logs of the run, then run it again. "
+        "The load was interrupted after 0 s, because the tool or one of its processes died. The data recorded until "
+        "then is shown: see the logs of the run, then run it again. "
         "Send lag p99 was not measured, so the limit of 50 ms could not be checked. "
         "Answered requests were 0, below the limit of 100. "
         "TTFT p95 was not measured, so the limit of 2 s could not be checked. "
         "ITL p95 was not measured, so the limit of 100 ms could not be checked. "
         "Failed requests were not measured, so the limit of 1 % could not be checked. "
-        "No request was due, so there is nothing to measure. "
-        "The fleet behind grpc://triton.example:8001 was not observed: nothing is said of replicas, lag or cost."
+        "No request was scheduled, so there is nothing to measure. "
+        "The replicas behind grpc://triton.example:8001 were not observed, so replica counts, lag and cost are unknown."
     )
 
 
@@ -111,7 +111,7 @@ def test_a_run_that_never_started_is_one_sentence() -> None:
     """The sentence is the error that was printed; a crash during start-up is listed."""
     run = sample("never-started")
     assert opening_text(run) == (
-        "INVALID: the run never started; it printed: no Triton answers at http://127.0.0.1:1; check --target."
+        "INVALID: the load never started; it failed with: no Triton answers at http://127.0.0.1:1; check --target."
     )
     crash = finding("replica.crashed", 1.0, 0.0, severity="warning", title="Replica crashes", unit="count")
     lines = summary_lines(replace(run, findings=(*run.findings, crash)))
@@ -158,7 +158,7 @@ def test_a_pass_that_tested_no_scaling_says_so() -> None:
 def test_cost_is_compared_with_the_smallest_fleet(
     failing: Analysis, static: int, needed: int | None, of_needed: float | None, text: str
 ) -> None:
-    """An overshoot raises the static peak, so the smallest fleet that carries the load is a second reference."""
+    """An overshoot raises the static peak, so the smallest fleet that can serve the load is a second reference."""
     cost = replace(
         failing.cost, of_static_ratio=0.65, static_replicas=static, needed_replicas=needed, of_needed_ratio=of_needed
     )
@@ -166,11 +166,11 @@ def test_cost_is_compared_with_the_smallest_fleet(
 
 
 def test_two_scale_ups_have_their_own_wording(failing: Analysis) -> None:
-    """Two scale-ups are compared with "longer" and "either", not with "longest" and "any"."""
+    """Two scale-ups are compared with "longer" and "both", not with "longest" and "all"."""
     ups = tuple(event for event in failing.scaling if event.direction == "up")[:2]
     run = replace(failing, verdict="pass", scaling=ups, headline=replace(failing.headline, worst_event=0))
     assert "the longer of two scale-ups" in opening_text(run)
-    assert "was not measured for either of two scale-ups" in opening_text(
+    assert "The lag of both scale-ups was not measured" in opening_text(
         replace(run, headline=replace(run.headline, lag_s=None))
     )
 
@@ -178,7 +178,7 @@ def test_two_scale_ups_have_their_own_wording(failing: Analysis) -> None:
 def test_a_target_without_autoscaler_is_named() -> None:
     """For a plain URL the sentences claim nothing about the fleet behind it."""
     text = opening_text(sample("url"))
-    assert "The fleet behind grpc://triton.example:8001 was not observed" in text
+    assert "The replicas behind grpc://triton.example:8001 were not observed" in text
     assert "Cost" not in text
 
 
@@ -186,8 +186,8 @@ def test_the_lag_leads_only_when_it_explains_the_slow_requests(failing: Analysis
     """When most slow requests fell outside the lag windows, the missed limit comes first and the lag after it."""
     run = replace(failing, headline=replace(failing.headline, slow_requests=200, slow_in_lag=40))
     assert opening_text(run).startswith(
-        "FAIL: TTFT p95 was 21 s, above the limit of 2 s. In peak 2 the fleet followed the load 34.1 s late, "
-        "the longest of three scale-ups. 200 of 1,309 requests broke TTFT ≤ 2 s, 20 % of them inside"
+        "FAIL: TTFT p95 was 21 s, above the limit of 2 s. In peak 2, scale-up lagged the load by 34.1 s, "
+        "the longest of three scale-ups. 200 of 1,309 requests exceeded TTFT ≤ 2 s, 20 % of them inside"
     )
 
 
@@ -198,11 +198,8 @@ def test_a_missing_lag_has_a_reason(failing: Analysis) -> None:
     )
     head = replace(failing.headline, worst_event=0, lag_s=None, signal_s=None)
     text = opening_text(replace(failing, scaling=(event,), headline=head))
-    assert (
-        "How late the fleet followed was not measured for the one scale-up, "
-        "because the load had not risen before the decision." in text
-    )
-    assert "What was seen of 1 → 2: 9.1 s until the next HPA sync, 12.2 s in start-up" in text
+    assert "The lag of the scale-up was not measured, because the load had not risen before the decision." in text
+    assert "Measured for 1 → 2: 9.1 s until the next HPA sync, 12.2 s in start-up" in text
 
 
 def test_a_partly_measured_lag_mentions_the_rest(failing: Analysis) -> None:
@@ -228,13 +225,13 @@ def test_a_signal_before_the_load_step_is_described_step_by_step(failing: Analys
     ("slow", "inside", "windows", "text"),
     [
         (0, 0, 2, "All 1,309 requests met TTFT ≤ 2 s."),
-        (1, 1, 1, "1 of 1,309 requests broke TTFT ≤ 2 s, inside the lag window."),
-        (1, 1, 2, "1 of 1,309 requests broke TTFT ≤ 2 s, inside one of the two lag windows."),
-        (1, 0, 1, "1 of 1,309 requests broke TTFT ≤ 2 s, not inside the lag window."),
-        (5, 5, 2, "5 of 1,309 requests broke TTFT ≤ 2 s, all of them inside the two lag windows."),
-        (5, 0, 2, "5 of 1,309 requests broke TTFT ≤ 2 s, none of them inside the two lag windows."),
-        (5, None, 2, "5 of 1,309 requests broke TTFT ≤ 2 s."),
-        (5, 0, 0, "5 of 1,309 requests broke TTFT ≤ 2 s."),
+        (1, 1, 1, "1 of 1,309 requests exceeded TTFT ≤ 2 s, inside the lag window."),
+        (1, 1, 2, "1 of 1,309 requests exceeded TTFT ≤ 2 s, inside one of the two lag windows."),
+        (1, 0, 1, "1 of 1,309 requests exceeded TTFT ≤ 2 s, not inside the lag window."),
+        (5, 5, 2, "5 of 1,309 requests exceeded TTFT ≤ 2 s, all of them inside the two lag windows."),
+        (5, 0, 2, "5 of 1,309 requests exceeded TTFT ≤ 2 s, none of them inside the two lag windows."),
+        (5, None, 2, "5 of 1,309 requests exceeded TTFT ≤ 2 s."),
+        (5, 0, 0, "5 of 1,309 requests exceeded TTFT ≤ 2 s."),
     ],
 )
 def test_slow_requests(failing: Analysis, slow: int, inside: int | None, windows: int, text: str) -> None:
@@ -251,7 +248,7 @@ def test_slow_requests(failing: Analysis, slow: int, inside: int | None, windows
         ({"cut_off": 1}, "1 of 1,309 requests was cut off."),
         (
             {"rejected": 1, "error": 2, "not_sent": 3},
-            "6 of 1,309 requests got no whole answer: 1 was rejected, 2 ended in an error and 3 were never sent.",
+            "6 of 1,309 requests did not complete: 1 was rejected, 2 ended in an error and 3 were never sent.",
         ),
     ],
 )
@@ -268,10 +265,8 @@ def test_requests_that_the_stop_ended_are_no_failures() -> None:
     stopped = sample("stopped")
     unsent = OutcomeCount(outcome="not_sent", cause="run stopped", count=410, first_s=100.2, last_s=299.6)
     text = opening_text(replace(stopped, outcomes=(*stopped.outcomes, unsent)))
-    # At 100 s two of the four replicas still have a queue from the time when they were alone.
-    assert (
-        "The run was ended early after 100 s, on purpose; 41 requests in flight were cut short by it and are not judged"
-    ) in text
+    # At 100 s two of the four replicas still have a queue from the time before the scale-up.
+    assert ("The run was stopped early after 100 s; 41 requests in flight were cut off and are not judged") in text
     assert "410" not in text
 
 
@@ -309,11 +304,11 @@ def test_finding_sentences(changes: dict[str, object], text: str) -> None:
     assert finding_sentence(replace(base, **changes)) == text  # type: ignore[arg-type]
 
 
-def test_titles_in_brackets_start_in_lower_case() -> None:
+def test_titles_in_a_list_start_in_lower_case() -> None:
     """Inside a list a title starts in lower case, unless it is an abbreviation."""
     failed = finding("slo.failed.ratio", 0.031, 0.01, title="Failed requests", unit="ratio")
-    assert in_brackets(failed) == "failed requests (3.1 %, limit 1 %)"
-    assert in_brackets(finding("slo.ttft.p95", 3.4, 2.0)) == "TTFT p95 (3.4 s, limit 2 s)"
+    assert list_item(failed) == "failed requests (3.1 %, limit 1 %)"
+    assert list_item(finding("slo.ttft.p95", 3.4, 2.0)) == "TTFT p95 (3.4 s, limit 2 s)"
 
 
 def test_names_keep_their_case() -> None:

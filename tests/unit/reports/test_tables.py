@@ -46,12 +46,12 @@ def test_rows_have_one_cell_for_each_column(name: str) -> None:
     for table in all_tables:
         assert all(len(row) == len(table.columns) for row in table.rows), table.key
         assert all(column.term is None or column.term in glossary.TERMS for column in table.columns)
-        assert all(0 < at < len(table.rows) for at in table.breaks)
+        assert all(0 < at < len(table.rows) for at in table.group_starts)
 
 
 def test_findings_are_ranked(failing: Analysis) -> None:
     """Findings that did not pass come first, and those that passed last."""
-    moods = [row[1].mood for row in tables.findings(sample("send-lag")).rows]
+    moods = [row[1].style for row in tables.findings(sample("send-lag")).rows]
     assert moods == sorted(moods, key=["invalid", "fail", "warning", "pass", "info"].index)
     assert texts(tables.findings(failing), 0)[:4] == ["TTFT p95", "✗ missed", "21 s", "2 s"]
 
@@ -98,9 +98,9 @@ def test_lag_table_has_times_and_differences(failing: Analysis) -> None:
 
 
 def test_there_is_no_recovery_without_a_broken_limit(failing: Analysis) -> None:
-    """Instead of a time, the table says that the limit was never broken."""
+    """Instead of a time, the table says that the limit was never exceeded."""
     row = lags.scale_ups(replace(failing, scaling=(event(broke_limit=False),))).rows[0]
-    assert (row[9].text, row[9].note) == ("never broke the limit", None)
+    assert (row[9].text, row[9].note) == ("limit never exceeded", None)
 
 
 def test_lag_needs_both_ends(failing: Analysis) -> None:
@@ -152,7 +152,7 @@ def test_a_single_step_has_no_bar(failing: Analysis) -> None:
 def test_values_over_a_limit_are_marked(failing: Analysis) -> None:
     """Only the statistic that has a limit is marked, and only above the limit."""
     ttft = tables.latencies(failing)[0]
-    marked = {(row[0].text, ttft.columns[i].label) for row in ttft.rows for i, c in enumerate(row) if c.mood == "over"}
+    marked = {(row[0].text, ttft.columns[i].label) for row in ttft.rows for i, c in enumerate(row) if c.style == "over"}
     assert ("whole run", "p95") in marked
     assert {column for _, column in marked} == {"p95"}
     assert ("off-peak 2", "p95") not in marked
@@ -164,7 +164,7 @@ def test_groups_of_few_values_are_grey_and_not_marked(failing: Analysis) -> None
     few = replace(failing.whole, name="few", ttft=replace(slow, count=19))
     many = replace(failing.whole, name="many", ttft=slow)
     table = tables.latencies(replace(failing, stages=(), by_replicas=(few, many)))[0]
-    moods = {row[0].text: {cell.mood for cell in row[1:]} for row in table.rows}
+    moods = {row[0].text: {cell.style for cell in row[1:]} for row in table.rows}
     assert moods["few"] == {"muted"}
     assert "over" in moods["many"]
     assert any("fewer than 20 values" in note for note in table.notes)
@@ -183,13 +183,12 @@ def test_the_cost_table_says_why_the_smallest_fleet_is_unknown(failing: Analysis
 def test_the_autoscaler_has_a_sentence(failing: Analysis) -> None:
     """It has metric, target, window, interval and bounds, as far as known; a URL target has no such sentence."""
     assert provenance.autoscaler(failing) == (
-        "Autoscaler: mean of `triton:queue_compute:ratio` over replicas, target 1 (up above 1.1), rate window 10 s, "
-        "a decision every 15 s, 1 to 4 replicas, scale-down window 30 s."
+        "Autoscaler: mean of `triton:queue_compute:ratio` over replicas, target 1 (scales up above 1.1), rate window "
+        "10 s, sync every 15 s, 1 to 4 replicas, scale-down window 30 s."
     )
     bare = replace(failing.run, ratio_metric=None, tolerance=None, rate_window_s=None, scale_down_window_s=None)
     assert provenance.autoscaler(replace(failing, run=bare)) == (
-        "Autoscaler: mean of the queue-to-compute ratio over replicas, target 1, a decision every 15 s, "
-        "1 to 4 replicas."
+        "Autoscaler: mean of the queue-to-compute ratio over replicas, target 1, sync every 15 s, 1 to 4 replicas."
     )
     assert provenance.autoscaler(sample("url")) is None
 
@@ -217,14 +216,14 @@ def test_the_number_of_causes_is_limited(failing: Analysis) -> None:
         OutcomeCount(outcome="error", cause=f"error {i}", count=1, first_s=1.0, last_s=1.0) for i in range(1000)
     )
     table = tables.outcomes(replace(failing, outcomes=many))
-    assert len(table.rows) == tables.MOST_ROWS
+    assert len(table.rows) == tables.MAX_ROWS
     assert table.notes == ("940 more causes in analysis.json.",)
 
 
 def test_the_whole_run_is_always_the_last_row(failing: Analysis) -> None:
     """A run with more stages than rows still has its total."""
     table = tables.requests(replace(failing, stages=failing.stages * 40))
-    assert len(table.rows) == tables.MOST_ROWS
+    assert len(table.rows) == tables.MAX_ROWS
     assert table.rows[-1][0].text == "whole run"
 
 
@@ -296,7 +295,7 @@ def test_condensing_a_timeline(failing: Analysis) -> None:
         ratio_by_pod={"a": (1.0, 3.0, math.nan, math.nan, 2.0)},
         ready=(1.0, 2.0, 3.0, math.nan, 4.0),
     )
-    coarse = panels.condense(line, 2)
+    coarse = panels.downsample(line, 2)
     assert coarse.t_s == (0.0, 2.0, 4.0)
     assert coarse.bin_s == 2.0
     assert coarse.offered_per_s == (2.0, 5.0, 7.0)
@@ -305,7 +304,7 @@ def test_condensing_a_timeline(failing: Analysis) -> None:
     assert coarse.ttft_p50_s[0] == 1.5
     assert math.isnan(coarse.ttft_p50_s[1])
     assert math.isnan(coarse.ratio_by_pod["a"][1])
-    assert panels.condense(line, 1) is line
+    assert panels.downsample(line, 1) is line
 
 
 def luminance(colour: str) -> float:
@@ -332,17 +331,17 @@ def test_colours_have_enough_contrast(theme: dict[str, str]) -> None:
 
 
 def test_every_colour_is_defined_in_both_themes(failing: Analysis) -> None:
-    """Lines, rules, symbols and bars use colours that the light and the dark theme define."""
+    """Lines, thresholds, symbols and bars use colours that the light and the dark theme define."""
     used = {line.colour for panel in panels.panels(failing) for line in panel.lines}
-    used |= {rule.colour for panel in panels.panels(failing) for rule in panel.rules}
+    used |= {each.colour for panel in panels.panels(failing) for each in panel.thresholds}
     used |= {symbol.colour for symbol in panels.symbols().values()}
     used |= {colour for _, _, colour in lags.SEGMENTS} - {"none"}
     assert used <= set(panels.LIGHT)
     assert set(panels.LIGHT) == set(panels.DARK)
 
 
-def test_figures_table_stays_short() -> None:
+def test_the_timeline_table_stays_short() -> None:
     """The table below the charts has about a hundred rows even for hours, and a note says what a row stands for."""
-    table = html.figures_table(sample("two-hours"))
+    table = html.timeline_table(sample("two-hours"))
     assert 60 <= len(table.rows) <= 120
-    assert table.notes[0].startswith("One row stands for 61 s")
+    assert table.notes[0].startswith("Each row covers 61 s")

@@ -20,13 +20,13 @@ class ContainerConfigError(ValueError):
     """The environment refers to a missing object, key or field, or there is no command."""
 
 
-def expand(text: str, *known: Mapping[str, str]) -> str:
+def expand(text: str, *variables: Mapping[str, str]) -> str:
     """Replace `$(NAME)` by its value from the first mapping that has it; `$$` becomes `$`, unknown names stay."""
 
     def value(match: re.Match[str]) -> str:
         if match[0] == "$$":
             return "$"
-        return next((each[match[1]] for each in known if match[1] in each), match[0])
+        return next((each[match[1]] for each in variables if match[1] in each), match[0])
 
     return _REFERENCE.sub(value, text)
 
@@ -113,20 +113,20 @@ def command(container: Json, image: Image, variables: Mapping[str, str]) -> list
     return [image.programs.get(argv[0], argv[0]), *argv[1:]]
 
 
-def _text_entries(kind: str, found: Json) -> dict[str, str]:
-    entries = found.get("data") or {}
+def _text_entries(kind: str, existing: Json) -> dict[str, str]:
+    entries = existing.get("data") or {}
     if kind == "configmaps":
         return dict(entries)
     return {key: base64.b64decode(value).decode(errors="surrogateescape") for key, value in entries.items()}
 
 
 async def _data(kind: str, reference: Json, sources: EnvironmentSources) -> dict[str, str]:
-    found = await sources.lookup(kind, reference["name"])
-    if found is None:
+    existing = await sources.lookup(kind, reference["name"])
+    if existing is None:
         if reference.get("optional"):
             return {}
         raise ContainerConfigError(f'{kind[:-1]} "{reference["name"]}" not found')
-    return _text_entries(kind, found)
+    return _text_entries(kind, existing)
 
 
 async def _value_from(source: Json, container: Json, sources: EnvironmentSources) -> str | None:

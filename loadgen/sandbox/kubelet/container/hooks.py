@@ -8,7 +8,7 @@ from loadgen.sandbox.kubelet.container.probes import Exec, http_get
 from loadgen.sandbox.kubelet.container.process import StartError
 from loadgen.sandbox.kubelet.objects import Json
 
-# a preStop hook is bounded by the pod's grace period, a postStart hook by nothing
+# the pod's grace period bounds a preStop hook; Kubernetes does not bound a postStart hook
 MAX_HOOK_S = 3600.0
 
 
@@ -19,7 +19,7 @@ class HookError(ValueError):
 async def run_hook(handler: Json, container: Json, pod_ip: str, run: Exec) -> None:
     """Run a lifecycle handler to its end; the caller bounds its duration.
 
-    An HTTP hook succeeds with any response, whatever its status.
+    An HTTP hook succeeds with a response of any status.
 
     Args:
         handler: The handler of the pod spec: `exec`, `httpGet` or `sleep`.

@@ -191,26 +191,26 @@ class RootFilesystem:
 
     def _resolve(self, path: str) -> str:
         """Return the path with symbolic links resolved inside the new root."""
-        done, rest, links = "", [part for part in path.split("/") if part], 0
-        while rest:
-            part = rest.pop(0)
+        resolved, remaining, links = "", [part for part in path.split("/") if part], 0
+        while remaining:
+            part = remaining.pop(0)
             if part == ".":
                 continue
             if part == "..":
-                done = os.path.dirname(done) if done else ""
-                done = "" if done == "/" else done
+                resolved = os.path.dirname(resolved) if resolved else ""
+                resolved = "" if resolved == "/" else resolved
                 continue
-            current = f"{done}/{part}"
+            current = f"{resolved}/{part}"
             if os.path.islink(self.root + current):
                 links += 1
                 if links > 40:
                     raise LaunchError(f"{path} has too many symbolic links")
                 link = os.readlink(self.root + current)
-                rest = [each for each in link.split("/") if each] + rest
-                done = "" if link.startswith("/") else done
+                remaining = [each for each in link.split("/") if each] + remaining
+                resolved = "" if link.startswith("/") else resolved
                 continue
-            done = current
-        return done or "/"
+            resolved = current
+        return resolved or "/"
 
 
 def pause(spec: dict[str, Any], started: int, go: int) -> None:

@@ -41,8 +41,8 @@ class ProbeTiming:
         """
         if elapsed_s < self.initial_delay_s:
             return self.initial_delay_s
-        done = int((elapsed_s - self.initial_delay_s) // self.period_s)
-        return self.initial_delay_s + (done + 1) * self.period_s
+        periods = int((elapsed_s - self.initial_delay_s) // self.period_s)
+        return self.initial_delay_s + (periods + 1) * self.period_s
 
 
 @dataclass(slots=True)

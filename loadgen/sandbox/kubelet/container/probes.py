@@ -164,11 +164,11 @@ async def _exec(action: Json, timeout_s: float, run: Exec) -> ProbeResult:
 def _health_request(service: str) -> bytes:
     """`HealthCheckRequest` in the protobuf wire format: field 1, a string."""
     name, length = service.encode(), bytearray()
-    rest = len(name)
-    while rest > 127:
-        length.append(rest & 127 | 128)
-        rest >>= 7
-    return b"\x0a" + bytes([*length, rest]) + name if name else b""
+    remaining = len(name)
+    while remaining > 127:
+        length.append(remaining & 127 | 128)
+        remaining >>= 7
+    return b"\x0a" + bytes([*length, remaining]) + name if name else b""
 
 
 def _health_status(answer: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Writes a pod's status to the API when it has changed, and again when somebody else has overwritten it."""
+"""Writes a pod's status to the API when it has changed, and again when another client has overwritten it."""
 
 import asyncio
 import logging
@@ -49,7 +49,7 @@ class StatusWriter:
         self._written.set()
 
     def update(self, pod: Json) -> None:
-        """Take over a new version of the pod from the API; conditions that others have changed are written again."""
+        """Take over a new version of the pod from the API; conditions changed by other clients are written again."""
         self._pod = pod
         if self._sent and int(pod["metadata"]["resourceVersion"]) > self._sent_version:
             sent = {each["type"]: each["status"] for each in self._sent["conditions"]}

@@ -31,13 +31,13 @@ def is_updatable(volume: Json) -> bool:
     return any(volume.get(kind) is not None for kind in _UPDATABLE_KINDS)
 
 
-def object_payload(kind: str, name: str, found: Json | None, source: Json, namespace: str) -> Payload:
+def object_payload(kind: str, name: str, existing: Json | None, source: Json, namespace: str) -> Payload:
     """Return the files of a ConfigMap or Secret: one for each key, or for the keys that `items` selects.
 
     Args:
         kind: `configmaps` or `secrets`.
         name: Name of the object.
-        found: The object, or None if it does not exist.
+        existing: The object, or None if it does not exist.
         source: The volume source: `items`, `defaultMode`, `optional`.
         namespace: Namespace of the object.
 
@@ -45,14 +45,14 @@ def object_payload(kind: str, name: str, found: Json | None, source: Json, names
         VolumeError: the object or a selected key is missing and not optional.
     """
     optional = bool(source.get("optional"))
-    if found is None:
+    if existing is None:
         if optional:
             return {}
         raise VolumeError(f'{kind[:-1]} "{name}" not found')
-    entries = {key: value.encode() for key, value in (found.get("data") or {}).items()}
+    entries = {key: value.encode() for key, value in (existing.get("data") or {}).items()}
     if kind == "secrets":
         entries = {key: base64.b64decode(value) for key, value in entries.items()}
-    entries |= {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
+    entries |= {key: base64.b64decode(value) for key, value in (existing.get("binaryData") or {}).items()}
     default = int(source.get("defaultMode") or _DEFAULT_MODE)
     if not source.get("items"):
         return {key: FileProjection(data=data, mode=default) for key, data in entries.items()}

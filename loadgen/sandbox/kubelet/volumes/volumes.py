@@ -144,16 +144,16 @@ class Volumes:
         if volume.get("secret") is not None:
             kind, field, name_field = ("secrets", "secret", "secretName")
         source = volume[field]
-        found = await self.get_object(kind, namespace, source[name_field])
-        return object_payload(kind, source[name_field], found, source, namespace)
+        existing = await self.get_object(kind, namespace, source[name_field])
+        return object_payload(kind, source[name_field], existing, source, namespace)
 
     async def _projected(self, pod: Json, source: Json, placement: Placement) -> Payload:
         namespace = pod["metadata"]["namespace"]
         for kind, field in (("configmaps", "configMap"), ("secrets", "secret")):
             if source.get(field) is not None:
                 name = source[field]["name"]
-                found = await self.get_object(kind, namespace, name)
-                return object_payload(kind, name, found, source[field], namespace)
+                existing = await self.get_object(kind, namespace, name)
+                return object_payload(kind, name, existing, source[field], namespace)
         if source.get("downwardAPI") is not None:
             return downward_api_payload(pod, source["downwardAPI"], placement)
         if source.get("serviceAccountToken") is not None:

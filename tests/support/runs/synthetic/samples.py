@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from loadgen.analyze.read import load
+from loadgen.analyze.read import analyze_folder
 from loadgen.analyze.results import Analysis, Correlation, Finding, Mark, OutcomeCount, Severity
 from loadgen.dataset.run_info import Compression
 from support.runs.synthetic.folder import write
@@ -24,7 +24,7 @@ def sample(name: str) -> Analysis:
     if name == "hostile":
         return _hostile(sample("failing"))
     with TemporaryDirectory() as folder:
-        return load(write(Path(folder), PLANS[name]))
+        return analyze_folder(write(Path(folder), PLANS[name]))
 
 
 def finding(

@@ -1,6 +1,6 @@
 """Overload of the largest fleet, and a backlog beside idle replicas."""
 
-from loadgen.analyze.findings.balance import at_max, old_backlog
+from loadgen.analyze.findings.balance import old_backlog, overload_at_max
 from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.events import scaling_events
 from loadgen.analyze.scaling.replicas import fleet
@@ -18,7 +18,7 @@ def constant(value, pod, signal="ratio", since=0, until=60):
 
 def short(run, capacity=UNKNOWN):
     replicas = fleet(run)
-    return at_max(run, replicas, mean_over_pods(ratio_by_pod(run, replicas), stale_s(run)), capacity)
+    return overload_at_max(run, replicas, mean_over_pods(ratio_by_pod(run, replicas), stale_s(run)), capacity)
 
 
 def backlog(run):

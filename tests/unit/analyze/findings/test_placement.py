@@ -1,6 +1,6 @@
 """Unschedulable replicas."""
 
-from loadgen.analyze.findings.placement import unplaced
+from loadgen.analyze.findings.placement import unschedulable_replicas
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import by_code, event, life, observed, request, rescale
 
@@ -18,7 +18,7 @@ def waits(at, pod, message=SAID):
 
 
 def found(run):
-    return unplaced(run, fleet(run))
+    return unschedulable_replicas(run, fleet(run))
 
 
 def test_an_unschedulable_replica_is_reported_with_the_schedulers_reason():

@@ -76,8 +76,8 @@ def test_a_reused_name_is_another_replica():
     found = fleet(run)
     assert list(found.pods) == ["llm-0", "llm-1", "llm-1 (2)"]
     first, second = found.pods["llm-1"], found.pods["llm-1 (2)"]
-    assert (first.created_s, first.ready_s, first.answered_s, first.gone_s) == (10.0, 12.0, 15.0, 25.0)
-    assert (second.created_s, second.ready_s, second.answered_s, second.gone_s) == (40.0, 45.0, 48.0, None)
+    assert (first.created_s, first.ready_s, first.answered_s, first.stopped_s) == (10.0, 12.0, 15.0, 25.0)
+    assert (second.created_s, second.ready_s, second.answered_s, second.stopped_s) == (40.0, 45.0, 48.0, None)
     at = np.array([15.0, 22.0, 30.0, 42.0, 50.0])
     assert found.billed.at(at).tolist() == [2, 2, 1, 2, 2]
     assert found.ready.at(at).tolist() == [2, 1, 1, 1, 2]
@@ -87,4 +87,4 @@ def test_a_reused_name_is_another_replica():
 def test_a_name_reused_at_the_same_time_is_another_replica():
     """The stop of the one and the creation of the other bear the same time."""
     run = observed(events=[*life("llm-1", 10, 12, 20, 25), *life("llm-1", 25, 30)])
-    assert [(each.created_s, each.gone_s) for each in fleet(run).pods.values()] == [(10.0, 25.0), (25.0, None)]
+    assert [(each.created_s, each.stopped_s) for each in fleet(run).pods.values()] == [(10.0, 25.0), (25.0, None)]

@@ -20,18 +20,18 @@ def test_several_candidates_are_listed() -> None:
     """The error names the flag that chooses among them."""
     both = [deployment("a", chart=True), deployment("b", chart=True)]
     with pytest.raises(TargetError, match="2 candidates in llm: llm/a, llm/b; choose one with --kube-workload"):
-        choose_workload(both, name=None, where="in llm")
+        choose_workload(both, name=None, location="in llm")
     both[1]["metadata"]["namespace"] = "other"
     with pytest.raises(TargetError, match="llm/a, other/b; choose one with --kube-namespace"):
-        choose_workload(both, name=None, where="in any namespace")
+        choose_workload(both, name=None, location="in any namespace")
 
 
 def test_no_candidate_is_an_error_with_advice() -> None:
     """For a name that does not exist, it lists the existing names."""
     with pytest.raises(TargetError, match=r"nothing in llm looks like Triton .* deploy one with `loadgen deploy`"):
-        choose_workload([deployment("x")], name=None, where="in llm")
+        choose_workload([deployment("x")], name=None, location="in llm")
     with pytest.raises(TargetError, match="no Deployment or LeaderWorkerSet y in llm: Deployment x"):
-        choose_workload([deployment("x")], name="y", where="in llm")
+        choose_workload([deployment("x")], name="y", location="in llm")
 
 
 def test_the_hpa_is_the_one_that_scales_the_workload() -> None:

@@ -1,0 +1,108 @@
+"""Describes the longest lag of a scale-up: its length and its steps."""
+
+import re
+
+from loadgen.analyze.results import Analysis, Headline, ScalingEvent
+from loadgen_reports import format as fmt
+from loadgen_reports.finding_text import sentence, uncapitalize
+
+
+def event_name(event: ScalingEvent) -> str:
+    """Name of a scaling event: `1 → 3`."""
+    return f"{event.before} → {event.after}"
+
+
+def worst_scale_up(analysis: Analysis) -> ScalingEvent | None:
+    """The scale-up with the longest lag; None without a scale-up."""
+    index = analysis.headline.worst_event
+    return analysis.scaling[index] if index is not None and 0 <= index < len(analysis.scaling) else None
+
+
+def _stage_of(analysis: Analysis, event: ScalingEvent) -> str | None:
+    if len(analysis.stage_spans) < 2:
+        return None
+    at = event.trigger_s if fmt.known(event.trigger_s) else event.decided_s
+    return next((span.name for span in analysis.stage_spans if span.start_s <= at < span.end_s), None)
+
+
+def lag_statement(analysis: Analysis, suffix: str) -> str:
+    """How long the worst scale-up lagged the load, and in which stage; without a capital or a full stop.
+
+    There must be a scale-up.
+    """
+    event = worst_scale_up(analysis)
+    assert event is not None
+    stage = _stage_of(analysis, event)
+    place = f"in {stage}, scale-up" if stage else "scale-up"
+    return f"{place} lagged the load by {fmt.tenths(analysis.headline.lag_s)}{suffix}"
+
+
+def lag_sentence(analysis: Analysis) -> list[str]:
+    """The lag of the worst scale-up, or why it was not measured; empty without a scale-up."""
+    ups = _scale_ups(analysis)
+    if fmt.known(analysis.headline.lag_s) and worst_scale_up(analysis) is not None:
+        longest = "the longer" if len(ups) == 2 else "the longest"
+        suffix = f", {longest} of {fmt.number_word(len(ups))} scale-ups" if len(ups) > 1 else ""
+        return [sentence(lag_statement(analysis, suffix))]
+    if ups:
+        subject = {1: "the scale-up", 2: "both scale-ups"}.get(len(ups), f"all {fmt.number_word(len(ups))} scale-ups")
+        reason = _missing_reason(worst_scale_up(analysis) or ups[0]) or ", because its chain of events is incomplete"
+        return [f"The lag of {subject} was not measured{reason}."]
+    return []
+
+
+def _scale_ups(analysis: Analysis) -> list[ScalingEvent]:
+    return [event for event in analysis.scaling if event.direction == "up"]
+
+
+def _missing_reason(event: ScalingEvent) -> str:
+    """Why the first missing step is missing, as the end of a sentence."""
+    if not event.missing:
+        return ""
+    reason = re.sub(r"^[a-z ]+: ", "", event.missing[0].strip().rstrip("."))
+    return f", because {uncapitalize(reason)}"
+
+
+def lag_breakdown(analysis: Analysis) -> list[str]:
+    """The durations of the measured steps of the lag."""
+    head = analysis.headline
+    event = worst_scale_up(analysis)
+    if event is None:
+        return []
+    replicas = "the new replica" if abs(event.after - event.before) == 1 else "the last new replica"
+    steps = [
+        (head.signal_s, "{} until the signal crossed its target"),
+        (head.decide_s, "{} until the next HPA sync"),
+        (head.start_s, "{} in start-up"),
+        (head.traffic_s, f"{{}} until traffic reached {replicas}"),
+    ]
+    measured = [(value, text) for value, text in steps if fmt.known(value)]
+    if not measured:
+        return []
+    if any(value < 0 for value, _ in measured):
+        return [_out_of_order(head, replicas)]
+    complete = fmt.known(head.lag_s) and len(measured) == len(steps)
+    total, texts = fmt.tenths(head.lag_s), [fmt.tenths(value) for value, _ in measured]
+    parts = [text.format(value) for value, (_, text) in zip(texts, measured, strict=True)]
+    if not fmt.known(head.lag_s):
+        return [f"Measured for {event_name(event)}: {', '.join(parts)}."]
+    parts[0] = parts[0].replace(texts[0], f"{texts[0]} passed", 1)
+    breakdown = f"Of the {total}, {', '.join(parts)}"
+    return [f"{breakdown}." if complete else f"{breakdown}; the rest was not measured{_missing_reason(event)}."]
+
+
+def _out_of_order(head: Headline, replicas: str) -> str:
+    """The steps one by one, where a step came before its cause, so that they do not add up to the lag."""
+    steps = []
+    if fmt.known(head.signal_s):
+        order = "before" if head.signal_s < 0 else "after"
+        steps.append(f"the signal crossed its target {fmt.tenths(abs(head.signal_s))} {order} the load step")
+    if fmt.known(head.decide_s):
+        order = "before" if head.decide_s < 0 else "after"
+        steps.append(f"the HPA decided {fmt.tenths(abs(head.decide_s))} {order} that")
+    if fmt.known(head.start_s):
+        steps.append(f"start-up took {fmt.tenths(head.start_s)}")
+    if fmt.known(head.traffic_s):
+        order = "before it was ready" if head.traffic_s < 0 else "later"
+        steps.append(f"traffic reached {replicas} {fmt.tenths(abs(head.traffic_s))} {order}")
+    return f"Step by step: {fmt.join_list(steps)}."
