@@ -1,4 +1,4 @@
-"""A chart's values, its schema and its templates name the same things."""
+"""Values, schema, templates and README of each chart are consistent."""
 
 import json
 import re
@@ -12,8 +12,8 @@ import yaml
 
 CHARTS = Path(__file__).parents[3] / "charts"
 NAMES = ("loadgen", "triton-trtllm")
-# structures that are handed through as they are count as one value
-HANDED_THROUGH = ("global", "autoscaling.behavior", "emulated.profile.engine", "server.probes", "resources")
+# structures that templates render as a whole count as one value
+WHOLE_STRUCTURES = ("global", "autoscaling.behavior", "emulated.profile.engine", "server.probes", "resources")
 
 
 def values_of(chart: str) -> dict[str, Any]:
@@ -39,34 +39,34 @@ def leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield f"{path}{key}"
 
 
-def described(schema: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Names of the properties of a schema that have none below."""
+def properties(schema: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the names of the properties of a schema that have no properties of their own."""
     for key, below in schema["properties"].items():
         if "properties" in below:
-            yield from described(below, f"{path}{key}.")
+            yield from properties(below, f"{path}{key}.")
         else:
             yield f"{path}{key}"
 
 
-def closed(schema: Mapping[str, Any], path: str = "values") -> Iterator[str]:
-    """Objects with named properties that take others, too."""
+def open_objects(schema: Mapping[str, Any], path: str = "values") -> Iterator[str]:
+    """Yield the objects of a schema that have named properties and allow others."""
     if "properties" in schema:
         if schema.get("additionalProperties") is not False:
             yield path
         for key, below in schema["properties"].items():
-            yield from closed(below, f"{path}.{key}")
+            yield from open_objects(below, f"{path}.{key}")
 
 
 @pytest.mark.parametrize("chart", NAMES)
-def test_schema_and_values_have_the_same_names(chart: str) -> None:
-    """Every default is in the schema, and every property of the schema in values.yaml."""
-    in_schema, in_values = list(described(schema_of(chart))), list(leaves(values_of(chart)))
-    assert strangers(in_schema, [*in_values, *HANDED_THROUGH]) == []
-    assert strangers(in_values, in_schema) == []
+def test_values_and_schema_have_the_same_names(chart: str) -> None:
+    """Every default of values.yaml is in the schema, and every property of the schema is in values.yaml."""
+    in_schema, in_values = list(properties(schema_of(chart))), list(leaves(values_of(chart)))
+    assert unknown(in_schema, [*in_values, *WHOLE_STRUCTURES]) == []
+    assert unknown(in_values, in_schema) == []
 
 
-def strangers(names: list[str], known: list[str]) -> list[str]:
-    """Names that are neither known nor above or below a known one."""
+def unknown(names: list[str], known: list[str]) -> list[str]:
+    """Return the names that are neither known nor a parent or child of a known name."""
     return [
         name
         for name in names
@@ -76,16 +76,16 @@ def strangers(names: list[str], known: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("chart", NAMES)
 def test_the_schema_is_closed(chart: str) -> None:
-    """Objects with named properties accept no others."""
-    assert list(closed(schema_of(chart))) == []
+    """Objects with named properties do not allow others, so misspelled values are refused."""
+    assert list(open_objects(schema_of(chart))) == []
 
 
 @pytest.mark.parametrize(("chart", "name"), [(chart, name) for chart in NAMES for name in leaves(values_of(chart))])
-def test_every_value_is_read_by_a_template(chart: str, name: str) -> None:
-    """A value that no template reads would have no effect."""
+def test_every_value_is_used(chart: str, name: str) -> None:
+    """Every value is read by a template."""
     templates = templates_of(chart)
     parts = name.split(".")
-    # a template may read the whole structure that holds it, or reach it by `with` or a variable
+    # a template may read the whole parent structure, or read the value through `with` or a variable
     whole = any(
         re.search(rf"toYaml [^|]*\.{re.escape('.'.join(parts[:n]))}\b", templates)
         or re.search(rf"\.{re.escape('.'.join(parts[:n]))} (\||\}}\}}|-\}}\}})", templates)
@@ -103,8 +103,8 @@ def test_every_value_is_read_by_a_template(chart: str, name: str) -> None:
     ],
 )
 def test_the_readme_has_the_current_values(chart: str, row: str) -> None:
-    """The table is written from values.yaml: `uv run python charts/readme.py`."""
-    written = runpy.run_path(str(CHARTS / "readme.py"))["filled"]
+    """The table of the README is generated from values.yaml with `uv run python charts/readme.py`."""
+    generate = runpy.run_path(str(CHARTS / "readme.py"))["filled"]
     readme = (CHARTS / chart / "README.md").read_text()
-    assert readme == written(readme, (CHARTS / chart / "values.yaml").read_text())
+    assert readme == generate(readme, (CHARTS / chart / "values.yaml").read_text())
     assert row in readme

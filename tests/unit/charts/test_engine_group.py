@@ -1,6 +1,6 @@
-"""One model over several pods: leader, workers and the agent between them are the chart's own programs.
+"""A model on several pods: the chart's programs of leader, workers and agent.
 
-`mpirun` and `tritonserver` are stand-ins, but for one test, which runs the real Open MPI where the machine has it.
+`mpirun` and `tritonserver` are stand-ins, except in two tests, which need Open MPI.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import pytest
 
 from support.charts.engine_programs import ENGINE, output, until
 
-# says on which host it is and that it is up; rank 0 ends when it is told to, the others end with it
+# writes the name of its host when it is up; rank 0 ends on SIGTERM, the others end with it
 SERVER = """#!{python}
 import os, pathlib, signal, sys, time
 rank = next(flag[5:] for flag in sys.argv if flag.startswith("--id="))
@@ -34,7 +34,7 @@ signal.signal(signal.SIGTERM, finish)
 while not (rank != "rank0" and (state / "rank0.finished").exists()):
     time.sleep(0.02)
 """
-# what Open MPI does: ranks fill the hosts of the file in order, and other hosts' are started through the agent
+# as with Open MPI, ranks fill the hosts of the file in order, and the agent starts those of other hosts
 MPIRUN = """#!{python}
 import shlex, signal, subprocess, sys
 flags, ranks = sys.argv[1:], [[]]
@@ -46,11 +46,11 @@ agent = flags[flags.index("plm_rsh_agent") + 1].split()
 started = []
 for number, (host, slots) in enumerate(hosts):
     count = int(slots.removeprefix("slots="))
-    mine, ranks = ranks[:count], ranks[count:]
+    local, ranks = ranks[:count], ranks[count:]
     if number == 0:
-        started += [subprocess.Popen(rank) for rank in mine]
+        started += [subprocess.Popen(rank) for rank in local]
     else:
-        started.append(subprocess.Popen([*agent, host, " & ".join(map(shlex.join, mine)) + " & wait"]))
+        started.append(subprocess.Popen([*agent, host, " & ".join(map(shlex.join, local)) + " & wait"]))
 def kill(number, frame):
     for each in started:
         each.kill()
@@ -70,7 +70,7 @@ while started:
 
 
 class Group:
-    """Pods of a group, as processes of this machine."""
+    """The pods of a group, as processes of this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -112,98 +112,100 @@ class Group:
         )
         return self.started[-1]
 
-    def up(self, ranks: int) -> None:
-        until(lambda: all((self.folder / f"rank{rank}.up").exists() for rank in range(ranks)))
+    def wait_until_up(self, ranks: int) -> None:
+        until(lambda: all(self.pod_of(rank) for rank in range(ranks)))
 
     def pod_of(self, rank: int) -> str:
-        return (self.folder / f"rank{rank}.up").read_text()
+        """Return the pod that a rank runs on; empty until the rank is up."""
+        file = self.folder / f"rank{rank}.up"
+        return file.read_text() if file.exists() else ""
 
-    def lose(self, pod: subprocess.Popen[str]) -> list[psutil.Process]:
-        """End all processes of a pod at once, as a kernel does."""
+    def kill(self, pod: subprocess.Popen[str]) -> list[psutil.Process]:
+        """Kill all processes of a pod at once, and return its child processes."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            below = psutil.Process(pod.pid).children(recursive=True)
-            for process in (psutil.Process(pod.pid), *below):
+            children = psutil.Process(pod.pid).children(recursive=True)
+            for process in (psutil.Process(pod.pid), *children):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            return below
+            return children
         return []
 
     def end(self) -> None:
         for pod in self.started:
-            self.lose(pod)
+            self.kill(pod)
         for pod in self.started:
             pod.communicate(timeout=20)
 
 
 @pytest.fixture
 def group(tmp_path: Path) -> Iterator[Group]:
-    one = Group(tmp_path)
-    yield one
-    one.end()
+    group = Group(tmp_path)
+    yield group
+    group.end()
 
 
 def test_ranks_fill_the_leader_and_then_its_workers(group: Group) -> None:
-    """Three pods with two GPUs each: ranks 0 and 1 at the leader, and no server starts before all workers are there."""
+    """Of three pods with two GPUs the leader has ranks 0 and 1, and servers start once all workers are connected."""
     leader = group.leader(world_size=6, nodes=3)
     group.worker(2)
     assert leader.stdout is not None
     until(lambda: "worker 2 connected" in leader.stdout.readline())
     assert not (group.folder / "rank0.up").exists()
     group.worker(1)
-    group.up(6)
+    group.wait_until_up(6)
     pods = ["leader", "leader", "llm-0-1", "llm-0-1", "llm-0-2", "llm-0-2"]
     assert [group.pod_of(rank) for rank in range(6)] == pods
 
 
-def test_a_group_finishes_its_requests_when_all_pods_receive_sigterm(group: Group) -> None:
-    """Workers that get SIGTERM with their leader lend their GPUs until it has finished; all end with 0."""
+def test_a_terminated_group_finishes_its_requests(group: Group) -> None:
+    """Workers that get SIGTERM together with the leader run until it has finished; all exit with 0."""
     pods = [group.leader(), group.worker()]
-    group.up(4)
+    group.wait_until_up(4)
     for pod in reversed(pods):
         pod.send_signal(signal.SIGTERM)
-    told = [output(pod) for pod in pods]
-    assert [code for code, _ in told] == [0, 0], told
+    results = [output(pod) for pod in pods]
+    assert [code for code, _ in results] == [0, 0], results
     assert (group.folder / "rank0.finished").exists()
-    assert "continues until the leader has ended" in told[1][1]
+    assert "continues until the leader has ended" in results[1][1]
 
 
-def test_workers_end_when_their_leader_dies(group: Group) -> None:
-    """Nothing of the group stays on another pod's GPUs, and the worker's exit code makes the controller start anew."""
+def test_a_leader_that_dies_ends_its_workers(group: Group) -> None:
+    """The ranks on the workers end as well, and the exit code 1 makes the controller recreate the group."""
     leader, worker = group.leader(), group.worker()
-    group.up(4)
+    group.wait_until_up(4)
     ranks = psutil.Process(worker.pid).children(recursive=True)
-    group.lose(leader)
-    code, said = output(worker)
-    assert (code, "the leader has ended" in said) == (1, True), said
+    group.kill(leader)
+    code, log = output(worker)
+    assert (code, "the leader has ended" in log) == (1, True), log
     assert not [rank for rank in ranks if rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_the_leader_ends_when_a_worker_dies(group: Group) -> None:
-    """A model with a part missing does not stay up: the leader ends with an error."""
+def test_a_worker_that_dies_ends_the_leader(group: Group) -> None:
+    """A leader exits with an error when a worker is lost."""
     leader, worker = group.leader(), group.worker()
-    group.up(4)
-    group.lose(worker)
-    code, said = output(leader)
-    assert code != 0, said
+    group.wait_until_up(4)
+    group.kill(worker)
+    code, log = output(leader)
+    assert code != 0, log
 
 
-def test_the_leader_names_a_worker_that_does_not_connect(group: Group) -> None:
-    """The leader ends in time, and says which pod to look at."""
+def test_a_missing_worker_is_reported(group: Group) -> None:
+    """The leader exits after its timeout, with the number of the missing worker."""
     group.worker(1)
-    code, said = output(group.leader(world_size=6, nodes=3, wait_s=1.5))
-    # worker 1 may be late, too, on a slow machine
-    assert code == 3, said
-    assert re.search("worker (1, )?2 did not connect within 2 s. Check the pods", said), said
+    code, log = output(group.leader(world_size=6, nodes=3, wait_s=1.5))
+    # on a slow machine worker 1 may be late as well
+    assert code == 3, log
+    assert re.search("worker (1, )?2 did not connect within 2 s. Check the pods", log), log
 
 
-def test_a_worker_names_a_leader_that_does_not_answer(group: Group) -> None:
-    """It ends in time, and names the address."""
-    code, said = output(group.worker(wait_s=0.2))
-    assert (code, f"the leader 127.0.0.1:{group.port} did not answer" in said) == (3, True), said
+def test_an_unreachable_leader_is_reported(group: Group) -> None:
+    """A worker exits after its timeout, with the address of the leader."""
+    code, log = output(group.worker(wait_s=0.2))
+    assert (code, f"the leader 127.0.0.1:{group.port} did not answer" in log) == (3, True), log
 
 
-def test_a_waiting_pod_ends_at_once_on_sigterm(group: Group) -> None:
-    """SIGTERM before the group is complete has nothing to finish."""
+def test_a_waiting_pod_ends_at_once(group: Group) -> None:
+    """Leader and workers of an incomplete group exit at once on SIGTERM."""
     leader, worker = group.leader(world_size=6, nodes=3), group.worker(1)
     assert leader.stdout is not None
     until(lambda: "worker 1 connected" in leader.stdout.readline())
@@ -217,33 +219,33 @@ def test_a_waiting_pod_ends_at_once_on_sigterm(group: Group) -> None:
     assert output(alone)[0] == 143
 
 
-def test_a_restarted_worker_replaces_its_connection_and_others_are_rejected(group: Group) -> None:
-    """A restarted worker replaces its lost connection; what is no worker of this group is turned away."""
+def test_only_workers_of_the_group_can_connect(group: Group) -> None:
+    """A restarted worker replaces its lost connection; connections of other clients are closed."""
     leader = group.leader(world_size=6, nodes=3)
     first = group.worker(1)
     assert leader.stdout is not None
     until(lambda: "worker 1 connected" in leader.stdout.readline())
-    for hello in (b"GET / HTTP/1.1\r\n", b'{"worker": 3, "host": "x"}\n', b'{"worker": 0, "host": "x"}\n'):
-        with socket.create_connection(("127.0.0.1", int(group.port))) as stranger:
-            stranger.sendall(hello)
-            assert stranger.recv(100) == b""
+    for message in (b"GET / HTTP/1.1\r\n", b'{"worker": 3, "host": "x"}\n', b'{"worker": 0, "host": "x"}\n'):
+        with socket.create_connection(("127.0.0.1", int(group.port))) as client:
+            client.sendall(message)
+            assert client.recv(100) == b""
     first.kill()
     group.worker(1)
     group.worker(2)
-    group.up(6)
+    group.wait_until_up(6)
     assert group.pod_of(2) == "llm-0-1"
 
 
-def test_a_worker_names_missing_variables_of_the_controller(group: Group) -> None:
-    """The address of the leader comes from the controller of LeaderWorkerSet alone."""
-    code, said = output(group.worker(LWS_LEADER_ADDRESS=""))
-    assert (code, "the LeaderWorkerSet controller sets them" in said) == (2, True), said
+def test_a_worker_without_the_controllers_variables_exits(group: Group) -> None:
+    """The message says that the LeaderWorkerSet controller sets the address of the leader."""
+    code, log = output(group.worker(LWS_LEADER_ADDRESS=""))
+    assert (code, "the LeaderWorkerSet controller sets them" in log) == (2, True), log
 
 
-def test_ranks_that_pods_cannot_share_evenly_are_rejected(group: Group) -> None:
-    """Ranks of one node more than of another would have no GPU."""
-    code, said = output(group.leader(world_size=5, nodes=2))
-    assert (code, "5 ranks cannot be divided evenly among 2 nodes" in said) == (2, True), said
+def test_an_uneven_number_of_ranks_per_node_is_refused(group: Group) -> None:
+    """The number of ranks must be a multiple of the number of nodes."""
+    code, log = output(group.leader(world_size=5, nodes=2))
+    assert (code, "5 ranks cannot be divided evenly among 2 nodes" in log) == (2, True), log
 
 
 open_mpi = pytest.mark.skipif(
@@ -253,20 +255,20 @@ open_mpi = pytest.mark.skipif(
 
 @open_mpi
 def test_the_real_mpirun_starts_its_daemons_through_the_agent(group: Group) -> None:
-    """Open MPI itself: ranks on the worker run below its own daemon, and a drain ends all of it."""
+    """With Open MPI the ranks of the worker run, and a drain ends leader and worker with exit code 0."""
     pods = [group.leader(mpirun="mpirun"), group.worker()]
-    group.up(4)
+    group.wait_until_up(4)
     assert [group.pod_of(rank) for rank in range(4)] == ["leader", "leader", "llm-0-1", "llm-0-1"]
     for pod in pods:
         pod.send_signal(signal.SIGTERM)
-    told = [output(pod) for pod in pods]
-    assert [code for code, _ in told] == [0, 0], told
+    results = [output(pod) for pod in pods]
+    assert [code for code, _ in results] == [0, 0], results
 
 
 @open_mpi
 def test_the_real_mpirun_ends_when_a_worker_is_lost(group: Group) -> None:
-    """Open MPI notices the lost daemon, and the leader ends with an error."""
+    """Open MPI detects the lost daemon, and the leader exits with an error."""
     leader, worker = group.leader(mpirun="mpirun"), group.worker()
-    group.up(4)
-    group.lose(worker)
+    group.wait_until_up(4)
+    group.kill(worker)
     assert output(leader)[0] != 0

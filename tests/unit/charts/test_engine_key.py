@@ -1,4 +1,4 @@
-"""The engine's key changes with what changes the engine, and settings that nobody knows are refused."""
+"""The engine's key depends on exactly the inputs of the build, and unknown settings are refused."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ BASE: dict[str, Any] = {
     "trtllm_version": "1.2.1",
     "build": {"max_batch_size": 64, "max_input_len": 4096, "max_seq_len": 8192, "max_num_tokens": 8192},
 }
-# one other value for each ingredient, as (path, value)
+# another value for each ingredient, as (path, value)
 INGREDIENTS = [
     ("model", {"repository": "meta-llama/Llama-3.1-70B-Instruct", "revision": BASE["model"]["revision"]}),
     ("model", {"path": "models/llama", "revision": BASE["model"]["revision"]}),
@@ -41,37 +41,37 @@ INGREDIENTS = [
 ]
 
 
-def name(said: dict[str, Any], product: str = "NVIDIA-H100-80GB-HBM3", version: str = "1.2.1") -> str:
-    return str(key.engine_key(key.ingredients(settings.parse(said), product, version)))
+def name(values: dict[str, Any], product: str = "NVIDIA-H100-80GB-HBM3", version: str = "1.2.1") -> str:
+    return str(key.engine_key(key.ingredients(settings.parse(values), product, version)))
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    said = copy.deepcopy(BASE)
+    values = copy.deepcopy(BASE)
     *parents, last = path.split(".")
-    at = said
+    table = values
     for parent in parents:
-        at = at.setdefault(parent, {})
-    at[last] = value
-    return said
+        table = table.setdefault(parent, {})
+    table[last] = value
+    return values
 
 
 def test_the_key_is_readable() -> None:
-    """Users find the folder of a deployment without computing a hash."""
-    found = name(BASE)
+    """The key has model, revision, types, parallelism, GPU and version in plain text, so users can find the folder."""
+    folder = name(BASE)
     assert re.fullmatch(
         r"meta-llama--Llama-3\.1-8B-Instruct-0e9e39f-bfloat16-none-tp1-pp1-NVIDIA-H100-80GB-HBM3-trtllm1\.2\.1-[0-9a-f]{12}",
-        found,
+        folder,
     )
 
 
 @pytest.mark.parametrize(("path", "value"), INGREDIENTS, ids=[path for path, _ in INGREDIENTS])
 def test_the_key_changes_with_each_ingredient(path: str, value: Any) -> None:
-    """Model, revision, parallelism, data type, quantization and every option of the build."""
+    """The key depends on model, revision, parallelism, data type, quantization and every option of the build."""
     assert name(changed(path, value)) != name(BASE)
 
 
 def test_the_key_changes_with_gpu_and_version() -> None:
-    """An engine of another GPU product or TensorRT-LLM version does not load."""
+    """The key depends on GPU product and TensorRT-LLM version, as engines of others cannot be loaded."""
     names = {name(BASE), name(BASE, product="NVIDIA-H200"), name(BASE, version="1.2.0")}
     assert len(names) == 3
 
@@ -94,31 +94,31 @@ def test_the_key_changes_with_gpu_and_version() -> None:
 def test_nothing_else_changes_the_key(
     serving: dict[str, Any], min_free_bytes: int, keep_model: bool, products: list[str], order: Any
 ) -> None:
-    """Neither how the engine is served, nor where else pods may land, nor the order of the settings."""
-    said = BASE | {"serving": serving, "min_free_bytes": min_free_bytes, "keep_model": keep_model}
-    said["gpu_product"] = ["NVIDIA-H100-80GB-HBM3", *products]
-    items = list(said.items())
+    """The key does not depend on settings for serving, on other allowed GPU products, or on the order of settings."""
+    values = BASE | {"serving": serving, "min_free_bytes": min_free_bytes, "keep_model": keep_model}
+    values["gpu_product"] = ["NVIDIA-H100-80GB-HBM3", *products]
+    items = list(values.items())
     order.shuffle(items)
     assert name(dict(items)) == name(BASE)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_the_key_is_a_folder_name(repository: str, revision: str) -> None:
-    """Whatever model and revision are called, it is one short path component."""
-    found = name(BASE | {"model": {"repository": repository, "revision": revision}})
-    assert re.fullmatch(r"[A-Za-z0-9._-]{1,220}", found)
-    assert found.strip(".")
+    """For any name of model and revision, the key is one short path component."""
+    folder = name(BASE | {"model": {"repository": repository, "revision": revision}})
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,220}", folder)
+    assert folder.strip(".")
 
 
-def test_integers_that_helm_converted_to_floats_are_accepted() -> None:
-    """Helm hands whole numbers over as floats; empty texts and null mean not given."""
-    said = json.loads(json.dumps(BASE).replace("8192", "8.192e+03"))
-    said["convert"] = {"script": "", "extra_args": None}
-    assert name(said) == name(BASE)
+def test_values_rendered_by_helm_have_the_same_key() -> None:
+    """Helm renders integers as floats; an empty string and null are the same as a missing setting."""
+    values = json.loads(json.dumps(BASE).replace("8192", "8.192e+03"))
+    values["convert"] = {"script": "", "extra_args": None}
+    assert name(values) == name(BASE)
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("values", "sentence"),
     [
         ({"modle": {}}, r"unknown setting modle, did you mean model\?"),
         ({"build": {"max_bach_size": 8}}, r"unknown setting build\.max_bach_size, did you mean max_batch_size\?"),
@@ -135,10 +135,10 @@ def test_integers_that_helm_converted_to_floats_are_accepted() -> None:
         ([], "the settings file is"),
     ],
 )
-def test_unknown_and_invalid_settings_are_rejected_by_name(said: Any, sentence: str) -> None:
-    """A misspelled option must not build the wrong engine."""
+def test_unknown_and_invalid_settings_are_refused(values: Any, sentence: str) -> None:
+    """The message has the name of the setting, and a suggestion if it is misspelled."""
     with pytest.raises(errors.SettingsError, match=sentence):
-        settings.parse(BASE | said if isinstance(said, dict) else said)
+        settings.parse(BASE | values if isinstance(values, dict) else values)
 
 
 def nvidia_smi(folder: Path, *names: str, exit_code: int = 0) -> str:
@@ -148,30 +148,30 @@ def nvidia_smi(folder: Path, *names: str, exit_code: int = 0) -> str:
     return str(program)
 
 
-def test_one_product_is_taken_from_the_settings_and_checked(tmp_path: Path) -> None:
-    """The machine's name and the node label agree; on another machine a sentence names both."""
-    here = nvidia_smi(tmp_path, "NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3")
+def test_a_single_product_of_the_settings_is_checked(tmp_path: Path) -> None:
+    """The GPU of the machine must match the product in the settings, unless it is unknown or the check is off."""
+    program = nvidia_smi(tmp_path, "NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3")
     for label in ("NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-80GB-HBM3-SHARED", "NVIDIA-H100-80GB-HBM3-MIG-3g.40gb"):
-        assert gpu.product((label,), "require", here) == label
+        assert gpu.product((label,), "require", program) == label
     with pytest.raises(errors.SettingsError, match="GPU is NVIDIA-H100-80GB-HBM3, and the settings allow NVIDIA-L40S"):
-        gpu.product(("NVIDIA-L40S",), "auto", here)
-    assert gpu.product(("NVIDIA-L40S",), "off", here) == "NVIDIA-L40S"
+        gpu.product(("NVIDIA-L40S",), "auto", program)
+    assert gpu.product(("NVIDIA-L40S",), "off", program) == "NVIDIA-L40S"
     assert gpu.product(("NVIDIA-L40S",), "auto", str(tmp_path / "none")) == "NVIDIA-L40S"
 
 
-def test_of_several_products_that_of_the_machine_is_used(tmp_path: Path) -> None:
-    """Each product has its own engine; without nvidia-smi the product must be given."""
-    here, allowed = nvidia_smi(tmp_path, "NVIDIA L40S"), ("NVIDIA-H200", "NVIDIA-L40S")
-    assert gpu.product(allowed, "auto", here) == "NVIDIA-L40S"
+def test_the_machine_selects_one_of_several_products(tmp_path: Path) -> None:
+    """The GPU of the machine selects the product; with the check off it must be set."""
+    program, allowed = nvidia_smi(tmp_path, "NVIDIA L40S"), ("NVIDIA-H200", "NVIDIA-L40S")
+    assert gpu.product(allowed, "auto", program) == "NVIDIA-L40S"
     with pytest.raises(errors.SettingsError, match="has 2 products"):
-        gpu.product(allowed, "off", here)
-    assert gpu.product(allowed, "off", here, "NVIDIA-H200") == "NVIDIA-H200"
+        gpu.product(allowed, "off", program)
+    assert gpu.product(allowed, "off", program, "NVIDIA-H200") == "NVIDIA-H200"
     with pytest.raises(errors.SettingsError, match="not in gpu_product"):
-        gpu.product(allowed, "off", here, "NVIDIA-A100")
+        gpu.product(allowed, "off", program, "NVIDIA-A100")
 
 
-def test_a_missing_gpu_is_reported_where_one_is_required(tmp_path: Path) -> None:
-    """`require` is for the build; mixed GPUs are never accepted."""
+def test_a_machine_without_a_usable_gpu_is_refused(tmp_path: Path) -> None:
+    """With `require`, as in the build, a missing GPU is an error; different GPUs in one machine always are."""
     with pytest.raises(errors.SettingsError, match=r"Request nvidia\.com/gpu"):
         gpu.product(("NVIDIA-L40S",), "require", nvidia_smi(tmp_path, exit_code=9))
     with pytest.raises(errors.SettingsError, match="different GPUs"):

@@ -1,4 +1,4 @@
-"""How tritonserver is started on one GPU and on several, and what SIGTERM does; with stand-ins for both programs."""
+"""Start and termination of tritonserver on one or several GPUs, with stand-ins for tritonserver and mpirun."""
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ from support.charts.engine_programs import ENGINE, module, output, until
 
 launch, errors = module("launch"), module("errors")
 
-# says that it is up, and after SIGTERM takes a while to finish, as a server with requests does
+# writes a file when it is up, and finishes some time after SIGTERM, as a server with requests does
 SERVER = """#!{python}
 import pathlib, signal, sys, time
 rank = next(flag[5:] for flag in sys.argv if flag.startswith("--id="))
 state = pathlib.Path({state!r})
 def finish(number, frame):
-    (state / f"{{rank}}.asked").touch()
+    (state / f"{{rank}}.terminated").touch()
     time.sleep(float((state / "needs_s").read_text()))
     (state / f"{{rank}}.finished").touch()
     sys.exit(0)
@@ -31,7 +31,7 @@ signal.signal(signal.SIGTERM, finish)
 while not (rank != "rank0" and (state / "rank0.finished").exists()):
     time.sleep(0.02)
 """
-# starts what is between the colons; SIGTERM kills every rank at once, as Open MPI's does
+# starts the commands between the colons; SIGTERM kills all ranks at once, as with Open MPI
 MPIRUN = """#!{python}
 import signal, subprocess, sys
 flags, ranks = sys.argv[1:], [[]]
@@ -46,8 +46,8 @@ sys.exit(max(abs(each.wait()) for each in started))
 """
 
 
-def test_one_rank_is_tritonserver_itself() -> None:
-    """With its own shared-memory prefix and everything that was passed on."""
+def test_a_single_rank_runs_tritonserver_directly() -> None:
+    """The command is tritonserver with its own shared-memory prefix and the flags of the user."""
     extra = ["--http-port=8000", "--strict-readiness=true"]
     assert launch.command(1, "/models", extra, "tritonserver", "mpirun", "") == [
         "tritonserver", "--id=rank0", "--model-repository=/models", "--disable-auto-complete-config",
@@ -55,8 +55,8 @@ def test_one_rank_is_tritonserver_itself() -> None:
     ]  # fmt: skip
 
 
-def test_other_ranks_serve_nothing_and_load_only_the_engine() -> None:
-    """Flags of the front stay at rank 0, those that every server needs go to all."""
+def test_other_ranks_have_no_endpoints_and_load_only_the_engine() -> None:
+    """Only rank 0 gets the flags of endpoints; all ranks get the flags that every server needs."""
     extra = ["--grpc-port=8001", "--log-verbose=1", "--metrics-config=histogram_latencies=true"]
     argv = launch.command(2, "/models", extra, "tritonserver", "mpirun", "/tmp/pid")
     assert argv[:7] == ["mpirun", "--allow-run-as-root", "--bind-to", "none", "--oversubscribe", "-n", "1"]
@@ -70,15 +70,15 @@ def test_other_ranks_serve_nothing_and_load_only_the_engine() -> None:
     ]  # fmt: skip
 
 
-def test_eight_ranks_have_eight_command_lines() -> None:
-    """Tensor times pipeline parallelism."""
+def test_eight_ranks_are_eight_commands() -> None:
+    """The command line of mpirun has one part per rank."""
     argv = launch.command(8, "/models", [], "tritonserver", "mpirun", "/tmp/pid")
     assert argv.count(":") == 7
     assert [flag for flag in argv if flag.startswith("--id=")] == [f"--id=rank{rank}" for rank in range(8)]
 
 
-def test_the_llm_api_has_one_server_under_its_launcher() -> None:
-    """Every rank is the launcher, which runs the server on rank 0 alone: one part, and no rank's own flags."""
+def test_the_llm_api_starts_its_launcher_on_every_rank() -> None:
+    """The command line of mpirun has one part: the launcher, which runs the server on rank 0 only."""
     hosts = ["--hostfile", "/tmp/hosts"]
     argv = launch.command(16, "/models", [], "tritonserver", "mpirun", "/tmp/pid", hosts, "trtllm-llmapi-launch")
     begin = ["mpirun", "--allow-run-as-root", "--bind-to", "none", *hosts, "-n", "16", "trtllm-llmapi-launch"]
@@ -88,8 +88,8 @@ def test_the_llm_api_has_one_server_under_its_launcher() -> None:
 
 
 @pytest.mark.parametrize("flag", ["--model-repository=/other", "--id=me", "8000"])
-def test_a_flag_that_the_program_sets_is_rejected(flag: str) -> None:
-    """Two values of one flag would be decided by chance."""
+def test_a_flag_that_the_program_sets_is_refused(flag: str) -> None:
+    """A flag that launch.py sets itself, and an argument that is not a flag, cannot be passed to tritonserver."""
     with pytest.raises(errors.SettingsError, match="is not supported"):
         launch.command(1, "/models", [flag], "tritonserver", "mpirun", "")
 
@@ -122,35 +122,33 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def test_a_single_rank_receives_sigterm_directly(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    """There is no process in between."""
+    """A single tritonserver receives SIGTERM and finishes its requests."""
     process = start(1, 0.1)
     process.send_signal(signal.SIGTERM)
     assert output(process)[0] == 0
     assert (tmp_path / "rank0.finished").exists()
 
 
-def test_sigterm_drains_several_ranks(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    """Only rank 0 is asked, it finishes what it has, and the ranks that wait on it end with it."""
+def test_with_several_ranks_sigterm_drains_rank_0(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    """Only rank 0 receives SIGTERM; it finishes its requests, and the other ranks end with it."""
     process = start(2, 1.0)
     process.send_signal(signal.SIGTERM)
-    code, said = output(process)
-    assert (code, "finishes its requests" in said) == (0, True), said
+    code, log = output(process)
+    assert (code, "finishes its requests" in log) == (0, True), log
     assert (tmp_path / "rank0.finished").exists()
-    assert not (tmp_path / "rank1.asked").exists()
+    assert not (tmp_path / "rank1.terminated").exists()
 
 
 def test_a_drain_ends_at_its_limit(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    """What lives longer is ended through mpirun."""
+    """Ranks that still run after the time limit are ended through mpirun."""
     process = start(2, 60.0, "--drain-s", "0.3")
     process.send_signal(signal.SIGTERM)
     assert output(process)[0] == 0
     assert not (tmp_path / "rank0.finished").exists()
 
 
-def test_the_exit_code_of_a_failed_rank_is_that_of_the_pod(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    """So that the kubelet restarts the container."""
+def test_a_rank_that_dies_fails_the_container(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    """The exit code is not 0, so that the kubelet restarts the container."""
     process = start(2, 0.0)
     os.kill(rank0(process.pid), signal.SIGKILL)
     (tmp_path / "rank0.finished").touch()

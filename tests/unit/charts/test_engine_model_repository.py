@@ -1,4 +1,4 @@
-"""The model repository of engine mode: templates with the placeholders of TensorRT-LLM 1.x, filled and checked."""
+"""The model repository of engine mode, rendered from templates with the placeholders of TensorRT-LLM 1.x."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2
 from support.charts.engine_programs import Volume, module, output
 
 repository, settings, errors = module("repository"), module("settings"), module("errors")
-# placeholders outside quotes, and those of string parameters, of each model's config.pbtxt
+# placeholders in each model's config.pbtxt: those without quotes, and those in string parameters
 BARE = {
     "ensemble": "triton_max_batch_size logits_datatype",
     "preprocessing": "triton_max_batch_size max_queue_delay_microseconds max_queue_size preprocessing_instance_count",
@@ -67,10 +67,10 @@ def templates(tmp_path: Path) -> Path:
     return folder
 
 
-def write(templates: Path, engine: Path | None = None, **said: Any) -> dict[str, Any]:
-    """Writes the repository and returns what Triton would read of it."""
+def write(templates: Path, engine: Path | None = None, **changes: Any) -> dict[str, Any]:
+    """Write the repository and return the configuration of each model, parsed as Triton does."""
     to = templates.parent / "models"
-    resolved = settings.parse({"model": {"repository": "acme/tiny"}, "build": {"max_batch_size": 24}} | said)
+    resolved = settings.parse({"model": {"repository": "acme/tiny"}, "build": {"max_batch_size": 24}} | changes)
     repository.write(resolved, engine or Path("/e/engine"), Path("/e/tokenizer"), templates, to)
     texts = {model: (to / model / "config.pbtxt").read_text() for model in repository.MODELS}
     assert not any("${" in text for text in texts.values())
@@ -81,10 +81,10 @@ def parameters(config: Any) -> dict[str, str]:
     return {name: value.string_value for name, value in config.parameters.items()}
 
 
-def test_every_placeholder_is_filled_and_triton_can_read_the_result(templates: Path) -> None:
-    """Engine, tokenizer, batching and streaming are said; what a plain decoder has no use for is empty."""
-    found = write(templates)
-    engine = parameters(found["tensorrt_llm"])
+def test_every_placeholder_has_a_value(templates: Path) -> None:
+    """Engine, tokenizer, batching and streaming are set; parameters that a plain decoder does not use are empty."""
+    configs = write(templates)
+    engine = parameters(configs["tensorrt_llm"])
     assert engine["triton_backend"] == "tensorrtllm"
     assert (engine["engine_dir"], engine["tokenizer_dir"]) == ("/e/engine", "/e/tokenizer")
     assert engine["batching_strategy"] == "inflight_fused_batching"
@@ -92,57 +92,57 @@ def test_every_placeholder_is_filled_and_triton_can_read_the_result(templates: P
     assert engine["enable_chunked_context"] == "true"
     assert {engine[each] for each in ("encoder_engine_dir", "lora_prefetch_dir", "gpu_device_ids")} == {""}
     for model in ("tensorrt_llm", "tensorrt_llm_bls"):
-        assert found[model].model_transaction_policy.decoupled
-    assert found["tensorrt_llm"].dynamic_batching.max_queue_delay_microseconds == 0
-    assert found["ensemble"].output[0].data_type == model_config_pb2.TYPE_FP32
+        assert configs[model].model_transaction_policy.decoupled
+    assert configs["tensorrt_llm"].dynamic_batching.max_queue_delay_microseconds == 0
+    assert configs["ensemble"].output[0].data_type == model_config_pb2.TYPE_FP32
     assert (templates.parent / "models/ensemble/1").is_dir()
     assert (templates.parent / "models/tensorrt_llm_bls/1/model.py").read_text() == "# tensorrt_llm_bls\n"
 
 
-def test_bls_instances_default_to_the_engines_batch_size(templates: Path) -> None:
-    """Only then Triton's queue of tensorrt_llm_bls holds what the engine has no room for; a setting may differ."""
+def test_bls_instances_equal_the_engines_batch_size(templates: Path) -> None:
+    """Requests beyond the engine's batch then wait in Triton's queue of `tensorrt_llm_bls`; a setting overrides it."""
     assert write(templates)["tensorrt_llm_bls"].instance_group[0].count == 24
-    found = write(templates, serving={"bls_instance_count": 5, "preprocessing_instance_count": 2})
-    assert found["tensorrt_llm_bls"].instance_group[0].count == 5
-    assert found["preprocessing"].instance_group[0].count == 2
-    assert found["tensorrt_llm_bls"].max_batch_size == 24
+    configs = write(templates, serving={"bls_instance_count": 5, "preprocessing_instance_count": 2})
+    assert configs["tensorrt_llm_bls"].instance_group[0].count == 5
+    assert configs["preprocessing"].instance_group[0].count == 2
+    assert configs["tensorrt_llm_bls"].max_batch_size == 24
 
 
-def test_the_batch_size_of_the_engine_must_match_the_settings(templates: Path, tmp_path: Path) -> None:
-    """Settings that say something else are refused, unless they themselves set it another way."""
+def test_the_batch_size_is_read_from_the_engine(templates: Path, tmp_path: Path) -> None:
+    """Another batch size in the settings is refused, unless the extra arguments of the build set it."""
     (tmp_path / "config.json").write_text(json.dumps({"build_config": {"max_batch_size": 16}}))
     with pytest.raises(errors.SettingsError, match="has the maximum batch size 16, and the settings 24"):
         write(templates, engine=tmp_path)
-    found = write(templates, engine=tmp_path, build={"max_batch_size": 24, "extra_args": ["--max_batch_size", "16"]})
-    assert found["tensorrt_llm_bls"].instance_group[0].count == 16
+    configs = write(templates, engine=tmp_path, build={"max_batch_size": 24, "extra_args": ["--max_batch_size", "16"]})
+    assert configs["tensorrt_llm_bls"].instance_group[0].count == 16
 
 
-def test_only_the_bls_model_has_its_own_buckets(templates: Path) -> None:
-    """In the words of Triton's model_config.proto; none unless given, as Triton before 24.11 does not know them."""
-    found = write(templates, serving={"first_response_buckets_ms": [100, 2500, 60000]})
-    (control,) = found["tensorrt_llm_bls"].model_metrics.metric_control
+def test_only_the_front_model_has_histogram_buckets(templates: Path) -> None:
+    """Buckets are set as in Triton's model_config.proto, and only on request: Triton before 24.11 lacks the field."""
+    configs = write(templates, serving={"first_response_buckets_ms": [100, 2500, 60000]})
+    (control,) = configs["tensorrt_llm_bls"].model_metrics.metric_control
     assert control.metric_identifier.family == "nv_inference_first_response_histogram_ms"
     assert list(control.histogram_options.buckets) == [100, 2500, 60000]
-    assert [model for model in found if found[model].HasField("model_metrics")] == ["tensorrt_llm_bls"]
+    assert [model for model in configs if configs[model].HasField("model_metrics")] == ["tensorrt_llm_bls"]
     assert not write(templates)["tensorrt_llm_bls"].HasField("model_metrics")
 
 
 @pytest.mark.parametrize("wrong", [[100, 100], [500, 100], ["100"], [True], 100])
-def test_buckets_that_do_not_increase_are_rejected(templates: Path, wrong: object) -> None:
-    """Triton would reject them when it loads the model."""
+def test_invalid_buckets_are_refused(templates: Path, wrong: object) -> None:
+    """Buckets must be a list of increasing numbers, as Triton requires."""
     with pytest.raises(errors.SettingsError, match=r"serving\.first_response_buckets_ms .* a list of .*numbers"):
         write(templates, serving={"first_response_buckets_ms": wrong})
 
 
-def test_a_value_may_be_given_for_any_placeholder(templates: Path) -> None:
-    """serving.parameters takes precedence over the chart's values."""
-    found = write(templates, serving={"parameters": {"max_beam_width": 2, "enable_chunked_context": False}})
-    engine = parameters(found["tensorrt_llm"])
+def test_any_placeholder_can_be_set(templates: Path) -> None:
+    """`serving.parameters` overrides the values of the chart."""
+    configs = write(templates, serving={"parameters": {"max_beam_width": 2, "enable_chunked_context": False}})
+    engine = parameters(configs["tensorrt_llm"])
     assert (engine["max_beam_width"], engine["enable_chunked_context"]) == ("2", "false")
 
 
-def test_an_unknown_placeholder_is_reported_with_its_file(templates: Path) -> None:
-    """A newer template is not served with unknown placeholders."""
+def test_an_unknown_placeholder_is_refused(templates: Path) -> None:
+    """The message has the placeholder and its file, and `serving.parameters` can set it."""
     path = templates / "preprocessing/config.pbtxt"
     path.write_text(path.read_text() + 'parameters: { key: "x" value: { string_value: "${novelty}" } }\n')
     with pytest.raises(errors.SettingsError, match=r"preprocessing/config\.pbtxt.*\$\{novelty\}"):
@@ -151,8 +151,8 @@ def test_an_unknown_placeholder_is_reported_with_its_file(templates: Path) -> No
     assert parameters(write(templates, serving={"parameters": {"novelty": "on"}})["preprocessing"])["x"] == "on"
 
 
-def test_a_value_that_no_template_uses_is_rejected(templates: Path) -> None:
-    """Be it a misspelt parameter or a template that lost what the chart relies on."""
+def test_a_value_that_no_template_uses_is_refused(templates: Path) -> None:
+    """A misspelled parameter and a missing placeholder of the chart are errors."""
     with pytest.raises(errors.SettingsError, match=r"serving\.parameters\.max_beam_with is not used in any template"):
         write(templates, serving={"parameters": {"max_beam_with": 2}})
     path = templates / "tensorrt_llm_bls/config.pbtxt"
@@ -165,29 +165,29 @@ def test_a_value_that_no_template_uses_is_rejected(templates: Path) -> None:
     ("name", "value"),
     [("gpu_device_ids", '0"'), ("gpu_device_ids", "0\n1"), ("max_queue_size", ""), ("max_queue_size", "1 }")],
 )
-def test_a_value_cannot_inject_configuration(templates: Path, name: str, value: str) -> None:
-    """Neither out of its quotes nor into more than one token."""
+def test_a_value_cannot_break_the_syntax(templates: Path, name: str, value: str) -> None:
+    """Quotes and line feeds in strings, and anything but one token elsewhere, are refused."""
     with pytest.raises(errors.SettingsError, match=rf"is not allowed for \${{{name}}}"):
         write(templates, serving={"parameters": {name: value}})
 
 
-def test_an_image_without_templates_is_reported(tmp_path: Path) -> None:
-    """An image above 26.07, or one of another kind, has none."""
+def test_an_image_without_templates_is_refused(tmp_path: Path) -> None:
+    """Images above 26.07 and other kinds of images have no templates."""
     with pytest.raises(errors.SettingsError, match=r"ensemble/config\.pbtxt does not exist"):
         write(tmp_path / "all_models")
 
 
-def test_the_program_writes_the_repository_once_the_engine_is_ready(templates: Path, tmp_path: Path) -> None:
-    """Not before it is ready; then again and again into the same folder."""
+def test_the_program_needs_a_ready_engine(templates: Path, tmp_path: Path) -> None:
+    """The program fails until the engine is ready, and can then write the same folder repeatedly."""
     volume = Volume(tmp_path)
     try:
         flags = ("--templates", str(templates), "--to", str(tmp_path / "models"))
-        code, said = output(volume.start("repository", *flags))
-        assert (code, "is not ready" in said) == (2, True), said
+        code, log = output(volume.start("repository", *flags))
+        assert (code, "is not ready" in log) == (2, True), log
         assert output(volume.build())[0] == 0
         for _ in range(2):
-            code, said = output(volume.start("repository", *flags))
-            assert code == 0, said
+            code, log = output(volume.start("repository", *flags))
+            assert code == 0, log
         text = (tmp_path / "models/tensorrt_llm/config.pbtxt").read_text()
         assert f'"{volume.folder / "engine"}"' in text
         assert f'"{volume.folder / "tokenizer"}"' in text

@@ -1,4 +1,4 @@
-"""The lock on a shared folder, and the markers of a whole and of a failed engine."""
+"""The lock on a shared folder, and the markers of complete and failed engines."""
 
 import os
 import threading
@@ -19,13 +19,13 @@ def take(folder: Path, owner: str, stale_s: float = 30.0, watch: Any = None) -> 
     return lock.take(folder, watch or lock.Watch(folder, stale_s), owner, 0.05)
 
 
-def test_a_held_lock_cannot_be_taken_and_a_released_one_can(tmp_path: Path) -> None:
-    """The state says who holds it, at which step, and how it was given back."""
+def test_a_lock_has_one_owner_until_it_is_released(tmp_path: Path) -> None:
+    """The state has owner, step and how the lock was released; a released lock is free at once."""
     first = take(tmp_path / "lock", "one")
     assert take(tmp_path / "lock", "two") is None
     first.step("convert")
-    held = lock.newest(tmp_path / "lock")
-    assert (held.owner, held.step, held.released, held.generation) == ("one", "convert", None, 1)
+    state = lock.newest(tmp_path / "lock")
+    assert (state.owner, state.step, state.released, state.generation) == ("one", "convert", None, 1)
     first.release("done")
     assert lock.newest(tmp_path / "lock").released == "done"
     second = take(tmp_path / "lock", "two")
@@ -37,29 +37,29 @@ def test_a_held_lock_cannot_be_taken_and_a_released_one_can(tmp_path: Path) -> N
 
 
 @given(st.integers(2, 8))
-def test_one_of_many_concurrent_builders_takes_the_lock(tmp_path_factory: pytest.TempPathFactory, count: int) -> None:
-    """For a free lock and for every takeover: exactly one process creates a number."""
+def test_one_of_many_concurrent_processes_gets_the_lock(tmp_path_factory: pytest.TempPathFactory, count: int) -> None:
+    """Exactly one of many threads that request the lock at once gets it."""
     folder = tmp_path_factory.mktemp("many") / "lock"
-    got: list[Any] = []
+    locks: list[Any] = []
     start = threading.Barrier(count)
 
-    def ask(number: int) -> None:
+    def request(number: int) -> None:
         start.wait()
-        if (held := take(folder, f"owner {number}")) is not None:
-            got.append(held)
+        if (owned := take(folder, f"owner {number}")) is not None:
+            locks.append(owned)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(count)]
+    threads = [threading.Thread(target=request, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for held in got:
-        held.release("done")
-    assert len(got) == 1
+    for owned in locks:
+        owned.release("done")
+    assert len(locks) == 1
 
 
-def test_a_lock_is_stale_by_the_watchers_clock_only(tmp_path: Path) -> None:
-    """A heartbeat that is years off still counts as one, and an old file is watched before it is taken."""
+def test_a_lock_is_stale_when_its_heartbeat_stops(tmp_path: Path) -> None:
+    """Any change of the file's time counts as a heartbeat; the age of the file does not count, as clocks differ."""
     folder = tmp_path / "lock"
     folder.mkdir()
     file = folder / "000001"
@@ -70,44 +70,44 @@ def test_a_lock_is_stale_by_the_watchers_clock_only(tmp_path: Path) -> None:
     time.sleep(0.9)
     os.utime(file, (2, 2))
     assert take(folder, "near", watch=watch) is None
-    seen_s = time.monotonic()
-    got: list[Any] = []
-    until(lambda: got.append(take(folder, "near", watch=watch)) or got[-1])
-    assert time.monotonic() - seen_s > 0.7
-    assert got[-1].generation == 2
-    got[-1].release("done")
+    heartbeat_s = time.monotonic()
+    results: list[Any] = []
+    until(lambda: results.append(take(folder, "near", watch=watch)) or results[-1])
+    assert time.monotonic() - heartbeat_s > 0.7
+    assert results[-1].generation == 2
+    results[-1].release("done")
 
 
-def test_a_holder_renews_its_lock_and_notices_its_loss(tmp_path: Path) -> None:
-    """Its file changes with every heartbeat; when a higher number is there it is told, once."""
-    told: list[bool] = []
-    held = take(tmp_path / "lock", "one")
-    held.on_lost = lambda: told.append(True)
+def test_an_owner_renews_its_lock_and_is_notified_of_its_loss(tmp_path: Path) -> None:
+    """The file changes with every heartbeat; once a file with a higher number exists, `on_lost` is called once."""
+    calls: list[bool] = []
+    owned = take(tmp_path / "lock", "one")
+    owned.on_lost = lambda: calls.append(True)
     for _ in range(3):
         before = lock.newest(tmp_path / "lock").pulse
         until(lambda before=before: lock.newest(tmp_path / "lock").pulse != before)
     (tmp_path / "lock/000002").write_text("{}")
-    until(lambda: told)
-    assert not held.held()
-    held.release("stopped")
-    assert told == [True]
+    until(lambda: calls)
+    assert not owned.held()
+    owned.release("stopped")
+    assert calls == [True]
 
 
-def test_an_empty_lock_file_counts_as_held(tmp_path: Path) -> None:
-    """A builder that died in between is taken over as any other."""
+def test_an_empty_lock_file_is_a_lock(tmp_path: Path) -> None:
+    """The lock of a builder that died after it created the file is taken over once it is stale."""
     (tmp_path / "lock").mkdir()
     (tmp_path / "lock/000001").touch()
     assert lock.newest(tmp_path / "lock").owner == "unknown"
     watch = lock.Watch(tmp_path / "lock", 0.2)
     assert take(tmp_path / "lock", "two", watch=watch) is None
     time.sleep(0.3)
-    held = take(tmp_path / "lock", "two", watch=watch)
-    held.release("done")
-    assert held.generation == 2
+    owned = take(tmp_path / "lock", "two", watch=watch)
+    owned.release("done")
+    assert owned.generation == 2
 
 
-def test_ready_needs_the_marker_and_the_folders(tmp_path: Path) -> None:
-    """A marker without folders, or folders without a marker, is no engine."""
+def test_an_engine_is_ready_with_marker_and_folders(tmp_path: Path) -> None:
+    """An engine is not ready if the marker or one of the folders is missing."""
     store = store_module.Store(tmp_path, "key")
     (store.building(1) / "engine").mkdir(parents=True)
     (store.building(1) / "tokenizer").mkdir()
@@ -118,8 +118,8 @@ def test_ready_needs_the_marker_and_the_folders(tmp_path: Path) -> None:
     assert store.ready() is None
 
 
-def test_files_of_a_killed_publish_are_removed(tmp_path: Path) -> None:
-    """An engine folder without READY and other attempts' folders go; a whole engine stays."""
+def test_remains_of_an_interrupted_publication_are_removed(tmp_path: Path) -> None:
+    """An engine folder without READY and the folders of other attempts are removed."""
     store = store_module.Store(tmp_path, "key")
     for folder in (store.building(1), store.building(2), store.engine):
         folder.mkdir(parents=True)
@@ -127,8 +127,8 @@ def test_files_of_a_killed_publish_are_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in store.folder.iterdir()) == ["building.000002"]
 
 
-def test_an_engine_published_by_a_builder_with_a_stale_lock_stays(tmp_path: Path) -> None:
-    """The second to publish leaves the first one's engine unchanged."""
+def test_the_first_published_engine_stays(tmp_path: Path) -> None:
+    """A builder that publishes second does not replace the complete engine of the first one."""
     store = store_module.Store(tmp_path, "key")
     for generation in (1, 2):
         for name in ("engine", "tokenizer"):
@@ -139,8 +139,8 @@ def test_an_engine_published_by_a_builder_with_a_stale_lock_stays(tmp_path: Path
     assert (store.engine / "rank0.engine").read_text() == "1"
 
 
-def test_a_corrupt_marker_is_reported(tmp_path: Path) -> None:
-    """The message names the file to remove."""
+def test_a_damaged_marker_is_reported(tmp_path: Path) -> None:
+    """The message has the file to remove."""
     store = store_module.Store(tmp_path, "key")
     store.folder.mkdir(parents=True)
     (store.folder / "READY").write_text("{")

@@ -1,4 +1,4 @@
-"""What the init container of a serving pod says while there is no engine, and how it ends."""
+"""Output and exit codes of the init container that waits for an engine."""
 
 import json
 import re
@@ -13,32 +13,32 @@ from support.charts.engine_programs import Volume, output, until
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Iterator[Volume]:
-    made = Volume(tmp_path)
-    yield made
-    made.end()
+    volume = Volume(tmp_path)
+    yield volume
+    volume.end()
 
 
-def test_it_prints_the_builder_and_ends_when_the_engine_is_ready(volume: Volume) -> None:
-    """There is a line before, during and after the build."""
+def test_it_prints_the_builder_and_exits_when_the_engine_is_ready(volume: Volume) -> None:
+    """A line is printed before, during and after the build."""
     volume.plan("convert", sleeps_s=0.8)
     waiting = volume.wait()
     first = waiting.stdout.readline() if waiting.stdout else ""
     assert "there is no builder yet (Job llm-engine)" in first
     assert output(volume.build("--owner", "llm-engine-x7k2p"))[0] == 0
-    code, said = output(waiting)
-    assert code == 0, said
-    assert re.search(r"llm-engine-x7k2p has been building it for \d+ s, step convert", said)
-    assert said.endswith("is ready.\n")
+    code, log = output(waiting)
+    assert code == 0, log
+    assert re.search(r"llm-engine-x7k2p has been building it for \d+ s, step convert", log)
+    assert log.endswith("is ready.\n")
 
 
 def test_a_failed_build_is_reported_with_its_reason(volume: Volume) -> None:
-    """On the pod that waits, in its termination log too: step, exit code, hint, last lines, log, Job."""
+    """Output and termination log of the waiting pod have step, exit code, hint, last lines, log file and Job."""
     volume.plan("build", says="HTTPError: 401 Client Error", fails_with=3)
     assert output(volume.build())[0] == 1
     volume.log.unlink()
-    code, said = output(volume.wait())
+    code, log = output(volume.wait())
     assert code == 1
-    for text in (said, volume.log.read_text()):
+    for text in (log, volume.log.read_text()):
         assert "step build ended with exit code 3" in text
         assert "check the Secret that HF_TOKEN comes from" in text
         assert "401 Client Error" in text
@@ -46,8 +46,8 @@ def test_a_failed_build_is_reported_with_its_reason(volume: Volume) -> None:
         assert "llm-engine" in text
 
 
-def test_an_old_failure_is_ignored_while_the_next_attempt_runs(volume: Volume) -> None:
-    """Also if the marker of the earlier attempt is still seen."""
+def test_a_failure_is_ignored_while_the_next_attempt_runs(volume: Volume) -> None:
+    """The pod waits for the running build, even if the marker of the failed attempt is still visible."""
     volume.plan("build", fails_with=1)
     assert output(volume.build())[0] == 1
     failed = (volume.folder / "FAILED").read_text()
@@ -64,64 +64,64 @@ def test_an_old_failure_is_ignored_while_the_next_attempt_runs(volume: Volume) -
     assert output(waiting)[0] == 0
 
 
-def test_without_a_builder_the_message_names_the_job(volume: Volume) -> None:
-    """Nobody has come, or the last one was stopped: exit code 3 says that there is no reason to wait on."""
-    code, said = output(volume.wait("--nobody-s", "0.3"))
-    assert (code, "Check that the Job llm-engine exists" in said) == (3, True), said
+def test_without_a_builder_it_exits_with_the_name_of_the_job(volume: Volume) -> None:
+    """If no builder has started or the last one was stopped, the exit code is 3."""
+    code, log = output(volume.wait("--nobody-s", "0.3"))
+    assert (code, "Check that the Job llm-engine exists" in log) == (3, True), log
     volume.plan("convert", sleeps_s=30)
     building = volume.build("--owner", "llm-engine-1")
     until(lambda: "convert" in volume.calls())
     building.terminate()
     assert output(building)[0] == 143
-    code, said = output(volume.wait("--nobody-s", "0.3"))
-    assert (code, "the last builder, llm-engine-1, ended as stopped" in said) == (3, True), said
+    code, log = output(volume.wait("--nobody-s", "0.3"))
+    assert (code, "the last builder, llm-engine-1, ended as stopped" in log) == (3, True), log
 
 
-def test_a_builder_without_heartbeat_does_not_count(volume: Volume) -> None:
-    """Its lock is there, but its heartbeat is not."""
-    folder = Path(shown(volume)["folder"]) / "lock"
+def test_a_builder_without_a_heartbeat_does_not_count(volume: Volume) -> None:
+    """A lock whose heartbeat has stopped belongs to a lost builder."""
+    folder = Path(show(volume)["folder"]) / "lock"
     folder.mkdir(parents=True)
     (folder / "000001").write_text('{"owner": "gone", "since_s": 1, "step": "build"}')
-    code, said = output(volume.wait("--nobody-s", "0.3", "--stale-s", "0.3"))
-    assert (code, "gone, ended as lost" in said) == (3, True), said
+    code, log = output(volume.wait("--nobody-s", "0.3", "--stale-s", "0.3"))
+    assert (code, "gone, ended as lost" in log) == (3, True), log
 
 
-def shown(volume: Volume) -> dict[str, Any]:
-    code, said = output(volume.start("show"))
-    assert code == 0, said
-    return dict(json.loads(said))
+def show(volume: Volume) -> dict[str, Any]:
+    code, log = output(volume.start("show"))
+    assert code == 0, log
+    return dict(json.loads(log))
 
 
-def test_the_state_of_the_volume_can_be_shown(volume: Volume) -> None:
-    """Nothing, a builder, a failure, an engine: for a person with a shell in a pod."""
-    before = shown(volume)
+def test_show_prints_the_state_of_the_volume(volume: Volume) -> None:
+    """The state has the running builder, the last failure and the engine, each null if there is none."""
+    before = show(volume)
     assert (before["ready"], before["failed"], before["builder"]) == (None, None, None)
     volume.plan("build", fails_with=1)
     volume.pause("build")
     building = volume.build("--owner", "llm-engine-1")
     until(lambda: "build" in volume.calls())
-    assert (shown(volume)["builder"]["owner"], shown(volume)["builder"]["step"]) == ("llm-engine-1", "build")
+    assert (show(volume)["builder"]["owner"], show(volume)["builder"]["step"]) == ("llm-engine-1", "build")
     volume.resume("build")
     assert output(building)[0] == 1
-    assert shown(volume)["failed"]["step"] == "build"
+    assert show(volume)["failed"]["step"] == "build"
     volume.plan("build")
     assert output(volume.build())[0] == 0
-    after = shown(volume)
+    after = show(volume)
     assert (after["ready"]["key"], after["failed"], after["builder"]) == (before["key"], None, None)
 
 
 def test_the_wait_has_a_timeout(volume: Volume) -> None:
-    """It applies while a build runs, and the message says what to do."""
+    """After the timeout it exits with 3 while a build runs, and the message has what to look at."""
     volume.plan("convert", sleeps_s=30)
     volume.build()
     until(lambda: "convert" in volume.calls())
-    code, said = output(volume.wait("--timeout-s", "0.3"))
-    assert (code, "is not ready after 0 s" in said, "log of the Job llm-engine" in said) == (3, True, True), said
+    code, log = output(volume.wait("--timeout-s", "0.3"))
+    assert (code, "is not ready after 0 s" in log, "log of the Job llm-engine" in log) == (3, True, True), log
 
 
-def test_invalid_settings_end_the_wait_at_once(volume: Volume) -> None:
-    """With exit code 2, in the termination log too."""
+def test_invalid_settings_are_refused_at_once(volume: Volume) -> None:
+    """The exit code is 2, and the message is in the termination log as well."""
     volume.write(tensor_paralelism=2)
-    code, said = output(volume.wait())
-    assert (code, "did you mean tensor_parallelism?" in said) == (2, True), said
+    code, log = output(volume.wait())
+    assert (code, "did you mean tensor_parallelism?" in log) == (2, True), log
     assert "did you mean tensor_parallelism?" in volume.log.read_text()

@@ -1,4 +1,4 @@
-"""The sums of waiting and of computing: what is certain of open requests, and exact once they have ended."""
+"""The sums of queue and compute time: lower bounds for open requests, exact for ended ones."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ def us(*seconds):
 
 
 def burst(account, running, waiting):
-    """Requests that all came at 100 s; the running ones were scheduled at once and had a token 0.5 s later."""
+    """Open requests at 100 s; the running ones are scheduled at once and have a token 0.5 s later."""
     opened = [account.open(100 * S) for _ in range(running + waiting)]
     for request in opened[:running]:
         account.token(request, 100 * S + 510 * MS, Times(100 * S, 100 * S, 100 * S + 500 * MS, 0))
@@ -30,10 +30,11 @@ def sums(account, now_s):
     return account.queue_us, account.compute_us
 
 
-def test_both_sums_grow_while_nothing_has_ended():
-    """At 110 s, held back by 1 s and, for those without a token, by the longest prefill of 0.5 s.
+def test_both_sums_grow_while_no_request_has_ended():
+    """Sums lag by 1 s and, for requests without a token, by the longest prefill of 0.5 s.
 
-    Queue 8 x 8.5 s; compute 4 x 9 s, as their latest tokens came at 109.9 s. A second later 8 and 4 s more.
+    At 110 s the queue time is 8 x 8.5 s, and the compute time 4 x 9 s, as the latest tokens are from 109.9 s. A second
+    later they are 8 s and 4 s more.
     """
     account = Account()
     opened = burst(account, running=4, waiting=8)
@@ -48,23 +49,25 @@ def test_both_sums_grow_while_nothing_has_ended():
     assert (account.running(111 * S), account.waiting(111 * S)) == (4, 8)
 
 
-def test_compute_time_is_counted_up_to_the_latest_token():
+def test_compute_time_ends_with_the_latest_token():
+    """A request without further tokens has no more compute time."""
     account = Account()
     burst(account, running=1, waiting=0)
     assert sums(account, 200) == us(0, 0.51)
 
 
-def test_the_first_request_of_an_idle_engine_does_not_wait():
+def test_a_single_request_does_not_wait():
+    """The only request of an idle engine counts as running, even before its first token."""
     account = Account()
     account.open(100 * S)
     assert sums(account, 160) == (0, 0)
     assert (account.running(160 * S), account.waiting(160 * S)) == (1, 0)
 
 
-def test_iteration_statistics_tell_prefill_from_waiting():
-    """Beside one that runs, one of 100 s is in the batch without a token yet: only the one of 105 s waits.
+def test_the_engines_batch_size_accounts_for_a_long_prefill():
+    """With two scheduled requests of three, one of them without a token, only the request from 105 s waits.
 
-    It has for 110 - 105 s, less the second held back and the longest prefill of 0.5 s.
+    Its queue time is 110 - 105 s, minus the lag of 1 s and the longest prefill of 0.5 s.
     """
     account = Account()
     burst(account, running=1, waiting=1)
@@ -72,19 +75,19 @@ def test_iteration_statistics_tell_prefill_from_waiting():
     account.engine_scheduled(2, 110 * S)
     assert account.waiting(110 * S) == 1
     assert sums(account, 110)[0] == us(3.5)[0]
-    assert account.waiting(120 * S) == 2  # a number of ten seconds ago is none
+    assert account.waiting(120 * S) == 2  # a batch size from ten seconds ago is outdated
 
 
-def test_a_first_prefill_of_many_requests_does_not_count_as_waiting():
-    """Nothing has shown a token yet and the engine tells nothing: all may be in one batch, being warmed up for."""
+def test_a_first_prefill_is_not_counted_as_queue_time():
+    """Before any token and without a batch size of the engine, all requests may be in one batch that is warming up."""
     account = Account()
     burst(account, running=0, waiting=3)
     assert sums(account, 160) == (0, 0)
     assert account.waiting(160 * S) == 2
 
 
-def test_a_sum_that_was_too_high_stays_until_the_true_sum_catches_up():
-    """A prefill of 30 s beside a running request: 8.5 s are booked at 110 s, and it had waited for 1 s only."""
+def test_a_sum_that_was_too_high_pauses_until_it_is_correct():
+    """A request with a prefill of 30 s waited for 1 s, but 8.5 s are booked at 110 s; the sum never decreases."""
     account = Account()
     one, late = burst(account, running=1, waiting=1)
     assert sums(account, 110)[0] == us(8.5)[0]
@@ -99,8 +102,8 @@ def test_a_sum_that_was_too_high_stays_until_the_true_sum_catches_up():
     assert sums(account, 300)[0] == us(1 + 5 + 5)[0]
 
 
-def test_a_failed_request_is_counted_until_it_ended():
-    """Cancelled at 110 s: 10 s of waiting, or of computing if it had been scheduled at once."""
+def test_a_cancelled_request_is_booked_until_its_end():
+    """A request cancelled at 110 s has 10 s of queue time, or of compute time if it was scheduled at once."""
     for running, truth in ((0, us(10, 0)), (1, us(0, 10))):
         account = Account()
         (request,) = burst(account, running=running, waiting=1 - running)
@@ -108,8 +111,8 @@ def test_a_failed_request_is_counted_until_it_ended():
         assert sums(account, 110) == truth
 
 
-def test_without_the_engines_times_only_certain_time_is_counted():
-    """The first token came at 105 s and the last at 107 s: 2 s of computing at least."""
+def test_without_times_of_the_engine_the_sums_are_lower_bounds():
+    """With the first token at 105 s and the last one at 107 s, the compute time is at least 2 s."""
     account = Account()
     request = account.open(100 * S)
     assert account.token(request, 105 * S, Times()) == 5000
@@ -132,10 +135,10 @@ LOADS = st.lists(
 
 
 @given(LOADS, st.integers(0, 40), st.booleans())
-def test_the_sums_are_never_above_those_of_the_engine_and_end_equal(load, delivery_ms, told):
-    """Law: on an engine of four places whose prefills take less than 1 s, with news of it that come late.
+def test_the_sums_never_exceed_those_of_the_engine_and_are_finally_equal(load, delivery_ms, has_batch_sizes):
+    """The law holds at any time, with late updates and with or without batch sizes.
 
-    It holds at every moment and after the last token, whether or not the engine tells the size of its batches.
+    The engine runs four requests at once, and its prefills take less than 1 s.
     """
     arrival_ns, sequences = 100 * S, []
     for gap_ms, prompt_tokens, output_tokens in load:
@@ -143,18 +146,18 @@ def test_the_sums_are_never_above_those_of_the_engine_and_end_equal(load, delive
         sequences.append(
             Sequence(key=None, prompt_tokens=prompt_tokens, output_tokens=output_tokens, arrival_ns=arrival_ns)
         )
-    engine, news = Engine(ENGINE), [(s.arrival_ns, "arrival", s) for s in sequences]
+    engine, updates = Engine(ENGINE), [(s.arrival_ns, "arrival", s) for s in sequences]
     for sequence in sequences:
         engine.submit(sequence)
     while (iteration := engine.start()) is not None:
-        heard_ns = iteration.end_ns + delivery_ms * MS
-        news += [(heard_ns, "last" if t.final else "token", t.sequence) for t in engine.finish(iteration)]
-        if told:
-            news.append((heard_ns, "batch", len(iteration.generating) + len(iteration.prefill)))
-    end_ns = heard_ns + S
-    news += [(at_ns, "book", None) for at_ns in range(100 * S, end_ns, 200 * MS)]
+        delivered_ns = iteration.end_ns + delivery_ms * MS
+        updates += [(delivered_ns, "last" if t.final else "token", t.sequence) for t in engine.finish(iteration)]
+        if has_batch_sizes:
+            updates.append((delivered_ns, "batch", len(iteration.generating) + len(iteration.prefill)))
+    end_ns = delivered_ns + S
+    updates += [(at_ns, "book", None) for at_ns in range(100 * S, end_ns, 200 * MS)]
     account, opened, before = Account(), {}, (0, 0)
-    for now_ns, kind, subject in sorted(news, key=lambda n: n[0]):
+    for now_ns, kind, subject in sorted(updates, key=lambda n: n[0]):
         if kind == "arrival":
             opened[subject] = account.open(now_ns)
         elif kind == "batch":

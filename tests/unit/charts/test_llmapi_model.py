@@ -1,4 +1,4 @@
-"""The model of the ``llmapi`` mode between a server and an engine that the test plays."""
+"""The model of the `llmapi` mode with a fake server and a fake engine."""
 
 import sys
 import types
@@ -10,7 +10,7 @@ from support.charts import llmapi_fakes as fakes
 
 @pytest.fixture
 def module(monkeypatch):
-    """The model's module between a fake server and a fake engine; what it imports is loaded anew for each test."""
+    """Load the model's module with a fake server and a fake engine; its own modules are loaded anew for each test."""
     pb_utils = fakes.pb_utils()
     engine = types.ModuleType("tensorrt_llm")
     engine.LLM, engine.SamplingParams = fakes.LLM, fakes.SamplingParams
@@ -26,24 +26,26 @@ def module(monkeypatch):
 
 @pytest.fixture
 def served(module, tmp_path):
-    """The model with a fresh engine."""
+    """Serve the model with a new engine."""
     served = fakes.Served(module, tmp_path / "tensorrt_llm")
     yield served
     served.model.finalize()
     assert served.llm.is_shut_down
 
 
-def test_more_than_one_instance_is_rejected(module):
+def test_more_than_one_instance_is_refused(module):
+    """The model must have exactly one instance, as each instance would load an engine."""
     with pytest.raises(module.pb_utils.TritonModelException, match="instance_group must have one instance"):
         module.TritonPythonModel().initialize({"model_config": '{"instance_group": [{"count": 2}]}'})
 
 
-def test_the_engine_is_built_with_the_statistics_that_metrics_need(served):
+def test_the_engine_is_started_with_performance_metrics(served):
+    """The engine is started with the two options that the model's metrics need."""
     assert served.llm.args == {"model": "m", "return_perf_metrics": True, "enable_iter_perf_stats": True}
 
 
-def test_a_stream_sends_new_text_and_ends_with_a_final_response(served):
-    """The engine's text is cumulative; half a character is held back, and a stop word is taken away at the end."""
+def test_a_stream_has_new_text_only_and_a_final_response(served):
+    """The engine's cumulative text is sent in parts; an incomplete character is delayed, a stop word removed."""
     request = fakes.Request("Say it", streaming=True, sampling_param_max_tokens=9)
     served.ask(request)
     generation = served.generation()
@@ -55,7 +57,8 @@ def test_a_stream_sends_new_text_and_ends_with_a_final_response(served):
     assert texts == [("He", False), ("llo", False), ("", False), (" END", False), ("", True)]
 
 
-def test_without_streaming_there_is_one_response_with_the_whole_text(served):
+def test_without_streaming_there_is_one_response(served):
+    """The only response is final and has the whole text."""
     request = fakes.Request()
     served.ask(request)
     generation = served.generation()
@@ -66,7 +69,8 @@ def test_without_streaming_there_is_one_response_with_the_whole_text(served):
     assert request.answers.empty()
 
 
-def test_requested_outputs_are_in_the_last_response_and_times_in_each(served):
+def test_requested_outputs_are_returned(served):
+    """Each response has the times, and the last one also has the finish and stop reasons."""
     request = fakes.Request(
         streaming=True, sampling_param_return_perf_metrics=True, return_finish_reason=True, return_stop_reason=True
     )
@@ -92,7 +96,8 @@ def test_requested_outputs_are_in_the_last_response_and_times_in_each(served):
     }
 
 
-def test_all_sampling_parameters_reach_the_engine(served):
+def test_all_sampling_parameters_are_passed_to_the_engine(served):
+    """The engine gets every sampling parameter with its value."""
     sampling = {"temperature": 0.5, "top_k": 3, "top_p": 0.25, "frequency_penalty": 1.0, "presence_penalty": 2.0}
     inputs = {f"sampling_param_{name}": value for name, value in sampling.items()}
     served.ask(fakes.Request(**inputs, sampling_param_seed=7, sampling_param_stop=["END", "ß"]))
@@ -109,7 +114,8 @@ def test_all_sampling_parameters_reach_the_engine(served):
         ({"stop": True}, "stop ends the requests with the same id: set an id"),
     ],
 )
-def test_unsupported_requests_are_rejected_by_name(served, inputs, message):
+def test_unsupported_inputs_are_refused(served, inputs, message):
+    """The error has the name of the input, and the engine does not get the request."""
     request = fakes.Request(**inputs)
     served.ask(request)
     error, final = request.next()
@@ -119,18 +125,20 @@ def test_unsupported_requests_are_rejected_by_name(served, inputs, message):
     assert served.llm.generations == []
 
 
-def test_missing_log_probabilities_are_an_error(served):
-    given, missing = fakes.Request(return_cumulative_logprob=True), fakes.Request(return_cumulative_logprob=True)
-    served.ask(given, missing)
+def test_log_probabilities_are_requested_from_the_engine(served):
+    """The response has the log probability; it is an error if the engine does not return one."""
+    present, missing = fakes.Request(return_cumulative_logprob=True), fakes.Request(return_cumulative_logprob=True)
+    served.ask(present, missing)
     assert served.generation(1).params == {"logprobs": 1}
     served.generation(0).outputs[0].cumulative_logprob = -0.5
     for index in (0, 1):
         served.generation(index).step("a", finish_reason="length")
-    assert given.next()[0]["cumulative_logprob"] == [-0.5]
+    assert present.next()[0]["cumulative_logprob"] == [-0.5]
     assert "return_cumulative_logprob: the engine gave no log probabilities" in missing.next()[0].message
 
 
 def test_a_failed_request_does_not_affect_others(served):
+    """A request that fails in the engine or is rejected by it is counted, and all others succeed."""
     requests = [fakes.Request(streaming=True) for _ in range(3)]
     served.ask(*requests)
     served.generation(2)
@@ -153,7 +161,8 @@ def test_a_failed_request_does_not_affect_others(served):
     assert failures == {"BACKEND": 1, "REJECTED": 1}
 
 
-def test_a_request_that_the_engine_ends_early_has_failed(served):
+def test_a_request_that_the_engine_ends_early_fails(served):
+    """A request that ends with the reason `timeout` is a failure of the backend."""
     request = fakes.Request()
     served.ask(request)
     served.generation().step("half", finish_reason="timeout")
@@ -162,8 +171,8 @@ def test_a_request_that_the_engine_ends_early_has_failed(served):
 
 
 @pytest.mark.parametrize("tokens", [0, 1])
-def test_a_cancelled_request_ends_its_generation(served, tokens):
-    """The engine answers nothing to the abort of a request that was never scheduled, and it is not waited for."""
+def test_a_cancelled_request_is_aborted_in_the_engine(served, tokens):
+    """The model does not wait for the engine, which does not respond to the abort of a request before scheduling."""
     request, other = fakes.Request(streaming=True), fakes.Request()
     served.ask(request, other)
     generation = served.generation()
@@ -180,7 +189,8 @@ def test_a_cancelled_request_ends_its_generation(served, tokens):
     served.wait(lambda: served.requests() == (0, 0))
 
 
-def test_stop_ends_the_requests_with_its_id_with_the_text_so_far(served):
+def test_a_stop_request_ends_the_requests_with_its_id(served):
+    """A stopped request returns the text generated so far; requests with other ids continue."""
     request, other = fakes.Request(id="7", return_finish_reason=True), fakes.Request(id="8")
     served.ask(request, other)
     served.generation().step("so far")
@@ -194,15 +204,16 @@ def test_stop_ends_the_requests_with_its_id_with_the_text_so_far(served):
     assert not served.generation(1).aborted.is_set()
 
 
-def test_a_stop_that_comes_together_with_its_request_ends_it_as_well(served):
+def test_a_stop_request_in_the_same_batch_ends_its_request(served):
+    """A stop request ends a request that arrives together with it."""
     request, stop = fakes.Request(id="7"), fakes.Request(id="7", stop=True)
     served.ask(request, stop)
     assert request.text() == ("", True)
     assert stop.text() == ("", True)
 
 
-def test_the_counters_are_the_engines_times_to_the_microsecond(served):
-    """Queue 2.000001 s + 0.5 s; compute 3.25 s + 1 s; times to first token 2500.001 ms and 600 ms."""
+def test_counters_equal_the_engines_times_to_the_microsecond(served):
+    """Queue 2.000001 s + 0.5 s; compute 3.25 s + 1 s; time to first token 2500.001 ms and 600 ms."""
     times_us = [
         (1_000_000, 3_000_001, 3_500_001, 6_250_001),
         (9_000_000, 9_500_000, 9_600_000, 10_500_000),
@@ -224,8 +235,8 @@ def test_the_counters_are_the_engines_times_to_the_microsecond(served):
     assert (buckets[0], buckets[-1]) == (10.0, 60000.0)
 
 
-def test_the_gauges_rise_before_anything_ends_and_fall_to_nothing(served):
-    """Without the engine's numbers, what has a token runs; with them, what it had in its latest iteration."""
+def test_gauges_follow_open_requests(served):
+    """Running requests are those with a token, or those of the engine's latest iteration if it reports them."""
     requests = [fakes.Request() for _ in range(5)]
     served.ask(*requests)
     served.generation(4)
@@ -251,7 +262,8 @@ def test_the_gauges_rise_before_anything_ends_and_fall_to_nothing(served):
     assert served.value("request_success") == 5
 
 
-def test_what_is_left_when_the_model_is_unloaded_is_cancelled(module, tmp_path):
+def test_open_requests_are_cancelled_when_the_model_is_unloaded(module, tmp_path):
+    """They are aborted in the engine and return the error CANCELLED."""
     served = fakes.Served(module, tmp_path / "tensorrt_llm")
     request = fakes.Request()
     served.ask(request)

@@ -1,4 +1,4 @@
-"""``model.yaml`` of the ``llmapi`` mode: what it may say, and what is refused with a sentence."""
+"""Settings in `model.yaml` of the `llmapi` mode."""
 
 import json
 import sys
@@ -15,7 +15,8 @@ def read(folder, text, environ=None):
     return settings.read_settings(folder, environ or {})
 
 
-def test_what_is_not_for_the_server_goes_to_the_engine(tmp_path):
+def test_settings_outside_triton_config_are_passed_to_the_engine(tmp_path):
+    """Only `triton_config` is for the server; the model adds the two settings that its metrics need."""
     text = """
 model: meta-llama/Llama-3.1-8B-Instruct
 backend: pytorch
@@ -35,15 +36,17 @@ triton_config: {max_batch_size: 0, decoupled: true, cancellation_check_period_ms
     assert read_settings.cancellation_check_period_s == 0.05
 
 
-def test_json_needs_no_yaml(tmp_path, monkeypatch):
+def test_json_is_read_without_a_yaml_parser(tmp_path, monkeypatch):
+    """Settings in JSON do not need PyYAML."""
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert read(tmp_path, '{"model": "m"}').llm["model"] == "m"
 
 
-def test_the_environment_may_name_another_file(tmp_path):
+def test_the_environment_can_set_another_file(tmp_path):
+    """`LLM_CONFIG_PATH` is a path relative to the model's folder or an absolute one."""
     (tmp_path / "other.json").write_text('{"model": "other"}')
-    for named in ("other.json", str(tmp_path / "other.json")):
-        assert read(tmp_path, '{"model": "m"}', {"LLM_CONFIG_PATH": named}).llm["model"] == "other"
+    for path in ("other.json", str(tmp_path / "other.json")):
+        assert read(tmp_path, '{"model": "m"}', {"LLM_CONFIG_PATH": path}).llm["model"] == "other"
 
 
 @pytest.mark.parametrize(
@@ -59,12 +62,14 @@ def test_the_environment_may_name_another_file(tmp_path):
         ({"triton_config": {"cancellation_check_period_ms": 0}}, "must be a number above 0"),
     ],
 )
-def test_unsupported_settings_are_rejected(tmp_path, changed, message):
+def test_unsupported_settings_are_refused(tmp_path, changed, message):
+    """The message has the name of the setting and its allowed values."""
     with pytest.raises(settings.SettingsError, match=message):
         read(tmp_path, json.dumps({"model": "m", **changed}))
 
 
-def test_a_file_that_is_missing_or_no_yaml_is_said(tmp_path):
+def test_a_missing_or_invalid_file_is_reported(tmp_path):
+    """The message has the name of the file."""
     with pytest.raises(settings.SettingsError, match=r"model\.yaml cannot be read: .*No such file"):
         settings.read_settings(tmp_path, {})
     with pytest.raises(settings.SettingsError, match=r"model\.yaml cannot be read"):
