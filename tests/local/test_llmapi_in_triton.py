@@ -147,7 +147,7 @@ def test_generate_over_http(replica):
     [
         ({"lora_name": "mine"}, "unexpected inference input 'lora_name'"),
         ({"sampling_param_best_of": 2}, "sampling_param_best_of must be 1"),
-        ({"sampling_param_stop": "END"}, "knows no stop words"),
+        ({"sampling_param_stop": "END"}, "does not support stop words"),
         ({"text_input": "word " * 5000}, r"Prompt length \(5000\) exceeds maximum input length \(4095\)"),
     ],
 )
