@@ -18,16 +18,23 @@ async def serve(sandbox: Sandbox, address: str, port: int) -> asyncio.Server:
         SettingsError: the port cannot be used.
     """
 
+    tasks: set[asyncio.Task[None]] = set()
+
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # connections that are still open when the loop ends are cancelled silently
         with contextlib.suppress(asyncio.CancelledError, StackError):
             connection = await asyncio.to_thread(sandbox.connect, address)
             connection.setblocking(False)
             await relay((reader, writer), await asyncio.open_connection(sock=connection))
         writer.close()
 
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio prints a traceback for a task of its own that is cancelled before its first step; this one is ours
+        task = asyncio.create_task(forward(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
     try:
-        return await asyncio.start_server(forward, "127.0.0.1", port)
+        return await asyncio.start_server(accept, "127.0.0.1", port)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise SettingsError(f"port {port} cannot be used ({reason}): choose another port") from error
