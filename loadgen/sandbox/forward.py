@@ -17,7 +17,6 @@ async def serve(sandbox: Sandbox, address: str, port: int) -> asyncio.Server:
     Raises:
         SettingsError: the port cannot be used.
     """
-
     tasks: set[asyncio.Task[None]] = set()
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
