@@ -20,6 +20,9 @@ def redacted(text: str) -> str:
     return re.sub(rf"{_PREFIX}[\w-]+", "…", text)
 
 
+_NO_HOST = "has no host name or address, or a port that is not a number"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Url:
     """Address of a server: scheme, host (IPv6 without brackets) and port, which is None for the default."""
@@ -50,8 +53,8 @@ def parse_url(url: str, *, schemes: Collection[str], example: str, path: bool = 
     try:
         parts = urlsplit(url)
         problem = _problem(url, parts, schemes, path=path)
-    except ValueError:  # the message of urlsplit repeats the input
-        problem = "has an invalid host"
+    except ValueError:  # which hosts urlsplit itself refuses depends on the release of Python
+        problem = _NO_HOST
     if problem:
         shown = "" if "@" in url else f" {re.split('[?#]', url)[0]!r}"
         raise ValueError(f"{shown} {problem}: write it like {example}".strip())
@@ -72,7 +75,7 @@ def _problem(url: str, parts: SplitResult, schemes: Collection[str], *, path: bo
         return f"has the path {parts.path!r}"
     match = re.fullmatch(r"(\[.+\]|[\w.-]+)(?::(\d+))?", parts.netloc)
     if match is None or (match[1].startswith("[") and ipaddress.ip_address(str(parts.hostname)).version != 6):
-        return "has no host name or address, or a port that is not a number"
+        return _NO_HOST
     if match[2] and not 1 <= int(match[2]) <= 65535:
         return "has a port that is not 1 to 65535"
     return None

@@ -85,7 +85,7 @@ def test_protocol_follows_the_target(target: str, protocol: str | None, wire: st
         ("http://h:80x", "a port that is not a number"),
         ("http://h:", "a port that is not a number"),
         ("http://:8000", "has no host name or address"),
-        ("http://[::1", "has an invalid host"),
+        ("http://[::1", "has no host name or address"),
         ("http://[::1]x:80", "has no host name or address"),
         ("http://user@h", "target has a user name or a password"),
         ("http://h/v2/models", "has the path '/v2/models'"),
