@@ -3,6 +3,9 @@
 A process patched by gevent can hang, or time tokens seconds late, and throughput does not show it. The check opens as
 many streams to the reference server as the run may need; the server sends each first token immediately and then holds
 the stream open. If waiting streams block one another, later ones get their first token only after earlier ones end.
+
+Such a process is late at every attempt. Another process that takes the CPU for a second is no reason to refuse the run:
+the check is repeated before it fails.
 """
 
 import time
@@ -21,6 +24,7 @@ _MAX_CHECKED_STREAMS = 128
 _HOLD_S = 2.0
 _LIMIT_S = 1.5
 _TIMEOUT_S = 20.0
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +41,27 @@ def streams_to_check(users: int, workers: int) -> int:
 
 
 def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
-    """Open `streams` streams to the reference server at once and check their time stamps.
+    """Open `streams` streams to the reference server at once and check their time stamps, up to three times.
 
     Raises:
-        SelfCheckError: a stream fails or hangs, or a stamp is late by more than three quarters of the hold time.
+        SelfCheckError: a stream fails or hangs, or at each attempt a stamp is late by more than three quarters of the
+            hold time.
+    """
+    for _ in range(_ATTEMPTS):
+        worst_delay_s = _worst_delay_s(connect, streams)
+        if worst_delay_s <= _LIMIT_S:
+            return SelfCheck(streams=streams, worst_delay_s=worst_delay_s)
+    raise SelfCheckError(
+        f"self-check: with {streams} open streams, a first token was timed {worst_delay_s:.2f} s late "
+        f"(limit {_LIMIT_S:g} s) in the last of {_ATTEMPTS} attempts; this process would report wrong latencies: "
+        f"free CPU, or spread the users with --processes"
+    )
+
+
+def _worst_delay_s(connect: Callable[[], Client], streams: int) -> float:
+    """Return the longest time from the start to the stamp of a first token.
+
+    The server sends a first token as soon as it has the request, so this is the delay of this process.
     """
     prompt = Script(tokens=1, hold_s=_HOLD_S).prompt()
     answers: list[Answer] = []
@@ -68,12 +89,4 @@ def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
             f"({'; '.join(sorted(map(str, causes)))}); this process would report wrong token times: "
             f"free CPU, or spread the users with --processes"
         )
-    # the server sends the first token as soon as it has the request, so any delay is that of this process
-    worst = max(answer.token_times[0] for answer in good) - sent_at
-    if worst > _LIMIT_S:
-        raise SelfCheckError(
-            f"self-check: with {streams} open streams, a first token was timed {worst:.2f} s late "
-            f"(limit {_LIMIT_S:g} s); this process would report wrong latencies: "
-            f"free CPU, or spread the users with --processes"
-        )
-    return SelfCheck(streams=streams, worst_delay_s=worst)
+    return max(answer.token_times[0] for answer in good) - sent_at

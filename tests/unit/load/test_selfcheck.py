@@ -1,8 +1,14 @@
-"""Streams of the self-check: all processes together stay within the reference server's limit."""
+"""The self-check: all processes together stay within the reference server's limit, and only lasting delays fail."""
+
+import time
+from dataclasses import dataclass
 
 import pytest
 
-from loadgen.load.selfcheck import streams_to_check
+from loadgen.base.errors import SelfCheckError
+from loadgen.dataset.names import Outcome
+from loadgen.load.selfcheck import self_check, streams_to_check
+from loadgen.protocols.answer import Answer
 from loadgen.protocols.reference import MAX_STREAMS
 
 
@@ -22,3 +28,32 @@ def test_streams_of_a_process(users: int, workers: int, streams: int) -> None:
     """Each process opens one stream per user, at most 128; all together stay within the server's limit."""
     assert streams_to_check(users, workers) == streams
     assert streams * workers <= max(MAX_STREAMS, workers)
+
+
+@dataclass
+class LateClient:
+    """A client whose first token is stamped late by the next of these delays, without any wait."""
+
+    delays_s: list[float]
+
+    def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
+        now = time.monotonic()
+        return Answer(outcome=Outcome.OK, token_times=[now + self.delays_s.pop(0)], ended=now)
+
+    def close(self) -> None:
+        pass
+
+
+def test_one_late_attempt_is_repeated() -> None:
+    """A delay at one attempt does not refuse the run; the result is that of the attempt that passed."""
+    delays = [1.8, 0.25]
+    check = self_check(lambda: LateClient(delays), 1)
+    assert check.worst_delay_s == pytest.approx(0.25, abs=0.2)
+
+
+def test_delays_at_every_attempt_refuse_the_run() -> None:
+    """A process that is late at each of three attempts is refused, with the last delay and what to do."""
+    delays = [1.9, 1.8, 1.7]
+    with pytest.raises(SelfCheckError, match=r"timed 1\.\d+ s late .* in the last of 3 attempts; .*free CPU"):
+        self_check(lambda: LateClient(delays), 1)
+    assert delays == []
