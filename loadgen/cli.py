@@ -36,6 +36,7 @@ def command_line() -> argparse.ArgumentParser:
         help="comma-separated reports to write: json, html, markdown, junit, figures (all)",
     )
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
+    commands.add_parser("settings", help="print the reference of all settings of a scenario, as Markdown")
     upload.add_command(commands)
     cluster.add_commands(commands)
     sandbox.add_commands(commands)
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "sandbox":
             return sandbox.run(options)
+        if options.command == "settings":
+            return _settings()
         if options.command in upload.NAMES:
             return upload.run(options)
         if options.command in ("deploy", "destroy"):
@@ -58,6 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error = fault if isinstance(fault, LoadgenError) else unexpected(fault)
         sys.stderr.write(f"error: {error}\n")
         return int(error.exit_code)
+
+
+def _settings() -> int:
+    from loadgen.scenario.reference import markdown
+
+    sys.stdout.write(markdown())
+    return int(ExitCode.PASS)
 
 
 def _report(run: Path, reports: str | None, *, as_json: bool) -> int:

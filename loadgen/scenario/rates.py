@@ -89,6 +89,11 @@ class Constant(RateBase):
               |
             0 +------------------> t
               0         duration_s
+
+    Attributes:
+        per_s: The rate.
+        duration_s: Length of the load.
+        name: Name of the stage in reports.
     """
 
     kind: Literal["constant"] = "constant"
@@ -122,6 +127,10 @@ class Step(RateBase):
         levels[0] |-----
                 0 +----------------> t
                   0 hold_s  …
+
+    Attributes:
+        levels_per_s: The rates, one after the other.
+        hold_s: How long each of them lasts.
     """
 
     kind: Literal["step"] = "step"
@@ -161,6 +170,13 @@ class Spike(RateBase):
         base_per_s |------    ------
                  0 +------+---+-----> t
                    0  start_s     duration_s
+
+    Attributes:
+        base_per_s: Rate before and after the spike.
+        peak_per_s: Rate during the spike.
+        start_s: Start of the spike.
+        width_s: Length of the spike.
+        duration_s: Length of the load, which includes time after the spike.
     """
 
     kind: Literal["spike"] = "spike"
@@ -228,6 +244,15 @@ class Wave(RateBase):
 
     A span is named "peak k" while the rate is above the middle, else "off-peak k" (k counts from 1);
     the names are `phase_names`. Both shapes cross the middle at T/4 and 3T/4.
+
+    Attributes:
+        trough_per_s: Lowest rate.
+        peak_per_s: Highest rate.
+        period_s: Length of one wave.
+        cycles: Number of waves.
+        shape: Sine or trapezoid.
+        ramp_ratio: Share of the period that each ramp of a trapezoid takes.
+        phase_names: Names of the stages below and above the middle.
     """
 
     kind: Literal["wave"] = "wave"

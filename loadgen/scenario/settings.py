@@ -17,7 +17,12 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Uniform(Settings):
-    """Uniformly distributed integers from `low` to `high`, both included."""
+    """Uniformly distributed integers.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+    """
 
     kind: Literal["uniform"] = "uniform"
     low: Tokens
@@ -34,7 +39,11 @@ class Uniform(Settings):
 
 
 class Fixed(Settings):
-    """Always the same integer."""
+    """Always the same integer.
+
+    Attributes:
+        value: The value.
+    """
 
     kind: Literal["fixed"] = "fixed"
     value: Tokens
@@ -44,7 +53,14 @@ class Fixed(Settings):
 
 
 class LogNormal(Settings):
-    """Log-normal lengths by median and σ of the logarithm, rounded and clipped to [low, high]."""
+    """Log-normally distributed integers: rounded, and clipped to [low, high].
+
+    Attributes:
+        median: Median of the distribution.
+        sigma: Standard deviation of the logarithm.
+        low: Smallest value.
+        high: Largest value.
+    """
 
     kind: Literal["lognormal"] = "lognormal"
     median: PositiveFloat
@@ -81,6 +97,9 @@ class Slo(Settings):
 
     A request whose outcome is not `ok` counts as slower than every limit on TPOT and E2E, and on TTFT if it received
     no first token.
+
+    Attributes:
+        failed_ratio: Limit on the share of requests whose outcome is not `ok`.
     """
 
     ttft_p50_s: PositiveFloat | None = None
@@ -209,7 +228,12 @@ _SERVICE = r"[a-z0-9-]+/[a-z0-9.-]+:\d+"
 
 
 class Seeds(Settings):
-    """Separate seeds, so that arrivals stay the same when prompts change."""
+    """Separate seeds, so that arrivals stay the same when prompts change.
+
+    Attributes:
+        arrivals: Seed of the arrival times.
+        prompts: Seed of the prompts and their lengths.
+    """
 
     arrivals: NonNegativeInt = 1
     prompts: NonNegativeInt = 2
@@ -223,17 +247,23 @@ class Scenario(Settings):
 
     Attributes:
         name: Short name, used for the run folder and in reports.
-        load: Requests per second over time; see `loadgen.scenario.rates`.
+        load: Requests per second over time.
         arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
         target: `local`, `sandbox` (a real Kubernetes control plane on this machine), `kube` (a cluster), or the base
             URL of an existing Triton (`http://host:8000` or `grpc://host:8001`).
         protocol: `grpc` or `http`; None means that of the target's scheme, and `grpc` for `local`.
+        prompts: Source of the prompts.
+        slo: Limits that decide between pass and fail.
+        validity: Limits beyond which a run cannot be judged.
         stream: Stream tokens (ModelStreamInfer, generate_stream) or wait for the whole answer.
         model: Model to test; None means the one with the tensors of TensorRT-LLM.
         request_timeout_s: Time limit for the last token of a request; beyond it, the outcome is `timeout`.
         settle_s: How long to continue observing after the last answer, to include the scale-down.
         metrics_url: Metrics address of the server behind a URL target (`http://host:8002`), for its raw counters.
         prometheus_url: Prometheus that scrapes the servers behind a URL target (`http://host:9090`).
+        seeds: Seeds of arrivals and prompts.
+        local: The embedded stack, for the targets `local` and `sandbox`.
+        kube: The workload on a cluster, for the target `kube`.
         reports: Reports to write after the run; the PNG figures take over a second.
     """
 

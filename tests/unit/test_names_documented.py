@@ -12,9 +12,11 @@ import pytest
 from locust.argument_parser import get_empty_argument_parser
 
 from loadgen.analyze.findings import codes
+from loadgen.base.checked import Settings
 from loadgen.cli import command_line
 from loadgen.dataset.names import Cause, EventKind, GapSource, Outcome, RescaleReason, SignalName
 from loadgen.run.flags import add_flags
+from loadgen.scenario import rates, reference, settings
 from loadgen.scenario.settings import FLEETS, EndpointKind, Kube
 from support.docs import glossary
 
@@ -46,6 +48,32 @@ def test_the_glossary_is_up_to_date() -> None:
     assert file.read_text(encoding="utf-8") == glossary.markdown(), (
         "docs/glossary.md is out of date: run `UPDATE_GOLDEN=1 uv run pytest tests/unit/test_names_documented.py`"
     )
+
+
+def test_the_reference_of_settings_is_up_to_date() -> None:
+    """docs/settings.md equals the text that `loadgen settings` prints."""
+    file = DOCS / "settings.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(reference.markdown(), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == reference.markdown(), (
+        "docs/settings.md is out of date: run `UPDATE_GOLDEN=1 uv run pytest tests/unit/test_names_documented.py`"
+    )
+
+
+def test_every_setting_has_a_meaning() -> None:
+    """The docstring of a settings class describes each of its fields, and no other; every class that a scenario file
+    imports is in the reference."""
+    classes = [each for group in reference.GROUPS.values() for each in group]
+    for each in classes:
+        assert not differences(reference.fields(each), reference.descriptions(each)), each.__name__
+    declared = {
+        each.__name__
+        for module in (rates, settings)
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, Settings) and each.__module__ == module.__name__
+    }
+    internal = {"RateBase", "Span", "Scaled", "Sequence", "Sum"}  # bases, results, and the results of operators
+    assert declared - internal == {each.__name__ for each in classes}
 
 
 def test_findings_are_documented() -> None:
