@@ -20,9 +20,9 @@ kube:  ## The tests on a real control plane; builds it first if needed
 nightly:  ## Everything that CI runs
 	bash .ci/run
 
-golden:  ## Rewrite the golden files and docs/glossary.md, then show what changed
+golden:  ## Rewrite the golden files and the generated documents, then show what changed
 	UPDATE_GOLDEN=1 uv run pytest tests/golden tests/chart tests/unit/test_names_documented.py -n 0
-	git diff --stat -- tests/golden docs/glossary.md
+	git diff --stat -- tests/golden docs
 
 demo:  ## The main job on the local stack
 	uv run locust -f scenarios/waves.py --headless

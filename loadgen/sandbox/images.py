@@ -1,6 +1,8 @@
 """Builds the image table, which maps images to programs of this machine."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from loadgen.base.files import write_whole
@@ -16,7 +18,7 @@ def reference(repository: str) -> str:
 
 
 def table(config: SandboxConfig) -> list[dict[str, Any]]:
-    """Return the image table of the process kubelet; other images fail with ErrImageNeverPull."""
+    """Return the image table of the process kubelet; other images cannot be pulled."""
     programs = {
         "coredns/coredns": "coredns",
         "prometheus-operator/prometheus-operator": "prometheus-operator",
@@ -35,9 +37,18 @@ def table(config: SandboxConfig) -> list[dict[str, Any]]:
         for image, program in programs.items()
         if program in config.tools
     ]
+    # the image of charts/loadgen: the commands of this Python environment, and the folder with its scenarios
+    commands = Path(sys.executable).parent
+    rows.append({"match": reference("triton-loadgen"), "path": [str(commands)], "workdir": str(_workdir())})
     # the programs that are installed on this machine: a shell, coreutils and others
     rows.append({"match": reference("(library/)?(busybox|alpine|debian|ubuntu)"), "cmd": ["/bin/sh"]})
     return rows
+
+
+def _workdir() -> Path:
+    """Return the folder that contains `scenarios/`, as the image's working directory does: the checkout, else here."""
+    checkout = Path(__file__).parents[2]
+    return checkout if (checkout / "scenarios").is_dir() else Path.cwd()
 
 
 def write_images(config: SandboxConfig, rows: list[dict[str, Any]]) -> None:

@@ -122,10 +122,10 @@ def test_logs_of_a_container_in_back_off(cluster: Cluster) -> None:
 
 def test_logs_of_a_container_that_never_ran(cluster: Cluster) -> None:
     """The error for a container that has not started has the reason of its waiting state."""
-    cluster.pod("waits", waiting("ErrImageNeverPull"))
+    cluster.pod("waits", waiting("ErrImagePull"))
     refused = cluster.run("logs", "waits")
     assert refused.returncode == 1
-    assert 'container "main" in pod "waits" is waiting to start: ErrImageNeverPull' in refused.stderr
+    assert 'container "main" in pod "waits" is waiting to start: ErrImagePull' in refused.stderr
 
 
 def test_logs_have_no_time_stamps(cluster: Cluster) -> None:

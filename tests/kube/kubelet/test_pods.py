@@ -296,10 +296,10 @@ def test_no_program(cluster: Cluster) -> None:
 
 
 def test_unknown_image(cluster: Cluster) -> None:
-    """A container with an image that is not in the image table waits with ErrImageNeverPull."""
-    last = cluster.pod("no-image", waiting("ErrImageNeverPull"))
+    """A container with an image that is not in the image table waits with ErrImagePull."""
+    last = cluster.pod("no-image", waiting("ErrImagePull"))
     assert last["status"]["phase"] == "Pending"
-    cluster.event("no-image", "ErrImageNeverPull", 'Container image "no.example/such/image:1" is not present')
+    cluster.event("no-image", "Failed", 'Failed to pull image "no.example/such/image:1"')
 
 
 def test_host_network(cluster: Cluster) -> None:

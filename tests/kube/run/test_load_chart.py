@@ -1,7 +1,7 @@
 """The chart `loadgen` on a real control plane: pods send the load, the Job's end is the verdict, a volume has the runs.
 
-The server under test is a release of the chart `triton-trtllm`. The image `triton-loadgen` resolves to the programs of
-this Python environment.
+The server under test is a release of the chart `triton-trtllm`. In the sandbox, the image `triton-loadgen` consists of
+the programs of this Python environment.
 """
 
 import json
@@ -20,7 +20,7 @@ from loadgen.dataset.run_info import RunInfo
 from loadgen.kube.deploy.chart import chart_folder
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox import emulated
-from loadgen.sandbox.images import reference, table, write_images
+from loadgen.sandbox.images import table, write_images
 from loadgen.sandbox.plane.addons import manifests
 from support.charts.helm import LOADGEN, TRITON
 from support.kube.cluster import NO_ONE_NAMESPACE, Cluster, Json, eventually, ready, volume
@@ -28,7 +28,6 @@ from support.kube.sandboxes import config_of, inside
 
 pytestmark = pytest.mark.timeout(300)
 
-PROGRAMS = Path(sys.executable).parent
 LOCUSTFILE = """
 import os
 from loadgen.locust import Constant, Prompts, Scenario, Slo, TritonUser, Uniform, Validity
@@ -99,8 +98,7 @@ class Load:
 def loads(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
     box = cluster.sandbox
     config = config_of(box)
-    own = {"match": reference("triton-loadgen"), "path": [str(PROGRAMS)], "workdir": str(PROGRAMS.parents[1])}
-    write_images(config, [own, emulated.image(find_tritonserver(), box.folder / "triton"), *table(config)])
+    write_images(config, [emulated.image(find_tritonserver(), box.folder / "triton"), *table(config)])
     cluster.kubectl("apply", NO_ONE_NAMESPACE, "--filename=-", stdin=manifests("coredns"))
     folder = tmp_path_factory.mktemp("values")
     values = {

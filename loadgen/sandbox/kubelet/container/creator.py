@@ -32,7 +32,7 @@ class CreateContainerError(Exception):
     """The container cannot be created yet; its state is waiting.
 
     Attributes:
-        reason: Reason of the waiting state, such as ErrImageNeverPull or CreateContainerConfigError.
+        reason: Reason of the waiting state, such as ErrImagePull or CreateContainerConfigError.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -108,9 +108,13 @@ class ContainerCreator:
             message = f'Failed to inspect image "{reference}": {error}'
             raise CreateContainerError("ImageInspectError", message) from error
         if image is None:
-            message = f'Container image "{reference}" is not present with pull policy of Never'
-            events.container_event(pod, self.container, "ErrImageNeverPull", message, warning=True)
-            raise CreateContainerError("ErrImageNeverPull", message)
+            if policy == "Never":
+                message = f'Container image "{reference}" is not present with pull policy of Never'
+                events.container_event(pod, self.container, "ErrImageNeverPull", message, warning=True)
+                raise CreateContainerError("ErrImageNeverPull", message)
+            message = f'Failed to pull image "{reference}": the image table of this sandbox has no such image'
+            events.container_event(pod, self.container, "Failed", message, warning=True)
+            raise CreateContainerError("ErrImagePull", message)
 
         def record(reason: str, message: str) -> None:
             events.container_event(pod, self.container, reason, message)

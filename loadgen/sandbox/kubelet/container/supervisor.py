@@ -77,7 +77,7 @@ class ContainerSupervisor:
             try:
                 return await self._creator.create()
             except CreateContainerError as error:
-                message = error.reason if error.reason == "ErrImageNeverPull" else str(error)
+                message = error.reason if error.reason in ("ErrImagePull", "ErrImageNeverPull") else str(error)
                 self._warn("Failed", f"Error: {message}")
                 self._state.set_waiting(error.reason, str(error))
                 self._context.status_changed()
