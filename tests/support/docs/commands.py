@@ -68,7 +68,7 @@ WITH_SUBSTITUTIONS = {
         "a bucket of an S3 server on this machine",
         "tests/unit/archive/test_upload.py",
     ),
-    "uv run loadgen report runs/<id>": ("the folder of a run", "tests/contract/test_locust_deaths.py"),
+    "uv run loadgen report runs/<id>": ("the folder of a run", "tests/lifecycle/test_deaths.py"),
     "uv run loadgen sandbox up --detach": ("a name of its own", "tests/kube/sandbox/test_sandbox.py"),
     "uv run loadgen sandbox exec -- kubectl get pods -A": ("a name of its own", "tests/kube/sandbox/test_sandbox.py"),
     "uv run loadgen sandbox down": ("a name of its own", "tests/kube/sandbox/test_sandbox.py"),
