@@ -1,6 +1,7 @@
 """Converts the tables of a run folder to sorted arrays on the time axis of the load."""
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from loadgen.dataset.run_info import RunInfo
 def observe(info: RunInfo, tables: Tables) -> Observed:
     """Sort, shift and validate the tables; tokens of unknown requests are skipped."""
     zero = info.load_start_s or 0.0
-    requests = _requests(tables.requests, zero)
+    requests = _requests(tables.requests, zero, _timeout_s(info))
     events = _events(tables.events, zero)
     events, signals = split_incarnations(events, _signals(tables.samples, zero))
     request_times = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
@@ -65,9 +66,16 @@ def _texts(frame: pd.DataFrame, column: str) -> Objects:
     return values
 
 
-def _requests(frame: pd.DataFrame, zero_s: float) -> Requests:
+def _timeout_s(info: RunInfo) -> float:
+    """The time limit of a request; +inf when the settings do not have it."""
+    timeout_s = info.settings.get("request_timeout_s")
+    return float(timeout_s) if isinstance(timeout_s, int | float) else math.inf
+
+
+def _requests(frame: pd.DataFrame, zero_s: float, timeout_s: float) -> Requests:
     frame = frame.sort_values(["scheduled_s", "request_id"], kind="stable")
     outcome, cause = _texts(frame, "outcome"), _texts(frame, "cause")
+    timed_out = _floats(frame, "ended_s") - _floats(frame, "sent_s") >= timeout_s
     return Requests(
         ids=frame["request_id"].to_numpy(dtype=np.int64),
         scheduled_s=_floats(frame, "scheduled_s") - zero_s,
@@ -78,8 +86,9 @@ def _requests(frame: pd.DataFrame, zero_s: float) -> Requests:
         outcome=outcome,
         cause=cause,
         output_tokens=_floats(frame, "output_tokens"),
+        max_tokens=_floats(frame, "max_tokens"),
         ok=np.asarray(outcome == Outcome.OK, dtype=np.bool_),
-        stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK), dtype=np.bool_),
+        stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK) & ~timed_out, dtype=np.bool_),
     )
 
 

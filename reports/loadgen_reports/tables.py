@@ -196,6 +196,13 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
     limit_notes = tuple(
         f"Limit on {name}: {fmt.seconds(limit)}; values over it are marked." for name, limit in limits.items()
     )
+    stopped = analysis.whole.stopped
+    if stopped and metric != "send_lag":
+        limit_notes += (
+            f"Measured values only: {fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight when the run was "
+            f"stopped {'has' if stopped == 1 else 'have'} no value for what had not arrived; the findings judge them by "
+            f"their age.",
+        )
     if any(0 < stat.count < MIN_VALUES for _, stat in stats):
         limit_notes += (f"Groups of fewer than {MIN_VALUES} values are grey and not marked: too few for a percentile.",)
     return Table(

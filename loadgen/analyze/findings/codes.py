@@ -34,6 +34,7 @@ class FindingCode:
         window: str = "whole run",
         passed: bool = False,
         severity: Severity | None = None,
+        unknown: int = 0,
     ) -> Finding:
         """Make a finding of this code.
 
@@ -44,6 +45,7 @@ class FindingCode:
             window: Where it was measured.
             passed: Whether the limit was met.
             severity: Overrides the declared severity.
+            unknown: Number of values that a stop of the run left open and that could turn the result.
         """
         return Finding(
             code=self.code,
@@ -55,6 +57,7 @@ class FindingCode:
             unit=self.unit,
             window=window,
             advice=advice,
+            unknown=unknown,
         )
 
 

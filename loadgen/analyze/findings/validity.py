@@ -89,7 +89,7 @@ def longest_gap(times: Floats, spans: list[Interval]) -> Interval | None:
 def _ended(run: Observed) -> Finding:
     advice = {
         "finished": "Every scheduled request has its outcome.",
-        "stopped": "The user stopped the run early; requests that the stop ended are shown and not judged.",
+        "stopped": "The user stopped the run early; requests in flight at the stop are judged by their age.",
     }.get(
         run.info.state,
         f"The load was interrupted after {run.end_s:.0f} s, because the tool or one of its processes died. The data "
@@ -115,7 +115,7 @@ def _rows(run: Observed) -> Finding:
 
 def _send_lag(run: Observed) -> Finding:
     limit = run.info.validity.send_lag_p99_s
-    lag = run.requests.send_lag_s[run.requests.judged]
+    lag = run.requests.send_lag_s[run.requests.due]
     late = np.where(np.isnan(lag), np.inf, lag)
     measured = quantile(late, 0.99)
     never = int(np.isinf(late).sum())
