@@ -72,7 +72,9 @@ def _tpot(run: Observed, measured: Measured) -> Bounds:
     with np.errstate(invalid="ignore", divide="ignore"):
         least = np.where(started, (requests.ended_s - requests.first_s) / (most - 1), 0.0)
     # An answered request of one token has no gap, and neither will one that may have only one.
-    use = np.where(requests.open, requests.max_tokens != 1, requests.judged & ~(requests.ok & np.isnan(measured.tpot_s)))
+    use = np.where(
+        requests.open, requests.max_tokens != 1, requests.judged & ~(requests.ok & np.isnan(measured.tpot_s))
+    )
     return _bounds(run, np.where(requests.ok, measured.tpot_s, np.nan), requests.open, least, use)
 
 

@@ -116,9 +116,7 @@ def _counted(run: Observed, t_s: Floats, stale: float) -> np.ndarray[tuple[int],
     return counted
 
 
-def _percentiles(
-    due_s: Floats, values: Floats, first: int, bins: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _percentiles(due_s: Floats, values: Floats, first: int, bins: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Median and 95th percentile of the known values, by due time."""
     use = np.isfinite(values)
     due, values = due_s[use], values[use]

@@ -230,7 +230,11 @@ OUTCOMES: Mapping[str, Outcome] = {outcome.value: outcome for outcome in Outcome
 class Cause(_Name):
     """A value of the column `cause` of `requests/` that does not come from a server or a library."""
 
-    RUN_STOPPED = "run stopped", "run stopped", "The user stopped the run; such requests are shown and not judged."
+    RUN_STOPPED = (
+        "run stopped",
+        "run stopped",
+        "The user stopped the run: a request in flight is judged by its age, one that was not sent is not judged.",
+    )
     USER_STOPPED = (
         "user stopped",
         "user stopped",

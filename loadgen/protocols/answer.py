@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import gevent
+
 from loadgen.dataset.names import Cause, Outcome
 
 _INT32_MAX = 2**31 - 1
@@ -49,11 +51,27 @@ class Answer:
     received_bytes: int = 0
 
 
+class Interrupted(gevent.GreenletExit):  # type: ignore[misc]  # gevent has no types
+    """The greenlet of a request was killed.
+
+    Attributes:
+        answer: What had arrived until then; its outcome has no meaning.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
 class Client(Protocol):
     """A connection that sends one request at a time."""
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
-        """Send a prompt and wait for the complete answer; server and network failures are outcomes, not exceptions."""
+        """Send a prompt and wait for the complete answer; server and network failures are outcomes, not exceptions.
+
+        Raises:
+            Interrupted: the greenlet was killed after the request was sent.
+        """
         ...
 
     def close(self) -> None:

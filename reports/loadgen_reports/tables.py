@@ -200,8 +200,7 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
     if stopped and metric != "send_lag":
         limit_notes += (
             f"Measured values only: {fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight when the run was "
-            f"stopped {'has' if stopped == 1 else 'have'} no value for what had not arrived; the findings judge them by "
-            f"their age.",
+            f"stopped {'has' if stopped == 1 else 'have'} no value for what had not arrived; findings use the age.",
         )
     if any(0 < stat.count < MIN_VALUES for _, stat in stats):
         limit_notes += (f"Groups of fewer than {MIN_VALUES} values are grey and not marked: too few for a percentile.",)

@@ -104,17 +104,15 @@ def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], lim
     least = int((slow & ~np.isfinite(values.upper_s) & np.isfinite(values.lower_s)).sum())
     if least:
         summary += f", {least:,} of them still open when the run was stopped and counted at their age"
-    return _finding(
-        limit, passed=False, measured=lower, advice=f"{summary}{_scaling_advice(slow, due, lag_windows)}"
-    )
+    return _finding(limit, passed=False, measured=lower, advice=f"{summary}{_scaling_advice(slow, due, lag_windows)}")
 
 
 def _unknown_advice(limit: Limit, unknown: int, count: int, lower_s: float) -> str:
     noun = "token gaps" if limit.metric == "itl" else "requests"
     return (
         f"{unknown:,} of {count:,} {noun} were open when the run was stopped and may end on either side of "
-        f"{limit.limit:g} s, so the {limit.statistic} is at least {lower_s:.3g} s and has no upper bound. Let requests in flight "
-        f"finish (--stop-timeout), or run the load to its end."
+        f"{limit.limit:g} s, so the {limit.statistic} is at least {lower_s:.3g} s and has no upper bound. Let requests "
+        f"in flight finish (--stop-timeout), or run the load to its end."
     )
 
 

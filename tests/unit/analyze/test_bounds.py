@@ -67,7 +67,7 @@ def test_a_stream_that_broke_off_has_a_gap_without_end():
 
 
 def test_a_request_open_for_longer_than_its_time_out_never_ends():
-    """Sent at 1 s, stopped at 10 s: with a time-out of 5 s it is as lost as one that timed out; with 30 s it is open."""
+    """Sent at 1 s, stopped at 10 s: lost with a time-out of 5 s, open with one of 30 s."""
     requests = [stopped(0, 1.0, 10.0)]
     assert both("e2e", requests, settings={"request_timeout_s": 5.0}) == [(INF, INF)]
     assert both("e2e", requests, settings={"request_timeout_s": 30.0}) == [(9.0, INF)]

@@ -266,7 +266,9 @@ def test_requests_that_the_stop_ended_are_no_failures() -> None:
     unsent = OutcomeCount(outcome="not_sent", cause="run stopped", count=410, first_s=100.2, last_s=299.6)
     text = opening_text(replace(stopped, outcomes=(*stopped.outcomes, unsent)))
     # At 100 s two of the four replicas still have a queue from the time before the scale-up.
-    assert ("The run was stopped early after 100 s; 41 requests in flight were cut off and were judged by their age") in text
+    assert (
+        "The run was stopped early after 100 s; 41 requests in flight were cut off and were judged by their age"
+    ) in text
     assert "410" not in text
 
 

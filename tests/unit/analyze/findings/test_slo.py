@@ -92,7 +92,9 @@ def test_requests_that_a_stop_ended_count_as_neither_failed_nor_answered():
 
 def test_requests_open_for_longer_than_their_time_out_failed():
     """Of 2 answered and 2 open for 20 s, half failed with a time-out of 10 s."""
-    run = observed(info(limits=[("failed", "ratio", 0.1)], settings={"request_timeout_s": 10.0}), requests=hang(2, 2, 20))
+    run = observed(
+        info(limits=[("failed", "ratio", 0.1)], settings={"request_timeout_s": 10.0}), requests=hang(2, 2, 20)
+    )
     (failed,) = slo(run, measure(run), ())
     assert (failed.passed, failed.measured) == (False, 0.5)
 
@@ -107,7 +109,7 @@ def test_a_server_that_hangs_until_the_stop_misses_the_limit():
 
 
 def test_open_requests_that_cannot_turn_the_result_leave_it_passed():
-    """4 of 100 are open and younger than the limit: p95 is met whatever becomes of them, also with 5, and not with 6."""
+    """4 of 100 are open and younger than the limit: p95 is met whatever becomes of them, as with 5, but not with 6."""
     for still_open in (4, 5):
         (found,) = judge([("ttft", "p95", 1.0)], hang(100 - still_open, still_open, 0.9))
         assert (found.passed, found.measured, found.unknown) == (True, 0.5, 0)
@@ -127,9 +129,7 @@ def test_the_known_ttft_of_an_open_request_counts():
 
 def test_a_stream_that_stalls_until_the_stop_misses_tpot_and_itl():
     """Both streams stall for 30 s after two tokens 0.1 s apart: the gap is 30 s, and 15 gaps take at least 2 s each."""
-    requests = [
-        request(n, 29.4, 0.5, None, "cut_off", "run stopped", ended_s=60.0, tokens=2) for n in range(2)
-    ]
+    requests = [request(n, 29.4, 0.5, None, "cut_off", "run stopped", ended_s=60.0, tokens=2) for n in range(2)]
     tokens = {n: [29.9, 30.0] for n in range(2)}
     itl, tpot = judge([("itl", "p95", 0.2), ("tpot", "p95", 0.2)], requests, tokens)
     assert (itl.severity, itl.measured) == ("fail", 30.0)
