@@ -100,13 +100,23 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeCount:
-    """Number of requests with one outcome and cause, and the times of the first and last of them."""
+    """Number of requests with one outcome and cause, and the times of the first and last of them.
+
+    Attributes:
+        outcome: Their outcome.
+        cause: Template of their cause; `other` for all causes beyond the most frequent ones.
+        count: Number of requests.
+        first_s: When the first of them ended, or else was due.
+        last_s: The same of the last.
+        causes: Number of causes: more than 1 for `other`.
+    """
 
     outcome: str
     cause: str | None
     count: int
     first_s: float
     last_s: float
+    causes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

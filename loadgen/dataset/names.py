@@ -243,3 +243,4 @@ class Cause(_Name):
     NO_FREE_USER = "no free user", "no free user", "No Locust user was free when the request was due."
     TIMEOUT = "no last token within the time-out", "timed out", "The request timed out."
     EMPTY_ANSWER = "empty answer", "empty answer", "The answer was complete and carried no output."
+    OTHER = "other", "other causes", "All causes beyond the most frequent ones, in lists of causes; no row has it."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import gevent
 
+from loadgen.dataset.causes import cause_template
 from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
@@ -193,7 +194,7 @@ class Sender:
         """Return the answer of a request that an exception ended, with the tokens that had arrived."""
         now = time.monotonic()
         if isinstance(error, Exception):
-            return Answer(outcome=Outcome.ERROR, cause=f"client: {error!r}"[:160], ended=now)
+            return Answer(outcome=Outcome.ERROR, cause=cause_template(f"client: {error!r}"), ended=now)
         cause = Cause.USER_STOPPED if self._stopped_at is None else Cause.RUN_STOPPED
         if isinstance(error, Interrupted):
             return replace(error.answer, outcome=Outcome.CUT_OFF, cause=cause, ended=now)
