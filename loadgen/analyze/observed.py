@@ -167,6 +167,8 @@ class Observed:
         answers: Their responses.
         signals: Signal → replica ("" for the fleet) → samples.
         events: All events in order.
+        misdated_s: Times of the samples and events that cannot be of this run, which are left out of everything else: a
+            clock was set.
     """
 
     info: RunInfo
@@ -179,6 +181,7 @@ class Observed:
     answers: Answers
     signals: Mapping[str, Mapping[str, Series]]
     events: tuple[Event, ...]
+    misdated_s: Floats
 
     @property
     def end_s(self) -> float:

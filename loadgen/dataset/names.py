@@ -120,6 +120,11 @@ class EventKind(_Name):
         "collection gap",
         "No data was collected from a source for a span of time.",
     )
+    CLOCK_STEP = (
+        "clock_step",
+        "clock step",
+        "A wall clock was set during the run: that of this machine, or that of a source whose samples have its time.",
+    )
 
 
 EVENT_KINDS: Mapping[str, EventKind] = {kind.value: kind for kind in EventKind}
@@ -140,6 +145,7 @@ MARK_SYMBOLS: Mapping[str, MarkSymbol] = {
     EventKind.NODE_BACK: MarkSymbol.OTHER,
     EventKind.PART_DIED: MarkSymbol.FAILURE,
     EventKind.COLLECT_GAP: MarkSymbol.FAILURE,
+    EventKind.CLOCK_STEP: MarkSymbol.FAILURE,
 }
 """The symbols of the event kinds that the page draws; a rescale is drawn as a scale-up or a scale-down."""
 

@@ -64,7 +64,7 @@ def sample_times(run: Observed) -> Floats:
     return np.unique(np.concatenate([series.t_s for series in pods.values()])) if pods else np.empty(0)
 
 
-def _idle_scrapes(run: Observed) -> Floats:
+def idle_scrapes(run: Observed) -> Floats:
     """Times of successful scrapes without compute: the ratio is undefined then, so a rule may omit it."""
     if SignalName.RAW_COMPUTE_US not in run.signals:
         return np.empty(0)
@@ -176,7 +176,7 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
         return [codes.SIGNAL.finding(measured=0.0, limit=1.0, advice=advice)]
     sampled = codes.SIGNAL.finding(measured=float(during), limit=1.0, advice="The ratio was recorded.", passed=True)
     limit = run.info.validity.scrape_gap_s
-    gap = longest_gap(np.union1d(times, _idle_scrapes(run)), ready_spans(run, fleet))
+    gap = longest_gap(np.union1d(times, idle_scrapes(run)), ready_spans(run, fleet))
     if gap is None:
         advice = "No replica was ready during the load, so there was nothing to sample: see the logs of the replicas."
         return [sampled, codes.SCRAPE_GAP.finding(measured=None, limit=limit, advice=advice)]
