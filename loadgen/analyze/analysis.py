@@ -2,6 +2,7 @@
 
 from loadgen.analyze import latency
 from loadgen.analyze.correlation import correlations
+from loadgen.analyze.findings.clock import clock_steps
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.findings.validity import never_started, validity
@@ -41,6 +42,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         if info.load_start_s is None
         else [
             *validity(run, replicas),
+            *clock_steps(run, replicas),
             *slo(run, measured, windows),
             *warnings(run, replicas, ratio, scaling, per_replica),
         ]

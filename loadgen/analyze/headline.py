@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadgen.analyze.findings.slo import in_spans, judged_ttft_s
+from loadgen.analyze.bounds import ttft_bounds
+from loadgen.analyze.findings.slo import in_spans
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Headline, ScalingEvent, Span
 from loadgen.analyze.scaling.events import first_known
@@ -18,10 +19,14 @@ def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_w
     parts = _parts(None if number is None else scaling[number])
     limit = request_limit(run.info.limits, "ttft")
     slow = slow_in_lag = None
+    judged, unknown = int(run.requests.judged.sum()), 0
     if limit is not None:
-        exceeded = judged_ttft_s(run) > limit.limit
+        ttft = ttft_bounds(run)
+        exceeded = ttft.broken(limit.limit)
         slow = int(exceeded.sum())
-        slow_in_lag = int((exceeded & in_spans(lag_windows, run.requests.scheduled_s[run.requests.judged])).sum())
+        slow_in_lag = int((exceeded & in_spans(lag_windows, ttft.due_s)).sum())
+        unknown = int(ttft.unknown(limit.limit).sum())
+        judged = len(ttft) - unknown
     peak, lowest, last = _ready(run, fleet)
     return Headline(
         worst_event=number,
@@ -32,11 +37,12 @@ def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_w
         traffic_s=parts[4],
         slow_requests=slow,
         slow_in_lag=slow_in_lag,
-        judged_requests=int(run.requests.judged.sum()),
+        judged_requests=judged,
         ttft_limit_s=None if limit is None else limit.limit,
         peak_replicas=peak,
         lowest_replicas=lowest,
         last_replicas=last,
+        unknown_requests=unknown,
     )
 
 

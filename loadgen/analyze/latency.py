@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from loadgen.analyze.observed import Bools, Floats, Ints, Observed
 from loadgen.analyze.results import Latencies, OutcomeCount, Span
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import stats
 from loadgen.analyze.steps import Interval
+from loadgen.dataset.causes import MAX_CAUSES, cause_template
+from loadgen.dataset.names import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,24 +118,59 @@ def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Laten
 
 
 def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
-    """Counts of requests by outcome and cause, the most frequent first; times are of the end, or else the due time."""
+    """Counts of requests by outcome and template of the cause, the most frequent first.
+
+    Of the causes that come from servers and libraries, the `MAX_CAUSES` most frequent are listed; the rest is counted
+    as `Cause.OTHER`, last, once per outcome. Times are of the end, or else the due time.
+    """
     requests = run.requests
     when = np.where(np.isnan(requests.ended_s), requests.scheduled_s, requests.ended_s)
-    # A tuple of outcome and cause as one key: pandas drops or renames a missing part of a key.
-    keys = np.empty(len(requests), dtype=object)
-    keys[:] = list(zip(requests.outcome, requests.cause, strict=True))
-    group, pairs = pd.factorize(keys)
+    templates = {cause: cause_template(cause) for cause in set(requests.cause.tolist()) if cause is not None}
+    numbers: dict[tuple[str, str | None], int] = {}
+    group = np.array(
+        [
+            numbers.setdefault((outcome, templates.get(cause)), len(numbers))
+            for outcome, cause in zip(requests.outcome, requests.cause, strict=True)
+        ],
+        dtype=np.int64,
+    )
+    first, last = np.full(len(numbers), np.inf), np.full(len(numbers), -np.inf)
+    np.minimum.at(first, group, when)
+    np.maximum.at(last, group, when)
+    counts = np.bincount(group, minlength=len(numbers))
     counted = [
         OutcomeCount(
             outcome=outcome,
             cause=cause,
-            count=int((group == number).sum()),
-            first_s=float(when[group == number].min()),
-            last_s=float(when[group == number].max()),
+            count=int(counts[number]),
+            first_s=float(first[number]),
+            last_s=float(last[number]),
         )
-        for number, (outcome, cause) in enumerate(pairs)
+        for (outcome, cause), number in numbers.items()
     ]
-    return tuple(sorted(counted, key=lambda each: (-each.count, each.outcome, each.cause or "")))
+    ranked = sorted(counted, key=lambda each: (-each.count, each.outcome, each.cause or ""))
+    declared = {None, *Cause}
+    foreign = [each for each in ranked if each.cause not in declared]
+    rest = set(foreign[MAX_CAUSES:])
+    return (*(each for each in ranked if each not in rest), *_others(foreign[MAX_CAUSES:]))
+
+
+def _others(rest: list[OutcomeCount]) -> list[OutcomeCount]:
+    """One count per outcome for the causes that are not listed."""
+    by_outcome: dict[str, list[OutcomeCount]] = {}
+    for each in rest:
+        by_outcome.setdefault(each.outcome, []).append(each)
+    return [
+        OutcomeCount(
+            outcome=outcome,
+            cause=Cause.OTHER,
+            count=sum(each.count for each in group),
+            first_s=min(each.first_s for each in group),
+            last_s=max(each.last_s for each in group),
+            causes=len(group),
+        )
+        for outcome, group in by_outcome.items()
+    ]
 
 
 def _latencies(
@@ -171,10 +207,10 @@ def _latencies(
         offered_per_s=per_s(measured.offered),
         completed_per_s=per_s(measured.completed),
         output_tokens_per_s=per_s(measured.tokens),
-        ttft=stats(requests.ttft_s[judged]),
-        itl=stats(measured.gap_s[judged[measured.gap_row]]),
+        ttft=stats(requests.ttft_s[group]),
+        itl=stats(measured.gap_s[group[measured.gap_row]]),
         tpot=stats(measured.tpot_s[judged]),
-        e2e=stats(requests.e2e_s[judged]),
-        send_lag=stats(requests.send_lag_s[judged]),
-        stopped=int((group & requests.stopped).sum()),
+        e2e=stats(requests.e2e_s[group]),
+        send_lag=stats(requests.send_lag_s[group]),
+        stopped=int((group & requests.open).sum()),
     )

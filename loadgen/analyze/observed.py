@@ -41,8 +41,9 @@ class Requests:
         outcome: Outcome, a string.
         cause: Cause, a string or None.
         output_tokens: Tokens received, NaN when unknown.
+        max_tokens: Most output tokens that were requested.
         ok: Whether it ended `ok`.
-        stopped: Whether a stop of the run ended it or kept it from being sent; such requests are not judged.
+        stopped: Whether a stop of the run ended it before its time-out, or kept it from being sent.
     """
 
     ids: Ints
@@ -54,6 +55,7 @@ class Requests:
     outcome: Objects
     cause: Objects
     output_tokens: Floats
+    max_tokens: Floats
     ok: Bools
     stopped: Bools
 
@@ -62,8 +64,13 @@ class Requests:
 
     @property
     def judged(self) -> Bools:
-        """Whether a request counts for the verdict."""
+        """Whether it is known how a request ended: all but those that a stop ended or kept from being sent."""
         return ~self.stopped
+
+    @property
+    def open(self) -> Bools:
+        """Whether a request was in flight, and younger than its time-out, when a stop of the run ended it."""
+        return self.stopped & ~np.isnan(self.sent_s)
 
     @property
     def due(self) -> Bools:
@@ -79,6 +86,11 @@ class Requests:
     def e2e_s(self) -> Floats:
         """Time from scheduled to last token of `ok` requests; NaN for others."""
         return np.where(self.ok, self.last_s - self.scheduled_s, np.nan)
+
+    @property
+    def age_s(self) -> Floats:
+        """Time from scheduled to the end of the request, whatever its outcome; NaN without an end."""
+        return self.ended_s - self.scheduled_s
 
     @property
     def send_lag_s(self) -> Floats:
@@ -155,6 +167,8 @@ class Observed:
         answers: Their responses.
         signals: Signal → replica ("" for the fleet) → samples.
         events: All events in order.
+        misdated_s: Times of the samples and events that cannot be of this run, which are left out of everything else: a
+            clock was set.
     """
 
     info: RunInfo
@@ -167,6 +181,7 @@ class Observed:
     answers: Answers
     signals: Mapping[str, Mapping[str, Series]]
     events: tuple[Event, ...]
+    misdated_s: Floats
 
     @property
     def end_s(self) -> float:

@@ -1,6 +1,7 @@
 """Converts the tables of a run folder to sorted arrays on the time axis of the load."""
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,22 @@ from loadgen.analyze.observed import (
     Series,
     Tables,
 )
-from loadgen.dataset.names import Cause, Outcome
+from loadgen.dataset.names import Cause, EventKind, Outcome, SignalName
 from loadgen.dataset.run_info import RunInfo
+
+OUTSIDE_S = 300.0
+"""A record this long after everything that the run itself did, or before its start, has a wrong time."""
+_MONOTONIC_SIGNALS = [name for name in SignalName if name.startswith("raw_")] + [SignalName.AUTOSCALER_RATIO]
+_MONOTONIC_EVENTS = [EventKind.LOAD_STARTED, EventKind.LOAD_STOPPED, EventKind.LOAD_ENDED, EventKind.CLOCK_STEP]
 
 
 def observe(info: RunInfo, tables: Tables) -> Observed:
     """Sort, shift and validate the tables; tokens of unknown requests are skipped."""
     zero = info.load_start_s or 0.0
-    requests = _requests(tables.requests, zero)
-    events = _events(tables.events, zero)
-    events, signals = split_incarnations(events, _signals(tables.samples, zero))
+    requests = _requests(tables.requests, zero, _timeout_s(info))
+    samples, events_table, misdated = _of_this_run(info, tables, requests, zero)
+    events = _events(events_table, zero)
+    events, signals = split_incarnations(events, _signals(samples, zero))
     request_times = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
     recorded = np.concatenate(request_times)
     recorded = recorded[np.isfinite(recorded)]
@@ -51,7 +58,35 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
         answers=_answers(tables.tokens, requests, zero),
         signals=signals,
         events=events,
+        misdated_s=misdated,
     )
+
+
+def _of_this_run(
+    info: RunInfo, tables: Tables, requests: Requests, zero_s: float
+) -> tuple[pd.DataFrame, pd.DataFrame, Floats]:
+    """Samples and events without those that have a time outside the run, and the times of the latter.
+
+    Requests, counters and events of the load have the times of the monotonic clock; Prometheus and the Kubernetes API
+    stamp theirs by a wall clock, which may be set during the run.
+    """
+    samples, events = tables.samples, tables.events
+    if info.load_start_s is None:
+        return samples, events, np.empty(0)
+    sampled, happened = _floats(samples, "t_s"), _floats(events, "t_s")
+    by_us = [
+        requests.scheduled_s + zero_s,
+        requests.ended_s + zero_s,
+        sampled[samples["signal"].isin(_MONOTONIC_SIGNALS)],
+        happened[events["kind"].isin(_MONOTONIC_EVENTS)],
+        np.array([info.load_start_s, info.load_end_s or np.nan]),
+    ]
+    settle_s = info.settings.get("settle_s")
+    last = float(np.nanmax(np.concatenate(by_us))) + (settle_s if isinstance(settle_s, int | float) else 0.0)
+    wrong_samples = (sampled > last + OUTSIDE_S) | (sampled < -OUTSIDE_S)
+    wrong_events = happened > last + OUTSIDE_S
+    times = np.sort(np.concatenate((sampled[wrong_samples], happened[wrong_events]))) - zero_s
+    return samples[~wrong_samples], events[~wrong_events], times
 
 
 def _floats(frame: pd.DataFrame, column: str) -> Floats:
@@ -65,9 +100,16 @@ def _texts(frame: pd.DataFrame, column: str) -> Objects:
     return values
 
 
-def _requests(frame: pd.DataFrame, zero_s: float) -> Requests:
+def _timeout_s(info: RunInfo) -> float:
+    """The time limit of a request; +inf when the settings do not have it."""
+    timeout_s = info.settings.get("request_timeout_s")
+    return float(timeout_s) if isinstance(timeout_s, int | float) else math.inf
+
+
+def _requests(frame: pd.DataFrame, zero_s: float, timeout_s: float) -> Requests:
     frame = frame.sort_values(["scheduled_s", "request_id"], kind="stable")
     outcome, cause = _texts(frame, "outcome"), _texts(frame, "cause")
+    timed_out = _floats(frame, "ended_s") - _floats(frame, "sent_s") >= timeout_s
     return Requests(
         ids=frame["request_id"].to_numpy(dtype=np.int64),
         scheduled_s=_floats(frame, "scheduled_s") - zero_s,
@@ -78,8 +120,9 @@ def _requests(frame: pd.DataFrame, zero_s: float) -> Requests:
         outcome=outcome,
         cause=cause,
         output_tokens=_floats(frame, "output_tokens"),
+        max_tokens=_floats(frame, "max_tokens"),
         ok=np.asarray(outcome == Outcome.OK, dtype=np.bool_),
-        stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK), dtype=np.bool_),
+        stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK) & ~timed_out, dtype=np.bool_),
     )
 
 

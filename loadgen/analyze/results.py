@@ -30,6 +30,7 @@ class Finding:
         unit: `s`, `ratio` (of a whole, 0..1), `count`, `per_s`, or empty for a plain number.
         window: Where it was measured: "whole run", a stage name, or "from 31.0 s to 58.0 s".
         advice: What the finding means and what to do next.
+        unknown: Number of values that a stop of the run left open and that could turn the result; 0 when none could.
     """
 
     code: str
@@ -41,6 +42,7 @@ class Finding:
     unit: str
     window: str
     advice: str
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +68,16 @@ class Latencies:
         end_s: End of the group's span.
         scheduled: Number of due requests, without those that a stop kept from being sent.
         answered: Number with outcome `ok`.
-        failed: Number with any other outcome, without those that a stop of the run ended.
+        failed: Number with any other outcome, without those that a stop of the run ended before their time-out.
         offered_per_s: Due requests per second.
         completed_per_s: Requests per second that ended `ok` within the span.
         output_tokens_per_s: Output tokens per second received within the span.
         ttft: First token − scheduled, over requests that got a first token.
         itl: Gaps between consecutive tokens, over all tokens of the group.
-        tpot: Mean gap of each request with at least two tokens.
+        tpot: Mean gap of each request with at least two tokens, without those that a stop of the run ended.
         e2e: Last token − scheduled, over `ok` requests.
         send_lag: Sent − scheduled, over sent requests.
-        stopped: Number in flight that a stop of the run ended; they are in no latency above.
+        stopped: Number in flight, and younger than the time-out, that a stop of the run ended.
             scheduled = answered + failed + stopped.
     """
 
@@ -98,13 +100,23 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeCount:
-    """Number of requests with one outcome and cause, and the times of the first and last of them."""
+    """Number of requests with one outcome and cause, and the times of the first and last of them.
+
+    Attributes:
+        outcome: Their outcome.
+        cause: Template of their cause; `other` for all causes beyond the most frequent ones.
+        count: Number of requests.
+        first_s: When the first of them ended, or else was due.
+        last_s: The same of the last.
+        causes: Number of causes: more than 1 for `other`.
+    """
 
     outcome: str
     cause: str | None
     count: int
     first_s: float
     last_s: float
+    causes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +286,10 @@ class Headline:
         traffic_s: Part of the lag from ready to serving.
         slow_requests: Requests that exceeded the per-request TTFT limit, including unanswered ones.
         slow_in_lag: Those of them that were due within a lag window of a scale-up.
-        judged_requests: Number of requests that count for the verdict.
+        judged_requests: Number of requests of which it is known whether they exceeded the limit; without a limit on
+            TTFT, whose outcome is known.
+        unknown_requests: Number of the others: in flight without a first token, and younger than the limit, when the
+            run was stopped.
         ttft_limit_s: The per-request limit used.
         peak_replicas: Most ready replicas at once.
         lowest_replicas: Fewest ready replicas at once during the load, after the first was ready.
@@ -294,6 +309,7 @@ class Headline:
     peak_replicas: int | None
     lowest_replicas: int | None
     last_replicas: int | None
+    unknown_requests: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

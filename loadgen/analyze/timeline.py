@@ -47,8 +47,8 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         return tuple(np.where(unknown, np.nan, counts).tolist())
 
     in_flight = np.searchsorted(sent, end, side="left") - np.searchsorted(ended, end, side="left")
-    ttft = _percentiles(requests.scheduled_s, requests.ttft_s, requests.judged, first, bins)
-    e2e = _percentiles(requests.scheduled_s, requests.e2e_s, requests.judged, first, bins)
+    ttft = _percentiles(requests.scheduled_s, requests.ttft_s, first, bins)
+    e2e = _percentiles(requests.scheduled_s, requests.e2e_s, first, bins)
     stale = stale_s(run)
     return Timeline(
         t_s=tuple(start.tolist()),
@@ -116,11 +116,9 @@ def _counted(run: Observed, t_s: Floats, stale: float) -> np.ndarray[tuple[int],
     return counted
 
 
-def _percentiles(
-    due_s: Floats, values: Floats, judged: np.ndarray[tuple[int], np.dtype[np.bool_]], first: int, bins: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _percentiles(due_s: Floats, values: Floats, first: int, bins: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Median and 95th percentile of the known values, by due time."""
-    use = judged & np.isfinite(values)
+    use = np.isfinite(values)
     due, values = due_s[use], values[use]
     edges = np.searchsorted(due, first + np.arange(-_NEIGHBOURS, bins + _NEIGHBOURS + 1, dtype=np.float64), side="left")
     medians, highs = np.full(bins, np.nan), np.full(bins, np.nan)

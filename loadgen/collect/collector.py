@@ -12,9 +12,10 @@ from loadgen.collect.gaps import Gaps, Source
 from loadgen.collect.journal import Journal
 from loadgen.collect.prometheus import PrometheusReader
 from loadgen.collect.raw import TIMEOUT_S, RawReader
-from loadgen.collect.rows import Rows, Sample
+from loadgen.collect.rows import HOST, Rows, Sample, clock_step
 from loadgen.collect.scrape_targets import ScrapeTargets, StackTargets, UrlTargets
 from loadgen.collect.signals import queried
+from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import GapSource
 from loadgen.dataset.run_info import RunInfo
@@ -25,6 +26,8 @@ PERIOD_S = 1.0
 PASSES_PER_PART = 3
 PERIODS_PER_GAP = 3
 DEFAULT_SCRAPE_INTERVAL_S = 15.0
+MIN_STEP_S = 1.0
+"""Smallest step of this machine's clock that is recorded."""
 LAST_RESPONSE_WAIT_S = 3.0
 _PROMETHEUS = Source(GapSource.PROMETHEUS)
 _CUSTOM_METRICS = Source(GapSource.CUSTOM_METRICS)
@@ -70,6 +73,8 @@ class Collector:
             }
         )
         self._failing: set[Source] = set()
+        self._host_offset_s = 0.0
+        self._prometheus_is_off = False
         self._passes = 0
 
     def run(self, stop: Stop) -> bool:
@@ -92,6 +97,7 @@ class Collector:
         targets = self._targets.current()
         self._expect(targets)
         self._rows.events += self._journal.read()
+        self._check_host_clock()
         self._read_raw(targets)
         self._handle_responses(wait_s=0.0)
         # Prometheus responds between two passes, so its samples are in the parts that the next pass writes.
@@ -171,6 +177,8 @@ class Collector:
                 _log.warning("%s", response)
         else:
             self._rows.samples += response
+            if source == _PROMETHEUS:
+                self._check_prometheus_clock(answered=bool(response))
             self._gaps.add_data(source, (row.t_s for row in response))
             if not response:  # Prometheus takes some seconds to discover its first replica
                 self._gaps.add_empty(source, self._clock.now_s())
@@ -178,6 +186,25 @@ class Collector:
                 self._failing.discard(source)
                 _log.info("%s answers again", source.pod or source.name)
         self._gaps.add_attempt(source, self._clock.now_s())
+
+    def _check_host_clock(self) -> None:
+        """Record every step of this machine's clock: the time axis of the run does not follow it."""
+        offset_s = time.time() - self._clock.to_unix(self._clock.now_s())
+        if abs(offset_s - self._host_offset_s) > MIN_STEP_S:
+            self._record_step(clock_step(HOST, self._clock.now_s(), offset_s - self._host_offset_s))
+            self._host_offset_s = offset_s
+
+    def _check_prometheus_clock(self, *, answered: bool) -> None:
+        """Record once when the samples of Prometheus begin to have wrong times."""
+        offset_s = self._prometheus.offset_s
+        if offset_s is not None and not self._prometheus_is_off:
+            self._record_step(clock_step(GapSource.PROMETHEUS, self._clock.now_s(), offset_s))
+        if offset_s is not None or answered:
+            self._prometheus_is_off = offset_s is not None
+
+    def _record_step(self, event: Event) -> None:
+        _log.warning("%s", event.message)
+        self._rows.events.append(event)
 
     def _close_parts(self) -> bool:
         for event in self._gaps.take():

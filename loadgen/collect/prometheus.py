@@ -17,6 +17,8 @@ from loadgen.collect.signals import Queried, Reading, Signal
 
 TIMEOUT_S = 2
 MAX_CATCH_UP_S = 300.0
+TOLERANCE_S = 60.0
+"""How far the clock of Prometheus may be off from what was measured before the run, if it was."""
 
 
 class PrometheusReader:
@@ -48,10 +50,13 @@ class PrometheusReader:
         self._read_s = 0.0
         self._last_unix_s: dict[tuple[str, str | None], float] = {}
         self._pods: set[str | None] = set()
+        self.offset_s: float | None = None
+        """By how much the timestamps of the last read were off, seconds, positive ahead; None when they were right."""
 
     def read(self, url: str, replicas: Collection[str]) -> list[Sample]:
         """Read all new samples from the Prometheus at `url`.
 
+        Samples whose timestamps are not of this time are skipped: the clock of Prometheus was set, see `offset_s`.
         Scrape health is recorded only for `replicas` and for pods with Triton metrics.
 
         Raises:
@@ -66,16 +71,31 @@ class PrometheusReader:
         self._pods |= set(replicas)
         if not self._only_replicas:
             self._pods |= {reading.pod for signal, reading in readings if not signal.kind.beyond_replicas}
+        latest_s = self._clock.now_s()
+        self.offset_s = self._offset_s(readings, now_s - window_s, latest_s)
+        is_behind = self.offset_s is not None and self.offset_s < 0
         rows = []
         for signal, reading in readings:
             series = (signal.field, reading.pod)
             t_s = self._clock.at_unix(reading.unix_s - self._skew_s)
+            if is_behind or t_s > latest_s + TOLERANCE_S:
+                continue
             is_new = reading.unix_s > self._last_unix_s.get(series, 0.0) and t_s >= 0
             if is_new and (reading.pod in self._pods or (reading.pod is None and not signal.kind.beyond_replicas)):
                 self._last_unix_s[series] = reading.unix_s
                 rows.append(Sample(t_s, signal.field, reading.pod, reading.value))
         self._read_s = now_s
         return rows
+
+    def _offset_s(
+        self, readings: Sequence[tuple[Signal[Queried], Reading]], earliest_s: float, latest_s: float
+    ) -> float | None:
+        """By how much the newest sample is outside the span that was asked for; None inside it and without samples."""
+        if not readings:
+            return None
+        newest_s = self._clock.at_unix(max(reading.unix_s for _, reading in readings) - self._skew_s)
+        is_right = earliest_s - TOLERANCE_S <= newest_s <= latest_s + TOLERANCE_S
+        return None if is_right else newest_s - latest_s
 
 
 def _connect(url: str) -> PrometheusConnect:

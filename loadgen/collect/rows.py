@@ -9,6 +9,8 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import EventKind, GapSource
 
 WRITER = "collect"
+HOST = "host"
+"""Source of a clock step of this machine."""
 _log = logging.getLogger(__name__)
 
 
@@ -25,6 +27,16 @@ def gap(source: str, pod: str | None, from_s: float, to_s: float, message: str) 
     """Make the event of a span in which no data was collected from a source."""
     data = {"source": source, "from_s": round(from_s, 3), "to_s": round(to_s, 3)}
     return Event(from_s, EventKind.COLLECT_GAP, pod, None, message, data)
+
+
+def clock_step(source: str, t_s: float, step_s: float) -> Event:
+    """Make the event of a wall clock that is off by `step_s` seconds since `t_s`; positive is ahead."""
+    whose = "this machine's clock was set" if source == HOST else f"the clock of {source} is"
+    direction = "forward" if step_s > 0 else "backward"
+    if source != HOST:
+        direction = "ahead" if step_s > 0 else "behind"
+    message = f"{whose} {abs(step_s):,.0f} s {direction}"
+    return Event(t_s, EventKind.CLOCK_STEP, None, None, message, {"source": source, "step_s": round(step_s, 3)})
 
 
 class Rows:

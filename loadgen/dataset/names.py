@@ -120,6 +120,11 @@ class EventKind(_Name):
         "collection gap",
         "No data was collected from a source for a span of time.",
     )
+    CLOCK_STEP = (
+        "clock_step",
+        "clock step",
+        "A wall clock was set during the run: that of this machine, or that of a source whose samples have its time.",
+    )
 
 
 EVENT_KINDS: Mapping[str, EventKind] = {kind.value: kind for kind in EventKind}
@@ -140,6 +145,7 @@ MARK_SYMBOLS: Mapping[str, MarkSymbol] = {
     EventKind.NODE_BACK: MarkSymbol.OTHER,
     EventKind.PART_DIED: MarkSymbol.FAILURE,
     EventKind.COLLECT_GAP: MarkSymbol.FAILURE,
+    EventKind.CLOCK_STEP: MarkSymbol.FAILURE,
 }
 """The symbols of the event kinds that the page draws; a rescale is drawn as a scale-up or a scale-down."""
 
@@ -230,7 +236,11 @@ OUTCOMES: Mapping[str, Outcome] = {outcome.value: outcome for outcome in Outcome
 class Cause(_Name):
     """A value of the column `cause` of `requests/` that does not come from a server or a library."""
 
-    RUN_STOPPED = "run stopped", "run stopped", "The user stopped the run; such requests are shown and not judged."
+    RUN_STOPPED = (
+        "run stopped",
+        "run stopped",
+        "The user stopped the run: a request in flight is judged by its age, one that was not sent is not judged.",
+    )
     USER_STOPPED = (
         "user stopped",
         "user stopped",
@@ -239,3 +249,4 @@ class Cause(_Name):
     NO_FREE_USER = "no free user", "no free user", "No Locust user was free when the request was due."
     TIMEOUT = "no last token within the time-out", "timed out", "The request timed out."
     EMPTY_ANSWER = "empty answer", "empty answer", "The answer was complete and carried no output."
+    OTHER = "other", "other causes", "All causes beyond the most frequent ones, in lists of causes; no row has it."

@@ -4,14 +4,15 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gevent
 
+from loadgen.dataset.causes import cause_template
 from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
-from loadgen.protocols.answer import Answer, Client
+from loadgen.protocols.answer import Answer, Client, Interrupted
 
 _RECENT_S = 10.0
 _OVERDUE_S = 1.0
@@ -190,11 +191,13 @@ class Sender:
             self._end(arrival, due, sent, answer)
 
     def _interrupted(self, error: BaseException) -> Answer:
-        """Return the answer of a request that an exception ended."""
+        """Return the answer of a request that an exception ended, with the tokens that had arrived."""
         now = time.monotonic()
         if isinstance(error, Exception):
-            return Answer(outcome=Outcome.ERROR, cause=f"client: {error!r}"[:160], ended=now)
+            return Answer(outcome=Outcome.ERROR, cause=cause_template(f"client: {error!r}"), ended=now)
         cause = Cause.USER_STOPPED if self._stopped_at is None else Cause.RUN_STOPPED
+        if isinstance(error, Interrupted):
+            return replace(error.answer, outcome=Outcome.CUT_OFF, cause=cause, ended=now)
         return Answer(outcome=Outcome.CUT_OFF, cause=cause, ended=now)
 
     def _end(self, arrival: Arrival, due: float, sent: float, answer: Answer) -> None:

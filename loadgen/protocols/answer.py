@@ -4,6 +4,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import gevent
+
+from loadgen.dataset.causes import cause_template
 from loadgen.dataset.names import Cause, Outcome
 
 _INT32_MAX = 2**31 - 1
@@ -49,11 +52,27 @@ class Answer:
     received_bytes: int = 0
 
 
+class Interrupted(gevent.GreenletExit):  # type: ignore[misc]  # gevent has no types
+    """The greenlet of a request was killed.
+
+    Attributes:
+        answer: What had arrived until then; its outcome has no meaning.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
 class Client(Protocol):
     """A connection that sends one request at a time."""
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
-        """Send a prompt and wait for the complete answer; server and network failures are outcomes, not exceptions."""
+        """Send a prompt and wait for the complete answer; server and network failures are outcomes, not exceptions.
+
+        Raises:
+            Interrupted: the greenlet was killed after the request was sent.
+        """
         ...
 
     def close(self) -> None:
@@ -74,7 +93,7 @@ def classify_failure(code: str, message: str, *, began: bool) -> tuple[Outcome, 
     """
     if code in ("DEADLINE_EXCEEDED", "TIMEOUT"):
         return Outcome.TIMEOUT, Cause.TIMEOUT
-    cause = without_variable_parts(f"{code}: {message}" if code else message)
+    cause = cause_template(f"{code}: {message}" if code else message)
     if began:
         return Outcome.CUT_OFF, cause
     if _BROKEN_TEXT.search(message):
@@ -89,11 +108,3 @@ def classify_failure(code: str, message: str, *, began: bool) -> tuple[Outcome, 
 def valid_token_count(tokens: object) -> int | None:
     """Return a server's count of output tokens; None unless it is an integer from 0 to 2³¹ - 1."""
     return tokens if isinstance(tokens, int) and 0 <= tokens <= _INT32_MAX else None
-
-
-def without_variable_parts(message: str) -> str:
-    """Return a message without addresses and numbers, which differ between requests; at most 160 characters."""
-    text = re.sub(r"\b(ipv4:)?(\d{1,3}\.){3}\d{1,3}(:\d+)?\b", "ADDRESS", " ".join(message.split()))
-    text = re.sub(r"\bipv6:(%5B|\[)[0-9a-f:.]+(%[0-9a-z]+)?(%5D|\])(:\d+)?", "ADDRESS", text, flags=re.IGNORECASE)
-    text = re.sub(r"\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{8,}\b|\b\d{3,}\b(?!:)", "N", text)
-    return text[:160]

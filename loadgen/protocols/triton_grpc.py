@@ -18,7 +18,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from loadgen.base.errors import TargetError
 from loadgen.dataset.names import Cause, Outcome
-from loadgen.protocols.answer import Answer, classify_failure, valid_token_count
+from loadgen.protocols.answer import Answer, Interrupted, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
 
 Call = Literal["ModelStreamInfer", "ModelInfer"]
@@ -122,7 +122,7 @@ class GrpcClient:
         request.parameters["triton_enable_empty_final_response"].bool_param = True
         times: list[float] = []
         responses: list[pb.ModelStreamInferResponse] = []
-        code, message, finished_at = "", "", None
+        code, message, finished_at, interrupted = "", "", None, False
         call = self._stub.ModelStreamInfer(iter((request,)), timeout=timeout_s)
         try:
             for response in call:
@@ -138,6 +138,8 @@ class GrpcClient:
         except grpc.RpcError as error:
             self._broken = True
             code, message = error.code().name, error.details() or ""
+        except gevent.GreenletExit:
+            interrupted = True
         finally:
             call.cancel()  # frees the server's slot after an early exit; has no effect on a finished call
         ended = time.monotonic()
@@ -151,6 +153,8 @@ class GrpcClient:
         )
         if not self._stream and responses:
             answer.output_tokens = output_token_count(responses[-1].infer_response)
+        if interrupted:
+            raise Interrupted(answer)
         if finished_at is None:
             message = message or ("the stream ended without a final answer" if times else Cause.EMPTY_ANSWER)
             answer.outcome, answer.cause = classify_failure(code, message, began=bool(times))

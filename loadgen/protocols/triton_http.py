@@ -21,7 +21,7 @@ from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
 from loadgen.base.errors import TargetError
 from loadgen.dataset.names import Cause, Outcome
-from loadgen.protocols.answer import Answer, classify_failure, valid_token_count
+from loadgen.protocols.answer import Answer, Interrupted, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
 
 Call = Literal["generate_stream", "generate"]
@@ -123,6 +123,8 @@ class HttpClient:
             code = "TIMEOUT"
         except _CONNECTION_ERRORS as error:
             message = str(error) or type(error).__name__
+        except gevent.GreenletExit as stop:
+            raise Interrupted(self._answer(lines, times, "", "", time.monotonic())) from stop
         finally:
             deadline.close()
         ended = time.monotonic()

@@ -3,6 +3,7 @@
 import re
 from typing import Literal
 
+from loadgen.analyze.findings.codes import SLO_METRICS
 from loadgen.analyze.results import Analysis, Finding
 from loadgen_reports import format as fmt
 
@@ -64,6 +65,9 @@ def limit_statement(finding: Finding) -> str:
     if not fmt.known(finding.measured):
         if not fmt.known(finding.limit):
             return f"{subject}: {'met' if finding.passed else 'not met'}"
+        if finding.unknown:
+            values = _open_values(finding)
+            return f"{subject} cannot be compared with the limit of {limit}: {values} when the run was stopped"
         if finding.severity == "fail":
             # So many requests failed that the percentile is the value of a failed request, which has none.
             return f"{subject} {'have' if verb == 'were' else 'has'} no value, so the limit of {limit} was missed"
@@ -87,7 +91,15 @@ def list_item(finding: Finding) -> str:
     return f"{uncapitalize(finding.title)}{window_phrase(finding.window)} ({inside})"
 
 
+def _open_values(finding: Finding) -> str:
+    noun = "token gap" if SLO_METRICS.get(finding.code, ("",))[0] == "itl" else "request"
+    verb = "was" if finding.unknown == 1 else "were"
+    return f"{fmt.count(finding.unknown)} {fmt.plural(finding.unknown, noun)} {verb} open"
+
+
 def _missing_text(finding: Finding) -> str:
+    if finding.unknown:
+        return f"unknown, {_open_values(finding)} at the stop"
     return "no value" if finding.severity == "fail" else "not measured"
 
 

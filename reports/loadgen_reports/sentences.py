@@ -139,9 +139,9 @@ def _end_sentence(analysis: Analysis) -> str:
     ended = f"The run was stopped early{when}"
     if not stopped:
         return f"{ended}."
-    verbs = ("was", "is") if stopped == 1 else ("were", "are")
-    cut_off = f"{fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight {verbs[0]} cut off"
-    return f"{ended}; {cut_off} and {verbs[1]} not judged."
+    verb = "was" if stopped == 1 else "were"
+    cut_off = f"{fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight {verb} cut off"
+    return f"{ended}; {cut_off} and {verb} judged by {'its' if stopped == 1 else 'their'} age."
 
 
 def _lag_explains_failure(analysis: Analysis) -> bool:
@@ -156,16 +156,28 @@ def _lag_explains_failure(analysis: Analysis) -> bool:
 
 def _slow(analysis: Analysis) -> list[str]:
     head = analysis.headline
-    if head.slow_requests is None or not fmt.known(head.ttft_limit_s) or head.judged_requests < 1:
+    if head.slow_requests is None or not fmt.known(head.ttft_limit_s):
         return []
     limit = f"TTFT ≤ {fmt.seconds(head.ttft_limit_s)}"
+    unknown = _unknown(head)
+    if head.judged_requests < 1:
+        return [f"Whether a request met {limit} is not known: {unknown}."] if unknown else []
     requests = fmt.plural(head.judged_requests, "request")
+    more = f"; {unknown}" if unknown else ""
     if head.slow_requests == 0:
         if head.judged_requests == 1:
-            return [f"The one request met {limit}."]
-        return [f"All {fmt.count(head.judged_requests)} {requests} met {limit}."]
+            return [f"The one request met {limit}{more}."]
+        return [f"All {fmt.count(head.judged_requests)} {requests} met {limit}{more}."]
     text = f"{fmt.count(head.slow_requests)} of {fmt.count(head.judged_requests)} {requests} exceeded {limit}"
-    return [text + _share_in_lag_windows(head, len(analysis.lag_windows)) + "."]
+    return [text + _share_in_lag_windows(head, len(analysis.lag_windows)) + more + "."]
+
+
+def _unknown(head: Headline) -> str:
+    """The requests whose TTFT the stop left unknown; empty without any."""
+    if not head.unknown_requests:
+        return ""
+    number, noun = fmt.count(head.unknown_requests), fmt.plural(head.unknown_requests, "younger request")
+    return f"{number} {noun} had no first token yet when the run was stopped"
 
 
 def _share_in_lag_windows(head: Headline, windows: int) -> str:

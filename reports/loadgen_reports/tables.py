@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.analyze.findings.codes import SLO_METRICS
-from loadgen.analyze.results import Analysis, Finding, Latencies, Stats
+from loadgen.analyze.results import Analysis, Finding, Latencies, OutcomeCount, Stats
 from loadgen.dataset import terms
-from loadgen.dataset.names import OUTCOMES, Outcome
+from loadgen.dataset.names import OUTCOMES, Cause, Outcome
 from loadgen_reports import format as fmt
 from loadgen_reports.finding_text import Style, measured_text, result, sentence, value_and_limit
 
@@ -196,6 +196,12 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
     limit_notes = tuple(
         f"Limit on {name}: {fmt.seconds(limit)}; values over it are marked." for name, limit in limits.items()
     )
+    stopped = analysis.whole.stopped
+    if stopped and metric != "send_lag":
+        limit_notes += (
+            f"Measured values only: {fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight when the run was "
+            f"stopped {'has' if stopped == 1 else 'have'} no value for what had not arrived; findings use the age.",
+        )
     if any(0 < stat.count < MIN_VALUES for _, stat in stats):
         limit_notes += (f"Groups of fewer than {MIN_VALUES} values are grey and not marked: too few for a percentile.",)
     return Table(
@@ -215,11 +221,11 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
 def outcomes(analysis: Analysis) -> Table:
     """The outcomes of all requests by cause, the most frequent first."""
     total = sum(row.count for row in analysis.outcomes)
-    ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != Outcome.OK, -row.count))
+    ranked = sorted(analysis.outcomes, key=lambda row: (row.outcome != Outcome.OK, row.causes > 1, -row.count))
     rows = [
         (
             Cell(text=_outcome_label(row.outcome), style="" if row.outcome == Outcome.OK else "over"),
-            Cell(text=row.cause, literal=True) if row.cause else Cell(text=fmt.MISSING, style="muted"),
+            _cause_cell(row),
             Cell(text=fmt.count(row.count)),
             Cell(text=fmt.percent(row.count / total) if total else fmt.MISSING),
             Cell(text=fmt.clock(row.first_s)),
@@ -242,6 +248,12 @@ def outcomes(analysis: Analysis) -> Table:
         rows=shown,
         notes=notes,
     )
+
+
+def _cause_cell(row: OutcomeCount) -> Cell:
+    if row.causes > 1:
+        return Cell(text=f"{Cause.OTHER.label} ({fmt.count(row.causes)})")
+    return Cell(text=row.cause, literal=True) if row.cause else Cell(text=fmt.MISSING, style="muted")
 
 
 def _outcome_label(outcome: str) -> str:

@@ -1,6 +1,9 @@
 """One suite for every protocol, against a server whose token times are exactly known. Needs only loopback."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -107,6 +110,35 @@ def test_timeout(infer: Callable[..., Answer], stream: bool) -> None:
     answer = infer(Script(tokens=2, gap_s=30), timeout_s=0.5, stream=stream)
     assert answer.outcome == "timeout"
     assert len(answer.token_times) == (1 if stream else 0)
+
+
+KILLED = """
+import sys
+from gevent.monkey import patch_all
+patch_all()
+import gevent
+from loadgen.protocols.reference import Script
+from loadgen.protocols.triton_grpc import prepare
+from support.servers.reference import BLS, client_of
+prepare(8)
+client = client_of(sys.argv[1], int(sys.argv[2]), BLS, stream=True)
+request = gevent.spawn(client.infer, Script(tokens=2, gap_s=30).prompt(), 8, 20.0)
+gevent.sleep(0.5)
+request.kill()
+answer = request.value.answer
+print(len(answer.token_times), answer.last == answer.token_times[-1] < answer.ended)
+"""
+
+
+def test_a_killed_request_keeps_its_tokens(protocol: str, ports: dict[str, int]) -> None:
+    """A stream that is killed while it waits for its second token, as by a stop of Locust, keeps the first.
+
+    It needs a process that gevent has patched, as it has Locust's.
+    """
+    command = [sys.executable, "-c", KILLED, protocol, str(ports[protocol])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["1", "True"], done.stderr
 
 
 def test_a_client_recovers_from_failures(protocol: str, ports: dict[str, int]) -> None:

@@ -65,6 +65,7 @@ def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[st
     rows = bench.requests()
     assert rows.request_id.to_list() == list(range(len(rows))), err
     assert {"ok", "cut_off"} <= set(rows.outcome)
+    assert rows.first_token_s[rows.outcome == "cut_off"].notna().any(), "streams keep the tokens that had arrived"
     assert set(rows.cause.dropna()) <= {"run stopped", "no free user"}
     assert bench.run_folder().read_info().state == "stopped"
     assert (bench.run_folder().path / "report.html").is_file(), out + err

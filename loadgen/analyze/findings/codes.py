@@ -34,6 +34,7 @@ class FindingCode:
         window: str = "whole run",
         passed: bool = False,
         severity: Severity | None = None,
+        unknown: int = 0,
     ) -> Finding:
         """Make a finding of this code.
 
@@ -44,6 +45,7 @@ class FindingCode:
             window: Where it was measured.
             passed: Whether the limit was met.
             severity: Overrides the declared severity.
+            unknown: Number of values that a stop of the run left open and that could turn the result.
         """
         return Finding(
             code=self.code,
@@ -55,6 +57,7 @@ class FindingCode:
             unit=self.unit,
             window=window,
             advice=advice,
+            unknown=unknown,
         )
 
 
@@ -208,6 +211,12 @@ PART_DIED = _warning(
     "Prometheus, the gateway or the local stack itself exited unexpectedly.",
 )
 COLLECT_GAP = _warning("collect.gap", "Gaps in data collection", "count", "No data was collected from a source.")
+CLOCK_STEP = _warning(
+    "clock.step",
+    "Clock steps",
+    "s",
+    "A wall clock was set during the run; the run is invalid if the ratio was not sampled for too long because of it.",
+)
 NODE_LOST = _warning("node.lost", "Nodes lost", "s", "A node with replicas on it was not ready or was removed.")
 REPLICA_LOST = _warning(
     "replica.lost", "Replicas lost", "count", "Replicas stopped without a scale-down that accounts for them."
@@ -250,6 +259,7 @@ ALL: tuple[FindingCode, ...] = (
     REPLICA_KILLED,
     PART_DIED,
     COLLECT_GAP,
+    CLOCK_STEP,
     NODE_LOST,
     REPLICA_LOST,
     REPLICA_UNSCHEDULABLE,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from loadgen.analyze.bounds import bounds
 from loadgen.analyze.findings import codes
 from loadgen.analyze.latency import Measured
 from loadgen.analyze.observed import Bools, Floats, Observed
@@ -14,14 +15,10 @@ from loadgen.dataset.run_info import Limit
 
 _NEVER = {
     "ttft": "never received a first token",
+    "itl": "never ended, because the stream broke off",
     "tpot": "never received their last token",
     "e2e": "never received their last token",
 }
-
-
-def judged_ttft_s(run: Observed) -> Floats:
-    """TTFT of every judged request; +inf when its first token never arrived."""
-    return _missing_as_inf(run.requests.ttft_s[run.requests.judged])
 
 
 def in_spans(spans: Sequence[Span], due_s: Floats) -> Bools:
@@ -41,10 +38,12 @@ def slo(run: Observed, measured: Measured, lag_windows: Sequence[Span]) -> list[
 
 
 def _finding(
-    limit: Limit, *, passed: bool, measured: float | None, advice: str, severity: Severity = "fail"
+    limit: Limit, *, passed: bool, measured: float | None, advice: str, severity: Severity = "fail", unknown: int = 0
 ) -> Finding:
     declared = codes.SLO[limit.metric, limit.statistic]
-    return declared.finding(passed=passed, measured=measured, limit=limit.limit, advice=advice, severity=severity)
+    return declared.finding(
+        passed=passed, measured=measured, limit=limit.limit, advice=advice, severity=severity, unknown=unknown
+    )
 
 
 def _unmeasured(limit: Limit, advice: str) -> Finding:
@@ -54,39 +53,67 @@ def _unmeasured(limit: Limit, advice: str) -> Finding:
 
 def _failed(run: Observed, limit: Limit) -> Finding:
     judged = run.requests.judged
-    count, failed = int(judged.sum()), int((judged & ~run.requests.ok).sum())
+    count, failed, still_open = int(judged.sum()), int((judged & ~run.requests.ok).sum()), int(run.requests.open.sum())
+    left_out = f"{still_open:,} more were in flight, and younger than the time-out, when the run was stopped"
     if not count:
-        return _unmeasured(limit, "No request was due, so there is nothing to judge.")
+        reason = f"No request ended: {left_out}." if still_open else "No request was due, so there is nothing to judge."
+        return _unmeasured(limit, reason.replace(" more ", " "))
     share = failed / count
     summary = f"{failed:,} of {count:,} requests failed"
+    if still_open:
+        summary += f"; {left_out}, and count as neither"
     passed = share <= limit.limit
     advice = f"{summary}." if passed else f"{summary}: see the causes in the outcomes table, most frequent first."
     return _finding(limit, passed=passed, measured=share, advice=advice)
 
 
 def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], limit: Limit) -> Finding:
-    values, due = _values(run, measured, limit.metric)
+    """A limit on a latency: met or missed if it is so for every value that open requests may still get."""
+    values = bounds(run, measured, limit.metric)
     if not len(values):
-        reason = "no request was due" if not run.requests.judged.any() else "no response was streamed"
+        reason = "no request was due" if not run.requests.due.any() else "no response was streamed"
         return _unmeasured(limit, f"Not measured, because {reason}: check `stream` and the load.")
-    value = quantile(values, QUANTILES[limit.statistic])
-    slow = values > limit.limit
+    share = QUANTILES[limit.statistic]
+    lower, upper = quantile(values.lower_s, share), quantile(values.upper_s, share)
+    unknown = int(values.unknown(limit.limit).sum())
+    if lower <= limit.limit < upper:
+        return _finding(
+            limit,
+            passed=False,
+            measured=None,
+            severity="invalid",
+            unknown=unknown,
+            advice=_unknown_advice(limit, unknown, len(values), lower),
+        )
+    slow, due = values.broken(limit.limit), values.due_s
+    count, slow_count = len(values), int(slow.sum())
     noun = "token gaps" if limit.metric == "itl" else "requests"
-    if not slow.any():
-        advice = f"All {len(values):,} {noun} were within {limit.limit:g} s."
-        return _finding(limit, passed=True, measured=value, advice=advice)
-    slow_count = int(slow.sum())
-    share = f"{_percent(slow_count / len(values))}, {_allowed(limit)} allowed"
-    summary = f"{slow_count:,} of {len(values):,} {noun} were slower than {limit.limit:g} s ({share})"
-    if value <= limit.limit:
-        return _finding(limit, passed=True, measured=value, advice=f"{summary}.")
-    if math.isinf(value):
+    left_out = f"; {unknown:,} more, open when the run was stopped, cannot turn this" if unknown else ""
+    if not slow_count:
+        advice = f"All {count - unknown:,} {noun} were within {limit.limit:g} s{left_out}."
+        return _finding(limit, passed=True, measured=upper, advice=advice)
+    allowed = f"{_percent(slow_count / count)}, {_allowed(limit)} allowed"
+    summary = f"{slow_count:,} of {count:,} {noun} were slower than {limit.limit:g} s ({allowed})"
+    if upper <= limit.limit:
+        return _finding(limit, passed=True, measured=upper, advice=f"{summary}{left_out}.")
+    if math.isinf(lower):
         over = "At least one" if limit.statistic == "max" else f"More than {_allowed(limit)}"
-        never = f"{int(np.isinf(values).sum()):,} of {len(values):,}"
-        advice = f"{over} of the requests ({never}) {_NEVER[limit.metric]}: see the outcomes table for the causes."
+        never = f"{int(np.isinf(values.lower_s).sum()):,} of {count:,}"
+        advice = f"{over} of the {noun} ({never}) {_NEVER[limit.metric]}: see the outcomes table for the causes."
         return _finding(limit, passed=False, measured=None, advice=advice)
-    advice = f"{summary}{_scaling_advice(slow, due, lag_windows)}"
-    return _finding(limit, passed=False, measured=value, advice=advice)
+    least = int((slow & ~np.isfinite(values.upper_s) & np.isfinite(values.lower_s)).sum())
+    if least:
+        summary += f", {least:,} of them still open when the run was stopped and counted at their age"
+    return _finding(limit, passed=False, measured=lower, advice=f"{summary}{_scaling_advice(slow, due, lag_windows)}")
+
+
+def _unknown_advice(limit: Limit, unknown: int, count: int, lower_s: float) -> str:
+    noun = "token gaps" if limit.metric == "itl" else "requests"
+    return (
+        f"{unknown:,} of {count:,} {noun} were open when the run was stopped and may end on either side of "
+        f"{limit.limit:g} s, so the {limit.statistic} is at least {lower_s:.3g} s and has no upper bound. Let requests "
+        f"in flight finish (--stop-timeout), or run the load to its end."
+    )
 
 
 def _allowed(limit: Limit) -> str:
@@ -110,26 +137,3 @@ def _scaling_advice(slow: Bools, due_s: Floats, lag_windows: Sequence[Span]) -> 
     if share >= 0.5:
         return f"{summary}: shorten the longest step of the scale-up, scale earlier, or keep more replicas ready."
     return f"{summary}: most were slow outside scale-ups; allow more replicas or look for a queue elsewhere."
-
-
-def _values(run: Observed, measured: Measured, metric: str) -> tuple[Floats, Floats]:
-    """The values that a limit applies to and the due time of each request; missing responses count as +inf."""
-    requests = run.requests
-    judged, ok = requests.judged, requests.ok
-    if metric == "itl":
-        use = judged[measured.gap_row]
-        return measured.gap_s[use], requests.scheduled_s[measured.gap_row[use]]
-    if metric == "ttft":
-        return judged_ttft_s(run), requests.scheduled_s[judged]
-    if metric == "e2e":
-        return _missing_as_inf(requests.e2e_s[judged]), requests.scheduled_s[judged]
-    tpot = np.where(ok, measured.tpot_s, np.inf)
-    # An ok request of a single token has no gap; where nothing has one, nothing was streamed.
-    use = judged & ~np.isnan(tpot)
-    if not np.isfinite(tpot[use]).any():
-        return np.empty(0), np.empty(0)
-    return tpot[use], requests.scheduled_s[use]
-
-
-def _missing_as_inf(values: Floats) -> Floats:
-    return np.where(np.isnan(values), np.inf, values)

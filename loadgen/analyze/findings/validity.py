@@ -64,7 +64,7 @@ def sample_times(run: Observed) -> Floats:
     return np.unique(np.concatenate([series.t_s for series in pods.values()])) if pods else np.empty(0)
 
 
-def _idle_scrapes(run: Observed) -> Floats:
+def idle_scrapes(run: Observed) -> Floats:
     """Times of successful scrapes without compute: the ratio is undefined then, so a rule may omit it."""
     if SignalName.RAW_COMPUTE_US not in run.signals:
         return np.empty(0)
@@ -89,7 +89,7 @@ def longest_gap(times: Floats, spans: list[Interval]) -> Interval | None:
 def _ended(run: Observed) -> Finding:
     advice = {
         "finished": "Every scheduled request has its outcome.",
-        "stopped": "The user stopped the run early; requests that the stop ended are shown and not judged.",
+        "stopped": "The user stopped the run early; requests in flight at the stop are judged by their age.",
     }.get(
         run.info.state,
         f"The load was interrupted after {run.end_s:.0f} s, because the tool or one of its processes died. The data "
@@ -115,7 +115,7 @@ def _rows(run: Observed) -> Finding:
 
 def _send_lag(run: Observed) -> Finding:
     limit = run.info.validity.send_lag_p99_s
-    lag = run.requests.send_lag_s[run.requests.judged]
+    lag = run.requests.send_lag_s[run.requests.due]
     late = np.where(np.isnan(lag), np.inf, lag)
     measured = quantile(late, 0.99)
     never = int(np.isinf(late).sum())
@@ -176,7 +176,7 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
         return [codes.SIGNAL.finding(measured=0.0, limit=1.0, advice=advice)]
     sampled = codes.SIGNAL.finding(measured=float(during), limit=1.0, advice="The ratio was recorded.", passed=True)
     limit = run.info.validity.scrape_gap_s
-    gap = longest_gap(np.union1d(times, _idle_scrapes(run)), ready_spans(run, fleet))
+    gap = longest_gap(np.union1d(times, idle_scrapes(run)), ready_spans(run, fleet))
     if gap is None:
         advice = "No replica was ready during the load, so there was nothing to sample: see the logs of the replicas."
         return [sampled, codes.SCRAPE_GAP.finding(measured=None, limit=limit, advice=advice)]

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from loadgen.analyze.bounds import e2e_bounds, ttft_bounds
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.stats import QUANTILES, quantile
 from loadgen.dataset.run_info import Limit
@@ -30,15 +31,13 @@ def recovered_s(run: Observed, since_s: float) -> float | None:
     """The first time at or after `since_s` from which the SLO was met for `STABLE_S`; None when there is none.
 
     It is met when, in each `WINDOW_S` of due time, the limited percentile is within its limit; unanswered requests are
-    slower than every limit. A window without requests is ignored, but at least one window must have some.
+    slower than every limit, and those that a stop left unknown are left out. A window without requests is ignored, but
+    at least one window must have some.
     """
     limit = recovery_limit(run.info.limits)
     if limit is None:
         return None
-    use = run.requests.judged
-    due = run.requests.scheduled_s[use]
-    values = (run.requests.ttft_s if limit.metric == "ttft" else run.requests.e2e_s)[use]
-    values = np.where(np.isnan(values), math.inf, values)
+    due, values = _known(run, limit)
     if not len(due):
         return None
     start = since_s
@@ -56,10 +55,14 @@ def broke_limit(run: Observed, start_s: float, recovered_at_s: float) -> bool | 
     limit = recovery_limit(run.info.limits)
     if limit is None:
         return None
-    due = run.requests.scheduled_s
-    use = run.requests.judged & (due >= start_s) & (due < recovered_at_s + STABLE_S)
-    values = (run.requests.ttft_s if limit.metric == "ttft" else run.requests.e2e_s)[use]
-    return bool((~(values <= limit.limit)).any())
+    due, values = _known(run, limit)
+    return bool((values[(due >= start_s) & (due < recovered_at_s + STABLE_S)] > limit.limit).any())
+
+
+def _known(run: Observed, limit: Limit) -> tuple[Floats, Floats]:
+    """Due times, in order, and values of the requests of which it is known whether they exceeded the limit."""
+    values = (ttft_bounds(run) if limit.metric == "ttft" else e2e_bounds(run)).known(limit.limit)
+    return values.due_s, values.lower_s
 
 
 def _value(due: Floats, values: Floats, start_s: float, limit: Limit) -> float:

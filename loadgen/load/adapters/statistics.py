@@ -4,7 +4,8 @@ import time
 
 from locust.env import Environment
 
-from loadgen.dataset.names import Outcome
+from loadgen.dataset.causes import MAX_CAUSES
+from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival
 from loadgen.load.sender import OnAnswer
 from loadgen.protocols.answer import Answer
@@ -22,9 +23,18 @@ def statistics_listener(environment: Environment, *, protocol: str, name: str) -
         protocol: Type of the entry, `grpc` or `http`.
         name: Name of the entry: call and model.
     """
+    messages: set[str] = set()
+
+    def bounded(outcome: Outcome, cause: str | None) -> str:
+        """Outcome and cause; Locust keeps an entry for every message, so there is a limit to them."""
+        message = f"{outcome}: {cause}"
+        if message not in messages and len(messages) >= MAX_CAUSES:
+            return f"{outcome}: {Cause.OTHER.label}"
+        messages.add(message)
+        return message
 
     def on_answer(arrival: Arrival, due: float, answer: Answer) -> None:
-        failure = None if answer.outcome == Outcome.OK else RequestFailed(f"{answer.outcome}: {answer.cause}")
+        failure = None if answer.outcome == Outcome.OK else RequestFailed(bounded(answer.outcome, answer.cause))
         environment.events.request.fire(
             request_type=protocol,
             name=name,

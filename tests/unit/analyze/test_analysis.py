@@ -43,6 +43,36 @@ def test_the_verdict_follows_from_the_findings(plan, verdict, broken):
     assert {finding.code for finding in decisive if not finding.passed} == broken
 
 
+@pytest.mark.parametrize("stop_at_s", [60.0, 61.0, 75.0])
+def test_a_stop_of_a_healthy_run_leaves_its_verdict(tmp_path, stop_at_s):
+    """Requests are in flight at every stop, many of them without a first token; the server met every limit."""
+    plan = dataclasses.replace(PLANS["passing"], stop_at_s=stop_at_s)
+    analysis = analyze_folder(write(tmp_path, plan))
+    assert analysis.whole.stopped > 0
+    assert analysis.verdict == "pass", [finding for finding in analysis.findings if not finding.passed]
+
+
+@pytest.mark.parametrize(
+    ("limits", "verdict"),
+    [
+        ([("ttft", "p50", 2.0)], "pass"),  # 80 of 100 were answered in time
+        ([("ttft", "p95", 2.0)], "fail"),  # 20 of 100 are 10 s old
+        ([("ttft", "p50", 2.0), ("e2e", "p95", 15.0)], "invalid"),  # their E2E may be within 15 s or not
+        ([("ttft", "p95", 2.0), ("e2e", "p95", 15.0)], "fail"),  # TTFT has decided
+    ],
+)
+def test_a_verdict_that_open_requests_could_turn_is_invalid(limits, verdict):
+    """80 requests answered, then 20 without an answer for the 10 s before the stop."""
+    requests = [request(n, n / 2) for n in range(80)]
+    requests += [request(80 + n, 50.0, None, None, "cut_off", "run stopped", ended_s=60.0) for n in range(20)]
+    run = info(limits=[*limits, ("failed", "ratio", 0.0)], state="stopped", autoscaler=None)
+    analysis = analyze(run, tables(requests=requests))
+    assert analysis.verdict == verdict
+    assert by_code(analysis.findings, "slo.failed.ratio").measured == 0.0
+    unknown = {finding.code: finding.unknown for finding in analysis.findings if finding.unknown}
+    assert unknown == ({"slo.e2e.p95": 20} if len(limits) == 2 else {})
+
+
 @pytest.mark.parametrize(
     ("plan", "warning"),
     [

@@ -59,7 +59,7 @@ def test_without_a_scale_up_there_is_no_lag():
 
 
 def test_slow_requests_are_those_beyond_the_limit_and_those_never_answered():
-    """TTFT 3 s twice and one refused, of 6 judged; two of the three were due in the lag window 2 … 4 s."""
+    """TTFT 3 s twice and one refused, of 6 known; two of the three were due in the lag window 2 … 4 s."""
     requests = [
         request(0, 1.0),
         request(1, 2.0, 3.0, 4.0),
@@ -72,6 +72,17 @@ def test_slow_requests_are_those_beyond_the_limit_and_those_never_answered():
     run = observed(info(limits=(("ttft", "p95", 2.0), ("ttft", "p50", 0.1))), requests=requests)
     found = made(run, windows=[Span(name="1 → 2", start_s=2.0, end_s=4.0)])
     assert (found.ttft_limit_s, found.slow_requests, found.slow_in_lag, found.judged_requests) == (2.0, 3, 2, 6)
+    assert found.unknown_requests == 1
+
+
+def test_requests_open_at_a_stop_are_slow_once_they_are_older_than_the_limit():
+    """Open for 3 s and for 1 s without a token: the first exceeded 2 s, and of the second it is not known."""
+    requests = [request(0, 1.0)]
+    requests += [
+        request(n, 10.0 - age, None, None, "cut_off", "run stopped", ended_s=10.0) for n, age in ((1, 3), (2, 1))
+    ]
+    found = made(observed(info(limits=(("ttft", "p95", 2.0),)), requests=requests))
+    assert (found.slow_requests, found.judged_requests, found.unknown_requests) == (1, 2, 1)
 
 
 def test_overlapping_lag_windows_count_a_request_once():

@@ -1,11 +1,16 @@
 """Latencies from the scheduled time, in groups."""
 
+import itertools
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.analyze.latency import measure, outcomes, per_replicas, per_stage, stage_spans, whole
 from loadgen.analyze.scaling.replicas import fleet
+from loadgen.dataset.causes import MAX_CAUSES
+from loadgen.dataset.names import Cause
 from support.runs.tables import info, life, observed, request
 
 STAGES = (("low", 0.0, 10.0), ("high", 10.0, 20.0))
@@ -74,7 +79,7 @@ def test_the_last_response_is_part_of_the_load():
 
 
 def test_what_a_stop_kept_from_being_sent_was_never_due():
-    """In flight at the stop: shown as stopped; not yet sent: only in the outcomes."""
+    """In flight at the stop: shown as stopped, with the TTFT that it had; not yet sent: only in the outcomes."""
     run = observed(
         info(length_s=4.0, state="stopped"),
         requests=[
@@ -85,7 +90,7 @@ def test_what_a_stop_kept_from_being_sent_was_never_due():
     )
     made = whole(run, measure(run))
     assert (made.scheduled, made.answered, made.failed, made.stopped) == (2, 1, 0, 1)
-    assert made.ttft.count == 1
+    assert (made.ttft.count, made.e2e.count) == (2, 1)
     assert sum(each.count for each in outcomes(run)) == 3
 
 
@@ -132,6 +137,33 @@ def test_outcomes_are_counted_by_cause_the_most_frequent_first():
         ("not_sent", "no free user", 1, 4.0, 4.0),
         ("ok", None, 1, 2.0, 2.0),
     ]
+
+
+def test_failures_that_differ_in_an_identifier_have_one_cause():
+    """100 errors whose text has a UUID, and 100 with a time stamp: two causes of 100 requests each."""
+    texts = [f"request {UUID(int=n * 7**20)} failed" for n in range(100)]
+    texts += [f"worker died at 2026-11-30T09:12:{n % 60:02}.{n:03}Z" for n in range(100)]
+    run = observed(requests=[request(n, n / 4, None, None, "error", text) for n, text in enumerate(texts)])
+    assert [(each.cause, each.count) for each in outcomes(run)] == [
+        ("request UUID failed", 100),
+        ("worker died at TIME", 100),
+    ]
+
+
+def test_the_number_of_causes_is_bounded():
+    """Each of 3,000 failures has words of its own: the most frequent are listed, the others counted per outcome."""
+    words = ["".join(letters) for letters in itertools.product("abcdefghijklmno", repeat=3)][:3000]
+    rows = [request(n, n / 100, None, None, ("error", "rejected")[n % 2], word) for n, word in enumerate(words)]
+    rows += [request(3000 + n, 50.0, None, None, "error", "words that many failures have") for n in range(5)]
+    rows.append(request(3005, 51.0, None, None, "not_sent", "no free user", lag_s=None))
+    found = outcomes(observed(requests=rows))
+    assert (found[0].cause, found[0].count) == ("words that many failures have", 5)
+    assert "no free user" in [each.cause for each in found]
+    others = [each for each in found if each.cause == Cause.OTHER]
+    assert found[-2:] == tuple(others)
+    assert sum(each.causes for each in others) == 3001 - MAX_CAUSES
+    assert len(found) == MAX_CAUSES + 3
+    assert sum(each.count for each in found) == len(rows)
 
 
 @given(

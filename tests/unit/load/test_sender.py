@@ -14,7 +14,7 @@ from loadgen.dataset.names import Cause
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
 from loadgen.load.sender import Sender
-from loadgen.protocols.answer import Answer
+from loadgen.protocols.answer import Answer, Interrupted
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
 
@@ -22,10 +22,14 @@ SCENARIO = Scenario(name="x", load=Constant(per_s=100, duration_s=1), arrivals="
 
 
 class Server:
-    """A hand-written fake of all connections: answers after `hold_s` or fails with `error`, and counts connections."""
+    """A hand-written fake of all connections: answers after `hold_s` or fails with `error`, and counts connections.
 
-    def __init__(self, hold_s: float = 0.0, error: Exception | None = None) -> None:
+    With `first_at_once`, a request that is killed has had its first token.
+    """
+
+    def __init__(self, hold_s: float = 0.0, error: Exception | None = None, *, first_at_once: bool = False) -> None:
         self.hold_s = hold_s
+        self.first_at_once = first_at_once
         self.error = error
         self.connections = 0
         self.closed = 0
@@ -38,7 +42,13 @@ class Server:
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         self.answering += 1
         self.most_at_once = max(self.most_at_once, self.answering)
-        gevent.sleep(self.hold_s)
+        first = time.monotonic()
+        try:
+            gevent.sleep(self.hold_s)
+        except gevent.GreenletExit as stop:
+            if not self.first_at_once:
+                raise
+            raise Interrupted(Answer(outcome="ok", token_times=[first], last=first, ended=first)) from stop
         self.answering -= 1
         if self.error:
             raise self.error
@@ -144,6 +154,20 @@ def test_stopping_loses_nothing(folder: RunFolder) -> None:
     due = int((bench.plan.due_s + bench.start_s <= stopped_s).sum())
     assert due <= len(rows) <= due + 5
     assert bench.sender.counts().in_flight == 0
+
+
+def test_a_request_that_a_stop_cuts_off_keeps_its_first_token(folder: RunFolder) -> None:
+    """Without it, the TTFT of every stream that is open at the stop would be unknown."""
+    bench = Bench(
+        folder, Server(hold_s=60, first_at_once=True), SCENARIO.replace(load=Constant(per_s=10, duration_s=0.1))
+    )
+    bench.spawn(1)
+    gevent.sleep(0.3)
+    bench.sender.stop()
+    bench.users.kill()
+    (row,) = bench.rows().itertuples()
+    assert (row.outcome, row.cause) == ("cut_off", Cause.RUN_STOPPED)
+    assert row.sent_s <= row.first_token_s == row.last_token_s < row.ended_s
 
 
 def test_an_arrival_whose_user_is_stopped_is_sent_by_another(folder: RunFolder) -> None:

@@ -6,6 +6,7 @@ import pytest
 from locust.env import Environment
 from locust.stats import RequestStats
 
+from loadgen.dataset.causes import MAX_CAUSES
 from loadgen.load.adapters.statistics import statistics_listener
 from loadgen.load.plan import Arrival
 from loadgen.load.prompts import Prompt
@@ -53,3 +54,15 @@ def test_a_failed_request_is_a_failure_with_its_cause() -> None:
     stats = statistics_of(Answer(outcome="rejected", cause="queue full", ended=time.monotonic()), time.monotonic())
     assert stats.total.num_failures == 1
     assert [str(error.error) for error in stats.errors.values()] == ["rejected: queue full"]
+
+
+def test_the_number_of_failure_messages_is_bounded() -> None:
+    """Locust keeps an entry for every message: 200 failures with texts of their own are 41 entries."""
+    environment = Environment()
+    environment.create_local_runner()
+    listener = statistics_listener(environment, protocol="grpc", name="call model")
+    for number in range(200):
+        listener(ARRIVAL, time.monotonic(), Answer(outcome="error", cause="x" * number, ended=time.monotonic()))
+    occurrences = {str(error.error): error.occurrences for error in environment.stats.errors.values()}
+    assert len(occurrences) == MAX_CAUSES + 1
+    assert occurrences["error: other causes"] == 200 - MAX_CAUSES

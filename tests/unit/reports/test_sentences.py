@@ -7,8 +7,10 @@ import pytest
 from loadgen_reports.finding_text import finding_sentence, list_item, sentence
 from loadgen_reports.sentences import opening, summary_lines
 
+from loadgen.analyze.analysis import analyze
 from loadgen.analyze.results import Analysis, OutcomeCount
 from support.runs.synthetic import SAMPLES, finding, sample
+from support.runs.tables import info, request, tables
 
 
 def opening_text(analysis: Analysis) -> str:
@@ -260,13 +262,39 @@ def test_unanswered_requests(failing: Analysis, counts: dict[str, int], text: st
     assert text in opening(replace(failing, outcomes=outcomes))
 
 
+def hung(answered: int, limits: list[tuple[str, str, float]]) -> Analysis:
+    """100 requests, of which the last ones have no answer for the 0.9 s before the stop at 60 s."""
+    rows = [request(n, n / 2) for n in range(answered)]
+    rows += [request(n, 59.1, None, None, "cut_off", "run stopped", ended_s=60.0) for n in range(answered, 100)]
+    return analyze(info(limits=limits, state="stopped", autoscaler=None), tables(requests=rows))
+
+
+def test_requests_that_could_turn_the_verdict_are_counted() -> None:
+    """The opening says which limit cannot be judged, and because of how many requests."""
+    analysis = hung(94, [("ttft", "p95", 1.0)])
+    text = opening_text(analysis)
+    assert text.startswith("INVALID: this run cannot be judged.")
+    assert "TTFT p95 cannot be compared with the limit of 1 s: 6 requests were open when the run was stopped." in text
+    assert "All 94 requests met TTFT ≤ 1 s; 6 younger requests had no first token yet when the run was stopped." in text
+    assert any("--stop-timeout" in line for line in summary_lines(analysis))
+
+
+def test_open_requests_that_could_not_turn_the_verdict_are_mentioned() -> None:
+    """With 5 of 100 open, p95 is that of the answered ones."""
+    text = opening_text(hung(95, [("ttft", "p95", 1.0)]))
+    assert text.startswith("PASS: the one limit was met.")
+    assert "5 requests in flight were cut off and were judged by their age" in text
+
+
 def test_requests_that_the_stop_ended_are_no_failures() -> None:
     """Requests that the operator's stop ended are mentioned with the stop and do not count as failures."""
     stopped = sample("stopped")
     unsent = OutcomeCount(outcome="not_sent", cause="run stopped", count=410, first_s=100.2, last_s=299.6)
     text = opening_text(replace(stopped, outcomes=(*stopped.outcomes, unsent)))
     # At 100 s two of the four replicas still have a queue from the time before the scale-up.
-    assert ("The run was stopped early after 100 s; 41 requests in flight were cut off and are not judged") in text
+    assert (
+        "The run was stopped early after 100 s; 41 requests in flight were cut off and were judged by their age"
+    ) in text
     assert "410" not in text
 
 

@@ -204,6 +204,15 @@ def test_latency_tables_have_a_unit(failing: Analysis) -> None:
     ]
 
 
+def test_the_causes_that_are_not_listed_are_counted(failing: Analysis) -> None:
+    """Their number and that of their requests, after the listed causes."""
+    rest = OutcomeCount(outcome="error", cause="other", count=3000, first_s=1.0, last_s=2.0, causes=84)
+    one = OutcomeCount(outcome="error", cause="reset", count=1, first_s=1.0, last_s=2.0)
+    *_, listed, last = tables.outcomes(replace(failing, outcomes=(rest, one))).rows
+    assert [cell.text for cell in listed[:3]] == ["error", "reset", "1"]
+    assert [cell.text for cell in last[:3]] == ["error", "other causes (84)", "3,000"]
+
+
 def test_stopped_requests_have_a_column_only_where_there_are_some(failing: Analysis) -> None:
     """The column appears only for a run that was stopped on purpose."""
     assert "Stopped" in [column.label for column in tables.requests(sample("stopped")).columns]

@@ -73,17 +73,67 @@ def test_the_share_of_failures_is_over_all_that_were_due():
     assert "1 of 4 requests" in found.advice
 
 
-def test_requests_ended_by_a_stop_do_not_count_as_failed():
-    """Two answered, one cut and one unsent by the stop: nothing failed."""
-    requests = [
-        request(0, 1.0),
-        request(1, 2.0),
-        request(2, 3.0, None, None, "cut_off", "run stopped", ended_s=3.5),
-        request(3, 4.0, None, None, "not_sent", "run stopped", lag_s=None),
+def hang(answered, still_open, age_s):
+    """Requests answered within 0.5 s, then requests without a token that a stop at 60 s cuts off at this age."""
+    last = [
+        request(answered + n, 60.0 - age_s, None, None, "cut_off", "run stopped", ended_s=60.0)
+        for n in range(still_open)
     ]
-    failed, ttft = judge([("failed", "ratio", 0.0), ("ttft", "max", 1.0)], requests)
+    return [request(n, n / 10) for n in range(answered)] + last
+
+
+def test_requests_that_a_stop_ended_count_as_neither_failed_nor_answered():
+    """Two answered, one cut off and one unsent by the stop: none of two failed, and the finding counts the third."""
+    requests = [*hang(2, 1, 0.5), request(3, 59.9, None, None, "not_sent", "run stopped", lag_s=None)]
+    (failed,) = judge([("failed", "ratio", 0.0)], requests)
     assert (failed.passed, failed.measured) == (True, 0.0)
-    assert (ttft.passed, ttft.measured) == (True, 0.5)
+    assert failed.advice.startswith("0 of 2 requests failed; 1 more were in flight")
+
+
+def test_requests_open_for_longer_than_their_time_out_failed():
+    """Of 2 answered and 2 open for 20 s, half failed with a time-out of 10 s."""
+    run = observed(
+        info(limits=[("failed", "ratio", 0.1)], settings={"request_timeout_s": 10.0}), requests=hang(2, 2, 20)
+    )
+    (failed,) = slo(run, measure(run), ())
+    assert (failed.passed, failed.measured) == (False, 0.5)
+
+
+def test_a_server_that_hangs_until_the_stop_misses_the_limit():
+    """150 answered, then 259 without a token for 26 s: p95 of TTFT is at least 26 s, and p30 would be met."""
+    ttft, e2e = judge([("ttft", "p95", 1.0), ("e2e", "p95", 2.0)], hang(150, 259, 26.0))
+    assert (ttft.passed, ttft.severity, ttft.measured) == (False, "fail", 26.0)
+    assert "259 of 409 requests were slower than 1 s" in ttft.advice
+    assert "259 of them still open" in ttft.advice
+    assert (e2e.passed, e2e.severity, e2e.measured) == (False, "fail", 26.0)
+
+
+def test_open_requests_that_cannot_turn_the_result_leave_it_passed():
+    """4 of 100 are open and younger than the limit: p95 is met whatever becomes of them, as with 5, but not with 6."""
+    for still_open in (4, 5):
+        (found,) = judge([("ttft", "p95", 1.0)], hang(100 - still_open, still_open, 0.9))
+        assert (found.passed, found.measured, found.unknown) == (True, 0.5, 0)
+    (found,) = judge([("ttft", "p95", 1.0)], hang(94, 6, 0.9))
+    assert (found.passed, found.severity, found.measured, found.unknown) == (False, "invalid", None, 6)
+    assert found.advice.startswith("6 of 100 requests were open when the run was stopped")
+
+
+def test_the_known_ttft_of_an_open_request_counts():
+    """All 6 open requests had their first token within 0.5 s: only their E2E is unknown."""
+    requests = [request(n, float(n)) for n in range(14)]
+    requests += [request(14 + n, 59.0, 0.5, None, "cut_off", "run stopped", ended_s=60.0) for n in range(6)]
+    ttft, e2e = judge([("ttft", "max", 1.0), ("e2e", "p95", 2.0)], requests)
+    assert (ttft.passed, ttft.measured, ttft.unknown) == (True, 0.5, 0)
+    assert (e2e.passed, e2e.severity, e2e.unknown) == (False, "invalid", 6)
+
+
+def test_a_stream_that_stalls_until_the_stop_misses_tpot_and_itl():
+    """Both streams stall for 30 s after two tokens 0.1 s apart: the gap is 30 s, and 15 gaps take at least 2 s each."""
+    requests = [request(n, 29.4, 0.5, None, "cut_off", "run stopped", ended_s=60.0, tokens=2) for n in range(2)]
+    tokens = {n: [29.9, 30.0] for n in range(2)}
+    itl, tpot = judge([("itl", "p95", 0.2), ("tpot", "p95", 0.2)], requests, tokens)
+    assert (itl.severity, itl.measured) == ("fail", 30.0)
+    assert (tpot.severity, tpot.measured) == ("fail", pytest.approx(30.1 / 15))
 
 
 def test_itl_is_judged_over_gaps_and_tpot_over_requests():

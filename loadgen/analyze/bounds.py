@@ -1,0 +1,109 @@
+"""Bounds of each latency of each request: what was open when the run was stopped is known only to be longer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadgen.analyze.latency import Measured
+from loadgen.analyze.observed import Bools, Floats, Ints, Observed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Values of a latency metric, each between two bounds; the order of the values has no meaning.
+
+    Attributes:
+        lower_s: Lower bounds, seconds: the value where it is known, +inf for what will never arrive, and the age at the
+            stop of what was open then.
+        upper_s: Upper bounds, seconds: the same, except for +inf for what was open.
+        due_s: Due time of the request of each value.
+    """
+
+    lower_s: Floats
+    upper_s: Floats
+    due_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.lower_s)
+
+    def broken(self, limit_s: float) -> Bools:
+        """Whether each value exceeds the limit for certain."""
+        return self.lower_s > limit_s
+
+    def unknown(self, limit_s: float) -> Bools:
+        """Whether each value may be on either side of the limit."""
+        return (self.lower_s <= limit_s) & (self.upper_s > limit_s)
+
+    def known(self, limit_s: float) -> "Bounds":
+        """The values of which it is certain on which side of the limit they are."""
+        use = ~self.unknown(limit_s)
+        return Bounds(lower_s=self.lower_s[use], upper_s=self.upper_s[use], due_s=self.due_s[use])
+
+
+def bounds(run: Observed, measured: Measured, metric: str) -> Bounds:
+    """The values to which a limit on `ttft`, `itl`, `tpot` or `e2e` applies."""
+    if metric == "itl":
+        return _itl(run, measured)
+    if metric == "tpot":
+        return _tpot(run, measured)
+    return ttft_bounds(run) if metric == "ttft" else e2e_bounds(run)
+
+
+def ttft_bounds(run: Observed) -> Bounds:
+    """TTFT of every due request: known once its first token arrived."""
+    requests = run.requests
+    return _bounds(run, requests.ttft_s, requests.open & np.isnan(requests.first_s), requests.age_s, requests.due)
+
+
+def e2e_bounds(run: Observed) -> Bounds:
+    """E2E of every due request: known once it was answered."""
+    requests = run.requests
+    return _bounds(run, requests.e2e_s, requests.open, requests.age_s, requests.due)
+
+
+def _tpot(run: Observed, measured: Measured) -> Bounds:
+    """TPOT of every due request that has, or may still get, two tokens; empty if nothing was streamed."""
+    requests = run.requests
+    started = requests.open & ~np.isnan(requests.first_s)
+    if not (started | (requests.ok & np.isfinite(measured.tpot_s))).any():
+        return _none()
+    # An open request gets at least one more token and at most `max_tokens` in all.
+    most = np.fmax(requests.max_tokens, np.fmax(requests.output_tokens, run.answers.count) + 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        least = np.where(started, (requests.ended_s - requests.first_s) / (most - 1), 0.0)
+    # An answered request of one token has no gap, and neither will one that may have only one.
+    use = np.where(
+        requests.open, requests.max_tokens != 1, requests.judged & ~(requests.ok & np.isnan(measured.tpot_s))
+    )
+    return _bounds(run, np.where(requests.ok, measured.tpot_s, np.nan), requests.open, least, use)
+
+
+def _itl(run: Observed, measured: Measured) -> Bounds:
+    """All gaps of all due requests, and the gap of each stream that ended or was stopped before its last token."""
+    requests, answers = run.requests, run.answers
+    rows = np.flatnonzero(requests.due & ~requests.ok & (answers.count > 0))
+    latest_s = np.full(len(requests), -np.inf)
+    np.maximum.at(latest_s, answers.row, answers.t_s)
+    still_open = requests.open[rows]
+    since_s = np.maximum(requests.ended_s[rows] - latest_s[rows], 0.0)
+    gaps = requests.due[measured.gap_row]
+    row: Ints = np.concatenate((measured.gap_row[gaps], rows))
+    return Bounds(
+        lower_s=np.concatenate((measured.gap_s[gaps], np.where(still_open, since_s, np.inf))),
+        upper_s=np.concatenate((measured.gap_s[gaps], np.full(len(rows), np.inf))),
+        due_s=requests.scheduled_s[row],
+    )
+
+
+def _bounds(run: Observed, values: Floats, still_open: Bools, least: Floats, use: Bools) -> Bounds:
+    """Bounds of one value a request: at least `least` where it was open, +inf where it is missing otherwise."""
+    known = np.where(np.isnan(values), np.inf, values)
+    return Bounds(
+        lower_s=np.where(still_open, np.nan_to_num(least, nan=0.0), known)[use],
+        upper_s=np.where(still_open, np.inf, known)[use],
+        due_s=run.requests.scheduled_s[use],
+    )
+
+
+def _none() -> Bounds:
+    return Bounds(lower_s=np.empty(0), upper_s=np.empty(0), due_s=np.empty(0))
