@@ -9,6 +9,7 @@ from loadgen.base.errors import TargetError
 from loadgen.protocols.describe import Config, MalformedError, Tensors, config_in, tensors_in
 from loadgen.protocols.inputs import joined, require_all, scenario_inputs, standard_inputs
 from loadgen.protocols.tensors import Scalar, Tensor, as_tensors
+from loadgen.protocols.text import valid_text
 
 Family = Literal["trtllm", "llmapi"]
 
@@ -74,7 +75,7 @@ class Model:
     def values(self, prompt: str, max_tokens: int, *, stream: bool) -> tuple[Scalar, ...]:
         """Return the values of one request, in the order of `tensors`."""
         flags = (stream, True) if self.streams else (True,)
-        return (prompt, max_tokens, *flags)[: len(self.tensors)]
+        return (valid_text(prompt), max_tokens, *flags)[: len(self.tensors)]
 
     @property
     def stream_input(self) -> str:
@@ -123,10 +124,11 @@ def find_model(
         raise TargetError(
             f"the server has no ready model {requested!r}; it serves: {joined(names)}; set --model to one"
         )
-    name, tensors, family = _choose(server, names, requested)
+    deadline = time.monotonic() + _LIMIT_S
+    name, tensors, family = _choose(server, names, requested, deadline)
     config = config_in(server.config(name), name)
     streams = _STREAM_INPUT[family] in tensors.inputs
-    decoupled = _is_decoupled(server, name, config)
+    decoupled = _is_decoupled(server, name, config, deadline)
     if stream and not (decoupled and streams):
         raise TargetError(
             f"model {name!r} cannot stream: deploy it with model_transaction_policy {{ decoupled: true }}, "
@@ -149,9 +151,10 @@ def find_model(
     )
 
 
-def _choose(server: ControlPlane, names: Sequence[str], requested: str | None) -> tuple[str, Tensors, Family]:
+def _choose(
+    server: ControlPlane, names: Sequence[str], requested: str | None, deadline: float
+) -> tuple[str, Tensors, Family]:
     """Return the model to test, its tensors and its family."""
-    deadline = time.monotonic() + _LIMIT_S
     compatible: dict[str, tuple[Tensors, Family]] = {}
     malformed: MalformedError | None = None
     for name in [requested] if requested else sorted(names, key=_preference):
@@ -192,7 +195,7 @@ def _standard(family: Family, *, streams: bool, counts_tokens: bool) -> dict[str
     return names | ({_COUNT_INPUT: "BOOL"} if counts_tokens else {})
 
 
-def _is_decoupled(server: ControlPlane, name: str, config: Config) -> bool:
+def _is_decoupled(server: ControlPlane, name: str, config: Config, deadline: float) -> bool:
     """Whether a model may send several responses: an ensemble does if one of its models does."""
     if config.decoupled:
         return True
@@ -201,7 +204,6 @@ def _is_decoupled(server: ControlPlane, name: str, config: Config) -> bool:
             f"model {name!r} is an ensemble of {len(config.steps)} models, and loadgen reads at most {_MAX_STEPS}; "
             f"set --model to another model"
         )
-    deadline = time.monotonic() + _LIMIT_S
     for step in config.steps:
         if time.monotonic() > deadline:
             raise TargetError(f"the server did not describe the models of {name!r} within {_LIMIT_S:g} s; set --model")

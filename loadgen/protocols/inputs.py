@@ -66,7 +66,7 @@ def scenario_inputs(
                 f"prompts and their lengths, stream= sets streaming)"
             )
         if name not in declared:
-            near = difflib.get_close_matches(name, declared, n=1)
+            near = difflib.get_close_matches(name, list(declared)[:1000], n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise TargetError(
                 f"inputs of the scenario: model {model!r} has no input {name!r}{hint}; it takes: {joined(declared)}"

@@ -94,7 +94,7 @@ def _encoded(datatype: str, value: Scalar) -> bytes:
     if datatype == "BYTES":
         if not isinstance(value, str):
             raise ValueError(f"takes text, not {value!r}")
-        text = value.encode("utf-8", "replace")
+        text = value.encode()
         return struct.pack("<I", len(text)) + text
     if datatype == "BOOL":
         if not isinstance(value, bool):

@@ -27,6 +27,7 @@ Call = Literal["ModelStreamInfer", "ModelInfer"]
 _POOL_RESERVE = 16
 _CONTROL_TIMEOUT_S = 10.0
 _MAX_MESSAGE_BYTES = 256 * 2**20
+_MAX_STRINGS = 1000
 _INTEGERS = {"INT32": (4, True), "INT64": (8, True), "UINT32": (4, False), "UINT64": (8, False)}
 _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # each client gets its own connection, so that users do not share one
@@ -156,9 +157,9 @@ def _output_text(response: pb.ModelInferResponse) -> bytes:
 
 
 def _strings(raw: bytes) -> bytes:
-    """Return the strings of a raw tensor, each after a length prefix of four bytes."""
+    """Return the strings of a raw tensor, each after a length prefix of four bytes; at most the first thousand."""
     texts, at = [], 0
-    while at + 4 <= len(raw):
+    while at + 4 <= len(raw) and len(texts) < _MAX_STRINGS:
         end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
         texts.append(raw[at + 4 : end])
         at = end

@@ -24,7 +24,7 @@ from loadgen.protocols.answer import Answer, answer_of, classify_failure, valid_
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
 from loadgen.protocols.http_body import TooLargeError, lines, whole
-from loadgen.protocols.text import clean, valid_text
+from loadgen.protocols.text import clean
 
 Call = Literal["generate_stream", "generate"]
 
@@ -93,7 +93,7 @@ class HttpClient:
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         """Send a prompt and wait for the end of its answer."""
-        values = self._model.values(valid_text(prompt), max_tokens, stream=self._stream)
+        values = self._model.values(prompt, max_tokens, stream=self._stream)
         names = (tensor.name for tensor in self._model.tensors)
         body = {**self._same, **dict(zip(names, values, strict=True))}
         events: list[bytes] = []

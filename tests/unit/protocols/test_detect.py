@@ -1,11 +1,14 @@
 """The model under test: versions, data types and shapes, required inputs, and descriptions that are malformed."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from loadgen.base.errors import ExitCode, TargetError
 from loadgen.protocols.describe import model_names
@@ -17,6 +20,25 @@ LIMIT = {"name": "max_tokens", "datatype": "INT32", "shape": [-1, 1]}
 STREAM = {"name": "stream", "datatype": "BOOL", "shape": [-1, 1]}
 OUTPUT = {"name": "text_output", "datatype": "BYTES", "shape": [-1, -1]}
 DECOUPLED = {"decoupled": True}
+KEYS = st.sampled_from(
+    [
+        "name",
+        "inputs",
+        "outputs",
+        "shape",
+        "datatype",
+        "input",
+        "optional",
+        "max_batch_size",
+        "ensemble_scheduling",
+        "step",
+        "model_name",
+        "model_transaction_policy",
+        "decoupled",
+        "models",
+        "state",
+    ]
+)
 
 
 def tensor(name: str, datatype: str, *shape: Any) -> dict[str, Any]:
@@ -252,6 +274,25 @@ def test_malformed_descriptions(metadata_: object, config_: object) -> None:
         found(metadata_, config_)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS | st.text(max_size=8), inner, max_size=6),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(index=JSON, metadata_=JSON, config_=JSON)
+def test_any_json(index: Any, metadata_: Any, config_: Any) -> None:
+    """Whatever JSON a server answers with, the result is a model or one sentence."""
+    with contextlib.suppress(TargetError):
+        model_names(index)
+    with contextlib.suppress(TargetError):
+        found(metadata_, config_)
+    with contextlib.suppress(TargetError):
+        found({"inputs": [TEXT, LIMIT, STREAM], "outputs": [OUTPUT], "x": metadata_}, config_)
 
 
 def test_a_malformed_model_costs_only_itself() -> None:
