@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from loadgen.base.errors import TargetError
 from loadgen.protocols.describe import Config, MalformedError, Tensors, config_in, tensors_in
 from loadgen.protocols.inputs import joined, require_all, scenario_inputs, standard_inputs
-from loadgen.protocols.tensors import Scalar, Tensor, as_tensors
-from loadgen.protocols.text import valid_text
+from loadgen.protocols.tensors import Tensor, as_tensors
 
 Family = Literal["trtllm", "llmapi"]
 
@@ -72,10 +71,11 @@ class Model:
         """Build a model from the plain values of a Locust message."""
         return cls(**{**message, **{key: as_tensors(message[key]) for key in ("tensors", "inputs")}})
 
-    def values(self, prompt: str, max_tokens: int, *, stream: bool) -> tuple[Scalar, ...]:
-        """Return the values of one request, in the order of `tensors`."""
+    def constant(self, *, stream: bool) -> tuple[Tensor, ...]:
+        """Return the inputs whose values are the same in every request: all but the first two of `tensors`."""
         flags = (stream, True) if self.streams else (True,)
-        return (valid_text(prompt), max_tokens, *flags)[: len(self.tensors)]
+        named = zip(self.tensors[2:], flags, strict=False)
+        return (*self.inputs, *(replace(tensor, values=(flag,)) for tensor, flag in named))
 
     @property
     def stream_input(self) -> str:

@@ -20,7 +20,7 @@ from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
-from loadgen.protocols.text import clean
+from loadgen.protocols.text import clean, valid_text
 
 Call = Literal["ModelStreamInfer", "ModelInfer"]
 
@@ -65,10 +65,12 @@ class GrpcClient:
         self._model = model
         self._stream = stream
         self._call = call_name(model, stream=stream)
-        self._same = pb.ModelInferRequest(model_name=model.name)
-        for tensor in model.inputs:
-            self._same.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-            self._same.raw_input_contents.append(tensor.encode(*tensor.values))
+        self._text, self._limit = model.tensors[:2]
+        constant = model.constant(stream=stream)
+        self._template = pb.ModelInferRequest(model_name=model.name)
+        for tensor in (*constant, self._text, self._limit):
+            self._template.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        self._template.raw_input_contents.extend(tensor.encode(*tensor.values) for tensor in constant)
         self._open()
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
@@ -93,12 +95,10 @@ class GrpcClient:
         self._broken = False
 
     def _request(self, prompt: str, max_tokens: int) -> pb.ModelInferRequest:
-        values = self._model.values(prompt, max_tokens, stream=self._stream)
         request = pb.ModelInferRequest()
-        request.CopyFrom(self._same)
-        for tensor, value in zip(self._model.tensors, values, strict=True):
-            request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-            request.raw_input_contents.append(tensor.encode(value))
+        request.CopyFrom(self._template)
+        values = self._text.encode(valid_text(prompt)), self._limit.encode(max_tokens)
+        request.raw_input_contents.extend(values)
         return request
 
     def _unary(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
@@ -108,13 +108,15 @@ class GrpcClient:
             self._broken = True
             outcome, cause = classify_failure(error.code().name, error.details() or "", began=False)
             return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
-        return self._answer([response], [time.monotonic()], ended=time.monotonic())
+        now = time.monotonic()
+        return answer_of([_output_text(response)], [output_token_count(response)], [now], now, stream=self._stream)
 
     def _streamed(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
         # otherwise Triton does not send a final response that has no output
         request.parameters["triton_enable_empty_final_response"].bool_param = True
         times: list[float] = []
-        responses: list[pb.ModelInferResponse] = []
+        texts: list[bytes] = []
+        counts: list[int | None] = []
         code, message, finished_at = "", "", None
         call = self._stub.ModelStreamInfer(iter((request,)), timeout=timeout_s)
         try:
@@ -124,7 +126,8 @@ class GrpcClient:
                     message = response.error_message
                     break
                 times.append(now)
-                responses.append(response.infer_response)
+                texts.append(_output_text(response.infer_response))
+                counts.append(output_token_count(response.infer_response))
                 if response.infer_response.parameters["triton_final_response"].bool_param:
                     finished_at = now
         except grpc.RpcError as error:
@@ -132,17 +135,13 @@ class GrpcClient:
             code, message = error.code().name, error.details() or ""
         finally:
             call.cancel()  # frees the server's slot after an early exit; has no effect on a finished call
-        answer = self._answer(responses, times, ended=time.monotonic() if finished_at is None else finished_at)
+        ended = time.monotonic() if finished_at is None else finished_at
+        answer = answer_of(texts, counts, times, ended, stream=self._stream)
         if finished_at is None:
             began = answer.last is not None
             message = message or ("the stream ended without a final answer" if began else Cause.EMPTY_ANSWER)
             answer.outcome, answer.cause = classify_failure(code, message, began=began)
         return answer
-
-    def _answer(self, responses: list[pb.ModelInferResponse], times: list[float], *, ended: float) -> Answer:
-        """Read the responses after the last of them: reading between tokens would delay their time stamps."""
-        counts = [output_token_count(response) for response in responses]
-        return answer_of([_output_text(response) for response in responses], counts, times, ended, stream=self._stream)
 
 
 def _output_text(response: pb.ModelInferResponse) -> bytes:

@@ -24,7 +24,7 @@ from loadgen.protocols.answer import Answer, answer_of, classify_failure, valid_
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
 from loadgen.protocols.http_body import TooLargeError, lines, whole
-from loadgen.protocols.text import clean
+from loadgen.protocols.text import clean, valid_text
 
 Call = Literal["generate_stream", "generate"]
 
@@ -86,16 +86,15 @@ class HttpClient:
         self._model = model
         self._stream = stream
         self._path = f"/v2/models/{quote(model.name, safe='')}/{call_name(stream=stream)}"
-        self._same = {tensor.name: tensor.json() for tensor in model.inputs}
+        self._text, self._limit = model.tensors[:2]
+        self._constant = {tensor.name: tensor.json() for tensor in model.constant(stream=stream)}
         self._http: HTTPClient | None = None
         if tls:
             tls_context()  # now rather than during the first request
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         """Send a prompt and wait for the end of its answer."""
-        values = self._model.values(prompt, max_tokens, stream=self._stream)
-        names = (tensor.name for tensor in self._model.tensors)
-        body = {**self._same, **dict(zip(names, values, strict=True))}
+        body = {**self._constant, self._text.name: valid_text(prompt), self._limit.name: max_tokens}
         events: list[bytes] = []
         times: list[float] = []
         code, message = "", ""
