@@ -17,6 +17,7 @@ from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.analyze.timeline import marks, timeline
+from loadgen.dataset.names import TokenSource
 from loadgen.dataset.run_info import RunInfo
 
 
@@ -64,7 +65,13 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         correlations=correlations(line, run.end_s),
         cost=cost(run, replicas, per_replica),
         capacity_per_s=per_replica.per_s,
+        output_unit="chunks" if _counts_chunks(tables) else "tokens",
     )
+
+
+def _counts_chunks(tables: Tables) -> bool:
+    sources = tables.requests.get("token_source")  # folders of earlier releases lack it
+    return sources is not None and bool((sources == TokenSource.CHUNKS).any())
 
 
 def _run(run: Observed) -> Run:

@@ -389,6 +389,7 @@ class Analysis:
         correlations: Lagged correlations of pairs of series.
         cost: Replica-seconds.
         capacity_per_s: Saturated throughput of one replica in requests per second; None when unknown.
+        output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
     """
 
     run: Run
@@ -407,3 +408,4 @@ class Analysis:
     correlations: tuple[Correlation, ...]
     cost: Cost
     capacity_per_s: float | None = None
+    output_unit: Literal["tokens", "chunks"] = "tokens"

@@ -6,6 +6,7 @@ The columns are documented in `docs/dataset.md`.
 """
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -21,10 +22,12 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import DatasetError, RecordError
 from loadgen.base.files import write_whole
 from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo
-from loadgen.dataset.tables import TABLES
+from loadgen.dataset.tables import TABLES, table_of
 
 if TYPE_CHECKING:
     import pandas as pd  # its import takes a second, which only readers should pay
+
+_LOG = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -123,7 +126,7 @@ class RunFolder:
             RecordError: the disk is full or the folder is gone; parts written before are unaffected.
         """
         schema = TABLES[table]
-        data = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
+        data = rows if isinstance(rows, pa.Table) else _table(table, schema, list(rows))
         if data.num_rows == 0:
             return None
         folder = self.path / table
@@ -160,6 +163,14 @@ class RunFolder:
                 raise DatasetError(f"{part} cannot be read ({error}); delete it to report on the rest") from error
         frame: pd.DataFrame = (pa.concat_tables(tables) if tables else schema.empty_table()).to_pandas()
         return frame
+
+
+def _table(table: str, schema: pa.Schema, rows: list[Mapping[str, Any]]) -> pa.Table:
+    """Build a table of rows; a row that cannot be written is named in the log."""
+    data, unwritable = table_of(schema, [[row.get(name) for row in rows] for name in schema.names])
+    for row in unwritable:
+        _LOG.error("a row of %s: %s", table, row)
+    return data
 
 
 def runs_dir() -> Path:

@@ -31,6 +31,17 @@ class _Name(StrEnum):
         return member
 
 
+class TokenSource(_Name):
+    """A value of the column `token_source` of `requests/`."""
+
+    SERVER = "server", "tokens", "The server counted the output tokens."
+    CHUNKS = (
+        "chunks",
+        "chunks",
+        "The server gave no count, so received chunks are counted; a chunk can hold several tokens.",
+    )
+
+
 class MarkSymbol(StrEnum):
     """A symbol of the page's time axis; `loadgen_reports.panels` gives each its shape and colour."""
 
@@ -248,5 +259,10 @@ class Cause(_Name):
     )
     NO_FREE_USER = "no free user", "no free user", "No Locust user was free when the request was due."
     TIMEOUT = "no last token within the time-out", "timed out", "The request timed out."
+    NOT_RECORDABLE = (
+        "not recordable",
+        "not recordable",
+        "A value of the row could not be written and is missing; the log names the request.",
+    )
     EMPTY_ANSWER = "empty answer", "empty answer", "The answer was complete and carried no output."
     OTHER = "other", "other causes", "All causes beyond the most frequent ones, in lists of causes; no row has it."

@@ -1,6 +1,8 @@
 """Defines the four tables of a run folder; `docs/dataset.md` describes their columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,6 +20,7 @@ REQUESTS = pa.schema(
         pa.field("input_tokens", pa.int32(), nullable=False),
         pa.field("max_tokens", pa.int32(), nullable=False),
         pa.field("output_tokens", pa.int32()),
+        pa.field("token_source", pa.string()),
     ]
 )
 TOKENS = pa.schema(
@@ -50,6 +53,81 @@ TABLES: Mapping[str, pa.Schema] = {
     "samples": SAMPLES,
     "events": EVENTS,
 }
+
+_REFUSALS = (pa.ArrowException, ValueError, TypeError, OverflowError)
+"""What pyarrow raises for a value that a column cannot hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwritable:
+    """A row with values that its table cannot hold.
+
+    Attributes:
+        key: Value of the row's first column, which identifies it.
+        columns: The columns of these values.
+        dropped: Whether the row is not in the table; otherwise the values are null.
+        reason: What is wrong with the first of them.
+    """
+
+    key: object
+    columns: tuple[str, ...]
+    dropped: bool
+    reason: str
+
+    def __str__(self) -> str:
+        what = "the row is left out" if self.dropped else "recorded as null"
+        return f"{self.key!r:.80}: {', '.join(self.columns)} cannot be written, {what} ({self.reason})"
+
+
+def table_of(schema: pa.Schema, columns: Sequence[list[Any]]) -> tuple[pa.Table, list[Unwritable]]:
+    """Build a table; a value that its column cannot hold costs that value, or its row if the column is not nullable.
+
+    Args:
+        schema: Schema of the table.
+        columns: Values of each column, all of one length.
+    """
+    arrays = [_array(field, column) for field, column in zip(schema, columns, strict=True)]
+    if all(array is not None for array in arrays):
+        return pa.Table.from_arrays(arrays, schema=schema), []
+    problems: dict[int, dict[str, str]] = {}
+    for field, column, array in zip(schema, columns, arrays, strict=True):
+        for number, value in enumerate(column if array is None else ()):
+            if _array(field, [value]) is None:
+                problems.setdefault(number, {})[field.name] = _reason(field, value)
+    unwritable = []
+    dropped = set()
+    for number, reasons in sorted(problems.items()):
+        drop = any(not schema.field(name).nullable for name in reasons)
+        dropped |= {number} if drop else set()
+        first = next(iter(reasons.values()))
+        unwritable.append(Unwritable(key=columns[0][number], columns=tuple(reasons), dropped=drop, reason=first))
+    rest = [
+        [
+            None if field.name in problems.get(number, ()) else value
+            for number, value in enumerate(column)
+            if number not in dropped
+        ]
+        for field, column in zip(schema, columns, strict=True)
+    ]
+    arrays = [pa.array(column, field.type) for field, column in zip(schema, rest, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema), unwritable
+
+
+def _array(field: pa.Field, values: list[Any]) -> pa.Array | None:
+    """Return a column, or None if a value does not fit it."""
+    try:
+        array = pa.array(values, field.type)
+    except _REFUSALS:
+        return None
+    return None if array.null_count and not field.nullable else array
+
+
+def _reason(field: pa.Field, value: object) -> str:
+    try:
+        pa.array([value], field.type)
+    except _REFUSALS as error:
+        return ascii(str(error))[1:161].rstrip("'\"")
+    return "it has no value"
 
 
 def load_writer() -> None:

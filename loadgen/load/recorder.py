@@ -1,15 +1,18 @@
 """Records one row per arrival of one process, and writes them to the run folder every few seconds."""
 
+import logging
 from typing import Any
 
 import pyarrow as pa
 
 from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.names import Outcome
-from loadgen.dataset.tables import REQUESTS, TOKENS
+from loadgen.dataset.names import Cause, Outcome
+from loadgen.dataset.tables import REQUESTS, TOKENS, table_of
 from loadgen.load.plan import Arrival
 from loadgen.protocols.answer import Answer
+
+_LOG = logging.getLogger(__name__)
 
 PART_S = 3.0
 """Seconds between part files: a crash loses at most this much."""
@@ -27,8 +30,22 @@ class _Rows:
             column.append(value)
 
     def table(self) -> pa.Table:
-        arrays = [pa.array(column, field.type) for column, field in zip(self._columns, self.schema, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=self.schema)
+        """Return all rows; values that cannot be written are left out, named in the log and counted by their cause."""
+        table, unwritable = table_of(self.schema, self._columns)
+        for row in unwritable:
+            _LOG.error("request %s", row)
+        if unwritable:
+            self._columns = [column.to_pylist() for column in table.columns]
+            self._note_causes({row.key for row in unwritable if not row.dropped})
+            table, _ = table_of(self.schema, self._columns)
+        return table
+
+    def _note_causes(self, requests: set[object]) -> None:
+        if "cause" in self.schema.names:
+            causes = self._columns[self.schema.get_field_index("cause")]
+            for number, request in enumerate(self._columns[0]):
+                if request in requests:
+                    causes[number] = Cause.NOT_RECORDABLE
 
 
 class Recorder:
@@ -64,6 +81,7 @@ class Recorder:
             arrival.prompt.input_tokens,
             arrival.prompt.max_tokens,
             answer.output_tokens,
+            answer.token_source,
         )
         if token_times:
             self._tokens.add(arrival.number, token_times)
@@ -74,7 +92,7 @@ class Recorder:
         prompt = arrival.prompt
         times = (self._clock.at_monotonic(scheduled), None, None, None, None)
         self._requests.add(
-            arrival.number, self._worker, *times, outcome, cause, prompt.input_tokens, prompt.max_tokens, None
+            arrival.number, self._worker, *times, outcome, cause, prompt.input_tokens, prompt.max_tokens, None, None
         )
 
     def flush(self) -> None:

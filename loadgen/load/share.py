@@ -61,7 +61,7 @@ class Assignment:
             **message,
             "master": Host(**message["master"]),
             "endpoint": Endpoint(**message["endpoint"]),
-            "model": Model(**message["model"]),
+            "model": Model.from_message(message["model"]),
             "reference": Endpoint(**message["reference"]),
         }
         return cls(**parts)

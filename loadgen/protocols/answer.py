@@ -1,15 +1,19 @@
 """Defines the answer to a request, the same for all protocols; an outcome is a value, never an exception."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import gevent
 
 from loadgen.dataset.causes import cause_template
-from loadgen.dataset.names import Cause, Outcome
+from loadgen.dataset.names import Cause, Outcome, TokenSource
+from loadgen.protocols.text import clean
+from loadgen.protocols.tokens import MAX_TOKENS, count_tokens
 
-_INT32_MAX = 2**31 - 1
+_MAX_MESSAGE = 2000
+"""Characters of a server's message that are looked at: some servers send megabytes."""
 
 _REJECTED_CODES = {"RESOURCE_EXHAUSTED", "NOT_FOUND", "429", "503", "404"}
 # Messages of Triton when it rejects a request. gRPC reports UNAVAILABLE both for these and for every broken connection,
@@ -40,6 +44,7 @@ class Answer:
         last: Arrival of the last output; None when there was none.
         ended: When the outcome was known.
         output_tokens: Number of output tokens received; None when unknown.
+        token_source: What `output_tokens` counts: the server's own count, or received chunks; None when unknown.
         received_bytes: Size of the output text.
     """
 
@@ -49,6 +54,7 @@ class Answer:
     last: float | None = None
     ended: float
     output_tokens: int | None = None
+    token_source: TokenSource | None = None
     received_bytes: int = 0
 
 
@@ -91,6 +97,7 @@ def classify_failure(code: str, message: str, *, began: bool) -> tuple[Outcome, 
         message: Error message of the server or the client library.
         began: Whether output had begun.
     """
+    message = clean(message, _MAX_MESSAGE)
     if code in ("DEADLINE_EXCEEDED", "TIMEOUT"):
         return Outcome.TIMEOUT, Cause.TIMEOUT
     cause = cause_template(f"{code}: {message}" if code else message)
@@ -105,6 +112,37 @@ def classify_failure(code: str, message: str, *, began: bool) -> tuple[Outcome, 
     return Outcome.ERROR, cause
 
 
+def answer_of(
+    texts: Sequence[bytes], counts: Sequence[int | None], times: Sequence[float], ended: float, *, stream: bool
+) -> Answer:
+    """Return the answer that a sequence of responses makes.
+
+    Args:
+        texts: Output text of each response.
+        counts: The server's count of output tokens in each response, if it gave one.
+        times: Arrival of each response, readings of the monotonic clock, seconds.
+        ended: When the answer ended.
+        stream: Whether each response is timed, and counted if the server gives no count.
+    """
+    counted = count_tokens(texts, counts)
+    arrived = [at for at, has_output in zip(times, counted.has_output, strict=True) if has_output]
+    if not arrived:
+        tokens = 0 if stream else None
+        return Answer(outcome=Outcome.ERROR, cause=Cause.EMPTY_ANSWER, ended=ended, output_tokens=tokens)
+    tokens, source = counted.tokens, TokenSource.SERVER
+    if tokens is None and stream:
+        tokens, source = len(arrived), TokenSource.CHUNKS
+    return Answer(
+        outcome=Outcome.OK,
+        token_times=arrived if stream else [],
+        last=arrived[-1],
+        ended=ended,
+        output_tokens=tokens,
+        token_source=None if tokens is None else source,
+        received_bytes=counted.received_bytes,
+    )
+
+
 def valid_token_count(tokens: object) -> int | None:
     """Return a server's count of output tokens; None unless it is an integer from 0 to 2³¹ - 1."""
-    return tokens if isinstance(tokens, int) and 0 <= tokens <= _INT32_MAX else None
+    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens <= MAX_TOKENS else None

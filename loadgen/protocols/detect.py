@@ -1,10 +1,14 @@
 """Finds the model to test and its tensor names in the server's metadata and configuration."""
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from loadgen.base.errors import TargetError
+from loadgen.protocols.describe import Config, MalformedError, Tensors, config_in, tensors_in
+from loadgen.protocols.inputs import joined, require_all, scenario_inputs, standard_inputs
+from loadgen.protocols.tensors import Tensor, as_tensors
 
 Family = Literal["trtllm", "llmapi"]
 
@@ -16,11 +20,18 @@ _REQUIRED: Mapping[Family, frozenset[str]] = {
 }
 _STREAM_INPUT: Mapping[Family, str] = {"trtllm": "stream", "llmapi": "streaming"}
 _MAX_TOKENS_INPUT: Mapping[Family, str] = {"trtllm": "max_tokens", "llmapi": "sampling_param_max_tokens"}
+_TEXT_INPUT = "text_input"
+_COUNT_INPUT = "return_num_output_tokens"
 
 # Order of preference if several models are compatible: only the blocking BLS model counts queue time correctly.
 _PREFERRED = ("tensorrt_llm_bls", "ensemble", "tensorrt_llm")
 
 _OUTPUT = "text_output"
+
+_LIMIT_S = 60.0
+"""Time for all questions about the models of one server."""
+_MAX_STEPS = 256
+"""Different models of one ensemble whose configuration is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +45,9 @@ class Model:
         decoupled: Whether it may send several responses to a request (required for streaming).
         streams: Whether it has an input that requests streaming.
         counts_tokens: Whether it can return the number of output tokens.
+        tensors: Inputs that every request fills: prompt, token limit, then those for streaming and for the count if the
+            model has them; by default those of TensorRT-LLM.
+        inputs: Further inputs with the values that the scenario gives them.
     """
 
     name: str
@@ -42,6 +56,26 @@ class Model:
     decoupled: bool
     streams: bool
     counts_tokens: bool
+    tensors: tuple[Tensor, ...] = ()
+    inputs: tuple[Tensor, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.tensors:
+            names = _standard(self.family, streams=self.streams, counts_tokens=self.counts_tokens)
+            shape = (1, 1) if self.batched else (1,)
+            tensors = tuple(Tensor(name=name, datatype=datatype, shape=shape) for name, datatype in names.items())
+            object.__setattr__(self, "tensors", tensors)
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> "Model":
+        """Build a model from the plain values of a Locust message."""
+        return cls(**{**message, **{key: as_tensors(message[key]) for key in ("tensors", "inputs")}})
+
+    def constant(self, *, stream: bool) -> tuple[Tensor, ...]:
+        """Return the inputs whose values are the same in every request: all but the first two of `tensors`."""
+        flags = (stream, True) if self.streams else (True,)
+        named = zip(self.tensors[2:], flags, strict=False)
+        return (*self.inputs, *(replace(tensor, values=(flag,)) for tensor, flag in named))
 
     @property
     def stream_input(self) -> str:
@@ -58,7 +92,7 @@ class ControlPlane(Protocol):
     """The calls of Triton's control plane that detection needs; results are JSON of the KServe v2 protocol."""
 
     def models(self) -> Sequence[str]:
-        """Return the names of all ready models."""
+        """Return the names of all ready models, one for each version."""
         ...
 
     def metadata(self, model: str) -> Mapping[str, Any]:
@@ -70,62 +104,109 @@ class ControlPlane(Protocol):
         ...
 
 
-def find_model(server: ControlPlane, *, requested: str | None, stream: bool) -> Model:
+def find_model(
+    server: ControlPlane, *, requested: str | None, stream: bool, inputs: Mapping[str, object] | None = None
+) -> Model:
     """Choose the model to test.
 
     Args:
         server: Control plane of the server.
         requested: Name of the model that the user requested, if any.
         stream: Whether answers are to be streamed.
+        inputs: Values of further inputs, by name.
 
     Raises:
         TargetError: no model, or not the requested one, has the tensors of TensorRT-LLM; the message lists all models.
+            Or the model cannot stream, requires further inputs, or does not take those that are given.
     """
-    names = list(server.models())
+    names = list(dict.fromkeys(server.models()))
     if requested is not None and requested not in names:
-        raise TargetError(f"the server has no ready model {requested!r}; it serves: {_join(names)}; set --model to one")
-    compatible = [model for name in ([requested] if requested else names) if (model := _compatible_model(server, name))]
-    if not compatible:
-        which = f"model {requested!r} has" if requested else "no model has"
         raise TargetError(
-            f"{which} the inputs of TensorRT-LLM (text_input with max_tokens or sampling_param_max_tokens) "
-            f"and the output {_OUTPUT}; the server serves: {_join(names)}; deploy a TensorRT-LLM model or set --model"
+            f"the server has no ready model {requested!r}; it serves: {joined(names)}; set --model to one"
         )
-    by_name = {model.name: model for model in compatible}
-    chosen = next((by_name[name] for name in _PREFERRED if name in by_name), None)
-    if chosen is None and len(compatible) > 1:
-        raise TargetError(f"several models are compatible: {_join(list(by_name))}; set --model to one of them")
-    chosen = chosen or compatible[0]
-    if stream and not (chosen.decoupled and chosen.streams):
+    deadline = time.monotonic() + _LIMIT_S
+    name, tensors, family = _choose(server, names, requested, deadline)
+    config = config_in(server.config(name), name)
+    streams = _STREAM_INPUT[family] in tensors.inputs
+    decoupled = _is_decoupled(server, name, config, deadline)
+    if stream and not (decoupled and streams):
         raise TargetError(
-            f"model {chosen.name!r} cannot stream: deploy it with model_transaction_policy {{ decoupled: true }}, "
+            f"model {name!r} cannot stream: deploy it with model_transaction_policy {{ decoupled: true }}, "
             f"or run with --no-stream"
         )
-    return chosen
-
-
-def _compatible_model(server: ControlPlane, name: str) -> Model | None:
-    metadata = server.metadata(name)
-    inputs = {tensor["name"] for tensor in metadata.get("inputs", ())}
-    outputs = {tensor["name"] for tensor in metadata.get("outputs", ())}
-    family = next((family for family, names in _REQUIRED.items() if names <= inputs), None)
-    if family is None or _OUTPUT not in outputs:
-        return None
-    config = server.config(name)
-    steps = config.get("ensemble_scheduling", {}).get("step", ())
+    counts_tokens = _COUNT_INPUT in tensors.inputs and "num_output_tokens" in tensors.outputs
+    standard = _standard(family, streams=streams, counts_tokens=counts_tokens)
+    filled = standard_inputs(name, tensors.inputs, standard, batched=config.batched)
+    given = scenario_inputs(name, tensors.inputs, inputs or {}, standard, batched=config.batched)
+    require_all(name, tensors.inputs, config.optional, {*standard, *(inputs or {})}, batched=config.batched)
     return Model(
         name=name,
         family=family,
-        batched=int(config.get("max_batch_size", 0)) > 0,
-        decoupled=_decoupled(config) or any(_decoupled(server.config(step["model_name"])) for step in steps),
-        streams=_STREAM_INPUT[family] in inputs,
-        counts_tokens="return_num_output_tokens" in inputs and "num_output_tokens" in outputs,
+        batched=config.batched,
+        decoupled=decoupled,
+        streams=streams,
+        counts_tokens=counts_tokens,
+        tensors=filled,
+        inputs=given,
     )
 
 
-def _decoupled(config: Mapping[str, Any]) -> bool:
-    return bool(config.get("model_transaction_policy", {}).get("decoupled", False))
+def _choose(
+    server: ControlPlane, names: Sequence[str], requested: str | None, deadline: float
+) -> tuple[str, Tensors, Family]:
+    """Return the model to test, its tensors and its family."""
+    compatible: dict[str, tuple[Tensors, Family]] = {}
+    malformed: MalformedError | None = None
+    for name in [requested] if requested else sorted(names, key=_preference):
+        if time.monotonic() > deadline:
+            raise TargetError(f"the server did not describe its {len(names)} models within {_LIMIT_S:g} s; set --model")
+        if compatible and _preference(next(iter(compatible))) < _preference(name):
+            break
+        try:
+            tensors = tensors_in(server.metadata(name), name)
+        except MalformedError as error:  # of one model among others, which may be the one to test
+            malformed = malformed or error
+            continue
+        family = next((family for family, needed in _REQUIRED.items() if needed <= tensors.inputs.keys()), None)
+        if family is not None and _OUTPUT in tensors.outputs:
+            compatible[name] = tensors, family
+    if len(compatible) > 1:
+        raise TargetError(f"several models are compatible: {joined(compatible)}; set --model to one of them")
+    if compatible:
+        ((name, (tensors, family)),) = compatible.items()
+        return name, tensors, family
+    if malformed:
+        raise malformed
+    which = f"model {requested!r} has" if requested else "no model has"
+    raise TargetError(
+        f"{which} the inputs of TensorRT-LLM (text_input with max_tokens or sampling_param_max_tokens) "
+        f"and the output {_OUTPUT}; the server serves: {joined(names)}; deploy a TensorRT-LLM model or set --model"
+    )
 
 
-def _join(names: Sequence[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+def _preference(name: str) -> int:
+    return _PREFERRED.index(name) if name in _PREFERRED else len(_PREFERRED)
+
+
+def _standard(family: Family, *, streams: bool, counts_tokens: bool) -> dict[str, str]:
+    """Return the inputs that the load fills itself, with their usual data types."""
+    names = {_TEXT_INPUT: "BYTES", _MAX_TOKENS_INPUT[family]: "INT32"}
+    names |= {_STREAM_INPUT[family]: "BOOL"} if streams else {}
+    return names | ({_COUNT_INPUT: "BOOL"} if counts_tokens else {})
+
+
+def _is_decoupled(server: ControlPlane, name: str, config: Config, deadline: float) -> bool:
+    """Whether a model may send several responses: an ensemble does if one of its models does."""
+    if config.decoupled:
+        return True
+    if len(config.steps) > _MAX_STEPS:
+        raise TargetError(
+            f"model {name!r} is an ensemble of {len(config.steps)} models, and loadgen reads at most {_MAX_STEPS}; "
+            f"set --model to another model"
+        )
+    for step in config.steps:
+        if time.monotonic() > deadline:
+            raise TargetError(f"the server did not describe the models of {name!r} within {_LIMIT_S:g} s; set --model")
+        if config_in(server.config(step), step).decoupled:
+            return True
+    return False

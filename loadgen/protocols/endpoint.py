@@ -1,5 +1,6 @@
 """Describes the server that requests are sent to, finds its model and opens connections to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from loadgen.base.errors import SettingsError, TargetError
@@ -7,6 +8,7 @@ from loadgen.base.urls import parse_url
 from loadgen.protocols import triton_grpc, triton_http
 from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
+from loadgen.protocols.text import clean
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
 from loadgen.scenario.settings import WireProtocol
@@ -44,8 +46,15 @@ class Endpoint:
             address=target.address(_DEFAULT_PORT[target.scheme]), protocol=protocol, tls=target.scheme.endswith("s")
         )
 
-    def find_model(self, *, requested: str | None, stream: bool) -> tuple[Model, str]:
+    def find_model(
+        self, *, requested: str | None, stream: bool, inputs: Mapping[str, object] | None = None
+    ) -> tuple[Model, str]:
         """Return the model to test, and the server's name and version.
+
+        Args:
+            requested: Name of the model that the user requested, if any.
+            stream: Whether answers are to be streamed.
+            inputs: Values of further inputs of the model, by name.
 
         Raises:
             TargetError: the server is unreachable, is not Triton, or has no compatible model.
@@ -53,10 +62,15 @@ class Endpoint:
         plane = self._control_plane()
         try:
             checked: ControlPlane = plane
-            model = find_model(checked, requested=requested, stream=stream)
+            model = find_model(checked, requested=requested, stream=stream, inputs=inputs)
         finally:
             plane.close()
-        return model, f"{plane.server.get('name', 'unknown')} {plane.server.get('version', '')}".strip()
+        if self.protocol == "http" and (nested := [tensor.name for tensor in model.inputs if tensor.is_nested]):
+            raise TargetError(
+                f"inputs of the scenario: {', '.join(nested)} has several dimensions, and Triton's generate call takes "
+                f"one: send the load over gRPC (protocol='grpc')"
+            )
+        return model, clean(f"{plane.server.get('name', 'unknown')} {plane.server.get('version', '')}")
 
     def is_triton(self) -> bool:
         """Whether a Triton server answers; an open connection is not enough, as some proxies accept any address."""

@@ -27,6 +27,7 @@ MODEL = "tensorrt_llm_bls"
 MAX_STREAMS = 1024
 """Largest number of concurrent streams."""
 
+Count = Literal["none", "response", "total"]
 Fault = Literal["none", "reject", "error", "cut", "empty", "not_json", "unfinished"]
 
 
@@ -36,8 +37,11 @@ class Script:
 
     Attributes:
         tokens: Number of tokens.
-        first_s: Seconds from the request to the first token.
-        gap_s: Seconds between tokens.
+        per_response: Tokens in each response; the last one has the rest.
+        count: Number of output tokens in each response: none, that of the response, or that of the answer so far.
+        without_text: Number of first responses whose text is still empty.
+        first_s: Seconds from the request to the first response.
+        gap_s: Seconds between responses.
         hold_s: Seconds from the last token to the end of the answer.
         fault: `reject` rejects the request (UNAVAILABLE, 503); `error` sends an error message inside a successful
             response; `cut` breaks the connection or RPC after the last token; `empty` sends no output; `not_json`
@@ -45,6 +49,9 @@ class Script:
     """
 
     tokens: int = 3
+    per_response: int = 1
+    count: Count = "none"
+    without_text: int = 0
     first_s: float = 0.0
     gap_s: float = 0.0
     hold_s: float = 0.0
@@ -55,23 +62,43 @@ class Script:
         return json.dumps(asdict(self))
 
 
-def _tokens(script: Script) -> Iterator[str]:
-    """Yield each token at its absolute time."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Output:
+    """Output of one response: its text, and the number of tokens that it declares."""
+
+    text: str
+    count: int | None = None
+
+
+def _outputs(script: Script) -> Iterator[_Output]:
+    """Yield the output of each response at its absolute time."""
     due = time.monotonic() + script.first_s
-    for _ in range(0 if script.fault == "empty" else script.tokens):
+    total = 0 if script.fault == "empty" else script.tokens
+    for number, sent in enumerate(range(0, total, script.per_response)):
         time.sleep(max(0.0, due - time.monotonic()))
-        yield str(time.monotonic_ns())
+        after = min(sent + script.per_response, total)
+        count = {"none": None, "response": after - sent, "total": after}[script.count]
+        yield _Output(text="" if number < script.without_text else str(time.monotonic_ns()), count=count)
         due += script.gap_s
     time.sleep(script.hold_s)
 
 
-def _response(text: str | None, *, final: bool) -> pb.ModelStreamInferResponse:
+def _whole(script: Script) -> _Output | None:
+    """Return the only response of an answer that is not streamed; None for an empty answer."""
+    text = "".join(output.text for output in _outputs(script))
+    return _Output(text=text, count=None if script.count == "none" else script.tokens) if text else None
+
+
+def _response(output: _Output | None, *, final: bool) -> pb.ModelStreamInferResponse:
     response = pb.ModelInferResponse(model_name=MODEL)
     response.parameters["triton_final_response"].bool_param = final
-    if text is not None:
+    if output is not None:
         response.outputs.add(name="text_output", datatype="BYTES", shape=[1])
-        raw = text.encode()
+        raw = output.text.encode()
         response.raw_output_contents.append(len(raw).to_bytes(4, "little") + raw)
+        if output.count is not None:
+            response.outputs.add(name="num_output_tokens", datatype="INT32", shape=[1])
+            response.raw_output_contents.append(output.count.to_bytes(4, "little"))
     return pb.ModelStreamInferResponse(infer_response=response)
 
 
@@ -87,11 +114,7 @@ class _Grpc(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:
         metadata = _metadata()
-        return pb.ModelMetadataResponse(
-            name=MODEL,
-            inputs=[{**tensor, "shape": [-1, 1]} for tensor in metadata["inputs"]],
-            outputs=[{**tensor, "shape": [-1, 1]} for tensor in metadata["outputs"]],
-        )
+        return pb.ModelMetadataResponse(name=MODEL, inputs=metadata["inputs"], outputs=metadata["outputs"])
 
     def ModelConfig(self, request: Any, context: Any) -> Any:
         config = config_pb.ModelConfig(name=MODEL, max_batch_size=1)
@@ -104,7 +127,7 @@ class _Grpc(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
             context.abort(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
         if script.fault == "error":
             context.abort(grpc.StatusCode.INTERNAL, "the engine failed")
-        return _response("".join(_tokens(script)) or None, final=True).infer_response
+        return _response(_whole(script), final=True).infer_response
 
     def ModelStreamInfer(self, request_iterator: Any, context: Any) -> Any:
         for request in request_iterator:
@@ -113,10 +136,10 @@ class _Grpc(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
                 context.abort(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
             flags = {tensor.name: request.raw_input_contents[i] for i, tensor in enumerate(request.inputs)}
             if flags.get("stream") == b"\x01":
-                for token in _tokens(script):
-                    yield _response(token, final=False)
+                for output in _outputs(script):
+                    yield _response(output, final=False)
             else:
-                yield _response("".join(_tokens(script)) or None, final=False)
+                yield _response(_whole(script), final=False)
             if script.fault == "error":
                 yield pb.ModelStreamInferResponse(error_message="the engine failed")
             elif script.fault == "cut":
@@ -141,12 +164,17 @@ def _metadata() -> dict[str, Any]:
     return {
         "name": MODEL,
         "inputs": [
-            {"name": "text_input", "datatype": "BYTES"},
-            {"name": "max_tokens", "datatype": "INT32"},
-            {"name": "stream", "datatype": "BOOL"},
+            {"name": "text_input", "datatype": "BYTES", "shape": [-1, 1]},
+            {"name": "max_tokens", "datatype": "INT32", "shape": [-1, 1]},
+            {"name": "stream", "datatype": "BOOL", "shape": [-1, 1]},
         ],
-        "outputs": [{"name": "text_output", "datatype": "BYTES"}],
+        "outputs": [{"name": "text_output", "datatype": "BYTES", "shape": [-1, 1]}],
     }
+
+
+def _event(output: _Output) -> dict[str, Any]:
+    count = {} if output.count is None else {"num_output_tokens": output.count}
+    return {"text_output": output.text, **count}
 
 
 class _Http(BaseHTTPRequestHandler):
@@ -179,7 +207,7 @@ class _Http(BaseHTTPRequestHandler):
         if self.path.endswith("generate"):
             if script.fault == "error":
                 return self._json(200, {"error": "the engine failed"})
-            return self._json(200, {"text_output": "".join(_tokens(script))})
+            return self._json(200, _event(_whole(script) or _Output(text="")))
         return self._events(script)
 
     def _events(self, script: Script) -> None:
@@ -187,8 +215,8 @@ class _Http(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for token in _tokens(script):
-            self._chunk("data: {" if script.fault == "not_json" else f"data: {json.dumps({'text_output': token})}")
+        for output in _outputs(script):
+            self._chunk("data: {" if script.fault == "not_json" else f"data: {json.dumps(_event(output))}")
         if script.fault == "error":
             self._chunk(f"data: {json.dumps({'error': 'the engine failed'})}")
         if script.fault == "cut":

@@ -4,9 +4,8 @@ gevent has two pitfalls: a channel that is created before `init_gevent()` hangs,
 thread of the hub's pool, whose default size of ten makes the eleventh stream wait for the first.
 """
 
-import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import gevent
@@ -18,18 +17,22 @@ from tritonclient.grpc import service_pb2_grpc
 
 from loadgen.base.errors import TargetError
 from loadgen.dataset.names import Cause, Outcome
-from loadgen.protocols.answer import Answer, Interrupted, classify_failure, valid_token_count
+from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
+from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
+from loadgen.protocols.text import clean, valid_text
 
 Call = Literal["ModelStreamInfer", "ModelInfer"]
 
 _POOL_RESERVE = 16
 _CONTROL_TIMEOUT_S = 10.0
+_MAX_MESSAGE_BYTES = 256 * 2**20
+_MAX_STRINGS = 1000
 _INTEGERS = {"INT32": (4, True), "INT64": (8, True), "UINT32": (4, False), "UINT64": (8, False)}
 _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # each client gets its own connection, so that users do not share one
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.enable_retries", 0),  # a retry would hide a failure, and add its time to the latency
 )
 
@@ -62,6 +65,12 @@ class GrpcClient:
         self._model = model
         self._stream = stream
         self._call = call_name(model, stream=stream)
+        self._text, self._limit = model.tensors[:2]
+        constant = model.constant(stream=stream)
+        self._template = pb.ModelInferRequest(model_name=model.name)
+        for tensor in (*constant, self._text, self._limit):
+            self._template.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        self._template.raw_input_contents.extend(tensor.encode(*tensor.values) for tensor in constant)
         self._open()
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
@@ -86,20 +95,10 @@ class GrpcClient:
         self._broken = False
 
     def _request(self, prompt: str, max_tokens: int) -> pb.ModelInferRequest:
-        shape = [1, 1] if self._model.batched else [1]
-        text = prompt.encode()
-        tensors: list[tuple[str, str, bytes]] = [
-            ("text_input", "BYTES", struct.pack("<I", len(text)) + text),
-            (self._model.max_tokens_input, "INT32", struct.pack("<i", max_tokens)),
-        ]
-        if self._model.streams:
-            tensors.append((self._model.stream_input, "BOOL", struct.pack("<?", self._stream)))
-        if self._model.counts_tokens and not self._stream:
-            tensors.append(("return_num_output_tokens", "BOOL", b"\x01"))
-        request = pb.ModelInferRequest(model_name=self._model.name)
-        for name, datatype, raw in tensors:
-            request.inputs.add(name=name, datatype=datatype, shape=shape)
-            request.raw_input_contents.append(raw)
+        request = pb.ModelInferRequest()
+        request.CopyFrom(self._template)
+        values = self._text.encode(valid_text(prompt)), self._limit.encode(max_tokens)
+        request.raw_input_contents.extend(values)
         return request
 
     def _unary(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
@@ -110,18 +109,14 @@ class GrpcClient:
             outcome, cause = classify_failure(error.code().name, error.details() or "", began=False)
             return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
         now = time.monotonic()
-        size = _output_bytes(response)
-        if not size:
-            return Answer(outcome=Outcome.ERROR, cause=Cause.EMPTY_ANSWER, ended=now)
-        return Answer(
-            outcome=Outcome.OK, last=now, ended=now, output_tokens=output_token_count(response), received_bytes=size
-        )
+        return answer_of([_output_text(response)], [output_token_count(response)], [now], now, stream=self._stream)
 
     def _streamed(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
         # otherwise Triton does not send a final response that has no output
         request.parameters["triton_enable_empty_final_response"].bool_param = True
         times: list[float] = []
-        responses: list[pb.ModelStreamInferResponse] = []
+        texts: list[bytes] = []
+        counts: list[int | None] = []
         code, message, finished_at, interrupted = "", "", None, False
         call = self._stub.ModelStreamInfer(iter((request,)), timeout=timeout_s)
         try:
@@ -130,9 +125,9 @@ class GrpcClient:
                 if response.error_message:
                     message = response.error_message
                     break
-                if _output_bytes(response.infer_response):
-                    times.append(now)
-                    responses.append(response)
+                times.append(now)
+                texts.append(_output_text(response.infer_response))
+                counts.append(output_token_count(response.infer_response))
                 if response.infer_response.parameters["triton_final_response"].bool_param:
                     finished_at = now
         except grpc.RpcError as error:
@@ -142,52 +137,50 @@ class GrpcClient:
             interrupted = True
         finally:
             call.cancel()  # frees the server's slot after an early exit; has no effect on a finished call
-        ended = time.monotonic()
-        answer = Answer(
-            outcome=Outcome.OK,
-            token_times=times if self._stream else [],
-            last=times[-1] if times else None,
-            ended=finished_at if finished_at is not None else ended,
-            output_tokens=len(times) if self._stream else None,
-            received_bytes=sum(_output_bytes(response.infer_response) for response in responses),
-        )
-        if not self._stream and responses:
-            answer.output_tokens = output_token_count(responses[-1].infer_response)
+        ended = time.monotonic() if finished_at is None else finished_at
+        answer = answer_of(texts, counts, times, ended, stream=self._stream)
         if interrupted:
             raise Interrupted(answer)
         if finished_at is None:
-            message = message or ("the stream ended without a final answer" if times else Cause.EMPTY_ANSWER)
-            answer.outcome, answer.cause = classify_failure(code, message, began=bool(times))
-        elif not times:
-            answer.outcome, answer.cause = Outcome.ERROR, Cause.EMPTY_ANSWER
+            began = answer.last is not None
+            message = message or ("the stream ended without a final answer" if began else Cause.EMPTY_ANSWER)
+            answer.outcome, answer.cause = classify_failure(code, message, began=began)
         return answer
 
 
-def _output_bytes(response: pb.ModelInferResponse) -> int:
-    """Return the size of the text in a response; 0 for a response with only flags or empty strings."""
+def _output_text(response: pb.ModelInferResponse) -> bytes:
+    """Return the text in a response; empty for a response with only flags or empty strings."""
     for number, output in enumerate(response.outputs):
         if output.name == "text_output":
             if number < len(response.raw_output_contents):
                 raw = response.raw_output_contents[number]
-                return max(0, len(raw) - 4 * _elements(output.shape))  # a length prefix of four bytes per string
-            return sum(map(len, output.contents.bytes_contents))
-    return 0
+                return _strings(raw)
+            return b"".join(output.contents.bytes_contents)
+    return b""
 
 
-def _elements(shape: Sequence[int]) -> int:
-    elements = 1
-    for dimension in shape:
-        elements *= dimension
-    return elements
+def _strings(raw: bytes) -> bytes:
+    """Return the strings of a raw tensor, each after a length prefix of four bytes; at most the first thousand."""
+    texts, at = [], 0
+    while at + 4 <= len(raw) and len(texts) < _MAX_STRINGS:
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
+        texts.append(raw[at + 4 : end])
+        at = end
+    return b"".join(texts)
 
 
 def output_token_count(response: pb.ModelInferResponse) -> int | None:
     """Return the server's count of output tokens, if the response has one."""
     for number, output in enumerate(response.outputs):
-        if output.name == "num_output_tokens" and number < len(response.raw_output_contents):
+        if output.name != "num_output_tokens":
+            continue
+        if number < len(response.raw_output_contents):
             size, signed = _INTEGERS.get(output.datatype, (0, False))
             raw = response.raw_output_contents[number][:size]
             return valid_token_count(int.from_bytes(raw, "little", signed=signed)) if raw else None
+        contents = output.contents
+        values = contents.int_contents or contents.int64_contents or contents.uint_contents or contents.uint64_contents
+        return valid_token_count(values[0]) if values else None
     return None
 
 
@@ -206,8 +199,7 @@ class GrpcControlPlane:
 
     def models(self) -> list[str]:
         """Return the names of all ready models."""
-        index = self._control("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))
-        return [str(model["name"]) for model in index.get("models", ())]
+        return model_names(self._control("RepositoryIndex", pb.RepositoryIndexRequest(ready=True)).get("models"))
 
     def metadata(self, model: str) -> Mapping[str, Any]:
         """Return the metadata of a model."""
@@ -229,14 +221,14 @@ class GrpcControlPlane:
             code, details = error.code(), error.details() or ""
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise TargetError(
-                    f"cannot reach a gRPC server at {self._address} ({details[:200]}); check host and port "
+                    f"cannot reach a gRPC server at {self._address} ({clean(details)}); check host and port "
                     f"(Triton's gRPC port is usually 8001) and that the server is up"
                 ) from None
             if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
                 raise TargetError(
-                    f"the gRPC server at {self._address} does not answer {call} ({details[:200]}); "
+                    f"the gRPC server at {self._address} does not answer {call} ({clean(details)}); "
                     f"is it Triton's gRPC port (usually 8001)?"
                 ) from None
-            raise TargetError(f"Triton at {self._address} rejects {call}: {details[:200]}") from None
+            raise TargetError(f"Triton at {self._address} rejects {call}: {clean(details)}") from None
         result: dict[str, Any] = MessageToDict(answer, preserving_proto_field_name=True)
         return result

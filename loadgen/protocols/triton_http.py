@@ -20,15 +20,21 @@ from geventhttpclient.connectionpool import SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
 from loadgen.base.errors import TargetError
-from loadgen.dataset.names import Cause, Outcome
-from loadgen.protocols.answer import Answer, Interrupted, classify_failure, valid_token_count
+from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
+from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
+from loadgen.protocols.http_body import TooLargeError, lines, whole
+from loadgen.protocols.text import clean, valid_text
 
 Call = Literal["generate_stream", "generate"]
 
 _CONTROL_TIMEOUT_S = 10.0
 _JSON = {"Content-Type": "application/json"}
-_CONNECTION_ERRORS = (OSError, HTTPParseError)
+_CONNECTION_ERRORS = (OSError, HTTPParseError, UnicodeError)
+_JSON_ERRORS = (ValueError, RecursionError)  # text that is not JSON, and JSON that is nested too deeply
+_MAX_ERROR_BYTES = 64 * 2**10
+_MAX_CONTROL_BYTES = 16 * 2**20
+_MAX_LINE = 2000
 _MAX_DIGITS = 20  # of a number in a string; more than any valid count has
 
 
@@ -79,19 +85,17 @@ class HttpClient:
         self._tls = tls
         self._model = model
         self._stream = stream
-        self._path = f"/v2/models/{quote(model.name)}/{call_name(stream=stream)}"
+        self._path = f"/v2/models/{quote(model.name, safe='')}/{call_name(stream=stream)}"
+        self._text, self._limit = model.tensors[:2]
+        self._constant = {tensor.name: tensor.json() for tensor in model.constant(stream=stream)}
         self._http: HTTPClient | None = None
         if tls:
             tls_context()  # now rather than during the first request
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         """Send a prompt and wait for the end of its answer."""
-        body: dict[str, Any] = {"text_input": prompt, self._model.max_tokens_input: max_tokens}
-        if self._model.streams:
-            body[self._model.stream_input] = self._stream
-        if self._model.counts_tokens and not self._stream:
-            body["return_num_output_tokens"] = True
-        lines: list[bytes] = []
+        body = {**self._constant, self._text.name: valid_text(prompt), self._limit.name: max_tokens}
+        events: list[bytes] = []
         times: list[float] = []
         code, message = "", ""
         response: HTTPSocketPoolResponse | None = None
@@ -103,34 +107,37 @@ class HttpClient:
                 self._http = _connect(self._address, tls=self._tls, timeout_s=timeout_s + 5)
             response = self._http.request("POST", self._path, body=json.dumps(body).encode(), headers=_JSON)
             if response.status_code != 200:
-                code, message = str(response.status_code), _error_text(bytes(response.read()))
+                code, message = str(response.status_code), _error_text(whole(response, _MAX_ERROR_BYTES))
             elif self._stream:
-                while line := response.readline(b"\n"):
+                for line in lines(response):
                     if line.startswith(b"data:"):
                         times.append(time.monotonic())
-                        lines.append(bytes(line))
-                if (rest := bytes(response.read())).startswith(b"data:"):  # a last line without a line feed
-                    times.append(time.monotonic())
-                    lines.append(rest)
+                        events.append(line)
                 if not _has_length(response):
                     message = "the connection closed, and nothing says that the answer was whole"
             else:
-                lines.append(b"data:" + bytes(response.read()))
+                events.append(whole(response))
                 times.append(time.monotonic())
         except gevent.Timeout as timeout:
             if timeout is not deadline:
                 raise
             code = "TIMEOUT"
+        except TooLargeError as error:
+            message = str(error)
+            if response is not None and response.status_code != 200:
+                code, message = str(response.status_code), _error_text(error.start)
         except _CONNECTION_ERRORS as error:
             message = str(error) or type(error).__name__
         except gevent.GreenletExit as stop:
-            raise Interrupted(self._answer(lines, times, "", "", time.monotonic())) from stop
+            raise Interrupted(self._answer(events, times, "", "", time.monotonic())) from stop
         finally:
             deadline.close()
         ended = time.monotonic()
         if code or message:
+            if response is not None:
+                response.release()
             self.close()  # unread data on this connection would belong to the abandoned answer
-        return self._answer(lines, times, code, message, ended)
+        return self._answer(events, times, code, message, ended)
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
@@ -138,38 +145,35 @@ class HttpClient:
             self._http.close()
             self._http = None
 
-    def _answer(self, lines: list[bytes], times: list[float], code: str, message: str, ended: float) -> Answer:
-        """Parse the received lines; parsing between tokens would delay their time stamps."""
-        token_times: list[float] = []
-        size = 0
-        tokens: int | None = None
-        for line, at in zip(lines, times, strict=True):
+    def _answer(self, events: list[bytes], times: list[float], code: str, message: str, ended: float) -> Answer:
+        """Parse the received events; parsing between tokens would delay their time stamps."""
+        texts: list[bytes] = []
+        counts: list[int | None] = []
+        arrived: list[float] = []
+        for data, at in zip(events, times, strict=True):
             try:
-                event = json.loads(line.removeprefix(b"data:"))
-            except ValueError:
+                event = json.loads(data.removeprefix(b"data:"))
+            except _JSON_ERRORS:
                 message = message or "an answer that is not JSON"
                 continue
             if not isinstance(event, dict):
                 message = message or "an answer that is not a JSON object"
             elif event.get("error"):
-                message = message or str(event["error"])
-            elif event.get("text_output"):
-                token_times.append(at)
-                size += len(str(event["text_output"]).encode())
-                tokens = event.get("num_output_tokens", tokens)
-        answer = Answer(
-            outcome=Outcome.OK,
-            token_times=token_times if self._stream else [],
-            last=token_times[-1] if token_times else None,
-            ended=ended,
-            output_tokens=len(token_times) if self._stream else _count(tokens),
-            received_bytes=size,
-        )
+                message = message or clean(event["error"])
+            else:
+                texts.append(_text(event.get("text_output")))
+                counts.append(_count(event.get("num_output_tokens")))
+                arrived.append(at)
+        answer = answer_of(texts, counts, arrived, ended, stream=self._stream)
         if code or message:
-            answer.outcome, answer.cause = classify_failure(code, message, began=bool(token_times))
-        elif not token_times:
-            answer.outcome, answer.cause = Outcome.ERROR, Cause.EMPTY_ANSWER
+            answer.outcome, answer.cause = classify_failure(code, message, began=answer.last is not None)
         return answer
+
+
+def _text(value: object) -> bytes:
+    """Return the text of an event; several strings are joined."""
+    text = "".join(map(str, value)) if isinstance(value, list) else str(value or "")
+    return text.encode(errors="surrogatepass")  # a token can be half of a pair
 
 
 def _has_length(response: HTTPSocketPoolResponse) -> bool:
@@ -186,11 +190,13 @@ def _count(value: object) -> int | None:
 
 
 def _error_text(body: bytes) -> str:
+    """Return the message in the body of an error: that of Triton's JSON, or else the first line."""
     try:
         parsed = json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")[:200]
-    return str(parsed.get("error", parsed)) if isinstance(parsed, dict) else str(parsed)
+    except _JSON_ERRORS:
+        first = next((line for line in body[:_MAX_LINE].decode(errors="replace").splitlines() if line.strip()), "")
+        return clean(first)
+    return clean(parsed.get("error", parsed) if isinstance(parsed, dict) else parsed)
 
 
 class HttpControlPlane:
@@ -203,8 +209,13 @@ class HttpControlPlane:
     def __init__(self, address: str, *, tls: bool = False) -> None:
         self._address = address
         self._http = _connect(address, tls=tls, timeout_s=_CONTROL_TIMEOUT_S)
-        self.server = self._control("GET", "/v2")
+        try:
+            self.server = self._control("GET", "/v2")
+        except TargetError:
+            self.close()
+            raise
         if not isinstance(self.server, dict) or "extensions" not in self.server:
+            self.close()
             raise TargetError(
                 f"the HTTP server at {address} is not Triton: /v2 gives no server metadata; "
                 f"check host and port (Triton's HTTP port is usually 8000)"
@@ -212,17 +223,16 @@ class HttpControlPlane:
 
     def models(self) -> list[str]:
         """Return the names of all ready models."""
-        index = self._control("POST", "/v2/repository/index", {"ready": True})
-        return [str(model["name"]) for model in index]
+        return model_names(self._control("POST", "/v2/repository/index", {"ready": True}))
 
     def metadata(self, model: str) -> Mapping[str, Any]:
         """Return the metadata of a model."""
-        metadata: Mapping[str, Any] = self._control("GET", f"/v2/models/{quote(model)}")
+        metadata: Mapping[str, Any] = self._control("GET", f"/v2/models/{quote(model, safe='')}")
         return metadata
 
     def config(self, model: str) -> Mapping[str, Any]:
         """Return the configuration of a model."""
-        config: Mapping[str, Any] = self._control("GET", f"/v2/models/{quote(model)}/config")
+        config: Mapping[str, Any] = self._control("GET", f"/v2/models/{quote(model, safe='')}/config")
         return config
 
     def close(self) -> None:
@@ -231,14 +241,21 @@ class HttpControlPlane:
 
     def _control(self, method: str, path: str, body: object = None) -> Any:
         payload = json.dumps(body).encode() if body is not None else b""
+        hint = "check host and port (Triton's HTTP port is usually 8000)"
+        response: HTTPSocketPoolResponse | None = None
         try:
-            response = self._http.request(method, path, body=payload, headers=_JSON)
-            status, text = response.status_code, bytes(response.read())
+            with gevent.Timeout(_CONTROL_TIMEOUT_S, TimeoutError(f"no whole answer within {_CONTROL_TIMEOUT_S:g} s")):
+                response = self._http.request(method, path, body=payload, headers=_JSON)
+                status, text = response.status_code, whole(response, _MAX_CONTROL_BYTES)
+        except TooLargeError as error:
+            raise TargetError(f"the HTTP server at {self._address} answers {path} with {error}; {hint}") from None
         except _CONNECTION_ERRORS as error:
             raise TargetError(
-                f"cannot reach an HTTP server at {self._address} ({error}); check host and port "
-                f"(Triton's HTTP port is usually 8000) and that the server is up"
+                f"cannot reach an HTTP server at {self._address} ({clean(error)}); {hint} and that the server is up"
             ) from None
+        finally:
+            if response is not None:
+                response.release()
         if status != 200:
             raise TargetError(
                 f"the HTTP server at {self._address} answers {path} with {status}: {_error_text(text)}; "
@@ -246,7 +263,7 @@ class HttpControlPlane:
             )
         try:
             return json.loads(text)
-        except ValueError:
+        except _JSON_ERRORS:
             raise TargetError(
                 f"the HTTP server at {self._address} is not Triton: {path} is not JSON; check host and port"
             ) from None

@@ -99,7 +99,7 @@ class Run:
         self._running = target = self._target.start(self.folder, say=self._say)
         self._update(**_target_fields(target.info, scenario.validity))
         endpoint = target.endpoint
-        model, server = endpoint.find_model(requested=scenario.model, stream=scenario.stream)
+        model, server = endpoint.find_model(requested=scenario.model, stream=scenario.stream, inputs=scenario.inputs)
         self._update(model=model.name, versions={**self.info.versions, **target.versions(server)})
         self._collector = start_collector(self.folder)
         return ServedModel(endpoint=endpoint, model=model)

@@ -4,10 +4,18 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from loadgen.base.checked import Settings
 from loadgen.base.urls import Url, parse_url
+from loadgen.scenario.inputs import Inputs
 from loadgen.scenario.rates import Rate
 
 Tokens = Annotated[int, Field(gt=0, le=2**31 - 1)]
@@ -257,6 +265,9 @@ class Scenario(Settings):
         validity: Limits beyond which a run cannot be judged.
         stream: Stream tokens (ModelStreamInfer, generate_stream) or wait for the whole answer.
         model: Model to test; None means the one with the tensors of TensorRT-LLM.
+        inputs: Further inputs of the model, the same in every request: values by name, such as
+            `{"min_tokens": 8, "temperature": 0.7, "stop_words": ["END"]}`. A value is a number, True, False, text, or
+            a list of them; its data type and shape are those that the model declares.
         request_timeout_s: Time limit for the last token of a request; beyond it, the outcome is `timeout`.
         settle_s: How long to continue observing after the last answer, to include the scale-down.
         metrics_url: Metrics address of the server behind a URL target (`http://host:8002`), for its raw counters.
@@ -277,6 +288,7 @@ class Scenario(Settings):
     protocol: WireProtocol | None = None
     stream: bool = True
     model: str | None = None
+    inputs: Inputs = Field(default_factory=dict)
     request_timeout_s: PositiveFloat = 30.0
     settle_s: NonNegativeFloat = 0.0
     metrics_url: str | None = None

@@ -109,7 +109,7 @@ def requests(analysis: Analysis) -> Table:
         Column(label="Failed", numeric=True),
         Column(label="Offered /s", numeric=True),
         Column(label="Completed /s", numeric=True),
-        Column(label="Output tokens /s", numeric=True),
+        Column(label=f"Output {analysis.output_unit} /s", numeric=True),
     ]
     if stopped:
         columns.insert(5, Column(label="Stopped", numeric=True))
@@ -202,6 +202,8 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
             f"Measured values only: {fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight when the run was "
             f"stopped {'has' if stopped == 1 else 'have'} no value for what had not arrived; findings use the age.",
         )
+    if analysis.output_unit == "chunks" and metric in ("itl", "tpot"):
+        limit_notes += ("Counted in chunks, because the server gave no token counts: a chunk can hold several tokens.",)
     if any(0 < stat.count < MIN_VALUES for _, stat in stats):
         limit_notes += (f"Groups of fewer than {MIN_VALUES} values are grey and not marked: too few for a percentile.",)
     return Table(

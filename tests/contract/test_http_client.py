@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from geventhttpclient.connectionpool import SSLConnectionPool
 
+from loadgen.base.errors import TargetError
+from loadgen.protocols import triton_http
 from loadgen.protocols.reference import Script
-from loadgen.protocols.triton_http import HttpClient, tls_context
-from support.servers.raw import raw_server
+from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
+from support.servers.raw import dripping_server, raw_server
 from support.servers.reference import BLS, client_of
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -124,6 +126,79 @@ def test_https_clients_share_one_context(tmp_path: Path, monkeypatch: pytest.Mon
         server.shutdown()
     tls_context.cache_clear()
     assert outcomes == ["ok", "ok", "error", "error"]
+
+
+def http_response(status: str, body: bytes, kind: bytes = b"application/json") -> bytes:
+    head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status.encode(), kind, len(body))
+    return head + body
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (rb'{"error": "half \ud83d of a pair"}', "500: half \N{REPLACEMENT CHARACTER} of a pair"),
+        (b"\n<html>\n<b>502</b>\n" + b"more\n" * 5, "500: <html>"),
+        (b"\x1b[31mred\xff\x9b", "500: [31mred\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"),
+        (b"[" * 50_000, "500: " + "[" * 155),
+        (b'{"error": "' + b"1a2b3c4d5e " * 2_000_000 + b'"}', '500: {"error": "N'),
+        (b"x" * (20 * 2**20), "500: " + "x" * 155),
+    ],
+    ids=["surrogate", "html", "escape", "nested", "20-MB", "20-MB-of-text"],
+)
+def test_bodies_of_errors(body: bytes, cause: str) -> None:
+    """The cause is one short line that can be written, whatever the body holds; at most its start is read."""
+    with (
+        raw_server(http_response("500 x", body)) as port,
+        closing(client_of("http", port, BLS, stream=True)) as client,
+    ):
+        answer = client.infer("x", 8, 20.0)
+    assert answer.outcome == "error"
+    assert answer.cause is not None
+    assert answer.cause.startswith(cause)
+    assert len(answer.cause) <= 160
+
+
+def test_an_error_of_megabytes_in_a_stream() -> None:
+    """A line of 20 MB in a stream is an error that says so, and is not parsed."""
+    events = http_response("200 OK", EVENT + b"data: {" + b"x" * (20 * 2**20), b"text/event-stream")
+    with raw_server(events) as port, closing(client_of("http", port, BLS, stream=True)) as client:
+        answer = client.infer("x", 8, 20.0)
+    assert (answer.outcome, answer.cause) == ("cut_off", "an answer of more than N KiB")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_tokens_that_are_halves_of_pairs(stream: bool) -> None:
+    """Text of a token that UTF-8 cannot encode is output like any other."""
+    event = rb'{"text_output": "\ud83d"}'
+    response = http_response("200 OK", b"data: " + event + b"\n\n" if stream else event)
+    with raw_server(response) as port, closing(client_of("http", port, BLS, stream=stream)) as client:
+        answer = client.infer("half \ud83d", 8, 5.0)
+    assert (answer.outcome, answer.received_bytes) == ("ok", 3)
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (http_response("200 OK", b"[" * 50_000), "is not JSON"),
+        (http_response("200 OK", rb'["\ud83d"]'), "is not Triton"),
+        (http_response("200 OK", b"x" * (20 * 2**20)), "answers /v2 with an answer of more than 16384 KiB"),
+        (http_response("401 x", b"\n<html>\n<b>Sign in</b>" + b" " * 2**20), "answers /v2 with 401: <html>; is it"),
+    ],
+    ids=["nested", "surrogate", "20-MB", "html"],
+)
+def test_a_control_plane_that_is_not_triton(response: bytes, message: str) -> None:
+    """The message is one sentence of bounded length."""
+    with raw_server(response) as port, pytest.raises(TargetError, match=message) as caught:
+        HttpControlPlane(f"127.0.0.1:{port}")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+def test_a_control_plane_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time limit is on the whole answer, so a server that sends a byte now and then does not hang the start."""
+    monkeypatch.setattr(triton_http, "_CONTROL_TIMEOUT_S", 0.5)
+    with dripping_server() as port, pytest.raises(TargetError, match=r"no whole answer within 0\.5 s"):
+        HttpControlPlane(f"127.0.0.1:{port}")
 
 
 def test_invalid_json_in_a_stream(ports: dict[str, int]) -> None:

@@ -103,6 +103,15 @@ def test_violated_slos_have_exit_code_1(failing: FinishedRun) -> None:
     assert failed == {"slo.ttft.p95", "slo.failed.ratio"}
 
 
+def test_chunks_are_labelled(streamed: FinishedRun) -> None:
+    """The server of this run gives no token counts: page, analysis and rows say that chunks were counted."""
+    assert set(streamed.bench.requests().token_source) == {"chunks"}
+    assert streamed.analysis()["output_unit"] == "chunks"
+    page = (streamed.bench.run_folder().path / "report.html").read_text()
+    assert "Output chunks" in page
+    assert "Output tokens" not in page
+
+
 def test_failures_are_rows_with_causes(failing: FinishedRun) -> None:
     """Rejected, broken and empty responses are rows with outcome and cause, and failures in Locust's statistics."""
     rows = failing.bench.requests()

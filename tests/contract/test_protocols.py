@@ -17,7 +17,7 @@ from loadgen.base.errors import ExitCode, TargetError
 from loadgen.protocols.answer import Answer, Client, classify_failure, valid_token_count
 from loadgen.protocols.detect import find_model
 from loadgen.protocols.endpoint import Endpoint
-from loadgen.protocols.reference import MODEL, Fault, Script
+from loadgen.protocols.reference import MODEL, Count, Fault, Script
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, output_token_count
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
 from support.servers.raw import relay
@@ -71,6 +71,33 @@ def test_a_single_response_without_streaming(infer: Callable[..., Answer]) -> No
     assert (answer.outcome, answer.token_times, answer.output_tokens) == ("ok", [], None)
     assert answer.last is not None
     assert answer.received_bytes > 0
+
+
+@pytest.mark.parametrize("count", ["response", "total"])
+def test_the_servers_count_of_tokens_wins(infer: Callable[..., Answer], count: Count) -> None:
+    """Five responses of four tokens are 20 tokens, whether the server counts each response or the answer so far."""
+    answer = infer(Script(tokens=20, per_response=4, count=count))
+    assert (answer.outcome, answer.output_tokens, answer.token_source) == ("ok", 20, "server")
+    assert len(answer.token_times) == 5
+
+
+def test_chunks_are_counted_without_a_count_of_the_server(infer: Callable[..., Answer]) -> None:
+    """Five responses of four tokens are five chunks if the server gives no count."""
+    answer = infer(Script(tokens=20, per_response=4))
+    assert (answer.output_tokens, answer.token_source, len(answer.token_times)) == (5, "chunks", 5)
+
+
+@pytest.mark.parametrize("count", ["response", "total"])
+def test_a_token_whose_text_comes_later_is_a_token(infer: Callable[..., Answer], count: Count) -> None:
+    """Responses with tokens and still without text have arrival times, and the first of them is the first token."""
+    answer = infer(Script(tokens=6, count=count, without_text=2, gap_s=0.01))
+    assert (answer.output_tokens, len(answer.token_times)) == (6, 6)
+
+
+def test_the_servers_count_without_streaming(infer: Callable[..., Answer]) -> None:
+    """The count of a single response is that of the server."""
+    answer = infer(Script(tokens=20, count="total"), stream=False)
+    assert (answer.output_tokens, answer.token_source, answer.token_times) == (20, "server", [])
 
 
 @pytest.mark.parametrize(

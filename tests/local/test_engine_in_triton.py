@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import tritonclient.grpc as grpcclient
@@ -15,6 +16,7 @@ from loadgen.local.engine.core import Engine, Sequence, play
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import RepositoryOptions
 from loadgen.local.engine.tokens import encode
+from loadgen.protocols.endpoint import Endpoint
 from support.runs.stack_runs import FOUR_PLACES
 from support.servers.engine_replica import FRONTS, Replica
 from support.servers.triton import PERF, PROMPT, tensor
@@ -194,3 +196,17 @@ def test_queue_and_compute_counters_of_the_front_model_agree_with_the_clients(re
     assert delta[queue_us, "tensorrt_llm_bls"] > 8e6
     # The counters of the engine's model only cover the hand-over, as those of the real asynchronous backend.
     assert delta[queue_us, "tensorrt_llm"] + delta[compute_us, "tensorrt_llm"] < 1e6
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_scenario_gives_further_inputs(replica, front, protocol):
+    """Values get the types and shapes that Triton declares, over both protocols; the server counts the tokens."""
+    inputs = {"min_tokens": 2, "temperature": 0.5, "seed": 2**63, "bad_words": ["no", "nor"], "stop_words": ["END"]}
+    endpoint = Endpoint.parse(f"{protocol}://127.0.0.1:{getattr(replica, protocol)}", protocol)
+    for stream in (True, False):
+        model, _ = endpoint.find_model(requested=front, stream=stream, inputs=inputs)
+        with closing(endpoint.connect(model, stream=stream)) as client:
+            answer = client.infer(PROMPT, 5, 20.0)
+        assert (answer.outcome, answer.output_tokens, answer.token_source) == ("ok", 5, "server"), answer.cause
+        assert len(answer.token_times) == (5 if stream else 0)

@@ -95,6 +95,8 @@ def test_every_arrival_has_a_row(done: FinishedRun) -> None:
     assert len(rows) > 100
     assert (rows.outcome == "ok").mean() > 0.99, rows.groupby(["outcome", "cause"]).size()
     assert (rows.output_tokens[rows.outcome == "ok"] == rows.max_tokens[rows.outcome == "ok"]).all()
+    assert set(rows.token_source[rows.outcome == "ok"]) == {"server"}
+    assert done.analysis["output_unit"] == "tokens"
 
 
 def test_the_fleet_follows_the_wave(done: FinishedRun) -> None:

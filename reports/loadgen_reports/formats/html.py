@@ -156,7 +156,7 @@ def _key_figures(analysis: Analysis) -> list[tuple[str, str, str]]:
         ("TTFT p95", fmt.seconds(whole.ttft.p95), f"p50 {fmt.seconds(whole.ttft.p50)}"),
         ("E2E p95", fmt.seconds(whole.e2e.p95), f"p50 {fmt.seconds(whole.e2e.p50)}"),
         ("ITL p95", fmt.seconds(whole.itl.p95), f"p50 {fmt.seconds(whole.itl.p50)}"),
-        ("Output tokens", fmt.rate(whole.output_tokens_per_s), "mean of the run"),
+        (f"Output {analysis.output_unit}", fmt.rate(whole.output_tokens_per_s), "mean of the run"),
         ("Replicas", replica_span(analysis.headline) or fmt.MISSING, "lowest → peak → last"),
         ("Cost", fmt.percent(cost.of_static_ratio), f"of static peak{share_of_needed}"),
     ]

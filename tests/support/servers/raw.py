@@ -22,6 +22,25 @@ def raw_server(response: bytes) -> Iterator[int]:
 
 
 @contextmanager
+def dripping_server() -> Iterator[int]:
+    """Send a byte of an endless answer every tenth of a second, until the client leaves; yields the port."""
+
+    class _Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            self.request.settimeout(0.1)
+            with contextlib.suppress(OSError):
+                while True:
+                    with contextlib.suppress(TimeoutError):
+                        if not self.request.recv(65536):
+                            return
+                    self.request.sendall(b" ")
+
+    with _serving(_Handler, 0) as port:
+        yield port
+
+
+@contextmanager
 def relay(port: int, to: int, host: str = "127.0.0.1") -> Iterator[int]:
     """Relay connections on `host:port` to port `to` of loopback; yields the port, which is a free one for port 0."""
 

@@ -74,6 +74,17 @@ def test_a_verdict_that_open_requests_could_turn_is_invalid(limits, verdict):
 
 
 @pytest.mark.parametrize(
+    ("sources", "unit"),
+    [(("server", "server"), "tokens"), (("server", "chunks"), "chunks"), ((None, "server"), "tokens")],
+)
+def test_output_is_labelled_by_what_was_counted(sources, unit):
+    """Output is in tokens by the server's count, and in chunks as soon as one request was counted in chunks."""
+    rows = [request(number, float(number)) | {"token_source": source} for number, source in enumerate(sources)]
+    assert analyze(info(), tables(requests=rows)).output_unit == unit
+    assert analyze(info(), tables(requests=[request(0, 0.0)])).output_unit == "tokens"
+
+
+@pytest.mark.parametrize(
     ("plan", "warning"),
     [
         ("crash", "replica.crashed"),

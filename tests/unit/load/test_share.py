@@ -86,16 +86,39 @@ def test_slow_imports_happen_before_the_load(tmp_path: Path) -> None:
     assert done.stdout == "False True\n"
 
 
-def test_an_unexpected_exception_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A row that the table cannot hold ends the run with a message and a traceback, and the share closes."""
-    share = share_to(Overflowing(), tmp_path)
+def send_all(share: LoadShare) -> None:
     share.start(0.0)
     assert share.sender is not None
     while share.sender.send_next():
         gevent.sleep(0)
     share.close()
-    counts = share.counts()
-    assert counts.closed
-    assert counts.error
-    assert "please report it" in counts.error
+    assert share.counts().closed
+
+
+def test_a_value_that_cannot_be_written_costs_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A count beyond the range of its column is null in its row, named in the log, and counted by its cause."""
+    share = share_to(Overflowing(), tmp_path)
+    send_all(share)
+    assert share.counts().error is None
+    rows = RunFolder(tmp_path).read("requests")
+    assert list(rows.request_id) == [0, 1, 2, 3, 4]
+    assert rows.output_tokens.isna().all()
+    assert set(zip(rows.outcome, rows.cause, strict=True)) == {("ok", "not recordable")}
+    assert "request 4: output_tokens cannot be written" in caplog.text
+
+
+def test_an_unexpected_exception_is_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug while the rows are written ends the run with a message and a traceback, and the share closes."""
+
+    def append(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    share = share_to(Overflowing(), tmp_path)
+    monkeypatch.setattr(RunFolder, "append", append)
+    send_all(share)
+    error = share.counts().error
+    assert error
+    assert "please report it" in error
     assert "Traceback" in capsys.readouterr().err

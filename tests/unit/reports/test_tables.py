@@ -24,6 +24,17 @@ def texts(table: tables.Table, row: int) -> list[str]:
     return [cell.text for cell in table.rows[row]]
 
 
+def test_chunks_are_labelled(failing: Analysis) -> None:
+    """Where the server gave no token counts, rates, key figures and the tables of ITL and TPOT say chunks."""
+    chunks = replace(failing, output_unit="chunks")
+    note = "Counted in chunks, because the server gave no token counts: a chunk can hold several tokens."
+    assert tables.requests(failing).columns[-1].label == "Output tokens /s"
+    assert tables.requests(chunks).columns[-1].label == "Output chunks /s"
+    assert [table.key for table in tables.latencies(chunks) if note in table.notes] == ["tpot", "itl"]
+    assert not [table.key for table in tables.latencies(failing) if note in table.notes]
+    assert "Output chunks" in html.render(chunks)
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_rows_have_one_cell_for_each_column(name: str) -> None:
     """For every kind of run, each row has one cell for each column, and column terms are in the glossary."""
