@@ -1,5 +1,6 @@
 {{/* Rejects values that contradict each other, which a schema cannot check. Each message says what to change. */}}
 {{- define "triton.guards" -}}
+{{- include "triton.fileGuard" . -}}
 {{- $v := .Values -}}
 {{- $tag := include "triton.tag" . -}}
 {{- $release := include "triton.release" . | int -}}

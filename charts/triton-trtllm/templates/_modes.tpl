@@ -44,13 +44,3 @@
 {{- define "triton.configChecksum" -}}
 {{- include (printf "triton.%s.data" .Values.mode) . | sha256sum -}}
 {{- end -}}
-
-{{/* Keys of a ConfigMap cannot contain slashes: they become dots, and the volume's items restore the paths. */}}
-{{- define "triton.filesData" -}}
-{{- $root := index . 0 -}}
-{{- range $glob := slice . 1 -}}
-{{- range $path, $content := $root.Files.Glob $glob }}
-{{ trimPrefix "files/" $path | replace "/" "." }}: {{ toString $content | quote }}
-{{- end -}}
-{{- end -}}
-{{- end -}}
