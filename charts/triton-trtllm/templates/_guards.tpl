@@ -6,6 +6,11 @@
 {{- $release := include "triton.release" . | int -}}
 {{- $trtllm := contains "trtllm" $tag -}}
 
+{{- if and $v.image.digest (contains "@" $tag) -}}
+{{- fail "image.digest is set and image.tag has a digest of its own: keep one" -}}
+{{- end -}}
+{{- include "triton.labelGuard" . -}}
+
 {{- if $v.image.checkTag -}}
 {{- if and (ne $v.mode "emulated") (not $trtllm) -}}
 {{- fail (printf "mode %s needs an image with TensorRT-LLM, and tag %s does not contain it: use 26.07-trtllm-python-py3, or set image.checkTag=false for your own image" $v.mode $tag) -}}
@@ -142,6 +147,21 @@
 {{- end -}}
 {{- if and (eq $v.ingress.kind "nginx") (not $v.ingress.tlsSecret) -}}
 {{- fail "NGINX supports gRPC only over TLS: set ingress.tlsSecret, or use ingress.kind traefik or gateway" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Rejects the user's labels that the chart sets itself: selectors, Services and the load test rely on them. */}}
+{{- define "triton.labelGuard" -}}
+{{- $own := include "triton.chartLabels" . | fromYaml | keys -}}
+{{- $own = append $own "app.kubernetes.io/component" -}}
+{{- if .Values.multiNode.enabled -}}{{- $own = append $own "app.kubernetes.io/part-of" -}}{{- end -}}
+{{- $user := dict "commonLabels" .Values.commonLabels "pod.labels" .Values.pod.labels "metrics.labels" .Values.metrics.labels "dashboard.labels" .Values.dashboard.labels "sidecarOptOut.labels" .Values.sidecarOptOut.labels -}}
+{{- range $value, $labels := $user -}}
+{{- range $label, $_ := $labels -}}
+{{- if has $label $own -}}
+{{- fail (printf "%s contains %s, which the chart sets itself: leave it out, or use a label of your own" $value $label) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -3,12 +3,12 @@
 metadata:
   labels:
     {{- include "triton.selector" . | nindent 4 }}
+    {{- include "triton.identity" . | nindent 4 }}
     {{- with include "triton.podLabels" . }}
     {{- . | nindent 4 }}
     {{- end }}
   annotations:
-    kubectl.kubernetes.io/default-container: server
-    {{- include "triton.podAnnotations" . | nindent 4 }}
+    {{- include "triton.podAnnotations" (list . "server") | nindent 4 }}
 spec:
   {{- include "triton.podBasics" . | nindent 2 }}
   {{- include "triton.spread" . | nindent 2 }}
@@ -19,7 +19,7 @@ spec:
   {{- end }}
   containers:
     - name: server
-      image: {{ include "triton.image" . }}
+      image: {{ include "triton.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "triton.command" . | nindent 6 }}
       env:
@@ -49,46 +49,44 @@ spec:
         {{- include "triton.containerSecurity" . | nindent 8 }}
       volumeMounts:
         {{- include "triton.mounts" . | nindent 8 }}
-        - {name: shm, mountPath: /dev/shm}
   volumes:
     {{- include "triton.volumes" . | nindent 4 }}
-    - name: shm
-      emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
 {{- end -}}
 
 {{- define "triton.podLabels" -}}
 {{- $group := .Values.multiNode.enabled | ternary (include "triton.groupSelector" . | fromYaml) dict -}}
-{{- with merge $group .Values.pod.labels -}}{{- toYaml . -}}{{- end -}}
+{{- with merge $group .Values.pod.labels (.Values.commonLabels | default dict) -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
+{{/* Arguments: root, and the container that kubectl shows by default. */}}
 {{- define "triton.podAnnotations" -}}
-checksum/config: {{ include "triton.configChecksum" . }}
-{{- with .Values.pod.annotations }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := dict "kubectl.kubernetes.io/default-container" (index . 1) "checksum/config" (include "triton.configChecksum" (index . 0)) -}}
+{{- with index . 0 -}}
+{{- merge dict .Values.pod.annotations (.Values.commonAnnotations | default dict) $own | toYaml -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Scheduling and security context, the same for serving and building pods. */}}
 {{- define "triton.podBasics" -}}
-serviceAccountName: {{ include "triton.serviceAccount" . }}
+serviceAccountName: {{ include "triton.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 securityContext:
   {{- toYaml .Values.pod.securityContext | nindent 2 }}
 {{- with .Values.pod.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.pod.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.pod.schedulerName }}
-schedulerName: {{ . }}
+schedulerName: {{ . | quote }}
 {{- end }}
 {{- with .Values.pod.nodeSelector }}
 nodeSelector:
@@ -152,13 +150,27 @@ topologySpreadConstraints:
 {{- if eq .Values.mode "emulated" -}}
 {{- $default = dict "requests" (dict "cpu" "250m" "memory" "1Gi") -}}
 {{- end -}}
-{{- $resources := deepCopy (kindIs "invalid" .Values.server.resources | ternary $default .Values.server.resources) -}}
+{{- include "triton.withGpus" (list . (kindIs "invalid" .Values.server.resources | ternary $default .Values.server.resources)) -}}
+{{- end -}}
+
+{{/* Resources with the GPUs of a pod added. */}}
+{{- define "triton.withGpus" -}}
+{{- $resources := deepCopy (index . 1) -}}
+{{- $root := index . 0 -}}
+{{- with $root -}}
+{{- $gpus := include "triton.gpus" . | int -}}
 {{- if $gpus -}}
 {{- range $side := list "limits" "requests" -}}
-{{- $_ := set $resources $side (merge (dict $.Values.gpu.resource (toString $gpus)) (index $resources $side | default dict)) -}}
+{{- $_ := set $resources $side (merge (dict $root.Values.gpu.resource (toString $gpus)) (index $resources $side | default dict)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $resources -}}
+{{- end -}}
+
+{{/* Labels of pods that run to completion: no sidecar that would keep them running. */}}
+{{- define "triton.finiteLabels" -}}
+{{- with merge dict (.Values.sidecarOptOut.labels | default dict) (.Values.commonLabels | default dict) -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
 {{- define "triton.containerSecurity" -}}
@@ -173,6 +185,13 @@ readOnlyRootFilesystem: true
 {{- define "triton.env" -}}
 {{- $downloads := index . 1 -}}
 {{- with index . 0 -}}
+{{- include "triton.named" (list "name" (include "triton.chartEnv" (list . $downloads)) .Values.server.env) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "triton.chartEnv" -}}
+{{- $downloads := index . 1 -}}
+{{- with index . 0 -}}
 - {name: HOME, value: /tmp}
 {{- if include "triton.hasVolume" . }}
 - {name: HF_HOME, value: /model-volume/huggingface}
@@ -180,11 +199,8 @@ readOnlyRootFilesystem: true
 {{- with .Values.model.tokenSecret }}
 {{- if and $downloads .name }}
 - name: HF_TOKEN
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+  valueFrom: {secretKeyRef: {name: {{ .name | quote }}, key: {{ .key | quote }}}}
 {{- end }}
-{{- end }}
-{{- with .Values.server.env }}
-{{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end -}}
 {{- end -}}
