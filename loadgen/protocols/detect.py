@@ -21,6 +21,7 @@ _MAX_TOKENS_INPUT: Mapping[Family, str] = {"trtllm": "max_tokens", "llmapi": "sa
 _PREFERRED = ("tensorrt_llm_bls", "ensemble", "tensorrt_llm")
 
 _OUTPUT = "text_output"
+_EMULATED_PARAMETER = "emulated_profile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Model:
         decoupled: Whether it may send several responses to a request (required for streaming).
         streams: Whether it has an input that requests streaming.
         counts_tokens: Whether it can return the number of output tokens.
+        emulated: Profile of its emulated engine, which its configuration names; None for a real engine.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Model:
     decoupled: bool
     streams: bool
     counts_tokens: bool
+    emulated: str | None = None
 
     @property
     def stream_input(self) -> str:
@@ -113,18 +116,25 @@ def _compatible_model(server: ControlPlane, name: str) -> Model | None:
         return None
     config = server.config(name)
     steps = config.get("ensemble_scheduling", {}).get("step", ())
+    configs = [config, *(server.config(step["model_name"]) for step in steps)]
     return Model(
         name=name,
         family=family,
         batched=int(config.get("max_batch_size", 0)) > 0,
-        decoupled=_decoupled(config) or any(_decoupled(server.config(step["model_name"])) for step in steps),
+        decoupled=any(map(_decoupled, configs)),
         streams=_STREAM_INPUT[family] in inputs,
         counts_tokens="return_num_output_tokens" in inputs and "num_output_tokens" in outputs,
+        emulated=next(filter(None, map(_emulated, configs)), None),
     )
 
 
 def _decoupled(config: Mapping[str, Any]) -> bool:
     return bool(config.get("model_transaction_policy", {}).get("decoupled", False))
+
+
+def _emulated(config: Mapping[str, Any]) -> str | None:
+    parameter: str | None = config.get("parameters", {}).get(_EMULATED_PARAMETER, {}).get("string_value")
+    return parameter
 
 
 def _join(names: Sequence[str]) -> str:
