@@ -112,6 +112,18 @@
 {{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "keda") (not $v.autoscaling.keda.prometheusUrl) -}}
 {{- fail "KEDA queries Prometheus directly: set autoscaling.keda.prometheusUrl, for example http://prometheus-operated.monitoring.svc:9090" -}}
 {{- end -}}
+{{- $authentication := $v.autoscaling.keda.authentication -}}
+{{- if and (has "bearer" $authentication.modes) (has "basic" $authentication.modes) -}}
+{{- fail "autoscaling.keda.authentication.modes contains bearer and basic, and KEDA sends one of them: keep one" -}}
+{{- end -}}
+{{- if and $authentication.name (hasPrefix "http://" $v.autoscaling.keda.prometheusUrl) (has "tls" $authentication.modes) -}}
+{{- fail "autoscaling.keda.authentication.modes contains tls, and autoscaling.keda.prometheusUrl begins with http://: use https://" -}}
+{{- end -}}
+{{- range $name, $_ := $v.autoscaling.keda.headers -}}
+{{- if eq (lower $name) "authorization" -}}
+{{- fail "autoscaling.keda.headers contains Authorization, which everyone who may read the ScaledObject would see: put the token in a Secret, and set autoscaling.keda.authentication" -}}
+{{- end -}}
+{{- end -}}
 {{- if and $m.ttft.enabled (eq (include "triton.signal" .) "engine") $v.image.checkTag (lt $release 2411) -}}
 {{- fail (printf "autoscaling.metrics.ttft needs Triton's first-response histogram, which exists since 24.11, and the tag is %s: use a later release, or another metric" $tag) -}}
 {{- end -}}

@@ -19,6 +19,13 @@ GROUP: Values = {**LLMAPI, "parallelism": {"tensor": 16}, "multiNode": {"enabled
 TTFT: Values = {**EMULATED, "autoscaling": {"metrics": {"ttft": {"enabled": True}}}}
 WAITING: Values = {**EMULATED, "autoscaling": {"metrics": {"waiting": {"enabled": True}}}}
 KEDA: Values = {**EMULATED, "autoscaling": {"kind": "keda", "keda": {"prometheusUrl": "http://prometheus:9090"}}}
+AUTHENTICATED: Values = {
+    **EMULATED,
+    "autoscaling": {
+        "kind": "keda",
+        "keda": {"prometheusUrl": "https://prometheus.example.com", "authentication": {"name": "prometheus"}},
+    },
+}
 ACTIVATED: Values = {
     **EMULATED,
     "autoscaling": {"minReplicas": 0, "activation": {"query": "sum(rate(requests[1m]))"}},
@@ -197,6 +204,10 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "autoscaling.activation.query": (ACTIVATED, "sum(rate(others[1m]))"),
     "autoscaling.activation.threshold": (ACTIVATED, 9),
     "autoscaling.keda.prometheusUrl": (KEDA, "http://other:9090"),
+    "autoscaling.keda.authentication.name": (KEDA, "prometheus"),
+    "autoscaling.keda.authentication.kind": (AUTHENTICATED, "ClusterTriggerAuthentication"),
+    "autoscaling.keda.authentication.modes": (AUTHENTICATED, ["basic"]),
+    "autoscaling.keda.headers": (KEDA, {"X-Scope-OrgID": "team-a"}),
     "autoscaling.keda.pollingSeconds": (KEDA, 5),
     "autoscaling.keda.cooldownSeconds": (KEDA, 60),
     "adapter.configMap": (EMULATED, False),
