@@ -138,6 +138,44 @@ def test_every_container_has_requests_by_default(case: str) -> None:
                 assert {"cpu", "memory", "ephemeral-storage"} <= set(each["resources"]["limits"])
 
 
+def on_gpu(container: Mapping[str, Any]) -> bool:
+    """Whether it loads or builds a model: these have no limits and a writable root, for reasons beside the values."""
+    return "nvidia.com/gpu" in container["resources"].get("limits", {})
+
+
+@pytest.mark.parametrize("case", [case for case in RELEASES if "emulated-everything" not in case])
+def test_every_container_is_bounded_and_read_only(case: str) -> None:
+    """What checkov and kube-score ask: limits of memory and local disk, no privileges, a read-only root."""
+    chart, values = RELEASES[case]
+    for kind, pod in pods(objects(values, chart=chart)):
+        assert chart == LOADGEN or pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        for each in containers(pod):
+            security = each["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert security["readOnlyRootFilesystem"] is not on_gpu(each), (kind, each["name"])
+            if not on_gpu(each) and not ("everything-set" in case and chart == LOADGEN):
+                assert {"memory", "ephemeral-storage"} <= set(each["resources"]["limits"]), (kind, each["name"])
+
+
+def test_a_read_only_root_can_be_asked_for_everywhere() -> None:
+    """Also where TensorRT-LLM loads a model."""
+    values = merged(ENGINE, {"pod": {"containerSecurityContext": {"readOnlyRootFilesystem": True}}})
+    for _, pod in pods(objects(values)):
+        assert all(each["securityContext"]["readOnlyRootFilesystem"] is True for each in containers(pod))
+
+
+def test_examples_for_gpus_have_a_network_policy() -> None:
+    """For the server's ports, and one that keeps the engine build and the test from being connected to."""
+    for name, values in CASES[TRITON].items():
+        if name.startswith("llama"):
+            found = objects(values)
+            assert ("NetworkPolicy", "demo-triton-trtllm") in found
+            spec = found["NetworkPolicy", "demo-triton-trtllm-jobs"]["spec"]
+            assert (spec["policyTypes"], spec.get("ingress")) == (["Ingress"], None)
+
+
 @pytest.mark.parametrize("values", [ENGINE, BY_POD, GROUP_OF_ENGINES])
 def test_a_build_with_resources_of_its_own_has_its_gpus(values: dict[str, Any]) -> None:
     """They are added as for the server: a build without a GPU fails after the download."""

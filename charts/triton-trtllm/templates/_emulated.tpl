@@ -23,7 +23,7 @@ args:
   resources:
     {{- toYaml .Values.init.resources | nindent 4 }}
   securityContext:
-    {{- include "triton.containerSecurity" . | nindent 4 }}
+    {{- include "triton.containerSecurity" (list . "") | nindent 4 }}
   volumeMounts:
     - {name: models, mountPath: /models}
     - {name: emulated, mountPath: /opt/emulated, readOnly: true}

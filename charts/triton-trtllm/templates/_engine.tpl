@@ -41,7 +41,7 @@ env:
   {{- $env := printf "%s\n%s" (include "triton.engine.env" .) (include "triton.chartEnv" (list . $builds)) }}
   {{- include "triton.named" (list "name" $env .Values.server.env) | nindent 2 }}
 securityContext:
-  {{- include "triton.containerSecurity" . | nindent 2 }}
+  {{- include "triton.containerSecurity" (list . $builds) | nindent 2 }}
 volumeMounts:
   {{- include "triton.named" (list "mountPath" (include "triton.engine.buildMounts" $builds) .Values.pod.extraVolumeMounts) | nindent 2 }}
 {{- end -}}

@@ -78,7 +78,7 @@ spec:
       resources:
         {{- include "triton.resources" . | nindent 8 }}
       securityContext:
-        {{- include "triton.containerSecurity" . | nindent 8 }}
+        {{- include "triton.containerSecurity" (list . (include "triton.isReal" .)) | nindent 8 }}
       volumeMounts:
         {{- include "triton.mounts" . | nindent 8 }}
   volumes:

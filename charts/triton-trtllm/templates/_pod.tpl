@@ -46,7 +46,7 @@ spec:
       resources:
         {{- include "triton.resources" . | nindent 8 }}
       securityContext:
-        {{- include "triton.containerSecurity" . | nindent 8 }}
+        {{- include "triton.containerSecurity" (list . (include "triton.isReal" .)) | nindent 8 }}
       volumeMounts:
         {{- include "triton.mounts" . | nindent 8 }}
   volumes:
@@ -148,7 +148,9 @@ topologySpreadConstraints:
 {{- $gpus := include "triton.gpus" . | int -}}
 {{- $default := dict "requests" (dict "cpu" (toString (mul 4 (max 1 $gpus))) "memory" (printf "%dGi" (mul 32 (max 1 $gpus)))) -}}
 {{- if eq .Values.mode "emulated" -}}
-{{- $default = dict "requests" (dict "cpu" "250m" "memory" "1Gi") -}}
+{{- $processes := int .Values.emulated.profile.blsInstances -}}
+{{- $memory := printf "%dMi" (add 2048 (mul 128 $processes)) -}}
+{{- $default = dict "requests" (dict "cpu" "250m" "memory" "1Gi" "ephemeral-storage" "256Mi") "limits" (dict "memory" $memory "ephemeral-storage" "2Gi") -}}
 {{- end -}}
 {{- include "triton.withGpus" (list . (kindIs "invalid" .Values.server.resources | ternary $default .Values.server.resources)) -}}
 {{- end -}}
@@ -173,12 +175,19 @@ topologySpreadConstraints:
 {{- with merge dict (.Values.sidecarOptOut.labels | default dict) (.Values.commonLabels | default dict) -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
+{{/* Arguments: root, and whether the container loads or builds a model with TensorRT-LLM. */}}
 {{- define "triton.containerSecurity" -}}
-allowPrivilegeEscalation: false
-capabilities: {drop: [ALL]}
-{{- if eq .Values.mode "emulated" }}
-readOnlyRootFilesystem: true
-{{- end }}
+{{- $readOnly := dict "readOnlyRootFilesystem" (not (index . 1)) -}}
+{{- $set := dict -}}
+{{- range $field, $value := (index . 0).Values.pod.containerSecurityContext -}}
+{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $set $field $value -}}{{- end -}}
+{{- end -}}
+{{- mergeOverwrite $readOnly $set | toYaml -}}
+{{- end -}}
+
+{{/* Whether the containers of this release that serve or build a model use TensorRT-LLM; empty if not. */}}
+{{- define "triton.isReal" -}}
+{{- if ne .Values.mode "emulated" -}}true{{- end -}}
 {{- end -}}
 
 {{/* The second argument tells whether the container downloads a model; only then it gets the token. */}}
