@@ -139,6 +139,22 @@ REJECTED = {
         {**EMULATED, "server": {"terminationGracePeriodSeconds": 30}},
         "would cut off responses",
     ),
+    "two preStop hooks": (
+        {**EMULATED, "server": {"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}},
+        "set server.preStopSeconds=0",
+    ),
+    "a sidecar with the name of the server": (
+        {**EMULATED, "pod": {"sidecars": [{"name": "server", "image": "x:1"}]}},
+        "two containers of the serving pod have the name server",
+    ),
+    "an init container with the name of the chart's": (
+        {**EMULATED, "pod": {"initContainers": [{"name": "models", "image": "x:1"}]}},
+        "have the name models",
+    ),
+    "a budget without a pod to evict": (
+        {**EMULATED, "autoscaling": {"minReplicas": 2}, "podDisruptionBudget": {"minAvailable": 2}},
+        "minAvailable 2 of 2 replicas leaves no pod that can be evicted",
+    ),
     "an update that cannot start": ({**EMULATED, "strategy": {"maxSurge": 0}}, "an update could never start"),
     "a load balancer open to everyone": ({**EMULATED, "service": {"type": "LoadBalancer"}}, "is open to everyone"),
     "a gateway without a host": ({**EMULATED, "ingress": {"kind": "gateway"}}, "needs ingress.host"),

@@ -40,6 +40,10 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 env:
   {{- $env := printf "%s\n%s" (include "triton.engine.env" .) (include "triton.chartEnv" (list . $builds)) }}
   {{- include "triton.named" (list "name" $env .Values.server.env) | nindent 2 }}
+{{- with .Values.server.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 securityContext:
   {{- include "triton.containerSecurity" (list . $builds) | nindent 2 }}
 volumeMounts:

@@ -75,6 +75,10 @@ spec:
       {{- include "triton.workerCommand" . | nindent 6 }}
       env:
         {{- include "triton.env" (list . (eq .Values.mode "llmapi")) | nindent 8 }}
+      {{- with .Values.server.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       resources:
         {{- include "triton.resources" . | nindent 8 }}
       securityContext:

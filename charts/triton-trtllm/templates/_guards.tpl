@@ -139,6 +139,25 @@
 {{- fail (printf "server.terminationGracePeriodSeconds %s is shorter than preStopSeconds + longestGenerationSeconds = %d, so a scale-down would cut off responses: raise it, or leave it null" (include "triton.grace" .) $least) -}}
 {{- end -}}
 
+{{- if and $v.server.lifecycle.preStop $v.server.preStopSeconds -}}
+{{- fail (printf "server.lifecycle.preStop is set, and preStopSeconds %d makes a preStop hook of its own: set server.preStopSeconds=0, and let your hook wait for the endpoints" (int $v.server.preStopSeconds)) -}}
+{{- end -}}
+{{- $containers := list "server" "worker" -}}
+{{- range include "triton.initContainers" . | fromYamlArray -}}{{- $containers = append $containers .name -}}{{- end -}}
+{{- range concat $v.pod.initContainers $v.pod.sidecars -}}
+{{- if has .name $containers -}}
+{{- fail (printf "two containers of the serving pod have the name %s: give yours in pod.initContainers or pod.sidecars another" .name) -}}
+{{- end -}}
+{{- $containers = append $containers .name -}}
+{{- end -}}
+{{- if not (kindIs "invalid" $v.podDisruptionBudget.minAvailable) -}}
+{{- $replicas := $v.autoscaling.enabled | ternary $v.autoscaling.minReplicas (kindIs "invalid" $v.server.replicas | ternary 1 $v.server.replicas) | int -}}
+{{- $needed := toString $v.podDisruptionBudget.minAvailable -}}
+{{- if or (eq $needed "100%") (and (not (hasSuffix "%" $needed)) (ge (int $needed) (max $replicas 1 | int)) (ne $needed "0")) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable %s of %d replicas leaves no pod that can be evicted, so a node could never be drained: lower it, or raise the replicas" $needed $replicas) -}}
+{{- end -}}
+{{- end -}}
+
 {{- if and (eq (toString $v.strategy.maxSurge) "0") (eq (toString $v.strategy.maxUnavailable) "0") -}}
 {{- fail "strategy.maxSurge and maxUnavailable are both 0, so an update could never start: raise one" -}}
 {{- end -}}
@@ -167,7 +186,7 @@
 {{- $own := include "triton.chartLabels" . | fromYaml | keys -}}
 {{- $own = append $own "app.kubernetes.io/component" -}}
 {{- if .Values.multiNode.enabled -}}{{- $own = append $own "app.kubernetes.io/part-of" -}}{{- end -}}
-{{- $user := dict "commonLabels" .Values.commonLabels "pod.labels" .Values.pod.labels "metrics.labels" .Values.metrics.labels "dashboard.labels" .Values.dashboard.labels "sidecarOptOut.labels" .Values.sidecarOptOut.labels -}}
+{{- $user := dict "commonLabels" .Values.commonLabels "pod.labels" .Values.pod.labels "metrics.labels" .Values.metrics.labels "dashboard.labels" .Values.dashboard.labels "sidecarOptOut.labels" .Values.sidecarOptOut.labels "modelVolume.create.labels" .Values.modelVolume.create.labels -}}
 {{- range $value, $labels := $user -}}
 {{- range $label, $_ := $labels -}}
 {{- if has $label $own -}}

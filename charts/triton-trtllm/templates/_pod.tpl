@@ -13,9 +13,9 @@ spec:
   {{- include "triton.podBasics" . | nindent 2 }}
   {{- include "triton.spread" . | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "triton.grace" . }}
-  {{- with include "triton.initContainers" . }}
+  {{- with concat .Values.pod.initContainers (include "triton.initContainers" . | fromYamlArray) }}
   initContainers:
-    {{- . | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
   {{- end }}
   containers:
     - name: server
@@ -24,6 +24,10 @@ spec:
       {{- include "triton.command" . | nindent 6 }}
       env:
         {{- include "triton.env" (list . (eq .Values.mode "llmapi")) | nindent 8 }}
+      {{- with .Values.server.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       ports:
         - {name: http, containerPort: 8000}
         - {name: grpc, containerPort: 8001}
@@ -39,9 +43,9 @@ spec:
       livenessProbe:
         httpGet: {path: /v2/health/live, port: http}
         {{- toYaml .Values.server.probes.liveness | nindent 8 }}
-      {{- if .Values.server.preStopSeconds }}
+      {{- with include "triton.lifecycle" . }}
       lifecycle:
-        preStop: {sleep: {seconds: {{ .Values.server.preStopSeconds }}}}
+        {{- . | nindent 8 }}
       {{- end }}
       resources:
         {{- include "triton.resources" . | nindent 8 }}
@@ -49,8 +53,19 @@ spec:
         {{- include "triton.containerSecurity" (list . (include "triton.isReal" .)) | nindent 8 }}
       volumeMounts:
         {{- include "triton.mounts" . | nindent 8 }}
+    {{- with .Values.pod.sidecars }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   volumes:
     {{- include "triton.volumes" . | nindent 4 }}
+{{- end -}}
+
+{{- define "triton.lifecycle" -}}
+{{- $lifecycle := deepCopy .Values.server.lifecycle -}}
+{{- if .Values.server.preStopSeconds -}}
+{{- $_ := set $lifecycle "preStop" (dict "sleep" (dict "seconds" (int .Values.server.preStopSeconds))) -}}
+{{- end -}}
+{{- with $lifecycle -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
 {{- define "triton.podLabels" -}}
@@ -87,6 +102,17 @@ runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.pod.schedulerName }}
 schedulerName: {{ . | quote }}
+{{- end }}
+{{- with .Values.pod.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.pod.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.pod.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.pod.nodeSelector }}
 nodeSelector:

@@ -106,3 +106,14 @@ authenticationRef: {name: {{ .name | quote }}, kind: {{ .kind }}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* What the user adds to the endpoint of either monitor. */}}
+{{- define "triton.relabeling" -}}
+{{- $fields := dict -}}
+{{- with .Values.metrics -}}
+{{- if .honorLabels -}}{{- $_ := set $fields "honorLabels" true -}}{{- end -}}
+{{- if .relabelings -}}{{- $_ := set $fields "relabelings" .relabelings -}}{{- end -}}
+{{- if .metricRelabelings -}}{{- $_ := set $fields "metricRelabelings" .metricRelabelings -}}{{- end -}}
+{{- end -}}
+{{- with $fields -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
