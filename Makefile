@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each one is a command of README.md or CONTRIBUTING.md.
 .DEFAULT_GOAL := help
-.PHONY: help check test kube nightly golden demo wheel
+.PHONY: help check test kube nightly golden charts demo wheel
 
 help:  ## List the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ nightly:  ## Everything that CI runs
 golden:  ## Rewrite the golden files and the generated documents, then show what changed
 	UPDATE_GOLDEN=1 uv run pytest tests/golden tests/chart tests/unit/test_names_documented.py -n 0
 	git diff --stat -- tests/golden docs
+
+charts:  ## Copy the emulated engine into the chart, and rewrite the charts' READMEs
+	uv run python charts/files.py
+	uv run python charts/readme.py
 
 demo:  ## The main job on the local stack
 	uv run locust -f scenarios/waves.py --headless

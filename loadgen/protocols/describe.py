@@ -10,6 +10,7 @@ from loadgen.protocols.text import clean
 
 _MAX_NAME = 255
 """Characters of a model's name, which is the name of a folder."""
+_EMULATED_PARAMETER = "emulated_profile"
 
 
 class MalformedError(TargetError):
@@ -33,12 +34,14 @@ class Config:
         decoupled: Whether the model itself may send several responses to a request.
         optional: Inputs that a request may omit.
         steps: Names of the models of an ensemble.
+        emulated: Profile of its emulated engine, which a parameter names; None for a real engine.
     """
 
     batched: bool
     decoupled: bool
     optional: frozenset[str]
     steps: tuple[str, ...]
+    emulated: str | None = None
 
 
 def model_names(index: object) -> list[str]:
@@ -101,7 +104,15 @@ def config_in(config: object, model: str) -> Config:
         decoupled=policy.get("decoupled") is True,
         optional=frozenset(str(entry.get("name")) for entry in inputs if entry.get("optional") is True),
         steps=tuple(steps),
+        emulated=_emulated(values),
     )
+
+
+def _emulated(config: Mapping[str, Any]) -> str | None:
+    parameters = config.get("parameters")
+    parameter = parameters.get(_EMULATED_PARAMETER) if isinstance(parameters, Mapping) else None
+    profile = parameter.get("string_value") if isinstance(parameter, Mapping) else None
+    return clean(profile, 64) if isinstance(profile, str) and profile else None
 
 
 def _tensor(entry: object, what: str) -> Tensor:

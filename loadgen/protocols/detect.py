@@ -45,6 +45,7 @@ class Model:
         decoupled: Whether it may send several responses to a request (required for streaming).
         streams: Whether it has an input that requests streaming.
         counts_tokens: Whether it can return the number of output tokens.
+        emulated: Profile of its emulated engine, which its configuration names; None for a real engine.
         tensors: Inputs that every request fills: prompt, token limit, then those for streaming and for the count if the
             model has them; by default those of TensorRT-LLM.
         inputs: Further inputs with the values that the scenario gives them.
@@ -56,6 +57,7 @@ class Model:
     decoupled: bool
     streams: bool
     counts_tokens: bool
+    emulated: str | None = None
     tensors: tuple[Tensor, ...] = ()
     inputs: tuple[Tensor, ...] = ()
 
@@ -128,7 +130,8 @@ def find_model(
     name, tensors, family = _choose(server, names, requested, deadline)
     config = config_in(server.config(name), name)
     streams = _STREAM_INPUT[family] in tensors.inputs
-    decoupled = _is_decoupled(server, name, config, deadline)
+    configs = _with_steps(server, name, config, deadline)
+    decoupled = any(each.decoupled for each in configs)  # an ensemble streams if one of its models does
     if stream and not (decoupled and streams):
         raise TargetError(
             f"model {name!r} cannot stream: deploy it with model_transaction_policy {{ decoupled: true }}, "
@@ -146,6 +149,7 @@ def find_model(
         decoupled=decoupled,
         streams=streams,
         counts_tokens=counts_tokens,
+        emulated=next((each.emulated for each in configs if each.emulated), None),
         tensors=filled,
         inputs=given,
     )
@@ -195,18 +199,16 @@ def _standard(family: Family, *, streams: bool, counts_tokens: bool) -> dict[str
     return names | ({_COUNT_INPUT: "BOOL"} if counts_tokens else {})
 
 
-def _is_decoupled(server: ControlPlane, name: str, config: Config, deadline: float) -> bool:
-    """Whether a model may send several responses: an ensemble does if one of its models does."""
-    if config.decoupled:
-        return True
+def _with_steps(server: ControlPlane, name: str, config: Config, deadline: float) -> list[Config]:
+    """Return the configuration of a model and, for an ensemble, those of its models."""
     if len(config.steps) > _MAX_STEPS:
         raise TargetError(
             f"model {name!r} is an ensemble of {len(config.steps)} models, and loadgen reads at most {_MAX_STEPS}; "
             f"set --model to another model"
         )
+    configs = [config]
     for step in config.steps:
         if time.monotonic() > deadline:
             raise TargetError(f"the server did not describe the models of {name!r} within {_LIMIT_S:g} s; set --model")
-        if config_in(server.config(step), step).decoupled:
-            return True
-    return False
+        configs.append(config_in(server.config(step), step))
+    return configs

@@ -100,7 +100,11 @@ class Run:
         self._update(**_target_fields(target.info, scenario.validity))
         endpoint = target.endpoint
         model, server = endpoint.find_model(requested=scenario.model, stream=scenario.stream, inputs=scenario.inputs)
-        self._update(model=model.name, versions={**self.info.versions, **target.versions(server)})
+        self._update(
+            model=model.name,
+            versions={**self.info.versions, **target.versions(server)},
+            emulated=self.info.emulated or emulated_engine(model),
+        )
         self._collector = start_collector(self.folder)
         return ServedModel(endpoint=endpoint, model=model)
 
@@ -199,6 +203,13 @@ def _initial_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clo
         versions=_versions(),
     )
     return info.model_copy(update=_target_fields(target, scenario.validity))
+
+
+def emulated_engine(model: Model) -> str | None:
+    """What a model says of itself, where the target does not know."""
+    if model.emulated is None:
+        return None
+    return f"The engine is emulated, as the configuration of the model {model.name} says (profile {model.emulated})."
 
 
 def _target_fields(target: TargetInfo, validity: Validity) -> dict[str, Any]:

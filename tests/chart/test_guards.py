@@ -108,6 +108,24 @@ REJECTED = {
         "set minReplicas 0, or leave activation.query empty",
     ),
     "KEDA without Prometheus": ({**EMULATED, "autoscaling": {"kind": "keda"}}, "set autoscaling.keda.prometheusUrl"),
+    "KEDA with two ways to log in": (
+        {**EMULATED, "autoscaling": {"keda": {"authentication": {"name": "p", "modes": ["bearer", "basic"]}}}},
+        "KEDA sends one of them: keep one",
+    ),
+    "KEDA with a certificate and no TLS": (
+        {
+            **EMULATED,
+            "autoscaling": {
+                "kind": "keda",
+                "keda": {"prometheusUrl": "http://p:9090", "authentication": {"name": "p", "modes": ["tls"]}},
+            },
+        },
+        "begins with http://: use https://",
+    ),
+    "KEDA with a token that everyone sees": (
+        {**EMULATED, "autoscaling": {"keda": {"headers": {"authorization": "Bearer x"}}}},
+        "put the token in a Secret",
+    ),
     "TTFT before its histogram": (
         {**EMULATED, "image": {"tag": "24.10-py3"}, "autoscaling": {"metrics": {"ttft": {"enabled": True}}}},
         "exists since 24.11",
@@ -120,6 +138,22 @@ REJECTED = {
     "a grace period that cuts off responses": (
         {**EMULATED, "server": {"terminationGracePeriodSeconds": 30}},
         "would cut off responses",
+    ),
+    "two preStop hooks": (
+        {**EMULATED, "server": {"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}},
+        "set server.preStopSeconds=0",
+    ),
+    "a sidecar with the name of the server": (
+        {**EMULATED, "pod": {"sidecars": [{"name": "server", "image": "x:1"}]}},
+        "two containers of the serving pod have the name server",
+    ),
+    "an init container with the name of the chart's": (
+        {**EMULATED, "pod": {"initContainers": [{"name": "models", "image": "x:1"}]}},
+        "have the name models",
+    ),
+    "a budget without a pod to evict": (
+        {**EMULATED, "autoscaling": {"minReplicas": 2}, "podDisruptionBudget": {"minAvailable": 2}},
+        "minAvailable 2 of 2 replicas leaves no pod that can be evicted",
     ),
     "an update that cannot start": ({**EMULATED, "strategy": {"maxSurge": 0}}, "an update could never start"),
     "a load balancer open to everyone": ({**EMULATED, "service": {"type": "LoadBalancer"}}, "is open to everyone"),
@@ -183,6 +217,10 @@ SCHEMA = {
     "latest": ({"image": {"tag": "latest"}}, "tag"),
     "a word instead of a number": ({"autoscaling": {"maxReplicas": "four"}}, "maxReplicas"),
     "a duration without a unit": ({"rules": {"window": "30"}}, "window"),
+    "a header that KEDA would split": (
+        {"autoscaling": {"keda": {"headers": {"X-Scope-OrgID": "a,b"}}}},
+        "X-Scope-OrgID",
+    ),
     "an invalid metric name": ({"rules": {"ratio": {"record": "queue compute"}}}, "record"),
     "a window that Kubernetes rejects": (
         {"autoscaling": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 4000}}}},

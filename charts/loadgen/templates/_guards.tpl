@@ -2,6 +2,18 @@
 {{- define "loadgen.guards" -}}
 {{- $v := .Values -}}
 
+{{- $own := append (include "loadgen.chartLabels" . | fromYaml | keys) "app.kubernetes.io/component" -}}
+{{- range $value, $labels := dict "commonLabels" $v.commonLabels "pod.labels" $v.pod.labels "sidecarOptOut.labels" $v.sidecarOptOut.labels -}}
+{{- range $label, $_ := $labels -}}
+{{- if has $label $own -}}
+{{- fail (printf "%s contains %s, which the chart sets itself: leave it out, or use a label of your own" $value $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.image.digest (contains "@" (include "loadgen.tag" .)) -}}
+{{- fail "image.digest is set and image.tag has a digest of its own: keep one" -}}
+{{- end -}}
+
 {{- if and (not $v.target.url) (not $v.target.namespace) -}}
 {{- fail "no target is set: set target.namespace to the namespace of the workload, or target.url to a Triton server such as grpc://triton.serving:8001" -}}
 {{- end -}}

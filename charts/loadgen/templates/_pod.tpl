@@ -6,39 +6,30 @@ metadata:
   labels:
     {{- include "loadgen.selector" . | nindent 4 }}
     app.kubernetes.io/component: {{ $.component }}
-    {{- with .Values.pod.labels }}
-    {{- toYaml . | nindent 4 }}
+    {{- with include "loadgen.podLabels" $ }}
+    {{- . | nindent 4 }}
     {{- end }}
   annotations:
-    kubectl.kubernetes.io/default-container: locust
-    # Evicting the generator would lose the run.
-    cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
-    karpenter.sh/do-not-disrupt: "true"
-    {{- if and .Values.locustfile.content (eq .Values.kind "Deployment") }}
-    checksum/locustfile: {{ .Values.locustfile.content | sha256sum }}
-    {{- end }}
-    {{- with .Values.pod.annotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "loadgen.podAnnotations" $ | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "loadgen.serviceAccount" . }}
+  serviceAccountName: {{ include "loadgen.serviceAccount" . | quote }}
   # Only a pod that observes the cluster needs a token.
   automountServiceAccountToken: {{ and (not (empty .Values.target.namespace)) (ne $.component "worker") }}
   enableServiceLinks: false
   {{- if ne .Values.kind "Deployment" }}
   restartPolicy: Never
   {{- if .Values.workers.count }}
-  subdomain: {{ include "loadgen.fullname" . }}
+  subdomain: {{ include "loadgen.fullname" . | quote }}
   {{- end }}
   {{- end }}
   terminationGracePeriodSeconds: {{ .Values.pod.terminationGracePeriodSeconds }}
   {{- with .Values.pod.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- with .Values.image.pullSecrets }}
   imagePullSecrets:
     {{- range . }}
-    - name: {{ . }}
+    - name: {{ . | quote }}
     {{- end }}
   {{- end }}
   securityContext:
@@ -57,11 +48,11 @@ spec:
   {{- end }}
   containers:
     - name: locust
-      image: {{ .Values.image.repository }}:{{ include "loadgen.tag" . }}
+      image: {{ include "loadgen.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include (printf "loadgen.command.%s" $.command) . | nindent 6 }}
       env:
-        {{- include "loadgen.env" . | nindent 8 }}
+        {{- include "loadgen.named" (list "name" (include "loadgen.env" .) .Values.env) | nindent 8 }}
       {{- with $.ports }}
       ports:
         {{- range $name, $port := . }}
@@ -80,31 +71,53 @@ spec:
         capabilities: {drop: [ALL]}
         readOnlyRootFilesystem: true
       volumeMounts:
-        - {name: runs, mountPath: /runs}
-        - {name: tmp, mountPath: /tmp}
-        {{- if include "loadgen.configMap" . }}
-        - {name: locustfile, mountPath: /locustfile, readOnly: true}
-        {{- end }}
-        {{- with .Values.pod.extraVolumeMounts }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "loadgen.named" (list "mountPath" (include "loadgen.mounts" .) .Values.pod.extraVolumeMounts) | nindent 8 }}
   volumes:
-    - name: runs
-      {{- with include "loadgen.claim" . }}
-      persistentVolumeClaim: {claimName: {{ . }}}
-      {{- else }}
-      emptyDir: {}
-      {{- end }}
-    - name: tmp
-      emptyDir: {}
-    {{- with include "loadgen.configMap" . }}
-    - name: locustfile
-      configMap: {name: {{ . }}}
-    {{- end }}
-    {{- with .Values.pod.extraVolumes }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "loadgen.named" (list "name" (include "loadgen.volumes" .) .Values.pod.extraVolumes) | nindent 4 }}
 {{- end -}}
+{{- end -}}
+
+{{/* Pods of a Job run to completion: no sidecar that would keep them running. */}}
+{{- define "loadgen.podLabels" -}}
+{{- with .root.Values -}}
+{{- $finite := eq $.component "run" | ternary .sidecarOptOut.labels dict | default dict -}}
+{{- with merge dict $finite .pod.labels (.commonLabels | default dict) -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Evicting the generator would lose the run. */}}
+{{- define "loadgen.podAnnotations" -}}
+{{- $own := dict "kubectl.kubernetes.io/default-container" "locust" "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true" -}}
+{{- with .root.Values -}}
+{{- if and .locustfile.content (eq .kind "Deployment") -}}
+{{- $_ := set $own "checksum/locustfile" (.locustfile.content | sha256sum) -}}
+{{- end -}}
+{{- $finite := eq $.component "run" | ternary .sidecarOptOut.annotations dict | default dict -}}
+{{- merge dict $finite .pod.annotations (.commonAnnotations | default dict) $own | toYaml -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "loadgen.mounts" -}}
+- {name: runs, mountPath: /runs}
+- {name: tmp, mountPath: /tmp}
+{{- if include "loadgen.configMap" . }}
+- {name: locustfile, mountPath: /locustfile, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "loadgen.volumes" -}}
+- name: runs
+  {{- with include "loadgen.claim" . }}
+  persistentVolumeClaim: {claimName: {{ . | quote }}}
+  {{- else }}
+  emptyDir: {}
+  {{- end }}
+- name: tmp
+  emptyDir: {}
+{{- with include "loadgen.configMap" . }}
+- name: locustfile
+  configMap: {name: {{ . | quote }}}
+{{- end }}
 {{- end -}}
 
 {{- define "loadgen.affinity" -}}
@@ -139,8 +152,5 @@ nodeAffinity:
 {{- if and (ne .Values.kind "Deployment") .Values.workers.count }}
 - name: JOB_NAME
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
-{{- end }}
-{{- with .Values.env }}
-{{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end -}}

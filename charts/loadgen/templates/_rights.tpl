@@ -4,29 +4,35 @@
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}
 metadata:
-  name: {{ .name }}
+  name: {{ .name | quote }}
   {{- with .namespace }}
-  namespace: {{ . }}
+  namespace: {{ . | quote }}
   {{- end }}
   labels:
     {{- include "loadgen.labels" .root | nindent 4 }}
+  {{- with include "loadgen.annotations" (list .root dict) }}
+  {{- . | nindent 2 }}
+  {{- end }}
 rules:
   {{- .rules | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}Binding
 metadata:
-  name: {{ .name }}
+  name: {{ .name | quote }}
   {{- with .namespace }}
-  namespace: {{ . }}
+  namespace: {{ . | quote }}
   {{- end }}
   labels:
     {{- include "loadgen.labels" .root | nindent 4 }}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ $kind }}, name: {{ .name }}}
+  {{- with include "loadgen.annotations" (list .root dict) }}
+  {{- . | nindent 2 }}
+  {{- end }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ $kind }}, name: {{ .name | quote }}}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "loadgen.serviceAccount" .root }}
-    namespace: {{ .root.Release.Namespace }}
+    name: {{ include "loadgen.serviceAccount" .root | quote }}
+    namespace: {{ .root.Release.Namespace | quote }}
 {{- end -}}
 
 {{- define "loadgen.rules.observe" -}}

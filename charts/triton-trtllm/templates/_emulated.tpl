@@ -14,16 +14,16 @@ args:
 
 {{- define "triton.emulated.init" -}}
 - name: models
-  image: {{ include "triton.image" . }}
+  image: {{ include "triton.image" . | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   workingDir: /opt/emulated
   command: [python3, -m, loadgen.local.engine.fill, --plays={{ .Values.emulated.plays }}, --profile=profile.json, /models]
   env:
     - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
   resources:
-    requests: {cpu: 50m, memory: 64Mi}
+    {{- toYaml .Values.init.resources | nindent 4 }}
   securityContext:
-    {{- include "triton.containerSecurity" . | nindent 4 }}
+    {{- include "triton.containerSecurity" (list . "") | nindent 4 }}
   volumeMounts:
     - {name: models, mountPath: /models}
     - {name: emulated, mountPath: /opt/emulated, readOnly: true}

@@ -10,7 +10,7 @@
   {{- include "triton.engine.container" (list . true) | nindent 2 }}
   command: [python3, /opt/chart/build.py, --settings=/opt/chart/settings.json, --root=/model-volume]
   resources:
-    {{- include "triton.resources" . | nindent 4 }}
+    {{- include "triton.engine.buildResources" . | nindent 4 }}
 {{- else }}
 - name: engine
   {{- include "triton.engine.container" (list . false) | nindent 2 }}
@@ -22,37 +22,57 @@
     - --job={{ include "triton.engine.job" . }}
     - --timeout-s={{ .Values.engine.waitSeconds }}
   resources:
-    requests: {cpu: 50m, memory: 64Mi}
+    {{- toYaml .Values.init.resources | nindent 4 }}
 {{- end }}
 - name: models
   {{- include "triton.engine.container" (list . false) | nindent 2 }}
   command: [python3, /opt/chart/repository.py, --settings=/opt/chart/settings.json, --root=/model-volume, --to=/models]
   resources:
-    requests: {cpu: 50m, memory: 64Mi}
+    {{- toYaml .Values.init.resources | nindent 4 }}
 {{- end -}}
 
 {{/* Common fields of the containers that build or wait for an engine; the second argument tells whether it builds. */}}
 {{- define "triton.engine.container" -}}
 {{- $builds := index . 1 -}}
 {{- with index . 0 -}}
-image: {{ include "triton.image" . }}
+image: {{ include "triton.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 env:
-  - name: POD_NAME
-    valueFrom: {fieldRef: {fieldPath: metadata.name}}
-  - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
-  {{- include "triton.env" (list . $builds) | nindent 2 }}
+  {{- $env := printf "%s\n%s" (include "triton.engine.env" .) (include "triton.chartEnv" (list . $builds)) }}
+  {{- include "triton.named" (list "name" $env .Values.server.env) | nindent 2 }}
+{{- with .Values.server.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 securityContext:
-  {{- include "triton.containerSecurity" . | nindent 2 }}
+  {{- include "triton.containerSecurity" (list . $builds) | nindent 2 }}
 volumeMounts:
-  - {name: models, mountPath: /models}
-  - {name: tmp, mountPath: /tmp}
-  - {name: model-volume, mountPath: /model-volume}
-  - {name: chart, mountPath: /opt/chart, readOnly: true}
-  {{- if $builds }}
-  - {name: shm, mountPath: /dev/shm}
-  {{- end }}
-  {{- include "triton.extraMounts" . | nindent 2 }}
+  {{- include "triton.named" (list "mountPath" (include "triton.engine.buildMounts" $builds) .Values.pod.extraVolumeMounts) | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{- define "triton.engine.env" -}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- {name: PYTHONDONTWRITEBYTECODE, value: "1"}
+{{- end -}}
+
+{{- define "triton.engine.buildMounts" -}}
+- {name: models, mountPath: /models}
+- {name: tmp, mountPath: /tmp}
+- {name: model-volume, mountPath: /model-volume}
+- {name: chart, mountPath: /opt/chart, readOnly: true}
+{{- if . }}
+- {name: shm, mountPath: /dev/shm}
+{{- end -}}
+{{- end -}}
+
+{{/* Resources of the build, with the GPUs of the pod that serves the engine; by default those of the server. */}}
+{{- define "triton.engine.buildResources" -}}
+{{- if .Values.engine.build.resources -}}
+{{- include "triton.withGpus" (list . .Values.engine.build.resources) -}}
+{{- else -}}
+{{- include "triton.resources" . -}}
 {{- end -}}
 {{- end -}}
 
@@ -142,6 +162,11 @@ template:
     labels:
       {{- include "triton.instance" . | nindent 6 }}
       app.kubernetes.io/component: engine-build
+      {{- include "triton.identity" . | nindent 6 }}
+      {{- with include "triton.finiteLabels" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
+    {{- include "triton.annotations" (list . .Values.sidecarOptOut.annotations) | nindent 4 }}
   spec:
     {{- include "triton.podBasics" . | nindent 4 }}
     {{- include "triton.spread" . | nindent 4 }}
@@ -152,20 +177,14 @@ template:
         {{- include "triton.engine.container" (list . true) | nindent 8 }}
         command: [python3, /opt/chart/build.py, --settings=/opt/chart/settings.json, --root=/model-volume]
         resources:
-          {{- if .Values.engine.build.resources }}
-          {{- toYaml .Values.engine.build.resources | nindent 10 }}
-          {{- else }}
-          {{- include "triton.resources" . | nindent 10 }}
-          {{- end }}
+          {{- include "triton.engine.buildResources" . | nindent 10 }}
     volumes:
       {{- include "triton.volumes" . | nindent 6 }}
-      - name: shm
-        emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
 {{- end -}}
 
 {{/* The name changes with the build and with its pod, not with how the engine is served. */}}
 {{- define "triton.engine.job" -}}
 {{- $fixed := include "triton.engine.jobFixed" . | fromYaml -}}
 {{- $build := omit (include "triton.engine.settings" . | fromJson) "serving" -}}
-{{- printf "%s-build-%s" (include "triton.fullname" .) (list $fixed $build | toJson | sha256sum | trunc 8) -}}
+{{- printf "%s-build-%s" (include "triton.cut" (list (include "triton.fullname" .) 48)) (list $fixed $build | toJson | sha256sum | trunc 8) -}}
 {{- end -}}

@@ -10,7 +10,7 @@
 {{/* Name of the LeaderWorkerSet, short enough for names derived from it: a StatefulSet per group, and a label with its
      revision. It differs from the Service's name, as the group's headless Service must have the LeaderWorkerSet's name. */}}
 {{- define "triton.group" -}}
-{{- printf "%s-group" (include "triton.fullname" . | trunc 42 | trimSuffix "-") -}}
+{{- printf "%s-group" (include "triton.cut" (list (include "triton.fullname" .) 42)) -}}
 {{- end -}}
 
 {{/* Label of the leaders and workers of a release, and of nothing else. */}}
@@ -53,12 +53,12 @@ metadata:
   labels:
     {{- include "triton.instance" . | nindent 4 }}
     app.kubernetes.io/component: worker
+    {{- include "triton.identity" . | nindent 4 }}
     {{- with include "triton.podLabels" . }}
     {{- . | nindent 4 }}
     {{- end }}
   annotations:
-    kubectl.kubernetes.io/default-container: worker
-    {{- include "triton.podAnnotations" . | nindent 4 }}
+    {{- include "triton.podAnnotations" (list . "worker") | nindent 4 }}
 spec:
   {{- include "triton.podBasics" . | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "triton.grace" . }}
@@ -70,20 +70,21 @@ spec:
   {{- end }}
   containers:
     - name: worker
-      image: {{ include "triton.image" . }}
+      image: {{ include "triton.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "triton.workerCommand" . | nindent 6 }}
       env:
         {{- include "triton.env" (list . (eq .Values.mode "llmapi")) | nindent 8 }}
+      {{- with .Values.server.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       resources:
         {{- include "triton.resources" . | nindent 8 }}
       securityContext:
-        {{- include "triton.containerSecurity" . | nindent 8 }}
+        {{- include "triton.containerSecurity" (list . (include "triton.isReal" .)) | nindent 8 }}
       volumeMounts:
         {{- include "triton.mounts" . | nindent 8 }}
-        - {name: shm, mountPath: /dev/shm}
   volumes:
     {{- include "triton.volumes" . | nindent 4 }}
-    - name: shm
-      emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
 {{- end -}}

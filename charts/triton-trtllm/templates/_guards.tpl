@@ -1,9 +1,15 @@
 {{/* Rejects values that contradict each other, which a schema cannot check. Each message says what to change. */}}
 {{- define "triton.guards" -}}
+{{- include "triton.fileGuard" . -}}
 {{- $v := .Values -}}
 {{- $tag := include "triton.tag" . -}}
 {{- $release := include "triton.release" . | int -}}
 {{- $trtllm := contains "trtllm" $tag -}}
+
+{{- if and $v.image.digest (contains "@" $tag) -}}
+{{- fail "image.digest is set and image.tag has a digest of its own: keep one" -}}
+{{- end -}}
+{{- include "triton.labelGuard" . -}}
 
 {{- if $v.image.checkTag -}}
 {{- if and (ne $v.mode "emulated") (not $trtllm) -}}
@@ -106,6 +112,18 @@
 {{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "keda") (not $v.autoscaling.keda.prometheusUrl) -}}
 {{- fail "KEDA queries Prometheus directly: set autoscaling.keda.prometheusUrl, for example http://prometheus-operated.monitoring.svc:9090" -}}
 {{- end -}}
+{{- $authentication := $v.autoscaling.keda.authentication -}}
+{{- if and (has "bearer" $authentication.modes) (has "basic" $authentication.modes) -}}
+{{- fail "autoscaling.keda.authentication.modes contains bearer and basic, and KEDA sends one of them: keep one" -}}
+{{- end -}}
+{{- if and $authentication.name (hasPrefix "http://" $v.autoscaling.keda.prometheusUrl) (has "tls" $authentication.modes) -}}
+{{- fail "autoscaling.keda.authentication.modes contains tls, and autoscaling.keda.prometheusUrl begins with http://: use https://" -}}
+{{- end -}}
+{{- range $name, $_ := $v.autoscaling.keda.headers -}}
+{{- if eq (lower $name) "authorization" -}}
+{{- fail "autoscaling.keda.headers contains Authorization, which everyone who may read the ScaledObject would see: put the token in a Secret, and set autoscaling.keda.authentication" -}}
+{{- end -}}
+{{- end -}}
 {{- if and $m.ttft.enabled (eq (include "triton.signal" .) "engine") $v.image.checkTag (lt $release 2411) -}}
 {{- fail (printf "autoscaling.metrics.ttft needs Triton's first-response histogram, which exists since 24.11, and the tag is %s: use a later release, or another metric" $tag) -}}
 {{- end -}}
@@ -119,6 +137,25 @@
 {{- $least := add (int $v.server.preStopSeconds) (int $v.server.longestGenerationSeconds) -}}
 {{- if lt (include "triton.grace" . | int) (int $least) -}}
 {{- fail (printf "server.terminationGracePeriodSeconds %s is shorter than preStopSeconds + longestGenerationSeconds = %d, so a scale-down would cut off responses: raise it, or leave it null" (include "triton.grace" .) $least) -}}
+{{- end -}}
+
+{{- if and $v.server.lifecycle.preStop $v.server.preStopSeconds -}}
+{{- fail (printf "server.lifecycle.preStop is set, and preStopSeconds %d makes a preStop hook of its own: set server.preStopSeconds=0, and let your hook wait for the endpoints" (int $v.server.preStopSeconds)) -}}
+{{- end -}}
+{{- $containers := list "server" "worker" -}}
+{{- range include "triton.initContainers" . | fromYamlArray -}}{{- $containers = append $containers .name -}}{{- end -}}
+{{- range concat $v.pod.initContainers $v.pod.sidecars -}}
+{{- if has .name $containers -}}
+{{- fail (printf "two containers of the serving pod have the name %s: give yours in pod.initContainers or pod.sidecars another" .name) -}}
+{{- end -}}
+{{- $containers = append $containers .name -}}
+{{- end -}}
+{{- if not (kindIs "invalid" $v.podDisruptionBudget.minAvailable) -}}
+{{- $replicas := $v.autoscaling.enabled | ternary $v.autoscaling.minReplicas (kindIs "invalid" $v.server.replicas | ternary 1 $v.server.replicas) | int -}}
+{{- $needed := toString $v.podDisruptionBudget.minAvailable -}}
+{{- if or (eq $needed "100%") (and (not (hasSuffix "%" $needed)) (ge (int $needed) (max $replicas 1 | int)) (ne $needed "0")) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable %s of %d replicas leaves no pod that can be evicted, so a node could never be drained: lower it, or raise the replicas" $needed $replicas) -}}
+{{- end -}}
 {{- end -}}
 
 {{- if and (eq (toString $v.strategy.maxSurge) "0") (eq (toString $v.strategy.maxUnavailable) "0") -}}
@@ -141,6 +178,21 @@
 {{- end -}}
 {{- if and (eq $v.ingress.kind "nginx") (not $v.ingress.tlsSecret) -}}
 {{- fail "NGINX supports gRPC only over TLS: set ingress.tlsSecret, or use ingress.kind traefik or gateway" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Rejects the user's labels that the chart sets itself: selectors, Services and the load test rely on them. */}}
+{{- define "triton.labelGuard" -}}
+{{- $own := include "triton.chartLabels" . | fromYaml | keys -}}
+{{- $own = append $own "app.kubernetes.io/component" -}}
+{{- if .Values.multiNode.enabled -}}{{- $own = append $own "app.kubernetes.io/part-of" -}}{{- end -}}
+{{- $user := dict "commonLabels" .Values.commonLabels "pod.labels" .Values.pod.labels "metrics.labels" .Values.metrics.labels "dashboard.labels" .Values.dashboard.labels "sidecarOptOut.labels" .Values.sidecarOptOut.labels "modelVolume.create.labels" .Values.modelVolume.create.labels -}}
+{{- range $value, $labels := $user -}}
+{{- range $label, $_ := $labels -}}
+{{- if has $label $own -}}
+{{- fail (printf "%s contains %s, which the chart sets itself: leave it out, or use a label of your own" $value $label) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -8,28 +8,31 @@
 {{- end -}}
 
 {{- define "triton.mounts" -}}
+{{- include "triton.named" (list "mountPath" (include "triton.chartMounts" .) .Values.pod.extraVolumeMounts) -}}
+{{- end -}}
+
+{{- define "triton.chartMounts" -}}
 {{- include (printf "triton.%s.mounts" .Values.mode) . }}
 - {name: tmp, mountPath: /tmp}
 {{- if include "triton.hasVolume" . }}
 - {name: model-volume, mountPath: /model-volume{{ eq .Values.mode "engine" | ternary ", readOnly: true" "" }}}
 {{- end }}
-{{- include "triton.extraMounts" . | nindent 0 }}
-{{- end -}}
-
-{{- define "triton.extraMounts" -}}
-{{- with .Values.pod.extraVolumeMounts -}}{{- toYaml . -}}{{- end -}}
+- {name: shm, mountPath: /dev/shm}
 {{- end -}}
 
 {{- define "triton.volumes" -}}
+{{- include "triton.named" (list "name" (include "triton.chartVolumes" .) .Values.pod.extraVolumes) -}}
+{{- end -}}
+
+{{- define "triton.chartVolumes" -}}
 - {name: tmp, emptyDir: {}}
 {{- if include "triton.hasVolume" . }}
 - name: model-volume
   {{- include "triton.modelVolume" . | nindent 2 }}
 {{- end }}
 {{ include (printf "triton.%s.volumes" .Values.mode) . }}
-{{- with .Values.pod.extraVolumes }}
-{{ toYaml . }}
-{{- end }}
+- name: shm
+  emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory | quote }}}
 {{- end -}}
 
 {{/* Buckets of Triton's histogram of first responses, in ms, equal to those in files/llmapi; Triton's defaults end at 5 s.
@@ -43,14 +46,4 @@
 {{/* Pods are replaced when their mounted files change. */}}
 {{- define "triton.configChecksum" -}}
 {{- include (printf "triton.%s.data" .Values.mode) . | sha256sum -}}
-{{- end -}}
-
-{{/* Keys of a ConfigMap cannot contain slashes: they become dots, and the volume's items restore the paths. */}}
-{{- define "triton.filesData" -}}
-{{- $root := index . 0 -}}
-{{- range $glob := slice . 1 -}}
-{{- range $path, $content := $root.Files.Glob $glob }}
-{{ trimPrefix "files/" $path | replace "/" "." }}: {{ toString $content | quote }}
-{{- end -}}
-{{- end -}}
 {{- end -}}

@@ -3,27 +3,31 @@
 metadata:
   labels:
     {{- include "triton.selector" . | nindent 4 }}
+    {{- include "triton.identity" . | nindent 4 }}
     {{- with include "triton.podLabels" . }}
     {{- . | nindent 4 }}
     {{- end }}
   annotations:
-    kubectl.kubernetes.io/default-container: server
-    {{- include "triton.podAnnotations" . | nindent 4 }}
+    {{- include "triton.podAnnotations" (list . "server") | nindent 4 }}
 spec:
   {{- include "triton.podBasics" . | nindent 2 }}
   {{- include "triton.spread" . | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "triton.grace" . }}
-  {{- with include "triton.initContainers" . }}
+  {{- with concat .Values.pod.initContainers (include "triton.initContainers" . | fromYamlArray) }}
   initContainers:
-    {{- . | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
   {{- end }}
   containers:
     - name: server
-      image: {{ include "triton.image" . }}
+      image: {{ include "triton.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "triton.command" . | nindent 6 }}
       env:
         {{- include "triton.env" (list . (eq .Values.mode "llmapi")) | nindent 8 }}
+      {{- with .Values.server.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       ports:
         - {name: http, containerPort: 8000}
         - {name: grpc, containerPort: 8001}
@@ -39,56 +43,76 @@ spec:
       livenessProbe:
         httpGet: {path: /v2/health/live, port: http}
         {{- toYaml .Values.server.probes.liveness | nindent 8 }}
-      {{- if .Values.server.preStopSeconds }}
+      {{- with include "triton.lifecycle" . }}
       lifecycle:
-        preStop: {sleep: {seconds: {{ .Values.server.preStopSeconds }}}}
+        {{- . | nindent 8 }}
       {{- end }}
       resources:
         {{- include "triton.resources" . | nindent 8 }}
       securityContext:
-        {{- include "triton.containerSecurity" . | nindent 8 }}
+        {{- include "triton.containerSecurity" (list . (include "triton.isReal" .)) | nindent 8 }}
       volumeMounts:
         {{- include "triton.mounts" . | nindent 8 }}
-        - {name: shm, mountPath: /dev/shm}
+    {{- with .Values.pod.sidecars }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   volumes:
     {{- include "triton.volumes" . | nindent 4 }}
-    - name: shm
-      emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
+{{- end -}}
+
+{{- define "triton.lifecycle" -}}
+{{- $lifecycle := deepCopy .Values.server.lifecycle -}}
+{{- if .Values.server.preStopSeconds -}}
+{{- $_ := set $lifecycle "preStop" (dict "sleep" (dict "seconds" (int .Values.server.preStopSeconds))) -}}
+{{- end -}}
+{{- with $lifecycle -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
 {{- define "triton.podLabels" -}}
 {{- $group := .Values.multiNode.enabled | ternary (include "triton.groupSelector" . | fromYaml) dict -}}
-{{- with merge $group .Values.pod.labels -}}{{- toYaml . -}}{{- end -}}
+{{- with merge $group .Values.pod.labels (.Values.commonLabels | default dict) -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
+{{/* Arguments: root, and the container that kubectl shows by default. */}}
 {{- define "triton.podAnnotations" -}}
-checksum/config: {{ include "triton.configChecksum" . }}
-{{- with .Values.pod.annotations }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := dict "kubectl.kubernetes.io/default-container" (index . 1) "checksum/config" (include "triton.configChecksum" (index . 0)) -}}
+{{- with index . 0 -}}
+{{- merge dict .Values.pod.annotations (.Values.commonAnnotations | default dict) $own | toYaml -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Scheduling and security context, the same for serving and building pods. */}}
 {{- define "triton.podBasics" -}}
-serviceAccountName: {{ include "triton.serviceAccount" . }}
+serviceAccountName: {{ include "triton.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 securityContext:
   {{- toYaml .Values.pod.securityContext | nindent 2 }}
 {{- with .Values.pod.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.pod.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.pod.schedulerName }}
-schedulerName: {{ . }}
+schedulerName: {{ . | quote }}
+{{- end }}
+{{- with .Values.pod.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.pod.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.pod.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.pod.nodeSelector }}
 nodeSelector:
@@ -150,27 +174,57 @@ topologySpreadConstraints:
 {{- $gpus := include "triton.gpus" . | int -}}
 {{- $default := dict "requests" (dict "cpu" (toString (mul 4 (max 1 $gpus))) "memory" (printf "%dGi" (mul 32 (max 1 $gpus)))) -}}
 {{- if eq .Values.mode "emulated" -}}
-{{- $default = dict "requests" (dict "cpu" "250m" "memory" "1Gi") -}}
+{{- $processes := int .Values.emulated.profile.blsInstances -}}
+{{- $memory := printf "%dMi" (add 2048 (mul 128 $processes)) -}}
+{{- $default = dict "requests" (dict "cpu" "250m" "memory" "1Gi" "ephemeral-storage" "256Mi") "limits" (dict "memory" $memory "ephemeral-storage" "2Gi") -}}
 {{- end -}}
-{{- $resources := deepCopy (kindIs "invalid" .Values.server.resources | ternary $default .Values.server.resources) -}}
+{{- include "triton.withGpus" (list . (kindIs "invalid" .Values.server.resources | ternary $default .Values.server.resources)) -}}
+{{- end -}}
+
+{{/* Resources with the GPUs of a pod added. */}}
+{{- define "triton.withGpus" -}}
+{{- $resources := deepCopy (index . 1) -}}
+{{- $root := index . 0 -}}
+{{- with $root -}}
+{{- $gpus := include "triton.gpus" . | int -}}
 {{- if $gpus -}}
 {{- range $side := list "limits" "requests" -}}
-{{- $_ := set $resources $side (merge (dict $.Values.gpu.resource (toString $gpus)) (index $resources $side | default dict)) -}}
+{{- $_ := set $resources $side (merge (dict $root.Values.gpu.resource (toString $gpus)) (index $resources $side | default dict)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $resources -}}
 {{- end -}}
 
+{{/* Labels of pods that run to completion: no sidecar that would keep them running. */}}
+{{- define "triton.finiteLabels" -}}
+{{- with merge dict (.Values.sidecarOptOut.labels | default dict) (.Values.commonLabels | default dict) -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+
+{{/* Arguments: root, and whether the container loads or builds a model with TensorRT-LLM. */}}
 {{- define "triton.containerSecurity" -}}
-allowPrivilegeEscalation: false
-capabilities: {drop: [ALL]}
-{{- if eq .Values.mode "emulated" }}
-readOnlyRootFilesystem: true
-{{- end }}
+{{- $readOnly := dict "readOnlyRootFilesystem" (not (index . 1)) -}}
+{{- $set := dict -}}
+{{- range $field, $value := (index . 0).Values.pod.containerSecurityContext -}}
+{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $set $field $value -}}{{- end -}}
+{{- end -}}
+{{- mergeOverwrite $readOnly $set | toYaml -}}
+{{- end -}}
+
+{{/* Whether the containers of this release that serve or build a model use TensorRT-LLM; empty if not. */}}
+{{- define "triton.isReal" -}}
+{{- if ne .Values.mode "emulated" -}}true{{- end -}}
 {{- end -}}
 
 {{/* The second argument tells whether the container downloads a model; only then it gets the token. */}}
 {{- define "triton.env" -}}
+{{- $downloads := index . 1 -}}
+{{- with index . 0 -}}
+{{- include "triton.named" (list "name" (include "triton.chartEnv" (list . $downloads)) .Values.server.env) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "triton.chartEnv" -}}
 {{- $downloads := index . 1 -}}
 {{- with index . 0 -}}
 - {name: HOME, value: /tmp}
@@ -180,11 +234,8 @@ readOnlyRootFilesystem: true
 {{- with .Values.model.tokenSecret }}
 {{- if and $downloads .name }}
 - name: HF_TOKEN
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+  valueFrom: {secretKeyRef: {name: {{ .name | quote }}, key: {{ .key | quote }}}}
 {{- end }}
-{{- end }}
-{{- with .Values.server.env }}
-{{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end -}}
 {{- end -}}

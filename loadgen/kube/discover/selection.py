@@ -9,6 +9,7 @@ from loadgen.base.errors import TargetError
 from loadgen.kube.objects.raw import Raw
 from loadgen.kube.objects.workload import (
     CHART,
+    CHART_LABEL,
     GRPC_PORT,
     METRICS_PORT,
     Workload,
@@ -48,7 +49,7 @@ def choose_workload(objects: Sequence[Raw], *, name: str | None, location: str) 
         raise TargetError(f"no Deployment or LeaderWorkerSet {name} {location}: {existing}")
     if not matches:
         raise TargetError(
-            f"nothing {location} looks like Triton (label helm.sh/chart={CHART}, an image with tritonserver, or "
+            f"nothing {location} looks like Triton (label {CHART_LABEL}={CHART}, an image with tritonserver, or "
             f"ports {GRPC_PORT} and {METRICS_PORT}): name it with --kube-workload, look elsewhere with "
             "--kube-namespace, or deploy one with `loadgen deploy`"
         )

@@ -11,6 +11,9 @@ GROUPS = {"Deployment": "apps", "LeaderWorkerSet": "leaderworkerset.x-k8s.io"}
 CHART = "triton-trtllm"
 """Name of the bundled chart."""
 
+CHART_LABEL, MODE_LABEL = "triton-loadgen/chart", "triton-loadgen/mode"
+"""Labels of every object of the bundled chart: its name and mode, whatever alias or name override it has."""
+
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
 """Triton's default ports."""
 
@@ -32,7 +35,7 @@ class Workload:
         grpc: gRPC port of a pod.
         metrics: Port of /metrics of a pod.
         replicas: Desired number of replicas.
-        emulated: Whether it is a release of the bundled chart in mode `emulated`, which has a volume of that name.
+        emulated: Whether it is a release of the bundled chart in mode `emulated`.
     """
 
     kind: str
@@ -82,9 +85,17 @@ def workload_of(raw: Raw) -> Workload:
         grpc=_port(template, "grpc", GRPC_PORT),
         metrics=_port(template, "metrics", METRICS_PORT),
         replicas=int(raw["spec"].get("replicas", 1)),
-        emulated=is_bundled_chart(raw)
-        and any(each["name"] == _EMULATED for each in template["spec"].get("volumes", [])),
+        emulated=_is_emulated(raw),
     )
+
+
+def _is_emulated(raw: Raw) -> bool:
+    mode = _labels(raw).get(MODE_LABEL)
+    if mode is not None:
+        return bool(mode == _EMULATED)
+    # releases of the chart without that label have a volume of this name
+    volumes = _template(raw)["spec"].get("volumes", [])
+    return is_bundled_chart(raw) and any(each["name"] == _EMULATED for each in volumes)
 
 
 def _selector(raw: Raw) -> str:
@@ -122,9 +133,17 @@ def _port(template: Raw, name: str, default: int) -> int:
 
 
 def is_bundled_chart(raw: Raw) -> bool:
-    """Whether the bundled chart made this object."""
-    chart = str(raw["metadata"].get("labels", {}).get("helm.sh/chart", ""))
-    return chart.startswith(f"{CHART}-")
+    """Whether the bundled chart made this object.
+
+    Releases without its label have the chart's name in `helm.sh/chart`, where an alias replaces it.
+    """
+    labels = _labels(raw)
+    return labels.get(CHART_LABEL) == CHART or str(labels.get("helm.sh/chart", "")).startswith(f"{CHART}-")
+
+
+def _labels(raw: Raw) -> Raw:
+    labels: Raw = raw["metadata"].get("labels") or {}
+    return labels
 
 
 def is_triton(raw: Raw) -> bool:

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen.local.engine.repository import copy_emulator
+from loadgen.local.engine.repository import copy_emulator, emulated_parameter
 
 if TYPE_CHECKING:
     from loadgen.local.engine.config import EngineProfile
@@ -31,7 +31,8 @@ def render_llmapi_repository(dest: Path, profile: EngineProfile, *, llmapi: Path
     shutil.rmtree(dest, ignore_errors=True)
     version = dest / MODEL / "1"
     version.mkdir(parents=True)
-    shutil.copyfile(llmapi / "config.pbtxt", dest / MODEL / "config.pbtxt")
+    config = (llmapi / "config.pbtxt").read_text(encoding="utf-8")
+    (dest / MODEL / "config.pbtxt").write_text(f"{config}{emulated_parameter(profile)}\n", encoding="utf-8")
     for module in llmapi.glob("*.py"):
         shutil.copyfile(module, version / module.name)
     package = version / "tensorrt_llm"

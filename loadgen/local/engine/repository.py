@@ -17,6 +17,9 @@ from pathlib import Path
 
 from loadgen.local.engine.config import EngineProfile
 
+EMULATED_PARAMETER = "emulated_profile"
+"""Parameter in the configuration of every model of an emulated engine: the name of its profile."""
+
 _FOLDER = Path(__file__).parent
 _STUB_MODULES = ("config.py", "core.py", "tokens.py")
 
@@ -178,25 +181,33 @@ def _config(model: str, profile: EngineProfile, options: RepositoryOptions) -> s
     lines += _tensors("input", inputs, scalar=model == "tensorrt_llm")
     lines += _tensors("output", outputs)
     if model == "ensemble":
-        return "\n".join([*lines, *_steps(), ""])
+        return "\n".join([*lines, *_steps(), emulated_parameter(profile), ""])
     if model in ("tensorrt_llm", "tensorrt_llm_bls"):
         lines.append("model_transaction_policy { decoupled: true }")
     if model != "tensorrt_llm_bls" or queue:
         lines.append(f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {queue} }} }}")
     count = (options.bls_instance_count or profile.bls_instance_count) if model == "tensorrt_llm_bls" else 1
     lines.append(f"instance_group [ {{ count: {count} kind: KIND_CPU }} ]")
-    for key, value in _parameters(model, profile).items():
-        lines.append(f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(value)} }} }}')
+    lines += [_parameter(key, value) for key, value in _parameters(model, profile).items()]
     return "\n".join([*lines, ""])
+
+
+def emulated_parameter(profile: EngineProfile) -> str:
+    """Return the line of a model's configuration by which the model says that its engine is emulated."""
+    return _parameter(EMULATED_PARAMETER, profile.name)
+
+
+def _parameter(key: str, value: str) -> str:
+    return f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(value)} }} }}'
 
 
 def _parameters(model: str, profile: EngineProfile) -> Mapping[str, str]:
     engine = profile.engine
-    shared = {"emulated_profile": profile.name, "cancellation_check_period_ms": "100"}
+    shared = {EMULATED_PARAMETER: profile.name, "cancellation_check_period_ms": "100"}
     if model == "tensorrt_llm_bls":
         return {**shared, "tensorrt_llm_model_name": "tensorrt_llm", "accumulate_tokens": "false"}
     if model != "tensorrt_llm":
-        return {"emulated_profile": profile.name}
+        return {EMULATED_PARAMETER: profile.name}
     return {
         **shared,
         "emulated_engine": json.dumps(dataclasses.asdict(engine)),

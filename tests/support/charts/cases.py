@@ -25,7 +25,15 @@ _OTHERS: dict[str, dict[str, Any]] = {
         "autoscaling": {
             "kind": "keda",
             "minReplicas": 0,
-            "keda": {"prometheusUrl": "http://prometheus-operated.monitoring.svc:9090"},
+            "keda": {
+                "prometheusUrl": "https://prometheus.example.com",
+                "authentication": {
+                    "name": "prometheus",
+                    "kind": "ClusterTriggerAuthentication",
+                    "modes": ["bearer", "tls"],
+                },
+                "headers": {"X-Scope-OrgID": "team-a", "X-Source": "keda"},
+            },
             "activation": {"query": 'sum(rate(traefik_service_requests_total{service=~"demo.*"}[1m]))'},
         },
     },

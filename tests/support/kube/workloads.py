@@ -1,5 +1,6 @@
 """Minimal Deployments, LeaderWorkerSets, autoscalers and Services, as the Kubernetes API returns them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from loadgen.kube.objects.workload import workload_of
@@ -8,7 +9,13 @@ LABELS = {"app.kubernetes.io/name": "triton-trtllm", "app.kubernetes.io/instance
 
 
 def deployment(
-    name: str, *, chart: bool = False, image: str = "busybox", ports: tuple = (), volumes: tuple = ()
+    name: str,
+    *,
+    chart: bool = False,
+    image: str = "busybox",
+    ports: tuple = (),
+    volumes: tuple = (),
+    labels: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     containers = [{"image": image, "ports": list(ports)}]
     return {
@@ -16,7 +23,7 @@ def deployment(
         "metadata": {
             "name": name,
             "namespace": "llm",
-            "labels": {"helm.sh/chart": "triton-trtllm-0.1.0"} if chart else {},
+            "labels": {**({"helm.sh/chart": "triton-trtllm-0.1.0"} if chart else {}), **(labels or {})},
         },
         "spec": {
             "selector": {"matchLabels": {"app.kubernetes.io/instance": "a"}},

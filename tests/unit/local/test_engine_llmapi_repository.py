@@ -44,7 +44,8 @@ def test_one_model_with_the_files_of_the_chart_and_the_parameters_of_the_profile
     profile = load_profile(FOUR_PLACES)
     version = render(tmp_path / "models", profile)
     assert [p.name for p in (tmp_path / "models").iterdir()] == ["tensorrt_llm"]
-    assert (version.parent / "config.pbtxt").read_text() == (FILES / "llmapi/config.pbtxt").read_text()
+    chart, own = (FILES / "llmapi/config.pbtxt").read_text(), (version.parent / "config.pbtxt").read_text()
+    assert own == chart + 'parameters { key: "emulated_profile" value { string_value: "four_places" } }\n'
     assert (version / "model.py").read_text() == (FILES / "llmapi/model.py").read_text()
     settings = json.loads((version / "model.yaml").read_text())
     assert settings["emulated_engine"] == dataclasses.asdict(profile.engine)

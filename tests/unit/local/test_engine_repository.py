@@ -38,6 +38,13 @@ def test_the_model_gets_the_parameters_of_the_profile(tmp_path):
     assert "max_batch_size: 1024" in config
 
 
+def test_every_model_says_that_its_engine_is_emulated(tmp_path):
+    """Whatever model a client calls, and whatever a chart is called, the server itself tells."""
+    render_repository(tmp_path, load_profile("demo"))
+    for model in MODELS:
+        assert parameter((tmp_path / model / "config.pbtxt").read_text(), "emulated_profile") == "demo"
+
+
 def test_the_instances_of_the_front_model(tmp_path):
     """The profile's number, unless the options have another."""
     profile = load_profile("demo")

@@ -43,10 +43,13 @@ def test_of_a_group_the_leader_alone_serves() -> None:
         (deployment("t", chart=True, volumes=("models", "emulated")), True),
         (deployment("t", chart=True, volumes=("models",)), False),
         (deployment("t", image="tritonserver", volumes=("emulated",)), False),
+        # under an alias, helm.sh/chart has another name
+        (deployment("t", labels={"helm.sh/chart": "llm-0.1.0", "triton-loadgen/mode": "emulated"}), True),
+        (deployment("t", chart=True, labels={"triton-loadgen/mode": "engine"}, volumes=("emulated",)), False),
     ],
 )
 def test_an_emulated_engine_is_known(raw: dict, emulated: bool) -> None:
-    """Of the bundled chart only: what others call a volume says nothing."""
+    """By a label; releases of the chart without it by a volume, of which the name says nothing in other charts."""
     assert workload_of(raw).emulated is emulated
 
 
