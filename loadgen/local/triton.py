@@ -13,13 +13,15 @@ from loadgen.programs.find import TritonProgram
 # After this line of its log the server only unloads its models, which takes about a second for each instance. Blocking
 # models may still be streaming then: end the server only if no client waits for an answer.
 DRAINED_LOG_LINE = "All models are stopped, unloading models"
+# "failed to start GRPC service: Unavailable - Socket '127.0.0.1:51737' already in use", also for HTTP and Metrics
+_PORT_TAKEN = re.compile(rb'"failed to start \w+ service: .* already in use')
 
 
 class TritonServer:
     """A running tritonserver on ports of its own.
 
     If another program takes one of the ports before the server binds it, the server ends, and the fleet starts a new
-    one on other ports.
+    one on other ports; that is not a crash.
 
     Attributes:
         http: `host:port` of HTTP, health included.
@@ -39,6 +41,7 @@ class TritonServer:
         self.http, self.grpc, self.metrics = (f"{LOOPBACK}:{port}" for port in ports)
         self._shm_prefix = f"{shm_prefix}{name}_"
         self._log = log
+        self._log_bytes_at_start = log.stat().st_size if log.exists() else 0
         self._log_bytes_at_terminate: int | None = None
         command, env = tritonserver_command(
             program,
@@ -64,6 +67,10 @@ class TritonServer:
             remove_shared_memory(self._shm_prefix)
         return code
 
+    def lost_port(self) -> bool:
+        """Return whether the server ended because another program had taken one of its ports."""
+        return self._ended and _PORT_TAKEN.search(self._logged_since(self._log_bytes_at_start)) is not None
+
     def terminate(self) -> None:
         """Send SIGTERM: the server refuses new requests, finishes those in flight and unloads its models."""
         self._log_bytes_at_terminate = self._log.stat().st_size
@@ -73,13 +80,16 @@ class TritonServer:
         """Return whether the server has begun to unload its models since `terminate`."""
         if self._log_bytes_at_terminate is None:
             return False
-        with self._log.open("rb") as log:
-            log.seek(self._log_bytes_at_terminate)
-            return DRAINED_LOG_LINE.encode() in log.read()
+        return DRAINED_LOG_LINE.encode() in self._logged_since(self._log_bytes_at_terminate)
 
     def kill(self) -> None:
         """Send SIGKILL to the server and its model processes."""
         self._child.kill()
+
+    def _logged_since(self, offset: int) -> bytes:
+        with self._log.open("rb") as log:
+            log.seek(offset)
+            return log.read()
 
 
 def tritonserver_command(
