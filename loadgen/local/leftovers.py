@@ -42,6 +42,13 @@ def sweep_dead() -> None:
             _remove(path)
 
 
+def close_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> None:
+    """Close the shared memory of a replica to other users: Triton makes it readable for all, whatever the umask."""
+    for path in folder.glob(f"{shm_prefix}*"):
+        with contextlib.suppress(OSError):
+            path.chmod(0o600)
+
+
 def remove_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[str]:
     """Remove the shared memory that a killed replica left, and return its names.
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from loadgen.base.processes import Child, spawn
-from loadgen.local.leftovers import remove_shared_memory
+from loadgen.local.leftovers import close_shared_memory, remove_shared_memory
 from loadgen.local.loopback import LOOPBACK, Unreachable, free_ports, get
 from loadgen.programs.find import TritonProgram
 
@@ -56,12 +56,14 @@ class TritonServer:
         self._ended = False
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while the server runs.
+        """Return the exit code, or None while the server runs; its shared memory is then closed to other users.
 
         When the server has ended, its model processes are killed and its shared memory is removed.
         """
         code = self._child.poll()
-        if code is not None and not self._ended:
+        if code is None:
+            close_shared_memory(self._shm_prefix)
+        elif not self._ended:
             self._ended = True
             self._child.kill()
             remove_shared_memory(self._shm_prefix)

@@ -27,6 +27,16 @@ def dead_pid() -> int:
     return process.pid
 
 
+def test_shared_memory_of_a_replica_is_closed_to_other_users(places: tuple[Path, Path]) -> None:
+    """Triton makes it readable for all; that of other programs stays as it is."""
+    shared, _ = places
+    for name in ("loadgen-7-a_1", "loadgen-7-b_1"):
+        (shared / name).touch()
+        (shared / name).chmod(0o644)
+    leftovers.close_shared_memory("loadgen-7-a_", shared)
+    assert [(shared / name).stat().st_mode & 0o777 for name in ("loadgen-7-a_1", "loadgen-7-b_1")] == [0o600, 0o644]
+
+
 def test_only_leftovers_of_dead_owners_are_removed(places: tuple[Path, Path]) -> None:
     """Shared memory and folders of a running owner and of other programs stay."""
     shared, temporary = places

@@ -89,6 +89,7 @@ def test_too_few_ports_are_one_sentence(monkeypatch):
         def bind(self, address: Any) -> None:
             raise OSError(98, "Address already in use")
 
+    monkeypatch.setattr(loopback, "_ports", iter(range(10_000, 10_005)))
     monkeypatch.setattr(socket, "socket", Taken)
     with pytest.raises(StackError, match=r"127\.0\.0\.1 has 0 free ports, and 3 are needed: .*ip_local_port_range"):
         free_ports(3)
