@@ -65,7 +65,7 @@ def bound(session: requests.Session, url: str, timeout_s: float, max_bytes: int 
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-            super().init_poolmanager(*arguments, **options)  # type: ignore[no-untyped-call]
+            super().init_poolmanager(*arguments, **options)
             self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": TlsPool}
 
     def read_body(response: requests.Response, **_: Any) -> None:
