@@ -20,6 +20,7 @@ from pathlib import Path
 
 _NAME = re.compile(r"(loadgen-\d+-[a-z0-9_]{8})(-.*)?")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 not a temporary file: where the kernel keeps shared memory
+ENVIRONMENTS = Path("/tmp")  # noqa: S108 fixed in Triton's Python backend
 _held: list[int] = []
 
 
@@ -114,6 +115,23 @@ def remove_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[
     for path in left:
         path.unlink(missing_ok=True)
     return [path.name for path in left]
+
+
+def remove_environment_folders(since_unix_s: float, until_unix_s: float, folder: Path = ENVIRONMENTS) -> None:
+    """Remove the empty folders that a server of this user made while it loaded its models.
+
+    Triton makes one for packed Python environments, also without any, at a fixed place and under a random name.
+
+    Args:
+        since_unix_s: Start of the server.
+        until_unix_s: When it had loaded its models; another server's folder is from another time, or not empty.
+        folder: Where Triton makes it.
+    """
+    for path in folder.glob("python_env_??????"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            if status.st_uid == os.geteuid() and since_unix_s <= status.st_mtime <= until_unix_s:
+                path.rmdir()
 
 
 def _leftovers() -> Iterator[Path]:

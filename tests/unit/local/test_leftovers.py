@@ -113,3 +113,19 @@ def test_sweep_of_one_owner(places: tuple[Path, Path]) -> None:
         (shared / name).write_text("")
     leftovers.sweep(leftovers.prefix(12))
     assert [path.name for path in shared.iterdir()] == ["loadgen-123-x"]
+
+
+def test_empty_environment_folders_of_a_server_are_removed(tmp_path: Path) -> None:
+    """Those from other times, with content, or with other names may be another server's."""
+    for name, age_s in (
+        ("python_env_aaaaaa", 50),
+        ("python_env_bbbbbb", 500),
+        ("python_env_cccccc", 50),
+        ("other", 50),
+    ):
+        (tmp_path / name).mkdir()
+        if name.endswith("c"):
+            (tmp_path / name / "lib").mkdir()
+        os.utime(tmp_path / name, (1000 - age_s, 1000 - age_s))
+    leftovers.remove_environment_folders(940.0, 970.0, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"python_env_bbbbbb", "python_env_cccccc", "other"}
