@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from loadgen.archive import upload
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
 from loadgen.kube.deploy import cli as cluster
+from loadgen.local import clean
 from loadgen.sandbox import cli as sandbox
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def command_line() -> argparse.ArgumentParser:
     )
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
     upload.add_command(commands)
+    clean.add_command(commands)
     cluster.add_commands(commands)
     sandbox.add_commands(commands)
     return parser
@@ -50,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return sandbox.run(options)
         if options.command in upload.NAMES:
             return upload.run(options)
+        if options.command == clean.NAME:
+            return clean.run(options)
         if options.command in ("deploy", "destroy"):
             return cluster.run(options)
         return _report(options.run, options.reports, as_json=options.json)

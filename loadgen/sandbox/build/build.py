@@ -58,8 +58,7 @@ def build(*, progress: Say = say, cache: Path | None = None) -> Tools:
                 build_progress.end(program)
         for each in missing_crds:
             _copy_crds(each, go, progress, folder)
-        if go.own_caches is not None:
-            shutil.rmtree(go.own_caches, ignore_errors=True)
+        go.remove_caches()
     return _tools(progress, folder)
 
 
