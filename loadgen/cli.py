@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from loadgen.archive import upload
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
 from loadgen.kube.deploy import cli as cluster
+from loadgen.local import clean
 from loadgen.sandbox import cli as sandbox
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def command_line() -> argparse.ArgumentParser:
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
     commands.add_parser("settings", help="print the reference of all settings of a scenario, as Markdown")
     upload.add_command(commands)
+    clean.add_command(commands)
     cluster.add_commands(commands)
     sandbox.add_commands(commands)
     return parser
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _settings()
         if options.command in upload.NAMES:
             return upload.run(options)
+        if options.command == clean.NAME:
+            return clean.run(options)
         if options.command in ("deploy", "destroy"):
             return cluster.run(options)
         return _report(options.run, options.reports, as_json=options.json)

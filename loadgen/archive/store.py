@@ -1,8 +1,12 @@
 """Uploads run folders to an object store, or to any folder that a URL names.
 
 Files that are already there are skipped. The `run.json` of a run is copied last: a run that has one is complete.
+Symbolic links are not followed, neither here nor in a folder that runs are copied to, and a copy in a folder keeps the
+modes of files and folders.
 """
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +15,13 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from loadgen.base.console import say
 from loadgen.base.errors import DatasetError, LoadgenError, SettingsError
 
 _INFO = "run.json"
 _RETRY_S = 60
-_WITH_FOLDERS = ("local", "hdfs")
-"""File systems in which folders must be created; in an object store they are a part of the name."""
+_WITH_FOLDERS = ("hdfs",)
+"""File systems besides the local one whose folders must be created; in an object store they are a part of the name."""
 
 
 class UploadError(LoadgenError):
@@ -60,7 +65,9 @@ class Store:
             DatasetError: the folder holds no run.
             UploadError: a file cannot be copied.
         """
-        folders = [source] if (source / _INFO).is_file() else sorted(path.parent for path in source.glob(f"*/{_INFO}"))
+        folders = [source]
+        if not _is_run(source):
+            folders = sorted(path.parent for path in source.glob(f"*/{_INFO}") if _is_run(path.parent, named=False))
         if not folders:
             raise DatasetError(f"there is no run in {source}: give a run folder, or a folder of run folders")
         try:
@@ -77,15 +84,18 @@ class Store:
 
     def _copy(self, folder: Path, existing: dict[str, Any]) -> bool:
         copied = False
-        files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp"]
-        for path in sorted(files, key=lambda path: (path == folder / _INFO, path)):
-            target = f"{self._root}/{folder.resolve().name}/{path.relative_to(folder).as_posix()}"
+        for path in sorted(_files(folder), key=lambda path: (path == folder / _INFO, path)):
+            name = f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}"
+            target = f"{self._root}/{name}"
             uploaded, local = existing.get(target), path.stat()
             if uploaded is not None and uploaded.size == local.st_size and uploaded.mtime_ns >= local.st_mtime_ns:
                 continue
-            if self._fs.type_name in _WITH_FOLDERS:
-                self._fs.create_dir(target.rpartition("/")[0])
-            fs.copy_files(str(path), target, fs.LocalFileSystem(), self._fs)
+            if self._fs.type_name == "local":
+                _copy_to_folder(path, Path(self._root), name, folder)
+            else:
+                if self._fs.type_name in _WITH_FOLDERS:
+                    self._fs.create_dir(target.rpartition("/")[0])
+                fs.copy_files(str(path), target, fs.LocalFileSystem(), self._fs)
             copied = True
         return copied
 
@@ -104,3 +114,40 @@ class Store:
 def _with_retry_limit(url: str) -> str:
     """The URL of a Google bucket with a limit on retries, which otherwise continue for a quarter of an hour."""
     return f"{url}{'&' if '?' in url else '?'}retry_limit_seconds={_RETRY_S}"
+
+
+def _is_run(folder: Path, *, named: bool = True) -> bool:
+    """Return whether a folder is a run; one that the user did not name himself must not be a symbolic link."""
+    info = folder / _INFO
+    return info.is_file() and not info.is_symlink() and (named or not folder.is_symlink())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the complete files of a run; symbolic links are reported and left out."""
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent) / name for name in [*folders, *names]):
+            if path.is_symlink():
+                say(f"not uploaded, because it is a symbolic link: {path}")
+            elif path.is_file() and path.suffix != ".tmp":
+                yield path
+
+
+def _copy_to_folder(path: Path, root: Path, name: str, run: Path) -> None:
+    """Copy a file of a run into a folder, whole or not at all, with its mode and those of the folders above it."""
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / name
+    sources = [run, *(run / parent for parent in reversed(path.relative_to(run).parents[:-1]))]
+    folder = root
+    for part, source in zip(Path(name).parts[:-1], sources, strict=True):
+        folder = folder / part
+        if folder.is_symlink():
+            raise OSError(f"{folder} is a symbolic link")
+        folder.mkdir(mode=source.stat().st_mode & 0o777, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.touch(mode=0o600, exist_ok=False)
+        shutil.copyfile(path, temporary, follow_symlinks=False)
+        temporary.chmod(path.stat().st_mode & 0o777)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

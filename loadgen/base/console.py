@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Callable
 
+from loadgen.base.text import printable
+from loadgen.base.urls import redacted
+
 Say = Callable[[str], None]
 """Shows a message of one sentence to the user; `say` is one that writes to standard error."""
 
@@ -16,6 +19,6 @@ def is_live() -> bool:
 
 
 def say(text: str) -> None:
-    """Write a message to standard error, on a line of its own."""
-    sys.stderr.write(f"{CLEAR_LINE if is_live() else ''}{text}\n")
+    """Write a message to standard error, on a line of its own, without secrets and without control characters."""
+    sys.stderr.write(f"{CLEAR_LINE if is_live() else ''}{printable(redacted(text))}\n")
     sys.stderr.flush()

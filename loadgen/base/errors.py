@@ -6,6 +6,9 @@ Every message says in one sentence what is wrong and what to do next.
 import traceback
 from enum import IntEnum
 
+from loadgen.base.text import printable
+from loadgen.base.urls import redacted
+
 
 class ExitCode(IntEnum):
     """Exit codes for CI; the numbers are stable."""
@@ -18,9 +21,15 @@ class ExitCode(IntEnum):
 
 
 class LoadgenError(Exception):
-    """Base of all errors that are shown to the user as one sentence, without a traceback."""
+    """Base of all errors that are shown to the user as one sentence, without a traceback.
+
+    Its message may quote a server: secrets are replaced in it, and what a terminal would obey.
+    """
 
     exit_code = ExitCode.TOOL
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(redacted(message)))
 
 
 class SettingsError(LoadgenError):

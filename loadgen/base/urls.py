@@ -5,9 +5,12 @@ import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 _PREFIX = "loadgen-secret-"
+_MIN_SECRET, _LONG_SECRET = 6, 12
+_USER = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s?#\"'<>]*@")
+_secrets: set[str] = set()
 
 
 def new_secret() -> str:
@@ -15,9 +18,49 @@ def new_secret() -> str:
     return f"{_PREFIX}{secrets.token_urlsafe(16)}"
 
 
+def hide(secret: str) -> None:
+    """Make `redacted` and `redacted_bytes` replace a secret in this process, wherever a server repeats it.
+
+    A short secret is replaced as a whole word only, and one of fewer than six characters not at all: it would be found
+    in other words.
+    """
+    if len(secret) >= _MIN_SECRET:
+        _secrets.add(secret)
+
+
 def redacted(text: str) -> str:
-    """Return a text, such as a library's error message, without the secret segments of the URLs in it."""
-    return re.sub(rf"{_PREFIX}[\w-]+", "…", text)
+    """Return a text, such as a library's error message, without secrets.
+
+    These are the secrets that `hide` knows, the secret segments of URLs, and their user names and passwords.
+    """
+    text = _without_secrets(text, "…")
+    text = re.sub(rf"{_PREFIX}[\w-]+", "…", text)
+    return _USER.sub(r"\1", text)
+
+
+def redacted_bytes(body: bytes) -> bytes:
+    """Return the body of an answer without the secrets that `hide` knows."""
+    return _without_secrets(body.decode("latin-1"), "...").encode("latin-1") if _secrets else body
+
+
+def _without_secrets(text: str, instead: str) -> str:
+    for secret in sorted(_secrets, key=len, reverse=True):
+        if secret in text:
+            edges = ("", "") if len(secret) >= _LONG_SECRET else (r"(?<!\w)", r"(?!\w)")
+            text = re.sub(edges[0] + re.escape(secret) + edges[1], instead, text)
+    return text
+
+
+def without_user(url: str) -> tuple[str, str | None, str | None]:
+    """Split a URL into the URL without user information, the user name and the password, both decoded."""
+    parts = urlsplit(url)
+    user, at, address = parts.netloc.rpartition("@")
+    if not at:
+        return url, None, None
+    name, _, password = user.partition(":")
+    hide(password)
+    hide(unquote(password))
+    return parts._replace(netloc=address).geturl(), unquote(name), unquote(password)
 
 
 _NO_HOST = "has no host name or address, or a port that is not a number"

@@ -165,6 +165,9 @@ class Collector:
                 continue
             except CollectError as error:
                 response = error
+            except Exception as error:  # a source must not end the collection of the others
+                _log.exception("unexpected answer of %s", source.name)
+                response = CollectError(f"{source.name} gave an unexpected answer: {error!r}"[:300])
             del self._pending[source]
             self._handle(source, response)
             complete = complete and not (source == _PROMETHEUS and isinstance(response, CollectError))

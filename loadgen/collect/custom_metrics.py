@@ -2,12 +2,15 @@
 
 import http.client
 import json
+import logging
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError
 from loadgen.base.quantity import parse_quantity
+from loadgen.base.text import printable
 from loadgen.base.urls import redacted
 from loadgen.collect.raw import fetch
 from loadgen.collect.rows import Sample
@@ -15,6 +18,7 @@ from loadgen.dataset.names import SignalName
 
 FIELD = SignalName.AUTOSCALER_RATIO
 TIMEOUT_S = 2.0
+_log = logging.getLogger(__name__)
 
 
 class _Object(BaseModel):
@@ -27,14 +31,14 @@ class _Item(BaseModel):
 
 
 class _Values(BaseModel):
-    items: list[_Item]
+    items: list[Any]
 
 
 def read(url: str, clock: Clock) -> list[Sample]:
-    """Read the current value of each pod.
+    """Read the current value of each pod; an item that cannot be read does not cost the others.
 
     Raises:
-        CollectError: the API does not answer, or its answer has no values.
+        CollectError: the API does not answer, or its answer has no values that can be read.
     """
     t_s = clock.now_s()
     try:
@@ -43,7 +47,20 @@ def read(url: str, clock: Clock) -> list[Sample]:
         raise CollectError(redacted(f"the custom metrics API does not answer: {error}")) from error
     except (ValidationError, json.JSONDecodeError) as error:
         raise CollectError(f"the custom metrics API has no values: {str(error).splitlines()[0]}") from error
-    return [Sample(t_s, FIELD, each.describedObject.name, number(each.value)) for each in values.items]
+    samples, errors = [], []
+    for each in values.items:
+        try:
+            item = _Item.model_validate(each)
+            samples.append(Sample(t_s, FIELD, printable(item.describedObject.name), number(item.value)))
+        except ValidationError as error:
+            errors.append(CollectError(f"the custom metrics API has no values: {str(error).splitlines()[0]}"))
+        except CollectError as error:
+            errors.append(error)
+    if errors and not samples:
+        raise errors[0]
+    if errors:
+        _log.warning("skipped %d of %d items: %s", len(errors), len(values.items), errors[0])
+    return samples
 
 
 def number(quantity: str) -> float:

@@ -12,6 +12,7 @@ from urllib3.util.retry import Retry
 from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError
 from loadgen.base.urls import redacted
+from loadgen.collect.bounds import bound
 from loadgen.collect.rows import Sample
 from loadgen.collect.signals import Queried, Reading, Signal
 
@@ -19,6 +20,7 @@ TIMEOUT_S = 2
 MAX_CATCH_UP_S = 300.0
 TOLERANCE_S = 60.0
 """How far the clock of Prometheus may be off from what was measured before the run, if it was."""
+_MAX_REASON = 300
 
 
 class PrometheusReader:
@@ -101,7 +103,9 @@ class PrometheusReader:
 def _connect(url: str) -> PrometheusConnect:
     session = requests.Session()
     session.trust_env = not _is_loopback(url)  # a proxy from the environment cannot reach this loopback
-    return PrometheusConnect(url=url, session=session, retry=Retry(total=0), timeout=TIMEOUT_S)
+    client = PrometheusConnect(url=url, session=session, retry=Retry(total=0), timeout=TIMEOUT_S)
+    bound(session, url, TIMEOUT_S)
+    return client
 
 
 def _query(client: PrometheusConnect, signal: Signal[Queried], window_s: float) -> list[Reading]:
@@ -110,8 +114,12 @@ def _query(client: PrometheusConnect, signal: Signal[Queried], window_s: float) 
         return signal.kind.parse(client.custom_query(query))
     except requests.JSONDecodeError as error:
         raise CollectError(redacted(f"Prometheus at {client.url} did not answer {query} with JSON")) from error
+    except RecursionError as error:
+        raise CollectError(
+            redacted(f"Prometheus at {client.url} answers {query} with JSON that is too deep")
+        ) from error
     except (requests.RequestException, PrometheusApiClientException, ValueError, LookupError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error)[:_MAX_REASON].splitlines()[0]
         raise CollectError(redacted(f"Prometheus at {client.url} did not answer {query}: {reason}")) from error
 
 

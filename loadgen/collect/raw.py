@@ -2,22 +2,25 @@
 
 import http.client
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample as ExposedSample
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError
 from loadgen.base.urls import redacted
+from loadgen.collect.bounds import abort_after
 from loadgen.collect.rows import Sample
 from loadgen.collect.scrape_targets import Replica
 from loadgen.collect.signals import EXPOSED
 
 TIMEOUT_S = 0.8
 MAX_BYTES = 16 << 20
+MAX_LINES = 10_000
 MAX_CONCURRENT = 16
 _NAMES = tuple({name for signal in EXPOSED for name in (signal.metric, *signal.kind.preferred[:1])})
 
@@ -80,6 +83,8 @@ def _rows(replica: Replica, page: Future[_Page], model: str) -> list[Sample] | C
         return [Sample(t_s, field, replica.name, value) for field, value in parse(text, model).items()]
     except CollectError as error:
         return error
+    except Exception as error:  # one page must not end the collection of the others
+        return CollectError(f"{replica.metrics} cannot be read: {error!r}"[:300])
 
 
 def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
@@ -99,8 +104,10 @@ def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=timeout_s)
     try:
-        connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""))
-        with connection.getresponse() as answer:  # otherwise its socket outlives the connection
+        with abort_after(connection, timeout_s):
+            connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""))
+            response = connection.getresponse()
+        with response as answer:  # otherwise its socket outlives the connection
             if answer.status != http.client.OK:
                 raise http.client.HTTPException(f"status {answer.status}")
             body = bytearray()
@@ -116,21 +123,35 @@ def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
 
 
 def parse(text: str, model: str) -> dict[str, float]:
-    """Parse the raw signals of a model from the text of a /metrics page; signals without a metric are omitted.
+    """Parse the raw signals of a model from the text of a /metrics page.
+
+    Signals without a metric are omitted, and so are those with a malformed line: their sum would be too small.
 
     Raises:
-        CollectError: a line of a metric is malformed, or the model has none of the metrics.
+        CollectError: the page has too many lines, no signal can be read, or the model has none of the metrics.
     """
     # Parse only the metrics that are needed: a page has hundreds of lines, and the parser is slow.
-    ours = "\n".join(line for line in text.split("\n") if line.startswith(_NAMES))
-    try:
-        samples = [sample for family in text_string_to_metric_families(f"{ours}\n") for sample in family.samples]
-    except ValueError as error:
+    ours = [line for line in text.split("\n") if line.startswith(_NAMES)]
+    if len(ours) > MAX_LINES:
+        raise CollectError(f"the page has {len(ours)} lines of Triton's metrics, more than {MAX_LINES}")
+    values: dict[str, float] = {}
+    error: ValueError | None = None
+    for signal in EXPOSED:
+        names = (signal.metric, *signal.kind.preferred[:1])
+        try:
+            total = signal.kind.total(signal.metric, model, _samples(line for line in ours if line.startswith(names)))
+        except ValueError as invalid:
+            error = invalid
+            continue
+        if total is not None:
+            values[signal.field] = total
+    if not values and error:
         raise CollectError(f"the page is not a metrics page of Triton: {error}") from error
-    totals: dict[str, float | None] = {
-        signal.field: signal.kind.total(signal.metric, model, samples) for signal in EXPOSED
-    }
-    values = {field: total for field, total in totals.items() if total is not None}
     if not values:
         raise CollectError(f"the page has no counters of model {model}: set the model under test")
     return values
+
+
+def _samples(lines: Iterable[str]) -> list[ExposedSample]:
+    text = "".join(f"{line}\n" for line in lines)
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]

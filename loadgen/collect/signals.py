@@ -5,6 +5,7 @@ range query repeats the newest value of up to five minutes ago at every step, so
 constant signal.
 """
 
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from prometheus_client.samples import Sample as ExposedSample
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from loadgen.base.text import printable
 from loadgen.dataset.names import SignalName
 from loadgen.dataset.run_info import RunInfo
 
@@ -31,7 +33,23 @@ class _Series(BaseModel):
     values: list[tuple[float, float]] = []
 
 
-_ANSWER = TypeAdapter(list[_Series])
+_ANSWER = TypeAdapter(list[Any])
+_log = logging.getLogger(__name__)
+
+
+def _series(answer: Any) -> list[_Series]:
+    """Validate each series of an answer by itself, so that one that is invalid does not cost the others."""
+    valid, errors = [], []
+    for each in _ANSWER.validate_python(answer):
+        try:
+            valid.append(_Series.model_validate(each))
+        except ValidationError as error:
+            errors.append(error)
+    if errors and not valid:
+        raise errors[0]
+    if errors:
+        _log.warning("skipped %d of %d series: %s", len(errors), len(answer), errors[0].errors()[0]["msg"])
+    return valid
 
 
 class Queried(Protocol):
@@ -46,8 +64,10 @@ class Queried(Protocol):
     def parse(self, answer: Any) -> list[Reading]:
         """Parse the `result` of a response, in order of time; NaN and infinity are skipped.
 
+        A series that cannot be parsed is skipped.
+
         Raises:
-            ValueError: the result is not a matrix.
+            ValueError: the result is not a matrix, or no series can be parsed.
         """
 
 
@@ -64,10 +84,11 @@ class Gauge:
     def parse(self, answer: Any) -> list[Reading]:
         """Parse the values by pod and time; a series without label `pod` is named by its `instance`."""
         by_time: dict[tuple[float, str | None], list[float]] = {}
-        for series in _ANSWER.validate_python(answer):
-            pod = series.metric.get("pod") or series.metric.get("instance")
+        for series in _series(answer):
+            name = series.metric.get("pod") or series.metric.get("instance")
+            pod = name and printable(name)
             for unix_s, value in series.values:
-                if math.isfinite(value):
+                if math.isfinite(value) and math.isfinite(unix_s):
                     by_time.setdefault((unix_s, pod), []).append(value)
         readings = [Reading(unix_s, pod, self.combine(values)) for (unix_s, pod), values in by_time.items()]
         return sorted(readings, key=lambda reading: reading.unix_s)

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,18 +46,19 @@ class RunFolder:
         """
         stamp = datetime.fromtimestamp(clock.anchor_unix_s, UTC).strftime("%Y%m%dT%H%M%SZ")
         slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", scenario).strip("-") or "run"
-        for attempt in range(100):
-            path = runs / (f"{stamp}-{slug}" + (f"-{attempt + 1}" if attempt else ""))
-            try:
-                path.mkdir(parents=True)
-                (path / "logs").mkdir(mode=0o700)  # logs may hold messages of servers
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise RecordError(
-                    f"cannot create the run folder {path}: {error.strerror}; free space, or set LOADGEN_RUNS_DIR"
-                ) from error
-            return cls(path)
+        path = runs
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            for attempt in range(100):
+                path = runs / (f"{stamp}-{slug}" + (f"-{attempt + 1}" if attempt else ""))
+                with suppress(FileExistsError):
+                    path.mkdir(mode=0o700)  # it holds messages of servers
+                    (path / "logs").mkdir(mode=0o700)
+                    return cls(path)
+        except OSError as error:
+            raise RecordError(
+                f"cannot create the run folder {path}: {error.strerror}; free space, or set LOADGEN_RUNS_DIR"
+            ) from error
         raise RecordError(f"cannot find a free folder name below {runs}; set LOADGEN_RUNS_DIR to another folder")
 
     @classmethod

@@ -81,7 +81,7 @@ class StackFolder:
         Raises:
             DatasetError: the disk is full or the folder is gone.
         """
-        self.path.mkdir(exist_ok=True)
+        self.path.mkdir(mode=0o700, exist_ok=True)
         write_whole(self.state_file, _STATE.dump_json(state, indent=2) + b"\n")
 
     def read(self) -> StackState:
@@ -112,7 +112,7 @@ class StackFolder:
     def _append(self, file: Path, line: bytes) -> None:
         # A single write per line: a reader of whole lines never sees part of an event.
         try:
-            self.path.mkdir(exist_ok=True)
+            self.path.mkdir(mode=0o700, exist_ok=True)
             with file.open("ab") as out:
                 out.write(line)
         except OSError as error:

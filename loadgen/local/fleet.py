@@ -24,6 +24,8 @@ from loadgen.local.gateway import Route
 from loadgen.local.lifecycle import BACKOFF_RESET_S, backoff_s, replicas_to_delete
 from loadgen.local.replica import Replica, Server
 
+MAX_LOST_PORTS = 5
+
 _KIND_OF_PHASE: dict[ReplicaPhase, EventKind] = {
     "scheduled": EventKind.REPLICA_SCHEDULED,
     "pulling": EventKind.REPLICA_PULLING,
@@ -104,7 +106,8 @@ class Fleet:
             if replica.phase == "draining":
                 self._drain(replica, now_s, exit_code, routed, empty_queues)
             elif exit_code is not None:
-                self._crash(replica, now_s, exit_code)
+                if not self._starts_on_other_ports(replica):
+                    self._crash(replica, now_s, exit_code)
             else:
                 self._advance(replica, now_s, healthy)
 
@@ -164,11 +167,21 @@ class Fleet:
         replica.server = self._launch(replica.name)
         self._enter(replica, "started", now_s, "Started")
 
+    def _starts_on_other_ports(self, replica: Replica) -> bool:
+        """Start a server again that did not get its ports; False if it ended for another reason, or too often."""
+        assert replica.server is not None
+        if replica.phase != "started" or replica.lost_ports == MAX_LOST_PORTS or not replica.server.lost_port():
+            return False
+        replica.lost_ports += 1
+        replica.server = self._launch(replica.name)
+        return True
+
     def _crash(self, replica: Replica, now_s: float, exit_code: int) -> None:
         # As in kubelet, a server that ran long enough since its last start or readiness has its crash count reset.
         if now_s - replica.since_s >= BACKOFF_RESET_S:
             replica.crashes = 0
         replica.crashes += 1
+        replica.lost_ports = 0
         replica.server = None
         wait_s = backoff_s(replica.crashes)
         replica.retry_s = now_s + wait_s

@@ -1,20 +1,27 @@
-"""Removes shared memory and temporary files that a killed stack left on the machine.
+"""Ends the processes and removes the shared memory and temporary files that a killed stack left on the machine.
 
 Servers keep shared memory in /dev/shm; Prometheus and the models keep files in a temporary folder. The names of both
-carry the pid of the process that owns the stack, so those of another stack or program are never touched.
+begin with the name of the stack's work folder, so those of another stack or program are never touched.
+
+A process id says nothing where containers share these folders: another PID namespace has other processes with the same
+ids. So a stack holds a lock in each of the two places, which the kernel releases when its last process has ended for
+any reason. What has no lock, or one that is held, is left alone.
 """
 
 import contextlib
+import fcntl
+import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from loadgen.base.processes import alive
-
-_NAME = re.compile(r"loadgen-(\d+)-")
+_NAME = re.compile(r"(loadgen-\d+-[a-z0-9_]{8})(-.*)?")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 not a temporary file: where the kernel keeps shared memory
+ENVIRONMENTS = Path("/tmp")  # noqa: S108 fixed in Triton's Python backend
+_held: list[int] = []
 
 
 def prefix(owner: int) -> str:
@@ -23,8 +30,24 @@ def prefix(owner: int) -> str:
 
 
 def make_work_folder(owner: int) -> Path:
-    """Make a private temporary folder for the stack of this process."""
-    return Path(tempfile.mkdtemp(prefix=prefix(owner)))
+    """Make a private temporary folder for the stack of this process, and hold its locks until the process ends."""
+    work = Path(tempfile.mkdtemp(prefix=prefix(owner)))
+    for lock in _locks(work.parent, work.name):
+        # locked before it has its name, so that nobody finds it without an owner
+        unnamed = lock.with_name(f".{lock.name}.new")
+        with contextlib.suppress(OSError):  # without shared memory, Triton reports the cause
+            _held.append(os.open(unnamed, os.O_CREAT | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            fcntl.flock(_held[-1], fcntl.LOCK_SH)
+            unnamed.rename(lock)
+    return work
+
+
+def hold(work: Path) -> None:
+    """Hold the locks of a work folder, too, until this process ends."""
+    for lock in _locks(work.parent, work.name):
+        with contextlib.suppress(OSError):
+            _held.append(os.open(lock, os.O_RDONLY | os.O_CLOEXEC))
+            fcntl.flock(_held[-1], fcntl.LOCK_SH)
 
 
 def sweep(name_prefix: str) -> None:
@@ -35,11 +58,50 @@ def sweep(name_prefix: str) -> None:
 
 
 def sweep_dead() -> None:
-    """Remove what stacks left whose owner is dead."""
-    for path in list(_leftovers()):
-        match = _NAME.match(path.name)
-        if match and not alive(int(match[1])):
-            _remove(path)
+    """End and remove what stacks left whose processes have ended, as their locks prove."""
+    found = (_NAME.fullmatch(path.name) for path in list(_leftovers()))
+    for stack in sorted({match[1] for match in found if match}):
+        with _owner_is_dead(stack) as dead:
+            if dead:
+                _end_processes(stack)
+                sweep(stack)
+
+
+def _locks(temporary: Path, stack: str) -> tuple[Path, Path]:
+    return temporary / stack / "lock", SHARED_MEMORY / f"{stack}-lock"
+
+
+@contextlib.contextmanager
+def _owner_is_dead(stack: str) -> Iterator[bool]:
+    """Take the locks of a stack; yields False if one is held, or if there is none."""
+    taken: list[int] = []
+    is_dead = False
+    try:
+        with contextlib.suppress(OSError):
+            for lock in filter(Path.exists, _locks(Path(tempfile.gettempdir()), stack)):
+                taken.append(os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+                fcntl.flock(taken[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_dead = bool(taken)
+        yield is_dead
+    finally:
+        for number in taken:
+            os.close(number)
+
+
+def _end_processes(stack: str) -> None:
+    """Kill the processes that have the name of a stack in their command line, as the stubs of Triton's models do."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if re.search(rb"\b" + re.escape(stack.encode()) + rb"[-/]", (entry / "cmdline").read_bytes()):
+                    os.kill(int(entry.name), signal.SIGKILL)
+
+
+def close_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> None:
+    """Close the shared memory of a replica to other users: Triton makes it readable for all, whatever the umask."""
+    for path in folder.glob(f"{shm_prefix}*"):
+        with contextlib.suppress(OSError):
+            path.chmod(0o600)
 
 
 def remove_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[str]:
@@ -53,6 +115,23 @@ def remove_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[
     for path in left:
         path.unlink(missing_ok=True)
     return [path.name for path in left]
+
+
+def remove_environment_folders(since_unix_s: float, until_unix_s: float, folder: Path = ENVIRONMENTS) -> None:
+    """Remove the empty folders that a server of this user made while it loaded its models.
+
+    Triton makes one for packed Python environments, also without any, at a fixed place and under a random name.
+
+    Args:
+        since_unix_s: Start of the server.
+        until_unix_s: When it had loaded its models; another server's folder is from another time, or not empty.
+        folder: Where Triton makes it.
+    """
+    for path in folder.glob("python_env_??????"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            if status.st_uid == os.geteuid() and since_unix_s <= status.st_mtime <= until_unix_s:
+                path.rmdir()
 
 
 def _leftovers() -> Iterator[Path]:

@@ -23,6 +23,9 @@ class Server(Protocol):
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs; an ended server leaves nothing on the machine."""
 
+    def lost_port(self) -> bool:
+        """Return whether it ended because another program had taken one of its ports."""
+
     def terminate(self) -> None:
         """Send SIGTERM, so that it finishes the requests in flight and exits."""
 
@@ -45,6 +48,7 @@ class Replica:
         since_s: When it entered that phase.
         server: Its server process, if there is one.
         crashes: Crashes in a row.
+        lost_ports: Starts in a row that ended because another program had taken a port.
         retry_s: When a crashed replica is started again.
         deadline_s: End of the grace period of a draining replica.
         idle_since_s: When a draining replica was first without a route and without a queue.
@@ -59,6 +63,7 @@ class Replica:
     since_s: float
     server: Server | None = None
     crashes: int = 0
+    lost_ports: int = 0
     retry_s: float = 0.0
     deadline_s: float = 0.0
     idle_since_s: float | None = None

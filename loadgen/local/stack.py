@@ -28,6 +28,7 @@ from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
 from loadgen.local.fleet import Fleet
 from loadgen.local.gateway import Gateway
+from loadgen.local.leftovers import hold
 from loadgen.local.lifecycle import pod_names
 from loadgen.local.programs import Programs, find_programs
 from loadgen.local.prometheus import Prometheus
@@ -246,6 +247,7 @@ def main(arguments: list[str]) -> int:
     """Run the stack; the arguments are the run folder and the work folder."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     run, work = map(Path, arguments)
+    hold(work)
     return asyncio.run(serve(run, work))
 
 

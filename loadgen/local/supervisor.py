@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from loadgen.base.processes import Child, adopt_orphans, children_of, kill_descendants, lifeline_cut, spawn
-from loadgen.local.leftovers import make_work_folder, prefix, sweep, sweep_dead
+from loadgen.local.leftovers import make_work_folder, sweep, sweep_dead
 
 STOP_WITHIN_S = 20.0
 _POLL_S = 0.2
@@ -52,7 +52,7 @@ def supervise(run: Path) -> int:
         if stack is not None:
             stack.kill()
         kill_descendants()
-        sweep(prefix(os.getpid()))
+        sweep(work.name)
     if code is None or code < 0:
         _record_kill(run, code)
     return 4 if code is None else abs(code)

@@ -3,23 +3,29 @@
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 from loadgen.base.processes import Child, spawn
-from loadgen.local.leftovers import remove_shared_memory
+from loadgen.local.leftovers import close_shared_memory, remove_environment_folders, remove_shared_memory
 from loadgen.local.loopback import LOOPBACK, Unreachable, free_ports, get
 from loadgen.programs.find import TritonProgram
 
 # After this line of its log the server only unloads its models, which takes about a second for each instance. Blocking
 # models may still be streaming then: end the server only if no client waits for an answer.
 DRAINED_LOG_LINE = "All models are stopped, unloading models"
+# "failed to start GRPC service: Unavailable - Socket '127.0.0.1:51737' already in use", also for HTTP and Metrics
+LOADS_WITHIN_S = 30.0
+"""Time for loading the models, with ample margin."""
+_ENDS_WITHIN_S = 2.0
+_PORT_TAKEN = re.compile(rb'"failed to start \w+ service: .* already in use')
 
 
 class TritonServer:
     """A running tritonserver on ports of its own.
 
     If another program takes one of the ports before the server binds it, the server ends, and the fleet starts a new
-    one on other ports.
+    one on other ports; that is not a crash.
 
     Attributes:
         http: `host:port` of HTTP, health included.
@@ -39,6 +45,7 @@ class TritonServer:
         self.http, self.grpc, self.metrics = (f"{LOOPBACK}:{port}" for port in ports)
         self._shm_prefix = f"{shm_prefix}{name}_"
         self._log = log
+        self._log_bytes_at_start = log.stat().st_size if log.exists() else 0
         self._log_bytes_at_terminate: int | None = None
         command, env = tritonserver_command(
             program,
@@ -49,20 +56,28 @@ class TritonServer:
             shm_prefix=self._shm_prefix,
             exit_timeout_s=max(1, round(grace_s)),
         )
+        self._started_unix_s = time.time()
         self._child: Child = spawn(command, log=log, parent_death_signal=signal.SIGKILL, env=env)
         self._ended = False
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while the server runs.
+        """Return the exit code, or None while the server runs; its shared memory is then closed to other users.
 
-        When the server has ended, its model processes are killed and its shared memory is removed.
+        When the server has ended, its model processes are killed, and its shared memory and empty folders are removed.
         """
         code = self._child.poll()
-        if code is not None and not self._ended:
+        if code is None:
+            close_shared_memory(self._shm_prefix)
+        elif not self._ended:
             self._ended = True
             self._child.kill()
             remove_shared_memory(self._shm_prefix)
+            remove_environment_folders(self._started_unix_s - 1.0, self._started_unix_s + LOADS_WITHIN_S)
         return code
+
+    def lost_port(self) -> bool:
+        """Return whether the server ended because another program had taken one of its ports."""
+        return self._ended and _PORT_TAKEN.search(self._logged_since(self._log_bytes_at_start)) is not None
 
     def terminate(self) -> None:
         """Send SIGTERM: the server refuses new requests, finishes those in flight and unloads its models."""
@@ -73,13 +88,18 @@ class TritonServer:
         """Return whether the server has begun to unload its models since `terminate`."""
         if self._log_bytes_at_terminate is None:
             return False
-        with self._log.open("rb") as log:
-            log.seek(self._log_bytes_at_terminate)
-            return DRAINED_LOG_LINE.encode() in log.read()
+        return DRAINED_LOG_LINE.encode() in self._logged_since(self._log_bytes_at_terminate)
 
     def kill(self) -> None:
         """Send SIGKILL to the server and its model processes."""
         self._child.kill()
+        self._child.wait(_ENDS_WITHIN_S)
+        self.poll()
+
+    def _logged_since(self, offset: int) -> bytes:
+        with self._log.open("rb") as log:
+            log.seek(offset)
+            return log.read()
 
 
 def tritonserver_command(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
+from loadgen.programs.manifest import MANIFEST, damaged_file, incomplete_program, write_manifest
 
 LOCK_TIMEOUT_S = 1800.0
 _POLL_S = 0.2
@@ -41,8 +42,9 @@ def ensure_cached(
     progress: Say = say,
     cache: Path | None = None,
     lock_timeout_s: float | None = None,
+    inspect: Callable[[Path], str | None] | None = None,
 ) -> Path:
-    """Return a folder of the cache, after building it if it is missing or incomplete.
+    """Return a folder of the cache, after building it if it is missing, incomplete or damaged.
 
     The folder is built under a temporary name and renamed when it is complete, so an interrupted build never looks
     finished, and the next build removes its files. Two runs at the same time wait for each other.
@@ -55,24 +57,25 @@ def ensure_cached(
         progress: Receives one line per step.
         cache: The cache folder; None for the user's.
         lock_timeout_s: How long to wait for another run that builds the folder; None for half an hour.
+        inspect: See `find_damage`.
 
     Raises:
-        StackError: The disk is full, the cache cannot be written, or another run holds the lock for too long.
+        StackError: The disk is full, the cache cannot be written, other users can write to it, or another run holds
+            the lock for too long.
     """
     folder = cache or cache_dir()
     target = folder / name
     limit_s = LOCK_TIMEOUT_S if lock_timeout_s is None else lock_timeout_s
-
-    def is_complete() -> bool:
-        return all((target / file).is_file() for file in files)
-
-    if is_complete():
+    if find_damage(name, files, cache=folder, inspect=inspect) is None:
         return target
     with explain_disk_errors(folder, needs_bytes):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_cache(folder)
         with file_lock(folder / f"{name}.lock", timeout_s=limit_s, progress=progress):
-            if is_complete():
+            damage = find_damage(name, files, cache=folder, inspect=inspect)
+            if damage is None:
                 return target
+            if target.exists():
+                progress(f"{target} is damaged ({damage} differs from what was fetched or built): replacing it")
             for interrupted in folder.glob(f"{name}.partial-*"):
                 shutil.rmtree(interrupted, ignore_errors=True)
             require_space(folder, needs_bytes)
@@ -82,11 +85,82 @@ def ensure_cached(
                 missing = [file for file in files if not (partial / file).is_file()]
                 if missing:
                     raise StackError(f"The download for {name} lacks {missing[0]}: report this as a bug.")
+                write_manifest(partial)
                 shutil.rmtree(target, ignore_errors=True)
                 partial.rename(target)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def find_damage(
+    name: str, files: tuple[str, ...], *, cache: Path, inspect: Callable[[Path], str | None] | None = None
+) -> str | None:
+    """Return the first missing or changed file of a folder of the cache; None if the folder can be used.
+
+    Args:
+        name: Name of the folder.
+        files: As for `ensure_cached`.
+        cache: The cache folder.
+        inspect: Does the same for a folder that an earlier version made, which has no manifest yet; None looks whether
+            `files` are whole programs.
+
+    Raises:
+        StackError: Other users can write to the cache.
+    """
+    target = cache / name
+    check_private(cache)
+    missing = next((file for file in files if not (target / file).is_file()), None)
+    if missing is not None:
+        return missing
+    if os.path.lexists(target / MANIFEST):
+        return damaged_file(target, files)
+    try:
+        damage = incomplete_program(target, files) if inspect is None else inspect(target)
+    except OSError as error:
+        damage = str(error.filename)
+    if damage is None:
+        with contextlib.suppress(OSError):
+            write_manifest(target)
+    return damage
+
+
+def make_cache(folder: Path) -> None:
+    """Make the cache folder for its owner only.
+
+    Raises:
+        OSError: It cannot be made.
+        StackError: It exists, and other users can write to it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    check_private(folder)
+
+
+def check_private(folder: Path) -> None:
+    """Check that only its owner can write to the cache, and close it to other users.
+
+    Raises:
+        StackError: Other users can write to it, so they could have planted programs.
+    """
+    try:
+        status = folder.stat()
+    except OSError:
+        return
+    if status.st_uid not in (os.geteuid(), 0):
+        raise StackError(
+            f"The cache {folder} belongs to another user (uid {status.st_uid}), and its programs would be executed: "
+            "set XDG_CACHE_HOME to a folder of your own and try again."
+        )
+    if status.st_mode & 0o022:
+        raise StackError(
+            f"Other users can write to the cache {folder} (mode {status.st_mode & 0o777:04o}), and its programs would "
+            "be executed: remove it, or run `chmod -R go-w` on it if you know its content, and try again."
+        )
+    if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+        with contextlib.suppress(OSError):
+            folder.chmod(0o700)
 
 
 @contextmanager

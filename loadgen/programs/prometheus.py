@@ -63,9 +63,8 @@ def build_prometheus(*, progress: Say = say, cache: Path | None = None) -> Path:
                 env=go.env,
                 progress=progress,
             )
-        for folder_to_remove in (source, go.own_caches):
-            if folder_to_remove is not None:
-                shutil.rmtree(folder_to_remove, ignore_errors=True)
+        shutil.rmtree(source, ignore_errors=True)
+        go.remove_caches()
         run_step([folder / _BUILT, "--version"], what="start prometheus", timeout_s=30)
 
     folder = ensure_cached(

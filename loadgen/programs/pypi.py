@@ -91,9 +91,16 @@ def describe_interpreter(executable: Path) -> Interpreter | None:
 def install(packages: tuple[str, ...], target: Path, interpreter: Interpreter, *, progress: Say = say) -> None:
     """Install packages without their dependencies into a folder, for use by an interpreter.
 
+    Args:
+        packages: Each as in a requirements file, with the checksums of its wheels: `name==1.2 --hash=sha256:…`.
+        target: An empty folder.
+        interpreter: The Python that will use them.
+        progress: Receives one line per step.
+
     Raises:
-        StackError: Neither uv nor pip is installed, or the installation failed.
+        StackError: Neither uv nor pip is installed, the installation failed, or a wheel has another checksum.
     """
+    names = [package.split()[0] for package in packages]
     uv = find_uv()
     if uv is not None:
         argv = [*uv, "pip", "install", "--python", str(interpreter.executable)]
@@ -101,15 +108,27 @@ def install(packages: tuple[str, ...], target: Path, interpreter: Interpreter, *
         argv = [sys.executable, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         argv += ["--only-binary=:all:", "--python-version", interpreter.tag]
     else:
-        raise StackError(f"Cannot install {packages[0]} without uv or pip: run `pip install uv` and try again.")
-    run_step(
-        [*argv, "--quiet", "--no-deps", "--target", target, *packages],
-        what=f"install {' and '.join(packages)}",
-        timeout_s=_INSTALL_TIMEOUT_S,
-        # Not the user's working directory: a project file there must not change the installation.
-        cwd=target.parent,
-        progress=progress,
-    )
+        raise StackError(f"Cannot install {names[0]} without uv or pip: run `pip install uv` and try again.")
+    requirements = target / "requirements.txt"
+    requirements.write_text("".join(f"{package}\n" for package in packages))
+    try:
+        run_step(
+            [*argv, "--quiet", "--no-deps", "--require-hashes", "--target", target, "-r", requirements],
+            what=f"install {' and '.join(names)}",
+            timeout_s=_INSTALL_TIMEOUT_S,
+            # Not the user's working directory: a project file there must not change the installation.
+            cwd=target.parent,
+            progress=progress,
+        )
+    except StackError as error:
+        if "Computed:" in str(error) or "Expected sha256" in str(error):  # uv's words, and pip's
+            raise StackError(
+                f"{str(error).rstrip('.')}: the package index delivers another file than this version was tested with, "
+                "and it is not used; check the index that you install from and try again."
+            ) from error
+        raise
+    finally:
+        requirements.unlink(missing_ok=True)
 
 
 def find_uv() -> list[str] | None:

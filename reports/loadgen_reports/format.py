@@ -5,10 +5,11 @@ measured" in a sentence; it is never shown as 0.
 """
 
 import math
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TypeGuard
+
+from loadgen.base.text import printable
 
 MISSING = "–"
 MINUS = "−"
@@ -27,8 +28,6 @@ _NUMBER_WORDS = (
     "eleven",
     "twelve",
 )
-# The characters that XML 1.0 forbids, including lone surrogates.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def known(value: float | None) -> TypeGuard[float]:
@@ -37,8 +36,8 @@ def known(value: float | None) -> TypeGuard[float]:
 
 
 def clean(text: str) -> str:
-    """External text without the characters that XML forbids."""
-    return _UNPRINTABLE.sub("\ufffd", text)
+    """External text without the characters that XML forbids and a terminal would obey."""
+    return printable(text)
 
 
 def number(value: float | None, digits: int = 3) -> str:

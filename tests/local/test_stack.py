@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -122,14 +123,24 @@ def test_a_ready_stack_serves_both_protocols_and_is_scraped(up: Up) -> None:
 
 
 def test_ports_listen_on_loopback_only(up: Up) -> None:
-    """Every port of the stack listens on the loopback interface only."""
-    addresses = {
-        connection.laddr.ip.removeprefix("::ffff:")
+    """Every port of the stack listens on the loopback interface only, outside the ephemeral range."""
+    addresses = [
+        connection.laddr
         for process in processes_of(up.folder, up.stack.pid)
         for connection in process.net_connections()
         if connection.status == psutil.CONN_LISTEN
-    }
-    assert addresses == {"127.0.0.1"}
+    ]
+    assert {address.ip.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not [address.port for address in addresses if low <= address.port <= high]
+
+
+def test_other_users_cannot_read_what_the_stack_writes(up: Up) -> None:
+    """Its shared memory and the folders of the run are for their owner only."""
+    memory = list(Path("/dev/shm").glob(f"loadgen-{up.stack.pid}-*"))
+    assert memory
+    folders = [up.folder.path, up.folder.logs, up.folder.path / "stack"]
+    assert {path.stat().st_mode & 0o077 for path in [*memory, *folders]} == {0}
 
 
 def test_scales_up_on_the_ratio(up: Up) -> None:

@@ -30,6 +30,7 @@ COMMANDS = {
     ("report",),
     ("keep",),
     ("upload",),
+    ("clean",),
     ("deploy",),
     ("destroy",),
     ("sandbox",),

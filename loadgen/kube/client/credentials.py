@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import urllib3
 import yaml
 from kubernetes import client
 from kubernetes.config import ConfigException
@@ -15,6 +16,7 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from loadgen.base.errors import TargetError
+from loadgen.base.urls import hide, without_user
 
 IN_CLUSTER = "in-cluster"
 """Name of a context that stands for the pod's service account."""
@@ -105,6 +107,7 @@ def _from_service_account() -> Credentials:
             f"cannot load the service account of this pod: {str(error).rstrip('.')}; mount its token "
             "(automountServiceAccountToken), or set KUBECONFIG"
         ) from error
+    _hide_secrets(configuration, {})
     return Credentials(
         configuration=configuration,
         context=IN_CLUSTER,
@@ -130,6 +133,8 @@ def _from_kubeconfig(context: str | None) -> Credentials:
         )
         loader.load_and_set(configuration)
         user = _user(merger, selected)
+        _take_user_from_url(configuration)
+        _hide_secrets(configuration, user)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise _load_error(f"{mark.name if mark else 'it'} is not valid YAML", where) from error
@@ -152,6 +157,23 @@ def _from_kubeconfig(context: str | None) -> Credentials:
     return Credentials(
         configuration=configuration, context=selected["name"], namespace=namespace, renew_at_s=renew_at_s
     )
+
+
+def _take_user_from_url(configuration: client.Configuration) -> None:
+    """Send user name and password of the server's URL as a header, as kubectl does, unless there is a token."""
+    configuration.host, name, password = without_user(configuration.host)
+    if name is not None and not configuration.api_key:
+        header = urllib3.util.make_headers(basic_auth=f"{name}:{password or ''}")["authorization"]
+        configuration.api_key["authorization"] = header
+
+
+def _hide_secrets(configuration: client.Configuration, user: dict[str, Any]) -> None:
+    """Keep error messages of servers from repeating the credentials."""
+    hide(str(user.get("password") or ""))
+    for value in configuration.api_key.values():
+        hide(value.rpartition(" ")[2])
+    if configuration.proxy:
+        without_user(configuration.proxy)
 
 
 def _select_context(merger: KubeConfigMerger, context: str | None) -> dict[str, Any]:

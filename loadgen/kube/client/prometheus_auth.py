@@ -13,12 +13,13 @@ import requests
 from pydantic import BaseModel
 
 from loadgen.base.errors import StackError
-from loadgen.base.urls import redacted
+from loadgen.base.urls import hide, redacted
 
 HEADERS = "LOADGEN_KUBE_PROMETHEUS_HEADERS"
 """Environment variable with one `Name: value` per line."""
 
 _TIMEOUT_S = 5.0
+_CONFIDENTIAL = "(?i)auth|cookie|key|pass|secret|token"
 _NAME, _VALUE = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", r"[\x20-\x7e]+"
 
 
@@ -51,6 +52,8 @@ class PrometheusAuth(BaseModel):
                 continue
             if not (colon and re.fullmatch(_NAME, name) and re.fullmatch(_VALUE, value)):
                 raise StackError(f"{HEADERS} has an invalid line: write one `Name: value` per line")
+            if re.search(_CONFIDENTIAL, name):
+                hide(value.rpartition(" ")[2])
             headers[name] = value
         return headers
 
@@ -70,6 +73,7 @@ class PrometheusAuth(BaseModel):
             raise StackError(f"cannot read the token file {self.token_file}: {reason}") from error
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise StackError(f"the token file {self.token_file} must contain exactly one token")
+        hide(token)
         return {**headers, "Authorization": f"Bearer {token}"}
 
 

@@ -29,8 +29,7 @@ def start_process(folder: RunFolder, module: str, config: BaseModel) -> Child:
     """
     name = module.rpartition(".")[2]
     file: Path = folder.path / "stack" / f"{name}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.parent.chmod(0o700)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
     file.write_text(config.model_dump_json(indent=1))
     command: list[str | Path] = [sys.executable, "-m", f"loadgen.kube.{module}", file.resolve()]
     return spawn(command, log=folder.logs / f"{name}.log", lifeline=True)

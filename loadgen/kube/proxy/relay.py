@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from loadgen.base.errors import ExitCode, StackError
 from loadgen.base.files import write_whole
 from loadgen.base.stop import Stop
-from loadgen.base.urls import redacted
+from loadgen.base.urls import redacted, redacted_bytes
 from loadgen.kube.client.api import Api
 from loadgen.kube.client.prometheus_auth import PrometheusAuth, PrometheusSession
 
@@ -110,11 +110,12 @@ def handler(config: RelayConfig, api: Api) -> type[BaseHTTPRequestHandler]:
                 self._send(Response(HTTPStatus.BAD_GATEWAY, "text/plain", f"{error}\n".encode()))
 
         def _send(self, response: Response) -> None:
+            body = redacted_bytes(response.body)  # a server may repeat the credentials in its message
             self.send_response(response.status)
             self.send_header("Content-Type", response.content_type)
-            self.send_header("Content-Length", str(len(response.body)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(response.body)
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             if len(args) > 1 and str(args[1]) != "200":

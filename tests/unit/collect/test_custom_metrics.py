@@ -56,6 +56,13 @@ def test_each_pod_has_its_value_at_the_time_of_the_request(pages: dict[str, byte
     assert all(0 <= row.t_s <= clock.now_s() for row in rows)
 
 
+def test_one_bad_item_costs_itself(pages: dict[str, bytes], url: str) -> None:
+    """The others are recorded, with names that can be written."""
+    items = [*json.loads(values(a="1", b="much"))["items"], {}, 7, *json.loads(values(**{"c\\ud83d": "2"}))["items"]]
+    pages["/x"] = json.dumps({"items": items}).encode()
+    assert [row.value for row in read(f"{url}/x", Clock.start())] == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("body", [None, b"", b"no JSON", b'{"items": [{}]}', values(a="much")])
 def test_an_invalid_response_is_an_error(pages: dict[str, bytes], url: str, body: bytes | None) -> None:
     """A response that is missing, not JSON, not a list or not a quantity has no values."""

@@ -67,6 +67,19 @@ def test_a_page_without_the_models_counters_is_an_error(text: str) -> None:
         parse(text, MODEL)
 
 
+def test_a_malformed_line_costs_its_signal_only() -> None:
+    """A sum without that line would be too small; the other signals are read."""
+    text = page(7)
+    broken = text + f'nv_inference_request_success{{model="{MODEL}",version="2"}} many\n'
+    assert parse(text, MODEL).keys() - parse(broken, MODEL).keys() == {"raw_success"}
+
+
+def test_a_page_with_too_many_lines_is_an_error() -> None:
+    """Parsing it would delay the other replicas."""
+    with pytest.raises(CollectError, match="the page has 10001 lines of Triton's metrics, more than 10000"):
+        parse('nv_inference_request_success{model="m"} 1\n' * 10_001, "m")
+
+
 @given(rest=st.text(st.sampled_from('{}"=,\\ \t1ae_mod#.')))
 def test_no_page_breaks_the_reader(rest: str) -> None:
     """Any text on a line of a collected metric is a value or an error of this page."""
@@ -114,6 +127,22 @@ def test_a_page_may_be_chunked() -> None:
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na 1\r\n1\r\n\n\r\n0\r\n\r\n"
     with raw_server(lambda connection: connection.sendall(answer)) as url:
         assert fetch(url, timeout_s=5.0) == "a 1\n"
+
+
+def test_slow_headers_time_out() -> None:
+    """Every byte of them arrives in time."""
+    done = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        with suppress(OSError):
+            while not done.wait(0.05):
+                connection.sendall(b"a")
+
+    with raw_server(drip) as url:
+        with pytest.raises((HTTPException, OSError)):
+            fetch(url, timeout_s=0.3)
+        done.set()
 
 
 def test_a_slow_response_times_out() -> None:

@@ -1,6 +1,7 @@
 """The run folder: complete parts only, no data lost, and other versions refused."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from loadgen.base.clock import Clock
 from loadgen.base.errors import DatasetError, ExitCode, RecordError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import SCHEMA_VERSION, ClusterInfo, Compression, RunInfo, ValidityLimits
+from loadgen.dataset.stack import StackFolder
 from loadgen.dataset.tables import TABLES
 
 
@@ -38,6 +40,18 @@ def test_names_sort_by_time(tmp_path: Path) -> None:
     clock = Clock(anchor_unix_s=1_790_000_000.0, anchor_monotonic_s=0.0)
     names = [RunFolder.create(tmp_path, "a b/c", clock).path.name for _ in range(2)]
     assert names == ["20260921T141320Z-a-b-c", "20260921T141320Z-a-b-c-2"]
+
+
+@pytest.mark.parametrize("umask", [0, 0o022])
+def test_a_run_is_for_its_owner_only(tmp_path: Path, umask: int) -> None:
+    """The run folder, its logs and its `stack/`, whatever the umask."""
+    before = os.umask(umask)
+    try:
+        path = RunFolder.create(tmp_path / "runs", "a", Clock.start()).path
+        StackFolder(path).progress("starting")
+    finally:
+        os.umask(before)
+    assert [each.stat().st_mode & 0o777 for each in (path, path / "logs", path / "stack")] == [0o700] * 3
 
 
 def test_run_json_reads_back_and_refuses_unknown_fields(folder: RunFolder) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from loadgen.dataset.events import Event
-from loadgen.local.fleet import Fleet
+from loadgen.local.fleet import MAX_LOST_PORTS, Fleet
 from loadgen.local.lifecycle import pod_names
 from loadgen.local.replica import IDLE_S, ROUTE_REMOVAL_TIMEOUT_S
 
@@ -18,9 +18,13 @@ class FakeServer:
         self.exit_code: int | None = None
         self.asked_to_end = False
         self.in_flight = 0
+        self.port_taken = False
 
     def poll(self) -> int | None:
         return self.exit_code
+
+    def lost_port(self) -> bool:
+        return self.port_taken
 
     def terminate(self) -> None:
         self.asked_to_end = True
@@ -335,3 +339,41 @@ def test_names_look_like_those_of_pods(count: int) -> None:
     assert {(len(parts), parts[0], len(parts[1]), len(parts[2])) for parts in names} == {(3, "triton", 10, 5)}
     assert len({parts[1] for parts in names}) == 1
     assert len({parts[2] for parts in names}) == count
+
+
+# --- ports ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_did_not_get_its_port_starts_again_on_others_and_did_not_crash():
+    """The replica becomes ready without an event of its own."""
+    world = World()
+    world.scale(1, warm=True)
+    world.step()
+    world.servers[0].port_taken, world.servers[0].exit_code = True, 1
+    world.step()
+    assert world.phases() == ["started"]
+    assert world.fleet.starting()[0][1] == world.servers[1].http != world.servers[0].http
+    world.step(healthy=True)
+    assert world.kinds() == ["created", "scheduled", "started", "ready"]
+    assert world.fleet.max_crashes == 0
+
+
+def test_a_server_that_never_gets_its_ports_has_crashed():
+    """After several attempts something else is wrong."""
+    world = World()
+    world.scale(1, warm=True)
+    for _ in range(MAX_LOST_PORTS + 2):
+        world.step()
+        if world.fleet.starting():
+            world.servers[-1].port_taken, world.servers[-1].exit_code = True, 1
+    assert len(world.servers) == MAX_LOST_PORTS + 1
+    assert world.kinds()[-1] == "crashed"
+
+
+def test_a_ready_server_that_ends_has_crashed():
+    """It had its ports."""
+    world = World()
+    world.ready(1)
+    world.servers[0].port_taken, world.servers[0].exit_code = True, 1
+    world.step()
+    assert world.kinds()[-1] == "crashed"

@@ -2,17 +2,24 @@
 
 import asyncio
 import http.server
+import os
+import shlex
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from loadgen.base.errors import StackError
+from loadgen.local import loopback
 from loadgen.local.leftovers import remove_shared_memory
-from loadgen.local.loopback import free_ports
-from loadgen.local.triton import is_ready, pending_requests, tritonserver_command
+from loadgen.local.loopback import free_ports, server_ports
+from loadgen.local.triton import TritonServer, is_ready, pending_requests, tritonserver_command
 from loadgen.programs.find import TritonProgram
 from loadgen.programs.pypi import Interpreter
+from support.programs import program
 
 PROGRAM = TritonProgram(
     path=Path("/c/bin/tritonserver"),
@@ -51,6 +58,63 @@ def test_free_ports_are_different_and_free():
     for port in ports:
         with socket.socket() as s:
             s.bind(("127.0.0.1", port))
+
+
+def test_ports_of_servers_are_outside_the_ephemeral_range():
+    """No client of this machine gets them from the kernel; reserved ports and node ports are left out, too."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not [port for port in free_ports(50) if low <= port <= high]
+    usual = server_ports("32768 60999", "10001,12000-12999\n")
+    assert (usual[0], usual[1], usual[-1]) == (10000, 10002, 65535)
+    assert not set(usual) & {*range(12000, 13000), *range(30000, 61000)}
+    assert server_ports("1024 65535") == []
+
+
+def test_two_servers_that_start_get_different_ports():
+    """Also before the first of them has bound its own."""
+    first, second = free_ports(20), free_ports(20)
+    assert not set(first) & set(second)
+
+
+def test_without_other_ports_those_of_the_ephemeral_range_are_used(monkeypatch):
+    """As where the range begins at 1024."""
+    monkeypatch.setattr(loopback, "_ports", iter(()))
+    assert len(set(free_ports(3))) == 3
+
+
+def test_too_few_ports_are_one_sentence(monkeypatch):
+    """It has the numbers and the setting to change."""
+
+    class Taken(socket.socket):
+        def bind(self, address: Any) -> None:
+            raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(loopback, "_ports", iter(range(10_000, 10_005)))
+    monkeypatch.setattr(socket, "socket", Taken)
+    with pytest.raises(StackError, match=r"127\.0\.0\.1 has 0 free ports, and 3 are needed: .*ip_local_port_range"):
+        free_ports(3)
+
+
+TAKEN = "failed to start {} service: Unavailable - Socket '127.0.0.1:35629' already in use "
+REFUSED = "failed to load 'tensorrt_llm' version 1: Internal: out of memory"
+
+
+@pytest.mark.parametrize(
+    ("message", "lost"),
+    [(TAKEN.format("HTTP"), True), (TAKEN.format("GRPC"), True), (TAKEN.format("Metrics"), True), (REFUSED, False)],
+)
+def test_a_server_that_did_not_get_its_port_says_so(tmp_path, message, lost):
+    """Triton's own words, and only those of the latest start: the log has all starts of the replica."""
+    log, line = tmp_path / "log", f'E1130 09:06:53.693490 5817 main.cc:257] "{message}"'
+    log.write_text("" if lost else "\"failed to start HTTP service: Unavailable - Socket '1:1' already in use\"\n")
+    script = program(tmp_path, "tritonserver", f"echo {shlex.quote(line)}; exit 1")
+    server = TritonServer(
+        replace(PROGRAM, path=script), "r", repository=tmp_path, shm_prefix="loadgen-test-", log=log, grace_s=1
+    )
+    assert not server.lost_port()
+    while server.poll() is None:
+        os.sched_yield()
+    assert server.lost_port() is lost
 
 
 class Health(http.server.BaseHTTPRequestHandler):

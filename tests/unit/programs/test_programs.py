@@ -140,15 +140,35 @@ def test_without_uv_and_pip_the_message_says_what_to_install(tmp_path, bin_dir, 
 
 
 def test_uv_installs_for_the_models_interpreter_without_dependencies(tmp_path, bin_dir, python, monkeypatch):
-    """It runs outside the user's project."""
-    uv = program(tmp_path, "myuv", f'echo "$@" > {tmp_path}/arguments; pwd >> {tmp_path}/arguments')
+    """It runs outside the user's project, and each wheel has to have its checksum."""
+    uv = program(
+        tmp_path,
+        "myuv",
+        f'{{ echo "$@"; pwd; while [ "$1" != -r ]; do shift; done; cat "$2"; }} > {tmp_path}/arguments',
+    )
     monkeypatch.setenv("UV", str(uv))
     target = tmp_path / "cache/target"
     target.mkdir(parents=True)
-    install(("a==1", "b==2"), target, python)
-    arguments, folder = (tmp_path / "arguments").read_text().splitlines()
-    assert arguments == f"pip install --python {python.executable} --quiet --no-deps --target {target} a==1 b==2"
+    install(("a==1 --hash=sha256:12", "b==2 --hash=sha256:34"), target, python)
+    arguments, folder, *requirements = (tmp_path / "arguments").read_text().splitlines()
+    assert arguments == (
+        f"pip install --python {python.executable} --quiet --no-deps --require-hashes --target {target} "
+        f"-r {target}/requirements.txt"
+    )
     assert folder == str(tmp_path / "cache")
+    assert requirements == ["a==1 --hash=sha256:12", "b==2 --hash=sha256:34"]
+    assert not list(target.iterdir())
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["cause: Hash mismatch for `a==1`\n\nExpected:\n sha256:12\n\nComputed:\n sha256:34", "Expected sha256 12\nGot 34"],
+)
+def test_a_wheel_with_another_checksum_is_refused_with_advice(tmp_path, bin_dir, python, output):
+    """uv and pip word it differently."""
+    program(bin_dir, "uv", f"cat >&2 <<'END'\n{output}\nEND\nexit 1")
+    with pytest.raises(StackError, match=r"Could not install a==1: .*is not used; check the index that you install"):
+        install(("a==1 --hash=sha256:12",), tmp_path, python)
 
 
 def test_pip_is_used_without_uv(tmp_path, bin_dir, python, monkeypatch):

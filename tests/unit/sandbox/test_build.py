@@ -49,7 +49,7 @@ def program(folder: Path, name: str, script: str) -> None:
 
 def add_to_cache(cache: Path, one: Program) -> None:
     (cache / one.key()).mkdir(parents=True)
-    (cache / one.key() / one.name).touch()
+    shutil.copy("/bin/true", cache / one.key() / one.name)
 
 
 def test_missing_programs_name_the_build_command(tmp_path, bin_dir):
@@ -65,6 +65,34 @@ def test_an_incomplete_cache_names_the_missing_programs(tmp_path, bin_dir):
         add_to_cache(tmp_path, one)
     with pytest.raises(StackError, match=rf"not built \({last.name}, operator-crds"):
         find(cache=tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"#!/bin/sh\ntouch planted\n", Path("/bin/true").read_bytes()[:-1]])
+def test_a_damaged_program_is_built_again(tmp_path, bin_dir, lines, damage):
+    """`find` names the damaged program and the command that builds it again; the command builds only this one."""
+    module = tmp_path / "module"
+    for each in CRDS:
+        for file in each.files:
+            (module / file).parent.mkdir(parents=True, exist_ok=True)
+            (module / file).write_text("kind: CustomResourceDefinition")
+    program(bin_dir, "go", GO % {"log": tmp_path / "log", "module": module})
+    program(bin_dir, "uv", "exit 2")
+    cache = tmp_path / "cache"
+    for one in PROGRAMS:
+        add_to_cache(cache, one)
+    with pytest.raises(StackError, match="uv"):
+        build(cache=cache, progress=lines.append)
+    lines.clear()
+    etcd = cache / PROGRAMS[0].key() / PROGRAMS[0].name
+    etcd.write_bytes(damage)
+    with pytest.raises(StackError, match=r"are damaged \(etcd\): run `loadgen sandbox build`, which builds only these"):
+        find(cache=cache)
+    with pytest.raises(StackError):  # kubectl cannot be fetched
+        build(cache=cache, progress=lines.append)
+    assert lines[0] == f"building 1 of {len(PROGRAMS)} programs of Kubernetes {programs.KUBERNETES_VERSION} from source"
+    assert any(f"{etcd.parent} is damaged (etcd differs" in line for line in lines)
+    assert (tmp_path / "log").read_text() == "built\n"
+    assert etcd.read_bytes() != damage or not damage
 
 
 def test_an_interrupted_build_continues(tmp_path, bin_dir, lines, monkeypatch):

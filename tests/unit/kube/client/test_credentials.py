@@ -1,6 +1,7 @@
 """Credentials of a cluster: selection of the context, exec plugins, and files that change."""
 
 import datetime
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +125,42 @@ def test_errors_do_not_quote_secrets(kubeconfig: Path) -> None:
     with pytest.raises(TargetError, match="Expected key id-token in ") as raised:
         Api("a")
     assert "s3cret" not in str(raised.value)
+
+
+def test_user_and_password_of_the_server_url_are_sent_and_never_shown(kubeconfig: Path) -> None:
+    """As kubectl does: as a header, and only without a token."""
+    seen: list[str | None] = []
+
+    class Handler(ResponseHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization"))
+            self.respond(403, json.dumps({"message": f"not for {seen[-1]} with open-sesame"}).encode())
+
+    with serving(Handler) as url:
+        write_kubeconfig(kubeconfig, user={"username": None}, a=url.replace("://", "://admin:open-sesame@"))
+        with pytest.raises(StackError, match="GET /version returned 403: not for Basic … with …"):
+            Api("a").get("/version")
+    assert seen == ["Basic YWRtaW46b3Blbi1zZXNhbWU="]
+    with pytest.raises(StackError, match=r"cannot reach the API server at http://127\.0\.0\.1:\d+: ") as raised:
+        Api("a").get("/version")
+    assert "admin" not in str(raised.value)
+    write_kubeconfig(kubeconfig, user={"token": "a-token-of-its-own"}, a="http://admin:open-sesame@127.0.0.1:1")
+    assert list(Api("a").configuration.api_key.values()) == ["Bearer a-token-of-its-own"]
+
+
+def test_a_token_that_the_api_repeats_is_not_shown(kubeconfig: Path) -> None:
+    """Neither the one that was refused nor the one that replaced it."""
+
+    class Handler(ResponseHandler):
+        def do_GET(self) -> None:
+            self.respond(401, json.dumps({"message": f"invalid: {self.headers['Authorization']}"}).encode())
+
+    with serving(Handler) as url:
+        write_kubeconfig(kubeconfig, user={"token": "the-first-token"}, a=url)
+        api = Api("a")
+        write_kubeconfig(kubeconfig, user={"token": "the-second-token"}, a=url)
+        with pytest.raises(StackError, match="GET /version returned 401: invalid: Bearer …"):
+            api.get("/version")
 
 
 @pytest.fixture

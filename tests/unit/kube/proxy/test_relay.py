@@ -8,6 +8,7 @@ from urllib.error import HTTPError
 
 import pytest
 
+from loadgen.base import urls
 from loadgen.kube.client.api import Api
 from loadgen.kube.proxy.relay import RelayConfig, handler
 from support.servers.http import serving
@@ -39,6 +40,16 @@ def test_the_relay_forwards_configured_paths(played: Server, relay: str) -> None
         assert json.load(answer) == {"items": []}
     assert played.requests[-1] == "/apis/custom/pods/*/ratio?labelSelector=a%3Db"
     assert status(f"{relay}/s3/gone") == 404
+
+
+def test_a_token_that_the_api_repeats_does_not_reach_the_collector(
+    played: Server, relay: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector would log the message."""
+    monkeypatch.setattr(urls, "_secrets", {"a-token-of-a-cluster"})
+    played.pages["/apis/custom/pods/*/ratio"] = {"message": "invalid: Bearer a-token-of-a-cluster"}
+    with urllib.request.urlopen(f"{relay}/s3/apis/custom/pods/*/ratio", timeout=5) as answer:
+        assert json.load(answer) == {"message": "invalid: Bearer ..."}
 
 
 @pytest.mark.parametrize(
