@@ -56,7 +56,8 @@ def startup_stage(pod: Raw) -> str:
     for container in status.get("initContainerStatuses", ()):
         if "running" in container.get("state", {}) and container["name"] == _ENGINE:
             return "waiting for the engine"
-    if any("running" in each.get("state", {}) for each in _containers(status)):
+    containers = _containers(status)
+    if containers and all("running" in each.get("state", {}) for each in containers):
         return "loading the model"
     return "pulling the image"
 

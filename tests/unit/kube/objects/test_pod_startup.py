@@ -49,6 +49,11 @@ def event(reason: str, message: str, name: str = "t-1", kind: str = "Pod") -> di
         (pod(SCHEDULED, init=(container("engine", running={}),)), "waiting for the engine"),
         (pod(SCHEDULED, init=(container("models", running={}),)), "pulling the image"),
         (pod(SCHEDULED, containers=(container(running={}),)), "loading the model"),
+        # a sidecar runs already
+        (
+            pod(SCHEDULED, containers=(container("istio-proxy", running={}), waiting("ContainerCreating"))),
+            "pulling the image",
+        ),
         (pod(SCHEDULED, READY, containers=(container(running={}),)), "ready"),
         (pod(SCHEDULED, ended="Failed"), "ended"),
         (pod(SCHEDULED, ended="Succeeded"), "ended"),
