@@ -1,12 +1,26 @@
 """Parses an `autoscaling/v2` HorizontalPodAutoscaler with the API server's defaults."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from loadgen.autoscale.arithmetic import approximate_float
+from loadgen.autoscale.api_types import (
+    AList,
+    ContainerName,
+    ContainerResourceName,
+    GroupVersion,
+    Int32,
+    NamedGroupVersion,
+    NotNegativeRatio,
+    PathSegment,
+    PositiveMilli,
+    ResourceName,
+    Text,
+    TextMap,
+)
+from loadgen.autoscale.metadata import Metadata, Status
 from loadgen.autoscale.spec import (
     DEFAULT_SCALE_DOWN,
     DEFAULT_SCALE_UP,
@@ -25,7 +39,6 @@ from loadgen.autoscale.spec import (
     Target,
 )
 from loadgen.base.errors import SettingsError
-from loadgen.base.quantity import parse_milli, parse_quantity
 
 
 def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
@@ -46,14 +59,9 @@ def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
         return _Manifest.model_validate(manifest).to_spec()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
+        path = ".".join(to_camel(str(part)) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"the HPA manifest is wrong at {path or 'its top'} ({problem}): correct it there") from None
-
-
-_Milli = Annotated[int, BeforeValidator(parse_milli)]
-_Ratio = Annotated[float, BeforeValidator(lambda value: approximate_float(parse_quantity(value)))]
-_Name = Annotated[str, Field(min_length=1)]
 
 
 class _Part(BaseModel):
@@ -63,14 +71,20 @@ class _Part(BaseModel):
 
 
 class _Requirement(_Part):
-    key: str
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: tuple[str, ...] = ()
+    """A requirement as the API server stores it: it checks neither operator nor values of a metric's selector."""
+
+    key: Text = ""
+    operator: Text = ""
+    values: Annotated[tuple[Text, ...], AList] = ()
+
+
+def _empty_part(value: Any) -> Any:
+    return {} if value is None else value
 
 
 class _Selector(_Part):
-    match_labels: dict[str, str] = {}
-    match_expressions: tuple[_Requirement, ...] = ()
+    match_labels: TextMap = {}
+    match_expressions: Annotated[tuple[Annotated[_Requirement, BeforeValidator(_empty_part)], ...], AList] = ()
 
     def to_spec(self) -> LabelSelector:
         return LabelSelector(
@@ -83,7 +97,7 @@ class _Selector(_Part):
 
 
 class _Identifier(_Part):
-    name: _Name
+    name: PathSegment
     selector: _Selector | None = None
 
     def label_selector(self) -> LabelSelector | None:
@@ -92,9 +106,9 @@ class _Identifier(_Part):
 
 class _Target(_Part):
     type: Literal["Utilization", "Value", "AverageValue"]
-    value: _Milli | None = None
-    average_value: _Milli | None = None
-    average_utilization: StrictInt | None = None
+    value: PositiveMilli | None = None
+    average_value: PositiveMilli | None = None
+    average_utilization: Int32 | None = None
 
     def to_spec(self) -> Target:
         return Target(
@@ -106,9 +120,15 @@ class _Target(_Part):
 
 
 class _Reference(_Part):
-    api_version: str | None = None
-    kind: _Name
-    name: _Name
+    api_version: GroupVersion = ""
+    kind: PathSegment
+    name: PathSegment
+
+
+class _Workload(_Part):
+    api_version: NamedGroupVersion = Field(default="", validate_default=True)
+    kind: PathSegment
+    name: PathSegment
 
 
 class _PodsSource(_Part):
@@ -145,7 +165,7 @@ class _ExternalSource(_Part):
 
 
 class _ResourceSource(_Part):
-    name: _Name
+    name: ResourceName
     target: _Target
 
     def to_spec(self) -> MetricSpec:
@@ -153,8 +173,8 @@ class _ResourceSource(_Part):
 
 
 class _ContainerResourceSource(_Part):
-    name: _Name
-    container: _Name
+    name: ContainerResourceName
+    container: ContainerName
     target: _Target
 
     def to_spec(self) -> MetricSpec:
@@ -178,7 +198,7 @@ class _Metric(_Part):
             "ContainerResource": self.container_resource,
         }
         source = sources.pop(self.type)
-        if source is None or any(sources.values()):
+        if source is None or any(each is not None for each in sources.values()):
             field = to_camel(self.type[0].lower() + self.type[1:])
             raise SettingsError(f"a metric of type {self.type} has one source: fill in {field} and nothing else")
         return source.to_spec()
@@ -186,15 +206,15 @@ class _Metric(_Part):
 
 class _Policy(_Part):
     type: Literal["Pods", "Percent"]
-    value: StrictInt
-    period_seconds: StrictInt
+    value: Int32
+    period_seconds: Int32
 
 
 class _Rules(_Part):
-    stabilization_window_seconds: StrictInt | None = None
+    stabilization_window_seconds: Int32 | None = None
     select_policy: SelectPolicy | None = None
-    policies: tuple[_Policy, ...] | None = None
-    tolerance: _Ratio | None = None
+    policies: Annotated[tuple[_Policy, ...], AList] | None = None
+    tolerance: NotNegativeRatio | None = None
 
     def to_spec(self, default: ScalingRules) -> ScalingRules:
         window_s = self.stabilization_window_seconds
@@ -226,29 +246,28 @@ _CPU_AT_80_PCT = ResourceMetric(resource="cpu", target=Target(type="Utilization"
 
 
 class _Spec(_Part):
-    scale_target_ref: _Reference
-    min_replicas: StrictInt | None = None
-    max_replicas: StrictInt
-    metrics: tuple[_Metric, ...] | None = None
+    scale_target_ref: _Workload
+    min_replicas: Int32 | None = None
+    max_replicas: Int32
+    metrics: Annotated[tuple[_Metric, ...], AList] = ()
     behavior: _Behavior | None = None
 
 
-class _Metadata(BaseModel):
-    namespace: _Name = "default"
-
-
 class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     api_version: Literal["autoscaling/v2"] = Field(alias="apiVersion")
     kind: Literal["HorizontalPodAutoscaler"]
-    metadata: _Metadata = _Metadata()
+    metadata: Metadata
     spec: _Spec
+    status: Status | None = None
 
     def to_spec(self) -> HpaSpec:
-        metrics = tuple(metric.to_spec() for metric in self.spec.metrics or ())
+        metrics = tuple(metric.to_spec() for metric in self.spec.metrics)
         return HpaSpec(
             min_replicas=self.spec.min_replicas,
             max_replicas=self.spec.max_replicas,
             metrics=metrics or (_CPU_AT_80_PCT,),
             behavior=self.spec.behavior.to_spec() if self.spec.behavior else None,
-            namespace=self.metadata.namespace,
+            namespace=self.metadata.namespace or "default",
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from loadgen.autoscale.arithmetic import (
     ceil_float,
+    divide_float,
     divide_int,
     to_int32,
     wrap_int32,
@@ -130,7 +131,7 @@ def replicas_for_average(
     def measure(usable: Mapping[str, int]) -> Usage:
         # `GetMetricUsageRatio`
         average = divide_int(wrap_int64(sum(usable.values())), len(usable))
-        return Usage(ratio=float(average) / float(target_milli), average_milli=average)
+        return Usage(ratio=divide_float(float(average), float(target_milli)), average_milli=average)
 
     return _damped(_usable(values, groups), groups, measure, lambda _: target_milli, current, tolerances)
 

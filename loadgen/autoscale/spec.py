@@ -38,10 +38,10 @@ DEFAULT_CONTROLLER = ControllerSettings()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequirement:
-    """One entry of a selector's `matchExpressions`."""
+    """One entry of a selector's `matchExpressions`; the API server does not check it in an HPA."""
 
     key: str
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    operator: str
     values: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -70,7 +70,8 @@ class Target:
 
     The metric decides which field is used: Pods use the average value, External and Resource prefer the average value
     to the other one, and only Object uses `type`. An Object whose `type` names an unset field is accepted by the API
-    server and then fails in every sync, here as well.
+    server and then fails in every sync, here as well. A value of 0 milli stands for a quantity beyond 64 bits: the API
+    server accepts it, and the controller's number overflows to 0.
     """
 
     type: Literal["Utilization", "Value", "AverageValue"]
@@ -79,8 +80,10 @@ class Target:
     average_utilization_pct: int | None = None
 
     def __post_init__(self) -> None:
-        for number in (self.value_milli, self.average_value_milli, self.average_utilization_pct):
-            _require(number is None or number > 0, f"a metric's target of {number} can never be met: use more than 0")
+        for number in (self.value_milli, self.average_value_milli):
+            _require(number is None or number >= 0, f"a metric's target of {number} can never be met: use more than 0")
+        percent = self.average_utilization_pct
+        _require(percent is None or percent > 0, f"a metric's target of {percent} can never be met: use more than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

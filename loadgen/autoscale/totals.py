@@ -25,7 +25,7 @@ def replicas_for_total(
     Raises:
         MetricError: The replicas would change and the selector lists no pods.
     """
-    ratio = float(total_milli) / float(target_milli)
+    ratio = divide_float(float(total_milli), float(target_milli))
     usage = Usage(ratio=ratio, average_milli=total_milli)
     if current == 0:
         return Count(replicas=to_int32(ceil_float(ratio)), usage=usage)
@@ -49,7 +49,7 @@ def replicas_for_share(
     ratio = divide_float(float(total_milli), float(target_milli) * status_replicas)
     replicas = status_replicas
     if not tolerances.contains(ratio):
-        exact = ceil_float(float(total_milli) / float(target_milli))
+        exact = ceil_float(divide_float(float(total_milli), float(target_milli)))
         replicas = _capped(exact) if capped else to_int32(exact)
     if capped and float(total_milli) >= float(MAX_INT64):
         average = MAX_INT64

@@ -22,6 +22,7 @@ _KUBE = {
     "prometheus_token_file": "file with a bearer token for Prometheus",
     "prometheus_ca_file": "file with the CA certificates for Prometheus",
     "deploy": "values file: install or upgrade the bundled chart with it before the run",
+    "patience_s": "seconds that a pod may be blocked before the run gives up (default: 600)",
 }
 """Fields of the settings `kube` that have a flag, and their help."""
 
@@ -52,7 +53,8 @@ def add_flags(parser: LocustArgumentParser) -> None:
     kube = parser.add_argument_group("Cluster (--target kube)")
     for name, about in _KUBE.items():
         env_var = f"LOADGEN_KUBE_{name.upper()}"
-        kube.add_argument(f"--kube-{name.replace('_', '-')}", default=None, env_var=env_var, help=about)
+        kind = float if name == "patience_s" else str
+        kube.add_argument(f"--kube-{name.replace('_', '-')}", default=None, type=kind, env_var=env_var, help=about)
 
 
 def scenario_of(user_classes: list[type[Any]]) -> Scenario:
@@ -92,7 +94,7 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
             changes[flag] = value
     if reports := getattr(options, "reports", None):
         changes["reports"] = _report_formats(reports)
-    kube = {name: value for name in _KUBE if (value := getattr(options, f"kube_{name}", None))}
+    kube = {name: value for name in _KUBE if (value := getattr(options, f"kube_{name}", None)) not in (None, "")}
     if kube:
         changes["kube"] = Kube(**{**dict(scenario.kube), **kube})
     ignored = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}

@@ -206,6 +206,8 @@ class Kube(Settings):
         prometheus_token_file: File with a bearer token for Prometheus; read again for every query, and never recorded.
         prometheus_ca_file: File with the CA certificates for Prometheus.
         deploy: Values file of the bundled chart, which is installed or upgraded before the run and kept after it.
+        patience_s: How long a pod may be blocked (no node, no image, crashes) before the run gives up. A pod that loads
+            its model, or that a node is being added for, is not blocked.
     """
 
     context: str | None = None
@@ -218,6 +220,7 @@ class Kube(Settings):
     prometheus_token_file: Path | None = None
     prometheus_ca_file: Path | None = None
     deploy: Path | None = None
+    patience_s: PositiveFloat = 600.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -37,9 +37,6 @@ EMULATED = (
     "The engine (its batching, KV cache and token times) and its load are emulated by the chart; Triton with its "
     "queues and counters, and everything else on the cluster, are real."
 )
-STUCK_FOR_S = 600.0
-"""How long a pod may be stuck before that is an error; a node may still be added or an image pulled."""
-
 _ROUTED_WITHIN_S = 30.0
 """How long a gateway may take to route requests to a ready replica."""
 
@@ -103,7 +100,6 @@ def start_cluster(
     kube: Kube,
     *,
     say: Say,
-    patience_s: float = STUCK_FOR_S,
     strict: bool = False,
 ) -> RunningCluster:
     """Discover the workload that the settings name, wait until it is ready, and observe it.
@@ -113,7 +109,6 @@ def start_cluster(
         scenario: Scenario of the run.
         kube: Settings that name the workload.
         say: Receives progress, one sentence at a time.
-        patience_s: How long a pod may be stuck before that is an error.
         strict: Whether an HPA that cannot read its metric is an error, too.
 
     Raises:
@@ -126,7 +121,7 @@ def start_cluster(
     api = Api(kube.context)
     workload = discover_workload(api, kube)
     _report_workload(api, workload.value, say)
-    fresh = _wait_for_replicas(api, workload.value, say, patience_s) or deployed
+    fresh = _wait_for_replicas(api, workload.value, say, kube.patience_s) or deployed
     with ExitStack() as started:
         children: list[Child] = []
 

@@ -24,9 +24,15 @@ EMULATED = (
 )
 NAME = "triton"
 NAMESPACE = "triton"
-_KUBE = Kube(namespace=NAMESPACE, workload=NAME, hpa=NAME, endpoint="ingress", prometheus="monitoring/prometheus:9090")
-_STUCK_FOR_S = 10.0
-"""Shorter than on a cluster: a sandbox gets no new nodes or images while it waits."""
+_KUBE = Kube(
+    namespace=NAMESPACE,
+    workload=NAME,
+    hpa=NAME,
+    endpoint="ingress",
+    prometheus="monitoring/prometheus:9090",
+    # shorter than on a cluster: a sandbox gets no new nodes or images while it waits
+    patience_s=10.0,
+)
 
 
 class SandboxTarget:
@@ -53,7 +59,7 @@ class SandboxTarget:
         sandbox = Sandbox.named(name)
         try:
             _install(self._scenario, say)
-            cluster = start_cluster(folder, self._scenario, _KUBE, say=say, patience_s=_STUCK_FOR_S, strict=True)
+            cluster = start_cluster(folder, self._scenario, _KUBE, say=say, strict=True)
         except BaseException:
             _copy_logs(folder, sandbox)
             raise

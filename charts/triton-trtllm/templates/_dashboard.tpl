@@ -17,7 +17,7 @@
 {{/* A series of kube-state-metrics about the HPA, or a fallback expression without kube-state-metrics. Neither has labels. */}}
 {{- define "triton.hpaSeries" -}}
 {{- $root := index . 0 -}}
-max(kube_horizontalpodautoscaler_{{ index . 1 }}{namespace="{{ $root.Release.Namespace }}",horizontalpodautoscaler="{{ include "triton.fullname" $root }}"}) or {{ index . 2 }}
+max(kube_horizontalpodautoscaler_{{ index . 1 }}{namespace="{{ $root.Release.Namespace }}",horizontalpodautoscaler="{{ include "triton.hpa" $root }}"}) or {{ index . 2 }}
 {{- end -}}
 
 {{- define "triton.panels" -}}

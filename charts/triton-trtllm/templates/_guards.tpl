@@ -109,6 +109,14 @@
 {{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "hpa") (eq (int $v.autoscaling.minReplicas) 0) (semverCompare "<1.37.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "an HPA scales to zero from Kubernetes 1.37 on, and this cluster is %s: use autoscaling.kind=keda, or minReplicas 1" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
+{{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "hpa") -}}
+{{- $hpa := lookup "autoscaling/v2" "HorizontalPodAutoscaler" .Release.Namespace (include "triton.hpa" .) -}}
+{{- range dig "metadata" "ownerReferences" list $hpa -}}
+{{- if eq .kind "ScaledObject" -}}
+{{- fail (printf "the HPA %s belongs to KEDA, which deletes it with its ScaledObject: upgrade once with autoscaling.kind=keda, so that KEDA renames it, and then with kind=hpa" (include "triton.hpa" $)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "keda") (not $v.autoscaling.keda.prometheusUrl) -}}
 {{- fail "KEDA queries Prometheus directly: set autoscaling.keda.prometheusUrl, for example http://prometheus-operated.monitoring.svc:9090" -}}
 {{- end -}}

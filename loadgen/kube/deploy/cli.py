@@ -33,6 +33,13 @@ def add_commands(commands: Any) -> None:
         default=7200.0,
         help="longest time to wait for the replicas, in seconds (default: %(default)g)",
     )
+    up.add_argument(
+        "--patience-s",
+        type=float,
+        default=300.0,
+        help="how long a pod may be blocked (no node, no image, crashes) before that is an error, in seconds "
+        "(default: %(default)g)",
+    )
     down = commands.add_parser("destroy", help="uninstall a release of `deploy`; volumes with models are kept")
     for command in (up, down):
         command.add_argument(
@@ -52,10 +59,10 @@ def run(options: argparse.Namespace) -> int:
     from loadgen.kube.deploy.values import merge, parse_set, read_values
     from loadgen.scenario.settings import Kube
 
-    kube = Kube(context=options.context, namespace=options.namespace)
     if options.command == "destroy":
-        destroy(kube, say=say, release=options.release)
+        destroy(Kube(context=options.context, namespace=options.namespace), say=say, release=options.release)
         return 0
+    kube = Kube(context=options.context, namespace=options.namespace, patience_s=options.patience_s)
     values = read_values(*options.values)
     for option in options.set:
         values = merge(values, parse_set(option))

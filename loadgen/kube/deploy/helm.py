@@ -18,6 +18,8 @@ _ADVICE = {
     "another context",
     "no matches for kind": "The cluster does not have this kind: install its operator, or disable it in the values "
     "(see the README of the chart)",
+    ".spec.replicas": "An autoscaler or `kubectl scale` set the replicas: leave server.replicas null to keep them, or "
+    "run helm with --force-conflicts",
     "release: not found": "`helm list --all-namespaces` lists all releases",
 }
 """Advice by text in the output of helm."""

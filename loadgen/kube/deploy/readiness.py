@@ -8,7 +8,15 @@ from typing import Any
 from loadgen.base.console import Say
 from loadgen.base.errors import StackError
 from loadgen.kube.client.api import Api, path_of
-from loadgen.kube.objects.pod_startup import READY, Blocker, find_blockers, is_active, startup_stage, summary
+from loadgen.kube.objects.pod_startup import (
+    READY,
+    Blocker,
+    find_blockers,
+    find_progress,
+    is_active,
+    startup_stage,
+    summary,
+)
 from loadgen.kube.objects.rollout_status import rollout_pending, spec_observed, updated_pods
 from loadgen.kube.objects.workload import GROUPS, Workload
 
@@ -24,12 +32,15 @@ def wait_until_ready(
 ) -> bool:
     """Wait until the rollout is complete and enough replicas are ready.
 
+    A new problem is reported at once. A pod that a node provisioner adds a node for is not blocked, and neither is a
+    container that runs again after it failed; the time that a pod was blocked before still counts.
+
     Args:
         api: The cluster.
         workload: The workload.
         replicas: How many replicas must be ready.
         say: Receives progress messages.
-        patience_s: How long an updated pod may be blocked before that is an error.
+        patience_s: How long an updated pod may be blocked, all in all, before that is an error.
         within_s: Longest wait.
 
     Returns:
@@ -39,9 +50,10 @@ def wait_until_ready(
         StackError: an updated pod is blocked for longer than `patience_s`, the wait exceeds `within_s`, or the
             workload was deleted.
     """
-    blocked_since: dict[tuple[str, str], float] = {}
+    blocked_s: dict[tuple[str, str], float] = {}
+    before: set[tuple[str, str]] = set()
     last_progress, last_said_s = "", 0.0
-    started_s = time.monotonic()
+    started_s = before_s = time.monotonic()
     while True:
         now_s = time.monotonic()
         raw, pods = _read(api, workload)
@@ -49,15 +61,21 @@ def wait_until_ready(
         if pending is None and sum(startup_stage(pod) == READY for pod in pods) >= replicas:
             return bool(last_progress)
         events = _events(api, workload.namespace)
-        blockers = [*find_blockers(pods, events), *_paused(raw, pending)] if spec_observed(raw) else []
-        blocked_since = {each[:2]: blocked_since.get(each[:2], now_s) for each in blockers}
+        blockers: list[Blocker] = []
+        if spec_observed(raw):
+            blockers = [*find_blockers(pods, events, replicas=replicas, workload=raw), *_paused(raw, pending)]
+        blocked, new = {each[:2] for each in blockers}, {each[:2] for each in blockers} - blocked_s.keys()
+        for key in blocked:
+            blocked_s[key] = blocked_s.get(key, 0.0) + (now_s - before_s if key in before else 0.0)
+        before, before_s = blocked, now_s
         messages = list(dict.fromkeys(each.message for each in blockers))
-        progress = summary(pods, replicas) + (f"; rollout in progress: {pending}" if pending else "")
-        if progress != last_progress or now_s > last_said_s + _REPEAT_S:
+        rollout = [f"rollout in progress: {pending}"] if pending else []
+        progress = "; ".join([summary(pods, replicas), *rollout, *find_progress(pods, events)])
+        if progress != last_progress or new or now_s > last_said_s + _REPEAT_S:
             say("; ".join([progress, *messages]))
             last_progress, last_said_s = progress, now_s
         for blocker in blockers:
-            if now_s > blocked_since[blocker[:2]] + patience_s:
+            if blocked_s[blocker[:2]] > patience_s:
                 raise StackError(f"{workload} does not become ready: {blocker.message}")
         if now_s > started_s + within_s:
             cause = "; ".join(messages) or _last_warning(events)

@@ -13,9 +13,6 @@ from loadgen.kube.discover.selection import candidates, choose_hpa, choose_workl
 from loadgen.kube.discover.workload import serving_objects
 from loadgen.scenario.settings import Kube
 
-BLOCKED_TIMEOUT_S = 300.0
-"""How long a pod may be blocked before `deploy` fails; until then a node, an image or a Secret may still appear."""
-
 _TERMINATION_TIMEOUT_S = 900.0
 
 
@@ -25,7 +22,7 @@ def deploy(
     """Install or upgrade the chart, and wait until its replicas are ready.
 
     Args:
-        kube: Context and namespace.
+        kube: Context, namespace, and how long a pod may be blocked.
         values: Values of the chart.
         say: Receives progress messages.
         release: Name of the release.
@@ -50,7 +47,7 @@ def deploy(
     workload = choose_workload(candidates(objects, None), name=None, location=f"in the release {release}")
     hpa = choose_hpa(_hpas(api, namespace), workload, name=None)
     replicas = hpa["spec"].get("minReplicas", 1) if hpa else workload.replicas
-    wait_until_ready(api, workload, replicas, say=say, patience_s=BLOCKED_TIMEOUT_S, within_s=within_s)
+    wait_until_ready(api, workload, replicas, say=say, patience_s=kube.patience_s, within_s=within_s)
     say(f"{workload} is ready")
     return kube.model_copy(update={"context": api.context, "namespace": namespace, "workload": workload.name})
 

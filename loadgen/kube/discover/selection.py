@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from loadgen.base.errors import TargetError
 from loadgen.kube.objects.raw import Raw
+from loadgen.kube.objects.server_ports import GRPC_PORT, METRICS_PORT
 from loadgen.kube.objects.workload import (
     CHART,
     CHART_LABEL,
-    GRPC_PORT,
-    METRICS_PORT,
     Workload,
     is_bundled_chart,
     is_triton,
+    leads_to_server,
     port_of,
     workload_of,
 )
@@ -97,6 +97,7 @@ def choose_service(services: Sequence[Raw], workload: Workload, *, name: str | N
         and each["spec"].get("clusterIP") != "None"
         and any(port_of(each, protocol, workload) for protocol in ("grpc", "http"))
     ]
+    matching = [each for each in matching if leads_to_server(each, workload)] or matching
     return _only(matching, "service", f"for {workload}") if matching else None
 
 

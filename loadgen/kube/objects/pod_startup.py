@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from loadgen.kube.objects.provisioners import event_time_s, is_about, provisioning_of
 from loadgen.kube.objects.raw import Raw
 
 READY = "ready"
@@ -23,7 +24,9 @@ _POD_EVENT_ADVICE = {
 }
 _AFTER_SANDBOX = {"Pulling", "Pulled"}
 """Events of a pod whose volumes and sandbox are ready: earlier failures are resolved, although their events remain."""
-_REPLICA_SET_EVENT_ADVICE = {"FailedCreate": "a quota or an admission policy rejects its pods"}
+_CREATION = "FailedCreate"
+_CREATORS = ("ReplicaSet", "StatefulSet")
+"""Kinds of objects that create the pods of a Deployment and of a LeaderWorkerSet."""
 
 
 class Blocker(NamedTuple):
@@ -53,7 +56,8 @@ def startup_stage(pod: Raw) -> str:
     for container in status.get("initContainerStatuses", ()):
         if "running" in container.get("state", {}) and container["name"] == _ENGINE:
             return "waiting for the engine"
-    if any("running" in each.get("state", {}) for each in _containers(status)):
+    containers = _containers(status)
+    if containers and all("running" in each.get("state", {}) for each in containers):
         return "loading the model"
     return "pulling the image"
 
@@ -73,32 +77,65 @@ def summary(pods: Sequence[Raw], replicas: int) -> str:
     return ", ".join([f"{counts[READY]} of {replicas} replica{'s' if replicas != 1 else ''} ready", *others])
 
 
-def find_blockers(pods: Sequence[Raw], events: Sequence[Raw] = ()) -> list[Blocker]:
-    """Return what prevents pods from becoming ready, for each pod separately.
+def find_blockers(
+    pods: Sequence[Raw], events: Sequence[Raw] = (), *, replicas: int = 1, workload: Raw | None = None
+) -> list[Blocker]:
+    """Return what prevents pods from becoming ready at this moment, for each pod separately.
 
     Args:
         pods: Pods as in the `items` of a list. A ready pod is never blocked, even by earlier problems.
         events: Events of the namespace, which report problems with volumes and quotas, and nodes being added.
+        replicas: How many pods there should be.
+        workload: The workload; its condition `ReplicaFailure` says that a pod could not be created.
     """
     blockers = [blocker for pod in pods if startup_stage(pod) != READY for blocker in _of_pod(pod, events)]
-    starting = {
-        pod.get("metadata", {}).get("name"): pod
-        for pod in pods
-        if startup_stage(pod) in ("waiting for a node", "pulling the image")
-    }
-    past_sandbox = {
-        event.get("involvedObject", {}).get("name") for event in events if event.get("reason") in _AFTER_SANDBOX
-    }
-    for event in events:
-        name = event.get("involvedObject", {}).get("name")
-        reason, message = event.get("reason"), str(event.get("message", "")).rstrip(". ")
-        if reason in _POD_EVENT_ADVICE and name in starting and name not in past_sandbox:
-            sentence = f"a pod cannot start ({reason}): {message}; {_POD_EVENT_ADVICE[reason]}"
-            blockers.append(Blocker(_uid(starting[name]), reason, sentence))
-        if reason in _REPLICA_SET_EVENT_ADVICE and not pods:
-            sentence = f"pods cannot be created ({reason}): {message}; {_REPLICA_SET_EVENT_ADVICE[reason]}"
-            blockers.append(Blocker("", reason, sentence))
+    for pod in pods:
+        if startup_stage(pod) in ("waiting for a node", "pulling the image"):
+            blockers += _of_pod_events(pod, [event for event in events if is_about(event, pod)])
+    if (failure := _creation_failure(events, workload, missing=len(pods) < replicas)) is not None:
+        sentence = (
+            f"pods cannot be created ({_CREATION}): {failure.rstrip('. ')}; a quota or an admission policy rejects its "
+            "pods"
+        )
+        blockers.append(Blocker("", _CREATION, sentence))
     return blockers
+
+
+def find_progress(pods: Sequence[Raw], events: Sequence[Raw] = ()) -> list[str]:
+    """Return what is being done about pods that no node has room for, each sentence once."""
+    reports = [provisioning_of(pod, events) for pod in pods if startup_stage(pod) == STAGES[0]]
+    return list(dict.fromkeys(each.sentence for each in reports if each is not None and each.coming))
+
+
+def _of_pod_events(pod: Raw, events: Sequence[Raw]) -> Iterator[Blocker]:
+    reasons = {event.get("reason") for event in events}
+    for event in events if not reasons & _AFTER_SANDBOX else ():
+        if (reason := event.get("reason")) in _POD_EVENT_ADVICE:
+            message = str(event.get("message", "")).rstrip(". ")
+            yield Blocker(_uid(pod), reason, f"a pod cannot start ({reason}): {message}; {_POD_EVENT_ADVICE[reason]}")
+
+
+def _creation_failure(events: Sequence[Raw], workload: Raw | None, *, missing: bool) -> str | None:
+    """Return why a pod of the workload cannot be created; events are older than conditions, which are removed."""
+    conditions = {} if workload is None else workload.get("status", {})
+    for condition in conditions.get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return str(condition.get("message", ""))
+    name = None if workload is None else workload["metadata"]["name"]
+    failures = [
+        event
+        for event in events
+        if event.get("reason") == _CREATION and _creates_pods_of(event.get("involvedObject", {}), name)
+    ]
+    if not missing or not failures:
+        return None
+    return str(max(failures, key=event_time_s).get("message", ""))
+
+
+def _creates_pods_of(involved: Raw, workload: str | None) -> bool:
+    # A ReplicaSet is named after its Deployment, and the StatefulSets after their LeaderWorkerSet, with one more part.
+    name = str(involved.get("name", ""))
+    return involved.get("kind") in _CREATORS and (workload is None or workload in (name, name.rpartition("-")[0]))
 
 
 def _uid(pod: Raw) -> str:
@@ -109,14 +146,12 @@ def _of_pod(pod: Raw, events: Sequence[Raw]) -> Iterator[Blocker]:
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            name = pod.get("metadata", {}).get("name")
-            if any(
-                event.get("reason") == "TriggeredScaleUp" and event.get("involvedObject", {}).get("name") == name
-                for event in events
-            ):
-                continue  # the cluster autoscaler is adding a node for this pod
+            report = provisioning_of(pod, events)
+            if report is not None and report.coming:
+                continue
+            refusal = f"; {report.sentence}" if report is not None else ""
             message = (
-                f"a pod cannot be scheduled: {str(condition.get('message', '')).rstrip('.')}: "
+                f"a pod cannot be scheduled: {str(condition.get('message', '')).rstrip('.')}{refusal}: "
                 "request fewer replicas or GPUs, or add nodes"
             )
             yield Blocker(_uid(pod), "node", message)
@@ -140,7 +175,10 @@ def _of_container(container: Raw) -> Iterator[tuple[str, str]]:
             f"the container {container.get('name')} cannot be created ({reason}{detail}): check that the ConfigMaps, "
             "Secrets and volumes that it names exist",
         )
-    terminated = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    # A container that runs again is no longer in trouble, although its last state remains.
+    terminated = container.get("state", {}).get("terminated") or {}
+    if reason == "CrashLoopBackOff":
+        terminated = container.get("lastState", {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" or terminated.get("exitCode", 0) != 0:
         yield (
             "exit",

@@ -1,9 +1,10 @@
 """Reads Deployments, LeaderWorkerSets and their Services."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadgen.kube.objects.raw import Raw
+from loadgen.kube.objects.server_ports import GRPC_PORT, METRICS_PORT, ServerPorts, server_ports, service_port
 
 GROUPS = {"Deployment": "apps", "LeaderWorkerSet": "leaderworkerset.x-k8s.io"}
 """API group of each kind of workload."""
@@ -13,9 +14,6 @@ CHART = "triton-trtllm"
 
 CHART_LABEL, MODE_LABEL = "triton-loadgen/chart", "triton-loadgen/mode"
 """Labels of every object of the bundled chart: its name and mode, whatever alias or name override it has."""
-
-HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
-"""Triton's default ports."""
 
 _LWS = "leaderworkerset.sigs.k8s.io"
 _EMULATED = "emulated"
@@ -36,6 +34,7 @@ class Workload:
         metrics: Port of /metrics of a pod.
         replicas: Desired number of replicas.
         emulated: Whether it is a release of the bundled chart in mode `emulated`.
+        port_names: Ports of a pod by their names.
     """
 
     kind: str
@@ -48,24 +47,32 @@ class Workload:
     metrics: int
     replicas: int
     emulated: bool
+    port_names: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} in namespace {self.namespace}"
 
 
 def port_of(service: Raw, protocol: str, workload: Workload) -> int | None:
-    """Return the port of a Service for `grpc` or `http`, by its target port or by its name; None if there is none."""
-    target = workload.grpc if protocol == "grpc" else workload.http
-    ports = service["spec"].get("ports", [])
-    for port in ports:
-        if port.get("targetPort", port["port"]) in (target, protocol):
-            return int(port["port"])
-    return next((int(port["port"]) for port in ports if str(port.get("name", "")).startswith(protocol)), None)
+    """Return the port of a Service that leads to the `grpc` or `http` port of the pods; None if there is none."""
+    found = service_port(service, protocol, _ports(workload))
+    return None if found is None else found[0]
+
+
+def leads_to_server(service: Raw, workload: Workload) -> bool:
+    """Whether a port of a Service has the server's `grpc` or `http` port as its target."""
+    found = [service_port(service, protocol, _ports(workload)) for protocol in ("grpc", "http")]
+    return any(each is not None and each[1] for each in found)
+
+
+def _ports(workload: Workload) -> ServerPorts:
+    return ServerPorts(http=workload.http, grpc=workload.grpc, metrics=workload.metrics, by_name=workload.port_names)
 
 
 def workload_of(raw: Raw) -> Workload:
     """Read a Deployment or LeaderWorkerSet that has its `kind`."""
     template = _template(raw)
+    ports = server_ports(template["spec"])
     kind, name = str(raw["kind"]), str(raw["metadata"]["name"])
     labels: dict[str, str] = dict(template.get("metadata", {}).get("labels", {}))
     if kind == "Deployment":
@@ -81,9 +88,10 @@ def workload_of(raw: Raw) -> Workload:
         name=name,
         labels=labels,
         selector=selector,
-        http=_port(template, "http", HTTP_PORT),
-        grpc=_port(template, "grpc", GRPC_PORT),
-        metrics=_port(template, "metrics", METRICS_PORT),
+        http=ports.http,
+        grpc=ports.grpc,
+        metrics=ports.metrics,
+        port_names=ports.by_name,
         replicas=int(raw["spec"].get("replicas", 1)),
         emulated=_is_emulated(raw),
     )
@@ -122,14 +130,6 @@ def _template(raw: Raw) -> Raw:
     group = spec["leaderWorkerTemplate"]
     leader: Raw = group.get("leaderTemplate") or group["workerTemplate"]
     return leader
-
-
-def _port(template: Raw, name: str, default: int) -> int:
-    for container in template["spec"]["containers"]:
-        for port in container.get("ports", []):
-            if port.get("name") == name or port["containerPort"] == default:
-                return int(port["containerPort"])
-    return default
 
 
 def is_bundled_chart(raw: Raw) -> bool:

@@ -90,7 +90,7 @@ def test_a_run_with_keda_has_complete_scale_ups(
     info = folder.read_info()
     assert info.cluster is not None
     assert info.autoscaler is not None
-    assert (info.cluster.hpa, info.cluster.lacking) == (NAME, ())
+    assert (info.cluster.hpa, info.cluster.lacking) == (f"{NAME}-keda", ())
     assert (info.autoscaler.metric, info.autoscaler.target) == (RATIO, 0.15)
     assert (info.autoscaler.rate_window_s, info.autoscaler.scrape_interval_s) == (10.0, 1.0)
     analysis = json.loads((path / "analysis.json").read_text())

@@ -29,6 +29,8 @@ class TestValue:
             (0, 10_000, 2, 0),
             (-5_000, 10_000, 3, -1),  # -0.5 · 3 = -1.5, rounded up
             (2**62, 1, 2, MAX_INT32),  # capped, unlike a Pods metric
+            (5_000, 0, 2, MAX_INT32),  # a target that overflowed to 0: the ratio is an infinity
+            (0, 0, 2, MIN_INT32),  # 0/0 is NaN
         ],
     )
     def test_the_ratio_scales_the_ready_pods(self, total_milli, target_milli, current, replicas):

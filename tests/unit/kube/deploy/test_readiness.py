@@ -278,6 +278,68 @@ def test_groups_below_the_partition_keep_their_revision(namespace: Namespace) ->
     assert not wait(namespace, kind="LeaderWorkerSet")
 
 
+def test_a_new_problem_is_reported_at_once(namespace: Namespace) -> None:
+    """A quota stops the second of two pods, 10 s after the first one was created; the progress is the same."""
+    namespace.observe(replicas=1, updatedReplicas=1)
+    namespace.pods = [pod("a", ready=False)]
+    failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
+
+    def rejected() -> None:
+        namespace.status = {**namespace.status, "conditions": [failure]}  # type: ignore[dict-item]
+
+    namespace.steps = [lambda: None] * 20 + [rejected] + [lambda: None] * 11
+    with pytest.raises(StackError, match=r"does not become ready: pods cannot be created .*exceeded quota: gpus"):
+        wait(namespace, patience_s=5.0)
+    assert [("exceeded quota" in message) for message in namespace.messages] == [False, True]
+
+
+def test_a_container_that_fails_once_and_then_loads_for_long_is_waited_for(namespace: Namespace) -> None:
+    """Time in which it runs does not count, whatever its last state."""
+    last = {"lastState": {"terminated": {"exitCode": 1}}, "name": "triton"}
+    crashed = {**last, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    running = {**last, "state": {"running": {}}}
+    namespace.observe(replicas=1, updatedReplicas=1)
+
+    def is_now(container: dict[str, Any]) -> Callable[[], None]:
+        return lambda: setattr(namespace, "pods", [pod("a", ready=False, containerStatuses=[container])])
+
+    ready = [lambda: setattr(namespace, "pods", [pod("a")])]
+    namespace.steps = [is_now(crashed)] * 6 + [is_now(running)] * 40 + ready
+    assert wait(namespace, 1, patience_s=5.0)
+
+
+def test_a_container_that_crashes_again_and_again_is_an_error(namespace: Namespace) -> None:
+    """The times between its runs add up."""
+    last = {"lastState": {"terminated": {"exitCode": 1}}, "name": "triton"}
+    states = [{"running": {}}] * 6 + [{"waiting": {"reason": "CrashLoopBackOff"}}] * 6
+    namespace.observe(replicas=1, updatedReplicas=1)
+
+    def next_state() -> None:
+        states.append(states.pop(0))
+        namespace.pods = [pod("a", ready=False, containerStatuses=[{**last, "state": states[0]}])]
+
+    namespace.steps = [next_state] * 31
+    with pytest.raises(StackError, match="the container triton ended with exit code 1"):
+        wait(namespace, 1, patience_s=5.0)
+
+
+def test_a_node_that_is_being_added_is_waited_for(namespace: Namespace) -> None:
+    """Longer than the patience; the progress says so."""
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
+    waiting = pod("a", ready=False)
+    waiting["status"]["conditions"] = [unschedulable]
+    namespace.pods = [waiting]
+    namespace.events = [
+        {"reason": "Nominated", "message": "nodeclaim/gpu", "involvedObject": {"kind": "Pod", "name": "a"}}
+    ]
+    namespace.observe(replicas=1, updatedReplicas=1)
+    namespace.steps = [lambda: None] * 40 + [lambda: setattr(namespace, "pods", [pod("a")])]
+    assert wait(namespace, 1, patience_s=5.0)
+    assert namespace.messages == [
+        "0 of 1 replica ready, 1 waiting for a node; Karpenter is adding a node for a pod (Nominated: nodeclaim/gpu)"
+    ]
+
+
 def test_a_workload_that_is_deleted_meanwhile_is_an_error(
     namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,14 @@ def test_flags_override_the_scenario() -> None:
     assert (kube.namespace, kube.workload, kube.hpa, kube.endpoint) == ("other", "t", None, "service")
 
 
+def test_patience_is_a_flag() -> None:
+    """A number of seconds above zero."""
+    assert scenario().kube.patience_s == 600.0
+    assert scenario(kube_patience_s=1800.0).kube.patience_s == 1800.0
+    with pytest.raises(SettingsError, match=r"Kube\.patience_s: input should be greater than 0, got 0"):
+        scenario(kube_patience_s=0.0)
+
+
 @pytest.mark.parametrize(("endpoint", "wire"), [("auto", "grpc"), ("http://x:1", "http"), ("grpcs://x", "grpc")])
 def test_the_endpoint_determines_the_protocol(endpoint: str, wire: str) -> None:
     """As with the URL of a target; gRPC by default."""

@@ -57,7 +57,13 @@ def test_the_service_is_the_one_that_selects_the_pods() -> None:
         service("metrics", LABELS, {"port": 8002, "targetPort": 8002, "name": "metrics"}),
         service("all", {}),
     ]
+    others += [
+        service(f"metrics-{index}", LABELS, {"port": 8002, "targetPort": target, "name": "http-metrics"})
+        for index, target in enumerate((8002, "metrics", "http-metrics"))
+    ]
     assert choose_service([*others, mine], WORKLOAD, name=None) == mine
+    admin = service("admin", LABELS, {"port": 9090, "targetPort": 9090, "name": "http-admin"})
+    assert choose_service([admin, mine], WORKLOAD, name=None) == mine
     assert choose_service(others, WORKLOAD, name=None) is None
     with pytest.raises(TargetError, match="no Service y in namespace llm: mine"):
         choose_service([mine], WORKLOAD, name="y")

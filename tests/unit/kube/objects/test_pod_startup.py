@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.kube.objects.pod_startup import find_blockers, is_active, startup_stage, summary
+from loadgen.kube.objects.pod_startup import find_blockers, find_progress, is_active, startup_stage, summary
 
 SHORT = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": SHORT}
@@ -49,6 +49,11 @@ def event(reason: str, message: str, name: str = "t-1", kind: str = "Pod") -> di
         (pod(SCHEDULED, init=(container("engine", running={}),)), "waiting for the engine"),
         (pod(SCHEDULED, init=(container("models", running={}),)), "pulling the image"),
         (pod(SCHEDULED, containers=(container(running={}),)), "loading the model"),
+        # a sidecar runs already
+        (
+            pod(SCHEDULED, containers=(container("istio-proxy", running={}), waiting("ContainerCreating"))),
+            "pulling the image",
+        ),
         (pod(SCHEDULED, READY, containers=(container(running={}),)), "ready"),
         (pod(SCHEDULED, ended="Failed"), "ended"),
         (pod(SCHEDULED, ended="Succeeded"), "ended"),
@@ -85,11 +90,67 @@ def test_an_unschedulable_pod_has_the_scheduler_s_message() -> None:
     )
 
 
-def test_a_pod_for_which_a_node_is_being_added_is_not_blocked() -> None:
-    """The cluster autoscaler reports that in an event of the pod; other pods remain blocked."""
-    scale_up = event("TriggeredScaleUp", "pod triggered scale-up: [{gpu-pool 1->2}]")
-    assert find_blockers([pod(UNSCHEDULABLE)], [scale_up]) == []
-    assert len(find_blockers([pod(UNSCHEDULABLE, name="t-2")], [scale_up])) == 1
+COMING = [
+    (
+        "TriggeredScaleUp",
+        "pod triggered scale-up: [{gpu 1->2}]",
+        "the cluster autoscaler is adding a node for a pod (TriggeredScaleUp: pod triggered scale-up: [{gpu 1->2}])",
+    ),
+    (
+        "Nominated",
+        "Pod should schedule on: nodeclaim/gpu-x7k2p",
+        "Karpenter is adding a node for a pod (Nominated: Pod should schedule on: nodeclaim/gpu-x7k2p)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reason", "text", "sentence"), COMING)
+def test_a_pod_for_which_a_node_is_being_added_is_not_blocked(reason: str, text: str, sentence: str) -> None:
+    """Cluster autoscaler and Karpenter report that in an event of the pod; other pods remain blocked."""
+    coming = event(reason, text)
+    assert find_blockers([pod(UNSCHEDULABLE)], [coming]) == []
+    assert find_progress([pod(UNSCHEDULABLE)], [coming]) == [sentence]
+    assert len(find_blockers([pod(UNSCHEDULABLE, name="t-2")], [coming])) == 1
+    assert find_progress([pod(UNSCHEDULABLE, name="t-2"), pod(SCHEDULED, READY)], [coming]) == []
+
+
+def test_a_node_for_an_earlier_pod_of_the_same_name_does_not_count() -> None:
+    """Pods of a StatefulSet keep their name; the uid tells them apart."""
+    earlier = event("Nominated", "Pod should schedule on: nodeclaim/gpu")
+    earlier["involvedObject"]["uid"] = "another"
+    assert len(find_blockers([pod(UNSCHEDULABLE)], [earlier])) == 1
+    earlier["involvedObject"]["uid"] = "uid of t-1"
+    assert find_blockers([pod(UNSCHEDULABLE)], [earlier]) == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (
+            event("NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached"),
+            "the cluster autoscaler adds no node (pod didn't trigger scale-up: 1 max node group size reached)",
+        ),
+        (
+            event("FailedScheduling", "no instance type satisfied resources") | {"source": {"component": "karpenter"}},
+            "Karpenter adds no node (no instance type satisfied resources)",
+        ),
+    ],
+)
+def test_the_last_report_of_a_node_provisioner_counts(refusal: dict, reason: str) -> None:
+    """A refusal after a promise blocks the pod, with the provisioner's reason; a promise after a refusal does not."""
+    promise = event("TriggeredScaleUp", "pod triggered scale-up") | {"lastTimestamp": "2026-01-01T00:05:00Z"}
+    ((_, _, message),) = find_blockers(
+        [pod(UNSCHEDULABLE)], [{**refusal, "eventTime": "2026-01-01T00:06:00.000000Z"}, promise]
+    )
+    assert message == f"a pod cannot be scheduled: {SHORT[:-1]}; {reason}: request fewer replicas or GPUs, or add nodes"
+    assert find_blockers([pod(UNSCHEDULABLE)], [promise, {**refusal, "lastTimestamp": "2026-01-01T00:04:00Z"}]) == []
+
+
+def test_the_scheduler_s_own_events_are_no_reports_of_a_provisioner() -> None:
+    """Their text is the pod's condition already."""
+    failed = event("FailedScheduling", SHORT) | {"reportingComponent": "default-scheduler"}
+    (message,) = messages(pod(UNSCHEDULABLE), events=(failed,))
+    assert "adds no node" not in message
 
 
 @pytest.mark.parametrize(
@@ -154,7 +215,15 @@ def test_a_pod_that_is_ready_again_is_not_blocked() -> None:
     """It may have crashed before."""
     crashed = container(running={}) | {"lastState": {"terminated": {"exitCode": 1}}}
     assert find_blockers([pod(SCHEDULED, READY, containers=(crashed,))]) == []
-    assert len(find_blockers([pod(SCHEDULED, containers=(crashed,))])) == 1
+
+
+def test_a_container_that_runs_again_is_not_blocked() -> None:
+    """Only the present state counts: its first start failed, and now it loads the model."""
+    running = container(running={}) | {"lastState": {"terminated": {"exitCode": 1}}}
+    restarting = container() | {"lastState": {"terminated": {"exitCode": 1}}}
+    assert find_blockers([pod(SCHEDULED, containers=(running,))]) == []
+    assert find_blockers([pod(SCHEDULED, containers=(restarting,))]) == []
+    assert find_blockers([pod(SCHEDULED, init=(running,))]) == []
 
 
 def test_events_report_problems_with_volumes_and_quotas() -> None:
@@ -172,6 +241,39 @@ def test_events_report_problems_with_volumes_and_quotas() -> None:
     assert messages(events=(quota,)) == [
         "pods cannot be created (FailedCreate): exceeded quota: gpus; a quota or an admission policy rejects its pods"
     ]
+
+
+QUOTA = 'pods "t-2" is forbidden: exceeded quota: gpus, requested: 1, used: 1, limited: 1'
+REJECTED = f"pods cannot be created (FailedCreate): {QUOTA}; a quota or an admission policy rejects its pods"
+
+
+def workload(name: str = "t", **failure: str) -> dict:
+    conditions = [{"type": "Progressing", "status": "True"}]
+    if failure:
+        conditions.append({"type": "ReplicaFailure", "reason": "FailedCreate", **failure})
+    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
+
+def test_a_quota_that_stops_the_second_of_two_pods_is_reported() -> None:
+    """The first pod may be ready or not; the Deployment's condition says it while it lasts, without any event."""
+    for first in (pod(SCHEDULED), pod(SCHEDULED, READY)):
+        (blocker,) = find_blockers([first], replicas=2, workload=workload(status="True", message=QUOTA))
+        assert blocker.message == REJECTED
+    assert find_blockers([pod(SCHEDULED)], replicas=2, workload=workload(status="False", message=QUOTA)) == []
+
+
+def test_events_of_a_pod_that_could_not_be_created_count_while_one_is_missing() -> None:
+    """The last event of the workload's own ReplicaSet or StatefulSet: a LeaderWorkerSet has no such condition."""
+    old = event("FailedCreate", "an older reason", name="t-77bd", kind="ReplicaSet")
+    old["lastTimestamp"] = "2026-01-01T00:00:00Z"
+    for kind, name in (("ReplicaSet", "t-77bd"), ("StatefulSet", "t"), ("StatefulSet", "t-0")):
+        last = event("FailedCreate", QUOTA, name=name, kind=kind) | {"lastTimestamp": "2026-01-01T00:01:00Z"}
+        (blocker,) = find_blockers([pod(SCHEDULED)], [last, old], replicas=2, workload=workload())
+        assert blocker.message == REJECTED
+        assert find_blockers([pod(SCHEDULED)], [last, old], replicas=1, workload=workload()) == []
+    for kind, name in (("Job", "t"), ("ReplicaSet", "t-other-77bd"), ("ReplicaSet", "other-77bd")):
+        others = event("FailedCreate", QUOTA, name=name, kind=kind)
+        assert find_blockers([pod(SCHEDULED)], [others], replicas=2, workload=workload()) == []
 
 
 @pytest.mark.parametrize("raw", [{}, {"status": {}}, pod(), pod(containers=(waiting("ContainerCreating"),))])
