@@ -139,7 +139,8 @@ VERDICT = Term(
     key="verdict",
     label="Verdict",
     meaning="PASS: every limit was met. FAIL: at least one limit was missed. INVALID: the run cannot be judged, "
-    "because the load generator or the measurement was at fault.",
+    "because the load generator or the measurement was at fault, or because requests in flight at a stop could turn "
+    "it.",
 )
 WARNING = Term(key="warning", label="Warning", meaning="A finding that does not affect the verdict.")
 CORRELATION = Term(
