@@ -161,7 +161,8 @@ def _output_text(response: pb.ModelInferResponse) -> bytes:
 
 def _strings(raw: bytes) -> bytes:
     """Return the strings of a raw tensor, each after a length prefix of four bytes; at most the first thousand."""
-    texts, at = [], 0
+    texts: list[bytes] = []
+    at = 0
     while at + 4 <= len(raw) and len(texts) < _MAX_STRINGS:
         end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
         texts.append(raw[at + 4 : end])
