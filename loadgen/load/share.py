@@ -81,7 +81,7 @@ class LoadShare:
         info = self._folder.read_info()
         same = Host.here().same_clock(assignment.master)
         self._clock = info.clock if same else info.clock.elsewhere()
-        self._plan = LoadPlan(Scenario(**info.settings)) if plan is None else plan
+        self._plan = (LoadPlan(Scenario(**info.settings)) if plan is None else plan).of_run(info.run_id)
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)
         load_writer()  # the import takes a second, in which nothing could be sent
         self._flusher: gevent.Greenlet | None = None

@@ -15,7 +15,7 @@ from loadgen.collect.start import start_collector
 from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder, runs_dir
 from loadgen.dataset.names import EventKind
-from loadgen.dataset.run_info import Limit, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.run_info import Limit, PromptInfo, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
@@ -104,13 +104,13 @@ class Run:
         self._collector = start_collector(self.folder)
         return ServedModel(endpoint=endpoint, model=model)
 
-    def record_start(self, load_start_s: float, arrivals: int) -> None:
-        """Record start, stages and number of arrivals of the load; call it before the first request."""
+    def record_start(self, load_start_s: float, arrivals: int, prompts: PromptInfo | None = None) -> None:
+        """Record start, stages, number of arrivals and prompts of the load; call it before the first request."""
         stages = tuple(
             Stage(name=span.name, start_s=load_start_s + span.start_s, end_s=load_start_s + span.end_s)
             for span in self.scenario.load.spans()
         )
-        self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
+        self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals, prompts=prompts)
         self._event(EventKind.LOAD_STARTED, load_start_s)
 
     def record_no_load(self, error: str) -> None:
