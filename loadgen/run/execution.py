@@ -132,10 +132,8 @@ class Execution:
     def is_over(self) -> bool:
         """Whether every request has its outcome, the run time is up, or an error ended the run."""
         if not self.errors and self._run is not None and self._load is not None:
-            try:
+            with self.errors.collected():
                 return self._load_is_over(self._run, self._load)
-            except LoadgenError as error:
-                self.errors.add(error)
         return bool(self.errors)
 
     def _load_is_over(self, run: Run, load: LoadPhase) -> bool:

@@ -172,6 +172,8 @@ class Run:
                 f"free memory and CPU, then `loadgen report {self.folder.path}`"
             ) from None
         code = done.returncode if done.returncode in tuple(ExitCode) else ExitCode.TOOL
+        if code == ExitCode.FAIL and not done.stdout:  # no verdict: Python exits with 1 when it cannot start
+            code = ExitCode.TOOL
         return code, done.stdout + done.stderr
 
     def _event(self, kind: str, t_s: float) -> None:

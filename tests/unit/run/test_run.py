@@ -1,11 +1,12 @@
 """The reports of one run."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 import loadgen.run.run
-from loadgen.base.errors import LoadgenError
+from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.run.run import Run
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
@@ -29,3 +30,11 @@ def test_only_the_reports_of_the_scenario_are_written(tmp_path: Path, monkeypatc
     assert (run.folder.path / "report.md").is_file()
     assert not (run.folder.path / "report.html").exists()
     assert not (run.folder.path / "figures").exists()
+
+
+def test_a_report_that_cannot_start_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python exits with 1 when it cannot start, for example without memory; that must not read as a FAIL."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loadgen.run.run.sys, "executable", shutil.which("false"))
+    run = Run(Scenario(name="x", load=Constant(per_s=1, duration_s=60)), say=lambda text: None)
+    assert run.report() == (ExitCode.TOOL, "")
