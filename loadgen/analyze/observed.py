@@ -43,6 +43,7 @@ class Requests:
         output_tokens: Tokens received, NaN when unknown.
         ok: Whether it ended `ok`.
         stopped: Whether a stop of the run ended it or kept it from being sent; such requests are not judged.
+        by_generator: Whether it failed because of the load generator, which makes the run invalid; it is not judged.
     """
 
     ids: Ints
@@ -56,6 +57,7 @@ class Requests:
     output_tokens: Floats
     ok: Bools
     stopped: Bools
+    by_generator: Bools
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,7 +65,7 @@ class Requests:
     @property
     def judged(self) -> Bools:
         """Whether a request counts for the verdict."""
-        return ~self.stopped
+        return ~self.stopped & ~self.by_generator
 
     @property
     def due(self) -> Bools:

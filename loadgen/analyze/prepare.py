@@ -17,7 +17,7 @@ from loadgen.analyze.observed import (
     Series,
     Tables,
 )
-from loadgen.dataset.names import Cause, Outcome
+from loadgen.dataset.names import GENERATOR_CAUSES, Cause, Outcome
 from loadgen.dataset.run_info import RunInfo
 
 
@@ -80,6 +80,7 @@ def _requests(frame: pd.DataFrame, zero_s: float) -> Requests:
         output_tokens=_floats(frame, "output_tokens"),
         ok=np.asarray(outcome == Outcome.OK, dtype=np.bool_),
         stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK), dtype=np.bool_),
+        by_generator=frame["cause"].isin(GENERATOR_CAUSES).to_numpy(dtype=np.bool_),
     )
 
 

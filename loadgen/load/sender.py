@@ -12,6 +12,7 @@ from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
 from loadgen.protocols.answer import Answer, Client
+from loadgen.protocols.local_fault import local_fault
 
 _RECENT_S = 10.0
 _OVERDUE_S = 1.0
@@ -193,7 +194,7 @@ class Sender:
         """Return the answer of a request that an exception ended."""
         now = time.monotonic()
         if isinstance(error, Exception):
-            return Answer(outcome=Outcome.ERROR, cause=f"client: {error!r}"[:160], ended=now)
+            return Answer(outcome=Outcome.ERROR, cause=local_fault(error) or f"client: {error!r}"[:160], ended=now)
         cause = Cause.USER_STOPPED if self._stopped_at is None else Cause.RUN_STOPPED
         return Answer(outcome=Outcome.CUT_OFF, cause=cause, ended=now)
 

@@ -11,6 +11,7 @@ import gevent
 from loadgen.base.errors import LoadgenError, unexpected
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.tables import load_writer
+from loadgen.load.descriptors import check_descriptors
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.recorder import PART_S, Recorder
@@ -97,6 +98,7 @@ class LoadShare:
         """
         workers = self._assignment.workers
         users = self._plan.users(workers) // workers
+        check_descriptors(users)
         if self._assignment.endpoint.protocol == "grpc":
             triton_grpc.prepare(users)
         return self_check(

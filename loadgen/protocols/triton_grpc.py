@@ -20,6 +20,7 @@ from loadgen.base.errors import TargetError
 from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
+from loadgen.protocols.local_fault import local_fault_of_grpc
 
 Call = Literal["ModelStreamInfer", "ModelInfer"]
 
@@ -107,7 +108,7 @@ class GrpcClient:
             response = self._stub.ModelInfer(request, timeout=timeout_s)
         except grpc.RpcError as error:
             self._broken = True
-            outcome, cause = classify_failure(error.code().name, error.details() or "", began=False)
+            outcome, cause = classify_failure(*_failure(error), began=False)
             return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
         now = time.monotonic()
         size = _output_bytes(response)
@@ -137,7 +138,7 @@ class GrpcClient:
                     finished_at = now
         except grpc.RpcError as error:
             self._broken = True
-            code, message = error.code().name, error.details() or ""
+            code, message = _failure(error)
         finally:
             call.cancel()  # frees the server's slot after an early exit; has no effect on a finished call
         ended = time.monotonic()
@@ -157,6 +158,13 @@ class GrpcClient:
         elif not times:
             answer.outcome, answer.cause = Outcome.ERROR, Cause.EMPTY_ANSWER
         return answer
+
+
+def _failure(error: grpc.RpcError) -> tuple[str, str]:
+    """Return code and message of a failed call; a failure of this machine has no code."""
+    details = error.details() or ""
+    fault = local_fault_of_grpc(details)
+    return ("", fault) if fault else (error.code().name, details)
 
 
 def _output_bytes(response: pb.ModelInferResponse) -> int:

@@ -23,6 +23,7 @@ from loadgen.base.errors import TargetError
 from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
+from loadgen.protocols.local_fault import local_fault
 
 Call = Literal["generate_stream", "generate"]
 
@@ -122,7 +123,7 @@ class HttpClient:
                 raise
             code = "TIMEOUT"
         except _CONNECTION_ERRORS as error:
-            message = str(error) or type(error).__name__
+            message = local_fault(error) or str(error) or type(error).__name__
         finally:
             deadline.close()
         ended = time.monotonic()

@@ -101,6 +101,12 @@ INTERRUPTED = _invalid(
     "The tool or one of its processes died before the load ended; a run that the user stopped is complete.",
 )
 ROWS = _invalid("validity.rows", "Unrecorded requests", "count", "Scheduled requests have no row in `requests/`.")
+GENERATOR = _invalid(
+    "validity.generator",
+    "Requests that the load generator ended",
+    "count",
+    "The load generator could not send requests, or ended them itself.",
+)
 SEND_LAG = _invalid("validity.send_lag", "Send lag p99", "s", "The load generator sent requests too late.")
 SAMPLES = _invalid("validity.samples", "Answered requests", "count", "Too few requests were answered for percentiles.")
 CLOCK = _invalid(
@@ -227,6 +233,7 @@ ALL: tuple[FindingCode, ...] = (
     LOAD,
     INTERRUPTED,
     ROWS,
+    GENERATOR,
     SEND_LAG,
     SAMPLES,
     CLOCK,

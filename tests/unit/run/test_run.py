@@ -1,6 +1,7 @@
 """The reports of one run."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,6 @@ def test_only_the_reports_of_the_scenario_are_written(tmp_path: Path, monkeypatc
 def test_a_report_that_cannot_start_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python exits with 1 when it cannot start, for example without memory; that must not read as a FAIL."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loadgen.run.run.sys, "executable", shutil.which("false"))
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
     run = Run(Scenario(name="x", load=Constant(per_s=1, duration_s=60)), say=lambda text: None)
     assert run.report() == (ExitCode.TOOL, "")
