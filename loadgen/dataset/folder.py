@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     import pandas as pd  # its import takes a second, which only readers should pay
 
 
+FULL_DISK_S = 30.0
+"""How long a run goes on while its folder cannot be written; a disk that stays full for longer ends it."""
+
+
 class RunFolder:
     """One run on disk: `run.json`, tables, logs and reports below `path`."""
 

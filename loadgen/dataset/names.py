@@ -115,6 +115,11 @@ class EventKind(_Name):
         "process exited",
         "Prometheus, the gateway or the local stack itself exited unexpectedly.",
     )
+    RECORDING_DELAYED = (
+        "recording_delayed",
+        "recording delayed",
+        "The run folder could not be written, as on a full disk; rows stayed in memory and were written later.",
+    )
     COLLECT_GAP = (
         "collect_gap",
         "collection gap",

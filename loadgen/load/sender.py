@@ -141,10 +141,10 @@ class Sender:
     def close(self) -> None:
         """Record arrivals that were due and never sent, close all connections and write the last part file.
 
-        Call it after all users have stopped.
+        Call it after all users have stopped. It waits while the disk is full.
 
         Raises:
-            RecordError: the last part file cannot be written.
+            RecordError: the disk stays full.
         """
         self.stop()
         assert self._stopped_at is not None
@@ -159,7 +159,8 @@ class Sender:
             self._recorder.record_unsent(arrival, due, Cause.NO_FREE_USER if overdue else Cause.RUN_STOPPED)
         while self._idle:
             self._idle.pop().close()
-        self._recorder.flush()
+        while not self._recorder.flush():
+            gevent.sleep(_POLL_S)
 
     def _next_number(self) -> int | None:
         return heapq.heappop(self._returned) if self._returned else next(self._numbers, None)

@@ -213,6 +213,12 @@ PART_DIED = _warning(
     "count",
     "Prometheus, the gateway or the local stack itself exited unexpectedly.",
 )
+RECORDING_DELAYED = _warning(
+    "recording.delayed",
+    "Recording delayed",
+    "s",
+    "The run folder could not be written for a time, as on a full disk; no row was lost.",
+)
 COLLECT_GAP = _warning("collect.gap", "Gaps in data collection", "count", "No data was collected from a source.")
 NODE_LOST = _warning("node.lost", "Nodes lost", "s", "A node with replicas on it was not ready or was removed.")
 REPLICA_LOST = _warning(
@@ -256,6 +262,7 @@ ALL: tuple[FindingCode, ...] = (
     REPLICA_CRASHED,
     REPLICA_KILLED,
     PART_DIED,
+    RECORDING_DELAYED,
     COLLECT_GAP,
     NODE_LOST,
     REPLICA_LOST,
