@@ -42,8 +42,9 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
             f"the load sends about {total:,.0f} requests, and one run can plan {MAX_ARRIVALS:,}: reduce the rate or "
             f"the duration, or make several runs of it"
         )
+    levels: Floats
     if spacing == "even":
-        levels = np.arange(math.floor(total + 0.5)) + 0.5
+        levels = np.arange(math.floor(total + 0.5), dtype=np.float64) + 0.5
     else:
         random = np.random.default_rng(seed)
         levels = np.empty(0)

@@ -153,7 +153,9 @@ def _generator(run: Observed) -> list[Finding]:
     if not causes:
         return []
     parts = [
-        f"{count:,} with {Cause(cause).label}: {_GENERATOR_ADVICE[Cause(cause)]}" for cause, count in causes.items()
+        f"{causes[cause]:,} with {cause.label}: {advice}"
+        for cause, advice in _GENERATOR_ADVICE.items()
+        if causes[cause]
     ]
     advice = f"The server is not to blame for these requests, and they are not judged; {'; '.join(parts)}."
     return [codes.GENERATOR.finding(measured=float(causes.total()), limit=0.0, advice=advice)]
