@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen.archive import upload
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
-from loadgen.kube.deploy import cli as cluster
-from loadgen.local import clean
-from loadgen.sandbox import cli as sandbox
 
 if TYPE_CHECKING:
     from loadgen.analyze.results import Analysis
@@ -24,6 +20,11 @@ _VERDICT_CODE = {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "invalid": ExitCo
 
 def command_line() -> argparse.ArgumentParser:
     """The parser of every command."""
+    from loadgen.archive import upload
+    from loadgen.kube.deploy import cli as cluster
+    from loadgen.local import clean
+    from loadgen.sandbox import cli as sandbox
+
     parser = argparse.ArgumentParser(
         prog="loadgen", description="Load testing and scaling validation of LLM serving on Triton and TensorRT-LLM"
     )
@@ -47,24 +48,32 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = command_line().parse_args(arguments)
     try:
-        if options.command == "sandbox":
-            return sandbox.run(options)
-        if options.command == "settings":
-            return _settings()
-        if options.command in upload.NAMES:
-            return upload.run(options)
-        if options.command == clean.NAME:
-            return clean.run(options)
-        if options.command in ("deploy", "destroy"):
-            return cluster.run(options)
-        return _report(options.run, options.reports, as_json=options.json)
+        return _run(command_line().parse_args(arguments))
     except Exception as fault:
         # exit code 1, which Python itself would give, says that the server failed the test
         error = fault if isinstance(fault, LoadgenError) else unexpected(fault)
         sys.stderr.write(f"error: {error}\n")
         return int(error.exit_code)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from loadgen.archive import upload
+    from loadgen.kube.deploy import cli as cluster
+    from loadgen.local import clean
+    from loadgen.sandbox import cli as sandbox
+
+    if options.command == "sandbox":
+        return sandbox.run(options)
+    if options.command == "settings":
+        return _settings()
+    if options.command in upload.NAMES:
+        return upload.run(options)
+    if options.command == clean.NAME:
+        return clean.run(options)
+    if options.command in ("deploy", "destroy"):
+        return cluster.run(options)
+    return _report(options.run, options.reports, as_json=options.json)
 
 
 def _settings() -> int:

@@ -5,7 +5,6 @@ from loadgen.locust import Scenario, TritonUser, Wave
 
 import signal
 import sys
-from types import TracebackType
 from typing import Any
 
 import gevent
@@ -13,14 +12,13 @@ from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadgen.base.console import say
-from loadgen.base.errors import LoadgenError
 from loadgen.load.adapters.generators import Worker
 from loadgen.load.adapters.shape import ScenarioShape
 from loadgen.load.adapters.users import TritonUser
 from loadgen.run.conductor import Conductor
 from loadgen.run.flags import add_flags, scenario_of, with_flags
 from loadgen.run.reexec import enter_sandbox_if_requested
+from loadgen.run.uncaught import errors_exit, exit_with_code
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
 from loadgen.scenario.settings import Fixed, Kube, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
 
@@ -48,7 +46,17 @@ __all__ = [
 
 
 def _connect(environment: Environment, runner: Any, **_: Any) -> None:
-    """Connect users, shape and conductor to the events of this process; an error in the settings exits it."""
+    """Connect this process, or exit with the code of the error: Locust would exit with 1 after an exception."""
+    with errors_exit():
+        _connect_to_events(environment, runner)
+
+
+def _connect_to_events(environment: Environment, runner: Any) -> None:
+    """Connect users, shape and conductor to the events of this process.
+
+    Raises:
+        SettingsError: the scenario or a flag is invalid.
+    """
     if isinstance(runner, WorkerRunner):
         worker = Worker(environment, runner)
         environment.events.test_stop.add_listener(lambda **_: worker.close())
@@ -56,13 +64,9 @@ def _connect(environment: Environment, runner: Any, **_: Any) -> None:
         return
     options = environment.parsed_options
     assert options is not None
-    try:
-        scenario = scenario_of(environment.user_classes)
-        with_flags(scenario, environment)
-        conductor = Conductor(environment, scenario)
-    except LoadgenError as error:
-        say(f"error: {error}")
-        sys.exit(int(error.exit_code))
+    scenario = scenario_of(environment.user_classes)
+    with_flags(scenario, environment)
+    conductor = Conductor(environment, scenario)
     _interrupt_only_main()
     shape = ScenarioShape(conductor.users, conductor.is_over)
     shape.runner = runner
@@ -99,16 +103,7 @@ def _interrupt_only_main() -> None:
         signal.signal(number, interrupt)
 
 
-def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print our own errors as one sentence: Locust does not catch those raised by importing a locustfile."""
-    if isinstance(error, LoadgenError):
-        say(f"error: {error}")
-        sys.exit(int(error.exit_code))
-    if not isinstance(error, KeyboardInterrupt):  # after a second Ctrl-C, the conductor has printed how to report later
-        sys.__excepthook__(kind, error, trace)
-
-
-sys.excepthook = _print_error
+sys.excepthook = exit_with_code
 enter_sandbox_if_requested()
 events.init_command_line_parser.add_listener(add_flags)
 events.init.add_listener(_connect)

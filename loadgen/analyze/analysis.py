@@ -1,5 +1,7 @@
 """Analyzes a run: the same tables always give the same values, without files, sockets, clock or randomness."""
 
+import numpy as np
+
 from loadgen.analyze import latency
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.findings.clock import clock_steps
@@ -102,4 +104,13 @@ def _run(run: Observed) -> Run:
         settings=dict(info.settings),
         seeds=dict(info.seeds),
         versions=dict(info.versions),
+        repeated_prompts_ratio=_repeated_prompts_ratio(run),
     )
+
+
+def _repeated_prompts_ratio(run: Observed) -> float | None:
+    """The share of the sent requests that repeat a prompt: the first prompts all differ, the later ones do not."""
+    sent = int(np.count_nonzero(~np.isnan(run.requests.sent_s)))
+    if run.info.prompts is None or not sent:
+        return None
+    return max(0, sent - run.info.prompts.distinct) / sent

@@ -44,6 +44,7 @@ class Requests:
         max_tokens: Most output tokens that were requested.
         ok: Whether it ended `ok`.
         stopped: Whether a stop of the run ended it before its time-out, or kept it from being sent.
+        by_generator: Whether it failed because of the load generator, which makes the run invalid; it is not judged.
     """
 
     ids: Ints
@@ -58,14 +59,15 @@ class Requests:
     max_tokens: Floats
     ok: Bools
     stopped: Bools
+    by_generator: Bools
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def judged(self) -> Bools:
-        """Whether it is known how a request ended: all but those that a stop ended or kept from being sent."""
-        return ~self.stopped
+        """Whether it is known how the server ended a request: not if a stop or the load generator did."""
+        return ~self.stopped & ~self.by_generator
 
     @property
     def open(self) -> Bools:

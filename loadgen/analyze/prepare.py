@@ -18,7 +18,7 @@ from loadgen.analyze.observed import (
     Series,
     Tables,
 )
-from loadgen.dataset.names import Cause, EventKind, Outcome, SignalName
+from loadgen.dataset.names import GENERATOR_CAUSES, Cause, EventKind, Outcome, SignalName
 from loadgen.dataset.run_info import RunInfo
 
 OUTSIDE_S = 300.0
@@ -123,6 +123,7 @@ def _requests(frame: pd.DataFrame, zero_s: float, timeout_s: float) -> Requests:
         max_tokens=_floats(frame, "max_tokens"),
         ok=np.asarray(outcome == Outcome.OK, dtype=np.bool_),
         stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK) & ~timed_out, dtype=np.bool_),
+        by_generator=frame["cause"].isin(GENERATOR_CAUSES).to_numpy(dtype=np.bool_),
     )
 
 

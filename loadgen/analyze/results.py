@@ -341,6 +341,8 @@ class Run:
         settings: Resolved settings, as in run.json.
         seeds: Seeds.
         versions: Versions of programs and libraries.
+        repeated_prompts_ratio: Share of the sent requests whose prompt repeats that of an earlier one; None when it is
+            unknown.
     """
 
     run_id: str
@@ -366,6 +368,7 @@ class Run:
     settings: dict[str, object] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    repeated_prompts_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,7 @@ class RecordError(DatasetError):
     exit_code = ExitCode.TOOL
 
 
-def unexpected(fault: Exception) -> LoadgenError:
+def unexpected(fault: BaseException) -> LoadgenError:
     """Return a bug as an error with advice, and print its traceback to standard error."""
     traceback.print_exception(fault)
     return LoadgenError(f"unexpected {fault!r}: please report it with the lines above")

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
+FULL_DISK_S = 30.0
+"""How long a run goes on while its folder cannot be written; a disk that stays full for longer ends it."""
+
+
 class RunFolder:
     """One run on disk: `run.json`, tables, logs and reports below `path`."""
 

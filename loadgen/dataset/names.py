@@ -126,6 +126,11 @@ class EventKind(_Name):
         "process exited",
         "Prometheus, the gateway or the local stack itself exited unexpectedly.",
     )
+    RECORDING_DELAYED = (
+        "recording_delayed",
+        "recording delayed",
+        "The run folder could not be written, as on a full disk; rows stayed in memory and were written later.",
+    )
     COLLECT_GAP = (
         "collect_gap",
         "collection gap",
@@ -255,7 +260,7 @@ class Cause(_Name):
     USER_STOPPED = (
         "user stopped",
         "user stopped",
-        "Locust stopped the user that sent the request; judged like any other failure.",
+        "Locust stopped the user that sent the request; it makes the run invalid and is not judged.",
     )
     NO_FREE_USER = "no free user", "no free user", "No Locust user was free when the request was due."
     TIMEOUT = "no last token within the time-out", "timed out", "The request timed out."
@@ -266,3 +271,22 @@ class Cause(_Name):
     )
     EMPTY_ANSWER = "empty answer", "empty answer", "The answer was complete and carried no output."
     OTHER = "other", "other causes", "All causes beyond the most frequent ones, in lists of causes; no row has it."
+    NO_DESCRIPTOR = (
+        "Too many open files on the load generator",
+        "no file descriptor",
+        "The load generator had no free file descriptor; it makes the run invalid and is not judged.",
+    )
+    NO_PORT = (
+        "No free port on the load generator",
+        "no local port",
+        "The load generator had no free port for a connection; it makes the run invalid and is not judged.",
+    )
+    NO_MEMORY = (
+        "Out of memory on the load generator",
+        "no memory",
+        "The load generator had no memory for a connection; it makes the run invalid and is not judged.",
+    )
+
+
+GENERATOR_CAUSES = frozenset({Cause.USER_STOPPED, Cause.NO_DESCRIPTOR, Cause.NO_PORT, Cause.NO_MEMORY})
+"""Causes that lie with the load generator: such requests never count as the server's failures."""

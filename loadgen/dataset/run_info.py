@@ -111,6 +111,17 @@ class ClusterInfo:
     skew_error_s: dict[str, float] = field(default_factory=dict)
 
 
+class PromptInfo(_Frozen):
+    """What makes the prompts of a run differ from each other and from those of other runs."""
+
+    distinct: int
+    """Number of different prompts that were planned; every further one repeats an earlier one."""
+    head_tokens: int | None = None
+    """Length of the head that makes a prompt unique; None for prompts from a file, which have none."""
+    head_key: str | None = None
+    """What the heads depend on besides the number of the request: the run's id, or the seed of the prompts."""
+
+
 class RunInfo(_Frozen):
     """The content of `run.json`: it is complete before the first request is sent, except for how the run ended."""
 
@@ -136,6 +147,8 @@ class RunInfo(_Frozen):
     """Number of arrivals that must have a row: all, or those due until 1 s before a stop; None in older folders."""
     error: str | None = None
     """The error because of which no load was sent."""
+    prompts: PromptInfo | None = None
+    """None before the load, and in older folders."""
     stages: tuple[Stage, ...] = ()
     limits: tuple[Limit, ...] = ()
     validity: ValidityLimits

@@ -8,7 +8,12 @@ import numpy as np
 from loadgen.base.errors import SettingsError
 from loadgen.scenario.rates import Floats, RateBase
 
+MAX_ARRIVALS = 5_000_000
+"""Largest number of requests of one run: its plan takes about 300 MB and half a minute in every process."""
+
 _BISECTIONS = 60
+_CHUNK = 100_000
+"""Levels that are inverted at a time, which bounds the memory of intermediate values."""
 
 
 def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) -> Floats:
@@ -28,11 +33,18 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
         Sorted seconds from the start of the rate, shape (n,); n itself is random with `poisson`.
 
     Raises:
-        SettingsError: no arrival was drawn, which can happen by chance when few are expected.
+        SettingsError: more than `MAX_ARRIVALS` are expected, or no arrival was drawn, which can happen by chance when
+            few are expected.
     """
     total = rate.expected(rate.length_s)
+    if total > MAX_ARRIVALS:
+        raise SettingsError(
+            f"the load sends about {total:,.0f} requests, and one run can plan {MAX_ARRIVALS:,}: reduce the rate or "
+            f"the duration, or make several runs of it"
+        )
+    levels: Floats
     if spacing == "even":
-        levels = np.arange(math.floor(total + 0.5)) + 0.5
+        levels = np.arange(math.floor(total + 0.5), dtype=np.float64) + 0.5
     else:
         random = np.random.default_rng(seed)
         levels = np.empty(0)
@@ -47,6 +59,13 @@ def due_times(rate: RateBase, spacing: Literal["poisson", "even"], seed: int) ->
             f"the load sends no request: {total:g} are expected in total, and {spacing} arrivals with seed {seed} give "
             f"none; increase the rate or the duration"
         )
+    for start in range(0, len(levels), _CHUNK):
+        levels[start : start + _CHUNK] = _times_of(rate, levels[start : start + _CHUNK])
+    return levels
+
+
+def _times_of(rate: RateBase, levels: Floats) -> Floats:
+    """Return when the integral of a rate reaches each level."""
     low = np.zeros_like(levels)
     high = np.full_like(levels, rate.length_s)
     for _ in range(_BISECTIONS):

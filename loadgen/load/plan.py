@@ -1,5 +1,6 @@
 """Plans the load of one run before it starts: what is sent when, and by which process."""
 
+import copy
 from dataclasses import dataclass
 
 from loadgen.load.arrivals import due_times, max_in_any_window
@@ -34,14 +35,20 @@ class LoadPlan:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.due_s: Floats = due_times(scenario.load, scenario.arrivals, scenario.seeds.arrivals)
-        self._prompts = PromptSource(scenario.prompts, len(self.due_s), scenario.seeds.prompts)
+        self.prompts = PromptSource(scenario.prompts, len(self.due_s), scenario.seeds.prompts)
 
     def __len__(self) -> int:
         return len(self.due_s)
 
+    def of_run(self, run_id: str) -> "LoadPlan":
+        """Return the plan of a run: the same arrivals, with prompts that are unique to it (`Prompts.unique_per`)."""
+        plan = copy.copy(self)
+        plan.prompts = self.prompts.of_run(run_id)
+        return plan
+
     def arrival(self, number: int) -> Arrival:
         """Return an arrival by its number, from 0."""
-        return Arrival(number=number, due_s=float(self.due_s[number]), prompt=self._prompts[number])
+        return Arrival(number=number, due_s=float(self.due_s[number]), prompt=self.prompts[number])
 
     def share(self, worker: int, workers: int) -> range:
         """Return the numbers of the arrivals that process `worker` of `workers` sends: every `workers`-th."""

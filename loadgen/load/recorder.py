@@ -1,13 +1,17 @@
 """Records one row per arrival of one process, and writes them to the run folder every few seconds."""
 
 import logging
+import time
 from typing import Any
 
 import pyarrow as pa
 
 from loadgen.base.clock import Clock
-from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.names import Cause, Outcome
+from loadgen.base.console import say
+from loadgen.base.errors import RecordError
+from loadgen.dataset.events import Event
+from loadgen.dataset.folder import FULL_DISK_S, RunFolder
+from loadgen.dataset.names import Cause, EventKind, GapSource, Outcome
 from loadgen.dataset.tables import REQUESTS, TOKENS, table_of
 from loadgen.load.plan import Arrival
 from loadgen.protocols.answer import Answer
@@ -16,6 +20,8 @@ _LOG = logging.getLogger(__name__)
 
 PART_S = 3.0
 """Seconds between part files: a crash loses at most this much."""
+MAX_ROWS = 2_000_000
+"""Most requests and token times in memory while the disk is full: about 200 MB."""
 
 
 class _Rows:
@@ -49,7 +55,7 @@ class _Rows:
 
 
 class Recorder:
-    """Buffers rows in memory and writes them as part files; rows stay in memory if a write fails.
+    """Buffers rows in memory and writes them as part files; they stay in memory while the disk is full.
 
     Args:
         folder: The run's folder.
@@ -63,10 +69,13 @@ class Recorder:
         self._worker = worker
         self._requests = _Rows(REQUESTS)
         self._tokens = _Rows(TOKENS)
+        self._rows = 0
+        self._failing_since: float | None = None
 
     def record(self, arrival: Arrival, scheduled: float, sent: float, answer: Answer) -> None:
         """Add the row of a request that was sent; times are readings of the monotonic clock."""
         times = self._clock.at_monotonic
+        self._rows += 1 + len(answer.token_times)
         token_times = [times(at) for at in answer.token_times]
         self._requests.add(
             arrival.number,
@@ -88,6 +97,7 @@ class Recorder:
 
     def record_unsent(self, arrival: Arrival, scheduled: float, cause: str) -> None:
         """Add the row of an arrival that was due and never sent."""
+        self._rows += 1
         outcome = Outcome.NOT_SENT
         prompt = arrival.prompt
         times = (self._clock.at_monotonic(scheduled), None, None, None, None)
@@ -95,14 +105,39 @@ class Recorder:
             arrival.number, self._worker, *times, outcome, cause, prompt.input_tokens, prompt.max_tokens, None, None
         )
 
-    def flush(self) -> None:
-        """Write a part file of each table.
+    def flush(self) -> bool:
+        """Write a part file of each table; False if that failed and the rows are kept for the next attempt.
 
         Raises:
-            RecordError: a write failed; the rows are kept for the next attempt.
+            RecordError: writing has failed for `FULL_DISK_S`, or `MAX_ROWS` are in memory.
         """
-        self._requests = self._write("requests", self._requests)
-        self._tokens = self._write("tokens", self._tokens)
+        try:
+            self._requests = self._write("requests", self._requests)
+            self._tokens = self._write("tokens", self._tokens)
+            self._record_delay()
+        except RecordError as error:
+            now = time.monotonic()
+            if self._failing_since is None:
+                self._failing_since = now
+                say(
+                    f"the run folder {self._folder.path} cannot be written ({error.__cause__}): rows stay in memory "
+                    f"for up to {FULL_DISK_S:g} s; free space now"
+                )
+            if now - self._failing_since > FULL_DISK_S or self._rows > MAX_ROWS:
+                raise
+            return False
+        self._rows, self._failing_since = 0, None
+        return True
+
+    def _record_delay(self) -> None:
+        """Record for how long nothing could be written; nothing after a write without failures."""
+        if self._failing_since is None:
+            return
+        from_s, to_s = (self._clock.at_monotonic(at) for at in (self._failing_since, time.monotonic()))
+        data = {"source": GapSource.DISK, "from_s": round(from_s, 3), "to_s": round(to_s, 3)}
+        message = f"the run folder could not be written for {to_s - from_s:.1f} s; no row was lost"
+        event = Event(from_s, EventKind.RECORDING_DELAYED, message=message, data=data)
+        self._folder.append("events", f"load{self._worker}", [event.row()])
 
     def _write(self, table: str, rows: _Rows) -> _Rows:
         self._folder.append(table, f"load{self._worker}", rows.table())

@@ -13,6 +13,7 @@ from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
 from loadgen.protocols.answer import Answer, Client, Interrupted
+from loadgen.protocols.local_fault import local_fault
 
 _RECENT_S = 10.0
 _OVERDUE_S = 1.0
@@ -141,10 +142,10 @@ class Sender:
     def close(self) -> None:
         """Record arrivals that were due and never sent, close all connections and write the last part file.
 
-        Call it after all users have stopped.
+        Call it after all users have stopped. It waits while the disk is full.
 
         Raises:
-            RecordError: the last part file cannot be written.
+            RecordError: the disk stays full.
         """
         self.stop()
         assert self._stopped_at is not None
@@ -159,7 +160,8 @@ class Sender:
             self._recorder.record_unsent(arrival, due, Cause.NO_FREE_USER if overdue else Cause.RUN_STOPPED)
         while self._idle:
             self._idle.pop().close()
-        self._recorder.flush()
+        while not self._recorder.flush():
+            gevent.sleep(_POLL_S)
 
     def _next_number(self) -> int | None:
         return heapq.heappop(self._returned) if self._returned else next(self._numbers, None)
@@ -194,7 +196,8 @@ class Sender:
         """Return the answer of a request that an exception ended, with the tokens that had arrived."""
         now = time.monotonic()
         if isinstance(error, Exception):
-            return Answer(outcome=Outcome.ERROR, cause=cause_template(f"client: {error!r}"), ended=now)
+            cause = local_fault(error) or cause_template(f"client: {error!r}")
+            return Answer(outcome=Outcome.ERROR, cause=cause, ended=now)
         cause = Cause.USER_STOPPED if self._stopped_at is None else Cause.RUN_STOPPED
         if isinstance(error, Interrupted):
             return replace(error.answer, outcome=Outcome.CUT_OFF, cause=cause, ended=now)

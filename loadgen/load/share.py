@@ -11,6 +11,7 @@ import gevent
 from loadgen.base.errors import LoadgenError, unexpected
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.tables import load_writer
+from loadgen.load.descriptors import check_descriptors
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.recorder import PART_S, Recorder
@@ -81,7 +82,7 @@ class LoadShare:
         info = self._folder.read_info()
         same = Host.here().same_clock(assignment.master)
         self._clock = info.clock if same else info.clock.elsewhere()
-        self._plan = LoadPlan(Scenario(**info.settings)) if plan is None else plan
+        self._plan = (LoadPlan(Scenario(**info.settings)) if plan is None else plan).of_run(info.run_id)
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)
         load_writer()  # the import takes a second, in which nothing could be sent
         self._flusher: gevent.Greenlet | None = None
@@ -97,6 +98,7 @@ class LoadShare:
         """
         workers = self._assignment.workers
         users = self._plan.users(workers) // workers
+        check_descriptors(users)
         if self._assignment.endpoint.protocol == "grpc":
             triton_grpc.prepare(users)
         return self_check(

@@ -20,6 +20,7 @@ from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
+from loadgen.protocols.local_fault import local_fault_of_grpc
 from loadgen.protocols.text import clean, valid_text
 
 Call = Literal["ModelStreamInfer", "ModelInfer"]
@@ -106,7 +107,7 @@ class GrpcClient:
             response = self._stub.ModelInfer(request, timeout=timeout_s)
         except grpc.RpcError as error:
             self._broken = True
-            outcome, cause = classify_failure(error.code().name, error.details() or "", began=False)
+            outcome, cause = classify_failure(*_failure(error), began=False)
             return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
         now = time.monotonic()
         return answer_of([_output_text(response)], [output_token_count(response)], [now], now, stream=self._stream)
@@ -132,7 +133,7 @@ class GrpcClient:
                     finished_at = now
         except grpc.RpcError as error:
             self._broken = True
-            code, message = error.code().name, error.details() or ""
+            code, message = _failure(error)
         except gevent.GreenletExit:
             interrupted = True
         finally:
@@ -146,6 +147,13 @@ class GrpcClient:
             message = message or ("the stream ended without a final answer" if began else Cause.EMPTY_ANSWER)
             answer.outcome, answer.cause = classify_failure(code, message, began=began)
         return answer
+
+
+def _failure(error: grpc.RpcError) -> tuple[str, str]:
+    """Return code and message of a failed call; a failure of this machine has no code."""
+    details = error.details() or ""
+    fault = local_fault_of_grpc(details)
+    return ("", fault) if fault else (error.code().name, details)
 
 
 def _output_text(response: pb.ModelInferResponse) -> bytes:

@@ -24,6 +24,7 @@ from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_fa
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
 from loadgen.protocols.http_body import TooLargeError, lines, whole
+from loadgen.protocols.local_fault import local_fault
 from loadgen.protocols.text import clean, valid_text
 
 Call = Literal["generate_stream", "generate"]
@@ -127,7 +128,7 @@ class HttpClient:
             if response is not None and response.status_code != 200:
                 code, message = str(response.status_code), _error_text(error.start)
         except _CONNECTION_ERRORS as error:
-            message = str(error) or type(error).__name__
+            message = local_fault(error) or str(error) or type(error).__name__
         except gevent.GreenletExit as stop:
             raise Interrupted(self._answer(events, times, "", "", time.monotonic())) from stop
         finally:

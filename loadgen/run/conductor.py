@@ -5,6 +5,7 @@ from locust.env import Environment
 from locust.runners import STATE_SPAWNING, MasterRunner
 
 from loadgen.base.console import say
+from loadgen.base.errors import ExitCode
 from loadgen.load.adapters.generators import DistributedGenerator, Generator, LocalGenerator
 from loadgen.load.plan import LoadPlan
 from loadgen.run.execution import Execution
@@ -49,6 +50,7 @@ class Conductor:
             runner.update_state(STATE_SPAWNING)  # in its previous state, a master ignores Stop
         self.wait()
         self._result = RunResult()
+        self._environment.process_exit_code = int(ExitCode.TOOL)  # unless it ends: Locust's own code would be 1
         # the web UI leaves its run time in the options for the runs that follow
         run_time_s, self._options.run_time = self._options.run_time, self._run_time_flag
         self._execution = execution = Execution(self._plan, self._generator, run_time_s)
@@ -80,8 +82,7 @@ class Conductor:
 
     def _finish(self, execution: Execution) -> None:
         self._result = result = execution.finish()
-        if result.exit_code is not None:
-            self._environment.process_exit_code = result.exit_code
+        self._environment.process_exit_code = ExitCode.PASS if result.exit_code is None else result.exit_code
         if self._environment.web_ui is not None:
             self.print_summary()
         self._execution = self._finishing = None

@@ -107,7 +107,9 @@ class Execution:
         scenario = run.scenario
         assert self.workers is not None
         load_start_s = run.clock.now_s() + _LEAD_S + self._plan.users(self.workers) / SPAWN_PER_S
-        run.record_start(load_start_s, arrivals=len(self._plan))
+        run.record_start(
+            load_start_s, arrivals=len(self._plan), prompts=self._plan.prompts.of_run(run.info.run_id).info()
+        )
         self._load = load = LoadPhase(start=run.clock.to_monotonic(load_start_s))
         self._generator.start(load_start_s)
         call = served.endpoint.call_name(served.model, stream=scenario.stream)
@@ -115,6 +117,11 @@ class Execution:
             f"sending {len(self._plan)} requests in {scenario.load.length_s:g} s to {served.model.name} "
             f"({call}, {scenario.target})"
         )
+        if repeated := len(self._plan) - self._plan.prompts.distinct:
+            say(
+                f"{repeated} of the {len(self._plan)} prompts repeat an earlier one, because there are only "
+                f"{self._plan.prompts.distinct} different ones; a server with a prefix cache answers repeats faster"
+            )
         self._progress = gevent.spawn(self._show_progress, run, Progress(self._plan, load.start))
 
     def _show_progress(self, run: Run, progress: Progress) -> None:
@@ -125,10 +132,8 @@ class Execution:
     def is_over(self) -> bool:
         """Whether every request has its outcome, the run time is up, or an error ended the run."""
         if not self.errors and self._run is not None and self._load is not None:
-            try:
+            with self.errors.collected():
                 return self._load_is_over(self._run, self._load)
-            except LoadgenError as error:
-                self.errors.add(error)
         return bool(self.errors)
 
     def _load_is_over(self, run: Run, load: LoadPhase) -> bool:

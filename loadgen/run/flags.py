@@ -86,6 +86,11 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     """
     options = environment.parsed_options
     assert options is not None
+    if getattr(options, "enable_rebalancing", False):
+        raise SettingsError(
+            "--enable-rebalancing moves users between workers during the load and cuts their requests: omit it; a "
+            "run uses the workers that are connected when it starts"
+        )
     changes: dict[str, Any] = {}
     if target := options.target or _host(environment):
         changes["target"] = target

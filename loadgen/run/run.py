@@ -3,19 +3,21 @@
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from loadgen.base.clock import Clock
 from loadgen.base.console import Say
-from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
+from loadgen.base.errors import CollectError, ExitCode, LoadgenError, RecordError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset.events import Event
-from loadgen.dataset.folder import RunFolder, runs_dir
+from loadgen.dataset.folder import FULL_DISK_S, RunFolder, runs_dir
 from loadgen.dataset.names import EventKind
-from loadgen.dataset.run_info import Limit, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.run_info import Limit, PromptInfo, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
@@ -26,6 +28,7 @@ from loadgen.targets.info import TargetInfo
 from loadgen.targets.target import RunningTarget, target_of
 
 _COLLECTOR_GRACE_S = 15.0
+_RETRY_S = 1.0
 _REPORT_TIMEOUT_S = 600.0
 _RECORDED_PACKAGES = (
     "triton-loadgen",
@@ -108,13 +111,13 @@ class Run:
         self._collector = start_collector(self.folder)
         return ServedModel(endpoint=endpoint, model=model)
 
-    def record_start(self, load_start_s: float, arrivals: int) -> None:
-        """Record start, stages and number of arrivals of the load; call it before the first request."""
+    def record_start(self, load_start_s: float, arrivals: int, prompts: PromptInfo | None = None) -> None:
+        """Record start, stages, number of arrivals and prompts of the load; call it before the first request."""
         stages = tuple(
             Stage(name=span.name, start_s=load_start_s + span.start_s, end_s=load_start_s + span.end_s)
             for span in self.scenario.load.spans()
         )
-        self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals)
+        self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals, prompts=prompts)
         self._event(EventKind.LOAD_STARTED, load_start_s)
 
     def record_no_load(self, error: str) -> None:
@@ -176,14 +179,34 @@ class Run:
                 f"free memory and CPU, then `loadgen report {self.folder.path}`"
             ) from None
         code = done.returncode if done.returncode in tuple(ExitCode) else ExitCode.TOOL
+        if code == ExitCode.FAIL and not done.stdout:  # no verdict: Python exits with 1 when it cannot start
+            code = ExitCode.TOOL
         return code, done.stdout + done.stderr
 
     def _event(self, kind: str, t_s: float) -> None:
-        self.folder.append("events", "run", [Event(t_s, kind).row()])
+        _when_writable(lambda: self.folder.append("events", "run", [Event(t_s, kind).row()]))
 
     def _update(self, **changes: object) -> None:
         self.info = self.info.model_copy(update=changes)
-        self.folder.write_info(self.info)
+        _when_writable(lambda: self.folder.write_info(self.info))
+
+
+def _when_writable(write: Callable[[], object]) -> None:
+    """Write to the run folder, and try again while its disk is full.
+
+    Raises:
+        RecordError: it stays full.
+    """
+    deadline = time.monotonic() + FULL_DISK_S
+    while True:
+        try:
+            write()
+        except RecordError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _initial_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clock: Clock) -> RunInfo:

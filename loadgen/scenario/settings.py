@@ -89,15 +89,32 @@ Lengths = Annotated[Uniform | Fixed | LogNormal, Field(discriminator="kind")]
 class Prompts(Settings):
     """Source of the prompts: seeded excerpts of the bundled text, or a JSONL file.
 
+    A prompt from the bundled text is a shared prefix, a unique head and an excerpt. The head differs for every request,
+    so that a prefix cache of the server finds the shared prefix and nothing else.
+
     Attributes:
         input_tokens: Length of each prompt, in tokens of about four characters (bundled text only).
         output_tokens: `max_tokens` of each request; `max_tokens` in a file takes precedence.
-        file: JSONL file, one object per line with `prompt` and optionally `max_tokens`.
+        file: JSONL file, one object per line with `prompt` and optionally `max_tokens`. The lines are used in random
+            order, each once, before any is repeated.
+        shared_prefix: Share of each prompt, from its start, that all prompts have in common (bundled text only).
+        unique_per: `run`: the heads depend on the run's id, so that a second run repeats no prompt of the first;
+            `seed`: they depend on the seed of the prompts, and a second run sends the same prompts.
     """
 
     input_tokens: Lengths = Uniform(32, 256)
     output_tokens: Lengths = Uniform(16, 64)
     file: Path | None = None
+    shared_prefix: Ratio = 0.0
+    unique_per: Literal["run", "seed"] = "run"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.file is not None and self.shared_prefix:
+            raise ValueError(
+                "shared_prefix applies to the bundled text only: omit it, and write the prefix into the prompts file"
+            )
+        return self
 
 
 class Slo(Settings):

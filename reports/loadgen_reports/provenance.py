@@ -60,6 +60,16 @@ def autoscaler(analysis: Analysis) -> str | None:
     return ", ".join(parts) + "."
 
 
+def repeated_prompts(analysis: Analysis) -> str | None:
+    """One sentence on the prompts that repeat an earlier one of the run; None when it is not known."""
+    ratio = analysis.run.repeated_prompts_ratio
+    if not fmt.known(ratio):
+        return None
+    if not ratio:
+        return "Prompts: none repeats an earlier one of the run."
+    return f"Prompts: {fmt.percent(ratio)} of those sent repeat an earlier one, which a prefix cache makes faster."
+
+
 def _with_unit(value: float, unit: str) -> str:
     return f"{fmt.number(value)} {unit}".strip()
 

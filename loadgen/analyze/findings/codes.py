@@ -104,6 +104,12 @@ INTERRUPTED = _invalid(
     "The tool or one of its processes died before the load ended; a run that the user stopped is complete.",
 )
 ROWS = _invalid("validity.rows", "Unrecorded requests", "count", "Scheduled requests have no row in `requests/`.")
+GENERATOR = _invalid(
+    "validity.generator",
+    "Requests that the load generator ended",
+    "count",
+    "The load generator could not send requests, or ended them itself.",
+)
 SEND_LAG = _invalid("validity.send_lag", "Send lag p99", "s", "The load generator sent requests too late.")
 SAMPLES = _invalid("validity.samples", "Answered requests", "count", "Too few requests were answered for percentiles.")
 CLOCK = _invalid(
@@ -210,6 +216,12 @@ PART_DIED = _warning(
     "count",
     "Prometheus, the gateway or the local stack itself exited unexpectedly.",
 )
+RECORDING_DELAYED = _warning(
+    "recording.delayed",
+    "Recording delayed",
+    "s",
+    "The run folder could not be written for a time, as on a full disk; no row was lost.",
+)
 COLLECT_GAP = _warning("collect.gap", "Gaps in data collection", "count", "No data was collected from a source.")
 CLOCK_STEP = _warning(
     "clock.step",
@@ -236,6 +248,7 @@ ALL: tuple[FindingCode, ...] = (
     LOAD,
     INTERRUPTED,
     ROWS,
+    GENERATOR,
     SEND_LAG,
     SAMPLES,
     CLOCK,
@@ -258,6 +271,7 @@ ALL: tuple[FindingCode, ...] = (
     REPLICA_CRASHED,
     REPLICA_KILLED,
     PART_DIED,
+    RECORDING_DELAYED,
     COLLECT_GAP,
     CLOCK_STEP,
     NODE_LOST,

@@ -37,7 +37,21 @@ def incidents(run: Observed) -> list[Finding]:
         advice = f"{names}: {cause} in logs/."
         count = float(sum(_count(group) for group in by_name.values()))
         findings.append(declared.finding(measured=count, limit=0.0, window=window, advice=advice))
-    return findings
+    return findings + _recording_delays(run)
+
+
+def _recording_delays(run: Observed) -> list[Finding]:
+    """A warning with the longest time for which the run folder could not be written; none otherwise."""
+    events = run.of_kind(EventKind.RECORDING_DELAYED)
+    if not events:
+        return []
+    longest_s = max(event.until_s - event.t_s for event in events)
+    advice = (
+        "The run folder could not be written during this time, as on a full disk. Every row stayed in memory and was "
+        "written later; a crash would have lost them. Free space, or set LOADGEN_RUNS_DIR to another disk."
+    )
+    window = window_of(events)
+    return [codes.RECORDING_DELAYED.finding(measured=longest_s, limit=0.0, window=window, advice=advice)]
 
 
 def _describe(name: str, events: Sequence[Event], *, alone: bool) -> str:

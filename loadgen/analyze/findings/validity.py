@@ -1,6 +1,7 @@
 """Checks whether the run can be judged: the load generator, the scaling signal and the number of samples."""
 
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
-from loadgen.dataset.names import EventKind, GapSource, SignalName
+from loadgen.dataset.names import Cause, EventKind, GapSource, SignalName
 
 CLOCK_S = 0.001
 """Tolerance between two timestamps of one request: the resolution of their clocks."""
@@ -26,7 +27,7 @@ def validity(run: Observed, fleet: Fleet) -> list[Finding]:
         findings.insert(0, never_started(run.info.error))
     if run.info.autoscaler is not None:
         findings += _signal(run, fleet)
-    return findings + one_pod(run, fleet)
+    return findings + _generator(run) + one_pod(run, fleet)
 
 
 def never_started(error: str | None) -> Finding:
@@ -135,6 +136,29 @@ def _send_lag(run: Observed) -> Finding:
         )
     known = measured if math.isfinite(measured) else None
     return codes.SEND_LAG.finding(measured=known, limit=limit, advice=advice, passed=measured <= limit)
+
+
+_GENERATOR_ADVICE = {
+    Cause.USER_STOPPED: "Locust stopped the users that sent them: keep the number of users and of workers during a run",
+    Cause.NO_DESCRIPTOR: "the load generator may open no more files: raise the limit (ulimit -n), or use more "
+    "processes (--processes)",
+    Cause.NO_PORT: "all local ports were in use: use more hosts or another protocol, or lower the rate",
+    Cause.NO_MEMORY: "the load generator had no memory: free memory, or use another host",
+}
+
+
+def _generator(run: Observed) -> list[Finding]:
+    """A run in which the load generator itself failed requests; none otherwise."""
+    causes = Counter(run.requests.cause[run.requests.by_generator].tolist())
+    if not causes:
+        return []
+    parts = [
+        f"{causes[cause]:,} with {cause.label}: {advice}"
+        for cause, advice in _GENERATOR_ADVICE.items()
+        if causes[cause]
+    ]
+    advice = f"The server is not to blame for these requests, and they are not judged; {'; '.join(parts)}."
+    return [codes.GENERATOR.finding(measured=float(causes.total()), limit=0.0, advice=advice)]
 
 
 def _samples(run: Observed) -> Finding:

@@ -18,6 +18,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.tables import load_writer
+from loadgen.load.adapters.dispatcher import Dispatchers
 from loadgen.load.adapters.statistics import statistics_listener
 from loadgen.load.adapters.users import TritonUser
 from loadgen.load.host import Host
@@ -138,6 +139,7 @@ class DistributedGenerator:
         self._counts: dict[str, Counts] = {}
         self._last_message: dict[str, float] = {}
         self._prepared: dict[str, WorkerError | None] = {}
+        self._dispatchers = Dispatchers(runner)
         # Locust's default of 3 s is too short: on a busy machine, importing pandas delays heartbeats for longer
         runners.HEARTBEAT_LIVENESS = round(_SILENT_S)
         runner.register_message("loadgen_prepared", self._on_prepared)
@@ -153,6 +155,7 @@ class DistributedGenerator:
 
     def prepare(self, assignments: Sequence[Assignment]) -> None:
         """Plan the load and run the self-check in every worker, and wait for all of them."""
+        self._dispatchers.fix()
         self._ids = self._connected()[: len(assignments)]
         self._folder = assignments[0].folder
         self._last_message, self._prepared = {}, {}

@@ -54,6 +54,7 @@ def render(analysis: Analysis) -> str:
         emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
         notable=[(f.severity, finding_sentence(f)) for f in listed_findings(analysis)],
         autoscaler=provenance.autoscaler(analysis),
+        repeated_prompts=provenance.repeated_prompts(analysis),
         measured=analysis.run.state != "never_started",
         key_figures=_key_figures(analysis),
         panels=[(panel, chart.measured(panel, timeline)) for panel in panels(analysis)],

@@ -98,6 +98,8 @@ def _run_section(analysis: Analysis) -> str:
         + f", {'streaming' if run.stream else 'no streaming'} over {escape(run.protocol)}.",
         f"To write the reports again: {code(f'loadgen report runs/{run.run_id}')}.",
     ]
+    if repeated := provenance.repeated_prompts(analysis):
+        facts.append(escape(repeated))
     if run.seeds:
         facts.append("Seeds: " + fmt.join_list(f"{code(name)} {value}" for name, value in run.seeds.items()) + ".")
     if run.versions:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.findings.verdict import ordered
 from loadgen.analyze.read import analyze_folder
+from loadgen.dataset.run_info import PromptInfo
 from support.runs.synthetic import PLANS, Plan, sample, simulate, write
 from support.runs.tables import by_code, event, info, life, request, rescale, series, tables
 
@@ -283,3 +284,13 @@ def _parts():
         event(52, "replica_stopped", "b"),
     ]
     return {"requests": rows, "tokens": tokens, "samples": samples, "events": events}
+
+
+@pytest.mark.parametrize(("distinct", "ratio"), [(8, 0.2), (10, 0.0), (40, 0.0), (1, 0.9), (None, None)])
+def test_repeated_prompts_are_counted_among_the_sent(distinct, ratio):
+    """Of 11 requests 10 were sent: with 8 different prompts two of them repeat one; an older folder does not know."""
+    sent = [request(n, float(n)) for n in range(10)]
+    unsent = request(10, 10.0, None, None, "not_sent", "run stopped", lag_s=None)
+    prompts = None if distinct is None else PromptInfo(distinct=distinct)
+    analysis = analyze(info(prompts=prompts), tables(requests=[*sent, unsent]))
+    assert analysis.run.repeated_prompts_ratio == ratio

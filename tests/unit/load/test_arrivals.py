@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadgen.base.errors import SettingsError
+from loadgen.load import arrivals
 from loadgen.load.arrivals import due_times, max_in_any_window
 from loadgen.scenario.rates import Constant, Spike, Wave
 
@@ -102,3 +103,18 @@ def test_max_in_any_window_is_a_bound(times: list[float], window_s: float) -> No
     bound = max_in_any_window(due, window_s)
     for start in [*times, *(t - window_s for t in times)]:
         assert np.sum((due >= start) & (due <= start + window_s)) <= bound + 0
+
+
+@pytest.mark.parametrize("per_s", [10_000, 1e300])
+@pytest.mark.parametrize("spacing", ["poisson", "even"])
+def test_more_arrivals_than_one_run_can_plan(per_s: float, spacing: str) -> None:
+    """36 million requests are refused before any memory is used, with what to do."""
+    with pytest.raises(SettingsError, match=r"sends about [\d,]+ requests, and one run can plan [\d,]+: reduce"):
+        due_times(Constant(per_s=per_s, duration_s=3600), spacing, 1)  # type: ignore[arg-type]
+
+
+def test_arrivals_do_not_depend_on_how_many_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inverse of the rate is computed in chunks, which bounds its memory."""
+    whole = due_times(WAVE, "poisson", 1)
+    monkeypatch.setattr(arrivals, "_CHUNK", 7)
+    assert np.array_equal(due_times(WAVE, "poisson", 1), whole)

@@ -1,5 +1,6 @@
 """The sender: open loop, one row per arrival, and no lost rows when the run is stopped."""
 
+import errno
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from gevent.pool import Group
 
 from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.names import Cause
+from loadgen.dataset.names import GENERATOR_CAUSES, Cause
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
 from loadgen.load.sender import Sender
@@ -139,9 +140,9 @@ def test_stopping_loses_nothing(folder: RunFolder) -> None:
     bench = Bench(folder, Server(hold_s=60))
     bench.spawn(20)
     gevent.sleep(0.6)
+    stopped_s = time.monotonic() - bench.start + bench.start_s
     bench.sender.stop()
     bench.users.kill()
-    stopped_s = time.monotonic() - bench.start + bench.start_s
     rows = bench.rows()
     in_flight = rows[rows.outcome == "cut_off"]
     unsent = rows[rows.outcome == "not_sent"]
@@ -183,7 +184,7 @@ def test_an_arrival_whose_user_is_stopped_is_sent_by_another(folder: RunFolder) 
 
 
 def test_a_request_whose_user_is_stopped_is_cut_off(folder: RunFolder) -> None:
-    """A user that is stopped while the run continues: its cause counts against the run, unlike a stop of the run."""
+    """A user that is stopped while the run continues: its cause makes the run invalid, unlike a stop of the run."""
     bench = Bench(folder, Server(hold_s=60), SCENARIO.replace(load=Constant(per_s=10, duration_s=0.1)))
     bench.spawn(1)
     gevent.sleep(0.3)
@@ -210,14 +211,22 @@ def test_after_a_stop_nothing_is_sent_and_users_return(folder: RunFolder) -> Non
     assert list(rows.index) == list(range(len(rows)))
 
 
-def test_a_connection_that_cannot_be_made_is_an_outcome(folder: RunFolder) -> None:
-    """One connection fails, as when file descriptors run out: its row is an error, the others are sent."""
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), Cause.NO_DESCRIPTOR),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), Cause.NO_PORT),
+        (MemoryError(), Cause.NO_MEMORY),
+    ],
+)
+def test_a_connection_that_cannot_be_made_is_an_outcome(fault: Exception, cause: Cause, folder: RunFolder) -> None:
+    """One connection fails for lack of something: its row is an error of the load generator, the others are sent."""
 
     class Short(Server):
         def connect(self) -> "Server":
             super().connect()
             if self.connections == 1:
-                raise OSError(24, "Too many open files")
+                raise fault
             return self
 
     bench = Bench(folder, Short())
@@ -226,7 +235,8 @@ def test_a_connection_that_cannot_be_made_is_an_outcome(folder: RunFolder) -> No
     rows = bench.rows()
     assert len(rows) == 100
     assert rows.outcome.value_counts().to_dict() == {"ok": 99, "error": 1}
-    assert "Too many open files" in rows.cause.dropna().iloc[0]
+    assert rows.cause.dropna().to_list() == [cause]
+    assert cause in GENERATOR_CAUSES
 
 
 def test_users_waiting_for_a_due_time_leave_no_row(folder: RunFolder) -> None:

@@ -12,6 +12,7 @@ import pytest
 from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
+from loadgen.load import recorder, sender
 from loadgen.load.host import Host
 from loadgen.load.share import REFERENCE_MODEL, Assignment, LoadShare
 from loadgen.protocols.answer import Answer
@@ -36,6 +37,14 @@ class Overflowing:
 
     def close(self) -> None:
         pass
+
+
+class Answering(Overflowing):
+    """A hand-written endpoint that answers every request."""
+
+    def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
+        now = time.monotonic()
+        return Answer(outcome="ok", token_times=[now], last=now, ended=now, output_tokens=1)
 
 
 def share_to(endpoint: Any, path: Path) -> LoadShare:
@@ -122,3 +131,30 @@ def test_an_unexpected_exception_is_a_message(
     assert error
     assert "please report it" in error
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stays_full", [False, True])
+def test_a_full_disk(stays_full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share waits for space when it closes; if the disk stays full, its error ends the run."""
+    monkeypatch.setattr(recorder, "FULL_DISK_S", 0.2 if stays_full else 30.0)
+    monkeypatch.setattr(sender, "_POLL_S", 0.05)
+    share = share_to(Answering(), tmp_path)
+    blocked = tmp_path / "requests"
+    blocked.write_text("")  # a file in place of the folder, as root ignores permissions and quotas
+    share.start(0.0)
+    assert share.sender is not None
+    while share.sender.send_next():
+        gevent.sleep(0)
+    if not stays_full:
+        gevent.spawn_later(0.1, blocked.unlink)
+    share.close()
+    counts = share.counts()
+    assert counts.closed
+    if stays_full:
+        assert counts.error
+        assert "cannot record requests in" in counts.error
+        assert "the data recorded before is kept" in counts.error
+    else:
+        assert counts.error is None
+        assert len(RunFolder(tmp_path).read("requests")) == counts.total
+        assert RunFolder(tmp_path).read("events").kind.to_list() == ["recording_delayed"]

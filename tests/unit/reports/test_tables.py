@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from loadgen_reports import glossary, lags, panels, provenance, tables
 from loadgen_reports.format import MISSING
-from loadgen_reports.formats import html
+from loadgen_reports.formats import html, markdown
 
 from loadgen.analyze.results import Analysis, Direction, Mark, OutcomeCount, ScalingEvent, Stats
 from loadgen.dataset.names import MarkSymbol
@@ -365,3 +365,20 @@ def test_the_timeline_table_stays_short() -> None:
     table = html.timeline_table(sample("two-hours"))
     assert 60 <= len(table.rows) <= 120
     assert table.notes[0].startswith("Each row covers 61 s")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "sentence"),
+    [
+        (None, None),
+        (0.0, "Prompts: none repeats an earlier one of the run."),
+        (0.26, "Prompts: 26 % of those sent repeat an earlier one, which a prefix cache makes faster."),
+    ],
+)
+def test_the_share_of_repeated_prompts_has_a_sentence(
+    failing: Analysis, ratio: float | None, sentence: str | None
+) -> None:
+    """On the page and in Markdown; a folder that does not know it has no such sentence."""
+    analysis = replace(failing, run=replace(failing.run, repeated_prompts_ratio=ratio))
+    assert provenance.repeated_prompts(analysis) == sentence
+    assert ("Prompts:" in html.render(analysis)) == ("Prompts:" in markdown.render(analysis)) == (sentence is not None)

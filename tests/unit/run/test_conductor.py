@@ -132,3 +132,31 @@ def test_a_run_leaves_nothing_to_the_next() -> None:
     conductor.finish()
     assert not conductor.is_over()
     assert not conductor.is_active()
+
+
+def test_an_error_of_a_sending_process_ends_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """A disk that stays full, for example: the run ends as a tool error, with a report on what was recorded."""
+
+    class Failed(Processes):
+        def counts(self) -> Counts:
+            return Counts(total=10, sent=10, ok=7, error="cannot record requests: the data recorded before is kept")
+
+    conductor, environment, run = conductor_of(Failed(), ago_s=5)
+    assert conductor.is_over()
+    conductor.finish()
+    conductor.print_summary()
+    assert environment.process_exit_code == 4
+    assert "error: cannot record requests: the data recorded before is kept" in capsys.readouterr().err
+    assert (run.folder.path / "report.html").is_file()
+
+
+def test_a_fault_while_the_load_runs_is_a_tool_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unexpected exception in the check once a second ends the run; Locust would log it and run for ever."""
+
+    class Faulty(Processes):
+        def counts(self) -> Counts:
+            raise ZeroDivisionError("boom")
+
+    conductor, _, _ = conductor_of(Faulty(), ago_s=5)
+    assert conductor.is_over()
+    assert "unexpected" not in capsys.readouterr().out

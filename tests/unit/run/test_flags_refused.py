@@ -1,7 +1,7 @@
 """Flags that contradict the scenario or one another, as Locust's own parser reads them."""
 
 import pytest
-from locust.argument_parser import get_empty_argument_parser
+from locust.argument_parser import get_empty_argument_parser, get_parser
 from locust.env import Environment
 
 from loadgen.base.errors import ExitCode, SettingsError
@@ -48,3 +48,12 @@ def test_protocol_and_streaming(protocol: str, flag: str, stream: bool) -> None:
     scenario = scenario_with("--target", f"{protocol}://127.0.0.1:1", "--protocol", protocol, flag)
     assert (scenario.wire, scenario.stream) == (protocol, stream)
     assert scenario.slo == (SCENARIO.slo if stream else Slo(e2e_p95_s=3))
+
+
+def test_rebalancing_is_refused() -> None:
+    """It would move users between workers during the load, and so cut their requests."""
+    options = get_parser().parse_args(["--enable-rebalancing"])
+    environment = Environment(user_classes=[AnyUser], parsed_options=options)
+    with pytest.raises(SettingsError, match="--enable-rebalancing moves users between workers") as caught:
+        with_flags(SCENARIO, environment)
+    assert caught.value.exit_code == ExitCode.USAGE

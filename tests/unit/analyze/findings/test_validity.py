@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from loadgen.analyze import latency
 from loadgen.analyze.findings.validity import longest_gap, validity
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.run_info import ValidityLimits
@@ -167,3 +168,21 @@ def test_the_longest_gap_is_looked_for_inside_the_spans_only():
     """Samples at 1 and 2 s; spans 0 … 3 and 10 … 14 s: the second has no sample at all."""
     assert longest_gap(np.array([1.0, 2.0]), [(0.0, 3.0), (10.0, 14.0)]) == (10.0, 14.0)
     assert longest_gap(np.array([1.0]), []) is None
+
+
+def test_requests_that_the_load_generator_ended_are_not_judged():
+    """They make the run invalid, with the cause and what to do, and count as no failure of the server."""
+    rows = [
+        *REQUESTS[:57],
+        request(57, 57.0, None, None, "error", "Too many open files on the load generator"),
+        request(58, 58.0, None, None, "error", "Too many open files on the load generator"),
+        request(59, 59.0, 0.5, None, "cut_off", "user stopped"),
+    ]
+    run = observed(info(limits=[("failed", "ratio", 0.0)]), requests=rows)
+    found = by_code(check(run), "validity.generator")
+    assert (found.passed, found.severity, found.measured, found.limit) == (False, "invalid", 3.0, 0.0)
+    assert "2 with no file descriptor: the load generator may open no more files: raise the limit" in found.advice
+    assert "1 with user stopped: Locust stopped the users" in found.advice
+    assert int(run.requests.judged.sum()) == 57
+    whole = latency.whole(run, latency.measure(run))
+    assert whole.failed == 0

@@ -231,3 +231,14 @@ def test_a_workload_scaled_to_zero_is_not_reported():
     reasons = {-5.0: "ScalingDisabled", 10.0: "ValidMetricFound", 20.0: "ScalingDisabled", 30.0: "ValidMetricFound"}
     passes = [{**event(at, "hpa_sync", current=0, desired=0), "reason": reason} for at, reason in reasons.items()]
     assert "autoscaler.blind" not in codes(observed(requests=REQUESTS, events=[*READY, *passes]))
+
+
+def test_a_disk_that_was_full_is_a_warning():
+    """The longest time without a write of any process, and the window of all of them."""
+    events = [
+        event(10.0, "recording_delayed", source="disk", from_s=74.0, to_s=82.0),
+        event(11.0, "recording_delayed", source="disk", from_s=75.0, to_s=81.5),
+    ]
+    run = observed(requests=REQUESTS, samples=constant(1.2) + counters(1.2), events=[*READY, *events])
+    assert by_code(found(run), "recording.delayed").measured == 8.0
+    assert "Every row stayed in memory" in by_code(found(run), "recording.delayed").advice
