@@ -19,6 +19,7 @@ from loadgen.load.adapters.generators import Worker
 from loadgen.load.adapters.shape import ScenarioShape
 from loadgen.load.adapters.users import TritonUser
 from loadgen.run.conductor import Conductor
+from loadgen.run.connection_flags import connection_of
 from loadgen.run.flags import add_flags, scenario_of, with_flags
 from loadgen.run.reexec import enter_sandbox_if_requested
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
@@ -58,7 +59,7 @@ def _connect(environment: Environment, runner: Any, **_: Any) -> None:
     assert options is not None
     try:
         scenario = scenario_of(environment.user_classes)
-        with_flags(scenario, environment)
+        connection_of(options, options.header or (), with_flags(scenario, environment))
         conductor = Conductor(environment, scenario)
     except LoadgenError as error:
         say(f"error: {error}")

@@ -60,9 +60,9 @@ class Assignment:
         parts = {
             **message,
             "master": Host(**message["master"]),
-            "endpoint": Endpoint(**message["endpoint"]),
+            "endpoint": Endpoint.from_message(message["endpoint"]),
             "model": Model(**message["model"]),
-            "reference": Endpoint(**message["reference"]),
+            "reference": Endpoint.from_message(message["reference"]),
         }
         return cls(**parts)
 

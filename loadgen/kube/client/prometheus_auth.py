@@ -13,13 +13,13 @@ import requests
 from pydantic import BaseModel
 
 from loadgen.base.errors import StackError
+from loadgen.base.headers import parse_headers
 from loadgen.base.urls import redacted
 
 HEADERS = "LOADGEN_KUBE_PROMETHEUS_HEADERS"
 """Environment variable with one `Name: value` per line."""
 
 _TIMEOUT_S = 5.0
-_NAME, _VALUE = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", r"[\x20-\x7e]+"
 
 
 class PrometheusAuth(BaseModel):
@@ -44,15 +44,10 @@ class PrometheusAuth(BaseModel):
         Raises:
             StackError: a line is not a header; the message does not repeat the line.
         """
-        headers = {}
-        for line in os.environ.get(HEADERS, "").splitlines():
-            name, colon, value = (part.strip() for part in line.partition(":"))
-            if not line.strip():
-                continue
-            if not (colon and re.fullmatch(_NAME, name) and re.fullmatch(_VALUE, value)):
-                raise StackError(f"{HEADERS} has an invalid line: write one `Name: value` per line")
-            headers[name] = value
-        return headers
+        try:
+            return parse_headers(os.environ.get(HEADERS, ""))
+        except ValueError as error:
+            raise StackError(f"{HEADERS} {error}") from None
 
     def headers(self) -> dict[str, str]:
         """Return all headers, including the bearer token.
