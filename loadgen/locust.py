@@ -16,6 +16,7 @@ from loadgen.load.adapters.generators import Worker
 from loadgen.load.adapters.shape import ScenarioShape
 from loadgen.load.adapters.users import TritonUser
 from loadgen.run.conductor import Conductor
+from loadgen.run.connection_flags import connection_of
 from loadgen.run.flags import add_flags, scenario_of, with_flags
 from loadgen.run.reexec import enter_sandbox_if_requested
 from loadgen.run.uncaught import errors_exit, exit_with_code
@@ -65,7 +66,7 @@ def _connect_to_events(environment: Environment, runner: Any) -> None:
     options = environment.parsed_options
     assert options is not None
     scenario = scenario_of(environment.user_classes)
-    with_flags(scenario, environment)
+    connection_of(options, options.header or (), with_flags(scenario, environment))
     conductor = Conductor(environment, scenario)
     _interrupt_only_main()
     shape = ScenarioShape(conductor.users, conductor.is_over)

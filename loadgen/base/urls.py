@@ -68,11 +68,12 @@ _NO_HOST = "has no host name or address, or a port that is not a number"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Url:
-    """Address of a server: scheme, host (IPv6 without brackets) and port, which is None for the default."""
+    """Address of a server: scheme, host (IPv6 without brackets), port (None: the default), path without a final /."""
 
     scheme: str
     host: str
     port: int | None
+    path: str = ""
 
     def address(self, default_port: int) -> str:
         """Return `host:port`, with an IPv6 address in brackets."""
@@ -80,7 +81,7 @@ class Url:
         return f"{host}:{self.port or default_port}"
 
 
-def parse_url(url: str, *, schemes: Collection[str], example: str, path: bool = False) -> Url:
+def parse_url(url: str, *, schemes: Collection[str], example: str, path: bool = False, api: str = "") -> Url:
     """Parse a URL such as `http://host:8000`.
 
     Args:
@@ -88,6 +89,7 @@ def parse_url(url: str, *, schemes: Collection[str], example: str, path: bool = 
         schemes: Supported schemes.
         example: A valid URL, for the error message.
         path: Whether a path may follow the host.
+        api: Path of the API below that path, which the URL must not have: clients add it.
 
     Raises:
         ValueError: The URL is invalid. The message continues a sentence that begins with the name of the setting.
@@ -95,16 +97,16 @@ def parse_url(url: str, *, schemes: Collection[str], example: str, path: bool = 
     problem: str | None
     try:
         parts = urlsplit(url)
-        problem = _problem(url, parts, schemes, path=path)
+        problem = _problem(url, parts, schemes, path=path, api=api)
     except ValueError:  # which hosts urlsplit itself refuses depends on the release of Python
         problem = _NO_HOST
     if problem:
         shown = "" if "@" in url else f" {re.split('[?#]', url)[0]!r}"
         raise ValueError(f"{shown} {problem}: write it like {example}".strip())
-    return Url(scheme=parts.scheme, host=str(parts.hostname), port=parts.port)
+    return Url(scheme=parts.scheme, host=str(parts.hostname), port=parts.port, path=parts.path.rstrip("/"))
 
 
-def _problem(url: str, parts: SplitResult, schemes: Collection[str], *, path: bool) -> str | None:
+def _problem(url: str, parts: SplitResult, schemes: Collection[str], *, path: bool, api: str) -> str | None:
     """Return what is wrong with a URL, or None."""
     if "@" in url:
         return "has a user name or a password, which would be recorded with the run; leave them out"
@@ -116,6 +118,8 @@ def _problem(url: str, parts: SplitResult, schemes: Collection[str], *, path: bo
         return f"has a {'query' if '?' in url else 'fragment'}"
     if not path and parts.path not in ("", "/"):
         return f"has the path {parts.path!r}"
+    if api and f"{parts.path}/".find(f"{api}/") >= 0:
+        return f"has the path {parts.path!r}, of which every request adds {api} itself"
     match = re.fullmatch(r"(\[.+\]|[\w.-]+)(?::(\d+))?", parts.netloc)
     if match is None or (match[1].startswith("[") and ipaddress.ip_address(str(parts.hostname)).version != 6):
         return _NO_HOST

@@ -2,12 +2,14 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
 from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.base.stop import Stop
 from loadgen.collect.collector import PERIOD_S, Collector
+from loadgen.collect.connections import from_environment
 from loadgen.collect.raw import TIMEOUT_S
 from loadgen.dataset.folder import RunFolder
 
@@ -25,7 +27,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         folder = RunFolder.open(args.run_folder)
-        collector = Collector(folder, folder.read_info(), period_s=args.period_s, timeout_s=args.timeout_s)
+        connection = from_environment(os.environ)
+        info = folder.read_info()
+        collector = Collector(folder, info, period_s=args.period_s, timeout_s=args.timeout_s, connection=connection)
         written = collector.run(stop)
     except LoadgenError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the parent process shows it to the user

@@ -5,6 +5,7 @@ import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import CollectError
 from loadgen.base.stop import Stop
 from loadgen.collect import custom_metrics
@@ -42,17 +43,27 @@ class Collector:
         info: Its `run.json`.
         period_s: Time between two passes; a replica without data for three passes has a gap.
         timeout_s: Timeout of a replica's /metrics.
+        connection: How to connect to the server behind a URL target.
+
+    Raises:
+        SettingsError: the environment names a proxy that cannot be used.
     """
 
     def __init__(
-        self, folder: RunFolder, info: RunInfo, *, period_s: float = PERIOD_S, timeout_s: float = TIMEOUT_S
+        self,
+        folder: RunFolder,
+        info: RunInfo,
+        *,
+        period_s: float = PERIOD_S,
+        timeout_s: float = TIMEOUT_S,
+        connection: Connection = DIRECT,
     ) -> None:
         self._period_s = period_s
         self._clock = info.clock
-        self._targets = StackTargets(folder, info) if info.target in FLEETS else UrlTargets(folder, info)
+        self._targets = StackTargets(folder, info) if info.target in FLEETS else UrlTargets(folder, info, connection)
         self._journal = Journal(folder.path / "stack" / "journal.jsonl")
         self._rows = Rows(folder)
-        self._raw = RawReader(self._clock, timeout_s)
+        self._raw = RawReader(self._clock, timeout_s, self._targets.to_metrics)
         interval_s = info.autoscaler.scrape_interval_s if info.autoscaler else DEFAULT_SCRAPE_INTERVAL_S
         self._prometheus = PrometheusReader(
             queried(info),
@@ -60,6 +71,7 @@ class Collector:
             overlap_s=max(5.0, 2 * interval_s),
             skew_s=info.cluster.skew_s.get("prometheus", 0.0) if info.cluster else 0.0,
             only_replicas=info.cluster is not None,
+            connection=self._targets.to_prometheus,
         )
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="query")
         self._pending: dict[Source, Future[list[Sample]]] = {}

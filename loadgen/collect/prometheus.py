@@ -1,8 +1,6 @@
 """Reads new samples from Prometheus, by the timestamps of the samples themselves."""
 
-import ipaddress
 from collections.abc import Collection, Sequence
-from urllib.parse import urlsplit
 
 import requests
 from prometheus_api_client import PrometheusConnect
@@ -10,9 +8,11 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util.retry import Retry
 
 from loadgen.base.clock import Clock
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import CollectError
 from loadgen.base.urls import redacted
 from loadgen.collect.bounds import bound
+from loadgen.collect.connections import session_to
 from loadgen.collect.rows import Sample
 from loadgen.collect.signals import Queried, Reading, Signal
 
@@ -21,6 +21,7 @@ MAX_CATCH_UP_S = 300.0
 TOLERANCE_S = 60.0
 """How far the clock of Prometheus may be off from what was measured before the run, if it was."""
 _MAX_REASON = 300
+_CREDENTIALS = "behind a URL target, --header and --client-cert hold for a Prometheus on the same host only"
 
 
 class PrometheusReader:
@@ -35,6 +36,7 @@ class PrometheusReader:
         overlap_s: How far a window reaches back before the last read; longer than a sample may be late.
         skew_s: Seconds by which the clock of Prometheus is ahead of this machine's.
         only_replicas: Whether samples of other pods are skipped: a cluster may have other servers with these metrics.
+        connection: How to connect to the Prometheus of a URL target; None for the one of a stack or a cluster.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class PrometheusReader:
         *,
         skew_s: float = 0.0,
         only_replicas: bool = False,
+        connection: Connection | None = None,
     ) -> None:
         self._signals, self._clock, self._overlap_s = signals, clock, overlap_s
         self._skew_s, self._only_replicas = skew_s, only_replicas
         self._client: PrometheusConnect | None = None
+        self._connection = connection
         self._read_s = 0.0
         self._last_unix_s: dict[tuple[str, str | None], float] = {}
         self._pods: set[str | None] = set()
@@ -65,11 +69,14 @@ class PrometheusReader:
             CollectError: Prometheus did not answer every query; the next read requests the missing samples again.
         """
         if self._client is None or self._client.url != url:
-            self._client = _connect(url)
+            self._client = _connect(url, self._connection or DIRECT)
         client = self._client
         now_s = self._clock.now_s()
         window_s = min(now_s - self._read_s + self._overlap_s, MAX_CATCH_UP_S)
-        readings = [(signal, reading) for signal in self._signals for reading in _query(client, signal, window_s)]
+        connection = self._connection or DIRECT
+        readings = [
+            (signal, reading) for signal in self._signals for reading in _query(client, signal, window_s, connection)
+        ]
         self._pods |= set(replicas)
         if not self._only_replicas:
             self._pods |= {reading.pod for signal, reading in readings if not signal.kind.beyond_replicas}
@@ -100,15 +107,16 @@ class PrometheusReader:
         return None if is_right else newest_s - latest_s
 
 
-def _connect(url: str) -> PrometheusConnect:
-    session = requests.Session()
-    session.trust_env = not _is_loopback(url)  # a proxy from the environment cannot reach this loopback
+def _connect(url: str, connection: Connection) -> PrometheusConnect:
+    session = session_to(url, connection)
     client = PrometheusConnect(url=url, session=session, retry=Retry(total=0), timeout=TIMEOUT_S)
     bound(session, url, TIMEOUT_S)
     return client
 
 
-def _query(client: PrometheusConnect, signal: Signal[Queried], window_s: float) -> list[Reading]:
+def _query(
+    client: PrometheusConnect, signal: Signal[Queried], window_s: float, connection: Connection
+) -> list[Reading]:
     query = signal.kind.promql(signal.metric, signal.labels, window_s)
     try:
         return signal.kind.parse(client.custom_query(query))
@@ -119,13 +127,14 @@ def _query(client: PrometheusConnect, signal: Signal[Queried], window_s: float) 
             redacted(f"Prometheus at {client.url} answers {query} with JSON that is too deep")
         ) from error
     except (requests.RequestException, PrometheusApiClientException, ValueError, LookupError, TypeError) as error:
-        reason = str(error)[:_MAX_REASON].splitlines()[0]
+        reason = connection.redacted(_reason(error))
         raise CollectError(redacted(f"Prometheus at {client.url} did not answer {query}: {reason}")) from error
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _reason(error: Exception) -> str:
+    """Return one line about a failed query; a refusal names what to change."""
+    text = str(error) or type(error).__name__
+    for status in (401, 403):
+        if text.startswith(f"HTTP Status Code {status}"):
+            return f"status {status}: {_CREDENTIALS}"
+    return text[:_MAX_REASON].splitlines()[0]

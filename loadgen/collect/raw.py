@@ -1,6 +1,8 @@
 """Reads Triton's raw counters from the /metrics endpoint of each replica."""
 
+import functools
 import http.client
+import ssl
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -11,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as ExposedSample
 
 from loadgen.base.clock import Clock
+from loadgen.base.connection import DIRECT, NEEDS_CREDENTIALS, REFUSES_CREDENTIALS, Connection
 from loadgen.base.errors import CollectError
+from loadgen.base.http_connection import HttpConnection
 from loadgen.base.urls import redacted
 from loadgen.collect.bounds import abort_after
 from loadgen.collect.rows import Sample
@@ -22,6 +26,7 @@ TIMEOUT_S = 0.8
 MAX_BYTES = 16 << 20
 MAX_LINES = 10_000
 MAX_CONCURRENT = 16
+_ADVICE = {401: NEEDS_CREDENTIALS, 403: REFUSES_CREDENTIALS}
 _NAMES = tuple({name for signal in EXPOSED for name in (signal.metric, *signal.kind.preferred[:1])})
 
 
@@ -31,10 +36,16 @@ class _Page(NamedTuple):
 
 
 class RawReader:
-    """Reads all replicas concurrently, so a replica that hangs does not delay the others."""
+    """Reads all replicas concurrently, so a replica that hangs does not delay the others.
 
-    def __init__(self, clock: Clock, timeout_s: float = TIMEOUT_S) -> None:
-        self._clock, self._timeout_s = clock, timeout_s
+    Args:
+        clock: Time axis of the run.
+        timeout_s: Timeout of a page.
+        connection: How to connect to the server behind a URL target; None for replicas, which are reached directly.
+    """
+
+    def __init__(self, clock: Clock, timeout_s: float = TIMEOUT_S, connection: Connection | None = None) -> None:
+        self._clock, self._timeout_s, self._connection = clock, timeout_s, connection
         self._pool = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="raw")
         self._hanging: dict[str, Future[_Page]] = {}
 
@@ -70,7 +81,7 @@ class RawReader:
     def _fetch(self, url: str) -> _Page:
         started = time.monotonic()
         try:
-            text = fetch(url, self._timeout_s)
+            text = fetch(url, self._timeout_s, connection=self._connection)
         except (OSError, http.client.HTTPException) as error:
             raise CollectError(redacted(f"{url} cannot be read: {error}")) from error
         # The counters were read at some time between request and response.
@@ -87,13 +98,14 @@ def _rows(replica: Replica, page: Future[_Page], model: str) -> list[Sample] | C
         return CollectError(f"{replica.metrics} cannot be read: {error!r}"[:300])
 
 
-def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
+def fetch(url: str, timeout_s: float, *, lines: bool = True, connection: Connection | None = None) -> str:
     """Fetch a page within `timeout_s`, also from a server that responds slowly.
 
     Args:
         url: URL of the page.
         timeout_s: Timeout of the whole response.
         lines: Whether the body consists of lines, so a body without a final line feed is incomplete.
+        connection: How to connect to the server behind a URL target; None for a direct and plain connection.
 
     Raises:
         OSError: there is no connection, or no complete response in time.
@@ -101,15 +113,25 @@ def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
     """
     end = time.monotonic() + timeout_s
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=timeout_s)
+    tls = parts.scheme == "https"
+    how = connection or DIRECT
+    opened = HttpConnection(
+        parts.hostname or "",
+        parts.port or (443 if tls else 80),
+        timeout_s=timeout_s,
+        tls=_tls_context(how) if tls else None,
+        proxy=how.proxy,
+    )
     try:
-        with abort_after(connection, timeout_s):
-            connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""))
-            response = connection.getresponse()
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        with abort_after(opened.raw, timeout_s):
+            response = opened.get(path, dict(how.headers))
         with response as answer:  # otherwise its socket outlives the connection
             if answer.status != http.client.OK:
-                raise http.client.HTTPException(f"status {answer.status}")
+                advice = _ADVICE.get(answer.status) if connection else None
+                raise http.client.HTTPException(f"status {answer.status}{f': {advice}' if advice else ''}")
+            if "html" in str(answer.headers.get("Content-Type")):
+                raise http.client.HTTPException("the answer is a web page, such as that of a login")
             body = bytearray()
             while chunk := answer.read1(1 << 16):
                 body += chunk
@@ -119,7 +141,12 @@ def fetch(url: str, timeout_s: float, *, lines: bool = True) -> str:
                 raise http.client.IncompleteRead(bytes(body), answer.length)
             return body.decode(errors="replace")
     finally:
-        connection.close()
+        opened.close()
+
+
+@functools.cache
+def _tls_context(connection: Connection) -> ssl.SSLContext:
+    return connection.tls_context()
 
 
 def parse(text: str, model: str) -> dict[str, float]:

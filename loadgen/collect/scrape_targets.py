@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import DatasetError
+from loadgen.collect.connections import connection_to
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo
 
@@ -60,9 +62,16 @@ class _State(BaseModel):
 
 
 class StackTargets:
-    """Follows `stack/state.json`, which the local stack or the observer of a cluster replaces at every change."""
+    """Follows `stack/state.json`, which the local stack or the observer of a cluster replaces at every change.
+
+    Attributes:
+        to_metrics: None: replicas are reached directly.
+        to_prometheus: None: Prometheus needs nothing but its URL.
+    """
 
     def __init__(self, folder: RunFolder, info: RunInfo) -> None:
+        self.to_metrics: Connection | None = None
+        self.to_prometheus: Connection | None = None
         self._path: Path = folder.path / "stack" / "state.json"
         self._model = model_under_test(info)
         self._stamp: tuple[int, int] | None = None
@@ -102,12 +111,29 @@ class StackTargets:
 
 
 class UrlTargets:
-    """The addresses in the settings of an existing server; its model may become known later."""
+    """The addresses in the settings of an existing server; its model may become known later.
 
-    def __init__(self, folder: RunFolder, info: RunInfo) -> None:
+    Args:
+        folder: The run folder.
+        info: Its `run.json`.
+        connection: How to connect to the server.
+
+    Attributes:
+        to_metrics: How to connect to the metrics address of the server.
+        to_prometheus: How to connect to Prometheus, which gets credentials only on the host of the server.
+
+    Raises:
+        SettingsError: the environment names a proxy that cannot be used.
+    """
+
+    def __init__(self, folder: RunFolder, info: RunInfo, connection: Connection = DIRECT) -> None:
         self._folder, self._model = folder, model_under_test(info)
         self._prometheus = _address(info, "prometheus_url")
         self._metrics = _address(info, "metrics_url")
+        prometheus, target = self._prometheus or "", info.target
+        same_host = urlsplit(prometheus).hostname == urlsplit(target).hostname
+        self.to_metrics: Connection | None = connection_to(self._metrics or "", connection)
+        self.to_prometheus: Connection | None = connection_to(prometheus, connection, credentials=same_host)
 
     @property
     def is_empty(self) -> bool:

@@ -122,6 +122,26 @@ class PromptInfo(_Frozen):
     """What the heads depend on besides the number of the request: the run's id, or the seed of the prompts."""
 
 
+class ConnectionInfo(_Frozen):
+    """The connection to the server under test, without any secret.
+
+    Attributes:
+        headers: Names of the headers (gRPC: metadata) that every request carried.
+        ca_file: File with the CA certificates that were trusted; None for the public ones.
+        insecure: Whether the server's certificate was not verified.
+        client_cert: File with the client certificate.
+        path: Path in front of every request's own.
+        proxy: Proxy that the requests went through, without user and password; None for a direct connection.
+    """
+
+    headers: tuple[str, ...] = ()
+    ca_file: str | None = None
+    insecure: bool = False
+    client_cert: str | None = None
+    path: str = ""
+    proxy: str | None = None
+
+
 class RunInfo(_Frozen):
     """The content of `run.json`: it is complete before the first request is sent, except for how the run ended."""
 
@@ -141,6 +161,8 @@ class RunInfo(_Frozen):
     compressions: tuple[Compression, ...] = ()
     autoscaler: Autoscaler | None = None
     cluster: ClusterInfo | None = None
+    connection: ConnectionInfo | None = None
+    """The connection to the server; None where it is direct and plain, and in older folders."""
     load_start_s: float | None = None
     load_end_s: float | None = None
     expected_rows: int | None = None

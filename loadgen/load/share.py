@@ -61,9 +61,9 @@ class Assignment:
         parts = {
             **message,
             "master": Host(**message["master"]),
-            "endpoint": Endpoint(**message["endpoint"]),
+            "endpoint": Endpoint.from_message(message["endpoint"]),
             "model": Model.from_message(message["model"]),
-            "reference": Endpoint(**message["reference"]),
+            "reference": Endpoint.from_message(message["reference"]),
         }
         return cls(**parts)
 

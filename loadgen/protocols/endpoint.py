@@ -1,17 +1,21 @@
 """Describes the server that requests are sent to, finds its model and opens connections to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import SettingsError, TargetError
+from loadgen.base.proxies import proxy_for, without_credentials
 from loadgen.base.urls import parse_url
+from loadgen.dataset.run_info import ConnectionInfo
 from loadgen.protocols import triton_grpc, triton_http
 from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
 from loadgen.protocols.text import clean
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
-from loadgen.scenario.settings import WireProtocol
+from loadgen.scenario.settings import API_PATH, WireProtocol
 
 # Triton's default ports; Triton has no HTTPS, so there a proxy on port 443 is assumed
 _DEFAULT_PORT = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}
@@ -25,25 +29,62 @@ class Endpoint:
         address: `host:port`.
         protocol: Wire protocol.
         tls: Whether the connection is encrypted.
+        connection: Headers, certificates, path and proxy of the connection.
     """
 
     address: str
     protocol: WireProtocol
     tls: bool = False
+    connection: Connection = DIRECT
 
     @classmethod
-    def parse(cls, url: str, protocol: WireProtocol) -> "Endpoint":
-        """Parse a URL such as `http://host:8000` or `grpcs://host`; ports default to Triton's, that of https to 443.
+    def parse(cls, url: str, protocol: WireProtocol, connection: Connection = DIRECT) -> "Endpoint":
+        """Parse a URL such as `http://host:8000` or `grpcs://host/path`.
+
+        Ports default to Triton's, that of https to 443.
+
+        Args:
+            url: The URL.
+            protocol: Wire protocol.
+            connection: Headers and certificates; the URL adds its path, and the environment the proxy.
 
         Raises:
-            SettingsError: the URL is invalid.
+            SettingsError: the URL is invalid, or the environment names a proxy that cannot be used.
         """
+        example = f"{protocol}://127.0.0.1:{_DEFAULT_PORT[protocol]}"
         try:
-            target = parse_url(url, schemes=_DEFAULT_PORT, example=f"{protocol}://127.0.0.1:{_DEFAULT_PORT[protocol]}")
+            target = parse_url(url, schemes=_DEFAULT_PORT, example=example, path=True, api=API_PATH)
         except ValueError as error:
             raise SettingsError(f"target {error}") from None
+        tls = target.scheme.endswith("s")
+        try:
+            proxy = proxy_for(target.host, target.port or _DEFAULT_PORT[target.scheme], tls=tls)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
         return cls(
-            address=target.address(_DEFAULT_PORT[target.scheme]), protocol=protocol, tls=target.scheme.endswith("s")
+            address=target.address(_DEFAULT_PORT[target.scheme]),
+            protocol=protocol,
+            tls=tls,
+            connection=replace(connection, path=target.path, proxy=proxy),
+        )
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> "Endpoint":
+        """Build an endpoint from plain values, as `dataclasses.asdict` returns them."""
+        return cls(**{**message, "connection": Connection(**message["connection"])})
+
+    def connection_info(self) -> ConnectionInfo | None:
+        """Return what `run.json` records about the connection, without any secret; None for a direct, plain one."""
+        connection = self.connection
+        if connection == DIRECT:
+            return None
+        return ConnectionInfo(
+            headers=tuple(name for name, _ in connection.headers),
+            ca_file=connection.ca_file,
+            insecure=connection.insecure and self.tls,
+            client_cert=connection.client_cert,
+            path=connection.path,
+            proxy=without_credentials(connection.proxy) if connection.proxy else None,
         )
 
     def find_model(
@@ -82,14 +123,14 @@ class Endpoint:
 
     def _control_plane(self) -> GrpcControlPlane | HttpControlPlane:
         if self.protocol == "grpc":
-            return GrpcControlPlane(self.address, tls=self.tls)
-        return HttpControlPlane(self.address, tls=self.tls)
+            return GrpcControlPlane(self.address, tls=self.tls, connection=self.connection)
+        return HttpControlPlane(self.address, tls=self.tls, connection=self.connection)
 
     def connect(self, model: Model, *, stream: bool) -> Client:
         """Open a connection that sends one request at a time."""
         if self.protocol == "grpc":
-            return GrpcClient(self.address, model, stream=stream, tls=self.tls)
-        return HttpClient(self.address, model, stream=stream, tls=self.tls)
+            return GrpcClient(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
+        return HttpClient(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
 
     def call_name(self, model: Model, *, stream: bool) -> str:
         """Return the name of the inference call, as in Triton's documentation."""

@@ -15,11 +15,14 @@ from grpc.experimental import gevent as grpc_gevent
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
+from loadgen.base.connection import DIRECT, NEEDS_CREDENTIALS, REFUSES_CREDENTIALS, Connection
 from loadgen.base.errors import TargetError
+from loadgen.base.proxies import through
 from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
+from loadgen.protocols.grpc_connection import below_path, channel_options, metadata, tls_credentials
 from loadgen.protocols.local_fault import local_fault_of_grpc
 from loadgen.protocols.text import clean, valid_text
 
@@ -45,11 +48,17 @@ def prepare(streams: int) -> None:
     pool.maxsize = max(pool.maxsize, streams + _POOL_RESERVE)
 
 
-def open_channel(address: str, *, tls: bool) -> grpc.Channel:
-    """Open a channel with its own connection to `host:port`."""
+def open_channel(address: str, *, tls: bool, connection: Connection = DIRECT) -> grpc.Channel:
+    """Open a channel with its own connection to `host:port`.
+
+    Raises:
+        SettingsError: a certificate cannot be read.
+    """
+    options = [*_OPTIONS, *channel_options(connection)]
     if tls:
-        return grpc.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
-    return grpc.insecure_channel(address, options=_OPTIONS)
+        credentials, names = tls_credentials(address, connection)
+        return grpc.secure_channel(address, credentials, options=[*options, *names])
+    return grpc.insecure_channel(address, options=options)
 
 
 def call_name(model: Model, *, stream: bool) -> Call:
@@ -60,9 +69,13 @@ def call_name(model: Model, *, stream: bool) -> Call:
 class GrpcClient:
     """A gRPC connection that sends one request at a time; implements `loadgen.protocols.answer.Client`."""
 
-    def __init__(self, address: str, model: Model, *, stream: bool, tls: bool = False) -> None:
+    def __init__(
+        self, address: str, model: Model, *, stream: bool, tls: bool = False, connection: Connection = DIRECT
+    ) -> None:
         self._address = address
         self._tls = tls
+        self._connection = connection
+        self._metadata = metadata(connection)
         self._model = model
         self._stream = stream
         self._call = call_name(model, stream=stream)
@@ -91,8 +104,8 @@ class GrpcClient:
 
     def _open(self) -> None:
         """Open a new channel, which connects with the next request."""
-        self._channel = open_channel(self._address, tls=self._tls)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._channel = open_channel(self._address, tls=self._tls, connection=self._connection)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(below_path(self._channel, self._connection.path))
         self._broken = False
 
     def _request(self, prompt: str, max_tokens: int) -> pb.ModelInferRequest:
@@ -104,13 +117,19 @@ class GrpcClient:
 
     def _unary(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
         try:
-            response = self._stub.ModelInfer(request, timeout=timeout_s)
+            response = self._stub.ModelInfer(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             self._broken = True
-            outcome, cause = classify_failure(*_failure(error), began=False)
+            outcome, cause = classify_failure(*self._failure(error), began=False)
             return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
         now = time.monotonic()
         return answer_of([_output_text(response)], [output_token_count(response)], [now], now, stream=self._stream)
+
+    def _failure(self, error: grpc.RpcError) -> tuple[str, str]:
+        """Return code and message of a failed call; a failure of this machine has no code."""
+        details = self._connection.redacted(error.details() or "")
+        fault = local_fault_of_grpc(details)
+        return ("", fault) if fault else (error.code().name, details)
 
     def _streamed(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
         # otherwise Triton does not send a final response that has no output
@@ -119,7 +138,7 @@ class GrpcClient:
         texts: list[bytes] = []
         counts: list[int | None] = []
         code, message, finished_at, interrupted = "", "", None, False
-        call = self._stub.ModelStreamInfer(iter((request,)), timeout=timeout_s)
+        call = self._stub.ModelStreamInfer(iter((request,)), timeout=timeout_s, metadata=self._metadata)
         try:
             for response in call:
                 now = time.monotonic()
@@ -133,7 +152,7 @@ class GrpcClient:
                     finished_at = now
         except grpc.RpcError as error:
             self._broken = True
-            code, message = _failure(error)
+            code, message = self._failure(error)
         except gevent.GreenletExit:
             interrupted = True
         finally:
@@ -145,15 +164,9 @@ class GrpcClient:
         if finished_at is None:
             began = answer.last is not None
             message = message or ("the stream ended without a final answer" if began else Cause.EMPTY_ANSWER)
+            message = self._connection.redacted(message)
             answer.outcome, answer.cause = classify_failure(code, message, began=began)
         return answer
-
-
-def _failure(error: grpc.RpcError) -> tuple[str, str]:
-    """Return code and message of a failed call; a failure of this machine has no code."""
-    details = error.details() or ""
-    fault = local_fault_of_grpc(details)
-    return ("", fault) if fault else (error.code().name, details)
 
 
 def _output_text(response: pb.ModelInferResponse) -> bytes:
@@ -200,11 +213,17 @@ class GrpcControlPlane:
         TargetError: the address is unreachable, or the server is not Triton.
     """
 
-    def __init__(self, address: str, *, tls: bool = False) -> None:
+    def __init__(self, address: str, *, tls: bool = False, connection: Connection = DIRECT) -> None:
         self._address = address
-        self._channel = open_channel(address, tls=tls)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self.server = self._control("ServerMetadata", pb.ServerMetadataRequest())
+        self._connection = connection
+        self._metadata = metadata(connection)
+        self._channel = open_channel(address, tls=tls, connection=connection)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(below_path(self._channel, connection.path))
+        try:
+            self.server = self._control("ServerMetadata", pb.ServerMetadataRequest())
+        except TargetError:
+            self.close()
+            raise
 
     def models(self) -> list[str]:
         """Return the names of all ready models."""
@@ -225,13 +244,23 @@ class GrpcControlPlane:
 
     def _control(self, call: str, request: Any) -> Mapping[str, Any]:
         try:
-            answer = getattr(self._stub, call)(request, timeout=_CONTROL_TIMEOUT_S)
+            answer = getattr(self._stub, call)(request, timeout=_CONTROL_TIMEOUT_S, metadata=self._metadata)
         except grpc.RpcError as error:
-            code, details = error.code(), error.details() or ""
+            code, details = error.code(), self._connection.redacted(error.details() or "")
+            if code == grpc.StatusCode.UNAUTHENTICATED:
+                raise TargetError(
+                    f"the gRPC server at {self._address} requires credentials ({details[:200]}): {NEEDS_CREDENTIALS}"
+                ) from None
+            if code == grpc.StatusCode.PERMISSION_DENIED:
+                raise TargetError(
+                    f"the gRPC server at {self._address} answers {call} with PERMISSION_DENIED ({details[:200]}): "
+                    f"{REFUSES_CREDENTIALS}"
+                ) from None
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise TargetError(
-                    f"cannot reach a gRPC server at {self._address} ({clean(details)}); check host and port "
-                    f"(Triton's gRPC port is usually 8001) and that the server is up"
+                    f"cannot reach a gRPC server at {self._address}{through(self._connection.proxy)} "
+                    f"({clean(details)}); check host and port (Triton's gRPC port is usually 8001) and that the server "
+                    f"is up"
                 ) from None
             if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
                 raise TargetError(

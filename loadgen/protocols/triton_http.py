@@ -9,7 +9,7 @@ import select
 import time
 from collections.abc import Mapping
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import gevent
 import gevent.monkey
@@ -19,7 +19,9 @@ from geventhttpclient.client import HTTPClient
 from geventhttpclient.connectionpool import SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
+from loadgen.base.connection import DIRECT, NEEDS_CREDENTIALS, REFUSES_CREDENTIALS, Connection
 from loadgen.base.errors import TargetError
+from loadgen.base.proxies import through
 from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
@@ -31,7 +33,8 @@ Call = Literal["generate_stream", "generate"]
 
 _CONTROL_TIMEOUT_S = 10.0
 _JSON = {"Content-Type": "application/json"}
-_CONNECTION_ERRORS = (OSError, HTTPParseError, UnicodeError)
+# RuntimeError is the library's error when a proxy refuses a tunnel
+_CONNECTION_ERRORS = (OSError, HTTPParseError, UnicodeError, RuntimeError)
 _JSON_ERRORS = (ValueError, RecursionError)  # text that is not JSON, and JSON that is nested too deeply
 _MAX_ERROR_BYTES = 64 * 2**10
 _MAX_CONTROL_BYTES = 16 * 2**20
@@ -45,18 +48,30 @@ def call_name(*, stream: bool) -> Call:
 
 
 @functools.cache
-def tls_context() -> gevent.ssl.SSLContext:
-    """Return the process-wide TLS context: loading the certificates takes 20 ms, in which no token could be timed."""
-    return gevent.ssl.create_default_context(cafile=SSLConnectionPool.default_options["ca_certs"])
+def tls_context(connection: Connection = DIRECT) -> gevent.ssl.SSLContext:
+    """Return the process-wide TLS context: loading the certificates takes 20 ms, in which no token could be timed.
+
+    Raises:
+        SettingsError: a certificate cannot be read.
+    """
+    return connection.tls_context(
+        gevent.ssl.create_default_context, default_ca_file=SSLConnectionPool.default_options["ca_certs"]
+    )
 
 
-def _connect(address: str, *, tls: bool, timeout_s: float) -> HTTPClient:
+def _connect(address: str, *, tls: bool, timeout_s: float, connection: Connection) -> HTTPClient:
     host, _, port = address.rpartition(":")
+    proxy = urlsplit(connection.proxy or "")
     http = HTTPClient(
         host.strip("[]"),
         port=int(port),
         ssl=tls,
-        ssl_context_factory=(lambda **_: tls_context()) if tls else None,
+        ssl_context_factory=(lambda **_: tls_context(connection)) if tls else None,
+        insecure=connection.insecure,
+        proxy_host=proxy.hostname,
+        proxy_port=proxy.port,
+        proxy_user=unquote(proxy.username) if proxy.username else None,
+        proxy_password=unquote(proxy.password) if proxy.password else None,
         concurrency=1,
         connection_timeout=timeout_s,
         network_timeout=timeout_s,
@@ -81,17 +96,21 @@ def _is_idle(sock: gevent.socket.socket | None) -> bool:
 class HttpClient:
     """A keep-alive connection that sends one request at a time; implements `loadgen.protocols.answer.Client`."""
 
-    def __init__(self, address: str, model: Model, *, stream: bool, tls: bool = False) -> None:
+    def __init__(
+        self, address: str, model: Model, *, stream: bool, tls: bool = False, connection: Connection = DIRECT
+    ) -> None:
         self._address = address
         self._tls = tls
         self._model = model
         self._stream = stream
-        self._path = f"/v2/models/{quote(model.name, safe='')}/{call_name(stream=stream)}"
+        self._connection = connection
+        self._headers = {**_JSON, **dict(connection.headers)}
+        self._path = f"{connection.path}/v2/models/{quote(model.name, safe='')}/{call_name(stream=stream)}"
         self._text, self._limit = model.tensors[:2]
         self._constant = {tensor.name: tensor.json() for tensor in model.constant(stream=stream)}
         self._http: HTTPClient | None = None
         if tls:
-            tls_context()  # now rather than during the first request
+            tls_context(connection)  # now rather than during the first request
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         """Send a prompt and wait for the end of its answer."""
@@ -105,8 +124,10 @@ class HttpClient:
         try:
             if self._http is None:
                 # the deadline above decides: the socket's own timeout must not expire earlier
-                self._http = _connect(self._address, tls=self._tls, timeout_s=timeout_s + 5)
-            response = self._http.request("POST", self._path, body=json.dumps(body).encode(), headers=_JSON)
+                self._http = _connect(
+                    self._address, tls=self._tls, timeout_s=timeout_s + 5, connection=self._connection
+                )
+            response = self._http.request("POST", self._path, body=json.dumps(body).encode(), headers=self._headers)
             if response.status_code != 200:
                 code, message = str(response.status_code), _error_text(whole(response, _MAX_ERROR_BYTES))
             elif self._stream:
@@ -167,6 +188,7 @@ class HttpClient:
                 arrived.append(at)
         answer = answer_of(texts, counts, arrived, ended, stream=self._stream)
         if code or message:
+            message = self._connection.redacted(message)
             answer.outcome, answer.cause = classify_failure(code, message, began=answer.last is not None)
         return answer
 
@@ -200,6 +222,10 @@ def _error_text(body: bytes) -> str:
     return clean(parsed.get("error", parsed) if isinstance(parsed, dict) else parsed)
 
 
+def _is_html(body: bytes) -> bool:
+    return body[:1000].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
 class HttpControlPlane:
     """Triton's control plane over HTTP.
 
@@ -207,9 +233,11 @@ class HttpControlPlane:
         TargetError: the address is unreachable, or the server is not Triton.
     """
 
-    def __init__(self, address: str, *, tls: bool = False) -> None:
+    def __init__(self, address: str, *, tls: bool = False, connection: Connection = DIRECT) -> None:
         self._address = address
-        self._http = _connect(address, tls=tls, timeout_s=_CONTROL_TIMEOUT_S)
+        self._connection = connection
+        self._headers = {**_JSON, **dict(connection.headers)}
+        self._http = _connect(address, tls=tls, timeout_s=_CONTROL_TIMEOUT_S, connection=connection)
         try:
             self.server = self._control("GET", "/v2")
         except TargetError:
@@ -246,20 +274,38 @@ class HttpControlPlane:
         response: HTTPSocketPoolResponse | None = None
         try:
             with gevent.Timeout(_CONTROL_TIMEOUT_S, TimeoutError(f"no whole answer within {_CONTROL_TIMEOUT_S:g} s")):
-                response = self._http.request(method, path, body=payload, headers=_JSON)
+                response = self._http.request(method, self._connection.path + path, body=payload, headers=self._headers)
                 status, text = response.status_code, whole(response, _MAX_CONTROL_BYTES)
         except TooLargeError as error:
             raise TargetError(f"the HTTP server at {self._address} answers {path} with {error}; {hint}") from None
         except _CONNECTION_ERRORS as error:
             raise TargetError(
-                f"cannot reach an HTTP server at {self._address} ({clean(error)}); {hint} and that the server is up"
+                f"cannot reach an HTTP server at {self._address}{through(self._connection.proxy)} ({clean(error)}); "
+                f"{hint} and that the server is up"
             ) from None
         finally:
             if response is not None:
                 response.release()
+        if status == 401:
+            raise TargetError(
+                f"the HTTP server at {self._address} requires credentials ({path}: {status}): {NEEDS_CREDENTIALS}"
+            )
+        if status == 403:
+            raise TargetError(f"the HTTP server at {self._address} answers {path} with {status}: {REFUSES_CREDENTIALS}")
+        if status == 407:
+            raise TargetError(
+                f"cannot reach the HTTP server at {self._address}{through(self._connection.proxy)}, which requires "
+                "credentials (407): add user and password to its URL in the environment"
+            )
+        if 300 <= status < 400 or _is_html(text):
+            raise TargetError(
+                f"the HTTP server at {self._address} answers {path} with {status} and a web page, such as that of a "
+                "login: check host, port and path, and --header"
+            )
         if status != 200:
             raise TargetError(
-                f"the HTTP server at {self._address} answers {path} with {status}: {_error_text(text)}; "
+                f"the HTTP server at {self._address} answers {path} with {status}: "
+                f"{self._connection.redacted(_error_text(text))}; "
                 f"is it Triton's HTTP port (usually 8000)?"
             )
         try:

@@ -8,6 +8,7 @@ from loadgen.base.console import say
 from loadgen.base.errors import ExitCode
 from loadgen.load.adapters.generators import DistributedGenerator, Generator, LocalGenerator
 from loadgen.load.plan import LoadPlan
+from loadgen.run.connection_flags import connection_of, take_headers
 from loadgen.run.execution import Execution
 from loadgen.run.flags import with_flags
 from loadgen.run.result import RunResult
@@ -26,6 +27,7 @@ class Conductor:
         self._environment = environment
         self._options = environment.parsed_options
         self._run_time_flag = self._options.run_time
+        self._headers = take_headers(self._options)
         self._scenario = scenario
         self._plan = LoadPlan(scenario)
         runner = environment.runner
@@ -58,7 +60,7 @@ class Conductor:
             scenario = with_flags(self._scenario, self._environment)
             if scenario.slo != self._scenario.slo:
                 say("without streaming there are no token times: limits on TTFT, ITL and TPOT are ignored")
-            execution.start(scenario)
+            execution.start(scenario, connection_of(self._options, self._headers, scenario))
 
     def is_over(self) -> bool:
         """Whether the current run is over; false without one."""

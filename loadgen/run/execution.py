@@ -7,6 +7,7 @@ from pathlib import Path
 import gevent
 import numpy as np
 
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.console import say
 from loadgen.base.errors import LoadgenError
 from loadgen.load.adapters.generators import Generator
@@ -69,13 +70,13 @@ class Execution:
         self.folder: Path | None = None
         self.workers: int | None = None
 
-    def start(self, scenario: Scenario) -> None:
-        """Do everything from the run folder to the first request.
+    def start(self, scenario: Scenario, connection: Connection = DIRECT) -> None:
+        """Do everything from the run folder to the first request; `connection` is how to connect to a URL target.
 
         Raises:
             LoadgenError: the target, the collector or a sending process is not ready.
         """
-        self._run = run = Run(scenario, say)
+        self._run = run = Run(scenario, say, connection)
         self.folder = run.folder.path
         say(f"run folder {self.folder}")
         served = run.start()

@@ -7,6 +7,7 @@ from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
 from loadgen.load.adapters.users import TritonUser
+from loadgen.run.connection_flags import add_connection_flags
 from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario, Slo, WireProtocol
 
 REPORT_FORMATS: tuple[str, ...] = get_args(ReportFormat)
@@ -50,6 +51,7 @@ def add_flags(parser: LocustArgumentParser) -> None:
         metavar="NAMES",
         help=f"comma-separated reports to write: {', '.join(REPORT_FORMATS)} (all)",
     )
+    add_connection_flags(parser)
     kube = parser.add_argument_group("Cluster (--target kube)")
     for name, about in _KUBE.items():
         env_var = f"LOADGEN_KUBE_{name.upper()}"

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from loadgen.base.clock import Clock
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.console import Say
 from loadgen.base.errors import CollectError, ExitCode, LoadgenError, RecordError, StackError
 from loadgen.base.processes import Child
@@ -58,17 +59,19 @@ class Run:
     Args:
         scenario: Scenario to run.
         say: Receives progress, one sentence at a time.
+        connection: How to connect to a URL target.
 
     Raises:
         LoadgenError: the run folder cannot be created.
     """
 
-    def __init__(self, scenario: Scenario, say: Say) -> None:
+    def __init__(self, scenario: Scenario, say: Say, connection: Connection = DIRECT) -> None:
         self.scenario = scenario
+        self._connection = connection
         self.clock = Clock.start()
         self._say = say
         self.folder = RunFolder.create(runs_dir(), scenario.name, self.clock)
-        self._target = target_of(scenario)
+        self._target = target_of(scenario, connection)
         self._running: RunningTarget | None = None
         self._collector: Child | None = None
         self._reference: ReferenceProcess | None = None
@@ -102,13 +105,14 @@ class Run:
         self._running = target = self._target.start(self.folder, say=self._say)
         self._update(**_target_fields(target.info, scenario.validity))
         endpoint = target.endpoint
+        self._update(connection=endpoint.connection_info())
         model, server = endpoint.find_model(requested=scenario.model, stream=scenario.stream, inputs=scenario.inputs)
         self._update(
             model=model.name,
             versions={**self.info.versions, **target.versions(server)},
             emulated=self.info.emulated or emulated_engine(model),
         )
-        self._collector = start_collector(self.folder)
+        self._collector = start_collector(self.folder, self._connection)
         return ServedModel(endpoint=endpoint, model=model)
 
     def record_start(self, load_start_s: float, arrivals: int, prompts: PromptInfo | None = None) -> None:

@@ -21,6 +21,9 @@ from loadgen.scenario.rates import Rate
 Tokens = Annotated[int, Field(gt=0, le=2**31 - 1)]
 """A number of tokens: Triton's tensors and the table of requests hold 32 bits."""
 
+API_PATH = "/v2"
+"""Path of Triton's API, below the path of a target."""
+
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -278,7 +281,7 @@ class Scenario(Settings):
         load: Requests per second over time.
         arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
         target: `local`, `sandbox` (a real Kubernetes control plane on this machine), `kube` (a cluster), or the base
-            URL of an existing Triton (`http://host:8000` or `grpc://host:8001`).
+            URL of an existing Triton (`http://host:8000` or `grpc://host:8001`), with a path if a gateway needs one.
         protocol: `grpc` or `http`; None means that of the target's scheme, and `grpc` for `local`.
         prompts: Source of the prompts.
         slo: Limits that decide between pass and fail.
@@ -332,7 +335,8 @@ class Scenario(Settings):
     def _check_urls(self) -> None:
         if self.target not in FLEETS:
             example = "http://127.0.0.1:8000, or 'local', 'sandbox' or 'kube'"
-            scheme = _parsed("target", self.target, ("http", "https", "grpc", "grpcs"), example).scheme.rstrip("s")
+            schemes = ("http", "https", "grpc", "grpcs")
+            scheme = _parsed("target", self.target, schemes, example, path=True, api=API_PATH).scheme.rstrip("s")
             if self.protocol and scheme != self.protocol:
                 raise ValueError(
                     f"protocol {self.protocol} contradicts target {self.target}: omit one, or write the target as "
@@ -360,8 +364,10 @@ class Scenario(Settings):
         return Scenario(**{**dict(self), **changes})
 
 
-def _parsed(setting: str, url: str, schemes: tuple[str, ...], example: str, *, path: bool = False) -> Url:
+def _parsed(
+    setting: str, url: str, schemes: tuple[str, ...], example: str, *, path: bool = False, api: str = ""
+) -> Url:
     try:
-        return parse_url(url, schemes=schemes, example=example, path=path)
+        return parse_url(url, schemes=schemes, example=example, path=path, api=api)
     except ValueError as error:
         raise ValueError(f"{setting} {error}") from None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.console import Say
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackState
@@ -69,8 +70,8 @@ class Target(Protocol):
         ...
 
 
-def target_of(scenario: Scenario) -> Target:
-    """The target that a scenario names.
+def target_of(scenario: Scenario, connection: Connection = DIRECT) -> Target:
+    """The target that a scenario names; `connection` is how to connect to a URL.
 
     Only its own module is imported: the Kubernetes client takes a second, which other targets do not need.
     """
@@ -90,4 +91,4 @@ def target_of(scenario: Scenario) -> Target:
         case _:
             from loadgen.targets.url import UrlTarget
 
-            return UrlTarget(scenario)
+            return UrlTarget(scenario, connection)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.console import Say
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackState
@@ -37,8 +38,8 @@ class ExistingServer:
 class UrlTarget:
     """A server at the URL that the scenario names."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        self._scenario = scenario
+    def __init__(self, scenario: Scenario, connection: Connection = DIRECT) -> None:
+        self._scenario, self._connection = scenario, connection
 
     def info(self) -> TargetInfo:
         """Empty: the settings do not describe an existing server."""
@@ -48,6 +49,12 @@ class UrlTarget:
         """Return the server; nothing is started.
 
         Raises:
-            SettingsError: the URL is malformed.
+            SettingsError: the URL is malformed, or the environment names a proxy that cannot be used.
         """
-        return ExistingServer(Endpoint.parse(self._scenario.target, self._scenario.wire), self.info())
+        endpoint = Endpoint.parse(self._scenario.target, self._scenario.wire, self._connection)
+        if info := endpoint.connection_info():
+            if info.proxy:
+                say(f"requests go through the proxy {info.proxy}, so their latencies include it")
+            if info.insecure:
+                say("the server's certificate is not verified (--insecure)")
+        return ExistingServer(endpoint, self.info())

@@ -15,19 +15,23 @@ from support.runs.locust_bench import Bench, FinishedRun
 
 Runs = Callable[..., FinishedRun]
 
+SECRET = "s3cret-value"
+
 
 @pytest.fixture(scope="module")
 def streamed(whole_run: Runs) -> FinishedRun:
-    """Run gRPC with streaming, the users of one tag, and all output files of Locust."""
+    """Run gRPC with streaming, the users of one tag, all output files of Locust, a header and a dead proxy."""
     flags = ("--protocol", "grpc", "--stream", "--csv", "stats", "--html", "locust.html", "--json-file", "locust")
-    return whole_run("TwoUser", "--tags", "two", *flags)
+    settings = {"http_proxy": "http://127.0.0.1:1", "no_proxy": "", "LOADGEN_HEADERS": f"X-Key: {SECRET}"}
+    return whole_run("TwoUser", "--tags", "two", *flags, **settings)
 
 
 @pytest.fixture(scope="module")
 def distributed(whole_run: Runs, ports: dict[str, int]) -> FinishedRun:
-    """Run HTTP with streaming and two workers."""
+    """Run HTTP with streaming and two workers, with a header, and a dead proxy in the environment."""
     target = f"http://127.0.0.1:{ports['http']}"
-    return whole_run("--processes", "2", "--target", target, "--protocol", "http", "--stream", "--csv", "stats")
+    flags = ("--protocol", "http", "--stream", "--csv", "stats", "--header", f"X-Key: {SECRET}")
+    return whole_run("--processes", "2", "--target", target, *flags, http_proxy="http://127.0.0.1:1", no_proxy="")
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +157,16 @@ def test_an_invalid_scenario(bench: Bench) -> None:
     assert code == 2
     assert "error: Constant.per_s: input should be greater than or equal to 0, got -3.0" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("run", ["streamed", "distributed"])
+def test_no_file_has_the_value_of_a_header(run: str, request: pytest.FixtureRequest) -> None:
+    """Neither the run folder nor any output; run.json has its name. Loopback was reached without the dead proxy."""
+    finished: FinishedRun = request.getfixturevalue(run)
+    assert finished.result.code == 0, finished.result.err
+    files = [path for path in finished.bench.folder.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+    connection = finished.bench.run_folder().read_info().connection
+    assert connection is not None
+    assert (connection.headers, connection.proxy) == (("X-Key",), None)

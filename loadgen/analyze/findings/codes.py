@@ -137,6 +137,18 @@ ENDPOINT_CONNECTIONS = _warning(
     "",
     "gRPC requests went through an endpoint that balances connections and not requests.",
 )
+ENDPOINT_PROXY = _warning(
+    "endpoint.proxy",
+    "Requests went through a proxy",
+    "",
+    "Requests went through a proxy that the environment names, so all latencies include it.",
+)
+ENDPOINT_INSECURE = _warning(
+    "endpoint.insecure",
+    "Server certificate not verified",
+    "",
+    "The run had the flag `--insecure`, so another server could have answered in place of the target.",
+)
 CLUSTER_LACKING = _warning(
     "cluster.lacking",
     "Unavailable cluster data",
@@ -256,6 +268,8 @@ ALL: tuple[FindingCode, ...] = (
     SCRAPE_GAP,
     ENDPOINT,
     ENDPOINT_CONNECTIONS,
+    ENDPOINT_PROXY,
+    ENDPOINT_INSECURE,
     CLUSTER_LACKING,
     SIGNAL_ADAPTER,
     SIGNAL_NEVER_CROSSED,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from loadgen.analyze.findings.balance import old_backlog, overload_at_max, unused_replicas
 from loadgen.analyze.findings.cluster import cluster_warnings
+from loadgen.analyze.findings.connection import connection_warnings
 from loadgen.analyze.findings.decisions import flapping, rescales_by_others, unnecessary_scale_ups
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.losses import failed_in_drain, losses
@@ -27,7 +28,7 @@ def warnings(
         scaling: Its scaling events.
         capacity: Requests per second that one replica can serve.
     """
-    findings = cluster_warnings(run, ratio)
+    findings = connection_warnings(run) + cluster_warnings(run, ratio)
     if run.info.autoscaler is not None and len(ratio.t_s) and run.length_s:
         findings += never_crossed(run, ratio)
         findings += overload_at_max(run, fleet, ratio, capacity)

@@ -16,7 +16,9 @@ from kubernetes import client
 from kubernetes.client import rest
 
 from loadgen.base.errors import StackError, TargetError
+from loadgen.base.proxies import through
 from loadgen.kube.client.credentials import Credentials, connection_key, load_credentials
+from loadgen.kube.client.response import Raw, Response, document, error_message
 
 _TIMEOUT_S = 10.0
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 60.0
@@ -26,16 +28,6 @@ _BACKOFF_RESET_S = 300.0
 _log = logging.getLogger("loadgen.kube.client.api")
 _SKEW_TIMEOUT_S = 3.0
 _SKEW_POLL_S = 0.02
-
-Raw = dict[str, Any]
-
-
-class Response(NamedTuple):
-    """A response of the API: HTTP status, headers with names in lower case, body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Skew(NamedTuple):
@@ -108,7 +100,16 @@ class Api:
     def _use(self, credentials: Credentials) -> None:
         self._credentials = credentials
         key = connection_key(credentials.configuration)
-        for name in ("host", "ssl_ca_cert", "cert_file", "key_file", "verify_ssl", "tls_server_name", "proxy"):
+        for name in (
+            "host",
+            "ssl_ca_cert",
+            "cert_file",
+            "key_file",
+            "verify_ssl",
+            "tls_server_name",
+            "proxy",
+            "no_proxy",
+        ):
             setattr(self.configuration, name, getattr(credentials.configuration, name))
         self.configuration.api_key = credentials.configuration.api_key
         if key != self._connection_key:
@@ -181,7 +182,10 @@ class Api:
 
     def _unreachable(self, error: Exception) -> StackError:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return StackError(f"cannot reach the API server at {self.configuration.host}: {reason}")
+        proxy = self.configuration.proxy
+        direct = not proxy or rest.should_bypass_proxies(self.configuration.host, self.configuration.no_proxy or "")
+        via = "" if direct else through(proxy)
+        return StackError(f"cannot reach the API server at {self.configuration.host}{via}: {reason}")
 
     def get(self, path: str, **query: str) -> Raw | None:
         """Return an object or a list; None where the object or its API does not exist.
@@ -196,9 +200,8 @@ class Api:
             renewal = (
                 f"; {self._renewal_error}" if response.status == HTTPStatus.UNAUTHORIZED and self._renewal_error else ""
             )
-            raise StackError(f"GET {path} returned {response.status}: {_message(response.body)}{renewal}")
-        content: Raw = json.loads(response.body)
-        return content
+            raise StackError(f"GET {path} returned {error_message(response, self.configuration.host)}{renewal}")
+        return document(response, self.configuration.host)
 
     def items(self, path: str, **query: str) -> list[Raw]:
         """Return the objects of a list; none where the API does not exist.
@@ -207,7 +210,7 @@ class Api:
             StackError: as `get`.
         """
         content = self.get(path, **query)
-        return [] if content is None else list(content.get("items", []))
+        return [] if content is None else list(content.get("items") or [])
 
     def allowed(self, verb: str, resource: str, *, namespace: str | None, group: str = "", name: str = "") -> bool:
         """Return whether the account has a permission; `resource` may include a subresource, such as `pods/proxy`.
@@ -226,8 +229,9 @@ class Api:
         }
         response = self.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         if response.status != HTTPStatus.CREATED:
-            raise StackError(f"cannot check RBAC permissions: {response.status}: {_message(response.body)}")
-        return bool(json.loads(response.body)["status"]["allowed"])
+            raise StackError(f"cannot check RBAC permissions: {error_message(response, self.configuration.host)}")
+        status = document(response, self.configuration.host).get("status")
+        return isinstance(status, dict) and bool(status.get("allowed"))
 
     def skew(self) -> Skew | None:
         """Measure how far the API server's clock is ahead of this machine's; None where responses have no date.
@@ -257,11 +261,3 @@ class Api:
 def path_of(*parts: str) -> str:
     """Join the parts of a path of the API, and quote each of them."""
     return "/" + "/".join(quote(part, safe=":") for part in parts)
-
-
-def _message(body: bytes) -> str:
-    try:
-        message = json.loads(body).get("message")
-    except (ValueError, AttributeError):
-        message = None
-    return str(message or body.decode(errors="replace"))[:300].strip() or "no reason given"

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 import urllib3
 import yaml
@@ -16,6 +18,7 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from loadgen.base.errors import TargetError
+from loadgen.base.proxies import bypasses, is_loopback
 from loadgen.base.urls import hide, without_user
 
 IN_CLUSTER = "in-cluster"
@@ -75,14 +78,37 @@ def load_credentials(context: str | None) -> Credentials:
         raise
 
 
+def choose_proxy(configuration: client.Configuration, *, from_kubeconfig: bool = False) -> None:
+    """Choose the proxy of a configuration as kubectl does.
+
+    That is the proxy-url of the cluster, whatever NO_PROXY says; otherwise HTTPS_PROXY or HTTP_PROXY, except for a
+    loopback address and the hosts in NO_PROXY. The library would use a proxy for a loopback address, too.
+
+    Args:
+        configuration: Configuration with its host.
+        from_kubeconfig: Whether its proxy is the proxy-url of the cluster.
+    """
+    if from_kubeconfig:
+        configuration.no_proxy = None
+        return
+    url, proxies = urlsplit(configuration.host), getproxies_environment()
+    configuration.proxy = proxies.get(url.scheme)
+    host, no_proxy = url.hostname or "", proxies.get("no", "")
+    if is_loopback(host) or bypasses(host, url.port or (443 if url.scheme == "https" else 80), no_proxy):
+        # the library's WebSocket client would take a proxy that is None from the environment, by its own rules
+        no_proxy = ",".join(filter(None, (no_proxy, host)))
+    configuration.no_proxy = no_proxy or None
+
+
 def connection_key(configuration: client.Configuration) -> tuple[object, ...]:
     """Return what a connection depends on; when it changes, existing connections must not be used any more.
 
     Files are compared by content, since a certificate may be replaced under the same name.
     """
     files = (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
-    options = (configuration.host, configuration.verify_ssl, configuration.tls_server_name, configuration.proxy)
-    return (*options, *(_digest(file) for file in files))
+    options = (configuration.host, configuration.verify_ssl, configuration.tls_server_name)
+    proxy = (configuration.proxy, configuration.no_proxy)
+    return (*options, *proxy, *(_digest(file) for file in files))
 
 
 def _digest(file: str | None) -> bytes | None:
@@ -108,6 +134,7 @@ def _from_service_account() -> Credentials:
             "(automountServiceAccountToken), or set KUBECONFIG"
         ) from error
     _hide_secrets(configuration, {})
+    choose_proxy(configuration)
     return Credentials(
         configuration=configuration,
         context=IN_CLUSTER,
@@ -149,6 +176,7 @@ def _from_kubeconfig(context: str | None) -> Credentials:
             "run it to see why, or log in again",
             where,
         )
+    choose_proxy(configuration, from_kubeconfig="proxy" in loader.__dict__)
     expiry = getattr(loader, "expiry", None)
     renew_at_s = None if expiry is None else expiry.timestamp() - _RENEW_BEFORE_S
     if renew_at_s is None and "tokenFile" in user:

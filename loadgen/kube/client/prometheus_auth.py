@@ -13,6 +13,7 @@ import requests
 from pydantic import BaseModel
 
 from loadgen.base.errors import StackError
+from loadgen.base.headers import parse_headers
 from loadgen.base.urls import hide, redacted
 
 HEADERS = "LOADGEN_KUBE_PROMETHEUS_HEADERS"
@@ -20,7 +21,6 @@ HEADERS = "LOADGEN_KUBE_PROMETHEUS_HEADERS"
 
 _TIMEOUT_S = 5.0
 _CONFIDENTIAL = "(?i)auth|cookie|key|pass|secret|token"
-_NAME, _VALUE = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", r"[\x20-\x7e]+"
 
 
 class PrometheusAuth(BaseModel):
@@ -45,16 +45,13 @@ class PrometheusAuth(BaseModel):
         Raises:
             StackError: a line is not a header; the message does not repeat the line.
         """
-        headers = {}
-        for line in os.environ.get(HEADERS, "").splitlines():
-            name, colon, value = (part.strip() for part in line.partition(":"))
-            if not line.strip():
-                continue
-            if not (colon and re.fullmatch(_NAME, name) and re.fullmatch(_VALUE, value)):
-                raise StackError(f"{HEADERS} has an invalid line: write one `Name: value` per line")
+        try:
+            headers = parse_headers(os.environ.get(HEADERS, ""))
+        except ValueError as error:
+            raise StackError(f"{HEADERS} {error}") from None
+        for name, value in headers.items():
             if re.search(_CONFIDENTIAL, name):
                 hide(value.rpartition(" ")[2])
-            headers[name] = value
         return headers
 
     def headers(self) -> dict[str, str]:

@@ -39,7 +39,12 @@ class AccessPath:
         return f"{self.kind} {self.address}".strip()
 
     def endpoint(self, protocol: WireProtocol) -> Endpoint:
-        """The server at the end of the path."""
+        """The server at the end of the path.
+
+        A path that was discovered has no proxy: it is chosen because a direct connection to it succeeds.
+        """
+        if self.kind == "url":
+            return Endpoint.parse(f"{protocol}{'s' if self.tls else ''}://{self.address}", protocol)
         return Endpoint(address=self.address, protocol=protocol, tls=self.tls)
 
 

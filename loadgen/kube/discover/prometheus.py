@@ -5,10 +5,12 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 
 from loadgen.base.errors import StackError, TargetError
+from loadgen.base.proxies import is_loopback
 from loadgen.base.urls import redacted
 from loadgen.kube.client.api import Api, Skew
 from loadgen.kube.client.prometheus_auth import failure_reason
@@ -113,7 +115,7 @@ def query(url: str, path: str, **parameters: str) -> Any:
     """
     try:
         with requests.Session() as session:
-            session.trust_env = "127.0.0.1" not in url
+            session.trust_env = not is_loopback(urlsplit(url).hostname or "")
             response = session.get(f"{url}{path}", params=parameters, timeout=_TIMEOUT_S)
     except (requests.RequestException, ValueError) as error:
         raise StackError(f"Prometheus does not answer {path}: {failure_reason(error)}") from error

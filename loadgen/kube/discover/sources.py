@@ -238,7 +238,9 @@ def _is_metrics_page(address: str) -> bool:
     if not reachable(address):
         return False
     try:
-        page = requests.get(f"http://{address}/metrics", timeout=_TIMEOUT_S)
+        with requests.Session() as session:
+            session.trust_env = False  # the collector reads it directly, too
+            page = session.get(f"http://{address}/metrics", timeout=_TIMEOUT_S)
     except requests.RequestException:
         return False
     return page.ok and "\nnv_" in page.text

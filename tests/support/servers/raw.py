@@ -17,7 +17,7 @@ def raw_server(response: bytes) -> Iterator[int]:
             self.request.recv(65536)
             self.request.sendall(response)
 
-    with _serving(_Handler, 0) as port:
+    with serve_tcp(_Handler, 0) as port:
         yield port
 
 
@@ -36,7 +36,7 @@ def dripping_server() -> Iterator[int]:
                             return
                     self.request.sendall(b" ")
 
-    with _serving(_Handler, 0) as port:
+    with serve_tcp(_Handler, 0) as port:
         yield port
 
 
@@ -47,12 +47,12 @@ def relay(port: int, to: int, host: str = "127.0.0.1") -> Iterator[int]:
     class _Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with socket.create_connection(("127.0.0.1", to)) as server:
-                back = threading.Thread(target=_copy, args=(server, self.request), daemon=True)
+                back = threading.Thread(target=copy_bytes, args=(server, self.request), daemon=True)
                 back.start()
-                _copy(self.request, server)
+                copy_bytes(self.request, server)
                 back.join(10)
 
-    with _serving(_Handler, port, host) as listening:
+    with serve_tcp(_Handler, port, host) as listening:
         yield listening
 
 
@@ -67,14 +67,15 @@ class _Server6(_Server):
 
 
 @contextmanager
-def _serving(handler: type[socketserver.BaseRequestHandler], port: int, host: str = "127.0.0.1") -> Iterator[int]:
+def serve_tcp(handler: type[socketserver.BaseRequestHandler], port: int, host: str = "127.0.0.1") -> Iterator[int]:
+    """Serve connections until the end of the `with` block; yields the port."""
     with (_Server6 if ":" in host else _Server)((host, port), handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
 
 
-def _copy(source: socket.socket, sink: socket.socket) -> None:
+def copy_bytes(source: socket.socket, sink: socket.socket) -> None:
     """Copy until the source closes, then close the sink."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):

@@ -31,7 +31,7 @@ def scenario_with(*flags: str) -> Scenario:
     [
         (("--target", "nonsense"), r"target 'nonsense' is (no|not a) URL .*, or 'local'"),
         (("--target", "http://127.0.0.1:1", "--protocol", "grpc"), "protocol grpc contradicts target"),
-        (("--target", "http://127.0.0.1:1/path"), "target .* has the path '/path'"),
+        (("--target", "http://127.0.0.1:1/v2"), "target .* has the path '/v2', of which every request adds /v2 itself"),
     ],
 )
 def test_bad_flags(flags: tuple[str, ...], says: str) -> None:
