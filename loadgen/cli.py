@@ -5,13 +5,13 @@ Each command imports its dependencies when it runs: pandas, matplotlib and the K
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen.archive import upload
-from loadgen.base.errors import ExitCode, LoadgenError, unexpected
+from loadgen.base.console import protect_streams, say, show
+from loadgen.base.errors import INTERRUPTED, ExitCode, LoadgenError, unexpected
 from loadgen.kube.deploy import cli as cluster
 from loadgen.sandbox import cli as sandbox
 
@@ -44,6 +44,7 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    protect_streams()
     options = command_line().parse_args(arguments)
     try:
         if options.command == "sandbox":
@@ -53,10 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command in ("deploy", "destroy"):
             return cluster.run(options)
         return _report(options.run, options.reports, as_json=options.json)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
     except Exception as fault:
         # exit code 1, which Python itself would give, says that the server failed the test
         error = fault if isinstance(fault, LoadgenError) else unexpected(fault)
-        sys.stderr.write(f"error: {error}\n")
+        say(f"error: {error}")
         return int(error.exit_code)
 
 
@@ -73,10 +77,10 @@ def _report(run: Path, reports: str | None, *, as_json: bool) -> int:
     analysis = analyze_folder(folder)
     paths = write_reports(analysis, folder.path, formats)
     if as_json:
-        sys.stdout.write(_machine(analysis, paths) + "\n")
+        show(_machine(analysis, paths))
     else:
         lines = [*summary_lines(analysis), "", str(paths.get("report.html", folder.path))]
-        sys.stdout.write("\n".join(lines) + "\n")
+        show("\n".join(lines))
     return int(_VERDICT_CODE[analysis.verdict])
 
 

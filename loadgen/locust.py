@@ -3,8 +3,10 @@
 from loadgen.locust import Scenario, TritonUser, Wave
 """
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -13,11 +15,13 @@ from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadgen.base.console import say
+from loadgen.base.console import protect_streams, say
 from loadgen.base.errors import LoadgenError
+from loadgen.base.processes import children_of
 from loadgen.load.adapters.generators import Worker
 from loadgen.load.adapters.shape import ScenarioShape
-from loadgen.load.adapters.users import TritonUser
+from loadgen.load.adapters.users import TritonUser, apply_tags
+from loadgen.load.adapters.worker_secret import listen_on_loopback, require_secret_of_workers
 from loadgen.run.conductor import Conductor
 from loadgen.run.flags import add_flags, scenario_of, with_flags
 from loadgen.run.reexec import enter_sandbox_if_requested
@@ -49,21 +53,25 @@ __all__ = [
 
 def _connect(environment: Environment, runner: Any, **_: Any) -> None:
     """Connect users, shape and conductor to the events of this process; an error in the settings exits it."""
+    options = environment.parsed_options
+    assert options is not None
     if isinstance(runner, WorkerRunner):
         worker = Worker(environment, runner)
         environment.events.test_stop.add_listener(lambda **_: worker.close())
         environment.process_exit_code = 0  # the master reports the verdict
+        options.json = False  # and prints the statistics of all
         return
-    options = environment.parsed_options
-    assert options is not None
     try:
+        apply_tags(environment)
         scenario = scenario_of(environment.user_classes)
         with_flags(scenario, environment)
         conductor = Conductor(environment, scenario)
     except LoadgenError as error:
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
-    _interrupt_only_main()
+    _interrupt_only_main(conductor)
+    if options.processes:
+        _keep_signals_of_the_terminal_from_workers()
     shape = ScenarioShape(conductor.users, conductor.is_over)
     shape.runner = runner
     environment.shape_class = shape
@@ -83,20 +91,32 @@ def _connect(environment: Environment, runner: Any, **_: Any) -> None:
     environment.events.quitting.add_listener(finish_run)
 
 
-def _interrupt_only_main() -> None:
+def _interrupt_only_main(conductor: Conductor) -> None:
     """Raise KeyboardInterrupt in Locust's main greenlet, whichever greenlet runs when Ctrl-C is pressed.
 
     In any other greenlet it would end in a traceback. SIGTERM does the same: during a headless run with a load shape,
-    Locust would handle it only after the run.
+    Locust would handle it only after the run. So does SIGHUP, the end of the terminal, unless `nohup` ignores it.
     """
     main = gevent.getcurrent()
     loop = gevent.get_hub().loop
 
-    def interrupt(*_: object) -> None:
-        loop.run_callback(main.throw, KeyboardInterrupt)
+    def throw() -> None:
+        conductor.interrupted()
+        main.throw(KeyboardInterrupt)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    def interrupt(*_: object) -> None:
+        loop.run_callback(throw)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+def _keep_signals_of_the_terminal_from_workers() -> None:
+    """Give each worker of --processes a process group of its own: on Ctrl-C, the master stops them in order."""
+    for worker in children_of(os.getpid()):
+        with suppress(OSError):  # it has ended
+            os.setpgid(worker, worker)
 
 
 def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -108,7 +128,10 @@ def _print_error(kind: type[BaseException], error: BaseException, trace: Traceba
         sys.__excepthook__(kind, error, trace)
 
 
+protect_streams()
 sys.excepthook = _print_error
 enter_sandbox_if_requested()
+require_secret_of_workers()
+events.init_command_line_parser.add_listener(listen_on_loopback)
 events.init_command_line_parser.add_listener(add_flags)
 events.init.add_listener(_connect)

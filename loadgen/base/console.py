@@ -1,13 +1,102 @@
-"""Writes messages to standard error, also while a progress line is displayed there."""
+"""Writes to the console: messages on standard error, results on standard output.
 
+A console may be an ASCII terminal, a pipe whose reader has left, or closed: none of these may change how a run ends.
+"""
+
+import codecs
+import errno
+import io
+import os
+import select
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 Say = Callable[[str], None]
 """Shows a message of one sentence to the user; `say` is one that writes to standard error."""
 
 CLEAR_LINE = "\r\x1b[K"
 """Returns to the start of the line and erases it."""
+
+_STALLED_S = 5.0
+_ASCII = str.maketrans(
+    {
+        "≤": "<=",
+        "≥": ">=",
+        "…": "...",
+        "–": "-",
+        "—": "-",
+        "−": "-",
+        "│": "|",
+        "×": "x",
+        "→": "->",
+        "·": "*",
+        "’": "'",
+        "✗": "x",
+        "✓": "v",
+    }
+)
+
+
+def protect_streams() -> None:
+    """Make standard output and error of this process accept any text and survive the loss of their reader.
+
+    Characters that the encoding lacks are replaced, and what cannot be written is dropped. Streams that were replaced
+    already, as by a test, are left alone. Call it once, before anything is written.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: a file that is opened later must not get this number
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for the whole process
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:  # Python found it closed at its start
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8", errors="replace"))  # noqa: SIM115 - for the whole process
+        elif stream is getattr(sys, f"__{name}__") and not isinstance(getattr(stream.buffer, "raw", None), _Stream):
+            stream.flush()
+            protected = io.TextIOWrapper(
+                io.BufferedWriter(_Stream(number, "wb", closefd=False)),
+                encoding=stream.encoding,
+                errors="loadgen.ascii",
+                line_buffering=stream.line_buffering or name == "stderr",
+            )
+            setattr(sys, name, protected)
+
+
+class _Stream(io.FileIO):
+    """A standard stream; drops what cannot be written, and does not wait for ever for a reader that has stalled."""
+
+    _has_failed = False
+
+    def write(self, data: object) -> int:
+        size = memoryview(data).nbytes  # type: ignore[arg-type]
+        try:
+            written = super().write(data)  # type: ignore[arg-type]
+            if written is None:  # set to non-blocking by a process that shares the terminal
+                select.select([], [self], [], _STALLED_S)
+                written = super().write(data)  # type: ignore[arg-type]
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO) and self.fileno() == 1 and not self._has_failed:
+                self._has_failed = True
+                with suppress(OSError):
+                    os.write(2, f"error: cannot write to standard output: {error.strerror}\n".encode())
+            return size
+        return size if written is None else written
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that the encoding of a stream lacks: by ASCII of the same meaning, or by their code."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_ASCII)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error("loadgen.ascii", _replace)
 
 
 def is_live() -> bool:
@@ -17,5 +106,15 @@ def is_live() -> bool:
 
 def say(text: str) -> None:
     """Write a message to standard error, on a line of its own."""
-    sys.stderr.write(f"{CLEAR_LINE if is_live() else ''}{text}\n")
-    sys.stderr.flush()
+    _write("stderr", f"{CLEAR_LINE if is_live() else ''}{text}\n")
+
+
+def show(text: str) -> None:
+    """Write a result to standard output."""
+    _write("stdout", f"{text}\n")
+
+
+def _write(name: str, text: str) -> None:
+    stream = getattr(sys, name)
+    stream.write(text)
+    stream.flush()

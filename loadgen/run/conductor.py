@@ -36,6 +36,7 @@ class Conductor:
         self._execution: Execution | None = None
         self._finishing: gevent.Greenlet | None = None
         self._result = RunResult()
+        self._interrupts = 0
 
     def users(self) -> int:
         """Number of Locust users; fixed while a load runs, even when workers connect or disconnect."""
@@ -90,17 +91,29 @@ class Conductor:
         """Wait until `finish` is done."""
         if self._finishing is None:
             return
-        folder = self._execution.folder if self._execution else None
+        finishing, folder = self._finishing, self._execution.folder if self._execution else None
         try:
-            self._finishing.join()
+            finishing.join()
         except KeyboardInterrupt:
-            self._finishing.kill()  # without a report, but the target still goes down
+            if self._interrupts == 1:
+                self.wait()
+                return
+            finishing.kill()  # without a report, but the target still goes down
             say(f"stopped immediately; `loadgen report {folder}` reports on what was recorded")
             raise
 
+    def interrupted(self) -> None:
+        """Count a Ctrl-C or SIGTERM: the first one finishes the run with its report, the second one ends it at once."""
+        self._interrupts += 1
+        if self._finishing is not None and self._interrupts == 1:
+            say("the report is being written; press Ctrl-C again to stop without it")
+
     def print_summary(self) -> None:
-        """Print the outcome of the last run once, after Locust's own tables."""
-        self._result.print()
+        """Print the outcome of the last run once, after Locust's own tables.
+
+        With --json, standard output has Locust's JSON and nothing else.
+        """
+        self._result.print(only_messages=bool(getattr(self._options, "json", False)))
         self._result = RunResult()
 
     def is_active(self) -> bool:

@@ -8,7 +8,7 @@ import gevent
 import numpy as np
 
 from loadgen.base.console import say
-from loadgen.base.errors import LoadgenError
+from loadgen.base.errors import Interrupted, LoadgenError
 from loadgen.load.adapters.generators import Generator
 from loadgen.load.adapters.shape import SPAWN_PER_S
 from loadgen.load.host import Host
@@ -183,8 +183,15 @@ class Execution:
         return self._result()
 
     def _record_no_load(self, run: Run) -> None:
-        if not self.errors:
-            self.errors.add(LoadgenError("stopped before the load began; nothing was sent"))
+        if not self.errors and not self._generator.size():
+            self.errors.add(
+                LoadgenError(
+                    "every worker was lost before the load began, so nothing was sent: read the log above for the "
+                    "reason, free memory and CPU, and run again"
+                )
+            )
+        elif not self.errors:
+            self.errors.add(Interrupted("stopped before the load began; nothing was sent"))
         run.record_no_load(str(self.errors.first))
 
     def _record_end(self, run: Run, load: LoadPhase) -> None:

@@ -5,6 +5,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+import gevent
+import gevent.event
 import pytest
 from locust.env import Environment
 
@@ -14,6 +16,7 @@ from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment
 from loadgen.run.conductor import Conductor
 from loadgen.run.execution import Execution, LoadPhase
+from loadgen.run.result import RunResult
 from loadgen.run.run import Run
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
@@ -119,10 +122,71 @@ def test_a_stop_before_the_load_is_an_error_and_nothing_is_reported(capsys: pyte
     conductor.stopping()
     conductor.finish()
     conductor.print_summary()
-    assert environment.process_exit_code == 4
+    assert environment.process_exit_code == 130
     assert "error: stopped before the load began; nothing was sent" in capsys.readouterr().err
     assert run.folder.read_info().error == "stopped before the load began; nothing was sent"
     assert not (run.folder.path / "report.html").exists()
+
+
+def test_a_stop_after_all_workers_were_lost_is_a_tool_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Locust stops a test without workers; the user did not."""
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    conductor = Conductor(environment, SCENARIO)
+    processes = Processes()
+    processes.size = lambda: 0  # type: ignore[method-assign]
+    conductor._execution = execution = Execution(LoadPlan(SCENARIO), processes, run_time_s=None)
+    execution._run = Run(SCENARIO, say)
+    conductor.finish()
+    conductor.print_summary()
+    assert environment.process_exit_code == 4
+    assert "error: every worker was lost before the load began" in capsys.readouterr().err
+
+
+class Analysis:
+    """An execution that is analyzing until it is released."""
+
+    def __init__(self) -> None:
+        self.released = gevent.event.Event()
+        self.folder = Path("runs/x")
+
+    def finish(self) -> RunResult:
+        self.released.wait()
+        return RunResult(exit_code=0)
+
+
+def interrupted(times: int) -> tuple[Environment, Analysis, Conductor]:
+    """A conductor in whose analysis Ctrl-C is pressed; the analysis ends later."""
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    conductor = Conductor(environment, SCENARIO)
+    analysis = Analysis()
+    conductor._execution = analysis  # type: ignore[assignment]
+    main = gevent.getcurrent()
+
+    def press() -> None:
+        conductor.interrupted()
+        main.throw(KeyboardInterrupt)
+
+    for _ in range(times):
+        gevent.get_hub().loop.run_callback(press)
+    gevent.spawn_later(0.01, analysis.released.set)
+    return environment, analysis, conductor
+
+
+def test_one_interrupt_during_the_analysis_keeps_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first Ctrl-C waits for the report, and says so."""
+    environment, _, conductor = interrupted(times=1)
+    conductor.finish()
+    assert environment.process_exit_code == 0
+    assert "press Ctrl-C again to stop without it" in capsys.readouterr().err
+
+
+def test_a_second_interrupt_during_the_analysis_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has the command that reports later."""
+    environment, _, conductor = interrupted(times=2)
+    with pytest.raises(KeyboardInterrupt):
+        conductor.finish()
+    assert environment.process_exit_code is None
+    assert "`loadgen report runs/x`" in capsys.readouterr().err
 
 
 def test_a_run_leaves_nothing_to_the_next() -> None:
