@@ -53,12 +53,11 @@ class Session:
 def base_url(process: LocustProcess, bench: Bench) -> str:
     """The URL of the web UI; all ports of the command are on loopback."""
     ports: list[int] = []
-    master_port = int(psutil.Process(process.pid).environ()["LOCUST_MASTER_BIND_PORT"])
 
     def listening() -> bool:
         sockets = [c.laddr for c in psutil.Process(process.pid).net_connections("tcp") if c.status == "LISTEN"]
         assert {address.ip for address in sockets} <= {"127.0.0.1"}
-        ports[:] = [address.port for address in sockets if address.port != master_port]
+        ports[:] = [address.port for address in sockets if address.port != process.master_port]
         return bool(ports)
 
     bench.wait_for(listening)

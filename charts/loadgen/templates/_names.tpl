@@ -55,3 +55,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.locustfile.configMap.name -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Name of the Secret that master and workers share. */}}
+{{- define "loadgen.workerSecret" -}}
+{{- default (printf "%s-workers" (include "loadgen.fullname" .)) .Values.workers.secret.name -}}
+{{- end -}}

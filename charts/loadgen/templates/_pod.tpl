@@ -140,6 +140,10 @@ nodeAffinity:
 - name: JOB_NAME
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
 {{- end }}
+{{- if .Values.workers.count }}
+- name: LOADGEN_WORKER_SECRET
+  valueFrom: {secretKeyRef: {name: {{ include "loadgen.workerSecret" . }}, key: {{ .Values.workers.secret.key }}}}
+{{- end }}
 {{- with .Values.env }}
 {{- toYaml . | nindent 0 }}
 {{- end }}

@@ -45,6 +45,7 @@ class LocustProcess:
                 command, cwd=folder, env=env, stdout=out, stderr=err, start_new_session=True
             )
         self.pid = self._process.pid
+        self.master_port = int(env["LOCUST_MASTER_BIND_PORT"])
 
     def err(self) -> str:
         """Return the standard error so far."""
