@@ -5,6 +5,7 @@ Responses are read line by line: reading blocks of a fixed size would delay the 
 
 import functools
 import json
+import re
 import select
 import time
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from loadgen.protocols.detect import Model
 Call = Literal["generate_stream", "generate"]
 
 _CONTROL_TIMEOUT_S = 10.0
+_EXCERPT_BYTES = 4096
 _JSON = {"Content-Type": "application/json"}
 _CONNECTION_ERRORS = (OSError, HTTPParseError)
 _MAX_DIGITS = 20  # of a number in a string; more than any valid count has
@@ -187,7 +189,10 @@ def _error_text(body: bytes) -> str:
     try:
         parsed = json.loads(body)
     except ValueError:
-        return body.decode(errors="replace")[:200]
+        text = body[:_EXCERPT_BYTES].decode(errors="replace")
+        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)  # of a page by another server
+        lines = (title[1] if title else text).strip().splitlines()
+        return lines[0].strip()[:200] if lines else "an empty body"
     return str(parsed.get("error", parsed)) if isinstance(parsed, dict) else str(parsed)
 
 
