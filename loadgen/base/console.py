@@ -9,9 +9,10 @@ import io
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from unicodedata import combining, east_asian_width
 
 Say = Callable[[str], None]
 """Shows a message of one sentence to the user; `say` is one that writes to standard error."""
@@ -19,6 +20,7 @@ Say = Callable[[str], None]
 CLEAR_LINE = "\r\x1b[K"
 """Returns to the start of the line and erases it."""
 
+_COLUMNS = 80
 _STALLED_S = 5.0
 _ASCII = str.maketrans(
     {
@@ -58,7 +60,7 @@ def protect_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8", errors="replace"))  # noqa: SIM115 - for the whole process
         elif stream is getattr(sys, f"__{name}__") and not isinstance(getattr(stream.buffer, "raw", None), _Stream):
             stream.flush()
-            protected = io.TextIOWrapper(
+            protected = _Text(
                 io.BufferedWriter(_Stream(number, "wb", closefd=False)),
                 encoding=stream.encoding,
                 errors="loadgen.ascii",
@@ -88,6 +90,18 @@ class _Stream(io.FileIO):
         return size if written is None else written
 
 
+class _Text(io.TextIOWrapper):
+    """Text over a standard stream; text after a live line begins on that line, for instance a line of Locust's log."""
+
+    has_live_line = False
+
+    def write(self, text: str) -> int:
+        if self.has_live_line:
+            self.has_live_line = False
+            super().write(CLEAR_LINE)
+        return super().write(text)
+
+
 def _replace(error: UnicodeError) -> tuple[str, int]:
     """Replace characters that the encoding of a stream lacks: by ASCII of the same meaning, or by their code."""
     if not isinstance(error, UnicodeEncodeError):
@@ -101,7 +115,40 @@ codecs.register_error("loadgen.ascii", _replace)
 
 def is_live() -> bool:
     """Return whether standard error is a terminal, where one line can be updated in place."""
-    return sys.stderr.isatty()
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def columns() -> int:
+    """Return the width of the terminal that standard error is, or 80 if it has none."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+    except (OSError, ValueError):
+        return _COLUMNS
+
+
+def fitted(parts: Sequence[str], width: int) -> str:
+    """Join parts of a line, as many of the first as fit into a width; the first one is cut if even that is too long."""
+    line = ""
+    for part in parts:
+        longer = f"{line} │ {part}" if line else part
+        if line and _width(longer) > width:
+            break
+        line = longer
+    while _width(line) > max(width, 0):
+        line = line[:-1]
+    return line
+
+
+def _width(text: str) -> int:
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def show_live(text: str) -> None:
+    """Replace the line at the end of the terminal; whatever is written to standard error next takes its place."""
+    sys.stderr.write(f"{CLEAR_LINE}{text}")
+    sys.stderr.flush()
+    if isinstance(sys.stderr, _Text):
+        sys.stderr.has_live_line = True
 
 
 def say(text: str) -> None:

@@ -115,12 +115,12 @@ class Execution:
             f"sending {len(self._plan)} requests in {scenario.load.length_s:g} s to {served.model.name} "
             f"({call}, {scenario.target})"
         )
-        self._progress = gevent.spawn(self._show_progress, run, Progress(self._plan, load.start))
+        self._progress = gevent.spawn(self._show_progress, run, Progress(self._plan, load.start, self._run_time_s))
 
     def _show_progress(self, run: Run, progress: Progress) -> None:
         while True:
             progress.show(self._generator.counts(), run.fleet())
-            gevent.sleep(1.0)
+            gevent.sleep(progress.pause_s())
 
     def is_over(self) -> bool:
         """Whether every request has its outcome, the run time is up, or an error ended the run."""
