@@ -58,13 +58,13 @@ def protect_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:  # Python found it closed at its start
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8", errors="replace"))  # noqa: SIM115 - for the whole process
-        elif stream is getattr(sys, f"__{name}__") and not isinstance(getattr(stream.buffer, "raw", None), _Stream):
+        elif stream is getattr(sys, f"__{name}__"):
             stream.flush()
             protected = _Text(
                 io.BufferedWriter(_Stream(number, "wb", closefd=False)),
                 encoding=stream.encoding,
                 errors="loadgen.ascii",
-                line_buffering=stream.line_buffering or name == "stderr",
+                line_buffering=stream.line_buffering or stream.write_through or name == "stderr",
             )
             setattr(sys, name, protected)
 

@@ -45,9 +45,7 @@ class Conductor:
 
     def start(self) -> None:
         """Start a run, up to its first request; an error ends the run at the next `is_over`."""
-        runner = self._environment.runner
-        if isinstance(runner, MasterRunner):
-            runner.update_state(STATE_SPAWNING)  # in its previous state, a master ignores Stop
+        self._show_start()
         self.wait()
         self._result = RunResult()
         # the web UI leaves its run time in the options for the runs that follow
@@ -58,6 +56,15 @@ class Conductor:
             if scenario.slo != self._scenario.slo:
                 say("without streaming there are no token times: limits on TTFT, ITL and TPOT are ignored")
             execution.start(scenario)
+
+    def _show_start(self) -> None:
+        """Show in the web UI that a test runs, though its users start only after the target, minutes later."""
+        if self._environment.runner is not None:
+            self._environment.runner.update_state(STATE_SPAWNING)  # in its previous state, a master also ignores Stop
+        if self._environment.web_ui is not None:
+            for page in self._environment.web_ui.app.view_functions.values():
+                if clear := getattr(page, "clear_cache", None):  # Locust keeps the previous state for seconds
+                    clear()
 
     def is_over(self) -> bool:
         """Whether the current run is over; false without one."""

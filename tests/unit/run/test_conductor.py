@@ -1,5 +1,6 @@
 """The conductor: after any error the target is stopped, and recorded requests are reported on."""
 
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -8,12 +9,14 @@ from pathlib import Path
 import gevent
 import gevent.event
 import pytest
+from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
 from locust.env import Environment
 
 from loadgen.base.console import say
 from loadgen.load.plan import LoadPlan
 from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment
+from loadgen.run import conductor as conductor_module
 from loadgen.run.conductor import Conductor
 from loadgen.run.execution import Execution, LoadPhase
 from loadgen.run.result import RunResult
@@ -140,6 +143,22 @@ def test_a_stop_after_all_workers_were_lost_is_a_tool_error(capsys: pytest.Captu
     conductor.print_summary()
     assert environment.process_exit_code == 4
     assert "error: every worker was lost before the load began" in capsys.readouterr().err
+
+
+def test_the_web_ui_shows_a_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the target starts the page has the state of a running test, though it was read as ready just before."""
+    parser = get_empty_argument_parser(add_help=False)
+    setup_parser_arguments(parser)
+    monkeypatch.setattr(sys, "argv", ["locust"])  # which Locust's page reads
+    environment = Environment(parsed_options=parser.parse_args([]), user_classes=[])
+    environment.create_local_runner()
+    page = environment.create_web_ui(delayed_start=True).app.test_client()
+    conductor = Conductor(environment, SCENARIO)
+    states = [page.get("/stats/requests").json["state"]]
+    monkeypatch.setattr(conductor_module, "with_flags", lambda scenario, _: scenario)
+    monkeypatch.setattr(Execution, "start", lambda *_: states.append(page.get("/stats/requests").json["state"]))
+    conductor.start()
+    assert states == ["ready", "spawning"]
 
 
 class Analysis:
