@@ -61,8 +61,9 @@ class Conductor:
         """Show in the web UI that a test runs, though its users start only after the target, minutes later."""
         if self._environment.runner is not None:
             self._environment.runner.update_state(STATE_SPAWNING)  # in its previous state, a master also ignores Stop
-        if self._environment.web_ui is not None:
-            for page in self._environment.web_ui.app.view_functions.values():
+        web_ui = self._environment.web_ui
+        if web_ui is not None and web_ui.app is not None:
+            for page in web_ui.app.view_functions.values():
                 if clear := getattr(page, "clear_cache", None):  # Locust keeps the previous state for seconds
                     clear()
 
