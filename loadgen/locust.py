@@ -17,7 +17,7 @@ from locust.runners import WorkerRunner
 
 from loadgen.base.console import protect_streams, say
 from loadgen.base.errors import LoadgenError
-from loadgen.base.processes import children_of
+from loadgen.base.processes import children_of, die_with_parent
 from loadgen.load.adapters.generators import Worker
 from loadgen.load.adapters.shape import ScenarioShape
 from loadgen.load.adapters.users import TritonUser, apply_tags
@@ -56,6 +56,8 @@ def _connect(environment: Environment, runner: Any, **_: Any) -> None:
     options = environment.parsed_options
     assert options is not None
     if isinstance(runner, WorkerRunner):
+        if options.processes:
+            die_with_parent()
         worker = Worker(environment, runner)
         environment.events.test_stop.add_listener(lambda **_: worker.close())
         environment.process_exit_code = 0  # the master reports the verdict
