@@ -63,7 +63,9 @@ def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[st
     process.signal(number)
     _, out, err = process.wait()
     rows = bench.requests()
-    assert rows.request_id.to_list() == list(range(len(rows))), err
+    expected = bench.run_folder().read_info().expected_rows or 0  # workers receive the stop at different moments
+    assert [number for number in rows.request_id if number < expected] == list(range(expected)), err
+    assert expected > 20
     assert {"ok", "cut_off"} <= set(rows.outcome)
     assert set(rows.cause.dropna()) <= {"run stopped", "no free user"}
     assert bench.run_folder().read_info().state == "stopped"
