@@ -5,12 +5,12 @@ Each command imports its dependencies when it runs: pandas, matplotlib and the K
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen.base.errors import ExitCode, LoadgenError, unexpected
+from loadgen.base.console import protect_streams, say, show
+from loadgen.base.errors import INTERRUPTED, ExitCode, LoadgenError, unexpected
 
 if TYPE_CHECKING:
     from loadgen.analyze.results import Analysis
@@ -48,12 +48,16 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    protect_streams()
     try:
         return _run(command_line().parse_args(arguments))
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
     except Exception as fault:
         # exit code 1, which Python itself would give, says that the server failed the test
         error = fault if isinstance(fault, LoadgenError) else unexpected(fault)
-        sys.stderr.write(f"error: {error}\n")
+        say(f"error: {error}")
         return int(error.exit_code)
 
 
@@ -79,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
 def _settings() -> int:
     from loadgen.scenario.reference import markdown
 
-    sys.stdout.write(markdown())
+    show(markdown().rstrip("\n"))
     return int(ExitCode.PASS)
 
 
@@ -96,10 +100,10 @@ def _report(run: Path, reports: str | None, *, as_json: bool) -> int:
     analysis = analyze_folder(folder)
     paths = write_reports(analysis, folder.path, formats)
     if as_json:
-        sys.stdout.write(_machine(analysis, paths) + "\n")
+        show(_machine(analysis, paths))
     else:
         lines = [*summary_lines(analysis), "", str(paths.get("report.html", folder.path))]
-        sys.stdout.write("\n".join(lines) + "\n")
+        show("\n".join(lines))
     return int(_VERDICT_CODE[analysis.verdict])
 
 

@@ -3,8 +3,10 @@
 from loadgen.locust import Scenario, TritonUser, Wave
 """
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -12,9 +14,12 @@ from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from loadgen.base.console import protect_streams
+from loadgen.base.processes import children_of, die_with_parent
 from loadgen.load.adapters.generators import Worker
 from loadgen.load.adapters.shape import ScenarioShape
-from loadgen.load.adapters.users import TritonUser
+from loadgen.load.adapters.users import TritonUser, apply_tags
+from loadgen.load.adapters.worker_secret import listen_on_loopback, require_secret_of_workers
 from loadgen.run.conductor import Conductor
 from loadgen.run.connection_flags import connection_of
 from loadgen.run.flags import add_flags, scenario_of, with_flags
@@ -58,17 +63,23 @@ def _connect_to_events(environment: Environment, runner: Any) -> None:
     Raises:
         SettingsError: the scenario or a flag is invalid.
     """
+    options = environment.parsed_options
+    assert options is not None
     if isinstance(runner, WorkerRunner):
+        if options.processes:
+            die_with_parent()
         worker = Worker(environment, runner)
         environment.events.test_stop.add_listener(lambda **_: worker.close())
         environment.process_exit_code = 0  # the master reports the verdict
+        options.json = False  # and prints the statistics of all
         return
-    options = environment.parsed_options
-    assert options is not None
+    apply_tags(environment)
     scenario = scenario_of(environment.user_classes)
     connection_of(options, options.header or (), with_flags(scenario, environment))
     conductor = Conductor(environment, scenario)
-    _interrupt_only_main()
+    _interrupt_only_main(conductor)
+    if options.processes:
+        _keep_signals_of_the_terminal_from_workers()
     shape = ScenarioShape(conductor.users, conductor.is_over)
     shape.runner = runner
     environment.shape_class = shape
@@ -88,23 +99,38 @@ def _connect_to_events(environment: Environment, runner: Any) -> None:
     environment.events.quitting.add_listener(finish_run)
 
 
-def _interrupt_only_main() -> None:
+def _interrupt_only_main(conductor: Conductor) -> None:
     """Raise KeyboardInterrupt in Locust's main greenlet, whichever greenlet runs when Ctrl-C is pressed.
 
     In any other greenlet it would end in a traceback. SIGTERM does the same: during a headless run with a load shape,
-    Locust would handle it only after the run.
+    Locust would handle it only after the run. So does SIGHUP, the end of the terminal, unless `nohup` ignores it.
     """
     main = gevent.getcurrent()
     loop = gevent.get_hub().loop
 
+    def throw() -> None:
+        conductor.interrupted()
+        main.throw(KeyboardInterrupt)
+
     def interrupt(*_: object) -> None:
-        loop.run_callback(main.throw, KeyboardInterrupt)
+        loop.run_callback(throw)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
+def _keep_signals_of_the_terminal_from_workers() -> None:
+    """Give each worker of --processes a process group of its own: on Ctrl-C, the master stops them in order."""
+    for worker in children_of(os.getpid()):
+        with suppress(OSError):  # it has ended
+            os.setpgid(worker, worker)
+
+
+protect_streams()
 sys.excepthook = exit_with_code
 enter_sandbox_if_requested()
+require_secret_of_workers()
+events.init_command_line_parser.add_listener(listen_on_loopback)
 events.init_command_line_parser.add_listener(add_flags)
 events.init.add_listener(_connect)

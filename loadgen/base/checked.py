@@ -1,5 +1,6 @@
 """Validates settings when they are constructed, and reports an error as one sentence."""
 
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -16,7 +17,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise SettingsError(error_sentence(type(self).__name__, error)) from None
+            raise SettingsError(error_sentence(type(self).__name__, error, tuple(type(self).model_fields))) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -35,14 +36,28 @@ def _is_numeric(annotation: Any) -> bool:
     return annotation in (int, float) or any(_is_numeric(argument) for argument in get_args(annotation))
 
 
-def error_sentence(what: str, error: ValidationError) -> str:
-    """Return a pydantic error as one sentence: the field, what is wrong, and the given value."""
+def _proposal(unknown: str, names: tuple[str, ...]) -> str:
+    if not names or "." in unknown:  # in nested settings, which have other names
+        return ""
+    near = get_close_matches(unknown, names, n=2, cutoff=0.6)
+    meant = f" (did you mean {' or '.join(near)}?)" if near else ""
+    return f"{meant}; the settings are {', '.join(names)}"
+
+
+def error_sentence(what: str, error: ValidationError, names: tuple[str, ...] = ()) -> str:
+    """Return a pydantic error as one sentence: the field, what is wrong, and the given value.
+
+    Args:
+        what: Name of the settings.
+        error: The error; of several, the first unknown setting, or else the first.
+        names: Settings that exist, of which an unknown one may be a misspelling.
+    """
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "no such setting; check its spelling"
+        message = f"no such setting; check its spelling{_proposal(where, names)}"
     elif first["type"] != "value_error":
         message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
     return f"{what}{f'.{where}' if where else ''}: {message}"

@@ -20,13 +20,17 @@ class ExitCode(IntEnum):
     TOOL = 4
 
 
+INTERRUPTED = 130
+"""Exit code of a command that the user stopped before it had a result; shells give the same after Ctrl-C."""
+
+
 class LoadgenError(Exception):
     """Base of all errors that are shown to the user as one sentence, without a traceback.
 
     Its message may quote a server: secrets are replaced in it, and what a terminal would obey.
     """
 
-    exit_code = ExitCode.TOOL
+    exit_code: int = ExitCode.TOOL
 
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(redacted(message)))
@@ -36,6 +40,12 @@ class SettingsError(LoadgenError):
     """The scenario, a flag or a prompt file is invalid, and the run did not start."""
 
     exit_code = ExitCode.USAGE
+
+
+class Interrupted(LoadgenError):
+    """The user stopped the command before there was anything to judge."""
+
+    exit_code = INTERRUPTED
 
 
 class StackError(LoadgenError):

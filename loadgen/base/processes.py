@@ -187,6 +187,12 @@ def lifeline_cut(timeout_s: float = 0.0) -> bool:
     return bool(readable) and os.read(end, 64) == b""
 
 
+def die_with_parent() -> None:
+    """Let the kernel kill this process when the thread that forked it ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
 def adopt_orphans() -> None:
     """Make orphaned descendants children of this process (Linux), so that it can kill them."""
     if sys.platform == "linux":

@@ -89,7 +89,7 @@ class RunFolder:
         """
         file = self.path / "run.json"
         try:
-            raw = json.loads(file.read_text())
+            raw = json.loads(file.read_bytes())
         except FileNotFoundError:
             raise DatasetError(f"{self.path} is not a run folder: it has no run.json; name a folder in runs/") from None
         except (OSError, ValueError) as error:

@@ -5,6 +5,7 @@ Responses are read line by line: reading blocks of a fixed size would delay the 
 
 import functools
 import json
+import re
 import select
 import time
 from collections.abc import Mapping
@@ -32,13 +33,13 @@ from loadgen.protocols.text import clean, valid_text
 Call = Literal["generate_stream", "generate"]
 
 _CONTROL_TIMEOUT_S = 10.0
+_EXCERPT_BYTES = 4096
 _JSON = {"Content-Type": "application/json"}
 # RuntimeError is the library's error when a proxy refuses a tunnel
 _CONNECTION_ERRORS = (OSError, HTTPParseError, UnicodeError, RuntimeError)
 _JSON_ERRORS = (ValueError, RecursionError)  # text that is not JSON, and JSON that is nested too deeply
 _MAX_ERROR_BYTES = 64 * 2**10
 _MAX_CONTROL_BYTES = 16 * 2**20
-_MAX_LINE = 2000
 _MAX_DIGITS = 20  # of a number in a string; more than any valid count has
 
 
@@ -217,7 +218,9 @@ def _error_text(body: bytes) -> str:
     try:
         parsed = json.loads(body)
     except _JSON_ERRORS:
-        first = next((line for line in body[:_MAX_LINE].decode(errors="replace").splitlines() if line.strip()), "")
+        text = body[:_EXCERPT_BYTES].decode(errors="replace")
+        title = re.search(r"<title>([^<]*)</title>", text, re.IGNORECASE)  # of a page by another server
+        first = next((line for line in (title[1] if title else text).splitlines() if line.strip()), "an empty body")
         return clean(first)
     return clean(parsed.get("error", parsed) if isinstance(parsed, dict) else parsed)
 

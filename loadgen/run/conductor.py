@@ -39,6 +39,7 @@ class Conductor:
         self._execution: Execution | None = None
         self._finishing: gevent.Greenlet | None = None
         self._result = RunResult()
+        self._interrupts = 0
 
     def users(self) -> int:
         """Number of Locust users; fixed while a load runs, even when workers connect or disconnect."""
@@ -47,9 +48,7 @@ class Conductor:
 
     def start(self) -> None:
         """Start a run, up to its first request; an error ends the run at the next `is_over`."""
-        runner = self._environment.runner
-        if isinstance(runner, MasterRunner):
-            runner.update_state(STATE_SPAWNING)  # in its previous state, a master ignores Stop
+        self._show_start()
         self.wait()
         self._result = RunResult()
         self._environment.process_exit_code = int(ExitCode.TOOL)  # unless it ends: Locust's own code would be 1
@@ -61,6 +60,16 @@ class Conductor:
             if scenario.slo != self._scenario.slo:
                 say("without streaming there are no token times: limits on TTFT, ITL and TPOT are ignored")
             execution.start(scenario, connection_of(self._options, self._headers, scenario))
+
+    def _show_start(self) -> None:
+        """Show in the web UI that a test runs, though its users start only after the target, minutes later."""
+        if self._environment.runner is not None:
+            self._environment.runner.update_state(STATE_SPAWNING)  # in its previous state, a master also ignores Stop
+        web_ui = self._environment.web_ui
+        if web_ui is not None and web_ui.app is not None:
+            for page in web_ui.app.view_functions.values():
+                if clear := getattr(page, "clear_cache", None):  # Locust keeps the previous state for seconds
+                    clear()
 
     def is_over(self) -> bool:
         """Whether the current run is over; false without one."""
@@ -93,17 +102,29 @@ class Conductor:
         """Wait until `finish` is done."""
         if self._finishing is None:
             return
-        folder = self._execution.folder if self._execution else None
+        finishing, folder = self._finishing, self._execution.folder if self._execution else None
         try:
-            self._finishing.join()
+            finishing.join()
         except KeyboardInterrupt:
-            self._finishing.kill()  # without a report, but the target still goes down
+            if self._interrupts == 1:
+                self.wait()
+                return
+            finishing.kill()  # without a report, but the target still goes down
             say(f"stopped immediately; `loadgen report {folder}` reports on what was recorded")
             raise
 
+    def interrupted(self) -> None:
+        """Count a Ctrl-C or SIGTERM: the first one finishes the run with its report, the second one ends it at once."""
+        self._interrupts += 1
+        if self._finishing is not None and self._interrupts == 1:
+            say("the report is being written; press Ctrl-C again to stop without it")
+
     def print_summary(self) -> None:
-        """Print the outcome of the last run once, after Locust's own tables."""
-        self._result.print()
+        """Print the outcome of the last run once, after Locust's own tables.
+
+        With --json, standard output has Locust's JSON and nothing else.
+        """
+        self._result.print(only_messages=bool(getattr(self._options, "json", False)))
         self._result = RunResult()
 
     def is_active(self) -> bool:

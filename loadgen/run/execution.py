@@ -9,7 +9,7 @@ import numpy as np
 
 from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.console import say
-from loadgen.base.errors import LoadgenError
+from loadgen.base.errors import Interrupted, LoadgenError
 from loadgen.load.adapters.generators import Generator
 from loadgen.load.adapters.shape import SPAWN_PER_S
 from loadgen.load.host import Host
@@ -123,12 +123,12 @@ class Execution:
                 f"{repeated} of the {len(self._plan)} prompts repeat an earlier one, because there are only "
                 f"{self._plan.prompts.distinct} different ones; a server with a prefix cache answers repeats faster"
             )
-        self._progress = gevent.spawn(self._show_progress, run, Progress(self._plan, load.start))
+        self._progress = gevent.spawn(self._show_progress, run, Progress(self._plan, load.start, self._run_time_s))
 
     def _show_progress(self, run: Run, progress: Progress) -> None:
         while True:
             progress.show(self._generator.counts(), run.fleet())
-            gevent.sleep(1.0)
+            gevent.sleep(progress.pause_s())
 
     def is_over(self) -> bool:
         """Whether every request has its outcome, the run time is up, or an error ended the run."""
@@ -189,8 +189,15 @@ class Execution:
         return self._result()
 
     def _record_no_load(self, run: Run) -> None:
-        if not self.errors:
-            self.errors.add(LoadgenError("stopped before the load began; nothing was sent"))
+        if not self.errors and not self._generator.size():
+            self.errors.add(
+                LoadgenError(
+                    "every worker was lost before the load began, so nothing was sent: read the log above for the "
+                    "reason, free memory and CPU, and run again"
+                )
+            )
+        elif not self.errors:
+            self.errors.add(Interrupted("stopped before the load began; nothing was sent"))
         run.record_no_load(str(self.errors.first))
 
     def _record_end(self, run: Run, load: LoadPhase) -> None:

@@ -1,11 +1,10 @@
 """Collects the errors of a run inside Locust, and prints its outcome."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from loadgen.base.console import say
+from loadgen.base.console import say, show
 from loadgen.base.errors import LoadgenError, unexpected
 
 
@@ -52,10 +51,13 @@ class RunResult:
     summary: str = ""
     error: LoadgenError | None = None
 
-    def print(self) -> None:
-        """Print the summary to standard output and the error to standard error."""
+    def print(self, *, only_messages: bool = False) -> None:
+        """Print the summary to standard output and the error to standard error.
+
+        Args:
+            only_messages: The summary goes to standard error, too.
+        """
         if self.summary:
-            sys.stdout.write(f"\n{self.summary}")
-            sys.stdout.flush()
+            (say if only_messages else show)(f"\n{self.summary.rstrip()}")
         if self.error is not None:
             say(f"error: {self.error}")

@@ -1,6 +1,8 @@
 """Starts the target and the collector of a run, records its load in `run.json`, stops both and writes the reports."""
 
+import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +33,7 @@ from loadgen.targets.target import RunningTarget, target_of
 _COLLECTOR_GRACE_S = 15.0
 _RETRY_S = 1.0
 _REPORT_TIMEOUT_S = 600.0
+_VERDICTS = (ExitCode.PASS, ExitCode.FAIL, ExitCode.INVALID)
 _RECORDED_PACKAGES = (
     "triton-loadgen",
     "locust",
@@ -172,20 +175,37 @@ class Run:
             self._running = None
 
     def report(self) -> tuple[int, str]:
-        """Run `loadgen report` on the folder in another process; return its exit code and output."""
+        """Run `loadgen report` on the folder in another process; return its exit code and output.
+
+        The process has a session of its own, so Ctrl-C in a terminal does not reach it.
+
+        Raises:
+            LoadgenError: the process ended without a verdict; the message has the command that reports later.
+        """
         reports = ",".join(self.scenario.reports)
         command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path), "--reports", reports]
+        later = f"everything is recorded: free memory and CPU, then `loadgen report {self.folder.path}`"
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_REPORT_TIMEOUT_S, check=False)
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+                start_new_session=True,
+                timeout=_REPORT_TIMEOUT_S,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
-            raise LoadgenError(
-                f"no report within {_REPORT_TIMEOUT_S:g} s; everything is recorded: "
-                f"free memory and CPU, then `loadgen report {self.folder.path}`"
-            ) from None
-        code = done.returncode if done.returncode in tuple(ExitCode) else ExitCode.TOOL
-        if code == ExitCode.FAIL and not done.stdout:  # no verdict: Python exits with 1 when it cannot start
-            code = ExitCode.TOOL
-        return code, done.stdout + done.stderr
+            raise LoadgenError(f"no report within {_REPORT_TIMEOUT_S:g} s; {later}") from None
+        except OSError as error:
+            raise LoadgenError(f"the report cannot be started ({error.strerror}); {later}") from error
+        if done.stderr:
+            self._say(done.stderr.rstrip())
+        if done.returncode not in _VERDICTS or not done.stdout:  # Python's own exit code for a fault is 1, too
+            raise LoadgenError(f"no report: its process {_how_it_ended(done.returncode)}; {later}")
+        return done.returncode, done.stdout
 
     def _event(self, kind: str, t_s: float) -> None:
         _when_writable(lambda: self.folder.append("events", "run", [Event(t_s, kind).row()]))
@@ -211,6 +231,15 @@ def _when_writable(write: Callable[[], object]) -> None:
             time.sleep(_RETRY_S)
         else:
             return
+
+
+def _how_it_ended(code: int) -> str:
+    """Describe the end of a process without a verdict."""
+    if code == -signal.SIGKILL:
+        return "was killed, as the kernel does when memory runs out"
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"failed (exit code {code}, message above)"
 
 
 def _initial_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clock: Clock) -> RunInfo:

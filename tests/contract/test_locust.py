@@ -3,6 +3,7 @@
 Needs only loopback. Tests share runs and take about a minute in all.
 """
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -28,17 +29,17 @@ def streamed(whole_run: Runs) -> FinishedRun:
 
 @pytest.fixture(scope="module")
 def distributed(whole_run: Runs, ports: dict[str, int]) -> FinishedRun:
-    """Run HTTP with streaming and two workers, with a header, and a dead proxy in the environment."""
-    target = f"http://127.0.0.1:{ports['http']}"
-    flags = ("--protocol", "http", "--stream", "--csv", "stats", "--header", f"X-Key: {SECRET}")
-    return whole_run("--processes", "2", "--target", target, *flags, http_proxy="http://127.0.0.1:1", no_proxy="")
+    """Run HTTP with streaming and two workers, a header, a dead proxy in the environment, and Locust's JSON."""
+    flags = ("--target", f"http://127.0.0.1:{ports['http']}", "--protocol", "http", "--stream", "--csv", "stats")
+    header = ("--header", f"X-Key: {SECRET}")
+    return whole_run("--processes", "2", *flags, *header, "--json", http_proxy="http://127.0.0.1:1", no_proxy="")
 
 
 @pytest.fixture(scope="module")
 def unstreamed(whole_run: Runs, ports: dict[str, int]) -> FinishedRun:
-    """Run HTTP without streaming."""
-    target = f"http://127.0.0.1:{ports['http']}"
-    return whole_run("--target", target, "--protocol", "http", "--no-stream", "--csv", "stats", TEST_S="1")
+    """Run HTTP without streaming, on an ASCII console."""
+    flags = ("--target", f"http://127.0.0.1:{ports['http']}", "--protocol", "http", "--no-stream")
+    return whole_run(*flags, "--csv", "stats", TEST_S="1", PYTHONIOENCODING="ascii")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,23 @@ def test_workers_share_the_load(distributed: FinishedRun) -> None:
     assert rows.request_id.to_list() == list(range(30))
     assert rows.groupby("worker").size().to_dict() == {0: 15, 1: 15}
     assert set(rows.outcome) == {"ok"}
+
+
+def test_standard_output_with_json(distributed: FinishedRun) -> None:
+    """With --json standard output has Locust's JSON once and nothing else; the verdict is on standard error."""
+    _, out, err = distributed.result
+    assert {entry["method"]: entry["num_requests"] for entry in json.loads(out)}["http"] == 30
+    assert "PASS" in err
+    assert err.strip().splitlines()[-1].endswith("report.html")
+
+
+def test_an_ascii_console(unstreamed: FinishedRun) -> None:
+    """The verdict is printed, its path is the last line, and other characters are replaced."""
+    code, out, err = unstreamed.result
+    assert code == 0, err
+    assert out.isascii()
+    assert "PASS" in out
+    assert out.strip().endswith("report.html")
 
 
 def test_violated_slos_have_exit_code_1(failing: FinishedRun) -> None:

@@ -62,11 +62,16 @@ def test_a_collector_that_dies_ends_the_run(bench: Bench) -> None:
 
 
 def test_a_killed_run_keeps_its_closed_parts(bench: Bench) -> None:
-    """After SIGKILL `loadgen report` uses the parts closed so far and reports that the run was interrupted."""
-    process = bench.start(**LONG)
+    """After SIGKILL `loadgen report` uses the parts closed so far and reports that the run was interrupted.
+
+    The workers end with the command.
+    """
+    process = bench.start("--processes", "2", **LONG)
     bench.wait_for(lambda: bench.rows_so_far() > 20)
+    workers = process.workers()
     process.signal(signal.SIGKILL)
     process.wait(within_s=30)
+    bench.wait_for(lambda: not any(worker.is_running() for worker in workers))
     rows = len(bench.requests())
     report = subprocess.run(
         [sys.executable, "-m", "loadgen", "report", str(bench.run_folder().path)],

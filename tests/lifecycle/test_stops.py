@@ -44,7 +44,7 @@ def test_stopped_before_the_load(bench: Bench, flags: tuple[str, ...]) -> None:
         assert server.connected.wait(timeout=60)
         process.signal(signal.SIGINT)
         code, _, err = process.wait()
-    assert code == 4, err
+    assert code == 130, err
     assert err.count("error: stopped before the load began") == 1
     assert "Traceback" not in err
     assert "cannot reach" not in err
@@ -63,7 +63,9 @@ def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[st
     process.signal(number)
     _, out, err = process.wait()
     rows = bench.requests()
-    assert rows.request_id.to_list() == list(range(len(rows))), err
+    expected = bench.run_folder().read_info().expected_rows or 0  # workers receive the stop at different moments
+    assert [number for number in rows.request_id if number < expected] == list(range(expected)), err
+    assert expected > 20
     assert {"ok", "cut_off"} <= set(rows.outcome)
     assert rows.first_token_s[rows.outcome == "cut_off"].notna().any(), "streams keep the tokens that had arrived"
     assert set(rows.cause.dropna()) <= {"run stopped", "no free user"}
@@ -73,12 +75,15 @@ def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[st
 
 
 def test_stopped_twice(bench: Bench) -> None:
-    """A second Ctrl-C ends the run at once, without a traceback, and prints the command to report on it."""
+    """A second Ctrl-C ends the run at once, without a traceback, and prints the command to report on it.
+
+    The terminal sends it to the workers, too, and the first one still stops them in order.
+    """
     process = bench.start("--processes", "2", **LONG)
     bench.wait_for(lambda: bench.rows_so_far() > 20)
-    process.signal(signal.SIGINT)
+    process.press_ctrl_c()
     bench.wait_for(lambda: bench.run_folder().read_info().state == "stopped")
-    process.signal(signal.SIGINT)
+    process.press_ctrl_c()
     code, _, err = process.wait()
     assert code == -signal.SIGINT
     assert f"loadgen report {bench.run_folder().path.relative_to(bench.folder)}" in err

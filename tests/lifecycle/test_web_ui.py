@@ -16,7 +16,7 @@ import pytest
 from loadgen.dataset.folder import RunFolder
 from support.runs.locust_bench import Bench, LocustProcess, silent_server
 
-WEB = ("--web-port", "0", "--web-host", "127.0.0.1")
+WEB = ("--web-port", "0")
 
 
 class Session:
@@ -51,11 +51,13 @@ class Session:
 
 
 def base_url(process: LocustProcess, bench: Bench) -> str:
+    """The URL of the web UI; all ports of the command are on loopback."""
     ports: list[int] = []
 
     def listening() -> bool:
         sockets = [c.laddr for c in psutil.Process(process.pid).net_connections("tcp") if c.status == "LISTEN"]
-        ports[:] = [address.port for address in sockets if address.ip == "127.0.0.1"]  # a master listens on all
+        assert {address.ip for address in sockets} <= {"127.0.0.1"}
+        ports[:] = [address.port for address in sockets if address.port != process.master_port]
         return bool(ports)
 
     bench.wait_for(listening)

@@ -1,5 +1,6 @@
 """Exit codes and imports of the `loadgen` command."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,16 @@ def test_an_unknown_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     """The message has the available formats, and the run is not read."""
     assert main(["report", str(tmp_path), "--reports", "html,pdf"]) == ExitCode.USAGE
     assert "no report format 'pdf': choose from json, html, markdown, junit, figures" in capsys.readouterr().err
+
+
+def test_a_reader_of_the_report_that_has_left(tmp_path: Path) -> None:
+    """The exit code is the verdict, also after `| head`."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "loadgen", "report", str(folder_of(tmp_path, 0.0)), "--reports", "json", "--json"]
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (3, "")
 
 
 def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,16 +26,27 @@
 {{- gt (int .Values.processes) 1 | ternary (list (printf "--processes=%d" (int .Values.processes))) list | toJson -}}
 {{- end -}}
 
+{{/* The same for a master, whose workers are in its own pod. */}}
+{{- define "loadgen.base.forked" -}}
+{{- $bind := gt (int .Values.processes) 1 | ternary (list "--master-bind-host=127.0.0.1") list -}}
+{{- concat (include "loadgen.base.processes" . | fromJsonArray) $bind | toJson -}}
+{{- end -}}
+
+{{/* A master whose workers are in other pods; the NetworkPolicy bounds who may connect. */}}
+{{- define "loadgen.base.master" -}}
+{{- list "--master" "--master-bind-host=*" | toJson -}}
+{{- end -}}
+
 {{/* Everything in one pod. */}}
 {{- define "loadgen.command.lone" -}}
 command: {{ include "loadgen.kept" . }}
-args: {{ concat (list "--headless") (include "loadgen.base.processes" . | fromJsonArray) .Values.extraArgs | toJson }}
+args: {{ concat (list "--headless") (include "loadgen.base.forked" . | fromJsonArray) .Values.extraArgs | toJson }}
 {{- end -}}
 
 {{/* Pod 0 is the master, the other pods are its workers. */}}
 {{- define "loadgen.command.indexed" -}}
 {{- $expected := printf "--expect-workers=%d" (mul (int .Values.workers.count) (int .Values.processes)) -}}
-{{- $master := concat (include "loadgen.kept" . | fromJsonArray) (list "--headless" "--master" $expected) .Values.extraArgs -}}
+{{- $master := concat (include "loadgen.kept" . | fromJsonArray) (list "--headless") (include "loadgen.base.master" . | fromJsonArray) (list $expected) .Values.extraArgs -}}
 {{- $processes := include "loadgen.base.processes" . | fromJsonArray | join " " -}}
 command:
   - /bin/sh
@@ -49,9 +60,9 @@ args: {{ prepend $master "sh" | toJson }}
 
 {{/* Locust with its web UI. */}}
 {{- define "loadgen.command.web" -}}
-{{- $mode := gt (int .Values.workers.count) 0 | ternary (list "--master") (include "loadgen.base.processes" . | fromJsonArray) -}}
+{{- $mode := gt (int .Values.workers.count) 0 | ternary (include "loadgen.base.master" . | fromJsonArray) (include "loadgen.base.forked" . | fromJsonArray) -}}
 command: {{ include "loadgen.locust" . }}
-args: {{ concat (list "--web-port=8089") $mode .Values.extraArgs | toJson }}
+args: {{ concat (list "--web-port=8089" "--web-host=*") $mode .Values.extraArgs | toJson }}
 {{- end -}}
 
 {{- define "loadgen.command.worker" -}}

@@ -115,3 +115,8 @@ annotations:
 {{- .Values.locustfile.configMap.name -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Name of the Secret that master and workers share. */}}
+{{- define "loadgen.workerSecret" -}}
+{{- default (printf "%s-workers" (include "loadgen.fullname" .)) .Values.workers.secret.name -}}
+{{- end -}}

@@ -153,4 +153,8 @@ nodeAffinity:
 - name: JOB_NAME
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
 {{- end }}
+{{- if .Values.workers.count }}
+- name: LOADGEN_WORKER_SECRET
+  valueFrom: {secretKeyRef: {name: {{ include "loadgen.workerSecret" . | quote }}, key: {{ .Values.workers.secret.key | quote }}}}
+{{- end }}
 {{- end -}}

@@ -4,7 +4,9 @@ from typing import Any, ClassVar
 
 import gevent
 from locust import User, constant, task
+from locust.env import Environment
 
+from loadgen.base.errors import SettingsError
 from loadgen.load.sender import Sender
 from loadgen.scenario.settings import Scenario
 
@@ -37,6 +39,26 @@ class TritonUser(User):
         sender = TritonUser.sender
         if sender is None or not sender.send_next():
             gevent.sleep(0.5)
+
+
+def apply_tags(environment: Environment) -> None:
+    """Leave out the user classes to which --tags and --exclude-tags leave no task; Locust's users would fail in them.
+
+    Raises:
+        SettingsError: no user class that sends requests is left.
+    """
+    tags_by_class = {cls.__name__: _tags(cls) for cls in environment.user_classes if issubclass(cls, TritonUser)}
+    environment._filter_tasks_by_tags()  # as a runner does when it starts, and only once
+    environment.user_classes[:] = [cls for cls in environment.user_classes if cls.tasks]
+    if tags_by_class and not any(issubclass(cls, TritonUser) for cls in environment.user_classes):
+        known = ", ".join(f"{name} ({', '.join(sorted(tags)) or 'no tag'})" for name, tags in tags_by_class.items())
+        raise SettingsError(
+            f"--tags and --exclude-tags leave no task, so nothing would be sent: choose other tags; there are {known}"
+        )
+
+
+def _tags(cls: type[TritonUser]) -> set[str]:
+    return {tag for each in cls.tasks for tag in getattr(each, "locust_tag_set", ())}
 
 
 def _infer_task(cls: type[TritonUser]) -> Any:

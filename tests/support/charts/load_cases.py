@@ -48,11 +48,14 @@ LOAD_CASES: dict[str, dict[str, Any]] = {
         "target": {"url": "http://llm-triton-trtllm.serving:8000"},
         "locustfile": {"configMap": {"name": "mine", "key": "waves.py"}},
         "processes": 2,
+        "networkPolicy": {
+            "clients": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tools"}}}]
+        },
     },
     "web-workers": {
         "kind": "Deployment",
         "target": {"namespace": "serving"},
-        "workers": {"count": 2},
+        "workers": {"count": 2, "secret": {"name": "mine", "key": "word"}},
         "runs": {"claimName": "runs"},
     },
     "everything-set": {
@@ -75,6 +78,7 @@ LOAD_CASES: dict[str, dict[str, Any]] = {
         "resources": {"requests": {"cpu": 4, "memory": "4Gi"}, "limits": {"memory": "4Gi"}},
         "job": {"activeDeadlineSeconds": 3600, "ttlSecondsAfterFinished": 86400},
         "rbac": {"create": False},
+        "networkPolicy": {"enabled": False},
         "serviceAccount": {"create": False, "name": "observer"},
         "pod": {
             "labels": {"team": "serving"},

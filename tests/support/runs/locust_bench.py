@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -40,8 +41,11 @@ class LocustProcess:
     def __init__(self, command: list[str], folder: Path, env: dict[str, str], name: str) -> None:
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self._process = subprocess.Popen(command, cwd=folder, env=env, stdout=out, stderr=err)
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=env, stdout=out, stderr=err, start_new_session=True
+            )
         self.pid = self._process.pid
+        self.master_port = int(env["LOCUST_MASTER_BIND_PORT"])
 
     def err(self) -> str:
         """Return the standard error so far."""
@@ -58,6 +62,10 @@ class LocustProcess:
     def signal(self, number: int) -> None:
         """Send a signal to the command."""
         self._process.send_signal(number)
+
+    def press_ctrl_c(self) -> None:
+        """Interrupt the command and its children, as a terminal does."""
+        os.killpg(self.pid, signal.SIGINT)
 
     def wait(self, within_s: float = 90) -> Result:
         """Wait for the end of the command."""

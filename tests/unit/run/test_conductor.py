@@ -1,19 +1,25 @@
 """The conductor: after any error the target is stopped, and recorded requests are reported on."""
 
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+import gevent
+import gevent.event
 import pytest
+from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
 from locust.env import Environment
 
 from loadgen.base.console import say
 from loadgen.load.plan import LoadPlan
 from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment
+from loadgen.run import conductor as conductor_module
 from loadgen.run.conductor import Conductor
 from loadgen.run.execution import Execution, LoadPhase
+from loadgen.run.result import RunResult
 from loadgen.run.run import Run
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario
@@ -119,10 +125,87 @@ def test_a_stop_before_the_load_is_an_error_and_nothing_is_reported(capsys: pyte
     conductor.stopping()
     conductor.finish()
     conductor.print_summary()
-    assert environment.process_exit_code == 4
+    assert environment.process_exit_code == 130
     assert "error: stopped before the load began; nothing was sent" in capsys.readouterr().err
     assert run.folder.read_info().error == "stopped before the load began; nothing was sent"
     assert not (run.folder.path / "report.html").exists()
+
+
+def test_a_stop_after_all_workers_were_lost_is_a_tool_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Locust stops a test without workers; the user did not."""
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    conductor = Conductor(environment, SCENARIO)
+    processes = Processes()
+    processes.size = lambda: 0  # type: ignore[method-assign]
+    conductor._execution = execution = Execution(LoadPlan(SCENARIO), processes, run_time_s=None)
+    execution._run = Run(SCENARIO, say)
+    conductor.finish()
+    conductor.print_summary()
+    assert environment.process_exit_code == 4
+    assert "error: every worker was lost before the load began" in capsys.readouterr().err
+
+
+def test_the_web_ui_shows_a_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the target starts the page has the state of a running test, though it was read as ready just before."""
+    parser = get_empty_argument_parser(add_help=False)
+    setup_parser_arguments(parser)
+    monkeypatch.setattr(sys, "argv", ["locust"])  # which Locust's page reads
+    environment = Environment(parsed_options=parser.parse_args([]), user_classes=[])
+    environment.create_local_runner()
+    page = environment.create_web_ui(delayed_start=True).app.test_client()
+    conductor = Conductor(environment, SCENARIO)
+    states = [page.get("/stats/requests").json["state"]]
+    monkeypatch.setattr(conductor_module, "with_flags", lambda scenario, _: scenario)
+    monkeypatch.setattr(Execution, "start", lambda *_: states.append(page.get("/stats/requests").json["state"]))
+    conductor.start()
+    assert states == ["ready", "spawning"]
+
+
+class Analysis:
+    """An execution that is analyzing until it is released."""
+
+    def __init__(self) -> None:
+        self.released = gevent.event.Event()
+        self.folder = Path("runs/x")
+
+    def finish(self) -> RunResult:
+        self.released.wait()
+        return RunResult(exit_code=0)
+
+
+def interrupted(times: int) -> tuple[Environment, Analysis, Conductor]:
+    """A conductor in whose analysis Ctrl-C is pressed; the analysis ends later."""
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    conductor = Conductor(environment, SCENARIO)
+    analysis = Analysis()
+    conductor._execution = analysis  # type: ignore[assignment]
+    main = gevent.getcurrent()
+
+    def press() -> None:
+        conductor.interrupted()
+        main.throw(KeyboardInterrupt)
+
+    for _ in range(times):
+        gevent.get_hub().loop.run_callback(press)
+    gevent.spawn_later(0.01, analysis.released.set)
+    return environment, analysis, conductor
+
+
+def test_one_interrupt_during_the_analysis_keeps_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first Ctrl-C waits for the report, and says so."""
+    environment, _, conductor = interrupted(times=1)
+    conductor.finish()
+    assert environment.process_exit_code == 0
+    assert "press Ctrl-C again to stop without it" in capsys.readouterr().err
+
+
+def test_a_second_interrupt_during_the_analysis_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has the command that reports later."""
+    environment, _, conductor = interrupted(times=2)
+    with pytest.raises(KeyboardInterrupt):
+        conductor.finish()
+    assert environment.process_exit_code is None
+    assert "`loadgen report runs/x`" in capsys.readouterr().err
 
 
 def test_a_run_leaves_nothing_to_the_next() -> None:

@@ -1,6 +1,6 @@
 """The reports of one run."""
 
-import shutil
+import os
 import sys
 from pathlib import Path
 
@@ -35,14 +35,6 @@ def test_only_the_reports_of_the_scenario_are_written(tmp_path: Path, monkeypatc
     assert not (run.folder.path / "figures").exists()
 
 
-def test_a_report_that_cannot_start_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python exits with 1 when it cannot start, for example without memory; that must not read as a FAIL."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    run = Run(Scenario(name="x", load=Constant(per_s=1, duration_s=60)), say=lambda text: None)
-    assert run.report() == (ExitCode.TOOL, "")
-
-
 @pytest.mark.parametrize("failures", [1, 3])
 def test_a_disk_that_is_full_when_the_load_ends(failures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of the load is recorded once space returns."""
@@ -73,3 +65,43 @@ def test_a_disk_that_stays_full_when_the_load_ends(tmp_path: Path, monkeypatch: 
     (run.folder.path / "events").write_text("")  # a file in place of the folder
     with pytest.raises(RecordError, match="cannot record events"):
         run.record_end()
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    return Run(Scenario(name="x", load=Constant(per_s=1, duration_s=60)), say=lambda text: None)
+
+
+def reporter(run: Run, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Replace the process of the report by a shell script."""
+    program = run.folder.path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("kill -KILL $$", "was killed, as the kernel does when memory runs out"),
+        ("kill -INT $$", "was ended by SIGINT"),
+        ("echo MemoryError >&2; exit 1", r"failed \(exit code 1"),
+        ("exit 4", r"failed \(exit code 4"),
+        ("echo no such folder >&2; exit 2", r"failed \(exit code 2"),
+    ],
+)
+def test_a_report_without_a_verdict(run: Run, monkeypatch: pytest.MonkeyPatch, script: str, says: str) -> None:
+    """The tool failed, whatever the exit code of the process, and the message has the command that reports later."""
+    reporter(run, monkeypatch, script)
+    with pytest.raises(LoadgenError, match=f"{says}.*`loadgen report {run.folder.path}`") as caught:
+        run.report()
+    assert caught.value.exit_code == ExitCode.TOOL
+
+
+def test_ctrl_c_does_not_reach_the_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal interrupts the process group of the command; the report is in another session."""
+    reporter(run, monkeypatch, "cut -d' ' -f6 /proc/$$/stat; exit 3")
+    code, output = run.report()
+    assert code == ExitCode.INVALID
+    assert int(output) != os.getsid(0)

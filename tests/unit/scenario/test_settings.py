@@ -14,7 +14,11 @@ LOAD = Constant(per_s=1, duration_s=10)
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: Slo(ttft_p96_s=1), "Slo.ttft_p96_s: no such setting; check its spelling"),
+        (
+            lambda: Slo(ttft_p96_s=1),
+            "Slo.ttft_p96_s: no such setting; check its spelling (did you mean ttft_p99_s or ttft_p95_s?); "
+            "the settings are ttft_p50_s, ",
+        ),
         (lambda: Slo(ttft_p95_s=-2), "Slo.ttft_p95_s: input should be greater than 0, got -2"),
         (lambda: Slo(failed_ratio=2), "Slo.failed_ratio: input should be less than or equal to 1, got 2"),
         (lambda: Uniform(5, 2), "Uniform: high 2 is below low 5: swap them"),
