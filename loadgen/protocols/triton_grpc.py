@@ -249,11 +249,11 @@ class GrpcControlPlane:
             code, details = error.code(), self._connection.redacted(error.details() or "")
             if code == grpc.StatusCode.UNAUTHENTICATED:
                 raise TargetError(
-                    f"the gRPC server at {self._address} requires credentials ({details[:200]}): {NEEDS_CREDENTIALS}"
+                    f"the gRPC server at {self._address} requires credentials ({clean(details)}): {NEEDS_CREDENTIALS}"
                 ) from None
             if code == grpc.StatusCode.PERMISSION_DENIED:
                 raise TargetError(
-                    f"the gRPC server at {self._address} answers {call} with PERMISSION_DENIED ({details[:200]}): "
+                    f"the gRPC server at {self._address} answers {call} with PERMISSION_DENIED ({clean(details)}): "
                     f"{REFUSES_CREDENTIALS}"
                 ) from None
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):

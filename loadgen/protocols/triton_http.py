@@ -300,7 +300,7 @@ class HttpControlPlane:
                 f"cannot reach the HTTP server at {self._address}{through(self._connection.proxy)}, which requires "
                 "credentials (407): add user and password to its URL in the environment"
             )
-        if 300 <= status < 400 or _is_html(text):
+        if 300 <= status < 400 or (status == 200 and _is_html(text)):
             raise TargetError(
                 f"the HTTP server at {self._address} answers {path} with {status} and a web page, such as that of a "
                 "login: check host, port and path, and --header"

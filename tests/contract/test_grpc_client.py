@@ -80,7 +80,7 @@ def steps(count: int) -> Any:
     ("call", "answer", "message"),
     [
         ("ServerMetadata", b"\xff\xff", "does not answer ServerMetadata"),
-        ("ServerMetadata", fails(grpc.StatusCode.UNAUTHENTICATED, "who\n\x1b[31m"), "rejects ServerMetadata: who"),
+        ("ServerMetadata", fails(grpc.StatusCode.UNAUTHENTICATED, "who\n\x1b[31m"), r"requires credentials \(who"),
         ("ServerMetadata", fails(grpc.StatusCode.UNKNOWN, "x" * 5000), "does not answer ServerMetadata"),
         ("RepositoryIndex", b"", "it serves: none|the server serves: none"),
         ("RepositoryIndex", pb.RepositoryIndexResponse(models=[{"version": "1"}]), "the server serves: none"),
@@ -128,7 +128,7 @@ def response(raw: bytes, *, final: bool = False) -> Any:
         (
             [pb.ModelStreamInferResponse(error_message="half \N{RIGHT-TO-LEFT OVERRIDE}" + "1a2b3c4d " * 10**6)],
             "error",
-            "half N N",
+            "half ID ID",
         ),
         ([response(b"\xff\xff\xff\xffhi", final=True)], "ok", None),
         ([response(b"\x00" * 2**20, final=True)], "error", "empty answer"),

@@ -78,6 +78,15 @@ WITH_SUBSTITUTIONS = {
         "a shorter load",
         "tests/kube/run/test_target_kube.py",
     ),
+    "locust -f mine.py --headless --master --expect-workers 2 --master-bind-host '*'": (
+        "both on this machine, started by --processes",
+        "tests/contract/test_locust.py",
+    ),
+    "locust -f mine.py --worker --master-host HOST": (
+        "both on this machine, started by --processes",
+        "tests/contract/test_locust.py",
+    ),
+    "loadgen deploy --patience-s": ("a shorter time", "tests/unit/kube/deploy/test_readiness.py"),
     "loadgen sandbox exec -- kubectl get pods -A": ("a name of its own", "tests/kube/sandbox/test_sandbox.py"),
     "loadgen sandbox open prometheus.monitoring.svc:9090": ("a name of its own", "tests/kube/run/test_web_ui.py"),
     "helm install load charts/loadgen -n load-tests --create-namespace "
@@ -94,7 +103,6 @@ WITH_SUBSTITUTIONS = {
         "a registry, a folder as the bucket, and a shorter load",
         "tests/kube/run/test_printed_commands.py",
     ),
-    "uv run python charts/readme.py": ("compares instead of writing", "tests/unit/charts/test_chart_values.py"),
 }
 """Commands that run with something else than printed: what, and in which file."""
 
@@ -102,6 +110,11 @@ PARTS_OF_CI = re.compile(r"uv run pytest tests/[\w/]+(\.py)?( -n ?0)?|loadgen sa
 """Commands that run a part of what `.ci/run` runs, or one that another document prints with `uv run`."""
 
 NOT_HERE = {
+    "uv run loadgen clean --all": "removes the programs of all tests; test_clean.py has a cache",
+    "kubectl -n serving create secret generic prometheus --from-file=token --from-file=ca.crt": (
+        "needs the token of a Prometheus behind a login"
+    ),
+    "kubectl -n serving apply -f - <<'END'": "belongs to the Secret above; needs KEDA",
     "make check": "its commands are steps of `.ci/run`",
     "locust --help": "a command of Locust; it prints only Locust's flags",
     "python3 -m pip install uv": "changes the machine; `.ci/run` does it where uv is missing",
