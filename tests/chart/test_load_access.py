@@ -61,7 +61,7 @@ def test_two_releases_have_two_secrets() -> None:
     values = LOAD_CASES["job-workers"]
     first = template(values, chart=LOADGEN)
     second = template(values, "--kube-version=1.32.0", chart=LOADGEN)  # not the same command, whose result is cached
-    secrets = [re.findall(r"^  secret: (\S+)$", text, re.MULTILINE) for text in (first, second)]
+    secrets = [re.findall(r'^  "secret": (\S+)$', text, re.MULTILINE) for text in (first, second)]
     assert [len(each) for each in secrets] == [1, 1]
     assert secrets[0] != secrets[1]
 

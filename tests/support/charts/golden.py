@@ -13,13 +13,13 @@ from pathlib import Path
 _DOCUMENT = re.compile(r"^(?=---$)", re.MULTILINE)
 _PANEL = re.compile(r"^(?=        \{$)", re.MULTILINE)
 _FILE = re.compile(r'^(  [\w.-]+\.(?:py|pbtxt)): ".*"$', re.MULTILINE)
-_SECRET = re.compile(r"^(  secret): \w{54}==$|^(  secret): \w{56}$", re.MULTILINE)
+_SECRET = re.compile(r'^(  "secret"): \w{54,56}={0,2}$', re.MULTILINE)
 _CHECKSUM = re.compile(r"checksum/config: \w{64}")
 
 
 def scrubbed(text: str) -> str:
     """Manifests without what changes with every line of a script, or every rendering: texts, checksums, a secret."""
-    text = _SECRET.sub("  secret: (random)", text)
+    text = _SECRET.sub(r"\1: (random)", text)
     return _CHECKSUM.sub("checksum/config: (a checksum)", _FILE.sub(r"\1: (a file)", text))
 
 
