@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from loadgen.base.files import replace_file
 
-MANIFEST = ".manifest.json"
+MANIFEST = ".manifest"
 _NOT_PROGRAMS = (".yaml", ".yml", ".py")
 
 

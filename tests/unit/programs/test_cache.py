@@ -43,7 +43,7 @@ def test_an_incomplete_folder_is_built_again(tmp_path):
     (tmp_path / "p.partial-killed").mkdir()
     ensure_cached("p", ("program",), lambda folder: (folder / "program").touch(), needs_bytes=0, cache=tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p", "p.lock"]
-    assert sorted(p.name for p in (tmp_path / "p").iterdir()) == [".manifest.json", "program"]
+    assert sorted(p.name for p in (tmp_path / "p").iterdir()) == [".manifest", "program"]
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, RuntimeError])
