@@ -149,3 +149,10 @@ def test_every_kube_flag_is_a_setting() -> None:
     fields = {flag.removeprefix("--kube-").replace("-", "_") for flag in flags_of_a_run() if flag.startswith("--kube-")}
     assert fields
     assert fields <= set(Kube.model_fields)
+
+
+def test_the_tests_of_the_promises_exist() -> None:
+    """Each test file that docs/reliability.md names exists."""
+    named = re.findall(r"`(\w+/[\w/]+\.py)`", (DOCS / "reliability.md").read_text(encoding="utf-8"))
+    assert named
+    assert [file for file in named if not (DOCS.parent / "tests" / file).is_file()] == []
