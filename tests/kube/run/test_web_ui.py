@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
+from loadgen.base.errors import INTERRUPTED
 from loadgen.dataset.folder import RunFolder
 from loadgen.sandbox.commands import Sandbox
 from support.kube.sandboxes import processes_of
@@ -136,7 +137,7 @@ def test_ctrl_c_while_a_run_starts_leaves_only_the_logs_in_its_folder(tmp_path: 
         box = sandbox_of(locust)
         locust.send_signal(signal.SIGINT)
         locust.wait(timeout=WITHIN_S)
-    assert locust.returncode == 4, log.read_text()[-3000:]
+    assert locust.returncode == INTERRUPTED, log.read_text()[-3000:]
     assert "Traceback" not in log.read_text()
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "logs" / "sandbox" / "kube-apiserver.log").is_file()
