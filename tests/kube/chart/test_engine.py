@@ -203,7 +203,7 @@ def test_a_waiting_pod_reports_a_failed_build(cluster: Cluster, image: Path, tmp
                     words.append(state.get("terminated", {}).get("message", ""))
         return " ".join(words)
 
-    eventually(lambda: "CUDA out of memory" in told(), "the reason on a waiting pod", within_s=120)
+    eventually(lambda: "CUDA out of memory" in told(), "the reason on a waiting pod", within_s=240)
     assert "build" in told()
     job = json.loads(cluster.kubectl("get", "jobs", "-lapp.kubernetes.io/instance=broken", "--output=json"))["items"][0]
     assert "broken-triton-trtllm-build-" in job["metadata"]["name"]
