@@ -103,7 +103,8 @@ def test_standard_output_with_json(distributed: FinishedRun) -> None:
     _, out, err = distributed.result
     assert {entry["method"]: entry["num_requests"] for entry in json.loads(out)}["http"] == 30
     assert "PASS" in err
-    assert err.strip().splitlines()[-1].endswith("report.html")
+    # not always the last line: Locust's CSV writer can fail after the files were closed, and logs that
+    assert any(line.endswith("report.html") for line in err.splitlines())
 
 
 def test_an_ascii_console(unstreamed: FinishedRun) -> None:
