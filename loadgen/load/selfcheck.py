@@ -4,8 +4,8 @@ A process patched by gevent can hang, or time tokens seconds late, and throughpu
 many streams to the reference server as the run may need; the server sends each first token immediately and then holds
 the stream open. If waiting streams block one another, later ones get their first token only after earlier ones end.
 
-Such a process is late at every attempt. Another process that takes the CPU for a second is no reason to refuse the run:
-the check is repeated before it fails.
+Such a process is late at every attempt. A short burst of CPU use by another process is not a reason to refuse the run,
+so the check is repeated before it fails.
 """
 
 import time

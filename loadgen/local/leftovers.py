@@ -35,7 +35,7 @@ def make_work_folder(owner: int) -> Path:
     """Make a private temporary folder for the stack of this process, and hold its locks until the process ends."""
     work = Path(tempfile.mkdtemp(prefix=prefix(owner)))
     for lock in _locks(work.parent, work.name):
-        # locked before it has its name, so that nobody finds it without an owner
+        # locked before it gets its name: otherwise another stack could find it unlocked
         unnamed = lock.with_name(f".{lock.name}.new")
         with contextlib.suppress(OSError):  # without shared memory, Triton reports the cause
             _held.append(os.open(unnamed, os.O_CREAT | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC, 0o600))

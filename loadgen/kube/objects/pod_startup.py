@@ -175,7 +175,7 @@ def _of_container(container: Raw) -> Iterator[tuple[str, str]]:
             f"the container {container.get('name')} cannot be created ({reason}{detail}): check that the ConfigMaps, "
             "Secrets and volumes that it names exist",
         )
-    # A container that runs again is no longer in trouble, although its last state remains.
+    # A running container is healthy, even if its last state is a failure.
     terminated = container.get("state", {}).get("terminated") or {}
     if reason == "CrashLoopBackOff":
         terminated = container.get("lastState", {}).get("terminated") or {}

@@ -1,6 +1,6 @@
 """Finds Triton's container in a pod, its ports, and the ports of Services that lead to them.
 
-A port is known by what the server is told (`--http-port`), by what a probe asks (`/v2/health/ready`, gRPC), by its
+A port is identified by the server's flags (`--http-port`), by what a probe requests (`/v2/health/ready`, gRPC), by its
 number, and only then by its name: `http-metrics` is not the port of requests.
 """
 
