@@ -17,6 +17,8 @@ ANOTHER: dict[str, Values] = {
     "another conversion": {"engine": {"build": {"convertExtraArgs": ["--workers=2"]}}},
     "more free space": {"engine": {"build": {"minFreeGiB": 5}}},
     "another model": {"model": {"revision": "0123abc"}},
+    "a model in S3": {"model": {"repository": "", "uri": "s3://models/llama"}},
+    "a model on another claim": {"model": {"repository": "", "uri": "pvc://shared/llama"}},
     "another quantisation": {"model": {"quantization": "fp8"}},
     "a token": {"model": {"tokenSecret": {"name": "token"}}},
     "another image": {"image": {"tag": "26.06-trtllm-python-py3"}},

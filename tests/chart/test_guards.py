@@ -35,6 +35,50 @@ REJECTED = {
     "tag without a release": ({**EMULATED, "image": {"tag": "main"}}, "set image.checkTag=false"),
     "no model": ({"mode": "llmapi"}, "set model.repository"),
     "two models": ({**LLMAPI, "model": {"repository": "a/b", "path": "c"}}, "are both set"),
+    "a repository and a URI": ({**LLMAPI, "model": {"repository": "a/b", "uri": "s3://models/llama"}}, "are both set"),
+    "three models": (
+        {**LLMAPI, "model": {"repository": "a/b", "path": "c", "uri": "s3://models/llama"}},
+        "model.repository and model.path and model.uri are all set: keep one",
+    ),
+    "a revision of a folder in S3": (
+        {"mode": "llmapi", "model": {"uri": "s3://models/llama", "revision": "v1"}},
+        "leave it main, and put the version into model.uri",
+    ),
+    "keys for S3 and a model of Hugging Face": (
+        {**LLMAPI, "model": {**LLMAPI["model"], "s3": {"credentialsSecret": {"name": "s3"}}}},
+        "model.s3 is set, and model.uri is not in S3",
+    ),
+    "two CAs": (
+        {"mode": "llmapi", "model": {"uri": "s3://models/llama", "s3": {"ca": {"configMap": "a", "secret": "b"}}}},
+        "model.s3.ca.secret and model.s3.ca.configMap are both set",
+    ),
+    "a CA without TLS": (
+        {
+            "mode": "llmapi",
+            "model": {"uri": "s3://models/llama", "s3": {"endpoint": "http://minio:9000", "ca": {"configMap": "a"}}},
+        },
+        "model.s3.endpoint begins with http://: use https://",
+    ),
+    "an NGC key and a model in S3": (
+        {"mode": "llmapi", "model": {"uri": "s3://models/llama", "ngc": {"apiKeySecret": {"name": "ngc"}}}},
+        "model.uri is not in NGC",
+    ),
+    "NGC with the image for S3": (
+        {"mode": "llmapi", "model": {"uri": "ngc://nvidia/llama:1"}},
+        "set it to an image of yours that has ngc and /bin/sh",
+    ),
+    "a model on the model volume as if on another claim": (
+        {**ENGINE, "model": {"uri": "pvc://models/llama"}},
+        "model.uri is on the claim models, which is the model volume: set model.path instead",
+    ),
+    "a model on the claim that the chart creates": (
+        {
+            "mode": "llmapi",
+            "model": {"uri": "pvc://demo-triton-trtllm-models"},
+            "modelVolume": {"create": {"enabled": True}},
+        },
+        "which is the model volume: set model.path instead",
+    ),
     "engine without a volume": ({**ENGINE, "modelVolume": {"claimName": ""}}, "mode engine needs a volume"),
     "two volumes": ({**ENGINE, "modelVolume": {"claimName": "models", "hostPath": "/m"}}, "keep one"),
     "a Job with a hostPath volume": (
@@ -221,6 +265,10 @@ SCHEMA = {
         {"autoscaling": {"keda": {"headers": {"X-Scope-OrgID": "a,b"}}}},
         "X-Scope-OrgID",
     ),
+    "a model of an unknown kind": ({"model": {"uri": "gs://models/llama"}}, "uri"),
+    "a claim's parent folder": ({"model": {"uri": "pvc://models/../other"}}, "uri"),
+    "a model in NGC without a version": ({"model": {"uri": "ngc://nvidia/llama"}}, "uri"),
+    "a password in an endpoint": ({"model": {"s3": {"endpoint": "https://me:secret@minio:9000"}}}, "endpoint"),
     "an invalid metric name": ({"rules": {"ratio": {"record": "queue compute"}}}, "record"),
     "a window that Kubernetes rejects": (
         {"autoscaling": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 4000}}}},

@@ -1,6 +1,6 @@
 """Reads how far the pods of a workload have started, and what blocks those that do not progress.
 
-A pod is scheduled to a node, pulls its image, waits for its engine, loads its model, and is ready.
+A pod is scheduled to a node, pulls its image, downloads its model or waits for its engine, loads the model, and is ready.
 """
 
 from collections import Counter
@@ -11,11 +11,19 @@ from loadgen.kube.objects.provisioners import event_time_s, is_about, provisioni
 from loadgen.kube.objects.raw import Raw
 
 READY = "ready"
-STAGES = ("waiting for a node", "pulling the image", "waiting for the engine", "loading the model", READY)
+STAGES = (
+    "waiting for a node",
+    "pulling the image",
+    "downloading the model",
+    "waiting for the engine",
+    "loading the model",
+    READY,
+)
 """The stages of a starting pod, in order; a pod that failed or was evicted is in the stage `ended` instead."""
 
 _ENDED = "ended"
-_ENGINE = "engine"
+_INIT_STAGES = {"download": "downloading the model", "engine": "waiting for the engine"}
+"""Stages of the chart's init containers that may take long, by container."""
 _IMAGE_REASONS = {"ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "ErrImagePull", "ImagePullBackOff"}
 _POD_EVENT_ADVICE = {
     "FailedMount": "check the volumes, Secrets and ConfigMaps that it names",
@@ -54,8 +62,8 @@ def startup_stage(pod: Raw) -> str:
     if conditions.get("PodScheduled") != "True":
         return "waiting for a node"
     for container in status.get("initContainerStatuses", ()):
-        if "running" in container.get("state", {}) and container["name"] == _ENGINE:
-            return "waiting for the engine"
+        if "running" in container.get("state", {}) and container["name"] in _INIT_STAGES:
+            return _INIT_STAGES[container["name"]]
     containers = _containers(status)
     if containers and all("running" in each.get("state", {}) for each in containers):
         return "loading the model"

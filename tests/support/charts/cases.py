@@ -130,6 +130,25 @@ _OTHERS: dict[str, dict[str, Any]] = {
         "server": {"replicas": 2},
         "networkPolicy": {"enabled": True},
     },
+    "llmapi-from-s3": {
+        "mode": "llmapi",
+        "model": {
+            "uri": "s3://models/llama-3.1-8b/v1",
+            "s3": {
+                "endpoint": "https://minio.storage.svc:9000",
+                "region": "eu-central-1",
+                "credentialsSecret": {"name": "s3"},
+                "ca": {"configMap": "minio-ca"},
+            },
+        },
+    },
+    "engine-from-a-claim": {
+        "mode": "engine",
+        "model": {"uri": "pvc://shared/llama-3.1-8b"},
+        "gpu": {"products": ["NVIDIA-L40S"]},
+        "modelVolume": {"claimName": "engines"},
+        "engine": {"build": {"by": "pod"}},
+    },
     "llmapi-from-a-volume": {
         "mode": "llmapi",
         "model": {"path": "llama-3.1-8b"},

@@ -47,6 +47,7 @@ def event(reason: str, message: str, name: str = "t-1", kind: str = "Pod") -> di
         (pod(SCHEDULED), "pulling the image"),
         (pod(SCHEDULED, containers=(waiting("ContainerCreating"),)), "pulling the image"),
         (pod(SCHEDULED, init=(container("engine", running={}),)), "waiting for the engine"),
+        (pod(SCHEDULED, init=(container("download", running={}),)), "downloading the model"),
         (pod(SCHEDULED, init=(container("models", running={}),)), "pulling the image"),
         (pod(SCHEDULED, containers=(container(running={}),)), "loading the model"),
         # a sidecar runs already
