@@ -141,7 +141,9 @@ def test_every_container_has_requests_by_default(case: str) -> None:
 
 def on_gpu(container: Mapping[str, Any]) -> bool:
     """Whether it loads or builds a model: these have no limits and a writable root, for reasons beside the values."""
-    return "nvidia.com/gpu" in container["resources"].get("limits", {})
+    env = {each["name"] for each in container.get("env", [])}
+    by_claim = {"name": "gpus"} in container["resources"].get("claims", [])
+    return by_claim or "NVIDIA_VISIBLE_DEVICES" in env or "nvidia.com/gpu" in container["resources"].get("limits", {})
 
 
 @pytest.mark.parametrize("case", [case for case in RELEASES if "emulated-everything" not in case])

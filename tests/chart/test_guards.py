@@ -92,6 +92,47 @@ REJECTED = {
         "a pod would need 16 GPUs, and a node has 8: lower parallelism, raise gpu.perNode if your nodes have more "
         "GPUs, or set multiNode.enabled=true to use several nodes",
     ),
+    "a claim for no GPU": (
+        {**EMULATED, "gpu": {"dra": {"enabled": True}}},
+        "gpu.dra is enabled, and the pods have no GPUs: set gpu.perPod",
+    ),
+    "a claim and a MIG resource": (
+        {**LLMAPI, "gpu": {"resource": "nvidia.com/mig-1g.10gb", "dra": {"enabled": True}}},
+        "choose the devices by gpu.dra.deviceClass and selectors",
+    ),
+    "a claim and a GPU in the resources": (
+        {**LLMAPI, "gpu": {"dra": {"enabled": True}}, "server": {"resources": {"limits": {"nvidia.com/gpu": 1}}}},
+        "server.resources.limits has nvidia.com/gpu, and the chart gives the pod its GPUs by gpu.dra: leave it out",
+    ),
+    "a GPU and a MIG slice": (
+        {**ENGINE, "engine": {"build": {"resources": {"requests": {"nvidia.com/mig-1g.10gb": 1}}}}},
+        "engine.build.resources.requests has nvidia.com/mig-1g.10gb, and the chart gives the pod its GPUs by "
+        "gpu.resource nvidia.com/gpu: leave it out",
+    ),
+    "GPUs of the runtime and of the device plugin": (
+        {**LLMAPI, "gpu": {"resource": ""}, "server": {"resources": {"limits": {"nvidia.com/gpu": 1}}}},
+        "the chart gives the pod its GPUs by gpu.visibleDevices: leave it out",
+    ),
+    "selectors for the user's template": (
+        {**LLMAPI, "gpu": {"dra": {"enabled": True, "claimTemplate": "mine", "selectors": ["true"]}}},
+        "put them into yours, or leave claimTemplate empty",
+    ),
+    "two claims with one name": (
+        {
+            **LLMAPI,
+            "gpu": {"dra": {"enabled": True}},
+            "pod": {"resourceClaims": [{"name": "gpus", "resourceClaimName": "x"}]},
+        },
+        "give yours another name",
+    ),
+    "chosen GPUs of a device plugin": (
+        {**LLMAPI, "gpu": {"visibleDevices": "0"}},
+        'gpu.visibleDevices is 0, and the GPUs are chosen by gpu.resource: set gpu.resource to ""',
+    ),
+    "too few chosen GPUs": (
+        {**LLMAPI, "parallelism": {"tensor": 4}, "gpu": {"resource": "", "visibleDevices": "0,1"}},
+        "gpu.visibleDevices has 2 GPUs, and a pod needs 4: list as many, or use all",
+    ),
     "multi-node with one node": ({**LLMAPI, "multiNode": {"enabled": True}}, "fit on one node"),
     "GPUs that nodes cannot share evenly": (
         {**LLMAPI, "multiNode": {"enabled": True}, "parallelism": {"tensor": 3, "pipeline": 3}},
@@ -241,6 +282,13 @@ def test_an_hpa_scales_to_zero_from_kubernetes_1_37_on() -> None:
     values = {**EMULATED, "autoscaling": {"minReplicas": 0, "activation": {"query": "sum(rate(requests[1m]))"}}}
     assert "External" in template(values, "--kube-version=1.37.0")
     assert "from Kubernetes 1.37 on" in rejection(values, "--kube-version=1.36.0")
+
+
+def test_claims_need_the_api_of_dynamic_resource_allocation() -> None:
+    """From 1.32 on, where it can be switched on."""
+    values = {**LLMAPI, "gpu": {"dra": {"enabled": True}}}
+    assert "gpu.dra needs Kubernetes 1.34" in rejection(values, "--kube-version=1.31.9")
+    assert "resource.k8s.io/v1beta1" in template(values, "--kube-version=1.32.0")
 
 
 def test_any_tag_is_accepted_without_the_check() -> None:

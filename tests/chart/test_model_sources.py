@@ -199,7 +199,7 @@ def test_mode_emulated_ignores_the_model() -> None:
 
 
 def test_waiting_pods_are_patient_while_the_job_downloads() -> None:
-    """Until the Job builds nothing holds the lock of the engine; the Deployment's deadline covers a pod's own download."""
+    """Nothing holds the lock of the engine yet. The Deployment's deadline covers a pod's own download."""
     wait = {"model": {"download": {"timeoutSeconds": 7000}}}
     server, _ = sorted(pods(merged(ENGINE, merged(S3, wait))), key=lambda pod: pod["containers"][0]["name"] == "build")
     assert "--nobody-s=7600" in containers(server)["engine"]["command"]
@@ -210,7 +210,7 @@ def test_waiting_pods_are_patient_while_the_job_downloads() -> None:
 
 
 def test_the_source_is_part_of_the_engine() -> None:
-    """The settings from which the engine's folder is named have the source, the same with and without a slash at its end."""
+    """The settings that name the engine's folder have it, the same with and without a slash at its end."""
 
     def model(uri: str) -> dict[str, Any]:
         found = objects(merged(ENGINE, merged(S3, {"model": {"uri": uri}})))

@@ -46,6 +46,7 @@ image: {{ include "triton.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 env:
   {{- $env := printf "%s\n%s" (include "triton.engine.env" .) (include "triton.chartEnv" (list . $builds)) }}
+  {{- if $builds }}{{ $env = printf "%s\n%s" $env (include "triton.gpuEnv" .) }}{{ end }}
   {{- include "triton.named" (list "name" $env .Values.server.env) | nindent 2 }}
 {{- with .Values.server.envFrom }}
 envFrom:

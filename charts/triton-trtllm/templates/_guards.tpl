@@ -55,6 +55,7 @@
 {{- fail "mode llmapi reads the quantization from the checkpoint: set model.repository to a quantized model such as nvidia/Llama-3.1-8B-Instruct-FP8 and model.quantization=none, or use mode engine" -}}
 {{- end -}}
 
+{{- include "triton.gpuGuards" . -}}
 {{- $world := include "triton.worldSize" . | int -}}
 {{- $nodes := include "triton.nodes" . | int -}}
 {{- if gt (include "triton.gpus" . | int) (int $v.gpu.perNode) -}}

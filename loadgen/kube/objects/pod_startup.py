@@ -1,6 +1,6 @@
 """Reads how far the pods of a workload have started, and what blocks those that do not progress.
 
-A pod is scheduled to a node, pulls its image, downloads its model or waits for its engine, loads the model, and is ready.
+A pod is scheduled to a node, pulls its image, downloads its model or waits for its engine, loads it, and is ready.
 """
 
 from collections import Counter

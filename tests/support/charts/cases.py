@@ -142,6 +142,24 @@ _OTHERS: dict[str, dict[str, Any]] = {
             },
         },
     },
+    "llmapi-group-dra": {
+        "mode": "llmapi",
+        "model": {"repository": "meta-llama/Llama-3.1-405B-Instruct"},
+        "parallelism": {"tensor": 8, "pipeline": 2},
+        "multiNode": {"enabled": True},
+        "gpu": {
+            "dra": {"enabled": True, "selectors": ['device.attributes["gpu.nvidia.com"].architecture == "Hopper"']}
+        },
+        "pod": {"resourceClaims": [{"name": "rdma", "resourceClaimTemplateName": "rdma"}]},
+        "server": {"resources": {"requests": {"cpu": "32", "memory": "512Gi"}, "claims": [{"name": "rdma"}]}},
+    },
+    "engine-gpus-of-the-runtime": {
+        "mode": "engine",
+        "model": {"repository": "meta-llama/Llama-3.1-8B-Instruct"},
+        "gpu": {"products": ["NVIDIA-L40S"], "resource": "", "visibleDevices": "0"},
+        "modelVolume": {"claimName": "models"},
+        "pod": {"runtimeClassName": "nvidia"},
+    },
     "engine-from-a-claim": {
         "mode": "engine",
         "model": {"uri": "pvc://shared/llama-3.1-8b"},

@@ -49,6 +49,7 @@ NGC: Values = {
         "download": {"image": "registry.example.com/ngc:4"},
     },
 }
+DRA: Values = {**LLMAPI, "gpu": {"dra": {"enabled": True}}}
 TOKEN: Values = {**LLMAPI, "model": {**LLMAPI["model"], "tokenSecret": {"name": "token"}}}
 
 # A change that needs others with it, to be taken, is a whole tree of values.
@@ -94,6 +95,11 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "gpu.products": (LLMAPI, ["NVIDIA-L40S"]),
     "gpu.productLabel": (ENGINE, "cloud.google.com/gke-accelerator"),
     "gpu.resource": (LLMAPI, "nvidia.com/mig-3g.40gb"),
+    "gpu.visibleDevices": ({**LLMAPI, "gpu": {"resource": ""}}, "0"),
+    "gpu.dra.enabled": (LLMAPI, True),
+    "gpu.dra.deviceClass": (DRA, "mig.nvidia.com"),
+    "gpu.dra.selectors": (DRA, ['device.attributes["gpu.nvidia.com"].productName == "NVIDIA L40S"']),
+    "gpu.dra.claimTemplate": (DRA, "shared-gpus"),
     "gpu.perPod": (EMULATED, 1),
     "gpu.perNode": (GROUP, 4),
     "multiNode.enabled": (LLMAPI, {"multiNode": {"enabled": True}, "parallelism": {"tensor": 16}}),
@@ -182,6 +188,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "pod.topologySpreadConstraints": (EMULATED, []),
     "pod.priorityClassName": (EMULATED, "serving"),
     "pod.runtimeClassName": (EMULATED, "nvidia"),
+    "pod.resourceClaims": (EMULATED, [{"name": "rdma", "resourceClaimTemplateName": "rdma"}]),
     "pod.schedulerName": (EMULATED, "volcano"),
     "pod.securityContext.runAsNonRoot": (EMULATED, False),
     "pod.securityContext.runAsUser": (EMULATED, 2000),
