@@ -192,6 +192,12 @@ def test_variables_of_the_server_reach_the_download() -> None:
     assert variables(pods(values)[0], "download")["HTTPS_PROXY"] == "http://proxy:3128"
 
 
+def test_a_failed_download_shows_its_reason_in_the_pod() -> None:
+    """`kubectl describe pod` and `loadgen deploy` read it there."""
+    (pod,) = pods(merged(LLMAPI, S3))
+    assert containers(pod)["download"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def test_mode_emulated_ignores_the_model() -> None:
     """It has none: the same manifests, and nothing is downloaded."""
     ignored = merged(EMULATED, {"model": {"uri": "s3://models/llama", "s3": S3["model"]["s3"]}})

@@ -76,6 +76,8 @@
   args:
     - {{ include "triton.source.folder" . }}
     {{- include (printf "triton.source.%s.command" $source) . | nindent 4 }}
+  # The end of its log is then the reason that the pod shows.
+  terminationMessagePolicy: FallbackToLogsOnError
   env:
     {{- $env := printf "- {name: HOME, value: /tmp}\n- {name: DOWNLOAD_TIMEOUT_S, value: %q}\n%s" (toString (int $download.timeoutSeconds)) (include (printf "triton.source.%s.env" $source) .) }}
     {{- include "triton.named" (list "name" $env .Values.server.env) | nindent 4 }}
