@@ -35,6 +35,50 @@ REJECTED = {
     "tag without a release": ({**EMULATED, "image": {"tag": "main"}}, "set image.checkTag=false"),
     "no model": ({"mode": "llmapi"}, "set model.repository"),
     "two models": ({**LLMAPI, "model": {"repository": "a/b", "path": "c"}}, "are both set"),
+    "a repository and a URI": ({**LLMAPI, "model": {"repository": "a/b", "uri": "s3://models/llama"}}, "are both set"),
+    "three models": (
+        {**LLMAPI, "model": {"repository": "a/b", "path": "c", "uri": "s3://models/llama"}},
+        "model.repository and model.path and model.uri are all set: keep one",
+    ),
+    "a revision of a folder in S3": (
+        {"mode": "llmapi", "model": {"uri": "s3://models/llama", "revision": "v1"}},
+        "leave it main, and put the version into model.uri",
+    ),
+    "keys for S3 and a model of Hugging Face": (
+        {**LLMAPI, "model": {**LLMAPI["model"], "s3": {"credentialsSecret": {"name": "s3"}}}},
+        "model.s3 is set, and model.uri is not in S3",
+    ),
+    "two CAs": (
+        {"mode": "llmapi", "model": {"uri": "s3://models/llama", "s3": {"ca": {"configMap": "a", "secret": "b"}}}},
+        "model.s3.ca.secret and model.s3.ca.configMap are both set",
+    ),
+    "a CA without TLS": (
+        {
+            "mode": "llmapi",
+            "model": {"uri": "s3://models/llama", "s3": {"endpoint": "http://minio:9000", "ca": {"configMap": "a"}}},
+        },
+        "model.s3.endpoint begins with http://: use https://",
+    ),
+    "an NGC key and a model in S3": (
+        {"mode": "llmapi", "model": {"uri": "s3://models/llama", "ngc": {"apiKeySecret": {"name": "ngc"}}}},
+        "model.uri is not in NGC",
+    ),
+    "NGC with the image for S3": (
+        {"mode": "llmapi", "model": {"uri": "ngc://nvidia/llama:1"}},
+        "set it to an image of yours that has ngc and /bin/sh",
+    ),
+    "a model on the model volume as if on another claim": (
+        {**ENGINE, "model": {"uri": "pvc://models/llama"}},
+        "model.uri is on the claim models, which is the model volume: set model.path instead",
+    ),
+    "a model on the claim that the chart creates": (
+        {
+            "mode": "llmapi",
+            "model": {"uri": "pvc://demo-triton-trtllm-models"},
+            "modelVolume": {"create": {"enabled": True}},
+        },
+        "which is the model volume: set model.path instead",
+    ),
     "engine without a volume": ({**ENGINE, "modelVolume": {"claimName": ""}}, "mode engine needs a volume"),
     "two volumes": ({**ENGINE, "modelVolume": {"claimName": "models", "hostPath": "/m"}}, "keep one"),
     "a Job with a hostPath volume": (
@@ -47,6 +91,47 @@ REJECTED = {
         {**LLMAPI, "parallelism": {"tensor": 16}},
         "a pod would need 16 GPUs, and a node has 8: lower parallelism, raise gpu.perNode if your nodes have more "
         "GPUs, or set multiNode.enabled=true to use several nodes",
+    ),
+    "a claim for no GPU": (
+        {**EMULATED, "gpu": {"dra": {"enabled": True}}},
+        "gpu.dra is enabled, and the pods have no GPUs: set gpu.perPod",
+    ),
+    "a claim and a MIG resource": (
+        {**LLMAPI, "gpu": {"resource": "nvidia.com/mig-1g.10gb", "dra": {"enabled": True}}},
+        "choose the devices by gpu.dra.deviceClass and selectors",
+    ),
+    "a claim and a GPU in the resources": (
+        {**LLMAPI, "gpu": {"dra": {"enabled": True}}, "server": {"resources": {"limits": {"nvidia.com/gpu": 1}}}},
+        "server.resources.limits has nvidia.com/gpu, and the chart gives the pod its GPUs by gpu.dra: leave it out",
+    ),
+    "a GPU and a MIG slice": (
+        {**ENGINE, "engine": {"build": {"resources": {"requests": {"nvidia.com/mig-1g.10gb": 1}}}}},
+        "engine.build.resources.requests has nvidia.com/mig-1g.10gb, and the chart gives the pod its GPUs by "
+        "gpu.resource nvidia.com/gpu: leave it out",
+    ),
+    "GPUs of the runtime and of the device plugin": (
+        {**LLMAPI, "gpu": {"resource": ""}, "server": {"resources": {"limits": {"nvidia.com/gpu": 1}}}},
+        "the chart gives the pod its GPUs by gpu.visibleDevices: leave it out",
+    ),
+    "selectors for the user's template": (
+        {**LLMAPI, "gpu": {"dra": {"enabled": True, "claimTemplate": "mine", "selectors": ["true"]}}},
+        "put them into yours, or leave claimTemplate empty",
+    ),
+    "two claims with one name": (
+        {
+            **LLMAPI,
+            "gpu": {"dra": {"enabled": True}},
+            "pod": {"resourceClaims": [{"name": "gpus", "resourceClaimName": "x"}]},
+        },
+        "give yours another name",
+    ),
+    "chosen GPUs of a device plugin": (
+        {**LLMAPI, "gpu": {"visibleDevices": "0"}},
+        'gpu.visibleDevices is 0, and the GPUs are chosen by gpu.resource: set gpu.resource to ""',
+    ),
+    "too few chosen GPUs": (
+        {**LLMAPI, "parallelism": {"tensor": 4}, "gpu": {"resource": "", "visibleDevices": "0,1"}},
+        "gpu.visibleDevices has 2 GPUs, and a pod needs 4: list as many, or use all",
     ),
     "multi-node with one node": ({**LLMAPI, "multiNode": {"enabled": True}}, "fit on one node"),
     "GPUs that nodes cannot share evenly": (
@@ -199,6 +284,13 @@ def test_an_hpa_scales_to_zero_from_kubernetes_1_37_on() -> None:
     assert "from Kubernetes 1.37 on" in rejection(values, "--kube-version=1.36.0")
 
 
+def test_claims_need_the_api_of_dynamic_resource_allocation() -> None:
+    """From 1.32 on, where it can be switched on."""
+    values = {**LLMAPI, "gpu": {"dra": {"enabled": True}}}
+    assert "gpu.dra needs Kubernetes 1.34" in rejection(values, "--kube-version=1.31.9")
+    assert "resource.k8s.io/v1beta1" in template(values, "--kube-version=1.32.0")
+
+
 def test_any_tag_is_accepted_without_the_check() -> None:
     """`image.checkTag: false`, as the message says."""
     own = {"repository": "registry.example.com/triton", "tag": "mine", "checkTag": False}
@@ -221,6 +313,10 @@ SCHEMA = {
         {"autoscaling": {"keda": {"headers": {"X-Scope-OrgID": "a,b"}}}},
         "X-Scope-OrgID",
     ),
+    "a model of an unknown kind": ({"model": {"uri": "gs://models/llama"}}, "uri"),
+    "a claim's parent folder": ({"model": {"uri": "pvc://models/../other"}}, "uri"),
+    "a model in NGC without a version": ({"model": {"uri": "ngc://nvidia/llama"}}, "uri"),
+    "a password in an endpoint": ({"model": {"s3": {"endpoint": "https://me:secret@minio:9000"}}}, "endpoint"),
     "an invalid metric name": ({"rules": {"ratio": {"record": "queue compute"}}}, "record"),
     "a window that Kubernetes rejects": (
         {"autoscaling": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 4000}}}},

@@ -5,6 +5,9 @@
 
 {{- define "triton.engine.init" -}}
 {{- if include "triton.engine.byPod" . }}
+{{- with include "triton.source.init" . }}
+{{- . | nindent 0 }}
+{{- end }}
 # The first pod builds, and the others wait for it.
 - name: engine
   {{- include "triton.engine.container" (list . true) | nindent 2 }}
@@ -21,6 +24,10 @@
     - --root=/model-volume
     - --job={{ include "triton.engine.job" . }}
     - --timeout-s={{ .Values.engine.waitSeconds }}
+    {{- with include "triton.downloadWait" . | int }}
+    # Until the Job has downloaded the model there is no builder.
+    - --nobody-s={{ add 600 . }}
+    {{- end }}
   resources:
     {{- toYaml .Values.init.resources | nindent 4 }}
 {{- end }}
@@ -39,6 +46,7 @@ image: {{ include "triton.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 env:
   {{- $env := printf "%s\n%s" (include "triton.engine.env" .) (include "triton.chartEnv" (list . $builds)) }}
+  {{- if $builds }}{{ $env = printf "%s\n%s" $env (include "triton.gpuEnv" .) }}{{ end }}
   {{- include "triton.named" (list "name" $env .Values.server.env) | nindent 2 }}
 {{- with .Values.server.envFrom }}
 envFrom:
@@ -47,7 +55,7 @@ envFrom:
 securityContext:
   {{- include "triton.containerSecurity" (list . $builds) | nindent 2 }}
 volumeMounts:
-  {{- include "triton.named" (list "mountPath" (include "triton.engine.buildMounts" $builds) .Values.pod.extraVolumeMounts) | nindent 2 }}
+  {{- include "triton.named" (list "mountPath" (include "triton.engine.buildMounts" (list . $builds)) .Values.pod.extraVolumeMounts) | nindent 2 }}
 {{- end -}}
 {{- end -}}
 
@@ -62,8 +70,9 @@ volumeMounts:
 - {name: tmp, mountPath: /tmp}
 - {name: model-volume, mountPath: /model-volume}
 - {name: chart, mountPath: /opt/chart, readOnly: true}
-{{- if . }}
+{{- if index . 1 }}
 - {name: shm, mountPath: /dev/shm}
+{{- include "triton.source.mounts" (index . 0) }}
 {{- end -}}
 {{- end -}}
 
@@ -81,7 +90,7 @@ volumeMounts:
 {{- if ne .Values.mode "engine" -}}
 0
 {{- else if include "triton.engine.byPod" . -}}
-{{- int .Values.engine.build.deadlineSeconds -}}
+{{- add .Values.engine.build.deadlineSeconds (include "triton.downloadWait" .) | int -}}
 {{- else -}}
 {{- int .Values.engine.waitSeconds -}}
 {{- end -}}
@@ -106,6 +115,9 @@ volumeMounts:
       {{- range $path, $_ := .Files.Glob "files/engine/*.py" }}
       - {key: engine.{{ base $path }}, path: {{ base $path }}}
       {{- end }}
+{{- if include "triton.engine.byPod" . }}
+{{- include "triton.source.volumes" . }}
+{{- end }}
 {{- end -}}
 
 {{- define "triton.engine.data" -}}
@@ -117,8 +129,9 @@ settings.json: {{ include "triton.engine.settings" . | quote }}
 {{- define "triton.engine.settings" -}}
 {{- $v := .Values -}}
 {{- $engine := $v.engine -}}
+{{- $source := $v.model.uri | empty | ternary dict (dict "uri" (trimSuffix "/" $v.model.uri) "endpoint" $v.model.s3.endpoint) -}}
 {{- dict
-  "model" (dict "repository" $v.model.repository "revision" $v.model.revision "path" $v.model.path)
+  "model" (dict "repository" $v.model.repository "revision" $v.model.revision "path" (include "triton.modelPath" .) | merge $source)
   "data_type" $v.model.dataType
   "quantization" $v.model.quantization
   "tensor_parallelism" (int $v.parallelism.tensor)
@@ -172,6 +185,10 @@ template:
     {{- include "triton.spread" . | nindent 4 }}
     restartPolicy: Never
     terminationGracePeriodSeconds: 30
+    {{- with include "triton.source.init" . }}
+    initContainers:
+      {{- . | nindent 6 }}
+    {{- end }}
     containers:
       - name: build
         {{- include "triton.engine.container" (list . true) | nindent 8 }}
@@ -179,7 +196,8 @@ template:
         resources:
           {{- include "triton.engine.buildResources" . | nindent 10 }}
     volumes:
-      {{- include "triton.volumes" . | nindent 6 }}
+      {{- $volumes := printf "%s\n%s" (include "triton.chartVolumes" .) (include "triton.source.volumes" .) }}
+      {{- include "triton.named" (list "name" $volumes .Values.pod.extraVolumes) | nindent 6 }}
 {{- end -}}
 
 {{/* The name changes with the build and with its pod, not with how the engine is served. */}}

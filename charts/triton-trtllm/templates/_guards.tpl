@@ -29,12 +29,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- if and (ne $v.mode "emulated") (not $v.model.repository) (not $v.model.path) -}}
-{{- fail "no model is set: set model.repository to a Hugging Face repository, or model.path to a folder on the model volume (or mode=emulated, which needs no model)" -}}
-{{- end -}}
-{{- if and $v.model.repository $v.model.path -}}
-{{- fail "model.repository and model.path are both set: keep one" -}}
-{{- end -}}
+{{- include "triton.sourceGuards" . -}}
 
 {{- $volumes := 0 -}}
 {{- if $v.modelVolume.claimName -}}{{- $volumes = add1 $volumes -}}{{- end -}}
@@ -60,6 +55,7 @@
 {{- fail "mode llmapi reads the quantization from the checkpoint: set model.repository to a quantized model such as nvidia/Llama-3.1-8B-Instruct-FP8 and model.quantization=none, or use mode engine" -}}
 {{- end -}}
 
+{{- include "triton.gpuGuards" . -}}
 {{- $world := include "triton.worldSize" . | int -}}
 {{- $nodes := include "triton.nodes" . | int -}}
 {{- if gt (include "triton.gpus" . | int) (int $v.gpu.perNode) -}}

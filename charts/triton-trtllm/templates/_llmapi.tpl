@@ -10,13 +10,16 @@ args:
 {{- end -}}
 {{- end -}}
 
-{{- define "triton.llmapi.init" -}}{{- end -}}
+{{- define "triton.llmapi.init" -}}
+{{- include "triton.source.init" . -}}
+{{- end -}}
 
 {{/* Triton treats every folder of its repository as a model, also those that the kubelet adds to a mounted ConfigMap.
      The ConfigMap is therefore mounted as the folder of one model, in which Triton looks only for version numbers, and the
      repository is the parent folder, which the mount creates. */}}
 {{- define "triton.llmapi.mounts" -}}
 - {name: model, mountPath: /models/tensorrt_llm, readOnly: true}
+{{- include "triton.source.mounts" . }}
 {{- if .Values.multiNode.enabled }}
 - {name: chart, mountPath: /opt/chart, readOnly: true}
 {{- end -}}
@@ -41,6 +44,7 @@ args:
       - {key: engine.{{ base $path }}, path: {{ base $path }}}
       {{- end }}
 {{- end }}
+{{- include "triton.source.volumes" . }}
 {{- end -}}
 
 {{- define "triton.llmapi.data" -}}
@@ -54,8 +58,9 @@ model.yaml: {{ include "triton.llmapi.arguments" . | quote }}
 {{/* Arguments of LLM(), as JSON, which is valid YAML. */}}
 {{- define "triton.llmapi.arguments" -}}
 {{- $v := .Values -}}
+{{- $folder := $v.model.path | empty | ternary (include "triton.modelPath" .) (printf "/model-volume/%s" $v.model.path) -}}
 {{- $arguments := dict
-  "model" ($v.model.path | empty | ternary $v.model.repository (printf "/model-volume/%s" $v.model.path))
+  "model" (default $v.model.repository $folder)
   "backend" "pytorch"
   "dtype" $v.model.dataType
   "tensor_parallel_size" (int $v.parallelism.tensor)

@@ -100,6 +100,10 @@ priorityClassName: {{ . | quote }}
 {{- with .Values.pod.runtimeClassName }}
 runtimeClassName: {{ . | quote }}
 {{- end }}
+{{- with include "triton.resourceClaims" . }}
+resourceClaims:
+  {{- . | nindent 2 }}
+{{- end }}
 {{- with .Values.pod.schedulerName }}
 schedulerName: {{ . | quote }}
 {{- end }}
@@ -132,7 +136,7 @@ affinity:
 {{- define "triton.tolerations" -}}
 {{- $tolerations := list -}}
 {{- if include "triton.gpus" . | int -}}
-{{- range list "nvidia.com/gpu" .Values.gpu.resource | uniq -}}
+{{- range list "nvidia.com/gpu" .Values.gpu.resource | uniq | compact -}}
 {{- $tolerations = append $tolerations (dict "key" . "operator" "Exists" "effect" "NoSchedule") -}}
 {{- end -}}
 {{- end -}}
@@ -181,21 +185,6 @@ topologySpreadConstraints:
 {{- include "triton.withGpus" (list . (kindIs "invalid" .Values.server.resources | ternary $default .Values.server.resources)) -}}
 {{- end -}}
 
-{{/* Resources with the GPUs of a pod added. */}}
-{{- define "triton.withGpus" -}}
-{{- $resources := deepCopy (index . 1) -}}
-{{- $root := index . 0 -}}
-{{- with $root -}}
-{{- $gpus := include "triton.gpus" . | int -}}
-{{- if $gpus -}}
-{{- range $side := list "limits" "requests" -}}
-{{- $_ := set $resources $side (merge (dict $root.Values.gpu.resource (toString $gpus)) (index $resources $side | default dict)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- toYaml $resources -}}
-{{- end -}}
-
 {{/* Labels of pods that run to completion: no sidecar that would keep them running. */}}
 {{- define "triton.finiteLabels" -}}
 {{- with merge dict (.Values.sidecarOptOut.labels | default dict) (.Values.commonLabels | default dict) -}}{{- toYaml . -}}{{- end -}}
@@ -220,7 +209,8 @@ topologySpreadConstraints:
 {{- define "triton.env" -}}
 {{- $downloads := index . 1 -}}
 {{- with index . 0 -}}
-{{- include "triton.named" (list "name" (include "triton.chartEnv" (list . $downloads)) .Values.server.env) -}}
+{{- $env := printf "%s\n%s" (include "triton.chartEnv" (list . $downloads)) (include "triton.gpuEnv" .) -}}
+{{- include "triton.named" (list "name" $env .Values.server.env) -}}
 {{- end -}}
 {{- end -}}
 

@@ -11,6 +11,8 @@ from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import EventKind
 
 _RESOURCE = re.compile(r"Insufficient ([\w./-]*\w)")
+_CLAIMS = re.compile(r"cannot allocate all claims|resourceclaim (in use|not available)")
+"""What the scheduler says of pods whose GPUs are claimed (Dynamic Resource Allocation), without naming a resource."""
 
 
 def unschedulable_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
@@ -24,7 +26,10 @@ def unschedulable_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
         # The scheduler's second sentence is about preemption.
         reason = str(event.message or event.reason or "no reason given").split(". ")[0].rstrip(".")
         spans.append(span)
-        resources |= set(_RESOURCE.findall(reason))
+        resources |= {
+            *_RESOURCE.findall(reason),
+            *(["devices for its resource claims"] if _CLAIMS.search(reason) else []),
+        }
         summaries.append(
             f"{pod.name} was unschedulable {span_text(*span)} ({reason}), until {_outcome(pod, run.end_s)}"
         )

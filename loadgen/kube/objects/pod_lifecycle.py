@@ -42,11 +42,9 @@ class PodLifecycle:
 
         yield from once(EventKind.REPLICA_CREATED, parse_time(meta.get("creationTimestamp")))
         scheduled = conditions.get("PodScheduled", {})
-        if scheduled.get("reason") == "Unschedulable":
+        if (reason := scheduled.get("reason")) in ("Unschedulable", "SchedulerError"):
             since_s = parse_time(scheduled.get("lastTransitionTime")) or now_s
-            yield from once(
-                EventKind.REPLICA_UNSCHEDULABLE, since_s, reason="Unschedulable", message=scheduled.get("message")
-            )
+            yield from once(EventKind.REPLICA_UNSCHEDULABLE, since_s, reason=reason, message=scheduled.get("message"))
         yield from once(EventKind.REPLICA_SCHEDULED, _true_since_s(conditions.get("PodScheduled"), now_s))
         for container in containers:
             yield from self._crash(name, container, now_s)

@@ -1,6 +1,6 @@
 """Reads how far the pods of a workload have started, and what blocks those that do not progress.
 
-A pod is scheduled to a node, pulls its image, waits for its engine, loads its model, and is ready.
+A pod is scheduled to a node, pulls its image, downloads its model or waits for its engine, loads it, and is ready.
 """
 
 from collections import Counter
@@ -11,19 +11,38 @@ from loadgen.kube.objects.provisioners import event_time_s, is_about, provisioni
 from loadgen.kube.objects.raw import Raw
 
 READY = "ready"
-STAGES = ("waiting for a node", "pulling the image", "waiting for the engine", "loading the model", READY)
+STAGES = (
+    "waiting for a node",
+    "pulling the image",
+    "downloading the model",
+    "waiting for the engine",
+    "loading the model",
+    READY,
+)
 """The stages of a starting pod, in order; a pod that failed or was evicted is in the stage `ended` instead."""
 
 _ENDED = "ended"
-_ENGINE = "engine"
+_INIT_STAGES = {"download": "downloading the model", "engine": "waiting for the engine"}
+"""Stages of the chart's init containers that may take long, by container."""
 _IMAGE_REASONS = {"ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "ErrImagePull", "ImagePullBackOff"}
 _POD_EVENT_ADVICE = {
     "FailedMount": "check the volumes, Secrets and ConfigMaps that it names",
     "FailedAttachVolume": "a ReadWriteOnce volume is attached to another node: use ReadWriteMany, or a single node",
     "FailedCreatePodSandBox": "the container runtime or the network of the node cannot start it: check the node",
+    "FailedPrepareDynamicResources": "the DRA driver of the node cannot prepare the claimed devices: read its log",
+    "FailedResourceClaimCreation": "check the ResourceClaimTemplate that it names, and the quota of claims",
 }
 _AFTER_SANDBOX = {"Pulling", "Pulled"}
 """Events of a pod whose volumes and sandbox are ready: earlier failures are resolved, although their events remain."""
+_CLAIM = "FailedResourceClaimCreation"
+_NOT_SCHEDULED = ("Unschedulable", "SchedulerError")
+_SCHEDULING_ADVICE = {
+    "CEL": "correct the selectors of its resource claim (gpu.dra.selectors)",
+    "device class": "install the driver of that device class, or name another in gpu.dra.deviceClass",
+    "cannot allocate all claims": "request fewer replicas or GPUs, add nodes, or check which devices the claims select "
+    "(`kubectl get resourceslices`)",
+}
+"""Advice for scheduler messages about claimed devices, by a part of the message; any other message is about nodes."""
 _CREATION = "FailedCreate"
 _CREATORS = ("ReplicaSet", "StatefulSet")
 """Kinds of objects that create the pods of a Deployment and of a LeaderWorkerSet."""
@@ -54,8 +73,8 @@ def startup_stage(pod: Raw) -> str:
     if conditions.get("PodScheduled") != "True":
         return "waiting for a node"
     for container in status.get("initContainerStatuses", ()):
-        if "running" in container.get("state", {}) and container["name"] == _ENGINE:
-            return "waiting for the engine"
+        if "running" in container.get("state", {}) and container["name"] in _INIT_STAGES:
+            return _INIT_STAGES[container["name"]]
     containers = _containers(status)
     if containers and all("running" in each.get("state", {}) for each in containers):
         return "loading the model"
@@ -109,8 +128,10 @@ def find_progress(pods: Sequence[Raw], events: Sequence[Raw] = ()) -> list[str]:
 
 def _of_pod_events(pod: Raw, events: Sequence[Raw]) -> Iterator[Blocker]:
     reasons = {event.get("reason") for event in events}
+    # The event stays when a later attempt succeeds.
+    claimed = bool(pod.get("status", {}).get("resourceClaimStatuses"))
     for event in events if not reasons & _AFTER_SANDBOX else ():
-        if (reason := event.get("reason")) in _POD_EVENT_ADVICE:
+        if (reason := event.get("reason")) in _POD_EVENT_ADVICE and not (reason == _CLAIM and claimed):
             message = str(event.get("message", "")).rstrip(". ")
             yield Blocker(_uid(pod), reason, f"a pod cannot start ({reason}): {message}; {_POD_EVENT_ADVICE[reason]}")
 
@@ -145,14 +166,16 @@ def _uid(pod: Raw) -> str:
 def _of_pod(pod: Raw, events: Sequence[Raw]) -> Iterator[Blocker]:
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+        if condition.get("type") == "PodScheduled" and condition.get("reason") in _NOT_SCHEDULED:
             report = provisioning_of(pod, events)
             if report is not None and report.coming:
                 continue
             refusal = f"; {report.sentence}" if report is not None else ""
+            reason = str(condition.get("message", "")).rstrip(".")
+            advice = [each for part, each in _SCHEDULING_ADVICE.items() if part in reason]
             message = (
-                f"a pod cannot be scheduled: {str(condition.get('message', '')).rstrip('.')}{refusal}: "
-                "request fewer replicas or GPUs, or add nodes"
+                f"a pod cannot be scheduled: {reason}{refusal}: "
+                f"{advice[0] if advice else 'request fewer replicas or GPUs, or add nodes'}"
             )
             yield Blocker(_uid(pod), "node", message)
     for container in (*status.get("initContainerStatuses", ()), *_containers(status)):

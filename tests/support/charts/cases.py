@@ -130,6 +130,43 @@ _OTHERS: dict[str, dict[str, Any]] = {
         "server": {"replicas": 2},
         "networkPolicy": {"enabled": True},
     },
+    "llmapi-from-s3": {
+        "mode": "llmapi",
+        "model": {
+            "uri": "s3://models/llama-3.1-8b/v1",
+            "s3": {
+                "endpoint": "https://minio.storage.svc:9000",
+                "region": "eu-central-1",
+                "credentialsSecret": {"name": "s3"},
+                "ca": {"configMap": "minio-ca"},
+            },
+        },
+    },
+    "llmapi-group-dra": {
+        "mode": "llmapi",
+        "model": {"repository": "meta-llama/Llama-3.1-405B-Instruct"},
+        "parallelism": {"tensor": 8, "pipeline": 2},
+        "multiNode": {"enabled": True},
+        "gpu": {
+            "dra": {"enabled": True, "selectors": ['device.attributes["gpu.nvidia.com"].architecture == "Hopper"']}
+        },
+        "pod": {"resourceClaims": [{"name": "rdma", "resourceClaimTemplateName": "rdma"}]},
+        "server": {"resources": {"requests": {"cpu": "32", "memory": "512Gi"}, "claims": [{"name": "rdma"}]}},
+    },
+    "engine-gpus-of-the-runtime": {
+        "mode": "engine",
+        "model": {"repository": "meta-llama/Llama-3.1-8B-Instruct"},
+        "gpu": {"products": ["NVIDIA-L40S"], "resource": "", "visibleDevices": "0"},
+        "modelVolume": {"claimName": "models"},
+        "pod": {"runtimeClassName": "nvidia"},
+    },
+    "engine-from-a-claim": {
+        "mode": "engine",
+        "model": {"uri": "pvc://shared/llama-3.1-8b"},
+        "gpu": {"products": ["NVIDIA-L40S"]},
+        "modelVolume": {"claimName": "engines"},
+        "engine": {"build": {"by": "pod"}},
+    },
     "llmapi-from-a-volume": {
         "mode": "llmapi",
         "model": {"path": "llama-3.1-8b"},

@@ -36,6 +36,20 @@ NGINX: Values = {**EMULATED, "ingress": {"kind": "nginx", "host": "llm.example.c
 GATEWAY: Values = {**EMULATED, "ingress": {"kind": "gateway", "host": "llm.example.com", "gateway": {"name": "public"}}}
 POLICY: Values = {**EMULATED, "networkPolicy": {"enabled": True}}
 BALANCER: Values = {**EMULATED, "service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}}
+S3: Values = {"mode": "llmapi", "model": {"uri": "s3://models/llama"}}
+S3_KEYS: Values = {
+    **S3,
+    "model": {**S3["model"], "s3": {"credentialsSecret": {"name": "s3"}, "ca": {"configMap": "ca"}}},
+}
+NGC: Values = {
+    "mode": "llmapi",
+    "model": {
+        "uri": "ngc://nvidia/team/llama:1",
+        "ngc": {"apiKeySecret": {"name": "ngc"}},
+        "download": {"image": "registry.example.com/ngc:4"},
+    },
+}
+DRA: Values = {**LLMAPI, "gpu": {"dra": {"enabled": True}}}
 TOKEN: Values = {**LLMAPI, "model": {**LLMAPI["model"], "tokenSecret": {"name": "token"}}}
 
 # A change that needs others with it, to be taken, is a whole tree of values.
@@ -57,11 +71,35 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "model.quantization": (ENGINE, "fp8"),
     "model.tokenSecret.name": (LLMAPI, "token"),
     "model.tokenSecret.key": (TOKEN, "password"),
+    "model.uri": (S3, "s3://models/qwen"),
+    "model.s3.endpoint": (S3, "https://minio:9000"),
+    "model.s3.region": (S3, "eu-central-1"),
+    "model.s3.credentialsSecret.name": (S3, "s3"),
+    "model.s3.credentialsSecret.accessKeyId": (S3_KEYS, "accesskey"),
+    "model.s3.credentialsSecret.secretAccessKey": (S3_KEYS, "secretkey"),
+    "model.s3.credentialsSecret.sessionToken": (S3_KEYS, "token"),
+    "model.s3.ca.configMap": (S3, "ca"),
+    "model.s3.ca.secret": (S3, "ca"),
+    "model.s3.ca.key": (S3_KEYS, "bundle.pem"),
+    "model.ngc.apiKeySecret.name": (NGC, "other"),
+    "model.ngc.apiKeySecret.key": (NGC, "key"),
+    "model.download.image": (S3, "registry.example.com/aws:2"),
+    "model.download.timeoutSeconds": (S3, 60),
+    "model.download.resources.requests.cpu": (S3, "1"),
+    "model.download.resources.requests.memory": (S3, "1Gi"),
+    "model.download.resources.requests.ephemeral-storage": (S3, "1Gi"),
+    "model.download.resources.limits.cpu": (S3, "8"),
+    "model.download.resources.limits.memory": (S3, "8Gi"),
     "parallelism.tensor": (LLMAPI, 2),
     "parallelism.pipeline": (LLMAPI, 2),
     "gpu.products": (LLMAPI, ["NVIDIA-L40S"]),
     "gpu.productLabel": (ENGINE, "cloud.google.com/gke-accelerator"),
     "gpu.resource": (LLMAPI, "nvidia.com/mig-3g.40gb"),
+    "gpu.visibleDevices": ({**LLMAPI, "gpu": {"resource": ""}}, "0"),
+    "gpu.dra.enabled": (LLMAPI, True),
+    "gpu.dra.deviceClass": (DRA, "mig.nvidia.com"),
+    "gpu.dra.selectors": (DRA, ['device.attributes["gpu.nvidia.com"].productName == "NVIDIA L40S"']),
+    "gpu.dra.claimTemplate": (DRA, "shared-gpus"),
     "gpu.perPod": (EMULATED, 1),
     "gpu.perNode": (GROUP, 4),
     "multiNode.enabled": (LLMAPI, {"multiNode": {"enabled": True}, "parallelism": {"tensor": 16}}),
@@ -150,6 +188,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "pod.topologySpreadConstraints": (EMULATED, []),
     "pod.priorityClassName": (EMULATED, "serving"),
     "pod.runtimeClassName": (EMULATED, "nvidia"),
+    "pod.resourceClaims": (EMULATED, [{"name": "rdma", "resourceClaimTemplateName": "rdma"}]),
     "pod.schedulerName": (EMULATED, "volcano"),
     "pod.securityContext.runAsNonRoot": (EMULATED, False),
     "pod.securityContext.runAsUser": (EMULATED, 2000),

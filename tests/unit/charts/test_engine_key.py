@@ -70,6 +70,28 @@ def test_the_key_changes_with_each_ingredient(path: str, value: Any) -> None:
     assert name(changed(path, value)) != name(BASE)
 
 
+def test_the_key_of_a_model_from_elsewhere_has_its_source() -> None:
+    """Claim, bucket and endpoint tell models of one folder apart; the folder to which it is copied does not matter."""
+    sources = [
+        {"path": "/model-source/llama"},
+        {"path": "/model-source/llama", "uri": "pvc://one/llama"},
+        {"path": "/model-source/llama", "uri": "pvc://two/llama"},
+        {"path": "/model-source/llama", "uri": "s3://models/llama"},
+        {"path": "/model-source/llama", "uri": "s3://models/llama", "endpoint": "https://minio:9000"},
+        {"path": "/model-source/llama", "uri": "ngc://nvidia/llama:1"},
+    ]
+    names = [name(BASE | {"model": source}) for source in sources]
+    assert len(set(names)) == len(sources)
+    assert names[3].startswith("s3-models--llama-")
+    assert name(BASE | {"model": {**sources[3], "path": "/elsewhere"}}) == names[3]
+
+
+def test_the_key_of_an_earlier_release_stays() -> None:
+    """Engines that are on a volume already are used, not built again."""
+    assert name(BASE).endswith("-307790891b05")
+    assert name(BASE | {"model": {"path": "models/llama"}}).endswith("-b3747d5420c5")
+
+
 def test_the_key_changes_with_gpu_and_version() -> None:
     """The key depends on GPU product and TensorRT-LLM version, as engines of others cannot be loaded."""
     names = {name(BASE), name(BASE, product="NVIDIA-H200"), name(BASE, version="1.2.0")}
@@ -123,6 +145,7 @@ def test_values_rendered_by_helm_have_the_same_key() -> None:
         ({"modle": {}}, r"unknown setting modle, did you mean model\?"),
         ({"build": {"max_bach_size": 8}}, r"unknown setting build\.max_bach_size, did you mean max_batch_size\?"),
         ({"serving": {"xyz": 1}}, r"unknown setting serving\.xyz\. Known: bls_instance_count"),
+        ({"model": {"repository": "a/b", "uri": "s3://models/llama"}}, r"model\.uri says where model\.path comes from"),
         ({"build": {"max_batch_size": 0}}, r"build\.max_batch_size is 0, and must be an integer of at least 1"),
         ({"build": {"max_batch_size": True}}, r"build\.max_batch_size is true"),
         ({"build": {"max_batch_size": 8.5}}, r"build\.max_batch_size is 8\.5"),

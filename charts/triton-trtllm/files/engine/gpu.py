@@ -35,11 +35,13 @@ def product(allowed: tuple[str, ...], check: str = "auto", nvidia_smi: str = "nv
     found = None if check == "off" else _installed(nvidia_smi)
     if found is None:
         if check == "require":
-            raise SettingsError(f"{nvidia_smi} found no GPU here. Request nvidia.com/gpu for this container.")
+            raise SettingsError(
+                f"{nvidia_smi} found no GPU here. Request a GPU for this container, and check the driver."
+            )
         if len(wanted) != 1:
             raise SettingsError(
                 f"gpu_product has {len(wanted)} products, and {nvidia_smi} is not used or not found, so the "
-                "engine cannot be chosen. Request nvidia.com/gpu for this container, or pass --gpu-product."
+                "engine cannot be chosen. Request a GPU for this container, or pass --gpu-product."
             )
         if check == "auto":
             warn(f"GPU product {wanted[0]}: taken from the settings, without {nvidia_smi} to check it.")

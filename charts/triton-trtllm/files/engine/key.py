@@ -19,8 +19,10 @@ _HASH_CHARACTERS = 12
 
 def ingredients(settings: Settings, gpu_product: str, trtllm_version: str) -> dict[str, Any]:
     """Returns everything that determines the engine, and nothing else."""
+    model = settings.model
+    folder = {"repository": model.repository, "path": model.path}
     return {
-        "model": {"repository": settings.model.repository, "path": settings.model.path},
+        "model": folder if model.uri is None else {"uri": model.uri, "endpoint": model.endpoint},
         "revision": settings.model.revision,
         "tensor_parallelism": settings.tensor_parallelism,
         "pipeline_parallelism": settings.pipeline_parallelism,
@@ -41,7 +43,8 @@ def engine_key(parts: dict[str, Any]) -> str:
     'meta-llama--Llama-3.1-8B-Instruct-0e9e39f-bfloat16-none-tp1-pp1-NVIDIA-H100-80GB-HBM3-trtllm1.2.1-8c1f2f0a9b3d'
     """
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    model = parts["model"]["repository"] or parts["model"]["path"].strip("/")
+    source = parts["model"]
+    model = source["uri"].replace("://", "-") if "uri" in source else source["repository"] or source["path"].strip("/")
     revision = parts["revision"]
     words = [
         _plain(model.replace("/", "--"), 70),

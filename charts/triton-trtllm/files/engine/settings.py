@@ -102,11 +102,16 @@ def _group(cls: type) -> dict[str, Reader]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """Source of the weights: a Hugging Face repository at a revision, or a folder on the volume."""
+    """Source of the weights: a Hugging Face repository at a revision, or a folder.
+
+    `uri` and `endpoint` say where the folder came from; the engine is theirs, wherever the folder is.
+    """
 
     repository: str | None = _setting(_text, None)
     revision: str = _setting(_text, "main")
     path: str | None = _setting(_text, None)
+    uri: str | None = _setting(_text, None)
+    endpoint: str | None = _setting(_text, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +223,8 @@ def parse(data: Any) -> Settings:
         raise SettingsError(
             "set exactly one of model.repository (Hugging Face) and model.path (a folder on the volume)."
         )
+    if settings.model.uri is not None and settings.model.path is None:
+        raise SettingsError("model.uri says where model.path comes from: set model.path, too.")
     return settings
 
 

@@ -1,5 +1,7 @@
 """Unschedulable replicas."""
 
+import pytest
+
 from loadgen.analyze.findings.placement import unschedulable_replicas
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import by_code, event, life, observed, request, rescale
@@ -40,6 +42,26 @@ def test_overlapping_waits_count_once():
     assert "b was unschedulable from 10.0 s to 30.0 s" in each.advice
     assert "until it was deleted; c was unschedulable from 20.0 s to 60.0 s" in each.advice
     assert "until the load ended. " in each.advice
+
+
+@pytest.mark.parametrize(
+    ("reason", "needed"),
+    [
+        ("0/2 nodes are available: 2 Insufficient nvidia.com/mig-1g.10gb", "more nvidia.com/mig-1g.10gb"),
+        ("0/2 nodes are available: 2 cannot allocate all claims", "more devices for its resource claims"),
+        (
+            "0/2 nodes are available: 1 Insufficient memory, 1 cannot allocate all claims",
+            "more devices for its resource claims and memory",
+        ),
+        ("0/2 nodes are available: 2 resourceclaim not available on the node", "more devices for its resource claims"),
+    ],
+)
+def test_gpus_by_another_name_or_by_a_claim_are_what_is_needed(reason, needed):
+    """A MIG slice is a resource of its own; for a claim the scheduler names none."""
+    events = [*READY, *waits(20, "b", f"{reason}. still not schedulable, preemption: 0/2 nodes are available.")]
+    each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
+    assert f"({reason})" in each.advice
+    assert f"add {needed}, free resources" in each.advice
 
 
 def test_reasons_other_than_resources_are_reported():

@@ -93,6 +93,16 @@ def test_a_draining_pod_is_not_reported_as_not_ready():
     assert events(lifecycle, pod(started=112, ready=-131, deletion=160)) == [("replica_draining", 130.0)]
 
 
+def test_a_pod_that_the_scheduler_fails_on_is_unschedulable_too():
+    """For example a claim whose selector has an error: it is tried again, and has no node until that is corrected."""
+    raw, said = pod(), "claim triton-1-gpus: selector #0: CEL runtime error: no such key: memory"
+    condition = {"type": "PodScheduled", "status": "False", "reason": "SchedulerError", "message": said}
+    raw["status"]["conditions"] = [condition | {"lastTransitionTime": stamp(101)}]
+    _, unschedulable = PodLifecycle().update(raw, 999.0)
+    assert (unschedulable.kind, unschedulable.unix_s) == ("replica_unschedulable", 101.0)
+    assert (unschedulable.reason, unschedulable.message) == ("SchedulerError", said)
+
+
 def test_an_unschedulable_pod_is_reported_once_with_the_scheduler_s_message():
     """Created 100, reported at 101 and again with another message, scheduled at 140."""
     lifecycle, raw = PodLifecycle(), pod()

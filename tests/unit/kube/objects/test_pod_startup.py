@@ -47,6 +47,7 @@ def event(reason: str, message: str, name: str = "t-1", kind: str = "Pod") -> di
         (pod(SCHEDULED), "pulling the image"),
         (pod(SCHEDULED, containers=(waiting("ContainerCreating"),)), "pulling the image"),
         (pod(SCHEDULED, init=(container("engine", running={}),)), "waiting for the engine"),
+        (pod(SCHEDULED, init=(container("download", running={}),)), "downloading the model"),
         (pod(SCHEDULED, init=(container("models", running={}),)), "pulling the image"),
         (pod(SCHEDULED, containers=(container(running={}),)), "loading the model"),
         # a sidecar runs already
@@ -88,6 +89,52 @@ def test_an_unschedulable_pod_has_the_scheduler_s_message() -> None:
         "a pod cannot be scheduled: 0/2 nodes are available: 2 Insufficient nvidia.com/gpu: "
         "request fewer replicas or GPUs, or add nodes"
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "text", "advice"),
+    [
+        (
+            "Unschedulable",
+            "request gpus: device class gpu.nvidia.com does not exist.",
+            "install the driver of that device class, or name another in gpu.dra.deviceClass",
+        ),
+        (
+            "Unschedulable",
+            "0/2 nodes are available: 2 cannot allocate all claims.",
+            "or check which devices the claims select (`kubectl get resourceslices`)",
+        ),
+        (
+            "SchedulerError",
+            "claim t-1-gpus: selector #0: CEL runtime error: no such key: memory",
+            "correct the selectors of its resource claim (gpu.dra.selectors)",
+        ),
+        (
+            "Unschedulable",
+            "0/2 nodes are available: 2 Insufficient nvidia.com/mig-1g.10gb.",
+            "request fewer replicas or GPUs, or add nodes",
+        ),
+    ],
+)
+def test_a_pod_without_its_devices_has_advice_that_fits(reason: str, text: str, advice: str) -> None:
+    """Devices of a claim, a claim that the scheduler cannot read, or a slice of a GPU."""
+    (message,) = messages(pod({**UNSCHEDULABLE, "reason": reason, "message": text}))
+    assert message.startswith(f"a pod cannot be scheduled: {text.rstrip('.')}: ")
+    assert message.endswith(advice)
+
+
+def test_a_claim_that_cannot_be_created_or_prepared_is_reported() -> None:
+    """Its pod has no condition of the scheduler yet; once the claim exists, the event is about an earlier attempt."""
+    failed = event("FailedResourceClaimCreation", 'PodResourceClaim gpus: resource claim template "x" not found')
+    (message,) = messages(pod(), events=(failed,))
+    assert message.startswith("a pod cannot start (FailedResourceClaimCreation): PodResourceClaim gpus")
+    assert "check the ResourceClaimTemplate" in message
+    claimed = pod()
+    claimed["status"]["resourceClaimStatuses"] = [{"name": "gpus", "resourceClaimName": "t-1-gpus-x"}]
+    assert messages(claimed, events=(failed,)) == []
+    unprepared = event("FailedPrepareDynamicResources", "Failed to prepare dynamic resources: deadline exceeded")
+    claimed["status"]["conditions"] = [SCHEDULED]
+    assert "the DRA driver of the node" in messages(claimed, events=(unprepared,))[0]
 
 
 COMING = [
