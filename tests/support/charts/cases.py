@@ -37,6 +37,43 @@ _OTHERS: dict[str, dict[str, Any]] = {
             "activation": {"query": 'sum(rate(traefik_service_requests_total{service=~"demo.*"}[1m]))'},
         },
     },
+    "emulated-keda-idle": {
+        **_EMULATED,
+        "autoscaling": {
+            "kind": "keda",
+            "minReplicas": 2,
+            "activation": {"query": 'sum(rate(traefik_service_requests_total{service=~"demo.*"}[1m]))'},
+            "keda": {
+                "prometheusUrl": "http://prometheus-operated.monitoring.svc:9090",
+                "idleReplicaCount": 0,
+                "cooldownSeconds": 1800,
+                "fallback": {"replicas": 3, "behavior": "currentReplicasIfHigher"},
+                "triggers": [
+                    {
+                        "type": "cron",
+                        "name": "office-hours",
+                        "metadata": {
+                            "timezone": "Europe/Berlin",
+                            "start": "0 8 * * 1-5",
+                            "end": "0 18 * * 1-5",
+                            "desiredReplicas": "3",
+                        },
+                    },
+                    {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}},
+                    {
+                        "type": "kafka",
+                        "authenticationRef": {"name": "kafka"},
+                        "metadata": {
+                            "bootstrapServers": "kafka:9092",
+                            "consumerGroup": "llm",
+                            "topic": "prompts",
+                            "lagThreshold": "50",
+                        },
+                    },
+                ],
+            },
+        },
+    },
     "emulated-hpa-from-zero": {
         **_EMULATED,
         "autoscaling": {

@@ -30,6 +30,10 @@ ACTIVATED: Values = {
     **EMULATED,
     "autoscaling": {"minReplicas": 0, "activation": {"query": "sum(rate(requests[1m]))"}},
 }
+FALLBACK: Values = {
+    **EMULATED,
+    "autoscaling": {"kind": "keda", "keda": {"prometheusUrl": "http://prometheus:9090", "fallback": {"replicas": 2}}},
+}
 REFERENCE: Values = {**EMULATED, "rules": {"reference": {"enabled": True}}}
 TRAEFIK: Values = {**EMULATED, "ingress": {"kind": "traefik", "host": "*"}}
 NGINX: Values = {**EMULATED, "ingress": {"kind": "nginx", "host": "llm.example.com", "tlsSecret": "tls"}}
@@ -229,6 +233,14 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "autoscaling.keda.headers": (KEDA, {"X-Scope-OrgID": "team-a"}),
     "autoscaling.keda.pollingSeconds": (KEDA, 5),
     "autoscaling.keda.cooldownSeconds": (KEDA, 60),
+    "autoscaling.keda.idleReplicaCount": (
+        KEDA,
+        {"autoscaling": {"activation": {"query": "sum(rate(requests[1m]))"}, "keda": {"idleReplicaCount": 0}}},
+    ),
+    "autoscaling.keda.fallback.replicas": (KEDA, 2),
+    "autoscaling.keda.fallback.failureThreshold": (FALLBACK, 5),
+    "autoscaling.keda.fallback.behavior": (FALLBACK, "currentReplicas"),
+    "autoscaling.keda.triggers": (KEDA, [{"type": "cron", "metadata": {"desiredReplicas": "3"}}]),
     "adapter.configMap": (EMULATED, False),
     "dashboard.enabled": (EMULATED, False),
     "dashboard.labels.grafana_dashboard": (EMULATED, "yes"),
