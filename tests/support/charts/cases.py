@@ -13,6 +13,15 @@ LEADER_WORKER_SET = Path(__file__).parent / "leaderworkerset.yaml"
 _EXAMPLES = Path("examples")
 
 _EMULATED: dict[str, Any] = {"mode": "emulated"}
+_HOSTS: dict[str, Any] = {
+    "host": "llm.example.com",
+    "tlsSecret": "llm-tls",
+    "hosts": [
+        {"host": "*.llm.example.com"},
+        {"host": "llm.example.org", "tlsSecret": "org-tls"},
+        {"host": "llm.example.net", "tlsSecret": "org-tls"},
+    ],
+}
 _OTHERS: dict[str, dict[str, Any]] = {
     "emulated-llmapi-servicemonitor": {
         **_EMULATED,
@@ -139,6 +148,26 @@ _OTHERS: dict[str, dict[str, Any]] = {
             "kind": "gateway",
             "host": "llm.example.com",
             "gateway": {"name": "public", "namespace": "gateways", "httpHost": "http.llm.example.com"},
+        },
+    },
+    "emulated-nginx-hosts": {**_EMULATED, "ingress": {"kind": "nginx", **_HOSTS}},
+    "emulated-traefik-hosts": {
+        **_EMULATED,
+        "ingress": {"kind": "traefik", "traefik": {"entryPoints": ["websecure"]}, **_HOSTS},
+    },
+    "emulated-gateway-hosts": {
+        **_EMULATED,
+        "ingress": {
+            "kind": "gateway",
+            "host": "llm.example.com",
+            "hosts": [{"host": "*.grpc.example.com"}, {"host": "llm.example.org"}],
+            "gateway": {
+                "name": "public",
+                "sectionName": "https",
+                "sectionNames": ["https-grpc", "https-org"],
+                "httpHost": "http.llm.example.com",
+                "httpHosts": ["http.llm.example.org"],
+            },
         },
     },
     "emulated-load-balancer": {
