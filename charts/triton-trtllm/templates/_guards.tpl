@@ -114,12 +114,17 @@
 {{- end -}}
 {{- if not (kindIs "invalid" $v.podDisruptionBudget.minAvailable) -}}
 {{- $replicas := $v.autoscaling.enabled | ternary $v.autoscaling.minReplicas (kindIs "invalid" $v.server.replicas | ternary 1 $v.server.replicas) | int -}}
+{{- $pods := mul (max $replicas 1) $nodes | int -}}
 {{- $needed := toString $v.podDisruptionBudget.minAvailable -}}
-{{- if or (eq $needed "100%") (and (not (hasSuffix "%" $needed)) (ge (int $needed) (max $replicas 1 | int)) (ne $needed "0")) -}}
-{{- fail (printf "podDisruptionBudget.minAvailable %s of %d replicas leaves no pod that can be evicted, so a node could never be drained: lower it, or raise the replicas" $needed $replicas) -}}
+{{- if or (eq $needed "100%") (and (not (hasSuffix "%" $needed)) (ge (int $needed) $pods) (ne $needed "0")) -}}
+{{- $which := $v.multiNode.enabled | ternary (printf "the %d pods of %d groups" $pods (max $replicas 1)) (printf "%d replicas" $replicas) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable %s of %s leaves no pod that can be evicted, so a node could never be drained: lower it, or raise the replicas" $needed $which) -}}
 {{- end -}}
 {{- end -}}
 
+{{- if and $v.multiNode.enabled $v.strategy.minReadySeconds -}}
+{{- fail (printf "strategy.minReadySeconds is %d, and a LeaderWorkerSet has no such field: set it to 0, or multiNode.enabled=false" (int $v.strategy.minReadySeconds)) -}}
+{{- end -}}
 {{- if and (eq (toString $v.strategy.maxSurge) "0") (eq (toString $v.strategy.maxUnavailable) "0") -}}
 {{- fail "strategy.maxSurge and maxUnavailable are both 0, so an update could never start: raise one" -}}
 {{- end -}}
