@@ -108,8 +108,9 @@ def _by_ingress(routing: RoutingObjects, service: str, protocol: str) -> Iterato
             backends = [path.get("backend", {}).get("service", {}) for path in rule.get("http", {}).get("paths", [])]
             if service in {each.get("name") for each in backends}:
                 secured = [each.get("hosts") for each in spec.get("tls") or []]
-                for host in _without_wildcards([rule["host"]]) if rule.get("host") else _load_balancers(ingress):
-                    tls = any(not names or any(_covers(name, host) for name in names) for names in secured)
+                named = rule.get("host")
+                for host in _without_wildcards([named]) if named else _load_balancers(ingress):
+                    tls = any(not (named and names) or any(_covers(name, host) for name in names) for names in secured)
                     yield _gateway(host, 443 if tls else 80, tls=tls)
 
 

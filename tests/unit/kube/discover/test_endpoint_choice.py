@@ -116,12 +116,16 @@ def test_each_host_of_a_route_is_an_access_path_and_a_wildcard_is_none() -> None
     assert [address for kind, address, *_ in found(by_traefik) if kind == "ingress"] == ["b.a:80", "c:80"]
     http = {"paths": [{"backend": {"service": {"name": "svc"}}}]}
     rules = [{"host": host, "http": http} for host in ("*.a", "b.a", "c")]
-    ingress = {"metadata": {}, "spec": {"rules": rules, "tls": [{"hosts": ["*.a"], "secretName": "a"}]}}
+    ingress: dict[str, Any] = {"metadata": {}, "spec": {"rules": rules, "tls": [{"hosts": ["*.a"], "secretName": "a"}]}}
     by_nginx = found(RoutingObjects(service=SERVICE, ingresses=[ingress]), "http")
     assert [(address, tls) for kind, address, _, tls in by_nginx if kind == "ingress"] == [
         ("b.a:443", True),
         ("c:80", False),
     ]
+    ingress["spec"]["rules"] = [{"http": http}]  # any host, at an address that no certificate names
+    ingress["status"] = {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}
+    any_host = RoutingObjects(service=SERVICE, ingresses=[ingress])
+    assert found(any_host, "http")[0] == ("ingress", "1.2.3.4:443", "requests", True)
 
 
 @pytest.mark.parametrize(
