@@ -78,6 +78,12 @@ def test_the_list_may_be_all_there_is(base: Any) -> None:
     assert objects(one) == objects(two)
 
 
+def test_a_list_is_unset_by_null() -> None:
+    """As values of an umbrella chart do it."""
+    null = ingress(GATEWAY, hosts=None, gateway={"sectionNames": None, "httpHosts": None})
+    assert objects(null) == objects(GATEWAY)
+
+
 MANY = [{"host": f"{number}.example.com"} for number in range(16)]
 REJECTED = {
     "any host and more": (

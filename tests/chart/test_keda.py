@@ -72,6 +72,12 @@ def test_the_defaults_have_no_fallback_and_no_idle_replicas() -> None:
     assert not {"fallback", "idleReplicaCount"} & spec_of(KEDA).keys()
 
 
+def test_a_value_is_unset_by_null() -> None:
+    """As values of an umbrella chart do it."""
+    null = dict.fromkeys(("fallback", "idleReplicaCount", "triggers"))
+    assert spec_of(autoscaling(null)) == spec_of(KEDA)
+
+
 def test_a_fallback_has_all_its_fields() -> None:
     """KEDA requires the threshold beside the replicas; a series that is missing counts as a failure."""
     spec = spec_of(autoscaling({"fallback": {"replicas": 2}}))

@@ -16,7 +16,7 @@
 {{- end -}}
 {{- include "triton.uniqueGuard" (list "ingress.host and hosts contain" $routes.GRPCRoute) -}}
 {{- include "triton.uniqueGuard" (list "ingress.gateway.httpHost and httpHosts contain" $routes.HTTPRoute) -}}
-{{- include "triton.uniqueGuard" (list "ingress.gateway.sectionName and sectionNames contain" (prepend $gateway.sectionNames $gateway.sectionName)) -}}
+{{- include "triton.uniqueGuard" (list "ingress.gateway.sectionName and sectionNames contain" (prepend ($gateway.sectionNames | default list) $gateway.sectionName)) -}}
 
 {{- if eq $ingress.kind "gateway" -}}
 {{- range $routes.HTTPRoute -}}

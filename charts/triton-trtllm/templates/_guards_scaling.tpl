@@ -52,7 +52,7 @@
 {{- end -}}
 {{- $unused := list -}}
 {{- if $auto.keda.triggers -}}{{- $unused = append $unused "triggers" -}}{{- end -}}
-{{- if not (kindIs "invalid" $auto.keda.fallback.replicas) -}}{{- $unused = append $unused "fallback.replicas" -}}{{- end -}}
+{{- if include "triton.keda.fallback" . -}}{{- $unused = append $unused "fallback.replicas" -}}{{- end -}}
 {{- if not (kindIs "invalid" $auto.keda.idleReplicaCount) -}}{{- $unused = append $unused "idleReplicaCount" -}}{{- end -}}
 {{- with $unused -}}
 {{- fail (printf "autoscaling.keda.%s is set, and autoscaling.kind hpa has no such setting: use kind keda, or leave it out" (first .)) -}}
@@ -66,6 +66,7 @@
 
 {{/* Rejects what KEDA would refuse or ignore. Arguments: root, and whether a trigger other than cpu and memory exists. */}}
 {{- define "triton.kedaGuards" -}}
+{{- $fallback := include "triton.keda.fallback" (index . 0) | fromYaml -}}
 {{- $observer := index . 1 -}}
 {{- with (index . 0).Values.autoscaling -}}
 {{- $keda := .keda -}}
@@ -89,8 +90,8 @@
 {{- fail "autoscaling.keda.idleReplicaCount 0 must be below minReplicas, which is 0 and scales to zero by itself: leave idleReplicaCount null, or raise minReplicas" -}}
 {{- end -}}
 {{- end -}}
-{{- if not (kindIs "invalid" $keda.fallback.replicas) -}}
-{{- $replicas := int $keda.fallback.replicas -}}
+{{- if $fallback -}}
+{{- $replicas := int $fallback.replicas -}}
 {{- if or (lt $replicas (int .minReplicas)) (gt $replicas (int .maxReplicas)) -}}
 {{- fail (printf "autoscaling.keda.fallback.replicas %d is not between minReplicas %d and maxReplicas %d, to which the HPA would change it: use a number between them" $replicas (int .minReplicas) (int .maxReplicas)) -}}
 {{- end -}}
@@ -103,7 +104,7 @@
 {{- $where := printf "autoscaling.keda.triggers[%d]" $number -}}
 {{- with .name -}}
 {{- if has . $names -}}
-{{- fail (printf "%s has the name %s, which another trigger or one of the chart's own has: give it another name" $where .) -}}
+{{- fail (printf "%s has the name %s, which another trigger or one of the chart's own uses: give it another name" $where .) -}}
 {{- end -}}
 {{- $names = append $names . -}}
 {{- end -}}

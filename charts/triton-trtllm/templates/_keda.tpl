@@ -5,6 +5,13 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The fallback as YAML; empty without one. */}}
+{{- define "triton.keda.fallback" -}}
+{{- with .Values.autoscaling.keda.fallback -}}
+{{- if not (kindIs "invalid" .replicas) -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Prometheus as KEDA reads it: the metadata and the authentication that all triggers share. */}}
 {{- define "triton.keda.server" -}}
 {{- with .Values.autoscaling.keda -}}

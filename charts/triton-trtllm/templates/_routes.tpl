@@ -40,6 +40,6 @@
 {{- define "triton.routeHosts" -}}
 {{- $grpc := list -}}
 {{- range include "triton.hosts" . | fromJsonArray -}}{{- $grpc = append $grpc .host -}}{{- end -}}
-{{- $http := prepend .Values.ingress.gateway.httpHosts .Values.ingress.gateway.httpHost | compact -}}
+{{- $http := prepend (.Values.ingress.gateway.httpHosts | default list) .Values.ingress.gateway.httpHost | compact -}}
 {{- dict "GRPCRoute" $grpc "HTTPRoute" $http | toJson -}}
 {{- end -}}
