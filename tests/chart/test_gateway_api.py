@@ -1,39 +1,13 @@
 """Routes stay within the oldest supported version of the Gateway API, 1.2; the newest is in tests/kube/chart."""
 
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
-
 import pytest
-import yaml
 
-import support.charts
 from support.charts.helm import objects
 from support.charts.leaves import GATEWAY, merged
+from support.charts.structural import schemas, violations
 
-OLDEST: dict[str, Any] = yaml.safe_load((Path(support.charts.__file__).parent / "gateway-api-1.2.yaml").read_text())
+OLDEST = schemas("gateway-api-1.2")
 BOTH = merged(GATEWAY, {"ingress": {"gateway": {"httpHost": "http.llm.example.com", "sectionName": "https"}}})
-
-
-def violations(value: Any, schema: Mapping[str, Any], path: str = "spec") -> Iterator[str]:
-    """What a structural schema says against a value: unknown and missing fields, too many items, other strings."""
-    if isinstance(value, Mapping):
-        known = schema.get("properties", {})
-        yield from (f"{path}.{name}: unknown" for name in value if name not in known)
-        yield from (f"{path}.{name}: missing" for name in schema.get("required", ()) if name not in value)
-        for name in value.keys() & known.keys():
-            yield from violations(value[name], known[name], f"{path}.{name}")
-    elif isinstance(value, list):
-        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-            yield f"{path}: {len(value)} items"
-        for number, each in enumerate(value):
-            yield from violations(each, schema["items"], f"{path}[{number}]")
-    elif isinstance(value, str):
-        if value not in schema.get("enum", [value]) or len(value) > schema.get("maxLength", len(value)):
-            yield f"{path}: {value}"
-        if not re.search(schema.get("pattern", ""), value):
-            yield f"{path}: {value}"
 
 
 @pytest.mark.parametrize("host", ["llm.example.com", "*.example.com"])

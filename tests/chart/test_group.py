@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from support.charts.cases import TRITON_CASES as CASES
-from support.charts.helm import objects
+from support.charts.helm import objects, rejection
+from support.charts.leaves import GROUP as LLMAPI_GROUP
+from support.charts.leaves import KEDA, TRAEFIK, merged
 
 GROUPS = ("llama-3.1-405b-h100-multinode", "emulated-group-keda", "engine-group")
 GROUP = "demo-triton-trtllm-group"
@@ -155,3 +157,90 @@ def test_nothing_of_a_group_is_rendered_without_multi_node() -> None:
     text = yaml.safe_dump(list(objects(CASES["llama-3.1-70b-h100-tp4"]).values()))
     assert "LeaderWorkerSet" not in text
     assert "part-of" not in text
+
+
+OWN: dict[str, Any] = {
+    "commonLabels": {"team": "serving"},
+    "image": {"digest": "sha256:" + 64 * "a"},
+    "pod": {
+        "initContainers": [{"name": "fetch", "image": "fetch:1"}],
+        "sidecars": [{"name": "logs", "image": "logs:1"}],
+        "dnsPolicy": "Default",
+        "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},
+        "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["models"]}],
+        "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+        "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        "containerSecurityContext": {"readOnlyRootFilesystem": True},
+    },
+    "server": {"env": [{"name": "TZ", "value": "UTC"}], "envFrom": [{"secretRef": {"name": "keys"}}]},
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_what_users_add_to_a_pod_is_in_leaders_and_workers(name: str) -> None:
+    """A worker runs on a node of its own: it needs the same files, agents, variables and names as its leader."""
+    found = objects(merged(CASES[name], OWN))["LeaderWorkerSet", GROUP]["spec"]["leaderWorkerTemplate"]
+    for role, main in (("leader", "server"), ("worker", "worker")):
+        template = found[f"{role}Template"]
+        spec = template["spec"]
+        assert spec["initContainers"][0] == OWN["pod"]["initContainers"][0]
+        container, *sidecars = spec["containers"]
+        assert (container["name"], sidecars) == (main, OWN["pod"]["sidecars"])
+        assert container["envFrom"] == OWN["server"]["envFrom"]
+        assert OWN["server"]["env"][0] in container["env"]
+        assert container["image"].endswith(OWN["image"]["digest"])
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert OWN["pod"]["extraVolumes"][0] in spec["volumes"]
+        assert OWN["pod"]["extraVolumeMounts"][0] in container["volumeMounts"]
+        assert [spec[field] for field in ("dnsPolicy", "dnsConfig", "hostAliases")] == [
+            OWN["pod"][field] for field in ("dnsPolicy", "dnsConfig", "hostAliases")
+        ]
+        assert template["metadata"]["labels"]["team"] == "serving"
+
+
+def test_init_containers_of_the_user_run_before_those_of_a_worker() -> None:
+    """As in a leader, so that they can prepare what the chart's own read."""
+    values = merged(CASES["engine-group"], OWN)
+    worker = objects(values)["LeaderWorkerSet", GROUP]["spec"]["leaderWorkerTemplate"]["workerTemplate"]
+    assert [each["name"] for each in worker["spec"]["initContainers"]] == ["fetch", "engine", "models"]
+
+
+def test_the_disruption_budget_of_a_group_counts_pods() -> None:
+    """Two groups of two pods: three may be required, and four would block every drain."""
+
+    def values(least: int) -> dict[str, Any]:
+        budget = {"podDisruptionBudget": {"minAvailable": least}, "autoscaling": {"minReplicas": 2}}
+        return merged(LLMAPI_GROUP, budget)
+
+    assert objects(values(3))["PodDisruptionBudget", "demo-triton-trtllm"]["spec"]["minAvailable"] == 3
+    assert "minAvailable 4 of the 4 pods of 2 groups leaves no pod" in rejection(values(4))
+
+
+def test_a_group_has_no_min_ready_seconds() -> None:
+    """A LeaderWorkerSet has no such field, so the value is not dropped silently."""
+    refused = rejection(merged(LLMAPI_GROUP, {"strategy": {"minReadySeconds": 10}}))
+    assert "strategy.minReadySeconds is 10, and a LeaderWorkerSet has no such field: set it to 0" in refused
+
+
+def test_access_from_outside_is_that_of_a_deployment() -> None:
+    """Several host names lead to the Service of the leaders."""
+    hosts = {
+        "ingress": {**TRAEFIK["ingress"], "host": "", "hosts": [{"host": "a.example.com"}, {"host": "*.example.org"}]}
+    }
+    route = ("IngressRoute", "demo-triton-trtllm")
+    group, one = objects(merged(LLMAPI_GROUP, hosts)), objects(merged(TRAEFIK, hosts))
+    assert group[route]["spec"] == one[route]["spec"]
+    assert matches(
+        group["Service", "demo-triton-trtllm"]["spec"]["selector"],
+        group["LeaderWorkerSet", GROUP]["spec"]["leaderWorkerTemplate"]["leaderTemplate"],
+    )
+
+
+def test_keda_scales_groups_with_fallback_idle_replicas_and_triggers() -> None:
+    """The ScaledObject differs from that of a Deployment in its target alone."""
+    shape = {"mode": "emulated", "parallelism": {"tensor": 16}}
+    keda = merged(merged(KEDA, shape), {"autoscaling": CASES["emulated-keda-idle"]["autoscaling"]})
+    name = ("ScaledObject", "demo-triton-trtllm")
+    group, one = objects(merged(keda, {"multiNode": {"enabled": True}}))[name]["spec"], objects(keda)[name]["spec"]
+    assert (group["scaleTargetRef"]["kind"], group["scaleTargetRef"]["name"]) == ("LeaderWorkerSet", GROUP)
+    assert {**group, "scaleTargetRef": None} == {**one, "scaleTargetRef": None}

@@ -62,11 +62,10 @@ metadata:
 spec:
   {{- include "triton.podBasics" . | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "triton.grace" . }}
-  {{- if ne .Values.mode "emulated" }}
-  {{- with include "triton.initContainers" . }}
+  {{- $own := eq .Values.mode "emulated" | ternary list (include "triton.initContainers" . | fromYamlArray) }}
+  {{- with concat .Values.pod.initContainers $own }}
   initContainers:
-    {{- . | nindent 4 }}
-  {{- end }}
+    {{- toYaml . | nindent 4 }}
   {{- end }}
   containers:
     - name: worker
@@ -85,6 +84,9 @@ spec:
         {{- include "triton.containerSecurity" (list . (include "triton.isReal" .)) | nindent 8 }}
       volumeMounts:
         {{- include "triton.mounts" . | nindent 8 }}
+    {{- with .Values.pod.sidecars }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   volumes:
     {{- include "triton.volumes" . | nindent 4 }}
 {{- end -}}

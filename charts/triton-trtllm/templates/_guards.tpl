@@ -80,54 +80,8 @@
 {{- fail "the pods of a group run on several nodes, and modelVolume.create.accessModes allows only one node to mount the volume: use ReadWriteMany" -}}
 {{- end -}}
 
-{{- if and $v.autoscaling.enabled (not (kindIs "invalid" $v.server.replicas)) -}}
-{{- fail "server.replicas is set and autoscaling is enabled: each upgrade would reset the autoscaler's decision; leave server.replicas null, or set autoscaling.enabled=false" -}}
-{{- end -}}
-{{- if gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas) -}}
-{{- fail (printf "autoscaling.minReplicas %d is above maxReplicas %d: lower minReplicas or raise maxReplicas" (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
-{{- end -}}
+{{- include "triton.scalingGuards" . -}}
 {{- $m := $v.autoscaling.metrics -}}
-{{- if and $v.autoscaling.enabled (not (or $m.ratio.enabled $m.busy.enabled $m.waiting.enabled $m.ttft.enabled)) -}}
-{{- fail "autoscaling has no metric: enable at least one of autoscaling.metrics, or set autoscaling.enabled=false" -}}
-{{- end -}}
-{{- if and $v.autoscaling.enabled (not $v.rules.enabled) -}}
-{{- fail "the autoscaler needs the recording rules, and rules.enabled is false: set rules.enabled=true, or autoscaling.enabled=false" -}}
-{{- end -}}
-{{- if and $v.autoscaling.enabled (eq $v.metrics.monitor "none") -}}
-{{- fail "the autoscaler needs metrics, and metrics.monitor is none: use PodMonitor or ServiceMonitor, or set autoscaling.enabled=false" -}}
-{{- end -}}
-{{- if and $v.autoscaling.enabled (eq (int $v.autoscaling.minReplicas) 0) (not $v.autoscaling.activation.query) -}}
-{{- fail "with autoscaling.minReplicas 0 and no pods there are no metrics to scale up on: set autoscaling.activation.query, or minReplicas 1" -}}
-{{- end -}}
-{{- if and $v.autoscaling.activation.query (gt (int $v.autoscaling.minReplicas) 0) -}}
-{{- fail (printf "autoscaling.activation.query is for scaling from zero, and minReplicas is %d: set minReplicas 0, or leave activation.query empty" (int $v.autoscaling.minReplicas)) -}}
-{{- end -}}
-{{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "hpa") (eq (int $v.autoscaling.minReplicas) 0) (semverCompare "<1.37.0-0" .Capabilities.KubeVersion.Version) -}}
-{{- fail (printf "an HPA scales to zero from Kubernetes 1.37 on, and this cluster is %s: use autoscaling.kind=keda, or minReplicas 1" .Capabilities.KubeVersion.Version) -}}
-{{- end -}}
-{{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "hpa") -}}
-{{- $hpa := lookup "autoscaling/v2" "HorizontalPodAutoscaler" .Release.Namespace (include "triton.hpa" .) -}}
-{{- range dig "metadata" "ownerReferences" list $hpa -}}
-{{- if eq .kind "ScaledObject" -}}
-{{- fail (printf "the HPA %s belongs to KEDA, which deletes it with its ScaledObject: upgrade once with autoscaling.kind=keda, so that KEDA renames it, and then with kind=hpa" (include "triton.hpa" $)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "keda") (not $v.autoscaling.keda.prometheusUrl) -}}
-{{- fail "KEDA queries Prometheus directly: set autoscaling.keda.prometheusUrl, for example http://prometheus-operated.monitoring.svc:9090" -}}
-{{- end -}}
-{{- $authentication := $v.autoscaling.keda.authentication -}}
-{{- if and (has "bearer" $authentication.modes) (has "basic" $authentication.modes) -}}
-{{- fail "autoscaling.keda.authentication.modes contains bearer and basic, and KEDA sends one of them: keep one" -}}
-{{- end -}}
-{{- if and $authentication.name (hasPrefix "http://" $v.autoscaling.keda.prometheusUrl) (has "tls" $authentication.modes) -}}
-{{- fail "autoscaling.keda.authentication.modes contains tls, and autoscaling.keda.prometheusUrl begins with http://: use https://" -}}
-{{- end -}}
-{{- range $name, $_ := $v.autoscaling.keda.headers -}}
-{{- if eq (lower $name) "authorization" -}}
-{{- fail "autoscaling.keda.headers contains Authorization, which everyone who may read the ScaledObject would see: put the token in a Secret, and set autoscaling.keda.authentication" -}}
-{{- end -}}
-{{- end -}}
 {{- if and $m.ttft.enabled (eq (include "triton.signal" .) "engine") $v.image.checkTag (lt $release 2411) -}}
 {{- fail (printf "autoscaling.metrics.ttft needs Triton's first-response histogram, which exists since 24.11, and the tag is %s: use a later release, or another metric" $tag) -}}
 {{- end -}}
@@ -156,33 +110,24 @@
 {{- end -}}
 {{- if not (kindIs "invalid" $v.podDisruptionBudget.minAvailable) -}}
 {{- $replicas := $v.autoscaling.enabled | ternary $v.autoscaling.minReplicas (kindIs "invalid" $v.server.replicas | ternary 1 $v.server.replicas) | int -}}
+{{- $pods := mul (max $replicas 1) $nodes | int -}}
 {{- $needed := toString $v.podDisruptionBudget.minAvailable -}}
-{{- if or (eq $needed "100%") (and (not (hasSuffix "%" $needed)) (ge (int $needed) (max $replicas 1 | int)) (ne $needed "0")) -}}
-{{- fail (printf "podDisruptionBudget.minAvailable %s of %d replicas leaves no pod that can be evicted, so a node could never be drained: lower it, or raise the replicas" $needed $replicas) -}}
+{{- if or (eq $needed "100%") (and (not (hasSuffix "%" $needed)) (ge (int $needed) $pods) (ne $needed "0")) -}}
+{{- $which := $v.multiNode.enabled | ternary (printf "the %d pods of %d groups" $pods (max $replicas 1)) (printf "%d replicas" $replicas) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable %s of %s leaves no pod that can be evicted, so a node could never be drained: lower it, or raise the replicas" $needed $which) -}}
 {{- end -}}
 {{- end -}}
 
+{{- if and $v.multiNode.enabled $v.strategy.minReadySeconds -}}
+{{- fail (printf "strategy.minReadySeconds is %d, and a LeaderWorkerSet has no such field: set it to 0, or multiNode.enabled=false" (int $v.strategy.minReadySeconds)) -}}
+{{- end -}}
 {{- if and (eq (toString $v.strategy.maxSurge) "0") (eq (toString $v.strategy.maxUnavailable) "0") -}}
 {{- fail "strategy.maxSurge and maxUnavailable are both 0, so an update could never start: raise one" -}}
 {{- end -}}
 {{- if and (eq $v.service.type "LoadBalancer") (not $v.service.loadBalancerSourceRanges) -}}
 {{- fail "a Service of type LoadBalancer without service.loadBalancerSourceRanges is open to everyone: set the allowed addresses (0.0.0.0/0 to allow all)" -}}
 {{- end -}}
-{{- if and (ne $v.ingress.kind "none") (not $v.ingress.host) -}}
-{{- fail (printf "ingress.kind %s needs ingress.host: set the host name that clients use, or with kind traefik \"*\" to match any host, for a cluster with one release" $v.ingress.kind) -}}
-{{- end -}}
-{{- if and (eq $v.ingress.host "*") (ne $v.ingress.kind "traefik") -}}
-{{- fail (printf "ingress.host \"*\" is supported only with ingress.kind traefik, and the kind is %s: set a host name" $v.ingress.kind) -}}
-{{- end -}}
-{{- if and (eq $v.ingress.kind "gateway") (eq $v.ingress.gateway.httpHost $v.ingress.host) -}}
-{{- fail (printf "ingress.gateway.httpHost equals ingress.host, %s: a Gateway accepts a GRPCRoute or an HTTPRoute per host name, not both; use another name for HTTP, or leave httpHost empty" $v.ingress.host) -}}
-{{- end -}}
-{{- if and (eq $v.ingress.kind "gateway") (not $v.ingress.gateway.name) -}}
-{{- fail "ingress.kind gateway needs ingress.gateway.name: set the Gateway that the routes attach to" -}}
-{{- end -}}
-{{- if and (eq $v.ingress.kind "nginx") (not $v.ingress.tlsSecret) -}}
-{{- fail "NGINX supports gRPC only over TLS: set ingress.tlsSecret, or use ingress.kind traefik or gateway" -}}
-{{- end -}}
+{{- include "triton.ingressGuards" . -}}
 {{- end -}}
 
 {{/* Rejects the user's labels that the chart sets itself: selectors, Services and the load test rely on them. */}}

@@ -82,31 +82,6 @@ rate(nv_inference_queue_duration_us{{ "{" }}{{ include "triton.job" . }}{{ "}" }
 {{- if or (eq (include "triton.signal" .) "llmapi") (eq $release 0) (ge $release 2411) -}}true{{- end -}}
 {{- end -}}
 
-{{/* Prometheus as KEDA reads it: the metadata and the authentication that all triggers share. */}}
-{{- define "triton.keda.server" -}}
-{{- with .Values.autoscaling.keda -}}
-serverAddress: {{ .prometheusUrl | quote }}
-{{- if .authentication.name }}
-authModes: {{ .authentication.modes | join "," | quote }}
-{{- end }}
-{{- if .headers }}
-{{- $headers := list }}
-{{- range $name, $value := .headers }}
-{{- $headers = append $headers (printf "%s=%s" $name $value) }}
-{{- end }}
-customHeaders: {{ $headers | join "," | quote }}
-{{- end }}
-{{- end -}}
-{{- end -}}
-
-{{- define "triton.keda.authentication" -}}
-{{- with .Values.autoscaling.keda.authentication -}}
-{{- if .name -}}
-authenticationRef: {name: {{ .name | quote }}, kind: {{ .kind }}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
 {{/* What the user adds to the endpoint of either monitor. */}}
 {{- define "triton.relabeling" -}}
 {{- $fields := dict -}}

@@ -86,11 +86,11 @@ def _by_traefik(routing: RoutingObjects, service: str) -> Iterator[AccessPath]:
         ]
         if not rules:
             continue
-        host = re.search(r"Host\(`([^`]+)`\)", rules[0].get("match", ""))
+        named = re.findall(r"\bHost\(`([^`]+)`\)", rules[0].get("match", ""))
         for gateway in routing.traefiks:
             for port in gateway["spec"].get("ports", []):
                 if port.get("name") in (spec.get("entryPoints") or ["web"]):
-                    hosts = [host[1]] if host else [*_load_balancers(gateway), gateway["spec"].get("clusterIP")]
+                    hosts = named or [*_load_balancers(gateway), gateway["spec"].get("clusterIP")]
                     for each in hosts:
                         if each and each != "None":
                             yield _gateway(each, port["port"], tls="tls" in spec)
@@ -107,9 +107,10 @@ def _by_ingress(routing: RoutingObjects, service: str, protocol: str) -> Iterato
         for rule in spec.get("rules", []):
             backends = [path.get("backend", {}).get("service", {}) for path in rule.get("http", {}).get("paths", [])]
             if service in {each.get("name") for each in backends}:
-                tls = bool(spec.get("tls"))
-                hosts = [rule["host"]] if rule.get("host") else _load_balancers(ingress)
-                for host in hosts:
+                secured = [each.get("hosts") for each in spec.get("tls") or []]
+                named = rule.get("host")
+                for host in _without_wildcards([named]) if named else _load_balancers(ingress):
+                    tls = any(not (named and names) or any(_covers(name, host) for name in names) for names in secured)
                     yield _gateway(host, 443 if tls else 80, tls=tls)
 
 
@@ -129,8 +130,7 @@ def _by_gateway(routing: RoutingObjects, service: str, protocol: str) -> Iterato
                     continue
                 for listener in gateway["spec"].get("listeners", []):
                     if parent.get("sectionName") in (None, listener["name"]):
-                        addresses = [each["value"] for each in gateway.get("status", {}).get("addresses", [])]
-                        for host in spec.get("hostnames") or addresses:
+                        for host in _hosts_at(listener, spec.get("hostnames") or [], gateway):
                             yield _gateway(host, listener["port"], tls=listener.get("protocol") == "HTTPS")
 
 
@@ -143,6 +143,24 @@ def _by_node(routing: RoutingObjects, service: Raw, port: int) -> Iterator[Acces
             for each in node.get("status", {}).get("addresses", []):
                 if each["type"] == kind:
                     yield AccessPath(kind="nodeport", address=address(each["address"], number), balances="connections")
+
+
+def _hosts_at(listener: Raw, names: Sequence[str], gateway: Raw) -> list[str]:
+    """Host names of a route that a listener of a gateway serves; without any, the addresses of the gateway."""
+    hostname = listener.get("hostname") or "*"
+    if names or hostname != "*":
+        return [each for each in _without_wildcards(names or [hostname]) if _covers(hostname, each)]
+    return [each["value"] for each in gateway.get("status", {}).get("addresses", [])]
+
+
+def _without_wildcards(hosts: Sequence[str]) -> list[str]:
+    """The host names to which a connection can be made."""
+    return [each for each in hosts if not each.startswith("*")]
+
+
+def _covers(name: str, host: str) -> bool:
+    """Whether a host name, a wildcard such as `*.example.com`, or `*` stands for a host."""
+    return name == host or (name.startswith("*") and host.endswith(name[1:]))
 
 
 def _gateway(host: str, port: int, *, tls: bool) -> AccessPath:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadgen.kube.client.permissions import Permission
-from loadgen.kube.discover.autoscaler import ScalingMetric, metrics_of
+from loadgen.kube.discover.autoscaler import ScalingMetric, metrics_of, primary_metric
 from loadgen.kube.objects.raw import Raw
 
 GROUP, VERSION, PLURAL = "keda.sh", "v1alpha1", "scaledobjects"
@@ -14,6 +14,8 @@ PERMISSION = Permission(
 )
 """Permission to read the query behind a metric."""
 
+_CHART_TRIGGERS = ("ratio", "busy", "waiting", "ttft")
+"""Names that `charts/triton-trtllm` gives to its triggers, and refuses for those of the user."""
 _SELECTOR = "scaledobject.keda.sh/name"
 _METRIC = r"s(\d+)-prometheus"
 _MATCHERS = r'\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}'
@@ -49,6 +51,32 @@ def trigger_metrics(hpa: Raw, scaled: Raw) -> tuple[list[ScalingMetric], list[st
         elif query:
             others.append(f"{name} is the {target['type']} of {query}")
     return metrics, others
+
+
+def judged_metric(metrics: Sequence[ScalingMetric], scaled: Raw) -> ScalingMetric | None:
+    """The metric that a run judges: that of the first of the chart's own triggers, else as for any other HPA.
+
+    The names of the triggers tell them from the user's, whose series may have `ratio` in their names, too.
+    """
+    numbers = {each.get("name"): number for number, each in enumerate(scaled["spec"].get("triggers", []))}
+    names = [f"s{numbers[each]}-prometheus" for each in _CHART_TRIGGERS if each in numbers]
+    own = [each for name in names for each in metrics if each.name == name]
+    return next(iter(own), primary_metric(metrics))
+
+
+def other_scaling(scaled: Raw) -> list[str]:
+    """Sentences about what KEDA does that does not show in its HPA: it scales to zero, or falls back."""
+    name, spec = scaled["metadata"]["name"], scaled["spec"]
+    sentences = []
+    if spec.get("idleReplicaCount", spec.get("minReplicaCount", 0)) == 0:
+        sentences.append(f"by the ScaledObject {name} KEDA scales to zero, below the minReplicas of its HPA")
+    if fallback := spec.get("fallback"):
+        behavior = fallback.get("behavior", "static")
+        sentences.append(
+            f"while a trigger of the ScaledObject {name} fails, its HPA reads the value for a fallback of "
+            f"{fallback['replicas']} replicas ({behavior}) instead of the load"
+        )
+    return sentences
 
 
 def no_trigger_metric(hpa: Raw, others: Sequence[str]) -> str:

@@ -183,16 +183,18 @@ def _scaling_metric(api: Api, scaled: ScaledWorkload) -> Discovered[ScalingMetri
         return Discovered(None)
     name = keda.scaled_object(hpa)
     if name is None:
-        metrics, reason = autoscaler.pods_metrics(hpa), autoscaler.no_pods_metric(hpa)
-    else:
-        missing, sentences = permissions.check(api, namespace, [keda.PERMISSION])
-        if missing:
-            return Discovered(None, missing=tuple(sentences))
-        path = path_of("apis", keda.GROUP, keda.VERSION, "namespaces", namespace, keda.PLURAL, name)
-        scaled_object = api.get(path)
-        metrics, others = keda.trigger_metrics(hpa, scaled_object or {"spec": {}})
-        reason = keda.no_trigger_metric(hpa, others if scaled_object else [f"there is no ScaledObject {name}"])
-    return Discovered(autoscaler.primary_metric(metrics), assumptions=() if metrics else (reason,))
+        metric = autoscaler.primary_metric(autoscaler.pods_metrics(hpa))
+        return Discovered(metric, assumptions=() if metric else (autoscaler.no_pods_metric(hpa),))
+    missing, sentences = permissions.check(api, namespace, [keda.PERMISSION])
+    if missing:
+        return Discovered(None, missing=tuple(sentences))
+    scaled_object = api.get(path_of("apis", keda.GROUP, keda.VERSION, "namespaces", namespace, keda.PLURAL, name))
+    if scaled_object is None:
+        return Discovered(None, assumptions=(keda.no_trigger_metric(hpa, [f"there is no ScaledObject {name}"]),))
+    metrics, others = keda.trigger_metrics(hpa, scaled_object)
+    metric = keda.judged_metric(metrics, scaled_object)
+    not_judged = [] if metric else [keda.no_trigger_metric(hpa, others)]
+    return Discovered(metric, assumptions=(*not_judged, *keda.other_scaling(scaled_object)))
 
 
 def _prometheus_auth(kube: Kube) -> PrometheusAuth:

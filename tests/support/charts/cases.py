@@ -13,6 +13,15 @@ LEADER_WORKER_SET = Path(__file__).parent / "leaderworkerset.yaml"
 _EXAMPLES = Path("examples")
 
 _EMULATED: dict[str, Any] = {"mode": "emulated"}
+_HOSTS: dict[str, Any] = {
+    "host": "llm.example.com",
+    "tlsSecret": "llm-tls",
+    "hosts": [
+        {"host": "*.llm.example.com"},
+        {"host": "llm.example.org", "tlsSecret": "org-tls"},
+        {"host": "llm.example.net", "tlsSecret": "org-tls"},
+    ],
+}
 _OTHERS: dict[str, dict[str, Any]] = {
     "emulated-llmapi-servicemonitor": {
         **_EMULATED,
@@ -35,6 +44,43 @@ _OTHERS: dict[str, dict[str, Any]] = {
                 "headers": {"X-Scope-OrgID": "team-a", "X-Source": "keda"},
             },
             "activation": {"query": 'sum(rate(traefik_service_requests_total{service=~"demo.*"}[1m]))'},
+        },
+    },
+    "emulated-keda-idle": {
+        **_EMULATED,
+        "autoscaling": {
+            "kind": "keda",
+            "minReplicas": 2,
+            "activation": {"query": 'sum(rate(traefik_service_requests_total{service=~"demo.*"}[1m]))'},
+            "keda": {
+                "prometheusUrl": "http://prometheus-operated.monitoring.svc:9090",
+                "idleReplicaCount": 0,
+                "cooldownSeconds": 1800,
+                "fallback": {"replicas": 3, "behavior": "currentReplicasIfHigher"},
+                "triggers": [
+                    {
+                        "type": "cron",
+                        "name": "office-hours",
+                        "metadata": {
+                            "timezone": "Europe/Berlin",
+                            "start": "0 8 * * 1-5",
+                            "end": "0 18 * * 1-5",
+                            "desiredReplicas": "3",
+                        },
+                    },
+                    {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}},
+                    {
+                        "type": "kafka",
+                        "authenticationRef": {"name": "kafka"},
+                        "metadata": {
+                            "bootstrapServers": "kafka:9092",
+                            "consumerGroup": "llm",
+                            "topic": "prompts",
+                            "lagThreshold": "50",
+                        },
+                    },
+                ],
+            },
         },
     },
     "emulated-hpa-from-zero": {
@@ -102,6 +148,26 @@ _OTHERS: dict[str, dict[str, Any]] = {
             "kind": "gateway",
             "host": "llm.example.com",
             "gateway": {"name": "public", "namespace": "gateways", "httpHost": "http.llm.example.com"},
+        },
+    },
+    "emulated-nginx-hosts": {**_EMULATED, "ingress": {"kind": "nginx", **_HOSTS}},
+    "emulated-traefik-hosts": {
+        **_EMULATED,
+        "ingress": {"kind": "traefik", "traefik": {"entryPoints": ["websecure"]}, **_HOSTS},
+    },
+    "emulated-gateway-hosts": {
+        **_EMULATED,
+        "ingress": {
+            "kind": "gateway",
+            "host": "llm.example.com",
+            "hosts": [{"host": "*.grpc.example.com"}, {"host": "llm.example.org"}],
+            "gateway": {
+                "name": "public",
+                "sectionName": "https",
+                "sectionNames": ["https-grpc", "https-org"],
+                "httpHost": "http.llm.example.com",
+                "httpHosts": ["http.llm.example.org"],
+            },
         },
     },
     "emulated-load-balancer": {

@@ -30,6 +30,10 @@ ACTIVATED: Values = {
     **EMULATED,
     "autoscaling": {"minReplicas": 0, "activation": {"query": "sum(rate(requests[1m]))"}},
 }
+FALLBACK: Values = {
+    **EMULATED,
+    "autoscaling": {"kind": "keda", "keda": {"prometheusUrl": "http://prometheus:9090", "fallback": {"replicas": 2}}},
+}
 REFERENCE: Values = {**EMULATED, "rules": {"reference": {"enabled": True}}}
 TRAEFIK: Values = {**EMULATED, "ingress": {"kind": "traefik", "host": "*"}}
 NGINX: Values = {**EMULATED, "ingress": {"kind": "nginx", "host": "llm.example.com", "tlsSecret": "tls"}}
@@ -216,6 +220,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "service.headless": (EMULATED, False),
     "ingress.kind": ({**EMULATED, "ingress": {"host": "llm.example.com"}}, "traefik"),
     "ingress.host": (TRAEFIK, "llm.example.com"),
+    "ingress.hosts": (NGINX, [{"host": "*.example.org", "tlsSecret": "org"}]),
     "ingress.annotations": (TRAEFIK, {"example.com/note": "x"}),
     "ingress.tlsSecret": (TRAEFIK, "tls"),
     "ingress.traefik.entryPoints": (TRAEFIK, ["websecure"]),
@@ -223,7 +228,9 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "ingress.gateway.name": (GATEWAY, "internal"),
     "ingress.gateway.namespace": (GATEWAY, "gateways"),
     "ingress.gateway.sectionName": (GATEWAY, "https"),
+    "ingress.gateway.sectionNames": (GATEWAY, ["https", "https-wildcard"]),
     "ingress.gateway.httpHost": (GATEWAY, "http.llm.example.com"),
+    "ingress.gateway.httpHosts": (GATEWAY, ["http.llm.example.com"]),
     "networkPolicy.enabled": (EMULATED, True),
     "networkPolicy.clients": (POLICY, [{"podSelector": {}}]),
     "networkPolicy.prometheus": (POLICY, [{"podSelector": {}}]),
@@ -268,6 +275,14 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "autoscaling.keda.headers": (KEDA, {"X-Scope-OrgID": "team-a"}),
     "autoscaling.keda.pollingSeconds": (KEDA, 5),
     "autoscaling.keda.cooldownSeconds": (KEDA, 60),
+    "autoscaling.keda.idleReplicaCount": (
+        KEDA,
+        {"autoscaling": {"activation": {"query": "sum(rate(requests[1m]))"}, "keda": {"idleReplicaCount": 0}}},
+    ),
+    "autoscaling.keda.fallback.replicas": (KEDA, 2),
+    "autoscaling.keda.fallback.failureThreshold": (FALLBACK, 5),
+    "autoscaling.keda.fallback.behavior": (FALLBACK, "currentReplicas"),
+    "autoscaling.keda.triggers": (KEDA, [{"type": "cron", "metadata": {"desiredReplicas": "3"}}]),
     "adapter.configMap": (EMULATED, False),
     "dashboard.enabled": (EMULATED, False),
     "dashboard.labels.grafana_dashboard": (EMULATED, "yes"),

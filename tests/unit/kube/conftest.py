@@ -17,14 +17,24 @@ from support.servers.http import serving
 from support.servers.kubernetes_api import Server, write_contexts
 from support.servers.metrics import run_folder
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "chart" / "emulated-keda-from-zero.yaml"
+GOLDEN = Path(__file__).parents[2] / "golden" / "chart"
+
+
+def rendered(case: str) -> dict[str, Any]:
+    documents = yaml.safe_load_all((GOLDEN / f"{case}.yaml").read_text())
+    return next(each for each in documents if each and each["kind"] == "ScaledObject")
 
 
 @pytest.fixture
 def scaled() -> dict[str, Any]:
     """The ScaledObject of the chart, as it is rendered."""
-    documents = yaml.safe_load_all(GOLDEN.read_text())
-    return next(each for each in documents if each and each["kind"] == "ScaledObject")
+    return rendered("emulated-keda-from-zero")
+
+
+@pytest.fixture
+def idle() -> dict[str, Any]:
+    """The ScaledObject of the chart with idle replicas, a fallback and triggers of the user."""
+    return rendered("emulated-keda-idle")
 
 
 @pytest.fixture

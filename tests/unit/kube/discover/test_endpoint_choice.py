@@ -109,6 +109,48 @@ def test_a_gateway_by_its_route_and_listener() -> None:
     assert found(routing, "http") == [("service", "10.0.0.1:8000", "connections", False), LAST]
 
 
+def test_each_host_of_a_route_is_an_access_path_and_a_wildcard_is_none() -> None:
+    """No connection can be made to a wildcard, and a certificate is for the hosts that it names."""
+    match = "(HostRegexp(`^[^.]+[.]a$`) || Host(`b.a`) || Host(`c`)) && PathPrefix(`/`)"
+    by_traefik = RoutingObjects(service=SERVICE, ingress_routes=[route(match)], traefiks=[traefik()])
+    assert [address for kind, address, *_ in found(by_traefik) if kind == "ingress"] == ["b.a:80", "c:80"]
+    http = {"paths": [{"backend": {"service": {"name": "svc"}}}]}
+    rules = [{"host": host, "http": http} for host in ("*.a", "b.a", "c")]
+    ingress: dict[str, Any] = {"metadata": {}, "spec": {"rules": rules, "tls": [{"hosts": ["*.a"], "secretName": "a"}]}}
+    by_nginx = found(RoutingObjects(service=SERVICE, ingresses=[ingress]), "http")
+    assert [(address, tls) for kind, address, _, tls in by_nginx if kind == "ingress"] == [
+        ("b.a:443", True),
+        ("c:80", False),
+    ]
+    ingress["spec"]["rules"] = [{"http": http}]  # any host, at an address that no certificate names
+    ingress["status"] = {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}
+    any_host = RoutingObjects(service=SERVICE, ingresses=[ingress])
+    assert found(any_host, "http")[0] == ("ingress", "1.2.3.4:443", "requests", True)
+
+
+@pytest.mark.parametrize(
+    ("hostnames", "addresses"),
+    [
+        (["*.a", "b.a", "c"], ["b.a:443", "b.a:80", "c:80"]),
+        (["*.a"], []),
+        ([], ["e:8443"]),
+    ],
+)
+def test_a_listener_serves_the_hosts_of_its_own_name(hostnames: list[str], addresses: list[str]) -> None:
+    """A route without host names has that of the listener, and a listener without one has the route's."""
+    parents = [{"name": "gw"}]
+    spec = {"parentRefs": parents, "hostnames": hostnames, "rules": [{"backendRefs": [{"name": "svc"}]}]}
+    listeners = [
+        {"name": "a", "hostname": "*.a", "port": 443, "protocol": "HTTPS"},
+        {"name": "e", "hostname": "e", "port": 8443, "protocol": "HTTPS"},
+        {"name": "all", "port": 80, "protocol": "HTTP"},
+    ]
+    one = {"kind": "GRPCRoute", "metadata": {"namespace": "llm"}, "spec": spec}
+    gateway = {"metadata": {"name": "gw", "namespace": "llm"}, "spec": {"listeners": listeners}}
+    paths = found(RoutingObjects(service=SERVICE, routes=[one], gateways=[gateway]))
+    assert [address for kind, address, *_ in paths if kind == "ingress"] == addresses
+
+
 GATE = AccessPath(kind="ingress", address="a:1", balances="requests")
 SVC = AccessPath(kind="service", address="b:2", balances="connections")
 FORWARD = AccessPath(kind="forward", address="", balances="one pod")

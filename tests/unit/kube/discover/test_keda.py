@@ -4,8 +4,16 @@ from typing import Any
 
 import pytest
 
-from loadgen.kube.discover.autoscaler import ScalingMetric, autoscaler_of, primary_metric
-from loadgen.kube.discover.keda import no_trigger_metric, not_per_pod, scaled_object, trigger_metrics
+from loadgen.autoscale.manifest import parse_hpa
+from loadgen.kube.discover.autoscaler import ScalingMetric, autoscaler_of, manifest_of, primary_metric
+from loadgen.kube.discover.keda import (
+    judged_metric,
+    no_trigger_metric,
+    not_per_pod,
+    other_scaling,
+    scaled_object,
+    trigger_metrics,
+)
 from loadgen.kube.discover.prometheus import RuleTiming
 from support.kube.keda_hpa import hpa_of
 
@@ -37,6 +45,46 @@ def test_the_trigger_is_found_by_the_number_in_the_metric_s_name(scaled: dict[st
     assert primary_metric(trigger_metrics(hpa, scaled)[0]) == ScalingMetric(RATIO, "s1-prometheus", "1", LABELS)
 
 
+def prometheus(query: str, **trigger: Any) -> dict[str, Any]:
+    return {"type": "prometheus", "metricType": "Value", "metadata": {"query": query, "threshold": "3"}, **trigger}
+
+
+@pytest.mark.parametrize("position", [0, 3])
+def test_triggers_of_the_user_do_not_take_the_place_of_the_ratio(idle: dict[str, Any], position: int) -> None:
+    """Not even a mean over pods whose name says ratio; their cpu, cron and kafka are beside it in the HPA."""
+    idle["spec"]["triggers"].insert(position, prometheus("avg(cache:hit:ratio)", name="cache"))
+    hpa = hpa_of(idle)
+    assert [each["type"] for each in hpa["spec"]["metrics"]] == ["External"] * 6 + ["Resource"]
+    metrics, _ = trigger_metrics(hpa, idle)
+    assert len(metrics) == 3
+    name = f"s{0 if position else 1}-prometheus"
+    assert judged_metric(metrics, idle) == ScalingMetric(RATIO, name, "1", LABELS)
+    found = autoscaler_of(hpa, metrics[0], RuleTiming(60.0, 15.0), 15.0).value
+    assert found is not None
+    assert (found.min_replicas, found.max_replicas) == (2, 4)
+    parsed = parse_hpa(manifest_of(hpa))  # what the simulated HPA reads
+    assert (parsed.lowest, len(parsed.metrics)) == (2, 7)
+
+
+def test_the_chart_s_own_triggers_are_judged_under_any_series_name(idle: dict[str, Any]) -> None:
+    """A ratio that the values call otherwise, and the busy slots of a release without the ratio."""
+    idle["spec"]["triggers"] = [prometheus("avg(mine:load)", name="ratio"), prometheus("avg(cache:hit:ratio)")]
+    metrics, _ = trigger_metrics(hpa_of(idle), idle)
+    assert judged_metric(metrics, idle) == ScalingMetric("mine:load", "s0-prometheus", "3", "")
+    idle["spec"]["triggers"] = [prometheus("avg(cache:hit:ratio)"), prometheus("avg(triton:busy:ratio)", name="busy")]
+    metrics, _ = trigger_metrics(hpa_of(idle), idle)
+    assert judged_metric(metrics, idle) == ScalingMetric("triton:busy:ratio", "s1-prometheus", "3", "")
+
+
+def test_a_scaled_object_of_another_chart_is_judged_by_the_names_of_its_series(idle: dict[str, Any]) -> None:
+    """Triggers without names: the first ratio, else the first mean; none, if there is no mean over pods."""
+    idle["spec"]["triggers"] = [prometheus("avg(a:load)"), prometheus(f"avg({RATIO})")]
+    metrics, _ = trigger_metrics(hpa_of(idle), idle)
+    assert judged_metric(metrics, idle) == ScalingMetric(RATIO, "s1-prometheus", "3", "")
+    assert judged_metric(metrics[:1], idle) == metrics[0]
+    assert judged_metric([], idle) is None
+
+
 @pytest.mark.parametrize(
     ("query", "kind", "record"),
     [
@@ -64,6 +112,19 @@ def test_only_a_mean_over_pods_is_judged(scaled: dict[str, Any], query: str, kin
         assert f"(s0-prometheus is the {kind} of {query}): its signal is not judged" in no_trigger_metric(hpa, others)
     else:
         assert [(each.series, each.target) for each in metrics] == [(record, "150m")]
+
+
+def test_what_an_hpa_of_keda_does_not_show_is_said(idle: dict[str, Any]) -> None:
+    """KEDA itself scales to zero, and a fallback looks like a load."""
+    zero, fallback = other_scaling(idle)
+    assert zero == f"by the ScaledObject {NAME} KEDA scales to zero, below the minReplicas of its HPA"
+    assert f"{NAME} fails, its HPA reads the value for a fallback of 3 replicas (currentReplicasIfHigher)" in fallback
+    del idle["spec"]["fallback"]["behavior"]
+    assert "of 3 replicas (static)" in other_scaling(idle)[1]
+    del idle["spec"]["idleReplicaCount"], idle["spec"]["fallback"]
+    assert other_scaling(idle) == []
+    idle["spec"]["minReplicaCount"] = 0
+    assert other_scaling(idle) == [zero]
 
 
 def test_other_triggers_are_not_judged(scaled: dict[str, Any]) -> None:

@@ -63,6 +63,15 @@ def test_the_metric_of_keda_is_read_from_its_scaled_object(
     assert sources.metric.missing == scaler.missing == ()
 
 
+def test_the_ratio_is_found_among_triggers_of_the_user(played: Server, sources_of: Any, idle: dict[str, Any]) -> None:
+    """Of the ScaledObject with a cron, cpu and Kafka trigger; its fallback and its idle replicas are named."""
+    played.allowed |= {("get", "scaledobjects", "")}
+    played.pages["/apis/keda.sh/v1alpha1/namespaces/llm/scaledobjects/demo-triton-trtllm"] = idle
+    found = sources_of(hpa_of(idle)).metric
+    assert (found.value.series, found.value.name, found.missing) == (RATIO, "s0-prometheus", ())
+    assert ["scales to zero" in found.assumptions[0], "a fallback of 3" in found.assumptions[1]] == [True, True]
+
+
 @pytest.mark.parametrize("may", [True, False])
 def test_an_hpa_of_keda_without_its_scaled_object_is_not_judged(
     played: Server,
