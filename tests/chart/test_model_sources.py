@@ -208,7 +208,7 @@ def test_waiting_pods_are_patient_while_the_job_downloads() -> None:
     """Nothing holds the lock of the engine yet. The Deployment's deadline covers a pod's own download."""
     wait = {"model": {"download": {"timeoutSeconds": 7000}}}
     server, _ = sorted(pods(merged(ENGINE, merged(S3, wait))), key=lambda pod: pod["containers"][0]["name"] == "build")
-    assert "--nobody-s=7600" in containers(server)["engine"]["command"]
+    assert "--builder-timeout-s=7600" in containers(server)["engine"]["command"]
     (deployment,) = [
         each["spec"] for (kind, _), each in objects(merged(LLMAPI, merged(S3, wait))).items() if kind == "Deployment"
     ]

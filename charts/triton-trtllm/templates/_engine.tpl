@@ -26,7 +26,7 @@
     - --timeout-s={{ .Values.engine.waitSeconds }}
     {{- with include "triton.downloadWait" . | int }}
     # Until the Job has downloaded the model there is no builder.
-    - --nobody-s={{ add 600 . }}
+    - --builder-timeout-s={{ add 600 . }}
     {{- end }}
   resources:
     {{- toYaml .Values.init.resources | nindent 4 }}

@@ -66,14 +66,14 @@ def test_a_failure_is_ignored_while_the_next_attempt_runs(volume: Volume) -> Non
 
 def test_without_a_builder_it_exits_with_the_name_of_the_job(volume: Volume) -> None:
     """If no builder has started or the last one was stopped, the exit code is 3."""
-    code, log = output(volume.wait("--nobody-s", "0.3"))
+    code, log = output(volume.wait("--builder-timeout-s", "0.3"))
     assert (code, "Check that the Job llm-engine exists" in log) == (3, True), log
     volume.plan("convert", sleeps_s=30)
     building = volume.build("--owner", "llm-engine-1")
     until(lambda: "convert" in volume.calls())
     building.terminate()
     assert output(building)[0] == 143
-    code, log = output(volume.wait("--nobody-s", "0.3"))
+    code, log = output(volume.wait("--builder-timeout-s", "0.3"))
     assert (code, "the last builder, llm-engine-1, ended as stopped" in log) == (3, True), log
 
 
@@ -82,7 +82,7 @@ def test_a_builder_without_a_heartbeat_does_not_count(volume: Volume) -> None:
     folder = Path(show(volume)["folder"]) / "lock"
     folder.mkdir(parents=True)
     (folder / "000001").write_text('{"owner": "gone", "since_s": 1, "step": "build"}')
-    code, log = output(volume.wait("--nobody-s", "0.3", "--stale-s", "0.3"))
+    code, log = output(volume.wait("--builder-timeout-s", "0.3", "--stale-s", "0.3"))
     assert (code, "gone, ended as lost" in log) == (3, True), log
 
 

@@ -1,6 +1,6 @@
 """Waits until the engine of the settings is built, in an init container of serving pods.
 
-It prints the builder and its current step. It fails if the build failed, if there is no builder for `--nobody-s`, and
+It prints the builder and its current step. It fails if the build failed, if there is no builder for `--builder-timeout-s`, and
 after `--timeout-s`. The kubelet then shows the message on the waiting pod, and retries.
 """
 
@@ -15,7 +15,7 @@ from store import Store
 
 
 def wait(
-    store: Store, job: str, timeout_s: float, nobody_s: float, stale_s: float, poll_s: float, report_s: float
+    store: Store, job: str, timeout_s: float, builder_timeout_s: float, stale_s: float, poll_s: float, report_s: float
 ) -> int:
     """Returns 0 once the engine is ready.
 
@@ -36,11 +36,11 @@ def wait(
                 f"Log: {store.log(failed.get('generation', 0))}; Job: {job}. A new attempt of the Job clears this."
             )
         built_s = now_s if alive else built_s
-        if now_s - built_s > nobody_s:
+        if now_s - built_s > builder_timeout_s:
             last = f"; the last builder, {holder.owner}, ended as {holder.released or 'lost'}" if holder else ""
             raise NotReadyError(
-                f"there has been no builder of {store.key} for {nobody_s:.0f} s{last}. Check that the Job {job} exists "
-                "and its pod is scheduled. It needs GPUs in addition to those of the waiting pods."
+                f"there has been no builder of {store.key} for {builder_timeout_s:.0f} s{last}. Check that the Job {job} "
+                "exists and its pod is scheduled. It needs GPUs in addition to those of the waiting pods."
             )
         if now_s - started_s > timeout_s:
             raise NotReadyError(
@@ -70,7 +70,7 @@ def main() -> int:
     parser = options.parser(__doc__)
     parser.add_argument("--job", required=True, help="name of the build Job, for messages")
     parser.add_argument("--timeout-s", type=float, default=4 * 3600.0)
-    parser.add_argument("--nobody-s", type=float, default=600.0, help="maximum time without a builder")
+    parser.add_argument("--builder-timeout-s", type=float, default=600.0, help="maximum time without a builder")
     parser.add_argument("--stale-s", type=float, default=lock.STALE_S, help="as in the build Job")
     parser.add_argument("--poll-s", type=float, default=2.0)
     parser.add_argument("--report-s", type=float, default=15.0)
@@ -78,7 +78,7 @@ def main() -> int:
 
     def program() -> int:
         store = options.resolve(args).store
-        return wait(store, args.job, args.timeout_s, args.nobody_s, args.stale_s, args.poll_s, args.report_s)
+        return wait(store, args.job, args.timeout_s, args.builder_timeout_s, args.stale_s, args.poll_s, args.report_s)
 
     return run(program, args.termination_log)
 
