@@ -1,7 +1,7 @@
 """Waits until the engine of the settings is built, in an init container of serving pods.
 
-It prints the builder and its current step. It fails if the build failed, if there is no builder for `--builder-timeout-s`, and
-after `--timeout-s`. The kubelet then shows the message on the waiting pod, and retries.
+It prints the builder and its current step. It fails if the build failed, if there is no builder for
+`--builder-timeout-s`, and after `--timeout-s`. The kubelet then shows the message on the waiting pod, and retries.
 """
 
 import sys
@@ -39,8 +39,9 @@ def wait(
         if now_s - built_s > builder_timeout_s:
             last = f"; the last builder, {holder.owner}, ended as {holder.released or 'lost'}" if holder else ""
             raise NotReadyError(
-                f"there has been no builder of {store.key} for {builder_timeout_s:.0f} s{last}. Check that the Job {job} "
-                "exists and its pod is scheduled. It needs GPUs in addition to those of the waiting pods."
+                f"there has been no builder of {store.key} for {builder_timeout_s:.0f} s{last}. "
+                f"Check that the Job {job} exists and its pod is scheduled. "
+                "It needs GPUs in addition to those of the waiting pods."
             )
         if now_s - started_s > timeout_s:
             raise NotReadyError(
