@@ -37,6 +37,8 @@
 {{- with index . 0 -}}
 image: {{ include "triton.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+# trtllm-build writes its timing cache here
+workingDir: /tmp
 env:
   {{- $env := printf "%s\n%s" (include "triton.engine.env" .) (include "triton.chartEnv" (list . $builds)) }}
   {{- include "triton.named" (list "name" $env .Values.server.env) | nindent 2 }}

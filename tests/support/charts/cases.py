@@ -68,7 +68,10 @@ _OTHERS: dict[str, dict[str, Any]] = {
             "preStopSeconds": 0,
             "extraArgs": ["--http-thread-count=16"],
             "env": [{"name": "TZ", "value": "UTC"}],
-            "resources": {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": 2}},
+            "resources": {
+                "requests": {"cpu": "500m", "memory": "2Gi", "ephemeral-storage": "1Gi"},
+                "limits": {"cpu": 2, "memory": "4Gi", "ephemeral-storage": "4Gi"},
+            },
         },
         "pod": {
             "labels": {"team": "serving"},
