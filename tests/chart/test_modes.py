@@ -108,7 +108,7 @@ def test_a_pod_has_its_gpus_and_wide_limits() -> None:
         "nvidia.com/gpu": "4",
         "cpu": "16",
         "memory": "128Gi",
-        "ephemeral-storage": "4Gi",
+        "ephemeral-storage": "256Mi",
     }
 
 

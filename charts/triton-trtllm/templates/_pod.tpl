@@ -175,7 +175,7 @@ topologySpreadConstraints:
 
 {{- define "triton.resources" -}}
 {{- $gpus := include "triton.gpus" . | int -}}
-{{- $requests := dict "cpu" (toString (mul 4 (max 1 $gpus))) "memory" (printf "%dGi" (mul 32 (max 1 $gpus))) "ephemeral-storage" "4Gi" -}}
+{{- $requests := dict "cpu" (toString (mul 4 (max 1 $gpus))) "memory" (printf "%dGi" (mul 32 (max 1 $gpus))) "ephemeral-storage" "256Mi" -}}
 {{- $disk := include "triton.hasVolume" . | empty | ternary (mul 256 (include "triton.worldSize" .)) 64 -}}
 {{- $limits := dict "memory" (printf "%dGi" (mul 256 (max 1 $gpus))) "ephemeral-storage" (printf "%dGi" $disk) -}}
 {{- $default := dict "requests" $requests "limits" $limits -}}

@@ -69,7 +69,7 @@ _OTHERS: dict[str, dict[str, Any]] = {
             "extraArgs": ["--http-thread-count=16"],
             "env": [{"name": "TZ", "value": "UTC"}],
             "resources": {
-                "requests": {"cpu": "500m", "memory": "2Gi", "ephemeral-storage": "1Gi"},
+                "requests": {"cpu": "500m", "memory": "2Gi", "ephemeral-storage": "256Mi"},
                 "limits": {"cpu": 2, "memory": "4Gi", "ephemeral-storage": "4Gi"},
             },
         },
