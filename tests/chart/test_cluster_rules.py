@@ -1,7 +1,6 @@
 """What clusters with rules ask of every object and pod: labels, annotations, resources, an end beside a sidecar."""
 
 import json
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -9,34 +8,10 @@ import pytest
 from support.charts.cases import CASES
 from support.charts.helm import LOADGEN, TRITON, Objects, notes, objects, rejection
 from support.charts.leaves import EMULATED, ENGINE, merged
+from support.charts.pods import BY_POD, GROUP_OF_ENGINES, RELEASES, containers, pods
 
 URL: dict[str, Any] = {"target": {"url": "grpc://llm.serving:8001"}}
-BY_POD = merged(ENGINE, {"engine": {"build": {"by": "pod"}}})
-GROUP_OF_ENGINES = merged(ENGINE, {"parallelism": {"tensor": 16}, "multiNode": {"enabled": True}})
-RELEASES = {
-    **{f"{chart} {name}": (chart, values) for chart, cases in CASES.items() for name, values in cases.items()},
-    "an engine built by the pod": (TRITON, BY_POD),
-    "a group of engines": (TRITON, GROUP_OF_ENGINES),
-}
 COMMON = {"commonLabels": {"team": "serving"}, "commonAnnotations": {"example.com/contact": "oncall"}}
-
-
-def pods(found: Objects) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each pod that the objects make, as its kind and its template."""
-    for (kind, _), each in found.items():
-        spec = each.get("spec") or {}
-        group = spec.get("leaderWorkerTemplate") or {}
-        nightly = spec.get("jobTemplate", {}).get("spec", {})
-        if kind == "Pod":
-            yield kind, each
-        for template in (spec.get("template"), nightly.get("template"), *group.values()):
-            if isinstance(template, Mapping) and "spec" in template:
-                yield ("Job" if nightly else kind), dict(template)
-
-
-def containers(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
-
 
 SMALL = {"requests": {"cpu": "11m", "memory": "22Mi"}, "limits": {"cpu": "33m", "memory": "44Mi"}}
 RESOURCES = {
@@ -139,47 +114,6 @@ def test_every_container_has_requests_by_default(case: str) -> None:
                 assert {"cpu", "memory", "ephemeral-storage"} <= set(each["resources"]["limits"])
 
 
-def on_gpu(container: Mapping[str, Any]) -> bool:
-    """Whether it loads or builds a model: these have no limits and a writable root, for reasons beside the values."""
-    env = {each["name"] for each in container.get("env", [])}
-    by_claim = {"name": "gpus"} in container["resources"].get("claims", [])
-    return by_claim or "NVIDIA_VISIBLE_DEVICES" in env or "nvidia.com/gpu" in container["resources"].get("limits", {})
-
-
-@pytest.mark.parametrize("case", [case for case in RELEASES if "emulated-everything" not in case])
-def test_every_container_is_bounded_and_read_only(case: str) -> None:
-    """What checkov and kube-score ask: limits of memory and local disk, no privileges, a read-only root."""
-    chart, values = RELEASES[case]
-    for kind, pod in pods(objects(values, chart=chart)):
-        assert chart == LOADGEN or pod["spec"]["automountServiceAccountToken"] is False
-        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
-        for each in containers(pod):
-            security = each["securityContext"]
-            assert security["allowPrivilegeEscalation"] is False
-            assert security["capabilities"] == {"drop": ["ALL"]}
-            assert security["readOnlyRootFilesystem"] is not on_gpu(each), (kind, each["name"])
-            if not on_gpu(each) and not ("everything-set" in case and chart == LOADGEN):
-                bounded = {"memory"} if each["name"] == "download" else {"memory", "ephemeral-storage"}
-                assert bounded <= set(each["resources"]["limits"]), (kind, each["name"])
-
-
-def test_a_read_only_root_can_be_asked_for_everywhere() -> None:
-    """Also where TensorRT-LLM loads a model."""
-    values = merged(ENGINE, {"pod": {"containerSecurityContext": {"readOnlyRootFilesystem": True}}})
-    for _, pod in pods(objects(values)):
-        assert all(each["securityContext"]["readOnlyRootFilesystem"] is True for each in containers(pod))
-
-
-def test_examples_for_gpus_have_a_network_policy() -> None:
-    """For the server's ports, and one that keeps the engine build and the test from being connected to."""
-    for name, values in CASES[TRITON].items():
-        if name.startswith("llama"):
-            found = objects(values)
-            assert ("NetworkPolicy", "demo-triton-trtllm") in found
-            spec = found["NetworkPolicy", "demo-triton-trtllm-jobs"]["spec"]
-            assert (spec["policyTypes"], spec.get("ingress")) == (["Ingress"], None)
-
-
 @pytest.mark.parametrize("values", [ENGINE, BY_POD, GROUP_OF_ENGINES])
 def test_a_build_with_resources_of_its_own_has_its_gpus(values: dict[str, Any]) -> None:
     """They are added as for the server: a build without a GPU fails after the download."""
@@ -204,3 +138,5 @@ def test_the_reader_of_the_notes_obeys_the_same_rules() -> None:
     assert pod["metadata"]["labels"] == {"team": "serving", "sidecar.istio.io/inject": "false"}
     assert pod["metadata"]["annotations"]["example.com/contact"] == "oncall"
     assert {"cpu", "memory"} <= set(pod["spec"]["containers"][0]["resources"]["limits"])
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True

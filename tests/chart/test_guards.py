@@ -192,6 +192,18 @@ REJECTED = {
         {**EMULATED, "autoscaling": {"activation": {"query": "sum(rate(requests[1m]))"}}},
         "set minReplicas 0, or leave activation.query empty",
     ),
+    "rules of a policy that is off": (
+        {**EMULATED, "networkPolicy": {"egress": []}},
+        "set networkPolicy.enabled=true, or leave egress null",
+    ),
+    "a download that no rule allows": (
+        {**LLMAPI, "networkPolicy": {"enabled": True, "egress": []}},
+        "add one for Hugging Face, such as {ports: [{port: 443}]}",
+    ),
+    "a build that may not download": (
+        {**ENGINE, "networkPolicy": {"enabled": True, "egress": []}},
+        "the weights must be downloaded",
+    ),
     "KEDA without Prometheus": ({**EMULATED, "autoscaling": {"kind": "keda"}}, "set autoscaling.keda.prometheusUrl"),
     "KEDA with two ways to log in": (
         {**EMULATED, "autoscaling": {"keda": {"authentication": {"name": "p", "modes": ["bearer", "basic"]}}}},

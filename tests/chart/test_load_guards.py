@@ -51,6 +51,22 @@ REJECTED = {
         {**NAMESPACE, "serviceAccount": {"create": False}},
         "which every pod of this namespace can use",
     ),
+    "rules of a policy that is off": (
+        {**URL, "networkPolicy": {"enabled": False, "egress": [{"ports": [{"port": 8001}]}]}},
+        "set networkPolicy.enabled=true, or leave egress null",
+    ),
+    "no rule for the target": (
+        {**URL, "networkPolicy": {"egress": []}},
+        "must reach target.url grpc://llm.serving:8001: add a rule for it, or leave egress null",
+    ),
+    **{
+        f"no rule for {name}": ({**NAMESPACE, **value, "networkPolicy": {"egress": []}}, f"must reach {name}")
+        for name, value in {
+            "target.endpoint ingress": {"target": {"namespace": "serving", "endpoint": "ingress"}},
+            "target.prometheus http://p:9090": {"target": {"namespace": "serving", "prometheus": "http://p:9090"}},
+            "runs.keepUrl s3://bucket/runs": {"runs": {"keepUrl": "s3://bucket/runs"}},
+        }.items()
+    },
     "proxyNamespaces with a URL": (
         {**URL, "rbac": {"proxyNamespaces": ["monitoring"]}},
         "rbac.proxyNamespaces is for the Prometheus of target.prometheus",

@@ -99,12 +99,25 @@ def test_first_response_buckets_equal_those_of_the_llm_api() -> None:
     assert buckets(merged(ENGINE, {"image": {"tag": "24.10-trtllm-python-py3"}})) == []
 
 
-def test_a_pod_requests_its_gpus_and_has_no_other_limit() -> None:
-    """TP × PP GPUs as limit and request. CPU and memory are requests only, so the pod is not throttled or killed."""
+def test_a_pod_has_its_gpus_and_wide_limits() -> None:
+    """TP × PP GPUs as limit and request. Memory is bounded far above its request, and CPU is not throttled."""
     (pod,) = pods(TRITON_CASES["llama-3.1-70b-h100-tp4"])
     resources = pod["containers"][0]["resources"]
-    assert resources["limits"] == {"nvidia.com/gpu": "4"}
-    assert resources["requests"] == {"nvidia.com/gpu": "4", "cpu": "16", "memory": "128Gi"}
+    assert resources["limits"] == {"nvidia.com/gpu": "4", "memory": "1024Gi", "ephemeral-storage": "64Gi"}
+    assert resources["requests"] == {
+        "nvidia.com/gpu": "4",
+        "cpu": "16",
+        "memory": "128Gi",
+        "ephemeral-storage": "256Mi",
+    }
+
+
+def test_weights_on_local_disk_are_within_its_limit() -> None:
+    """Without a model volume each pod downloads all weights of the model to /tmp, also in a group."""
+    for pod in pods(GROUP):
+        (container,) = pod["containers"]
+        limits = container["resources"]["limits"]
+        assert limits == {"nvidia.com/gpu": "8", "memory": "2048Gi", "ephemeral-storage": "4096Gi"}
 
 
 def test_the_users_affinity_and_the_gpu_product_both_apply() -> None:

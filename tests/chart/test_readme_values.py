@@ -8,9 +8,10 @@ import yaml
 
 from loadgen.kube.deploy.chart import chart_folder
 from support.charts.helm import LOADGEN, TRITON, objects
-from support.charts.leaves import EMULATED, merged
+from support.charts.leaves import EMULATED, LLMAPI, merged
 
 BASE: dict[str, dict[str, Any]] = {TRITON: dict(EMULATED), LOADGEN: {"target": {"url": "grpc://llm.serving:8001"}}}
+NO_MODEL = {"model": {"repository": ""}}
 
 
 def printed(chart: str) -> list[dict[str, Any]]:
@@ -27,8 +28,10 @@ EXAMPLES = [(chart, number) for chart in BASE for number in range(len(printed(ch
 @pytest.mark.parametrize(("chart", "number"), EXAMPLES)
 def test_printed_values_are_accepted(chart: str, number: int) -> None:
     """Each is rendered, and changes what is rendered."""
-    base = BASE[chart]
-    assert objects(merged(base, printed(chart)[number]), chart=chart) != objects(base, chart=chart)
+    values = printed(chart)[number]
+    base = LLMAPI if "model" in values else BASE[chart]
+    values = merged(NO_MODEL, values) if "model" in values else values
+    assert objects(merged(base, values), chart=chart) != objects(base, chart=chart)
 
 
 def test_examples_are_found() -> None:

@@ -64,6 +64,20 @@
 {{- fail "runs.keepUrl has no effect with kind Deployment, as runs are copied when Locust ends: use kind Job or CronJob, or run `loadgen keep` in the pod" -}}
 {{- end -}}
 
+{{- if not (kindIs "invalid" $v.networkPolicy.egress) -}}
+{{- if not $v.networkPolicy.enabled -}}
+{{- fail "networkPolicy.egress is set and networkPolicy.enabled is false, so it would limit nothing: set networkPolicy.enabled=true, or leave egress null" -}}
+{{- end -}}
+{{- if not $v.networkPolicy.egress -}}
+{{- $outside := dict "target.url" $v.target.url "target.endpoint" $v.target.endpoint "target.prometheus" $v.target.prometheus "runs.keepUrl" $v.runs.keepUrl -}}
+{{- range $name, $url := $outside -}}
+{{- if or (and (contains "://" $url) (not (hasPrefix "file://" $url))) (has $url (list "ingress" "nodeport")) -}}
+{{- fail (printf "networkPolicy.egress has no rule, and the pods must reach %s %s: add a rule for it, or leave egress null" $name $url) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- if and $v.target.namespace $v.rbac.create (eq (include "loadgen.serviceAccount" .) "default") -}}
 {{- fail "RBAC permissions would go to the service account `default`, which every pod of this namespace can use: set serviceAccount.create=true or serviceAccount.name, or rbac.create=false" -}}
 {{- end -}}

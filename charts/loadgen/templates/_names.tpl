@@ -116,6 +116,12 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Namespace of target.prometheus; empty if it is a URL. */}}
+{{- define "loadgen.prometheusNamespace" -}}
+{{- $prometheus := .Values.target.prometheus -}}
+{{- if not (contains "://" $prometheus) -}}{{- splitList "/" $prometheus | first -}}{{- end -}}
+{{- end -}}
+
 {{/* Name of the Secret that master and workers share. */}}
 {{- define "loadgen.workerSecret" -}}
 {{- default (printf "%s-workers" (include "loadgen.fullname" .)) .Values.workers.secret.name -}}

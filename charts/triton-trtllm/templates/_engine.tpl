@@ -44,6 +44,8 @@
 {{- with index . 0 -}}
 image: {{ include "triton.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+# trtllm-build writes its timing cache here
+workingDir: /tmp
 env:
   {{- $env := printf "%s\n%s" (include "triton.engine.env" .) (include "triton.chartEnv" (list . $builds)) }}
   {{- if $builds }}{{ $env = printf "%s\n%s" $env (include "triton.gpuEnv" .) }}{{ end }}

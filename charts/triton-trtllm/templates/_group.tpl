@@ -72,6 +72,9 @@ spec:
       image: {{ include "triton.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "triton.workerCommand" . | nindent 6 }}
+      {{- if include "triton.isReal" . }}
+      workingDir: /tmp
+      {{- end }}
       env:
         {{- include "triton.env" (list . (eq .Values.mode "llmapi")) | nindent 8 }}
       {{- with .Values.server.envFrom }}

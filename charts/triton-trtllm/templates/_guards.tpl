@@ -124,6 +124,14 @@
 {{- if and (eq (toString $v.strategy.maxSurge) "0") (eq (toString $v.strategy.maxUnavailable) "0") -}}
 {{- fail "strategy.maxSurge and maxUnavailable are both 0, so an update could never start: raise one" -}}
 {{- end -}}
+{{- if not (kindIs "invalid" $v.networkPolicy.egress) -}}
+{{- if not $v.networkPolicy.enabled -}}
+{{- fail "networkPolicy.egress is set and networkPolicy.enabled is false, so it would limit nothing: set networkPolicy.enabled=true, or leave egress null" -}}
+{{- end -}}
+{{- if and (not $v.networkPolicy.egress) (or (and (eq $v.mode "llmapi") (not $volumes)) (and (eq $v.mode "engine") $v.engine.build.enabled $v.model.repository)) -}}
+{{- fail "networkPolicy.egress has no rule, and the weights must be downloaded: add one for Hugging Face, such as {ports: [{port: 443}]}, or leave egress null" -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq $v.service.type "LoadBalancer") (not $v.service.loadBalancerSourceRanges) -}}
 {{- fail "a Service of type LoadBalancer without service.loadBalancerSourceRanges is open to everyone: set the allowed addresses (0.0.0.0/0 to allow all)" -}}
 {{- end -}}

@@ -22,6 +22,9 @@ spec:
       image: {{ include "triton.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "triton.command" . | nindent 6 }}
+      {{- if include "triton.isReal" . }}
+      workingDir: /tmp
+      {{- end }}
       env:
         {{- include "triton.env" (list . (eq .Values.mode "llmapi")) | nindent 8 }}
       {{- with .Values.server.envFrom }}
@@ -176,7 +179,10 @@ topologySpreadConstraints:
 
 {{- define "triton.resources" -}}
 {{- $gpus := include "triton.gpus" . | int -}}
-{{- $default := dict "requests" (dict "cpu" (toString (mul 4 (max 1 $gpus))) "memory" (printf "%dGi" (mul 32 (max 1 $gpus)))) -}}
+{{- $requests := dict "cpu" (toString (mul 4 (max 1 $gpus))) "memory" (printf "%dGi" (mul 32 (max 1 $gpus))) "ephemeral-storage" "256Mi" -}}
+{{- $disk := include "triton.hasVolume" . | empty | ternary (mul 256 (include "triton.worldSize" .)) 64 -}}
+{{- $limits := dict "memory" (printf "%dGi" (mul 256 (max 1 $gpus))) "ephemeral-storage" (printf "%dGi" $disk) -}}
+{{- $default := dict "requests" $requests "limits" $limits -}}
 {{- if eq .Values.mode "emulated" -}}
 {{- $processes := int .Values.emulated.profile.blsInstances -}}
 {{- $memory := printf "%dMi" (add 2048 (mul 128 $processes)) -}}

@@ -114,7 +114,10 @@ _OTHERS: dict[str, dict[str, Any]] = {
             "preStopSeconds": 0,
             "extraArgs": ["--http-thread-count=16"],
             "env": [{"name": "TZ", "value": "UTC"}],
-            "resources": {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": 2}},
+            "resources": {
+                "requests": {"cpu": "500m", "memory": "2Gi", "ephemeral-storage": "256Mi"},
+                "limits": {"cpu": 2, "memory": "4Gi", "ephemeral-storage": "4Gi"},
+            },
         },
         "pod": {
             "labels": {"team": "serving"},
@@ -217,7 +220,13 @@ _OTHERS: dict[str, dict[str, Any]] = {
             "dra": {"enabled": True, "selectors": ['device.attributes["gpu.nvidia.com"].architecture == "Hopper"']}
         },
         "pod": {"resourceClaims": [{"name": "rdma", "resourceClaimTemplateName": "rdma"}]},
-        "server": {"resources": {"requests": {"cpu": "32", "memory": "512Gi"}, "claims": [{"name": "rdma"}]}},
+        "server": {
+            "resources": {
+                "requests": {"cpu": "32", "memory": "512Gi", "ephemeral-storage": "1Gi"},
+                "limits": {"memory": "1Ti", "ephemeral-storage": "512Gi"},
+                "claims": [{"name": "rdma"}],
+            }
+        },
     },
     "engine-gpus-of-the-runtime": {
         "mode": "engine",

@@ -234,6 +234,7 @@ CHANGES: dict[str, tuple[Values, Any]] = {
     "networkPolicy.enabled": (EMULATED, True),
     "networkPolicy.clients": (POLICY, [{"podSelector": {}}]),
     "networkPolicy.prometheus": (POLICY, [{"podSelector": {}}]),
+    "networkPolicy.egress": (POLICY, []),
     "metrics.monitor": (EMULATED, "ServiceMonitor"),
     "metrics.scrapeInterval": (EMULATED, "1s"),
     "metrics.honorLabels": (EMULATED, True),

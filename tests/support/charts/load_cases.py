@@ -22,6 +22,7 @@ LOAD_CASES: dict[str, dict[str, Any]] = {
         "workers": {"count": 3},
         "processes": 2,
         "runs": {"create": {"enabled": True, "accessModes": ["ReadWriteMany"], "storageClassName": "nfs"}},
+        "networkPolicy": {"egress": []},
     },
     "nightly": {
         "kind": "CronJob",
@@ -35,6 +36,12 @@ LOAD_CASES: dict[str, dict[str, Any]] = {
         "runs": {"keepUrl": "s3://load-tests/nightly"},
         "rbac": {"proxyNamespaces": ["monitoring"]},
         "serviceAccount": {"annotations": {"example.com/role": "writes-load-tests"}},
+        "networkPolicy": {
+            "egress": [
+                {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "traefik"}}}]},
+                {"ports": [{"port": 443}]},
+            ]
+        },
     },
     "nightly-workers": {
         "kind": "CronJob",
@@ -75,7 +82,10 @@ LOAD_CASES: dict[str, dict[str, Any]] = {
         },
         "extraArgs": ["--run-time=10m", "--no-stream"],
         "env": [{"name": "TZ", "value": "UTC"}],
-        "resources": {"requests": {"cpu": 4, "memory": "4Gi"}, "limits": {"memory": "4Gi"}},
+        "resources": {
+            "requests": {"cpu": 4, "memory": "4Gi", "ephemeral-storage": "4Gi"},
+            "limits": {"memory": "4Gi", "ephemeral-storage": "4Gi"},
+        },
         "job": {"activeDeadlineSeconds": 3600, "ttlSecondsAfterFinished": 86400},
         "rbac": {"create": False},
         "networkPolicy": {"enabled": False},

@@ -106,7 +106,7 @@ WITH_SUBSTITUTIONS = {
 }
 """Commands that run with something else than printed: what, and in which file."""
 
-PARTS_OF_CI = re.compile(r"uv run pytest tests/[\w/]+(\.py)?( -n ?0)?|loadgen sandbox (build|up|down)")
+PARTS_OF_CI = re.compile(r"uv run pytest tests/(?!scan\b)[\w/]+(\.py)?( -n ?0)?|loadgen sandbox (build|up|down)")
 """Commands that run a part of what `.ci/run` runs, or one that another document prints with `uv run`."""
 
 NOT_HERE = {
@@ -122,6 +122,10 @@ NOT_HERE = {
         "needs a container engine and a registry; tests/unit/charts/test_dockerfile.py checks the files"
     ),
     "LOADGEN_KUBECONFIG=~/.kube/config uv run pytest tests/kube -n 0": "needs another cluster",
+    "docker buildx imagetools inspect nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3": "needs a registry",
+    "python3 -m venv /tmp/checkov && /tmp/checkov/bin/pip install checkov==3.3.30": "installs a tool of tests/scan",
+    "PATH=$PATH:/tmp/checkov/bin:/tmp/kube-score uv run pytest tests/scan -n 0": "needs checkov and kube-score",
+    "uv run pytest tests/scan -n 0": "needs checkov and kube-score",
     "UPDATE_GOLDEN=1 uv run pytest tests/unit/test_names_documented.py": "writes files; the tests compare them",
     "UPDATE_GOLDEN=1 uv run pytest tests/chart/test_golden.py": "writes files; the tests compare them",
     "uv run pre-commit install": "changes the checkout's Git hooks; it runs the steps of `make check`",

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,9 +92,9 @@ class Bench:
         lines = [json.dumps({"prompt": script.prompt()}) for script in scripts]
         (self.folder / "prompts.jsonl").write_text("\n".join(lines))
 
-    def start(self, *flags: str, headless: bool = True, **settings: str) -> LocustProcess:
-        """Start the command with these flags and environment variables."""
-        command = [LOCUST, "-f", str(LOCUSTFILE), *(["--headless"] if headless else []), *flags]
+    def start(self, *flags: str, headless: bool = True, prefix: Sequence[str] = (), **settings: str) -> LocustProcess:
+        """Start the command with these flags and environment variables, and a command before it that runs it."""
+        command = [*prefix, LOCUST, "-f", str(LOCUSTFILE), *(["--headless"] if headless else []), *flags]
         if "--target" not in flags:
             command += ["--target", self.target("grpc")]
         with socket.socket() as free:

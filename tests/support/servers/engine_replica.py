@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -26,7 +27,10 @@ FRONTS = ("tensorrt_llm_bls", "ensemble")
 class Replica:
     """A Triton server with the emulated engine, in a process group of its own."""
 
-    def __init__(self, folder: Path, profile: EngineProfile, options: RepositoryOptions) -> None:
+    def __init__(
+        self, folder: Path, profile: EngineProfile, options: RepositoryOptions, prefix: Sequence[str] = ()
+    ) -> None:
+        """Start it, with a command before its own that runs it."""
         render_repository(folder / "models", profile, options=options)
         self.profile = profile
         self.log = folder / "triton.log"
@@ -41,7 +45,9 @@ class Replica:
             shm_prefix=self.prefix,
         )
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            self.process = subprocess.Popen(
+                [*prefix, *argv], env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
         wait_until_ready(f"127.0.0.1:{self.http}", self.process.poll, self.log)
 
     def processes(self) -> list[psutil.Process]:
