@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.base.command_line import Parser
 from loadgen.base.console import protect_streams, say, show
 from loadgen.base.errors import INTERRUPTED, ExitCode, LoadgenError, unexpected
 
@@ -25,7 +26,7 @@ def command_line() -> argparse.ArgumentParser:
     from loadgen.local import clean
     from loadgen.sandbox import cli as sandbox
 
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="loadgen", description="Load testing and scaling validation of LLM serving on Triton and TensorRT-LLM"
     )
     commands = parser.add_subparsers(dest="command", required=True)

@@ -7,9 +7,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadgen.base.errors import StackError
+from loadgen.base.errors import SettingsError, StackError
 from loadgen.kube.client.credentials import IN_CLUSTER, load_credentials
 from loadgen.kube.deploy.chart import chart_folder
+from loadgen.kube.deploy.unknown_values import REFUSED, proposals
 
 _TIMEOUT_S = 120.0
 _UNINSTALL_TIMEOUT_S = 600.0
@@ -44,6 +45,7 @@ def install(
             the namespace exists.
 
     Raises:
+        SettingsError: the chart has no such value, or a value has the wrong type.
         StackError: helm is missing or fails; the message contains its output.
     """
     arguments = ["upgrade", "--install", release, str(chart_folder()), "--values=-", f"--namespace={namespace}"]
@@ -91,5 +93,7 @@ def _helm(arguments: Sequence[str], context: str | None, *, stdin: str = "", tim
         lines = [line for line in process.stderr.splitlines() if not line.startswith("level=")]
         message = " ".join(lines).strip().removeprefix("Error: ")
         advice = [f". {each}" for text, each in _ADVICE.items() if text in message]
+        if REFUSED in message:
+            raise SettingsError(f"the chart refuses its values: {proposals(' '.join(lines[1:]), chart_folder())}")
         raise StackError(f"helm {arguments[0]} failed: {message[-900:].rstrip('.')}{''.join(advice)}")
     return process.stdout
