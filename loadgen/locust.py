@@ -109,12 +109,12 @@ def _interrupt_only_main(conductor: Conductor) -> None:
     main = gevent.getcurrent()
     loop = gevent.get_hub().loop
 
-    def throw() -> None:
-        conductor.interrupted()
+    def throw(number: int) -> None:
+        conductor.interrupted(number)
         main.throw(KeyboardInterrupt)
 
-    def interrupt(*_: object) -> None:
-        loop.run_callback(throw)
+    def interrupt(number: int, _: object) -> None:
+        loop.run_callback(throw, number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:

@@ -189,7 +189,7 @@ def locust_parser() -> argparse.ArgumentParser:
         (["--targt", "local"], "Did you mean '--target'?"),
         (["--kube-namespce", "x"], "Did you mean '--kube-namespace'?"),
         (["--protocol", "grcp"], "invalid choice: 'grcp'"),
-        (["OwnUsr"], "the locustfile has no user class 'OwnUsr' (did you mean OwnUser?); its user classes are "),
+        (["OwnUsr"], "the locustfile has no user class 'OwnUsr' (did you mean OwnUser"),
     ],
 )
 def test_misspelled_flags_of_locust(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,7 +208,7 @@ def test_misspelled_user_class_of_the_environment(
     with pytest.raises(SystemExit) as ended:
         locust_parser().parse_args([])
     assert ended.value.code == ExitCode.USAGE
-    assert "(did you mean OwnUser?)" in capsys.readouterr().err
+    assert "(did you mean OwnUser" in capsys.readouterr().err
 
 
 FLAGS = ("LOADGEN_TARGET", "LOADGEN_KUBE_NAMESPACE", "LOADGEN_REPORTS", "LOADGEN_KUBE_CONTEXT", "LOCUST_USERS")

@@ -88,14 +88,19 @@ def longest_gap(times: Floats, spans: list[Interval]) -> Interval | None:
 
 
 def _ended(run: Observed) -> Finding:
-    advice = {
-        "finished": "Every scheduled request has its outcome.",
-        "stopped": "The user stopped the run early; requests in flight at the stop are judged by their age.",
-    }.get(
-        run.info.state,
-        f"The load was interrupted after {run.end_s:.0f} s, because the tool or one of its processes died. The data "
-        f"recorded until then is shown: see the logs of the run, then run it again.",
-    )
+    info = run.info
+    if info.state == "finished":
+        advice = "Every scheduled request has its outcome."
+    elif info.state == "stopped":
+        by = f" {info.stop_cause.label}" if info.stop_cause else ""
+        advice = f"The run was stopped early{by}; requests in flight at the stop are judged by their age."
+    elif info.error:
+        advice = f"The load was interrupted after {run.end_s:.0f} s by an error: {info.error.rstrip('.')}."
+    else:
+        advice = (
+            f"The load was interrupted after {run.end_s:.0f} s, because the tool or one of its processes died. The "
+            f"data recorded until then is shown: see the logs of the run, then run it again."
+        )
     return codes.INTERRUPTED.finding(measured=None, limit=None, advice=advice, passed=not run.interrupted)
 
 
