@@ -10,6 +10,9 @@ from loadgen.dataset.names import StopCause
 
 SCHEMA_VERSION = 1
 
+SIGNAL_NOT_OBSERVED = "the signal that the autoscaler reads is not observed"
+"""Part of the sentences of `ClusterInfo.lacking` because of which the ratio is not recorded."""
+
 # `Compression` and `ClusterInfo` are dataclasses, because `analysis.json` contains them, too.
 _STRICT = ConfigDict(extra="forbid")
 
