@@ -20,7 +20,7 @@ from loadgen.run.flags import with_flags
 from loadgen.run.result import RunResult
 from loadgen.scenario.settings import Scenario
 
-_OF_SIGNAL = {signal.SIGINT: StopCause.CTRL_C, signal.SIGHUP: StopCause.HANGUP}
+_OF_SIGNAL: dict[int, StopCause] = {signal.SIGINT: StopCause.CTRL_C, signal.SIGHUP: StopCause.HANGUP}
 
 
 class Conductor:
