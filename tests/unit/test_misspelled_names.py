@@ -19,7 +19,13 @@ from loadgen.load.adapters.users import TritonUser
 from loadgen.load.prompts import read_jsonl
 from loadgen.local.engine.profile import load_profile
 from loadgen.run.flags import add_flags, scenario_of, with_flags
-from loadgen.run.misspelled import BETWEEN_PROCESSES, WITHOUT_FLAG, check_environment, refuse_misspelled_names
+from loadgen.run.option_checks import (
+    BETWEEN_PROCESSES,
+    WITHOUT_FLAG,
+    check_command_line,
+    check_environment,
+    check_options,
+)
 from loadgen.scenario.settings import Fixed, Kube, Scenario, Uniform
 from support.docs.commands import ROOT
 from support.kube.workloads import WORKLOAD
@@ -179,7 +185,7 @@ def locust_parser() -> argparse.ArgumentParser:
     parser = get_empty_argument_parser(add_help=False)
     setup_parser_arguments(parser)
     add_flags(parser)
-    refuse_misspelled_names(parser)
+    check_command_line(parser)
     return parser
 
 
@@ -209,6 +215,23 @@ def test_misspelled_user_class_of_the_environment(
         locust_parser().parse_args([])
     assert ended.value.code == ExitCode.USAGE
     assert "(did you mean OwnUser" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "classes", "says"),
+    [
+        ({"user_classes": []}, (), "the locustfile has no user class: write `class MyUser"),
+        ({"processes": 2, "master": True}, ("OwnUser",), "--processes makes this process the master: omit --master"),
+        ({"autoquit": 3, "autostart": False}, ("OwnUser",), "--autoquit has a meaning only with --autostart"),
+    ],
+)
+def test_what_locust_would_refuse_with_exit_code_1(
+    options: dict[str, object], classes: tuple[str, ...], says: str
+) -> None:
+    """A locustfile without a user class, and flags that exclude each other: exit code 2."""
+    with pytest.raises(SettingsError, match=re.escape(says)):
+        check_options(argparse.Namespace(**options), classes)
+    check_options(argparse.Namespace(processes=2, master=False, autoquit=3, autostart=True), ("OwnUser",))
 
 
 FLAGS = ("LOADGEN_TARGET", "LOADGEN_KUBE_NAMESPACE", "LOADGEN_REPORTS", "LOADGEN_KUBE_CONTEXT", "LOCUST_USERS")

@@ -1,5 +1,6 @@
-"""Refuses misspelled names that Locust's parser does not check: environment variables and user classes."""
+"""Refuses what Locust would ignore, or would refuse with exit code 1, that of a FAIL: names and pairs of flags."""
 
+import argparse
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -23,8 +24,8 @@ _OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT\w*)$|_PORT(_\d+_\w+)?$")
 """Variables that a pod has for every Service; one called `loadgen-target` makes some with our prefix."""
 
 
-def refuse_misspelled_names(parser: LocustArgumentParser) -> None:
-    """Refuse misspelled variables of the environment; `parse_args` of the parser then refuses unknown user classes."""
+def check_command_line(parser: LocustArgumentParser) -> None:
+    """Refuse misspelled variables of the environment; `parse_args` of the parser then checks the options, too."""
     with errors_exit():
         check_environment(
             os.environ, [action.env_var for action in parser._actions if getattr(action, "env_var", None)]
@@ -34,8 +35,7 @@ def refuse_misspelled_names(parser: LocustArgumentParser) -> None:
     def parse_and_check(*arguments: Any, **named: Any) -> Any:
         options = parse_args(*arguments, **named)  # which refuses unknown flags
         with errors_exit():
-            for name in options.user_classes:
-                check_user_class(name)
+            check_options(options, {cls.__name__ for cls in _subclasses(User) if not cls.abstract})
         return options
 
     parser.parse_args = parse_and_check
@@ -63,17 +63,28 @@ def check_environment(environment: Iterable[str], variables_of_flags: Iterable[s
             )
 
 
-def check_user_class(name: str) -> None:
-    """Check that the locustfile has a user class.
+def check_options(options: argparse.Namespace, user_classes: Iterable[str]) -> None:
+    """Check what Locust checks later.
+
+    Args:
+        options: The parsed options.
+        user_classes: Names of the user classes of the locustfile.
 
     Raises:
-        SettingsError: there is no such class. Locust would exit with 1, which is the exit code of a FAIL.
+        SettingsError: there is no user class, or not the named one, or two flags exclude each other.
     """
-    names = sorted({cls.__name__ for cls in _subclasses(User) if not cls.abstract})
-    if name not in names:
-        raise SettingsError(
-            f"the locustfile has no user class {name!r}{meant(name, names)}; its user classes are {listed(names)}"
-        )
+    names = sorted(user_classes)
+    if not names:
+        raise SettingsError("the locustfile has no user class: write `class MyUser(TritonUser): scenario = …`")
+    for name in getattr(options, "user_classes", ()):
+        if name not in names:
+            raise SettingsError(
+                f"the locustfile has no user class {name!r}{meant(name, names)}; its user classes are {listed(names)}"
+            )
+    if getattr(options, "processes", None) and getattr(options, "master", False):
+        raise SettingsError("--processes makes this process the master: omit --master")
+    if getattr(options, "autoquit", -1) != -1 and not options.autostart:
+        raise SettingsError("--autoquit has a meaning only with --autostart: add it, or omit --autoquit")
 
 
 def _subclasses(cls: type[User]) -> Iterator[type[User]]:
