@@ -5,15 +5,26 @@ Each command imports its dependencies when it runs: pandas, matplotlib and the K
 
 import argparse
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.base.command_line import Parser
 from loadgen.base.console import protect_streams, say, show
 from loadgen.base.errors import INTERRUPTED, ExitCode, LoadgenError, unexpected
 
 if TYPE_CHECKING:
     from loadgen.analyze.results import Analysis
+
+_AFTER_INTERRUPTION = {
+    "report": ": every report that was written is whole, and `loadgen report` writes all of them again",
+    "upload": ": every run that was uploaded is whole, and `loadgen upload` copies the rest",
+    "clean": ": `loadgen clean` removes the rest",
+    "deploy": ": the release may be there in part; `loadgen deploy` finishes it, `loadgen destroy` removes it",
+    "destroy": ": the release may be there in part; `loadgen destroy` removes the rest",
+}
+"""What an interrupted command leaves, and what to do next."""
 
 _VERDICT_CODE = {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "invalid": ExitCode.INVALID}
 
@@ -25,7 +36,7 @@ def command_line() -> argparse.ArgumentParser:
     from loadgen.local import clean
     from loadgen.sandbox import cli as sandbox
 
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="loadgen", description="Load testing and scaling validation of LLM serving on Triton and TensorRT-LLM"
     )
     commands = parser.add_subparsers(dest="command", required=True)
@@ -49,16 +60,25 @@ def command_line() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     protect_streams()
+    options = command_line().parse_args(arguments)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _run(command_line().parse_args(arguments))
+        return _run(options)
     except KeyboardInterrupt:
-        say("interrupted")
+        say(f"interrupted{_AFTER_INTERRUPTION.get(options.command, '')}")
         return INTERRUPTED
     except Exception as fault:
         # exit code 1, which Python itself would give, says that the server failed the test
         error = fault if isinstance(fault, LoadgenError) else unexpected(fault)
         say(f"error: {error}")
         return int(error.exit_code)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    """Do on SIGTERM what Python does on Ctrl-C: the command cleans up on its way out."""
+    raise KeyboardInterrupt
 
 
 def _run(options: argparse.Namespace) -> int:

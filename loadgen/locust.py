@@ -23,6 +23,7 @@ from loadgen.load.adapters.worker_secret import listen_on_loopback, require_secr
 from loadgen.run.conductor import Conductor
 from loadgen.run.connection_flags import connection_of
 from loadgen.run.flags import add_flags, scenario_of, with_flags
+from loadgen.run.option_checks import check_command_line
 from loadgen.run.reexec import enter_sandbox_if_requested
 from loadgen.run.uncaught import errors_exit, exit_with_code
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
@@ -108,12 +109,12 @@ def _interrupt_only_main(conductor: Conductor) -> None:
     main = gevent.getcurrent()
     loop = gevent.get_hub().loop
 
-    def throw() -> None:
-        conductor.interrupted()
+    def throw(number: int) -> None:
+        conductor.interrupted(number)
         main.throw(KeyboardInterrupt)
 
-    def interrupt(*_: object) -> None:
-        loop.run_callback(throw)
+    def interrupt(number: int, _: object) -> None:
+        loop.run_callback(throw, number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -133,4 +134,5 @@ enter_sandbox_if_requested()
 require_secret_of_workers()
 events.init_command_line_parser.add_listener(listen_on_loopback)
 events.init_command_line_parser.add_listener(add_flags)
+events.init_command_line_parser.add_listener(check_command_line)
 events.init.add_listener(_connect)

@@ -86,6 +86,7 @@ def _run(run: Observed) -> Run:
         started_unix_s=info.clock.to_unix(run.zero_s),
         length_s=run.length_s,
         state="never_started" if info.load_start_s is None else states.get(info.state, "interrupted"),
+        stop_cause=info.stop_cause,
         target=info.target,
         protocol=info.protocol,
         stream=info.stream,

@@ -8,6 +8,7 @@ Ratios are 0..1, except for the queue-to-compute ratio. Missing values are None,
 from dataclasses import dataclass, field
 from typing import Literal
 
+from loadgen.dataset.names import StopCause
 from loadgen.dataset.run_info import ClusterInfo, Compression
 
 Verdict = Literal["pass", "fail", "invalid"]
@@ -321,8 +322,9 @@ class Run:
         scenario: Scenario name.
         started_unix_s: Wall-clock time of the start of the load, or of the run when no load started.
         length_s: Length of the load, seconds; None when it never started.
-        state: `finished`, `stopped` (ended early on purpose), `interrupted` (the tool died), or `never_started`
-            (it ended before any load).
+        state: `finished`, `stopped` (stopped early, not by an error), `interrupted` (the tool died), or
+            `never_started` (it ended before any load).
+        stop_cause: How the load was stopped early; None if it was not, and for runs of earlier releases.
         target: `local` or URL.
         protocol: `grpc` or `http`.
         stream: Whether tokens were streamed.
@@ -369,6 +371,7 @@ class Run:
     seeds: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     repeated_prompts_ratio: float | None = None
+    stop_cause: StopCause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Parses an `autoscaling/v2` HorizontalPodAutoscaler with the API server's defaults."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -39,6 +39,7 @@ from loadgen.autoscale.spec import (
     Target,
 )
 from loadgen.base.errors import SettingsError
+from loadgen.base.proposals import listed, meant
 
 
 def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
@@ -58,10 +59,31 @@ def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
     try:
         return _Manifest.model_validate(manifest).to_spec()
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         path = ".".join(to_camel(str(part)) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            names = _fields_at(first["loc"][:-1])
+            problem = f"no such field{meant(to_camel(str(first['loc'][-1])), names)}; the fields are {listed(names)}"
         raise SettingsError(f"the HPA manifest is wrong at {path or 'its top'} ({problem}): correct it there") from None
+
+
+def _fields_at(path: Sequence[str | int]) -> list[str]:
+    """Return the fields of the part of a manifest at a path of fields and list positions."""
+    part: type[BaseModel] = _Manifest
+    for step in path:
+        if isinstance(step, str):
+            field = next(each for name, each in part.model_fields.items() if step in (name, each.alias))
+            part = next(_parts_in(field.annotation))
+    return [each.alias or name for name, each in part.model_fields.items()]
+
+
+def _parts_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _parts_in(argument)
 
 
 class _Part(BaseModel):

@@ -1,11 +1,13 @@
 """Validates settings when they are constructed, and reports an error as one sentence."""
 
-from difflib import get_close_matches
-from typing import Any, get_args
+import re
+from collections.abc import Iterable
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from loadgen.base.errors import SettingsError
+from loadgen.base.proposals import listed, meant
 
 
 class Settings(BaseModel):
@@ -17,7 +19,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise SettingsError(error_sentence(type(self).__name__, error, tuple(type(self).model_fields))) from None
+            raise SettingsError(error_sentence(type(self).__name__, error, _names(type(self)))) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -36,15 +38,21 @@ def _is_numeric(annotation: Any) -> bool:
     return annotation in (int, float) or any(_is_numeric(argument) for argument in get_args(annotation))
 
 
-def _proposal(unknown: str, names: tuple[str, ...]) -> str:
-    if not names or "." in unknown:  # in nested settings, which have other names
-        return ""
-    near = get_close_matches(unknown, names, n=2, cutoff=0.6)
-    meant = f" (did you mean {' or '.join(near)}?)" if near else ""
-    return f"{meant}; the settings are {', '.join(names)}"
+def _names(settings: type[BaseModel]) -> list[str]:
+    """Return the settings that a user writes; `kind` has one value, which only tells classes apart in a run folder."""
+    fields = settings.model_fields.items()
+    return [name for name, field in fields if not (name == "kind" and get_origin(field.annotation) is Literal)]
 
 
-def error_sentence(what: str, error: ValidationError, names: tuple[str, ...] = ()) -> str:
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+def _choice(given: object, expected: str) -> str:
+    """Return the value that was probably meant, where a message lists the values in quotation marks."""
+    return meant(given, _QUOTED.findall(expected)) if isinstance(given, str) else ""
+
+
+def error_sentence(what: str, error: ValidationError, names: Iterable[str] = ()) -> str:
     """Return a pydantic error as one sentence: the field, what is wrong, and the given value.
 
     Args:
@@ -57,7 +65,17 @@ def error_sentence(what: str, error: ValidationError, names: tuple[str, ...] = (
     where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = f"no such setting; check its spelling{_proposal(where, names)}"
+        message = f"no such setting; check its spelling{meant(where, names)}; the settings are {listed(names)}"
+    elif first["type"] == "missing":
+        message = "field required: give it a value"
+    elif first["type"] == "literal_error":
+        value = first["input"]
+        message = f"{message[0].lower()}{message[1:]}, got {value!r}{_choice(value, first['ctx']['expected'])}"
+    elif first["type"] == "union_tag_invalid":
+        kind, kinds = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+        message = f"no such kind {kind!r}{_choice(kind, kinds)}; the kinds are {kinds}"
+    elif first["type"] == "union_tag_not_found":
+        message = f"the kind is missing, got {first['input']!r}"
     elif first["type"] != "value_error":
         message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
     return f"{what}{f'.{where}' if where else ''}: {message}"

@@ -61,7 +61,11 @@ class EventKind(_Name):
 
     LOAD_STARTED = "load_started", "load started", "The first stage began."
     LOAD_ENDED = "load_ended", "load ended", "Every scheduled request has its outcome."
-    LOAD_STOPPED = "load_stopped", "load stopped early", "The run was stopped early on purpose."
+    LOAD_STOPPED = (
+        "load_stopped",
+        "load stopped early",
+        "The run was stopped before its load was over.",
+    )
     REPLICA_CREATED = "replica_created", "replica created", "The pod was created."
     REPLICA_UNSCHEDULABLE = (
         "replica_unschedulable",
@@ -249,13 +253,28 @@ OUTCOMES: Mapping[str, Outcome] = {outcome.value: outcome for outcome in Outcome
 """Outcomes by the text in the tables."""
 
 
+class StopCause(_Name):
+    """A value of `stop_cause` in `run.json`, and of the column `reason` of a `load_stopped`; labels end a sentence."""
+
+    CTRL_C = "ctrl_c", "by Ctrl-C", "Ctrl-C, or SIGINT from another process."
+    TERMINATED = "sigterm", "by SIGTERM", "SIGTERM, as from `kill` or at the end of a pod."
+    HANGUP = "sighup", "because its terminal was closed", "SIGHUP: the terminal of the run was closed."
+    RUN_TIME = "run_time", "by its run time (-t)", "The run time was over: `-t`, or the field of the web UI."
+    WEB_UI = "web_ui", "with Stop in the web UI", "Stop was pressed in the web UI."
+    CODE = (
+        "code",
+        "by code that called runner.quit() or runner.stop()",
+        "Code in the locustfile, or in a plugin of Locust, stopped the test.",
+    )
+
+
 class Cause(_Name):
     """A value of the column `cause` of `requests/` that does not come from a server or a library."""
 
     RUN_STOPPED = (
         "run stopped",
         "run stopped",
-        "The user stopped the run: a request in flight is judged by its age, one that was not sent is not judged.",
+        "The run was stopped: a request in flight is judged by its age, one that was not sent is not judged.",
     )
     USER_STOPPED = (
         "user stopped",

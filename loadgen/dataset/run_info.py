@@ -6,8 +6,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from loadgen.base.clock import Clock
+from loadgen.dataset.names import StopCause
 
 SCHEMA_VERSION = 1
+
+SIGNAL_NOT_OBSERVED = "the signal that the autoscaler reads is not observed"
+"""Part of the sentences of `ClusterInfo.lacking` because of which the ratio is not recorded."""
 
 # `Compression` and `ClusterInfo` are dataclasses, because `analysis.json` contains them, too.
 _STRICT = ConfigDict(extra="forbid")
@@ -151,7 +155,9 @@ class RunInfo(_Frozen):
     anchor_unix_s: float
     anchor_monotonic_s: float
     state: Literal["starting", "loading", "stopped", "finished"] = "starting"
-    """`finished`: every request has its outcome; `stopped`: stopped early on purpose; otherwise interrupted."""
+    """`finished`: every request has its outcome; `stopped`: stopped early, not by an error; otherwise interrupted."""
+    stop_cause: StopCause | None = None
+    """How the load was stopped early; None if it was not, and in older folders."""
     target: str
     protocol: str
     stream: bool
@@ -168,7 +174,7 @@ class RunInfo(_Frozen):
     expected_rows: int | None = None
     """Number of arrivals that must have a row: all, or those due until 1 s before a stop; None in older folders."""
     error: str | None = None
-    """The error because of which no load was sent."""
+    """The error because of which no load was sent, or that ended the load."""
     prompts: PromptInfo | None = None
     """None before the load, and in older folders."""
     stages: tuple[Stage, ...] = ()

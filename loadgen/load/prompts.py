@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadgen.base.errors import SettingsError
+from loadgen.base.proposals import listed, near
 from loadgen.dataset.run_info import PromptInfo
 from loadgen.scenario.settings import Fixed, Lengths, Prompts, Tokens, Uniform
 
@@ -49,6 +50,11 @@ class _Line(BaseModel):
     prompt: str
     max_tokens: Tokens | None = None
     input_tokens: Tokens | None = None
+
+
+_KEYS = ", ".join(_Line.model_fields)
+_MISSPELLED = 0.85
+"""A key as similar as this is a misspelling and not a key of somebody's data set, such as `output_tokens`."""
 
 
 class PromptSource:
@@ -190,6 +196,22 @@ def draw(lengths: Lengths, count: int, random: np.random.Generator) -> Ints:
     return np.clip(np.rint(raw), lengths.low, lengths.high).astype(np.int64)
 
 
+def _check_keys(line: object) -> None:
+    """Refuse a misspelled key; other keys that are not ours, which a data set may have, are ignored.
+
+    Raises:
+        ValueError: naming the key that was probably meant.
+    """
+    if not isinstance(line, dict):
+        return
+    absent = [name for name in _Line.model_fields if name not in line]
+    for key in line:
+        if key not in _Line.model_fields and (close := near(key, absent, cutoff=_MISSPELLED)):
+            raise ValueError(f"no such key {key[:64]!r} (did you mean {close[0]}?); the keys are {_KEYS}")
+    if "prompt" not in line:
+        raise ValueError(f"prompt: field required, and the line has only the keys {listed(line)}; the keys are {_KEYS}")
+
+
 def read_jsonl(file: Path) -> list[_Line]:
     """Read the prompts of a JSONL file; blank lines are ignored.
 
@@ -207,7 +229,9 @@ def read_jsonl(file: Path) -> list[_Line]:
         if not raw.strip():
             continue
         try:
-            line = _Line.model_validate(json.loads(raw))
+            parsed = json.loads(raw)
+            _check_keys(parsed)
+            line = _Line.model_validate(parsed)
             if not line.prompt:
                 raise ValueError("the prompt is empty")
             line.prompt.encode()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadgen.base.cleanup import cleanup
 from loadgen.base.console import Say, say
 from loadgen.base.errors import StackError
 from loadgen.programs.manifest import MANIFEST, damaged_file, incomplete_program, write_manifest
@@ -80,7 +81,7 @@ def ensure_cached(
                 shutil.rmtree(interrupted, ignore_errors=True)
             require_space(folder, needs_bytes)
             partial = Path(tempfile.mkdtemp(prefix=f"{name}.partial-", dir=folder))
-            try:
+            with cleanup(lambda: shutil.rmtree(partial, ignore_errors=True)):
                 build(partial)
                 missing = [file for file in files if not (partial / file).is_file()]
                 if missing:
@@ -88,8 +89,6 @@ def ensure_cached(
                 write_manifest(partial)
                 shutil.rmtree(target, ignore_errors=True)
                 partial.rename(target)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
@@ -229,23 +228,17 @@ def run_step(
         )
     except OSError as error:
         raise StackError(f"Could not {what}: {argv[0]} did not start ({error.strerror}).") from error
-    with process:
-        try:
-            while True:
-                left = timeout_s - (time.monotonic() - started)
-                if left <= 0:
-                    raise StackError(
-                        f"Could not {what}: gave up after {timeout_s:.0f} s. Check the network, try again."
-                    )
-                try:
-                    out, err = process.communicate(timeout=min(every_s, left))
-                    break
-                except subprocess.TimeoutExpired:
-                    if progress is not None:
-                        progress(f"  still busy: {what} ({time.monotonic() - started:.0f} s)")
-        finally:
-            if process.poll() is None:
-                _kill_group(process)
+    with process, cleanup(lambda: _kill_group(process)):
+        while True:
+            left = timeout_s - (time.monotonic() - started)
+            if left <= 0:
+                raise StackError(f"Could not {what}: gave up after {timeout_s:.0f} s. Check the network, try again.")
+            try:
+                out, err = process.communicate(timeout=min(every_s, left))
+                break
+            except subprocess.TimeoutExpired:
+                if progress is not None:
+                    progress(f"  still busy: {what} ({time.monotonic() - started:.0f} s)")
     if process.returncode == 0:
         return out
     text = f"{out}\n{err}"
@@ -257,7 +250,9 @@ def run_step(
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
-    """Kill a program and its children, and wait for their end: they write into a folder that is removed next."""
+    """Kill a program that runs and its children, and wait for their end: they write into a folder that is removed."""
+    if process.poll() is not None:
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(_KILLED_WITHIN_S)

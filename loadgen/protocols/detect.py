@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from loadgen.base.errors import TargetError
+from loadgen.base.proposals import listed, meant
 from loadgen.protocols.describe import Config, MalformedError, Tensors, config_in, tensors_in
-from loadgen.protocols.inputs import joined, require_all, scenario_inputs, standard_inputs
+from loadgen.protocols.inputs import require_all, scenario_inputs, standard_inputs
 from loadgen.protocols.tensors import Tensor, as_tensors
 
 Family = Literal["trtllm", "llmapi"]
@@ -124,7 +125,8 @@ def find_model(
     names = list(dict.fromkeys(server.models()))
     if requested is not None and requested not in names:
         raise TargetError(
-            f"the server has no ready model {requested!r}; it serves: {joined(names)}; set --model to one"
+            f"the server has no ready model {requested!r}{meant(requested, names)}; it serves: "
+            f"{listed(sorted(names))}; set --model to one"
         )
     deadline = time.monotonic() + _LIMIT_S
     name, tensors, family = _choose(server, names, requested, deadline)
@@ -175,7 +177,7 @@ def _choose(
         if family is not None and _OUTPUT in tensors.outputs:
             compatible[name] = tensors, family
     if len(compatible) > 1:
-        raise TargetError(f"several models are compatible: {joined(compatible)}; set --model to one of them")
+        raise TargetError(f"several models are compatible: {listed(sorted(compatible))}; set --model to one of them")
     if compatible:
         ((name, (tensors, family)),) = compatible.items()
         return name, tensors, family
@@ -184,7 +186,8 @@ def _choose(
     which = f"model {requested!r} has" if requested else "no model has"
     raise TargetError(
         f"{which} the inputs of TensorRT-LLM (text_input with max_tokens or sampling_param_max_tokens) "
-        f"and the output {_OUTPUT}; the server serves: {joined(names)}; deploy a TensorRT-LLM model or set --model"
+        f"and the output {_OUTPUT}; the server serves: {listed(sorted(names))}; deploy a TensorRT-LLM model "
+        "or set --model"
     )
 
 

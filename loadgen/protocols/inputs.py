@@ -1,9 +1,9 @@
 """Fills the inputs of a model by its metadata: those of every request, and those that the scenario gives values."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from loadgen.base.errors import TargetError
+from loadgen.base.proposals import listed, meant
 from loadgen.protocols.tensors import TOKEN_COUNTS, Tensor
 from loadgen.protocols.text import clean
 
@@ -66,10 +66,9 @@ def scenario_inputs(
                 f"prompts and their lengths, stream= sets streaming)"
             )
         if name not in declared:
-            near = difflib.get_close_matches(name, list(declared)[:1000], n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise TargetError(
-                f"inputs of the scenario: model {model!r} has no input {name!r}{hint}; it takes: {joined(declared)}"
+                f"inputs of the scenario: model {model!r} has no input {name!r}"
+                f"{meant(repr(name), map(repr, declared))}; it takes: {listed(sorted(declared))}"
             )
         try:
             tensors.append(declared[name].filled(value, batched=batched))
@@ -97,10 +96,3 @@ def require_all(
         f"model {model!r} requires inputs that the load does not fill: {names}; "
         f"give each a value in the scenario, such as inputs={{{example}}}, or declare it optional in config.pbtxt"
     )
-
-
-def joined(names: Iterable[str]) -> str:
-    """Return names for a message, sorted; at most twenty."""
-    ordered: Sequence[str] = sorted(names)
-    more = f" and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else ""
-    return (", ".join(clean(name, 64) for name in ordered[:_MAX_NAMES]) or "none") + more

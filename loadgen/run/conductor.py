@@ -1,11 +1,17 @@
 """Connects runs to Locust's events: each Start makes one run, each stop finishes it."""
 
+import math
+import signal
+import time
+
 import gevent
+from flask import has_request_context
 from locust.env import Environment
 from locust.runners import STATE_SPAWNING, MasterRunner
 
 from loadgen.base.console import say
 from loadgen.base.errors import ExitCode
+from loadgen.dataset.names import StopCause
 from loadgen.load.adapters.generators import DistributedGenerator, Generator, LocalGenerator
 from loadgen.load.plan import LoadPlan
 from loadgen.run.connection_flags import connection_of, take_headers
@@ -13,6 +19,8 @@ from loadgen.run.execution import Execution
 from loadgen.run.flags import with_flags
 from loadgen.run.result import RunResult
 from loadgen.scenario.settings import Scenario
+
+_OF_SIGNAL: dict[int, StopCause] = {signal.SIGINT: StopCause.CTRL_C, signal.SIGHUP: StopCause.HANGUP}
 
 
 class Conductor:
@@ -40,6 +48,8 @@ class Conductor:
         self._finishing: gevent.Greenlet | None = None
         self._result = RunResult()
         self._interrupts = 0
+        self._signal: StopCause | None = None
+        self._run_time_over_at = math.inf
 
     def users(self) -> int:
         """Number of Locust users; fixed while a load runs, even when workers connect or disconnect."""
@@ -54,6 +64,7 @@ class Conductor:
         self._environment.process_exit_code = int(ExitCode.TOOL)  # unless it ends: Locust's own code would be 1
         # the web UI leaves its run time in the options for the runs that follow
         run_time_s, self._options.run_time = self._options.run_time, self._run_time_flag
+        self._run_time_over_at = time.monotonic() + (run_time_s or math.inf)
         self._execution = execution = Execution(self._plan, self._generator, run_time_s)
         with execution.errors.collected():
             scenario = with_flags(self._scenario, self._environment)
@@ -78,7 +89,7 @@ class Conductor:
     def stopping(self) -> None:
         """Inform the current run that Locust stops its users."""
         if self._execution is not None:
-            self._execution.stop()
+            self._execution.stop(self._stop_cause())
 
     def finish(self) -> None:
         """Finish the current run; the users have stopped.
@@ -113,9 +124,24 @@ class Conductor:
             say(f"stopped immediately; `loadgen report {folder}` reports on what was recorded")
             raise
 
-    def interrupted(self) -> None:
-        """Count a Ctrl-C or SIGTERM: the first one finishes the run with its report, the second one ends it at once."""
+    def _stop_cause(self) -> StopCause:
+        """What made Locust stop its users, where it was not the run itself."""
+        if self._signal is not None:
+            return self._signal
+        if has_request_context():  # Locust's web UI calls stop() while it answers the request
+            return StopCause.WEB_UI
+        if self._environment.web_ui is not None and time.monotonic() >= self._run_time_over_at:
+            return StopCause.RUN_TIME  # the web UI has a timer of its own, which counts from Start
+        return StopCause.CODE
+
+    def interrupted(self, number: int = signal.SIGINT) -> None:
+        """Count a Ctrl-C or SIGTERM: the first one finishes the run with its report, the second one ends it at once.
+
+        Args:
+            number: The signal.
+        """
         self._interrupts += 1
+        self._signal = _OF_SIGNAL.get(number, StopCause.TERMINATED)
         if self._finishing is not None and self._interrupts == 1:
             say("the report is being written; press Ctrl-C again to stop without it")
 

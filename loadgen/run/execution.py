@@ -9,7 +9,8 @@ import numpy as np
 
 from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.console import say
-from loadgen.base.errors import Interrupted, LoadgenError
+from loadgen.base.errors import Interrupted, LoadgenError, RecordError
+from loadgen.dataset.names import StopCause
 from loadgen.load.adapters.generators import Generator
 from loadgen.load.adapters.shape import SPAWN_PER_S
 from loadgen.load.host import Host
@@ -65,6 +66,7 @@ class Execution:
         self._run: Run | None = None
         self._load: LoadPhase | None = None
         self._stopped_at: float | None = None
+        self._stop_cause: StopCause | None = None
         self._progress: gevent.Greenlet | None = None
         self.errors = Errors()
         self.folder: Path | None = None
@@ -144,6 +146,7 @@ class Execution:
         if (failure := run.failure()) is not None:
             raise failure
         if self._run_time_s and elapsed_s > self._run_time_s:
+            self._stop_cause = StopCause.RUN_TIME
             return True
         scenario = run.scenario
         length_s = scenario.load.length_s
@@ -161,9 +164,14 @@ class Execution:
             )
         return False
 
-    def stop(self) -> None:
-        """Note that Locust stops its users now: requests that are due later are not sent."""
+    def stop(self, cause: StopCause) -> None:
+        """Note that Locust stops its users now: requests that are due later are not sent.
+
+        Args:
+            cause: What made Locust stop, unless this run itself did, at the end of its run time or load.
+        """
         self._stopped_at = time.monotonic()
+        self._stop_cause = self._stop_cause or cause
 
     def finish(self) -> RunResult:
         """Close the records, stop the target, and write the reports; Locust's users have stopped."""
@@ -179,6 +187,8 @@ class Execution:
                 else:
                     self._record_end(run, self._load)
         finally:
+            with self.errors.collected():
+                self._record_error(run)
             with self.errors.collected():
                 run.stop()
         if self._load is None:
@@ -197,8 +207,15 @@ class Execution:
                 )
             )
         elif not self.errors:
-            self.errors.add(Interrupted("stopped before the load began; nothing was sent"))
-        run.record_no_load(str(self.errors.first))
+            by = f", {self._stop_cause.label}" if self._stop_cause else ""
+            self.errors.add(Interrupted(f"stopped before the load began{by}; nothing was sent"))
+        run.record_error(str(self.errors.first))
+
+    def _record_error(self, run: Run) -> None:
+        """Record the error that ended the load early, unless it is that the folder cannot be written."""
+        error = self.errors.first
+        if run.info.state == "loading" and error is not None and not isinstance(error, RecordError):
+            run.record_error(str(error))
 
     def _record_end(self, run: Run, load: LoadPhase) -> None:
         self._generator.close()
@@ -206,7 +223,8 @@ class Execution:
             raise LoadgenError(error)
         if not self.errors and load.finished_after_s is None:
             stopped_after_s = (self._stopped_at or time.monotonic()) - load.start
-            run.record_stop(int(np.searchsorted(self._plan.due_s, stopped_after_s - _STOP_MARGIN_S)))
+            arrivals = int(np.searchsorted(self._plan.due_s, stopped_after_s - _STOP_MARGIN_S))
+            run.record_stop(arrivals, self._stop_cause)
 
     def _result(self, exit_code: int | None = None, summary: str = "") -> RunResult:
         error = self.errors.first

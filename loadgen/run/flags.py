@@ -6,6 +6,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
 from loadgen.base.errors import SettingsError
+from loadgen.base.proposals import meant, near
 from loadgen.load.adapters.users import TritonUser
 from loadgen.run.connection_flags import add_connection_flags
 from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario, Slo, WireProtocol
@@ -65,12 +66,13 @@ def scenario_of(user_classes: list[type[Any]]) -> Scenario:
     Raises:
         SettingsError: no class has one, or they have different ones.
     """
-    scenarios = {cls.__name__: getattr(cls, "scenario", None) for cls in user_classes if issubclass(cls, TritonUser)}
+    classes = {cls.__name__: cls for cls in user_classes if issubclass(cls, TritonUser)}
+    scenarios = {name: getattr(cls, "scenario", None) for name, cls in classes.items()}
     if not scenarios:
         raise SettingsError("the locustfile has no TritonUser: write `class MyUser(TritonUser): scenario = …`")
     for name, scenario in scenarios.items():
         if not isinstance(scenario, Scenario):
-            raise SettingsError(f"{name}.scenario is {scenario!r}: set it to a Scenario(…)")
+            raise SettingsError(_no_scenario(name, scenario, classes[name]))
     first, *others = scenarios.values()
     if any(other != first for other in others):
         raise SettingsError(
@@ -78,6 +80,14 @@ def scenario_of(user_classes: list[type[Any]]) -> Scenario:
         )
     assert isinstance(first, Scenario)
     return first
+
+
+def _no_scenario(name: str, value: object, cls: type[Any]) -> str:
+    if value is not None:
+        return f"{name}.scenario is {value!r}: set it to a Scenario(…)"
+    own = [attribute for attribute, each in vars(cls).items() if isinstance(each, Scenario)]
+    meant = f" (did you mean it with {name}.{own[0]}?)" if near("scenario", own) else ""
+    return f"{name} has no scenario{meant}: write `scenario = Scenario(…)` in the class"
 
 
 def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
@@ -114,7 +124,10 @@ def _report_formats(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in REPORT_FORMATS:
-            raise SettingsError(f"--reports: there is no report {name!r}; choose from {', '.join(REPORT_FORMATS)}")
+            raise SettingsError(
+                f"--reports: there is no report {name!r}{meant(name, REPORT_FORMATS)}; choose from "
+                f"{', '.join(REPORT_FORMATS)}"
+            )
     return names
 
 

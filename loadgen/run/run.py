@@ -19,7 +19,7 @@ from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset.events import Event
 from loadgen.dataset.folder import FULL_DISK_S, RunFolder, runs_dir
-from loadgen.dataset.names import EventKind
+from loadgen.dataset.names import EventKind, StopCause
 from loadgen.dataset.run_info import Limit, PromptInfo, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
@@ -127,21 +127,21 @@ class Run:
         self._update(state="loading", load_start_s=load_start_s, stages=stages, expected_rows=arrivals, prompts=prompts)
         self._event(EventKind.LOAD_STARTED, load_start_s)
 
-    def record_no_load(self, error: str) -> None:
-        """Record why no load was sent."""
+    def record_error(self, error: str) -> None:
+        """Record why no load was sent, or what ended it."""
         self._update(error=error)
 
     def record_end(self) -> None:
         """Record that every arrival has its outcome."""
         self._record_end(EventKind.LOAD_ENDED, state="finished")
 
-    def record_stop(self, arrivals: int) -> None:
-        """Record that the load was stopped on purpose, after so many arrivals."""
-        self._record_end(EventKind.LOAD_STOPPED, state="stopped", expected_rows=arrivals)
+    def record_stop(self, arrivals: int, cause: StopCause | None) -> None:
+        """Record that the load was stopped early, after so many arrivals, and how."""
+        self._record_end(EventKind.LOAD_STOPPED, cause, state="stopped", stop_cause=cause, expected_rows=arrivals)
 
-    def _record_end(self, kind: EventKind, **changes: object) -> None:
+    def _record_end(self, kind: EventKind, reason: str | None = None, **changes: object) -> None:
         now_s = self.clock.now_s()
-        self._event(kind, now_s)
+        self._event(kind, now_s, reason)
         self._update(load_end_s=now_s, **changes)
 
     def failure(self) -> LoadgenError | None:
@@ -207,8 +207,8 @@ class Run:
             raise LoadgenError(f"no report: its process {_how_it_ended(done.returncode)}; {later}")
         return done.returncode, done.stdout
 
-    def _event(self, kind: str, t_s: float) -> None:
-        _when_writable(lambda: self.folder.append("events", "run", [Event(t_s, kind).row()]))
+    def _event(self, kind: str, t_s: float, reason: str | None = None) -> None:
+        _when_writable(lambda: self.folder.append("events", "run", [Event(t_s, kind, reason=reason).row()]))
 
     def _update(self, **changes: object) -> None:
         self.info = self.info.model_copy(update=changes)

@@ -4,6 +4,7 @@ gevent calls `watch_locustfile` when Locust patches the process (an entry point 
 locustfile is read: one with a syntax error never imports `loadgen.locust`.
 """
 
+import re
 import sys
 import sysconfig
 import traceback
@@ -14,9 +15,11 @@ from types import TracebackType
 
 from loadgen.base.console import say
 from loadgen.base.errors import ExitCode, LoadgenError, unexpected
+from loadgen.base.proposals import listed, meant
 
 _LOADER = "load_locustfile"
 """Locust's function that imports a locustfile."""
+_PUBLIC = "loadgen.locust"
 _OURS = Path(__file__).parents[1]
 _NOT_THE_USERS = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -67,8 +70,20 @@ def exit_with_code(kind: type[BaseException], error: BaseException, trace: Trace
     shown.stack = traceback.StackSummary.from_list([frame for frame in below if _is_the_users(frame.filename)])
     shown.__cause__ = shown.__context__ = None
     sys.stderr.write("".join(shown.format()))
-    say(f"error: {locustfile} cannot be loaded because of the {kind.__name__} above: correct it, and run again")
+    say(
+        f"error: {locustfile} cannot be loaded because of the {kind.__name__} above{_meant_import(error)}: correct it, "
+        "and run again"
+    )
     sys.exit(int(ExitCode.USAGE))
+
+
+def _meant_import(error: BaseException) -> str:
+    """Return which name of `loadgen.locust` was probably meant by an import that failed, and all names."""
+    asked = re.match(r"cannot import name '(\w+)'", str(error))
+    if not isinstance(error, ImportError) or error.name != _PUBLIC or asked is None:
+        return ""
+    names = sorted(sys.modules[_PUBLIC].__all__)
+    return f"{meant(asked[1], names)}; {_PUBLIC} has {listed(names)}"
 
 
 def _locustfile(trace: TracebackType | None) -> Path | None:

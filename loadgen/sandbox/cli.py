@@ -86,9 +86,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _up(sandbox: Sandbox, options: argparse.Namespace) -> int:
     product = options.gpu_product if options.gpus else None
-    tools = find(progress=_say)
-    if not options.no_addons:
-        find_tritonserver(progress=_say)  # now, as nothing can be downloaded inside
+    with interruptible("interrupted before the sandbox started: `loadgen sandbox up` continues with what is missing"):
+        tools = find(progress=_say)
+        if not options.no_addons:
+            find_tritonserver(progress=_say)  # now, as nothing can be downloaded inside
     try:
         config = SandboxConfig(
             name=sandbox.name,

@@ -1,10 +1,10 @@
-"""Turns Ctrl-C and SIGTERM during a step into an error with a message."""
+"""Turns Ctrl-C and SIGTERM during a step into an error with a message and the exit code of an interruption."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from loadgen.base.errors import StackError
+from loadgen.base.errors import Interrupted
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def interruptible(message: str) -> Iterator[None]:
         message: Message of the error: what state the interruption leaves, and what to do next.
 
     Raises:
-        StackError: the block was interrupted.
+        Interrupted: the block was interrupted.
     """
 
     def interrupt(*_: object) -> None:
@@ -26,7 +26,7 @@ def interruptible(message: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise StackError(message) from None
+        raise Interrupted(message) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -42,11 +42,13 @@ def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
     """
     _remove_leftovers()
     sandbox = Sandbox.named(f"{_RUN_PREFIX}{uuid.uuid4().hex[:8]}")
-    tools = find(progress=say)
+    interrupted = "interrupted while the sandbox started: everything is removed, and no run has started"
+    with interruptible(interrupted):
+        tools = find(progress=say)
     config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=tools, nodes=DEFAULT_NODES, emulated=True)
     with PortForward(sandbox, web_port):  # first, so that a port in use fails before the sandbox starts
-        find_tritonserver(progress=say)  # now, as nothing can be downloaded inside
-        with interruptible("interrupted while the sandbox started: everything is removed, and no run has started"):
+        with interruptible(interrupted):
+            find_tritonserver(progress=say)  # now, as nothing can be downloaded inside
             unshare = sandbox.up(config, say=say, attached=True)
         return _run_and_clean_up(sandbox, unshare, argv)
 

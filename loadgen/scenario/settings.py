@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from loadgen.base.checked import Settings
+from loadgen.base.proposals import meant
 from loadgen.base.urls import Url, parse_url
 from loadgen.scenario.inputs import Inputs
 from loadgen.scenario.rates import Rate
@@ -25,6 +26,13 @@ API_PATH = "/v2"
 """Path of Triton's API, below the path of a target."""
 
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+
+_NOT_GIVEN: Any = object()
+"""A setting that may be given by position, and was not given so."""
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not _NOT_GIVEN}
 
 
 class Uniform(Settings):
@@ -39,8 +47,8 @@ class Uniform(Settings):
     low: Tokens
     high: Tokens
 
-    def __init__(self, low: int, high: int, **fields: Any) -> None:
-        super().__init__(low=low, high=high, **fields)
+    def __init__(self, low: int = _NOT_GIVEN, high: int = _NOT_GIVEN, **fields: Any) -> None:
+        super().__init__(**_given(low=low, high=high), **fields)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -59,8 +67,8 @@ class Fixed(Settings):
     kind: Literal["fixed"] = "fixed"
     value: Tokens
 
-    def __init__(self, value: int, **fields: Any) -> None:
-        super().__init__(value=value, **fields)
+    def __init__(self, value: int = _NOT_GIVEN, **fields: Any) -> None:
+        super().__init__(**_given(value=value), **fields)
 
 
 class LogNormal(Settings):
@@ -247,7 +255,10 @@ class Kube(Settings):
         kinds = get_args(EndpointKind)
         if self.endpoint not in kinds:
             if "://" not in self.endpoint:
-                raise ValueError(f"kube endpoint {self.endpoint!r} is invalid: set it to {', '.join(kinds)}, or a URL")
+                raise ValueError(
+                    f"kube endpoint {self.endpoint!r} is invalid{meant(self.endpoint, kinds)}: set it to "
+                    f"{', '.join(kinds)}, or a URL"
+                )
             _parsed("kube endpoint", self.endpoint, ("http", "https", "grpc", "grpcs"), "grpc://triton.example:80")
         if self.prometheus is not None and not re.fullmatch(_SERVICE, self.prometheus):
             example = "http://prometheus.example:9090, or monitoring/prometheus-operated:9090"
@@ -334,7 +345,7 @@ class Scenario(Settings):
 
     def _check_urls(self) -> None:
         if self.target not in FLEETS:
-            example = "http://127.0.0.1:8000, or 'local', 'sandbox' or 'kube'"
+            example = f"http://127.0.0.1:8000, or 'local', 'sandbox' or 'kube'{meant(self.target, FLEETS)}"
             schemes = ("http", "https", "grpc", "grpcs")
             scheme = _parsed("target", self.target, schemes, example, path=True, api=API_PATH).scheme.rstrip("s")
             if self.protocol and scheme != self.protocol:

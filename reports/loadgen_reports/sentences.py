@@ -136,7 +136,8 @@ def _end_sentence(analysis: Analysis) -> str:
     when = f" after {fmt.rounded_duration(length)}" if fmt.known(length) else ""
     if analysis.run.state == "interrupted":
         return f"The run was interrupted{when}; the report covers what was recorded until then."
-    ended = f"The run was stopped early{when}"
+    cause = analysis.run.stop_cause
+    ended = f"The run was stopped early{when}{f' {cause.label}' if cause else ''}"
     if not stopped:
         return f"{ended}."
     verb = "was" if stopped == 1 else "were"

@@ -6,6 +6,7 @@ from pathlib import Path
 from loadgen.analyze.results import Analysis
 from loadgen.base.errors import LoadgenError, SettingsError
 from loadgen.base.files import replace_file
+from loadgen.base.proposals import meant
 
 FORMATS = ("json", "html", "markdown", "junit", "figures")
 _FILES = {"json": "analysis.json", "html": "report.html", "markdown": "report.md", "junit": "junit.xml"}
@@ -54,7 +55,9 @@ def check_formats(formats: Collection[str]) -> None:
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
-        raise SettingsError(f"no report format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
+        raise SettingsError(
+            f"no report format {unknown[0]!r}{meant(unknown[0], FORMATS)}: choose from {', '.join(FORMATS)}"
+        )
 
 
 def _render(name: str, analysis: Analysis) -> str:

@@ -25,7 +25,7 @@ def test_run_time_and_grace_time(bench: Bench, flags: tuple[str, ...]) -> None:
     assert code in (0, 1, 3), err
     assert out.strip().endswith("report.html")
     info = bench.run_folder().read_info()
-    assert info.state == "stopped"
+    assert (info.state, info.stop_cause) == ("stopped", "run_time")
     rows = bench.requests()
     assert 20 <= len(rows) <= 60
     assert set(rows.outcome) <= {"ok", "not_sent"}, err
@@ -69,7 +69,8 @@ def test_stopped_by_signal(bench: Bench, number: signal.Signals, flags: tuple[st
     assert {"ok", "cut_off"} <= set(rows.outcome)
     assert rows.first_token_s[rows.outcome == "cut_off"].notna().any(), "streams keep the tokens that had arrived"
     assert set(rows.cause.dropna()) <= {"run stopped", "no free user"}
-    assert bench.run_folder().read_info().state == "stopped"
+    info = bench.run_folder().read_info()
+    assert (info.state, info.stop_cause) == ("stopped", "ctrl_c" if number == signal.SIGINT else "sigterm")
     assert (bench.run_folder().path / "report.html").is_file(), out + err
     assert "Traceback" not in err
 

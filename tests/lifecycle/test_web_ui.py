@@ -124,7 +124,9 @@ def test_ctrl_c_ends_a_run_of_the_web_ui(session: Session, target: str) -> None:
     assert len(session.bench.reports()) == 5
     loads = [path for path in session.bench.run_folders() if (path / "requests").exists()]
     assert len(loads) == len(session.bench.run_folders()) - 1
-    assert {RunFolder(path).read_info().state for path in loads} == {"stopped"}
+    infos = [RunFolder(path).read_info() for path in loads]
+    assert {info.state for info in infos} == {"stopped"}
+    assert {info.stop_cause for info in infos} == {"run_time", "web_ui", "ctrl_c"}
     assert all(len(RunFolder(path).read("requests")) > 0 for path in loads)
 
 

@@ -1,6 +1,7 @@
 """Exit codes and imports of the `loadgen` command."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.clock import Clock
-from loadgen.base.errors import ExitCode
+from loadgen.base.errors import INTERRUPTED, ExitCode
 from loadgen.cli import main
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
@@ -70,6 +71,20 @@ print([name for name in ("matplotlib", "jinja2", "locust", "kubernetes") if name
     assert (path, imported) == (str(folder), "[]")
     assert {each.name for each in folder.iterdir()} >= {"analysis.json", "report.md"}
     assert not {each.name for each in folder.iterdir()} & {"report.html", "junit.xml", "figures"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command(
+    number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 130 and one sentence that says what is left; afterwards SIGTERM is handled as before."""
+    monkeypatch.setattr(RunFolder, "open", lambda _: os.kill(os.getpid(), number))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["report", str(tmp_path)]) == INTERRUPTED
+    assert capsys.readouterr().err == (
+        "interrupted: every report that was written is whole, and `loadgen report` writes all of them again\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_an_unknown_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

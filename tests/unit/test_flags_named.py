@@ -32,13 +32,31 @@ def messages(file: Path) -> Iterator[str]:
                     yield text.value
 
 
-def test_flags_in_error_messages_exist() -> None:
-    """Every flag in an error message is a flag of Locust, of `loadgen` or of kubectl."""
+def advice(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def known_flags() -> set[str]:
     locust = get_empty_argument_parser()
     setup_parser_arguments(locust)
     add_flags(locust)
-    known = {*flags_of(locust), *flags_of(command_line()), *KUBECTL_FLAGS}
+    return {*flags_of(locust), *flags_of(command_line()), *KUBECTL_FLAGS}
+
+
+def test_flags_in_error_messages_exist() -> None:
+    """Every flag in an error message is a flag of Locust, of `loadgen` or of kubectl."""
+    known = known_flags()
     files = sorted((ROOT / "loadgen").rglob("*.py"))
     mentioned = {flag: file.name for file in files for text in messages(file) for flag in FLAG.findall(text)}
     assert {"--model", "--no-stream", "--processes", "--kube-namespace"} <= mentioned.keys(), "the search finds flags"
     assert not {flag: file for flag, file in mentioned.items() if flag not in known}
+
+
+def test_flags_in_the_advice_of_findings_exist() -> None:
+    """Advice names flags that exist, and none that has no effect: the number of users follows from the load."""
+    files = sorted((ROOT / "loadgen" / "analyze").rglob("*.py"))
+    mentioned = {flag: file.name for file in files for text in advice(file) for flag in FLAG.findall(text)}
+    assert {"--processes", "--stop-timeout", "--kube-prometheus"} <= mentioned.keys(), "the search finds flags"
+    assert not {flag: file for flag, file in mentioned.items() if flag not in known_flags() - {"--users"}}

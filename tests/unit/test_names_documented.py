@@ -14,7 +14,7 @@ from locust.argument_parser import get_empty_argument_parser
 from loadgen.analyze.findings import codes
 from loadgen.base.checked import Settings
 from loadgen.cli import command_line
-from loadgen.dataset.names import Cause, EventKind, GapSource, Outcome, RescaleReason, SignalName
+from loadgen.dataset.names import Cause, EventKind, GapSource, Outcome, RescaleReason, SignalName, StopCause
 from loadgen.run.flags import add_flags
 from loadgen.scenario import rates, reference, settings
 from loadgen.scenario.settings import FLEETS, EndpointKind, Kube
@@ -106,7 +106,7 @@ def test_outcomes_are_documented() -> None:
     assert not differences(Outcome, (name.strip("`") for name, _ in rows("dataset.md", "| outcome | when |")))
 
 
-@pytest.mark.parametrize("names", [Cause, RescaleReason, GapSource], ids=lambda names: names.__name__)
+@pytest.mark.parametrize("names", [Cause, StopCause, RescaleReason, GapSource], ids=lambda names: names.__name__)
 def test_other_names_are_documented(names: Iterable[str]) -> None:
     """docs/dataset.md has all causes, reasons and sources as code."""
     documented = set(CODE.findall((DOCS / "dataset.md").read_text(encoding="utf-8")))

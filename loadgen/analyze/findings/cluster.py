@@ -47,10 +47,10 @@ def cluster_warnings(run: Observed, ratio: Series) -> list[Finding]:
             )
         )
     if info.lacking:
-        sentences = "; ".join(info.lacking)
-        findings.append(
-            codes.CLUSTER_LACKING.finding(measured=float(len(info.lacking)), limit=0.0, advice=f"{sentences}.")
-        )
+        advice = f"{'; '.join(info.lacking)}."
+        if any(sentence.startswith("missing RBAC permissions") for sentence in info.lacking):
+            advice += " Ask an administrator for a Role with these permissions; the chart charts/loadgen contains one."
+        findings.append(codes.CLUSTER_LACKING.finding(measured=float(len(info.lacking)), limit=0.0, advice=advice))
     return findings + _adapter_deviation(run, ratio)
 
 

@@ -101,7 +101,7 @@ INTERRUPTED = _invalid(
     "validity.interrupted",
     "Run completed",
     "s",
-    "The tool or one of its processes died before the load ended; a run that the user stopped is complete.",
+    "The tool or one of its processes died before the load ended; a run that was stopped is complete.",
 )
 ROWS = _invalid("validity.rows", "Unrecorded requests", "count", "Scheduled requests have no row in `requests/`.")
 GENERATOR = _invalid(

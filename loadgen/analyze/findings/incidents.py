@@ -10,20 +10,25 @@ from loadgen.analyze.results import Finding
 from loadgen.dataset.names import EventKind
 
 _INCIDENTS = (
-    (EventKind.REPLICA_CRASHED, codes.REPLICA_CRASHED, "the server process exited unexpectedly; see its log"),
+    (EventKind.REPLICA_CRASHED, codes.REPLICA_CRASHED, "the server process exited unexpectedly; see its log in {logs}"),
     (
         EventKind.REPLICA_KILLED,
         codes.REPLICA_KILLED,
-        "it did not exit within its grace period; lengthen it or see its log",
+        "it did not exit within its grace period; lengthen it or see its log in {logs}",
     ),
-    (EventKind.PART_DIED, codes.PART_DIED, "the process exited unexpectedly; see its log"),
-    (EventKind.COLLECT_GAP, codes.COLLECT_GAP, "no data was collected from this source; see the log"),
+    (EventKind.PART_DIED, codes.PART_DIED, "the process exited unexpectedly; see its log in logs/"),
+    (EventKind.COLLECT_GAP, codes.COLLECT_GAP, "no data was collected from this source; see the log in logs/"),
 )
+_POD_LOGS = "the cluster (`kubectl logs --namespace {namespace} POD --previous`)"
 
 
 def incidents(run: Observed) -> list[Finding]:
     """One warning per kind of incident, with the count and the names of the sources."""
     findings = []
+    cluster = run.info.cluster
+    logs = "logs/"
+    if cluster is not None:  # a sandbox is gone after its run, and its logs are in the run folder
+        logs = "logs/sandbox" if run.info.target == "sandbox" else _POD_LOGS.format(namespace=cluster.namespace)
     for kind, declared, cause in _INCIDENTS:
         events = run.of_kind(kind)
         if not events:
@@ -34,7 +39,7 @@ def incidents(run: Observed) -> list[Finding]:
             by_name.setdefault(name, []).append(event)
         window = window_of(events)
         names = ", ".join(_describe(name, group, alone=len(by_name) == 1) for name, group in sorted(by_name.items()))
-        advice = f"{names}: {cause} in logs/."
+        advice = f"{names}: {cause.format(logs=logs)}."
         count = float(sum(_count(group) for group in by_name.values()))
         findings.append(declared.finding(measured=count, limit=0.0, window=window, advice=advice))
     return findings + _recording_delays(run)

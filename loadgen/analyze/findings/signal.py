@@ -83,10 +83,8 @@ def replica_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
         fleet_gap = longest_gap(sample_times(run), spans)
         if gap is None or fleet_gap is None or gap[1] - gap[0] <= limit or fleet_gap[1] - fleet_gap[0] > limit:
             continue
-        advice = (
-            f"{name} was ready but its ratio was not sampled, so the autoscaler did not count it: see its scrapes in "
-            f"logs/."
-        )
+        where = "see its target on the page of targets of Prometheus" if run.info.cluster else "see its log in logs/"
+        advice = f"{name} was ready but its ratio was not sampled, so the autoscaler did not count it: {where}."
         findings.append(
             codes.SIGNAL_REPLICA_GAP.finding(
                 measured=gap[1] - gap[0], limit=limit, window=span_text(*gap), advice=advice

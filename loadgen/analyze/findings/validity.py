@@ -7,6 +7,7 @@ import numpy as np
 
 from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.cluster import one_pod
+from loadgen.analyze.findings.missing_signal import gap_advice, no_sample_advice
 from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import true_ratio
@@ -14,7 +15,7 @@ from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
-from loadgen.dataset.names import Cause, EventKind, GapSource, SignalName
+from loadgen.dataset.names import Cause, SignalName
 
 CLOCK_S = 0.001
 """Tolerance between two timestamps of one request: the resolution of their clocks."""
@@ -88,14 +89,19 @@ def longest_gap(times: Floats, spans: list[Interval]) -> Interval | None:
 
 
 def _ended(run: Observed) -> Finding:
-    advice = {
-        "finished": "Every scheduled request has its outcome.",
-        "stopped": "The user stopped the run early; requests in flight at the stop are judged by their age.",
-    }.get(
-        run.info.state,
-        f"The load was interrupted after {run.end_s:.0f} s, because the tool or one of its processes died. The data "
-        f"recorded until then is shown: see the logs of the run, then run it again.",
-    )
+    info = run.info
+    if info.state == "finished":
+        advice = "Every scheduled request has its outcome."
+    elif info.state == "stopped":
+        by = f" {info.stop_cause.label}" if info.stop_cause else ""
+        advice = f"The run was stopped early{by}; requests in flight at the stop are judged by their age."
+    elif info.error:
+        advice = f"The load was interrupted after {run.end_s:.0f} s by an error: {info.error.rstrip('.')}."
+    else:
+        advice = (
+            f"The load was interrupted after {run.end_s:.0f} s, because the tool or one of its processes died. The "
+            f"data recorded until then is shown: see the logs of the run, then run it again."
+        )
     return codes.INTERRUPTED.finding(measured=None, limit=None, advice=advice, passed=not run.interrupted)
 
 
@@ -126,8 +132,9 @@ def _send_lag(run: Observed) -> Finding:
         advice = "Requests were sent when they were due."
     elif math.isinf(measured):
         advice = (
-            f"{never:,} of {len(late):,} requests were never sent, because no Locust user was free: raise the number "
-            f"of users (--users), use more processes (--processes), or lower the rate."
+            f"{never:,} of {len(late):,} requests were never sent, because no Locust user was free: there are enough "
+            f"for the load, so the load generator was too slow; use more processes (--processes), a faster machine, or "
+            f"a lower rate."
         )
     else:
         advice = (
@@ -193,11 +200,7 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
     times = sample_times(run)
     during = int(((times >= 0) & (times <= run.end_s)).sum())
     if not during:
-        advice = (
-            "The ratio was not recorded during the load, so scaling cannot be judged: check that Prometheus scrapes "
-            "the replicas and that the recording rule matches their labels."
-        )
-        return [codes.SIGNAL.finding(measured=0.0, limit=1.0, advice=advice)]
+        return [codes.SIGNAL.finding(measured=0.0, limit=1.0, advice=no_sample_advice(run))]
     sampled = codes.SIGNAL.finding(measured=float(during), limit=1.0, advice="The ratio was recorded.", passed=True)
     limit = run.info.validity.scrape_gap_s
     gap = longest_gap(np.union1d(times, idle_scrapes(run)), ready_spans(run, fleet))
@@ -206,23 +209,9 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
         return [sampled, codes.SCRAPE_GAP.finding(measured=None, limit=limit, advice=advice)]
     length = gap[1] - gap[0]
     passed = length <= limit
-    advice = "The ratio was sampled throughout." if passed else _gap_advice(run, gap)
+    advice = "The ratio was sampled throughout." if passed else gap_advice(run, gap)
     window = span_text(*gap)
     return [
         sampled,
         codes.SCRAPE_GAP.finding(measured=length, limit=limit, advice=advice, window=window, passed=passed),
     ]
-
-
-def _gap_advice(run: Observed, span: Interval) -> str:
-    """The reason for a gap of the ratio, as far as the collector knows it."""
-    gaps = [event for event in run.of_kind(EventKind.COLLECT_GAP) if event.data.get("source") == GapSource.PROMETHEUS]
-    if any(event.t_s < span[1] and event.until_s > span[0] for event in gaps):
-        return (
-            "Prometheus did not answer during this time, and the autoscaler reads its metric there, so its decisions "
-            "do not reflect its settings. Check the pod, the node and the log of Prometheus, then run again."
-        )
-    return (
-        "The metric of the autoscaler was not sampled for this long: check in logs/ whether Prometheus or the "
-        "collector stalled, and reduce other work on the machine."
-    )

@@ -18,6 +18,7 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from loadgen.base.errors import TargetError
+from loadgen.base.proposals import meant
 from loadgen.base.proxies import bypasses, is_loopback
 from loadgen.base.urls import hide, without_user
 
@@ -213,7 +214,7 @@ def _select_context(merger: KubeConfigMerger, context: str | None) -> dict[str, 
         raise ConfigException(f"there is no current context, choose one of: {names}")
     name = current[0] if context is None else context
     if name not in contexts:
-        raise ConfigException(f"context {name} does not exist, only: {names}")
+        raise ConfigException(f"context {name} does not exist{meant(name, contexts)}, only: {names}")
     selected: dict[str, Any] = contexts[name]
     return selected
 

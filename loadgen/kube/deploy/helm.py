@@ -7,12 +7,14 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadgen.base.errors import StackError
+from loadgen.base.errors import SettingsError, StackError
 from loadgen.kube.client.credentials import IN_CLUSTER, load_credentials
 from loadgen.kube.deploy.chart import chart_folder
+from loadgen.kube.deploy.unknown_values import REFUSED, proposals
 
 _TIMEOUT_S = 120.0
 _UNINSTALL_TIMEOUT_S = 600.0
+_CANCELLED_WITHIN_S = 20.0
 _ADVICE = {
     "is forbidden": "This account lacks the permission, or the namespace does not exist: ask an administrator, or use "
     "another context",
@@ -44,6 +46,7 @@ def install(
             the namespace exists.
 
     Raises:
+        SettingsError: the chart has no such value, or a value has the wrong type.
         StackError: helm is missing or fails; the message contains its output.
     """
     arguments = ["upgrade", "--install", release, str(chart_folder()), "--values=-", f"--namespace={namespace}"]
@@ -73,23 +76,38 @@ def _helm(arguments: Sequence[str], context: str | None, *, stdin: str = "", tim
         # without a kubeconfig, helm uses the service account
         context_flag, env["KUBECONFIG"] = [], os.devnull
         env.pop("HELM_KUBECONTEXT", None)
-    try:
-        process = subprocess.run(
-            [helm, *arguments, *context_flag],
-            input=stdin,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise StackError(
-            f"helm {arguments[0]} timed out after {timeout_s:g} s: check that the API server is reachable"
-        ) from None
+    with subprocess.Popen(
+        [helm, *arguments, *context_flag],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(stdin, timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise StackError(
+                f"helm {arguments[0]} timed out after {timeout_s:g} s: check that the API server is reachable"
+            ) from None
+        except KeyboardInterrupt:
+            _cancel(process)
+            raise
     if process.returncode != 0:
-        lines = [line for line in process.stderr.splitlines() if not line.startswith("level=")]
+        lines = [line for line in errors.splitlines() if not line.startswith("level=")]
         message = " ".join(lines).strip().removeprefix("Error: ")
         advice = [f". {each}" for text, each in _ADVICE.items() if text in message]
+        if REFUSED in message:
+            raise SettingsError(f"the chart refuses its values: {proposals(' '.join(lines[1:]), chart_folder())}")
         raise StackError(f"helm {arguments[0]} failed: {message[-900:].rstrip('.')}{''.join(advice)}")
-    return process.stdout
+    return output
+
+
+def _cancel(process: "subprocess.Popen[str]") -> None:
+    """Let helm record that the release was cancelled: one whose helm was killed refuses every later upgrade."""
+    process.terminate()
+    try:
+        process.communicate(timeout=_CANCELLED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -12,12 +12,11 @@ import requests
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.proxies import is_loopback
 from loadgen.base.urls import redacted
+from loadgen.dataset.run_info import SIGNAL_NOT_OBSERVED
 from loadgen.kube.client.api import Api, Skew
 from loadgen.kube.client.prometheus_auth import failure_reason
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.objects.raw import Raw
-
-NOT_OBSERVED = "the signal that the autoscaler reads is not observed"
 
 _TIMEOUT_S = 5.0
 _HTTPS = 443
@@ -56,13 +55,15 @@ def discover_prometheus(api: Api, requested: str | None) -> Discovered[Prometheu
     except StackError:
         if requested:
             return Discovered(named_service(requested, []))
-        sentence = f"missing RBAC permissions: list on services cluster-wide, or --kube-prometheus ({NOT_OBSERVED})"
+        sentence = (
+            f"missing RBAC permissions: list on services cluster-wide, or --kube-prometheus ({SIGNAL_NOT_OBSERVED})"
+        )
         return Discovered(None, missing=(sentence,))
     if requested:
         return Discovered(named_service(requested, services))
     service = choose_prometheus(services)
     if service is None and services:
-        sentence = f"no Prometheus was found on the cluster: without --kube-prometheus {NOT_OBSERVED}"
+        sentence = f"no Prometheus was found on the cluster: without --kube-prometheus {SIGNAL_NOT_OBSERVED}"
         return Discovered(None, missing=(sentence,))
     return Discovered(service)
 

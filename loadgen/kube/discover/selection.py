@@ -6,6 +6,7 @@ An object that is not named must be the only candidate; otherwise the error list
 from collections.abc import Sequence
 
 from loadgen.base.errors import TargetError
+from loadgen.base.proposals import meant
 from loadgen.kube.objects.raw import Raw
 from loadgen.kube.objects.server_ports import GRPC_PORT, METRICS_PORT
 from loadgen.kube.objects.workload import (
@@ -46,7 +47,9 @@ def choose_workload(objects: Sequence[Raw], *, name: str | None, location: str) 
     matches = candidates(objects, name)
     if not matches and name is not None:
         existing = ", ".join(f"{each['kind']} {each['metadata']['name']}" for each in objects) or "there is none at all"
-        raise TargetError(f"no Deployment or LeaderWorkerSet {name} {location}: {existing}")
+        raise TargetError(
+            f"no Deployment or LeaderWorkerSet {name} {location}{meant(name, _names(objects))}: {existing}"
+        )
     if not matches:
         raise TargetError(
             f"nothing {location} looks like Triton (label {CHART_LABEL}={CHART}, an image with tritonserver, or "
@@ -72,8 +75,8 @@ def choose_hpa(hpas: Sequence[Raw], workload: Workload, *, name: str | None) -> 
                 raise TargetError(f"the autoscaler {name} scales {target['kind']} {target['name']}, not {workload}")
             return each
     raise TargetError(
-        f"no autoscaler {name} in namespace {workload.namespace}: "
-        f"{', '.join(each['metadata']['name'] for each in hpas) or 'there is none'}"
+        f"no autoscaler {name} in namespace {workload.namespace}{meant(name, _names(hpas))}: "
+        f"{', '.join(_names(hpas)) or 'there is none'}"
     )
 
 
@@ -86,8 +89,10 @@ def choose_service(services: Sequence[Raw], workload: Workload, *, name: str | N
     if name is not None:
         named = [each for each in services if each["metadata"]["name"] == name]
         if not named:
-            existing = ", ".join(each["metadata"]["name"] for each in services) or "there is none"
-            raise TargetError(f"no Service {name} in namespace {workload.namespace}: {existing}")
+            existing = ", ".join(_names(services)) or "there is none"
+            raise TargetError(
+                f"no Service {name} in namespace {workload.namespace}{meant(name, _names(services))}: {existing}"
+            )
         return named[0]
     matching = [
         each
@@ -99,6 +104,10 @@ def choose_service(services: Sequence[Raw], workload: Workload, *, name: str | N
     ]
     matching = [each for each in matching if leads_to_server(each, workload)] or matching
     return _only(matching, "service", f"for {workload}") if matching else None
+
+
+def _names(objects: Sequence[Raw]) -> list[str]:
+    return [each["metadata"]["name"] for each in objects]
 
 
 def _scales(hpa: Raw, workload: Workload) -> bool:

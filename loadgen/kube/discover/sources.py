@@ -10,7 +10,7 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.base.processes import Child
 from loadgen.base.urls import new_secret
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.run_info import Autoscaler
+from loadgen.dataset.run_info import SIGNAL_NOT_OBSERVED, Autoscaler
 from loadgen.kube.client import permissions
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.client.prometheus_auth import PrometheusAuth
@@ -18,7 +18,7 @@ from loadgen.kube.discover import autoscaler, keda, prometheus
 from loadgen.kube.discover.access_paths import address
 from loadgen.kube.discover.autoscaler import ScalingMetric
 from loadgen.kube.discover.endpoint import reachable
-from loadgen.kube.discover.prometheus import NOT_OBSERVED, PrometheusService
+from loadgen.kube.discover.prometheus import PrometheusService
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.workload import ScaledWorkload
 from loadgen.kube.objects.pod_startup import READY, startup_stage
@@ -100,7 +100,7 @@ class Sources:
                 return Discovered(url)
         sentence = (
             f"Prometheus {service.value} does not answer from here ({reason}); through the API server it needs get on "
-            f"services/proxy in namespace {service.value.namespace}: without it, {NOT_OBSERVED}"
+            f"services/proxy in namespace {service.value.namespace}: without it, {SIGNAL_NOT_OBSERVED}"
         )
         return Discovered(None, missing=(sentence,))
 

@@ -6,7 +6,16 @@ from loadgen_reports.panels import symbols
 
 from loadgen.analyze.findings import codes
 from loadgen.dataset import terms
-from loadgen.dataset.names import MARK_SYMBOLS, Cause, EventKind, GapSource, Outcome, RescaleReason, SignalName
+from loadgen.dataset.names import (
+    MARK_SYMBOLS,
+    Cause,
+    EventKind,
+    GapSource,
+    Outcome,
+    RescaleReason,
+    SignalName,
+    StopCause,
+)
 
 HEAD = """\
 # Glossary
@@ -56,6 +65,12 @@ def markdown() -> str:
                 (_code(each), each.label, drawn[MARK_SYMBOLS[each]].name if each in MARK_SYMBOLS else "", each.meaning)
                 for each in EventKind
             ),
+        ),
+        _table(
+            "Causes of a stop",
+            "Values of `stop_cause` in `run.json`, and of the column `reason` of a `load_stopped`.",
+            ("cause", "meaning"),
+            ((_code(each), each.meaning) for each in StopCause),
         ),
         _table(
             "Reasons of a rescale",

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadgen.base.errors import StackError
@@ -57,6 +58,29 @@ def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path, inter
     with pytest.raises(interruption):
         ensure_cached("p", ("program",), build, needs_bytes=0, cache=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["p.lock"]
+
+
+def test_a_process_that_ends_during_a_build_leaves_nothing(tmp_path):
+    """The local stack builds in a daemon thread, which dies with it: the program it runs and its folder are removed."""
+    code = f"""
+import threading, time
+from pathlib import Path
+from loadgen.programs.cache import ensure_cached, run_step
+
+cache = Path({str(tmp_path)!r})
+step = "echo $$ > pid; touch half; mv pid {tmp_path}/pid; sleep 600"
+
+def build(folder):
+    run_step(["/bin/sh", "-c", step], what="wait", timeout_s=600, cwd=folder)
+
+threading.Thread(target=ensure_cached, args=("p", ("program",), build), kwargs={{"needs_bytes": 0, "cache": cache}},
+                 daemon=True).start()
+while not (cache / "pid").exists():
+    time.sleep(0.01)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["p.lock", "pid"]
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_a_build_without_the_expected_file_is_refused(tmp_path):

@@ -9,6 +9,7 @@ from loadgen_reports.sentences import opening, summary_lines
 
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.results import Analysis, OutcomeCount
+from loadgen.dataset.names import StopCause
 from support.runs.synthetic import SAMPLES, finding, sample
 from support.runs.tables import info, request, tables
 
@@ -284,6 +285,14 @@ def test_open_requests_that_could_not_turn_the_verdict_are_mentioned() -> None:
     text = opening_text(hung(95, [("ttft", "p95", 1.0)]))
     assert text.startswith("PASS: the one limit was met.")
     assert "5 requests in flight were cut off and were judged by their age" in text
+
+
+@pytest.mark.parametrize("cause", StopCause)
+def test_how_the_run_was_stopped(cause: StopCause) -> None:
+    """The opening, which the page, Markdown and the console share, ends the sentence with the cause."""
+    stopped = sample("stopped")
+    text = opening_text(replace(stopped, run=replace(stopped.run, stop_cause=cause)))
+    assert f"The run was stopped early after 100 s {cause.label}; 41 requests in flight" in text
 
 
 def test_requests_that_the_stop_ended_are_no_failures() -> None:

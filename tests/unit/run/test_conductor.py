@@ -1,18 +1,24 @@
 """The conductor: after any error the target is stopped, and recorded requests are reported on."""
 
+import signal
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import gevent
 import gevent.event
 import pytest
+from flask import Flask
 from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
 from locust.env import Environment
 
 from loadgen.base.console import say
+from loadgen.base.errors import LoadgenError
 from loadgen.load.plan import LoadPlan
 from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment
@@ -57,11 +63,13 @@ class Processes:
             raise self.fault
 
 
-def conductor_of(processes: Processes, ago_s: float) -> tuple[Conductor, Environment, Run]:
+def conductor_of(
+    processes: Processes, ago_s: float, run_time_s: float | None = None
+) -> tuple[Conductor, Environment, Run]:
     """A conductor whose load began a while ago."""
     environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
     conductor = Conductor(environment, SCENARIO)
-    conductor._execution = execution = Execution(LoadPlan(SCENARIO), processes, run_time_s=None)
+    conductor._execution = execution = Execution(LoadPlan(SCENARIO), processes, run_time_s)
     execution._run = run = Run(SCENARIO, say)
     run.record_start(run.clock.now_s() - ago_s, arrivals=10)
     execution._load = LoadPhase(start=time.monotonic() - ago_s)
@@ -116,18 +124,90 @@ def test_a_stop_on_purpose_expects_the_rows_until_a_second_before_it() -> None:
     assert info.expected_rows <= (due_s < latest - load_start - 0.9).sum()
 
 
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "report", lambda _: (0, ""))
+
+
+def stop_cause(run: Run) -> str | None:
+    """How the load was stopped, which `run.json` and the event say alike."""
+    (event,) = [each for each in run.folder.read("events").to_dict("records") if each["kind"] == "load_stopped"]
+    info = run.folder.read_info()
+    assert info.state == "stopped"
+    assert info.stop_cause == event["reason"]
+    return info.stop_cause
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize(
+    ("number", "cause"), [(signal.SIGINT, "ctrl_c"), (signal.SIGTERM, "sigterm"), (signal.SIGHUP, "sighup")]
+)
+def test_a_load_that_a_signal_stops(number: int, cause: str) -> None:
+    """Each signal is recorded by its own name."""
+    conductor, _, run = conductor_of(Processes(), ago_s=5)
+    conductor.interrupted(number)
+    conductor.stopping()
+    conductor.finish()
+    assert stop_cause(run) == cause
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_load_whose_run_time_is_over() -> None:
+    """Also if Ctrl-C is pressed afterwards, while requests in flight finish."""
+    conductor, _, run = conductor_of(Processes(), ago_s=5, run_time_s=4)
+    assert conductor.is_over()
+    conductor.interrupted()
+    conductor.stopping()
+    conductor.finish()
+    assert stop_cause(run) == "run_time"
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_load_that_code_stops() -> None:
+    """Locust tells the run only that it stops: no signal, no run time and no button."""
+    conductor, _, run = conductor_of(Processes(), ago_s=5)
+    conductor.stopping()
+    conductor.finish()
+    assert stop_cause(run) == "code"
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize(("run_time_over", "cause"), [(None, "web_ui"), (True, "run_time"), (False, "code")])
+def test_a_load_that_the_web_ui_stops(run_time_over: bool | None, cause: str) -> None:
+    """Stop is a request to Locust's server; its own timer and code in the locustfile are none."""
+    conductor, environment, run = conductor_of(Processes(), ago_s=5)
+    environment.web_ui = cast(Any, SimpleNamespace())
+    conductor._run_time_over_at = time.monotonic() + (-1 if run_time_over else 100)
+    with Flask("test").test_request_context("/stop") if run_time_over is None else nullcontext():
+        conductor.stopping()
+    conductor.finish()
+    conductor.wait()
+    assert stop_cause(run) == cause
+
+
+@pytest.mark.usefixtures("no_report")
+def test_an_error_that_ends_the_load_is_recorded() -> None:
+    """A worker that was lost, for instance: run.json says so, and the event of a stop is missing."""
+    conductor, _, run = conductor_of(Processes(LoadgenError("worker w-1 was lost")), ago_s=5)
+    conductor.stopping()
+    conductor.finish()
+    info = run.folder.read_info()
+    assert (info.state, info.stop_cause, info.error) == ("loading", None, "worker w-1 was lost")
+
+
 def test_a_stop_before_the_load_is_an_error_and_nothing_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """There is nothing to judge; run.json says why."""
     environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
     conductor = Conductor(environment, SCENARIO)
     conductor._execution = execution = Execution(LoadPlan(SCENARIO), Processes(), run_time_s=None)
     execution._run = run = Run(SCENARIO, say)
+    conductor.interrupted(signal.SIGTERM)
     conductor.stopping()
     conductor.finish()
     conductor.print_summary()
     assert environment.process_exit_code == 130
-    assert "error: stopped before the load began; nothing was sent" in capsys.readouterr().err
-    assert run.folder.read_info().error == "stopped before the load began; nothing was sent"
+    assert "error: stopped before the load began, by SIGTERM; nothing was sent" in capsys.readouterr().err
+    assert run.folder.read_info().error == "stopped before the load began, by SIGTERM; nothing was sent"
     assert not (run.folder.path / "report.html").exists()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.base.errors import StackError
+from loadgen.base.errors import INTERRUPTED, StackError
 from loadgen.base.processes import alive
 from loadgen.cli import main
 from loadgen.sandbox import namespaces
@@ -185,7 +185,7 @@ def test_a_lock_is_reported_and_waited_for_until_the_timeout(tmp_path, bin_dir, 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_keeps_only_finished_programs(tmp_path, number):
-    """One message and exit code 4; Go's child processes and temporary files are gone."""
+    """One message and exit code 130; Go's child processes and temporary files are gone."""
     tools, cache = tmp_path / "bin", tmp_path / "cache" / "triton-loadgen"
     tools.mkdir()
     for one in PROGRAMS[:2]:
@@ -213,7 +213,7 @@ def test_an_interrupted_build_keeps_only_finished_programs(tmp_path, number):
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 4
+    assert process.returncode == INTERRUPTED
     assert errors[-1].startswith("error: interrupted: finished programs are kept, `loadgen sandbox build` continues")
     assert "Traceback" not in "".join(errors)
     assert not alive(int((tmp_path / "pid").read_text()))

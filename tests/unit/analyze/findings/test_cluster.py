@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from loadgen.analyze.findings.cluster import cluster_warnings, one_pod
+from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.run_info import ClusterInfo
-from support.runs.tables import SCALER, info, life, observed, request, series
+from support.runs.tables import SCALER, event, info, life, observed, request, series
 
 REQUESTS = [request(n, float(n)) for n in range(60)]
 READY = life("a", -9, -5)
@@ -66,6 +67,28 @@ def test_unavailable_data_is_a_finding() -> None:
     """The advice has every sentence."""
     found = warnings(run_on(cluster(lacking=("needs x: without it, y", "no z"))))["cluster.lacking"]
     assert (found.measured, found.advice) == (2.0, "needs x: without it, y; no z.")
+
+
+def test_missing_permissions_come_with_what_to_do() -> None:
+    """A Role, which the chart contains."""
+    right = "missing RBAC permissions: list/watch on events in namespace llm (reasons of rescales are not recorded)"
+    advice = warnings(run_on(cluster(lacking=(right,))))["cluster.lacking"].advice
+    assert advice.startswith(f"{right}. Ask an administrator for a Role with these permissions")
+
+
+@pytest.mark.parametrize(
+    ("target", "where", "logs"),
+    [
+        ("local", None, "logs/"),
+        ("kube", cluster(), "the cluster (`kubectl logs --namespace llm POD --previous`)"),
+        ("sandbox", cluster(), "logs/sandbox"),
+    ],
+)
+def test_where_the_log_of_a_crashed_replica_is(target: str, where: ClusterInfo | None, logs: str) -> None:
+    """In the run folder, or on the cluster."""
+    what = info(target=target, cluster=where)
+    run = observed(what, requests=REQUESTS, events=[*READY, event(30, "replica_crashed", "a")])
+    assert incidents(run)[0].advice == f"a: the server process exited unexpectedly; see its log in {logs}."
 
 
 def both(given: float, delay_s: float = 0.0) -> Any:

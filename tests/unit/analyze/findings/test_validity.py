@@ -6,6 +6,7 @@ import pytest
 from loadgen.analyze import latency
 from loadgen.analyze.findings.validity import longest_gap, validity
 from loadgen.analyze.scaling.replicas import fleet
+from loadgen.dataset.names import StopCause
 from loadgen.dataset.run_info import ValidityLimits
 from support.runs.tables import ZERO_S, by_code, event, info, life, observed, request, series
 
@@ -140,6 +141,27 @@ def test_only_a_run_that_ended_in_order_can_be_judged(state, passed):
     """Stopped on purpose is in order; a tool that died is not."""
     found = by_code(check(observed(info(state=state), requests=REQUESTS)), "validity.interrupted")
     assert found.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        *(
+            ({"state": "stopped", "stop_cause": cause}, f"The run was stopped early {cause.label}; requests in flight")
+            for cause in StopCause
+        ),
+        ({"state": "stopped"}, "The run was stopped early; requests in flight"),
+        (
+            {"state": "loading", "error": "worker w-1 was lost: free memory"},
+            "by an error: worker w-1 was lost",
+        ),
+        ({"state": "loading"}, "because the tool or one of its processes died. The data recorded until then is shown"),
+    ],
+)
+def test_how_a_run_ended(changes, says):
+    """The cause as it is: who or what stopped the run, the error that ended it, or a death without a word."""
+    found = by_code(check(observed(info(**changes), requests=REQUESTS)), "validity.interrupted")
+    assert says in found.advice
 
 
 def test_a_load_that_never_started_is_said_first():

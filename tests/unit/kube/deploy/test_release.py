@@ -1,7 +1,11 @@
 """`deploy`, `destroy` and discovery against a simulated API server, with a helm program that records its call."""
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -9,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.base.errors import StackError, TargetError
+from loadgen.base.errors import INTERRUPTED, SettingsError, StackError, TargetError
+from loadgen.cli import main
 from loadgen.kube.client import credentials
 from loadgen.kube.client.api import Api
 from loadgen.kube.deploy import helm
@@ -20,12 +25,16 @@ from support.kube.kubeconfigs import write_kubeconfig
 from support.servers.http import ResponseHandler, serving
 
 HELM = f"""#!{sys.executable}
-import json, os, pathlib, sys
+import json, os, pathlib, signal, sys
 here = pathlib.Path(__file__).parent
 call = {{"argv": sys.argv[1:], "kubeconfig": os.environ.get("KUBECONFIG"), "stdin": sys.stdin.read()}}
 (here / "call.json").write_text(json.dumps(call))
 if (here / "config.next").exists():
     (here / "config.next").rename(here / "config")
+if (here / "waits").exists():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit((here / "cancelled").write_text("x") and "release cancelled"))
+    (here / "started").write_text("x")
+    signal.pause()
 if (here / "fails").exists():
     sys.exit((here / "fails").read_text())
 """
@@ -203,6 +212,38 @@ def test_an_error_of_helm_has_advice(folder: Path) -> None:
     with pytest.raises(
         StackError, match=r'^helm upgrade failed: secrets is forbidden: .*"secrets"\. This account lacks'
     ):
+        deploy(Kube(), {}, say=lambda _: None)
+
+
+@pytest.mark.parametrize("command", [["deploy"], ["destroy"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command(
+    folder: Path, number: int, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Helm is asked to cancel and not killed; the command ends with one sentence and exit code 130."""
+    (folder / "waits").touch()
+
+    def interrupt() -> None:
+        while not (folder / "started").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    assert main(command) == INTERRUPTED
+    thread.join()
+    assert (folder / "cancelled").exists()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("interrupted: the release may be there in part; `loadgen de")
+
+
+def test_values_that_the_chart_does_not_have(folder: Path) -> None:
+    """The message names near values; the values are the user's, so the exit code is that of wrong usage."""
+    (folder / "fails").write_text(
+        "Error: values don't meet the specifications of the schema(s) in the following chart(s):\ntriton-trtllm:\n"
+        "- at '/autoscaling': additional properties 'maxReplica' not allowed\n"
+    )
+    with pytest.raises(SettingsError, match=r"no such value autoscaling\.maxReplica \(did you mean maxReplicas"):
         deploy(Kube(), {}, say=lambda _: None)
 
 
