@@ -26,6 +26,7 @@ from loadgen.run.flags import add_flags, scenario_of, with_flags
 from loadgen.run.option_checks import check_command_line
 from loadgen.run.reexec import enter_sandbox_if_requested
 from loadgen.run.uncaught import errors_exit, exit_with_code
+from loadgen.run.web_ui import show_stop
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
 from loadgen.scenario.settings import Fixed, Kube, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
 
@@ -79,6 +80,7 @@ def _connect_to_events(environment: Environment, runner: Any) -> None:
     connection_of(options, options.header or (), with_flags(scenario, environment))
     conductor = Conductor(environment, scenario)
     _interrupt_only_main(conductor)
+    show_stop(environment)
     if options.processes:
         _keep_signals_of_the_terminal_from_workers()
     shape = ScenarioShape(conductor.users, conductor.is_over)

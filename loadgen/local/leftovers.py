@@ -18,11 +18,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 _NAME = re.compile(r"(loadgen-\d+-[a-z0-9_]{8})(-.*)?")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 not a temporary file: where the kernel keeps shared memory
-ENVIRONMENTS = Path("/tmp")  # noqa: S108 fixed in Triton's Python backend
 _held: list[int] = []
 
 
@@ -117,35 +114,6 @@ def remove_shared_memory(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[
     for path in left:
         path.unlink(missing_ok=True)
     return [path.name for path in left]
-
-
-def remove_environment_folders(since_unix_s: float, until_unix_s: float, folder: Path = ENVIRONMENTS) -> None:
-    """Remove the empty folder that a server of this user, which has ended, made while it loaded its models.
-
-    Triton makes one for packed Python environments, also without any, at a fixed place and under a random name, and a
-    server whose folder is gone aborts when it ends. So nothing is removed while another server runs that may have made
-    its folder at that time.
-
-    Args:
-        since_unix_s: Start of the server that has ended.
-        until_unix_s: When it had loaded its models.
-        folder: Where Triton makes it.
-    """
-    if any(each.create_time() <= until_unix_s for each in _running_servers()):
-        return
-    for path in folder.glob("python_env_??????"):
-        with contextlib.suppress(OSError):
-            status = path.lstat()
-            if status.st_uid == os.geteuid() and since_unix_s <= status.st_mtime <= until_unix_s:
-                path.rmdir()
-
-
-def _running_servers() -> Iterator[psutil.Process]:
-    """Yield the running Triton servers of all users."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.name() == "tritonserver" and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
 
 
 def _leftovers() -> Iterator[Path]:

@@ -3,7 +3,7 @@
     python -m loadgen.local.supervisor RUN_FOLDER        (standard input: the lifeline from the parent process)
 
 When the stack dies, its child processes become children of this process, which kills them and then removes shared
-memory and the temporary folder. In normal operation it imports only the standard library, so almost nothing but SIGKILL
+memory and temporary folders. In normal operation it imports only the standard library, so almost nothing but SIGKILL
 can end it early; in that case the stack shuts down in order through its own lifeline.
 """
 
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from loadgen.base.processes import Child, adopt_orphans, children_of, kill_descendants, lifeline_cut, spawn
+from loadgen.local.environments import remove_environment_folders
 from loadgen.local.leftovers import make_work_folder, sweep, sweep_dead
 
 STOP_WITHIN_S = 20.0
@@ -53,6 +54,7 @@ def supervise(run: Path) -> int:
             stack.kill()
         kill_descendants()
         sweep(work.name)
+        remove_environment_folders(run / "logs")
     if code is None or code < 0:
         _record_kill(run, code)
     return 4 if code is None else abs(code)

@@ -3,11 +3,10 @@
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 from loadgen.base.processes import Child, spawn
-from loadgen.local.leftovers import close_shared_memory, remove_environment_folders, remove_shared_memory
+from loadgen.local.leftovers import close_shared_memory, remove_shared_memory
 from loadgen.local.loopback import LOOPBACK, Unreachable, free_ports, get
 from loadgen.programs.find import TritonProgram
 
@@ -15,8 +14,6 @@ from loadgen.programs.find import TritonProgram
 # models may still be streaming then: end the server only if no client waits for an answer.
 DRAINED_LOG_LINE = "All models are stopped, unloading models"
 # "failed to start GRPC service: Unavailable - Socket '127.0.0.1:51737' already in use", also for HTTP and Metrics
-LOADS_WITHIN_S = 30.0
-"""Time for loading the models, with ample margin."""
 _ENDS_WITHIN_S = 2.0
 _PORT_TAKEN = re.compile(rb'"failed to start \w+ service: .* already in use')
 
@@ -56,14 +53,13 @@ class TritonServer:
             shm_prefix=self._shm_prefix,
             exit_timeout_s=max(1, round(grace_s)),
         )
-        self._started_unix_s = time.time()
         self._child: Child = spawn(command, log=log, parent_death_signal=signal.SIGKILL, env=env)
         self._ended = False
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the server runs; its shared memory is then closed to other users.
 
-        When the server has ended, its model processes are killed, and its shared memory and empty folders are removed.
+        When the server has ended, its model processes are killed, and its shared memory is removed.
         """
         code = self._child.poll()
         if code is None:
@@ -72,7 +68,6 @@ class TritonServer:
             self._ended = True
             self._child.kill()
             remove_shared_memory(self._shm_prefix)
-            remove_environment_folders(self._started_unix_s - 1.0, self._started_unix_s + LOADS_WITHIN_S)
         return code
 
     def lost_port(self) -> bool:

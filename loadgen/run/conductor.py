@@ -7,7 +7,7 @@ import time
 import gevent
 from flask import has_request_context
 from locust.env import Environment
-from locust.runners import STATE_SPAWNING, MasterRunner
+from locust.runners import MasterRunner
 
 from loadgen.base.console import say
 from loadgen.base.errors import ExitCode
@@ -18,6 +18,7 @@ from loadgen.run.connection_flags import connection_of, take_headers
 from loadgen.run.execution import Execution
 from loadgen.run.flags import with_flags
 from loadgen.run.result import RunResult
+from loadgen.run.web_ui import show_start
 from loadgen.scenario.settings import Scenario
 
 _OF_SIGNAL: dict[int, StopCause] = {signal.SIGINT: StopCause.CTRL_C, signal.SIGHUP: StopCause.HANGUP}
@@ -58,7 +59,7 @@ class Conductor:
 
     def start(self) -> None:
         """Start a run, up to its first request; an error ends the run at the next `is_over`."""
-        self._show_start()
+        show_start(self._environment)
         self.wait()
         self._result = RunResult()
         self._environment.process_exit_code = int(ExitCode.TOOL)  # unless it ends: Locust's own code would be 1
@@ -71,16 +72,6 @@ class Conductor:
             if scenario.slo != self._scenario.slo:
                 say("without streaming there are no token times: limits on TTFT, ITL and TPOT are ignored")
             execution.start(scenario, connection_of(self._options, self._headers, scenario))
-
-    def _show_start(self) -> None:
-        """Show in the web UI that a test runs, though its users start only after the target, minutes later."""
-        if self._environment.runner is not None:
-            self._environment.runner.update_state(STATE_SPAWNING)  # in its previous state, a master also ignores Stop
-        web_ui = self._environment.web_ui
-        if web_ui is not None and web_ui.app is not None:
-            for page in web_ui.app.view_functions.values():
-                if clear := getattr(page, "clear_cache", None):  # Locust keeps the previous state for seconds
-                    clear()
 
     def is_over(self) -> bool:
         """Whether the current run is over; false without one."""

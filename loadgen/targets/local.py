@@ -17,6 +17,7 @@ from loadgen.dataset.run_info import Autoscaler, Compression
 from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.autoscaler import hpa_spec
 from loadgen.local.engine.profile import load_profile
+from loadgen.local.environments import remove_environment_folders
 from loadgen.local.leftovers import sweep_dead
 from loadgen.local.lifecycle import BACKOFF_S, KUBELET_BACKOFF_S
 from loadgen.local.prometheus import RATIO_METRIC
@@ -62,6 +63,7 @@ class LocalStack:
         self.info = _info(scenario)
         self._wire = scenario.wire
         self._child = child
+        self._folder = folder
         self._record = StackFolder(folder.path)
 
     @property
@@ -99,9 +101,13 @@ class LocalStack:
         return f"the local stack ended by itself (exit code {code}): read {self._child.log}"
 
     def stop(self) -> None:
-        """End everything in order, within a bounded time; a second call does nothing."""
+        """End everything in order, within a bounded time; a second call does nothing.
+
+        If the supervisor was killed and could not clean up, this does.
+        """
         self._child.stop(_STOP_WITHIN_S)
         sweep_dead()
+        remove_environment_folders(self._folder.logs)
 
 
 def start_stack(folder: RunFolder, *, on_progress: Say, deadline_s: float = 1800.0) -> LocalStack:

@@ -1,7 +1,7 @@
-"""Tests of the report in a real browser: headless Chromium, driven by Selenium. They take about a minute.
+"""Tests in a real browser: headless Chromium, driven by Selenium. They take about two minutes.
 
 Needs Chromium and its driver (Debian: `apt-get install chromium chromium-driver`); without them the tests are skipped,
-and where `CI` is set they fail. Every test also checks that the page made no request and that the console stayed empty.
+and where `CI` is set they fail. Every test also checks that the console stayed empty; the report makes no request.
 """
 
 import json
@@ -19,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from support.runs.locust_fixtures import bench, ports  # noqa: F401 - pytest finds them here
 from support.runs.synthetic import sample
 
 FLAGS = (

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from loadgen.local.environments import remove_environment_folders
 from loadgen.local.triton import TritonServer, is_ready
 from loadgen.sandbox.kubelet.volumes.atomic_writer import write_atomically
 from loadgen.sandbox.kubelet.volumes.payload import object_payload
@@ -63,6 +64,7 @@ def test_the_server_loads_one_model_from_the_volumes_and_answers(tmp_path: Path)
         server.kill()
         while server.poll() is None:
             time.sleep(0.01)
+        remove_environment_folders(tmp_path)
 
 
 @pytest.mark.parametrize("case", TRITON_CASES)

@@ -1,6 +1,5 @@
 """One suite for every protocol: headers, paths, certificates and proxies. Needs only loopback."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -113,8 +112,6 @@ def test_the_host_header_names_the_authority(protocol: WireProtocol, gateway: Ga
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl program makes the test's certificates")
     return make_certificates(tmp_path_factory.mktemp("tls"))
 
 

@@ -2,9 +2,7 @@
 
 import os
 import resource
-import shutil
 import ssl
-import subprocess
 import threading
 from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +15,7 @@ from loadgen.base.errors import TargetError
 from loadgen.protocols import triton_http
 from loadgen.protocols.reference import Script
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
+from support.servers.gateway import make_certificates
 from support.servers.raw import dripping_server, raw_server
 from support.servers.reference import BLS, client_of
 
@@ -103,19 +102,16 @@ class _Secure(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program makes the test's certificate")
 def test_https_clients_share_one_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Certificates are loaded once per process rather than once per connection; every connection is verified."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    certificates = make_certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificates.server)
     with HTTPServer(("127.0.0.1", 0), _Secure) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         outcomes = []
-        for trusted in (str(certificate), SSLConnectionPool.default_options["ca_certs"]):
+        for trusted in (certificates.ca, SSLConnectionPool.default_options["ca_certs"]):
             with monkeypatch.context() as patch:
                 patch.setitem(SSLConnectionPool.default_options, "ca_certs", trusted)
                 tls_context.cache_clear()

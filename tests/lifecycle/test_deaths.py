@@ -18,10 +18,19 @@ _LOCUST_HEARTBEAT_TIMEOUT_S = 3.0
 """How long Locust waits for the heartbeat of a worker by default."""
 
 
-def test_a_worker_that_dies_ends_the_run(bench: Bench) -> None:
-    """If a worker is killed, its requests are lost: the run is a tool error, with a report on the recorded data."""
-    process = bench.start("--processes", "2", **LONG)
+def test_a_worker_that_joins_changes_nothing_and_one_that_dies_ends_the_run(bench: Bench) -> None:
+    """A third worker cuts no request and sends none. If one of the two is killed, its requests are lost.
+
+    Then the run is a tool error, with a report on the recorded data.
+    """
+    secret = {"LOADGEN_WORKER_SECRET": "of the test's master"}
+    process = bench.start("--processes", "2", **LONG, **secret)
     bench.wait_for(lambda: bench.rows_so_far() > 20)
+    bench.start("--worker", headless=False, LOCUST_MASTER_NODE_PORT=str(process.master_port), **secret)
+    bench.wait_for(lambda: "joined during a run and sends nothing in it" in process.err())
+    rows_before = bench.rows_so_far()
+    bench.wait_for(lambda: bench.rows_so_far() > rows_before + 40)  # 4 s of the load
+    assert set(bench.requests().outcome) == {"ok"}
     process.workers()[0].kill()
     code, out, err = process.wait()
     assert code == 4, err

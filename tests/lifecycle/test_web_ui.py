@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
-import psutil
 import pytest
 
 from loadgen.dataset.folder import RunFolder
-from support.runs.locust_bench import Bench, LocustProcess, silent_server
+from support.runs.locust_bench import Bench, silent_server
 
 WEB = ("--web-port", "0")
 
@@ -25,7 +24,7 @@ class Session:
     def __init__(self, bench: Bench, *flags: str, **settings: str) -> None:
         self.bench = bench
         self.process = bench.start(*WEB, *flags, headless=False, **settings)
-        self._base = base_url(self.process, bench)
+        self._base = bench.web_url(self.process)
 
     def press_start(self, **fields: str) -> None:
         form = urlencode({"user_count": 1, "spawn_rate": 1, "host": "local", **fields}).encode()
@@ -48,20 +47,6 @@ class Session:
         with urllib.request.urlopen(f"{self._base}/stats/requests", timeout=30) as page:
             content: dict[str, list[dict[str, str]]] = json.load(page)
         return content
-
-
-def base_url(process: LocustProcess, bench: Bench) -> str:
-    """The URL of the web UI; all ports of the command are on loopback."""
-    ports: list[int] = []
-
-    def listening() -> bool:
-        sockets = [c.laddr for c in psutil.Process(process.pid).net_connections("tcp") if c.status == "LISTEN"]
-        assert {address.ip for address in sockets} <= {"127.0.0.1"}
-        ports[:] = [address.port for address in sockets if address.port != process.master_port]
-        return bool(ports)
-
-    bench.wait_for(listening)
-    return f"http://127.0.0.1:{ports[0]}"
 
 
 @pytest.fixture(scope="module")

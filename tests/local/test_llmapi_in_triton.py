@@ -18,6 +18,7 @@ from loadgen.local.engine.core import Engine, Sequence, play
 from loadgen.local.engine.llmapi_repository import render_llmapi_repository
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.tokens import encode
+from loadgen.local.environments import remove_environment_folders
 from loadgen.local.triton import TritonServer
 from loadgen.programs.find import find_tritonserver
 from support.runs.stack_runs import FOUR_PLACES
@@ -51,6 +52,7 @@ class Replica:
         self.server.kill()
         while self.server.poll() is None:
             time.sleep(0.01)
+        remove_environment_folders(self.log.parent)
 
     def value(self, name: str, **labels: str) -> float:
         """Return the value of a series of the model; NaN if the page does not have it."""

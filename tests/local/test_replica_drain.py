@@ -9,6 +9,7 @@ import pytest
 
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
+from loadgen.local.environments import remove_environment_folders
 from loadgen.local.replica import IDLE_S
 from loadgen.local.triton import TritonServer, is_ready, queue_is_empty
 from loadgen.programs.find import find_tritonserver
@@ -21,7 +22,7 @@ def server(tmp_path: Path) -> Iterator[TritonServer]:
     repository = tmp_path / "models"
     render_repository(repository, load_profile(FOUR_PLACES))
     server = TritonServer(
-        find_tritonserver(), "one", repository=repository, shm_prefix="lgtest-", log=tmp_path / "log", grace_s=60
+        find_tritonserver(), "one", repository=repository, shm_prefix="lgtest-", log=tmp_path / "one.log", grace_s=60
     )
     try:
         eventually(lambda: asyncio.run(is_ready(server.http)), of="readiness")
@@ -29,6 +30,7 @@ def server(tmp_path: Path) -> Iterator[TritonServer]:
     finally:
         server.kill()
         eventually(lambda: server.poll() is not None, of="the end of the server")
+        remove_environment_folders(tmp_path)
 
 
 def test_a_terminated_server_finishes_requests_in_execution(server: TritonServer) -> None:

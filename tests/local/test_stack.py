@@ -21,6 +21,7 @@ import tritonclient.grpc as triton
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import ReplicaState
+from loadgen.local.environments import environment_folders
 from loadgen.scenario.settings import Local
 from loadgen.targets.local import LocalStack, start_stack
 from support.runs.stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
@@ -251,9 +252,11 @@ def test_a_killed_gateway_restarts_at_its_address(up: Up) -> None:
 def test_stop_leaves_nothing_behind(up: Up) -> None:
     """After `stop` no process, shared memory or temporary folder is left, and a second `stop` does nothing."""
     assert left_on_disk(up.stack.pid)
+    assert list(environment_folders(up.folder.logs))
     up.stack.stop()
     assert processes_of(up.folder, up.stack.pid) == []
     assert left_on_disk(up.stack.pid) == []
+    assert list(environment_folders(up.folder.logs)) == []
     state = up.stack.state()
     assert (state.phase, state.error, state.replicas) == ("stopping", None, ())
     up.stack.stop()

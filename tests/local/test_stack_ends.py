@@ -13,10 +13,11 @@ import pytest
 from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder, StackState
-from loadgen.local.leftovers import sweep_dead
+from loadgen.local.environments import environment_folders
 from loadgen.scenario.settings import Local
 from loadgen.targets.local import start_stack
 from support.runs.stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
+from support.servers.token_stream import TokenStream
 
 # Patched by gevent, as Locust is, this process starts the stack and continues.
 PARENT = """
@@ -52,11 +53,8 @@ def listening(state: StackState) -> list[str]:
     return open_addresses
 
 
-@pytest.mark.parametrize(
-    ("victims", "phase"),
-    [(("parent",), "stopping"), (("stack",), "failed"), (("supervisor", "stack"), None)],
-)
-def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase: str | None) -> None:
+@pytest.mark.parametrize(("victim", "phase"), [("parent", "stopping"), ("stack", "failed")])
+def test_nothing_is_left_behind(tmp_path: Path, victim: str, phase: str) -> None:
     """Whichever of the processes is killed, no process, port, shared memory or temporary folder remains."""
     folder = run_folder(tmp_path, Local(startup_delay_s=0.5))
     with subprocess.Popen([sys.executable, "-c", PARENT, str(folder.path)]) as parent:
@@ -66,26 +64,45 @@ def test_nothing_is_left_behind(tmp_path: Path, victims: tuple[str, ...], phase:
             (stack,) = supervisor.children()
             assert len(processes_of(folder, supervisor.pid)) > 5
             assert left_on_disk(supervisor.pid)
+            assert list(environment_folders(folder.logs))
             assert listening(state)
-            pids = {"parent": parent.pid, "supervisor": supervisor.pid, "stack": stack.pid}
-            for victim in victims:
-                os.kill(pids[victim], signal.SIGKILL)
+            pids = {"parent": parent.pid, "stack": stack.pid}
+            os.kill(pids[victim], signal.SIGKILL)
             eventually(
                 lambda: [each for each in processes_of(folder, supervisor.pid) if each.pid != parent.pid] == [],
                 of="the end of all processes",
             )
         finally:
             parent.kill()
-    if victims == ("supervisor", "stack"):
-        # both processes that clean up were killed, so the next start cleans up
-        sweep_dead()
     assert left_on_disk(supervisor.pid) == []
     assert listening(state) == []
-    if phase:
-        last = StackFolder(folder.path).read()
-        assert (last.phase, last.replicas) == (phase, ())
+    assert list(environment_folders(folder.logs)) == []
+    last = StackFolder(folder.path).read()
+    assert (last.phase, last.replicas) == (phase, ())
     if phase == "failed":
         assert journal(folder, "part_died")[-1]["data"] == {"part": "stack", "exit_code": -signal.SIGKILL}
+
+
+def test_the_run_cleans_up_after_a_killed_supervisor(tmp_path: Path) -> None:
+    """If stack and supervisor are killed under load, the run ends what they started, models that are busy included."""
+    folder = run_folder(tmp_path, Local())
+    stack = start_stack(folder, on_progress=lambda line: None)
+    streams = [TokenStream(stack.endpoint.address, 2000) for _ in range(8)]
+    eventually(lambda: any(stream.tokens for stream in streams), of="a token")
+    (child,) = psutil.Process(stack.pid).children()
+    state = stack.state()
+    os.kill(stack.pid, signal.SIGKILL)
+    child.kill()
+    assert eventually(stack.failure, of="the failure") == (
+        f"the local stack ended by itself (exit code -9): read {folder.logs}/stack.log"
+    )
+    stack.stop()
+    eventually(lambda: processes_of(folder, stack.pid) == [], of="the end of all processes")
+    assert left_on_disk(stack.pid) == []
+    assert list(environment_folders(folder.logs)) == []
+    assert listening(state) == []
+    for stream in streams:
+        stream.finish()
 
 
 def test_a_component_that_does_not_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,19 @@ class Bench:
         self._started.append(process)
         return process
 
+    def web_url(self, process: LocustProcess) -> str:
+        """Return the URL of the web UI, once it listens; all ports of the command are on loopback."""
+        ports: list[int] = []
+
+        def listening() -> bool:
+            sockets = [c.laddr for c in psutil.Process(process.pid).net_connections("tcp") if c.status == "LISTEN"]
+            assert {address.ip for address in sockets} <= {"127.0.0.1"}
+            ports[:] = [address.port for address in sockets if address.port != process.master_port]
+            return bool(ports)
+
+        self.wait_for(listening)
+        return f"http://127.0.0.1:{ports[0]}"
+
     def run(self, *flags: str, **settings: str) -> Result:
         """Run the command to its end."""
         return self.start(*flags, **settings).wait()

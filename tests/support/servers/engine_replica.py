@@ -14,6 +14,7 @@ import psutil
 
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.engine.repository import RepositoryOptions, render_repository
+from loadgen.local.environments import remove_environment_folders
 from loadgen.local.leftovers import SHARED_MEMORY, remove_shared_memory
 from loadgen.local.loopback import free_ports
 from loadgen.local.triton import tritonserver_command
@@ -62,6 +63,7 @@ class Replica:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
         remove_shared_memory(self.prefix)
+        remove_environment_folders(self.log.parent)
 
     def samples(self) -> dict[str, float]:
         """Return the values of the metrics page by name with labels."""

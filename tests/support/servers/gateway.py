@@ -1,7 +1,6 @@
 """A gateway in front of the reference server's answers: credentials, a path and TLS, over both protocols."""
 
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import trustme
 from tritonclient.grpc import service_pb2_grpc
 
 from loadgen.protocols import reference
@@ -28,27 +28,16 @@ class Certificates:
 
 def make_certificates(folder: Path, name: str = "localhost") -> Certificates:
     """Make a CA, and with it certificates of a server and of a client."""
-    ca, ca_key = folder / "ca.pem", folder / "ca.key"
-    _openssl("req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=test-ca", *_EC, "-keyout", ca_key, "-out", ca)
+    authority = trustme.CA()
+    ca = folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
     files = {}
     for owner, subject in (("server", name), ("client", "tester")):
-        key, request, certificate = (folder / f"{owner}.{kind}" for kind in ("key", "csr", "crt"))
-        names = folder / f"{owner}.ext"
-        names.write_text(f"subjectAltName=DNS:{subject}\n")
-        _openssl("req", "-nodes", "-subj", f"/CN={subject}", *_EC, "-keyout", key, "-out", request)
-        signed_by = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2", "-extfile", names)
-        _openssl("x509", "-req", "-in", request, *signed_by, "-out", certificate)
-        both = folder / f"{owner}.pem"
-        both.write_bytes(certificate.read_bytes() + key.read_bytes())
-        files[owner] = str(both)
+        pem = folder / f"{owner}.pem"
+        certificate = authority.issue_cert(subject, common_name=subject)
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
+        files[owner] = str(pem)
     return Certificates(ca=str(ca), **files)
-
-
-_EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
-
-
-def _openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -114,41 +113,3 @@ def test_sweep_of_one_owner(places: tuple[Path, Path]) -> None:
         (shared / name).write_text("")
     leftovers.sweep(leftovers.prefix(12))
     assert [path.name for path in shared.iterdir()] == ["loadgen-123-x"]
-
-
-def test_empty_environment_folders_of_a_server_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those from other times, with content, or with other names may be another server's."""
-    monkeypatch.setattr(leftovers, "_running_servers", lambda: iter([Server(started_unix_s=971.0)]))
-    for name, age_s in (
-        ("python_env_aaaaaa", 50),
-        ("python_env_bbbbbb", 500),
-        ("python_env_cccccc", 50),
-        ("other", 50),
-    ):
-        (tmp_path / name).mkdir()
-        if name.endswith("c"):
-            (tmp_path / name / "lib").mkdir()
-        os.utime(tmp_path / name, (1000 - age_s, 1000 - age_s))
-    leftovers.remove_environment_folders(940.0, 970.0, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"python_env_bbbbbb", "python_env_cccccc", "other"}
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running Triton server."""
-
-    started_unix_s: float
-
-    def create_time(self) -> float:
-        return self.started_unix_s
-
-
-def test_no_environment_folder_is_removed_while_it_may_belong_to_a_running_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server that was started before the folders were made keeps its own: without it, Triton aborts at its end."""
-    monkeypatch.setattr(leftovers, "_running_servers", lambda: iter([Server(started_unix_s=900.0)]))
-    (tmp_path / "python_env_aaaaaa").mkdir()
-    os.utime(tmp_path / "python_env_aaaaaa", (950, 950))
-    leftovers.remove_environment_folders(940.0, 970.0, tmp_path)
-    assert (tmp_path / "python_env_aaaaaa").is_dir()
