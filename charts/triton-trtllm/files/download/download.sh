@@ -38,6 +38,11 @@ stop() {
 }
 
 attempt() {
+  # The holder before wrote it, after this pod last looked.
+  if [ -e "$folder/COMPLETE" ]; then
+    release
+    return
+  fi
   if [ "${DOWNLOAD_FRESH:-}" ]; then rm -rf "$files"; fi
   mkdir -p "$files"
   say "downloading to $files"

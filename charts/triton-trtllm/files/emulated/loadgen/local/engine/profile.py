@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from loadgen.base.errors import SettingsError
+from loadgen.base.proposals import meant
 from loadgen.local.engine.config import EngineProfile
 
 _FOLDER = Path(__file__).parent / "profiles"
@@ -29,8 +33,8 @@ def load_profile(name_or_path: str | Path) -> EngineProfile:
         path = _FOLDER / f"{name_or_path}.yaml"
         if not path.is_file():
             raise SettingsError(
-                f"There is no engine profile {str(name_or_path)!r}: choose one of {', '.join(profile_names())}, "
-                "or give the path of a .yaml file."
+                f"There is no engine profile {str(name_or_path)!r}{meant(str(name_or_path), profile_names())}: "
+                f"choose one of {', '.join(profile_names())}, or give the path of a .yaml file."
             )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -38,6 +42,19 @@ def load_profile(name_or_path: str | Path) -> EngineProfile:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"The engine profile {path} cannot be read: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        first = next((each for each in errors if each["type"] == "unexpected_keyword_argument"), errors[0])
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SettingsError(f"The engine profile {path} is not valid: {where}: {first['msg']}.") from error
+        problem = first["msg"]
+        if first["type"] == "unexpected_keyword_argument":
+            names = _keys_at(first["loc"][:-1])
+            problem = f"no such key{meant(str(first['loc'][-1]), names)}; the keys are {', '.join(names)}"
+        raise SettingsError(f"The engine profile {path} is not valid: {where}: {problem}.") from error
+
+
+def _keys_at(path: Sequence[str | int]) -> list[str]:
+    """Return the keys of the part of a profile at a path of keys and list positions."""
+    part: Any = EngineProfile
+    for step in path:
+        part = next(iter(get_args(part))) if isinstance(step, int) else get_type_hints(part)[step]
+    return [field.name for field in fields(part)]
