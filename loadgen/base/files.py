@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from loadgen.base.errors import RecordError
+from loadgen.base.errors import FolderGoneError, RecordError
 
 
 def write_whole(path: Path, data: bytes) -> Path:
@@ -16,7 +16,12 @@ def write_whole(path: Path, data: bytes) -> Path:
     try:
         return replace_file(path, data)
     except OSError as error:
-        raise RecordError(f"cannot write {path}: {error.strerror}; free space and try again") from error
+        raise record_error(path.parent, f"cannot write {path}: {error.strerror}; free space and try again") from error
+
+
+def record_error(folder: Path, sentence: str) -> RecordError:
+    """Return the error for a failed write below a folder: the sentence, unless the folder is gone."""
+    return RecordError(sentence) if folder.is_dir() else FolderGoneError(folder)
 
 
 def replace_file(path: Path, data: bytes) -> Path:

@@ -79,9 +79,13 @@ class Execution:
         self._run = run = Run(scenario, say, connection)
         self.folder = run.folder.path
         say(f"run folder {self.folder}")
-        served = run.start()
-        self._prepare_generator(run, served)
-        self._start_load(run, served)
+        try:
+            served = run.start()
+            self._prepare_generator(run, served)
+            self._start_load(run, served)
+        except Exception:
+            run.folder.check_present()  # a folder that is gone is the cause of any other error
+            raise
 
     def _prepare_generator(self, run: Run, served: ServedModel) -> None:
         """Let every sending process plan its share, and check itself against the reference server."""
@@ -183,8 +187,9 @@ class Execution:
                 run.stop()
         if self._load is None:
             return self._result()
-        say("analyzing …")
         with self.errors.collected():
+            run.folder.check_present()
+            say("analyzing …")
             return self._result(*run.report())
         return self._result()
 
