@@ -33,6 +33,7 @@ from loadgen.local.leftovers import hold
 from loadgen.local.lifecycle import pod_names
 from loadgen.local.programs import Programs, find_programs
 from loadgen.local.prometheus import Prometheus
+from loadgen.local.resources import check_shared_memory
 from loadgen.local.triton import TritonServer, is_ready, queue_is_empty
 from loadgen.local.waiting import in_thread, until
 from loadgen.scenario.settings import Scenario
@@ -147,6 +148,7 @@ class Stack:
     async def _run_fleet(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus) -> None:
         while True:
             await self._step(fleet, gateway)
+            check_shared_memory()
             self._publish(fleet, gateway, prometheus)
             self._state = replace(self._state, desired=fleet.desired, replicas=fleet.states())
             self._record.write(self._state)

@@ -19,6 +19,9 @@ LOADS_WITHIN_S = 30.0
 """Time for loading the models, with ample margin."""
 _ENDS_WITHIN_S = 2.0
 _PORT_TAKEN = re.compile(rb'"failed to start \w+ service: .* already in use')
+# "Unable to initialize shared memory key '…' to requested size (1048576 bytes)", "Failed to increase the shared memory
+# pool size for key '…' to 2097152 bytes"
+_SHARED_MEMORY_FULL = re.compile(rb"Unable to initialize shared memory key|Failed to increase the shared memory pool")
 
 
 class TritonServer:
@@ -78,6 +81,10 @@ class TritonServer:
     def lost_port(self) -> bool:
         """Return whether the server ended because another program had taken one of its ports."""
         return self._ended and _PORT_TAKEN.search(self._logged_since(self._log_bytes_at_start)) is not None
+
+    def lacked_shared_memory(self) -> bool:
+        """Return whether the server ended because shared memory was full."""
+        return self._ended and _SHARED_MEMORY_FULL.search(self._logged_since(self._log_bytes_at_start)) is not None
 
     def terminate(self) -> None:
         """Send SIGTERM: the server refuses new requests, finishes those in flight and unloads its models."""
