@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import DatasetError, FolderGoneError, RecordError
-from loadgen.base.files import record_error, write_whole
+from loadgen.base.files import disk_problem, record_error, write_whole
 from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo
 from loadgen.dataset.tables import TABLES, table_of
 
@@ -56,8 +56,9 @@ class RunFolder:
                     (path / "logs").mkdir(mode=0o700)
                     return cls(path)
         except OSError as error:
+            reason, advice = disk_problem(error, runs)
             raise RecordError(
-                f"cannot create the run folder {path}: {error.strerror}; free space, or set LOADGEN_RUNS_DIR"
+                f"cannot create the run folder {path}: {reason}; {advice}, or set LOADGEN_RUNS_DIR to another folder"
             ) from error
         raise RecordError(f"cannot find a free folder name below {runs}; set LOADGEN_RUNS_DIR to another folder")
 
@@ -153,10 +154,11 @@ class RunFolder:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
+            reason, advice = disk_problem(error, self.path)
             raise record_error(
                 self.path,
-                f"cannot record {table} in {folder}: {error.strerror or error}; "
-                f"the data recorded before is kept: free space and run again",
+                f"cannot record {table} in {folder}: {reason}; "
+                f"the data recorded before is kept: {advice} and run again",
             ) from error
         return part
 

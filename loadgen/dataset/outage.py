@@ -61,7 +61,7 @@ class Outage:
             self._since = now
             self._say(
                 f"{self._folder} cannot be written ({error.__cause__ or error}): records stay in memory for up to "
-                f"{FULL_DISK_S:g} s; free space now"
+                f"{FULL_DISK_S:g} s; free space there now, or make it writable"
             )
 
     def event(self) -> Event | None:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from loadgen.base.clock import Clock
 from loadgen.base.console import Say
 from loadgen.base.errors import RecordError, StackError
-from loadgen.base.files import record_error, write_whole
+from loadgen.base.files import disk_problem, record_error, write_whole
 from loadgen.dataset.events import Event
 from loadgen.dataset.outage import Outage
 
@@ -119,9 +119,11 @@ class StackFolder:
         try:
             self.path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise record_error(
-                self.path.parent, f"cannot create {self.path}: {error.strerror}; free space and try again"
-            ) from error
+            raise self._error(f"create {self.path}", error) from error
+
+    def _error(self, what: str, error: OSError) -> RecordError:
+        reason, advice = disk_problem(error, self.path.parent)
+        return record_error(self.path.parent, f"cannot {what}: {reason}; {advice} and try again")
 
     def _append(self, file: Path, lines: bytes) -> None:
         self._make()
@@ -133,9 +135,7 @@ class StackFolder:
                     out.truncate(size)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            raise record_error(
-                self.path.parent, f"cannot write {file}: {error.strerror}; free space and try again"
-            ) from error
+            raise self._error(f"write {file}", error) from error
 
 
 class StackWriter:
