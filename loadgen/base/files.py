@@ -29,7 +29,7 @@ def record_error(folder: Path, sentence: str) -> RecordError:
 def disk_problem(error: OSError, folder: Path) -> tuple[str, str]:
     """Return why a write in a folder failed, and what to do about it."""
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return error.strerror, "make it writable"
+        return os.strerror(error.errno), "make it writable"
     if error.errno == errno.ENOSPC and _has_no_inodes(folder):
         return "the disk has no free inodes", "delete files there"
     return error.strerror or str(error), "free space"
