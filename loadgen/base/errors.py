@@ -80,6 +80,16 @@ class RecordError(DatasetError):
     exit_code = ExitCode.TOOL
 
 
+class FolderGoneError(RecordError):
+    """A folder that a run writes to was deleted or moved, so waiting for space does not help."""
+
+    def __init__(self, folder: object) -> None:
+        super().__init__(
+            f"{folder} was deleted or moved during the run, and what was recorded there is lost: run again, and leave "
+            "the folder in place until the report is written"
+        )
+
+
 def unexpected(fault: BaseException) -> LoadgenError:
     """Return a bug as an error with advice, and print its traceback to standard error."""
     traceback.print_exception(fault)

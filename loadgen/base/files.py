@@ -1,10 +1,11 @@
 """Writes files as a whole or not at all."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
-from loadgen.base.errors import RecordError
+from loadgen.base.errors import FolderGoneError, RecordError
 
 
 def write_whole(path: Path, data: bytes) -> Path:
@@ -16,7 +17,30 @@ def write_whole(path: Path, data: bytes) -> Path:
     try:
         return replace_file(path, data)
     except OSError as error:
-        raise RecordError(f"cannot write {path}: {error.strerror}; free space and try again") from error
+        reason, advice = disk_problem(error, path.parent)
+        raise record_error(path.parent, f"cannot write {path}: {reason}; {advice} and try again") from error
+
+
+def record_error(folder: Path, sentence: str) -> RecordError:
+    """Return the error for a failed write below a folder: the sentence, unless the folder is gone."""
+    return RecordError(sentence) if folder.is_dir() else FolderGoneError(folder)
+
+
+def disk_problem(error: OSError, folder: Path) -> tuple[str, str]:
+    """Return why a write in a folder failed, and what to do about it."""
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return os.strerror(error.errno), "make it writable"
+    if error.errno == errno.ENOSPC and _has_no_inodes(folder):
+        return "the disk has no free inodes", "delete files there"
+    return error.strerror or str(error), "free space"
+
+
+def _has_no_inodes(folder: Path) -> bool:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    return status.f_files > 0 and status.f_favail == 0
 
 
 def replace_file(path: Path, data: bytes) -> Path:

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from loadgen.base.clock import Clock
-from loadgen.base.errors import DatasetError, RecordError
-from loadgen.base.files import write_whole
+from loadgen.base.errors import DatasetError, FolderGoneError, RecordError
+from loadgen.base.files import disk_problem, record_error, write_whole
 from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo
 from loadgen.dataset.tables import TABLES, table_of
 
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd  # its import takes a second, which only readers should pay
 
 _LOG = logging.getLogger(__name__)
-
-
-FULL_DISK_S = 30.0
-"""How long a run goes on while its folder cannot be written; a disk that stays full for longer ends it."""
 
 
 class RunFolder:
@@ -60,8 +56,9 @@ class RunFolder:
                     (path / "logs").mkdir(mode=0o700)
                     return cls(path)
         except OSError as error:
+            reason, advice = disk_problem(error, runs)
             raise RecordError(
-                f"cannot create the run folder {path}: {error.strerror}; free space, or set LOADGEN_RUNS_DIR"
+                f"cannot create the run folder {path}: {reason}; {advice}, or set LOADGEN_RUNS_DIR to another folder"
             ) from error
         raise RecordError(f"cannot find a free folder name below {runs}; set LOADGEN_RUNS_DIR to another folder")
 
@@ -109,6 +106,15 @@ class RunFolder:
                 f"{file} is damaged at {where} ({first['msg']}); restore it or run the test again"
             ) from error
 
+    def check_present(self) -> None:
+        """Check that the folder of a run that has begun is still there.
+
+        Raises:
+            FolderGoneError: it, or its `run.json`, was deleted or moved.
+        """
+        if not (self.path / "run.json").exists():
+            raise FolderGoneError(self.path)
+
     def write_info(self, info: RunInfo) -> None:
         """Replace `run.json` atomically."""
         self.write_text("run.json", info.model_dump_json(indent=2) + "\n")
@@ -129,7 +135,8 @@ class RunFolder:
             The part's path, or None when there was no row.
 
         Raises:
-            RecordError: the disk is full or the folder is gone; parts written before are unaffected.
+            RecordError: the disk is full; parts written before are unaffected.
+            FolderGoneError: the run folder was deleted or moved.
         """
         schema = TABLES[table]
         data = rows if isinstance(rows, pa.Table) else _table(table, schema, list(rows))
@@ -147,9 +154,11 @@ class RunFolder:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise RecordError(
-                f"cannot record {table} in {folder}: {error.strerror or error}; "
-                f"the data recorded before is kept: free space and run again"
+            reason, advice = disk_problem(error, self.path)
+            raise record_error(
+                self.path,
+                f"cannot record {table} in {folder}: {reason}; "
+                f"the data recorded before is kept: {advice} and run again",
             ) from error
         return part
 

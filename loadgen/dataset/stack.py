@@ -1,14 +1,20 @@
 """Reads and writes `stack/` of a run folder: the state of the fleet and its journal (docs/dataset.md)."""
 
+import errno
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from loadgen.base.errors import DatasetError, StackError
-from loadgen.base.files import write_whole
+from loadgen.base.clock import Clock
+from loadgen.base.console import Say
+from loadgen.base.errors import RecordError, StackError
+from loadgen.base.files import disk_problem, record_error, write_whole
 from loadgen.dataset.events import Event
+from loadgen.dataset.outage import Outage
 
 StackPhase = Literal["starting", "ready", "stopping", "failed"]
 ReplicaPhase = Literal["created", "scheduled", "pulling", "started", "ready", "draining", "crashed"]
@@ -79,9 +85,9 @@ class StackFolder:
         """Replace `state.json` atomically.
 
         Raises:
-            DatasetError: the disk is full or the folder is gone.
+            RecordError: the disk is full or the run folder is gone.
         """
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        self._make()
         write_whole(self.state_file, _STATE.dump_json(state, indent=2) + b"\n")
 
     def read(self) -> StackState:
@@ -97,23 +103,89 @@ class StackFolder:
         except (OSError, ValidationError) as error:
             raise StackError(f"{self.state_file} cannot be read ({error}): start the run again") from error
 
-    def emit(self, event: Event) -> None:
-        """Append one event to `journal.jsonl`.
+    def emit(self, *events: Event) -> None:
+        """Append events to `journal.jsonl`: all of them or none.
 
         Raises:
-            DatasetError: the disk is full or the folder is gone.
+            RecordError: the disk is full or the run folder is gone.
         """
-        self._append(self.journal_file, event.line())
+        self._append(self.journal_file, b"".join(event.line() for event in events))
 
     def progress(self, sentence: str) -> None:
         """Append a progress message of the start-up; `start_stack` shows it to the user."""
         self._append(self.progress_file, sentence.encode() + b"\n")
 
-    def _append(self, file: Path, line: bytes) -> None:
-        # A single write per line: a reader of whole lines never sees part of an event.
+    def _make(self) -> None:
         try:
             self.path.mkdir(mode=0o700, exist_ok=True)
-            with file.open("ab") as out:
-                out.write(line)
         except OSError as error:
-            raise DatasetError(f"cannot write {file}: {error.strerror}; free space and try again") from error
+            raise self._error(f"create {self.path}", error) from error
+
+    def _error(self, what: str, error: OSError) -> RecordError:
+        reason, advice = disk_problem(error, self.path.parent)
+        return record_error(self.path.parent, f"cannot {what}: {reason}; {advice} and try again")
+
+    def _append(self, file: Path, lines: bytes) -> None:
+        self._make()
+        try:
+            # unbuffered, and a single write: a reader of whole lines never sees part of an event
+            with file.open("ab", buffering=0) as out:
+                size = out.tell()
+                if out.write(lines) < len(lines):
+                    out.truncate(size)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise self._error(f"write {file}", error) from error
+
+
+class StackWriter:
+    """Writes `stack/` during a run; while the disk is full, the state and the events stay in memory.
+
+    Args:
+        run: The run folder.
+        clock: The run's time axis.
+        say: Receives a sentence when the disk is full.
+    """
+
+    def __init__(self, run: Path, clock: Clock, say: Say) -> None:
+        self._folder = StackFolder(run)
+        self._outage = Outage(self._folder.path, clock, say)
+        self._events: list[Event] = []
+        self._state: StackState | None = None
+        self._written: StackState | None = None
+
+    def emit(self, event: Event) -> None:
+        """Append an event to the journal; see `flush`."""
+        self._events.append(event)
+        self.flush()
+
+    def write(self, state: StackState) -> None:
+        """Replace the state if it has changed; see `flush`."""
+        self._state = state
+        self.flush()
+
+    def progress(self, sentence: str) -> None:
+        """Append a progress message, which is lost while the disk is full."""
+        with suppress(RecordError):
+            self._folder.progress(sentence)
+
+    def flush(self) -> bool:
+        """Write what is in memory; False if that failed, and it stays there for the next call.
+
+        Raises:
+            RecordError: the disk stays full, or the run folder is gone.
+        """
+        try:
+            if self._events:
+                self._folder.emit(*self._events)
+                self._events.clear()
+            if self._state is not None and self._state != self._written:
+                self._folder.write(self._state)
+                self._written = self._state
+            if (delay := self._outage.event()) is not None:
+                self._folder.emit(delay)
+        except RecordError as error:
+            self._outage.failed(error)
+            return False
+        self._outage.end()
+        return True

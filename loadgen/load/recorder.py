@@ -1,7 +1,6 @@
 """Records one row per arrival of one process, and writes them to the run folder every few seconds."""
 
 import logging
-import time
 from typing import Any
 
 import pyarrow as pa
@@ -9,9 +8,9 @@ import pyarrow as pa
 from loadgen.base.clock import Clock
 from loadgen.base.console import say
 from loadgen.base.errors import RecordError
-from loadgen.dataset.events import Event
-from loadgen.dataset.folder import FULL_DISK_S, RunFolder
-from loadgen.dataset.names import Cause, EventKind, GapSource, Outcome
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.names import Cause, Outcome
+from loadgen.dataset.outage import Outage
 from loadgen.dataset.tables import REQUESTS, TOKENS, table_of
 from loadgen.load.plan import Arrival
 from loadgen.protocols.answer import Answer
@@ -70,7 +69,7 @@ class Recorder:
         self._requests = _Rows(REQUESTS)
         self._tokens = _Rows(TOKENS)
         self._rows = 0
-        self._failing_since: float | None = None
+        self._outage = Outage(folder.path, clock, say)
 
     def record(self, arrival: Arrival, scheduled: float, sent: float, answer: Answer) -> None:
         """Add the row of a request that was sent; times are readings of the monotonic clock."""
@@ -109,35 +108,21 @@ class Recorder:
         """Write a part file of each table; False if that failed and the rows are kept for the next attempt.
 
         Raises:
-            RecordError: writing has failed for `FULL_DISK_S`, or `MAX_ROWS` are in memory.
+            RecordError: the disk stays full, `MAX_ROWS` are in memory, or the run folder is gone.
         """
         try:
             self._requests = self._write("requests", self._requests)
             self._tokens = self._write("tokens", self._tokens)
-            self._record_delay()
+            if (delay := self._outage.event()) is not None:
+                self._folder.append("events", f"load{self._worker}", [delay.row()])
         except RecordError as error:
-            now = time.monotonic()
-            if self._failing_since is None:
-                self._failing_since = now
-                say(
-                    f"the run folder {self._folder.path} cannot be written ({error.__cause__}): rows stay in memory "
-                    f"for up to {FULL_DISK_S:g} s; free space now"
-                )
-            if now - self._failing_since > FULL_DISK_S or self._rows > MAX_ROWS:
+            self._outage.failed(error)
+            if self._rows > MAX_ROWS:
                 raise
             return False
-        self._rows, self._failing_since = 0, None
+        self._rows = 0
+        self._outage.end()
         return True
-
-    def _record_delay(self) -> None:
-        """Record for how long nothing could be written; nothing after a write without failures."""
-        if self._failing_since is None:
-            return
-        from_s, to_s = (self._clock.at_monotonic(at) for at in (self._failing_since, time.monotonic()))
-        data = {"source": GapSource.DISK, "from_s": round(from_s, 3), "to_s": round(to_s, 3)}
-        message = f"the run folder could not be written for {to_s - from_s:.1f} s; no row was lost"
-        event = Event(from_s, EventKind.RECORDING_DELAYED, message=message, data=data)
-        self._folder.append("events", f"load{self._worker}", [event.row()])
 
     def _write(self, table: str, rows: _Rows) -> _Rows:
         self._folder.append(table, f"load{self._worker}", rows.table())

@@ -9,14 +9,14 @@ so the check is repeated before it fails.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import gevent
 from gevent.pool import Group
 
 from loadgen.base.errors import SelfCheckError
-from loadgen.dataset.names import Outcome
+from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, Client
 from loadgen.protocols.reference import MAX_STREAMS, Script
 
@@ -25,6 +25,12 @@ _HOLD_S = 2.0
 _LIMIT_S = 1.5
 _TIMEOUT_S = 20.0
 _ATTEMPTS = 3
+_FREE_CPU = "free CPU, or spread the users with --processes"
+_ADVICE: Mapping[str | None, str] = {
+    Cause.NO_DESCRIPTOR: "raise the limit on open files (ulimit -n), or spread the users with --processes",
+    Cause.NO_PORT: "widen the range net.ipv4.ip_local_port_range, or end programs with many connections",
+    Cause.NO_MEMORY: "free memory",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,7 @@ def self_check(connect: Callable[[], Client], streams: int) -> SelfCheck:
     raise SelfCheckError(
         f"self-check: with {streams} open streams, a first token was timed {worst_delay_s:.2f} s late "
         f"(limit {_LIMIT_S:g} s) in the last of {_ATTEMPTS} attempts; this process would report wrong latencies: "
-        f"free CPU, or spread the users with --processes"
+        f"{_FREE_CPU}"
     )
 
 
@@ -84,9 +90,9 @@ def _worst_delay_s(connect: Callable[[], Client], streams: int) -> float:
     good = [answer for answer in answers if answer.outcome == Outcome.OK]
     if len(good) < streams:
         causes = {answer.cause for answer in answers if answer.outcome != Outcome.OK} or {"no answer"}
+        advice = next((text for cause, text in _ADVICE.items() if cause in causes), _FREE_CPU)
         raise SelfCheckError(
             f"self-check: only {len(good)} of {streams} streams to the built-in reference server succeeded "
-            f"({'; '.join(sorted(map(str, causes)))}); this process would report wrong token times: "
-            f"free CPU, or spread the users with --processes"
+            f"({'; '.join(sorted(map(str, causes)))}); this process would report wrong token times: {advice}"
         )
     return max(answer.token_times[0] for answer in good) - sent_at

@@ -23,6 +23,7 @@ from loadgen.dataset.stack import ReplicaPhase, ReplicaState
 from loadgen.local.gateway import Route
 from loadgen.local.lifecycle import BACKOFF_RESET_S, backoff_s, replicas_to_delete
 from loadgen.local.replica import Replica, Server
+from loadgen.local.resources import shared_memory_error
 
 MAX_LOST_PORTS = 5
 
@@ -100,12 +101,17 @@ class Fleet:
             healthy: Names of the replicas whose server is ready.
             routed: HTTP addresses that the gateway sends requests to; None if the gateway does not answer.
             empty_queues: Names of the `draining` replicas whose server has an empty queue.
+
+        Raises:
+            StackError: a server ended because shared memory was full.
         """
         for replica in list(self._replicas):
             exit_code = replica.server.poll() if replica.server else None
             if replica.phase == "draining":
                 self._drain(replica, now_s, exit_code, routed, empty_queues)
             elif exit_code is not None:
+                if replica.server is not None and replica.server.lacked_shared_memory():
+                    raise shared_memory_error()  # a fault of this machine, not of the server
                 if not self._starts_on_other_ports(replica):
                     self._crash(replica, now_s, exit_code)
             else:

@@ -26,6 +26,9 @@ class Server(Protocol):
     def lost_port(self) -> bool:
         """Return whether it ended because another program had taken one of its ports."""
 
+    def lacked_shared_memory(self) -> bool:
+        """Return whether it ended because shared memory was full."""
+
     def terminate(self) -> None:
         """Send SIGTERM, so that it finishes the requests in flight and exits."""
 

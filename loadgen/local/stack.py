@@ -17,12 +17,13 @@ from functools import partial
 from pathlib import Path
 
 from loadgen.base.clock import Clock
-from loadgen.base.errors import ExitCode, LoadgenError, StackError
+from loadgen.base.errors import ExitCode, LoadgenError, RecordError, StackError
 from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import lifeline_cut, lifeline_fd
 from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.stack import StackFolder, StackState
+from loadgen.dataset.outage import Outage
+from loadgen.dataset.stack import StackState, StackWriter
 from loadgen.local.autoscaler import Autoscaler
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
@@ -32,6 +33,7 @@ from loadgen.local.leftovers import hold
 from loadgen.local.lifecycle import pod_names
 from loadgen.local.programs import Programs, find_programs
 from loadgen.local.prometheus import Prometheus
+from loadgen.local.resources import check_shared_memory
 from loadgen.local.triton import TritonServer, is_ready, queue_is_empty
 from loadgen.local.waiting import in_thread, until
 from loadgen.scenario.settings import Scenario
@@ -52,11 +54,12 @@ class Stack:
         info = folder.read_info()
         scenario = Scenario.model_validate(info.settings)
         self._run_id = info.run_id
-        self._logs, self._work, self._record = folder.logs, work, StackFolder(folder.path)
+        self._logs, self._work = folder.logs, work
         self._clock: Clock = info.clock
+        self._record = StackWriter(folder.path, info.clock, _log.error)
+        self._outage = Outage(work, info.clock, _log.error)
         self._settings = scenario.local
         self._state: StackState = StackState.initial(scenario.model, scenario.local.replicas[0])
-        self._written: StackState | None = None
         self._autoscaler = Autoscaler(scenario.local)
         self._fleet: Fleet | None = None
         self._gateway: Gateway | None = None
@@ -67,7 +70,7 @@ class Stack:
 
         Raises:
             StackError: A component cannot be downloaded or started.
-            DatasetError: The disk is full.
+            RecordError: The disk stays full, or the run folder is gone.
         """
         self._record.write(self._state)
         programs = await in_thread(partial(find_programs, self._record.progress))
@@ -145,9 +148,10 @@ class Stack:
     async def _run_fleet(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus) -> None:
         while True:
             await self._step(fleet, gateway)
-            gateway.publish(fleet.routes())
-            prometheus.publish(fleet.metrics())
-            self._write_changes(fleet)
+            check_shared_memory()
+            self._publish(fleet, gateway, prometheus)
+            self._state = replace(self._state, desired=fleet.desired, replicas=fleet.states())
+            self._record.write(self._state)
             await asyncio.sleep(STEP_S)
 
     async def _step(self, fleet: Fleet, gateway: Gateway) -> None:
@@ -199,11 +203,15 @@ class Stack:
                 break
             await asyncio.sleep(STEP_S)
 
-    def _write_changes(self, fleet: Fleet) -> None:
-        self._state = replace(self._state, desired=fleet.desired, replicas=fleet.states())
-        if self._state != self._written:
-            self._record.write(self._state)
-            self._written = self._state
+    def _publish(self, fleet: Fleet, gateway: Gateway, prometheus: Prometheus) -> None:
+        """Tell gateway and Prometheus about changes of the fleet; on a full disk, the next step tries again."""
+        try:
+            gateway.publish(fleet.routes())
+            prometheus.publish(fleet.metrics())
+        except RecordError as error:
+            self._outage.failed(error)
+        else:
+            self._outage.end()
 
     def _emit(self, event: Event) -> None:
         self._record.emit(event)

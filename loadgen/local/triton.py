@@ -16,6 +16,9 @@ DRAINED_LOG_LINE = "All models are stopped, unloading models"
 # "failed to start GRPC service: Unavailable - Socket '127.0.0.1:51737' already in use", also for HTTP and Metrics
 _ENDS_WITHIN_S = 2.0
 _PORT_TAKEN = re.compile(rb'"failed to start \w+ service: .* already in use')
+# "Unable to initialize shared memory key '…' to requested size (1048576 bytes)", "Failed to increase the shared memory
+# pool size for key '…' to 2097152 bytes"
+_SHARED_MEMORY_FULL = re.compile(rb"Unable to initialize shared memory key|Failed to increase the shared memory pool")
 
 
 class TritonServer:
@@ -73,6 +76,10 @@ class TritonServer:
     def lost_port(self) -> bool:
         """Return whether the server ended because another program had taken one of its ports."""
         return self._ended and _PORT_TAKEN.search(self._logged_since(self._log_bytes_at_start)) is not None
+
+    def lacked_shared_memory(self) -> bool:
+        """Return whether the server ended because shared memory was full."""
+        return self._ended and _SHARED_MEMORY_FULL.search(self._logged_since(self._log_bytes_at_start)) is not None
 
     def terminate(self) -> None:
         """Send SIGTERM: the server refuses new requests, finishes those in flight and unloads its models."""

@@ -28,10 +28,21 @@ _NO_SPACE = "No space left on device"
 
 
 def cache_dir() -> Path:
-    """Return the folder of the cache: ``$XDG_CACHE_HOME/triton-loadgen``, by default below ``~/.cache``."""
+    """Return the folder of the cache: ``$XDG_CACHE_HOME/triton-loadgen``, by default below ``~/.cache``.
+
+    Raises:
+        StackError: The user has no home folder, as in a container that runs with an arbitrary user id.
+    """
     configured = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(configured) if Path(configured).is_absolute() else Path.home() / ".cache"
-    return base / "triton-loadgen"
+    if Path(configured).is_absolute():
+        return Path(configured) / "triton-loadgen"
+    try:
+        return Path.home() / ".cache" / "triton-loadgen"
+    except RuntimeError:
+        raise StackError(
+            f"The user with id {os.geteuid()} has no home folder for the cache of programs: set XDG_CACHE_HOME, or "
+            "HOME, to a folder you can write to."
+        ) from None
 
 
 def ensure_cached(

@@ -16,6 +16,7 @@ from loadgen.load.adapters.shape import SPAWN_PER_S
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.share import Assignment
+from loadgen.local.resources import check_files
 from loadgen.run.progress import Progress
 from loadgen.run.result import Errors, RunResult
 from loadgen.run.run import Run, ServedModel
@@ -78,12 +79,29 @@ class Execution:
         Raises:
             LoadgenError: the target, the collector or a sending process is not ready.
         """
+        self._check_limits(scenario)
         self._run = run = Run(scenario, say, connection)
         self.folder = run.folder.path
         say(f"run folder {self.folder}")
-        served = run.start()
-        self._prepare_generator(run, served)
-        self._start_load(run, served)
+        try:
+            served = run.start()
+            self._prepare_generator(run, served)
+            self._start_load(run, served)
+        except Exception:
+            run.folder.check_present()  # a folder that is gone is the cause of any other error
+            raise
+
+    def _check_limits(self, scenario: Scenario) -> None:
+        """Check before anything starts that this machine allows as many files and connections as the load needs.
+
+        Raises:
+            SelfCheckError: the limits of the load generators are too low.
+            StackError: those of the local stack are.
+        """
+        users = self._plan.users(max(1, self._generator.size()))
+        self._generator.check_limits(users)
+        if scenario.target == "local":
+            check_files(users)
 
     def _prepare_generator(self, run: Run, served: ServedModel) -> None:
         """Let every sending process plan its share, and check itself against the reference server."""
@@ -193,8 +211,9 @@ class Execution:
                 run.stop()
         if self._load is None:
             return self._result()
-        say("analyzing …")
         with self.errors.collected():
+            run.folder.check_present()
+            say("analyzing …")
             return self._result(*run.report())
         return self._result()
 

@@ -5,8 +5,7 @@ import platform
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,12 +13,13 @@ from typing import Any
 from loadgen.base.clock import Clock
 from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.console import Say
-from loadgen.base.errors import CollectError, ExitCode, LoadgenError, RecordError, StackError
+from loadgen.base.errors import CollectError, ExitCode, LoadgenError, StackError
 from loadgen.base.processes import Child
 from loadgen.collect.start import start_collector
 from loadgen.dataset.events import Event
-from loadgen.dataset.folder import FULL_DISK_S, RunFolder, runs_dir
+from loadgen.dataset.folder import RunFolder, runs_dir
 from loadgen.dataset.names import EventKind, StopCause
+from loadgen.dataset.outage import Outage
 from loadgen.dataset.run_info import Limit, PromptInfo, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
@@ -31,7 +31,6 @@ from loadgen.targets.info import TargetInfo
 from loadgen.targets.target import RunningTarget, target_of
 
 _COLLECTOR_GRACE_S = 15.0
-_RETRY_S = 1.0
 _REPORT_TIMEOUT_S = 600.0
 _VERDICTS = (ExitCode.PASS, ExitCode.FAIL, ExitCode.INVALID)
 _RECORDED_PACKAGES = (
@@ -74,6 +73,7 @@ class Run:
         self.clock = Clock.start()
         self._say = say
         self.folder = RunFolder.create(runs_dir(), scenario.name, self.clock)
+        self._outage = Outage(self.folder.path, self.clock, say)
         self._target = target_of(scenario, connection)
         self._running: RunningTarget | None = None
         self._collector: Child | None = None
@@ -145,7 +145,12 @@ class Run:
         self._update(load_end_s=now_s, **changes)
 
     def failure(self) -> LoadgenError | None:
-        """Reason why the run cannot go on; None while it can."""
+        """Reason why the run cannot go on; None while it can.
+
+        Raises:
+            FolderGoneError: the run folder was deleted or moved, which explains every other failure.
+        """
+        self.folder.check_present()
         if self._collector is not None and (code := self._collector.poll()) is not None:
             return CollectError(
                 f"the collector ended by itself (exit code {code}): read {self._collector.log}, run again"
@@ -154,8 +159,10 @@ class Run:
         return StackError(failure) if failure else None
 
     def fleet(self) -> Fleet:
-        """Replicas and autoscaler of the target at this moment."""
-        state = self._running.state() if self._running else None
+        """Replicas and autoscaler of the target at this moment; without a record of them, nothing."""
+        state = None
+        with suppress(StackError):
+            state = self._running.state() if self._running else None
         if state is None:
             return Fleet()
         return Fleet(
@@ -181,6 +188,7 @@ class Run:
 
         Raises:
             LoadgenError: the process ended without a verdict; the message has the command that reports later.
+            FolderGoneError: the run folder was deleted or moved.
         """
         reports = ",".join(self.scenario.reports)
         command = [sys.executable, "-m", "loadgen", "report", str(self.folder.path), "--reports", reports]
@@ -201,6 +209,7 @@ class Run:
             raise LoadgenError(f"no report within {_REPORT_TIMEOUT_S:g} s; {later}") from None
         except OSError as error:
             raise LoadgenError(f"the report cannot be started ({error.strerror}); {later}") from error
+        self.folder.check_present()
         if done.stderr:
             self._say(done.stderr.rstrip())
         if done.returncode not in _VERDICTS or not done.stdout:  # Python's own exit code for a fault is 1, too
@@ -208,29 +217,11 @@ class Run:
         return done.returncode, done.stdout
 
     def _event(self, kind: str, t_s: float, reason: str | None = None) -> None:
-        _when_writable(lambda: self.folder.append("events", "run", [Event(t_s, kind, reason=reason).row()]))
+        self._outage.write(lambda: self.folder.append("events", "run", [Event(t_s, kind, reason=reason).row()]))
 
     def _update(self, **changes: object) -> None:
         self.info = self.info.model_copy(update=changes)
-        _when_writable(lambda: self.folder.write_info(self.info))
-
-
-def _when_writable(write: Callable[[], object]) -> None:
-    """Write to the run folder, and try again while its disk is full.
-
-    Raises:
-        RecordError: it stays full.
-    """
-    deadline = time.monotonic() + FULL_DISK_S
-    while True:
-        try:
-            write()
-        except RecordError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_RETRY_S)
-        else:
-            return
+        self._outage.write(lambda: self.folder.write_info(self.info))
 
 
 def _how_it_ended(code: int) -> str:

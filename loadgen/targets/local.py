@@ -21,6 +21,7 @@ from loadgen.local.environments import remove_environment_folders
 from loadgen.local.leftovers import sweep_dead
 from loadgen.local.lifecycle import BACKOFF_S, KUBELET_BACKOFF_S
 from loadgen.local.prometheus import RATIO_METRIC
+from loadgen.local.resources import check_space
 from loadgen.programs.find import check_platform
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.settings import Local, Scenario
@@ -124,8 +125,10 @@ def start_stack(folder: RunFolder, *, on_progress: Say, deadline_s: float = 1800
     """
     check_platform()
     scenario = Scenario.model_validate(folder.read_info().settings)
-    load_profile(scenario.local.profile)
+    profile = load_profile(scenario.local.profile)
     hpa_spec(scenario.local)
+    sweep_dead()  # what an earlier stack left must not count as used
+    check_space(profile, scenario.local.replicas[1])
     record = StackFolder(folder.path)
     record.write(StackState.initial(scenario.model, scenario.local.replicas[0]))
     supervisor: list[str | Path] = [sys.executable, "-m", "loadgen.local.supervisor", folder.path.resolve()]

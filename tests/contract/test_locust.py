@@ -13,26 +13,40 @@ import pytest
 from loadgen.dataset.folder import RunFolder
 from loadgen.protocols.reference import Script
 from support.runs.locust_bench import Bench, FinishedRun
+from support.runs.secrets import places_of
 
 Runs = Callable[..., FinishedRun]
 
-SECRET = "s3cret-value"
+SECRETS = {
+    "--header": "s3cret flag/1",
+    "--header-file": "s3cret file/2",
+    "LOADGEN_HEADERS": "s3cret variable/3",
+    "LOADGEN_WORKER_SECRET": "s3cret worker/4",
+    "AWS_SECRET_ACCESS_KEY": "s3cret upload/5",
+    "AWS_SESSION_TOKEN": "s3cret session/6",
+}
+"""Secrets by the way in which a run gets them."""
+IN_ENVIRONMENT = {name: secret for name, secret in SECRETS.items() if name.isupper()}
 
 
 @pytest.fixture(scope="module")
 def streamed(whole_run: Runs) -> FinishedRun:
     """Run gRPC with streaming, the users of one tag, all output files of Locust, a header and a dead proxy."""
     flags = ("--protocol", "grpc", "--stream", "--csv", "stats", "--html", "locust.html", "--json-file", "locust")
-    settings = {"http_proxy": "http://127.0.0.1:1", "no_proxy": "", "LOADGEN_HEADERS": f"X-Key: {SECRET}"}
-    return whole_run("TwoUser", "--tags", "two", *flags, **settings)
+    settings = {**IN_ENVIRONMENT, "LOADGEN_HEADERS": f"X-Key: {SECRETS['LOADGEN_HEADERS']}"}
+    return whole_run("TwoUser", "--tags", "two", *flags, http_proxy="http://127.0.0.1:1", no_proxy="", **settings)
 
 
 @pytest.fixture(scope="module")
-def distributed(whole_run: Runs, ports: dict[str, int]) -> FinishedRun:
-    """Run HTTP with streaming and two workers, a header, a dead proxy in the environment, and Locust's JSON."""
+def distributed(whole_run: Runs, ports: dict[str, int], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Run HTTP with streaming and two workers, headers, a dead proxy in the environment, and Locust's JSON."""
     flags = ("--target", f"http://127.0.0.1:{ports['http']}", "--protocol", "http", "--stream", "--csv", "stats")
-    header = ("--header", f"X-Key: {SECRET}")
-    return whole_run("--processes", "2", *flags, *header, "--json", http_proxy="http://127.0.0.1:1", no_proxy="")
+    file = tmp_path_factory.mktemp("headers") / "headers"
+    file.write_text(f"X-Team: {SECRETS['--header-file']}\n")
+    headers = ("--header", f"X-Key: {SECRETS['--header']}", "--header-file", str(file))
+    settings = {**IN_ENVIRONMENT, "LOADGEN_HEADERS": f"X-Zone: {SECRETS['LOADGEN_HEADERS']}"}
+    dead_proxy = {"http_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+    return whole_run("--processes", "2", *flags, *headers, "--json", **dead_proxy, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -178,14 +192,20 @@ def test_an_invalid_scenario(bench: Bench) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("run", ["streamed", "distributed"])
-def test_no_file_has_the_value_of_a_header(run: str, request: pytest.FixtureRequest) -> None:
-    """Neither the run folder nor any output; run.json has its name. Loopback was reached without the dead proxy."""
+@pytest.mark.parametrize(("run", "headers"), [("streamed", ("X-Key",)), ("distributed", ("X-Zone", "X-Team", "X-Key"))])
+def test_nothing_that_a_run_wrote_has_a_secret(
+    run: str, headers: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    """Neither the run folder with its tables, nor any output or shared memory; run.json has the names of the headers.
+
+    Loopback was reached without the dead proxy.
+    """
     finished: FinishedRun = request.getfixturevalue(run)
     assert finished.result.code == 0, finished.result.err
-    files = [path for path in finished.bench.folder.rglob("*") if path.is_file()]
-    assert len(files) > 10
-    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+    folder = finished.bench.folder
+    assert len([path for path in folder.rglob("*") if path.is_file()]) > 10
+    assert {way: found for way, secret in SECRETS.items() if (found := places_of(secret, folder))} == {}
+    assert places_of("tensorrt_llm", folder)  # the search finds what is there
     connection = finished.bench.run_folder().read_info().connection
     assert connection is not None
-    assert (connection.headers, connection.proxy) == (("X-Key",), None)
+    assert (sorted(connection.headers), connection.proxy) == (sorted(headers), None)

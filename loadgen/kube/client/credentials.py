@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,10 @@ def _digest(file: str | None) -> bytes | None:
 
 def _kubeconfigs() -> list[Path]:
     files = [Path(each) for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each]
-    return files or [Path.home() / ".kube" / "config"]
+    default = Path("~/.kube/config")
+    with suppress(RuntimeError):  # without a home folder there is no such file
+        default = default.expanduser()
+    return files or [default]
 
 
 def _from_service_account() -> Credentials:

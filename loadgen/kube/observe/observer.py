@@ -17,12 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.base.errors import ExitCode
+from loadgen.base.errors import ExitCode, LoadgenError
 from loadgen.base.stop import Stop
 from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import EventKind, GapSource
-from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
+from loadgen.dataset.stack import ReplicaState, StackState, StackWriter
 from loadgen.kube.client.api import Api
 from loadgen.kube.objects.events import RunEvent, hpa_sync, pod_event
 from loadgen.kube.objects.raw import Raw, parse_time
@@ -51,7 +51,7 @@ class Observer:
     def __init__(self, folder: RunFolder, config: ObserverConfig, request_lease: Callable[[str], None]) -> None:
         self._config = config
         self._clock = folder.read_info().clock
-        self._stack = StackFolder(folder.path)
+        self._stack = StackWriter(folder.path, self._clock, _log.error)
         self._pods = PodTracker(self._clock.to_unix(0.0) + config.skew_s)
         self._nodes = NodeTracker(self._pods, request_lease)
         self._rescales = RescaleTracker(has_hpa=config.hpa is not None)
@@ -68,7 +68,6 @@ class Observer:
             desired=0,
             versions=config.versions,
         )
-        self._written_state: StackState | None = None
 
     def handle(self, event: WatchEvent) -> None:
         """Handle one event of a watch."""
@@ -95,13 +94,12 @@ class Observer:
         self._record(self._rescales.flush(now_s, disconnected=disconnected, final=final))
         self._record(self._nodes.flush(now_s, final=final))
         if self._rescales.replicas is None:
+            self._stack.flush()
             return  # the workload has not been observed yet
         replicas = tuple(self._replica(pod) for pod in self._pods.pods())
         phase = "ready" if any(each.phase == "ready" for each in replicas) else self._state.phase
         self._state = replace(self._state, replicas=replicas, desired=self._rescales.replicas, phase=phase)
-        if self._state != self._written_state:
-            self._stack.write(self._state)
-            self._written_state = self._state
+        self._stack.write(self._state)
 
     def close(self, now_s: float) -> None:
         """Record all pending events, and the gaps of watches that are still disconnected."""
@@ -109,6 +107,8 @@ class Observer:
         for source in list(self._disconnected):
             self._reconnected(source, now_s + self._config.skew_s)
         self._stack.write(replace(self._state, phase="stopping"))
+        while not self._stack.flush():
+            time.sleep(_POLL_S)
 
     def _relist(self, source: str, items: Sequence[Raw], now_s: float) -> None:
         """Handle a new list: known objects that are missing from it were deleted while the watch was interrupted."""
@@ -241,7 +241,11 @@ def main(file: str) -> int:
     watchers = [Watcher(api, each, events) for each in watched_resources(api, config)]
     for each in watchers:
         each.start()
-    return observe(stop, observer, watchers, events)
+    try:
+        return observe(stop, observer, watchers, events)
+    except LoadgenError as error:
+        _log.error("%s", error)
+        return int(error.exit_code)
 
 
 def observe(stop: Stop, observer: Observer, watchers: Sequence[Watcher], events: "queue.Queue[WatchEvent]") -> int:

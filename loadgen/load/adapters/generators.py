@@ -21,6 +21,7 @@ from loadgen.dataset.tables import load_writer
 from loadgen.load.adapters.dispatcher import Dispatchers
 from loadgen.load.adapters.statistics import statistics_listener
 from loadgen.load.adapters.users import TritonUser
+from loadgen.load.descriptors import check_descriptors, check_ports
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.sender import Counts
@@ -61,6 +62,14 @@ class Generator(Protocol):
         """Return the number of processes."""
         ...
 
+    def check_limits(self, users: int) -> None:
+        """Check what this host allows its processes for so many Locust users in total.
+
+        Raises:
+            SelfCheckError: the limit on open files is too low, or there are too few ports.
+        """
+        ...
+
     def prepare(self, assignments: Sequence[Assignment]) -> None:
         """Plan the load and run the self-check in every process.
 
@@ -98,6 +107,11 @@ class LocalGenerator:
     def size(self) -> int:
         """Return 1."""
         return 1
+
+    def check_limits(self, users: int) -> None:
+        """Check what this host allows this process."""
+        check_descriptors(users)
+        check_ports(users)
 
     def prepare(self, assignments: Sequence[Assignment]) -> None:
         """Plan the load and run the self-check in this process."""
@@ -152,6 +166,13 @@ class DistributedGenerator:
     def size(self) -> int:
         """Return the number of connected workers."""
         return len(self._connected())
+
+    def check_limits(self, users: int) -> None:
+        """Check what this host allows the workers that this process started (--processes); others check themselves."""
+        options = self._runner.environment.parsed_options
+        if options is not None and options.processes:
+            check_descriptors(users // max(1, self.size()))
+            check_ports(users)
 
     def prepare(self, assignments: Sequence[Assignment]) -> None:
         """Plan the load and run the self-check in every worker, and wait for all of them."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.base.clock import Clock
-from loadgen.base.errors import DatasetError, ExitCode, RecordError
+from loadgen.base.errors import DatasetError, ExitCode, FolderGoneError, RecordError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import SCHEMA_VERSION, ClusterInfo, Compression, RunInfo, ValidityLimits
 from loadgen.dataset.stack import StackFolder
@@ -191,3 +192,23 @@ def test_the_imports_of_the_first_table_can_be_done_before() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
     assert said.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_folder_that_is_gone_is_named(moved: bool, folder: RunFolder, tmp_path: Path) -> None:
+    """Every write names the folder and what to do; nothing asks for space, and no new folder appears in its place."""
+    folder.append("events", "a", [{"t_s": 1.0, "kind": "x"}])
+    (folder.path / "run.json").write_text("{}")
+    folder.check_present()
+    if moved:
+        folder.path.rename(tmp_path / "elsewhere")
+    else:
+        shutil.rmtree(folder.path)
+    for write in (
+        folder.check_present,
+        lambda: folder.append("events", "a", [{"t_s": 2.0, "kind": "x"}]),
+        lambda: folder.write_text("run.json", "{}"),
+    ):
+        with pytest.raises(FolderGoneError, match=f"{folder.path} was deleted or moved .*run again, and leave"):
+            write()
+    assert not folder.path.exists()

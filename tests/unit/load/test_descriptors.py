@@ -1,12 +1,14 @@
 """File descriptors: checked before the load, and raised as far as the operating system allows."""
 
 import resource
+from pathlib import Path
 
 import pytest
 
+from loadgen.base import limits
 from loadgen.base.errors import ExitCode, SelfCheckError
 from loadgen.load import descriptors
-from loadgen.load.descriptors import RESERVE, check_descriptors
+from loadgen.load.descriptors import RESERVE, check_descriptors, check_ports
 
 
 class Limit:
@@ -51,3 +53,16 @@ def test_too_few_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_this_process_has_open_files() -> None:
     """Standard input, output and error at least; the number is that of the kernel."""
     assert descriptors._open_files() >= 3
+
+
+def test_too_few_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With four ports for connections, five requests at once are refused before the load, and four are not."""
+    range_file = tmp_path / "ip_local_port_range"
+    range_file.write_text("32768\t32771\n")
+    monkeypatch.setattr(limits, "_PORT_RANGE", range_file)
+    check_ports(4)
+    with pytest.raises(SelfCheckError, match=r"has 4 ports .*, and 5 requests .*widen the range net\.ipv4") as caught:
+        check_ports(5)
+    assert caught.value.exit_code == ExitCode.INVALID
+    range_file.unlink()
+    check_ports(5)

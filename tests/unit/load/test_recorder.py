@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from loadgen.base.clock import Clock
-from loadgen.base.errors import ExitCode, RecordError
-from loadgen.dataset.folder import FULL_DISK_S, RunFolder
+from loadgen.base.errors import ExitCode, FolderGoneError, RecordError
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.outage import FULL_DISK_S
 from loadgen.load.plan import Arrival
 from loadgen.load.prompts import Prompt
 from loadgen.load.recorder import Recorder
@@ -66,7 +68,7 @@ def test_rows_are_written_when_space_returns(tmp_path: Path, disk: Disk, capsys:
     data = json.loads(event["data"])
     assert data["source"] == "disk"
     assert data["to_s"] >= data["from_s"] == pytest.approx(event["t_s"], abs=0.001)
-    assert capsys.readouterr().err.count("rows stay in memory") == 1
+    assert capsys.readouterr().err.count("records stay in memory") == 1
     record(recorder, 4)
     assert recorder.flush()
     assert len(folder.read("events")) == 1
@@ -78,7 +80,7 @@ def test_a_disk_that_stays_full(tmp_path: Path, disk: Disk, monkeypatch: pytest.
     record(recorder, 0)
     assert recorder.flush()
     at_s = time.monotonic()
-    monkeypatch.setattr("loadgen.load.recorder.time", Namespace(monotonic=lambda: at_s))
+    monkeypatch.setattr("loadgen.dataset.outage.time", Namespace(monotonic=lambda: at_s))
     disk.full = True
     record(recorder, 1)
     assert not recorder.flush()
@@ -109,3 +111,17 @@ def test_memory_is_bounded(tmp_path: Path, disk: Disk, monkeypatch: pytest.Monke
     record(recorder, 1, tokens=5)
     with pytest.raises(RecordError):
         recorder.flush()
+
+
+def test_a_deleted_run_folder_ends_the_run_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the folder and does not wait for space."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    recorder = Recorder(RunFolder(folder), Clock.start(), worker=0)
+    record(recorder, 0)
+    assert recorder.flush()
+    shutil.rmtree(folder)
+    record(recorder, 1)
+    with pytest.raises(FolderGoneError, match=f"{folder} was deleted or moved"):
+        recorder.flush()
+    assert "space" not in capsys.readouterr().err

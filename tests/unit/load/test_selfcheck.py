@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from loadgen.base.errors import SelfCheckError
-from loadgen.dataset.names import Outcome
+from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.selfcheck import self_check, streams_to_check
 from loadgen.protocols.answer import Answer
 from loadgen.protocols.reference import MAX_STREAMS
@@ -57,3 +57,31 @@ def test_delays_at_every_attempt_refuse_the_run() -> None:
     with pytest.raises(SelfCheckError, match=r"timed 1\.\d+ s late .* in the last of 3 attempts; .*free CPU"):
         self_check(lambda: LateClient(delays), 1)
     assert delays == []
+
+
+@dataclass
+class FailingClient:
+    """A client whose requests fail for one cause."""
+
+    cause: str
+
+    def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
+        return Answer(outcome=Outcome.ERROR, cause=self.cause, ended=time.monotonic())
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("cause", "advice"),
+    [
+        (Cause.NO_PORT, "widen the range net.ipv4.ip_local_port_range"),
+        (Cause.NO_DESCRIPTOR, "raise the limit on open files"),
+        (Cause.NO_MEMORY, "free memory"),
+        ("connection closed", "free CPU"),
+    ],
+)
+def test_the_advice_fits_the_cause(cause: str, advice: str) -> None:
+    """What this machine lacks is named with what gives more of it."""
+    with pytest.raises(SelfCheckError, match=rf"only 0 of 2 streams .*\({cause}\).*: {advice}"):
+        self_check(lambda: FailingClient(cause), 2)

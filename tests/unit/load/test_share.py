@@ -10,9 +10,10 @@ import gevent
 import pytest
 
 from loadgen.base.clock import Clock
+from loadgen.dataset import outage
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
-from loadgen.load import recorder, sender
+from loadgen.load import sender
 from loadgen.load.host import Host
 from loadgen.load.share import REFERENCE_MODEL, Assignment, LoadShare
 from loadgen.protocols.answer import Answer
@@ -136,7 +137,7 @@ def test_an_unexpected_exception_is_a_message(
 @pytest.mark.parametrize("stays_full", [False, True])
 def test_a_full_disk(stays_full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The share waits for space when it closes; if the disk stays full, its error ends the run."""
-    monkeypatch.setattr(recorder, "FULL_DISK_S", 0.2 if stays_full else 30.0)
+    monkeypatch.setattr(outage, "FULL_DISK_S", 0.2 if stays_full else 30.0)
     monkeypatch.setattr(sender, "_POLL_S", 0.05)
     share = share_to(Answering(), tmp_path)
     blocked = tmp_path / "requests"

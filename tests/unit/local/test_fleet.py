@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from loadgen.base.errors import StackError
 from loadgen.dataset.events import Event
 from loadgen.local.fleet import MAX_LOST_PORTS, Fleet
 from loadgen.local.lifecycle import pod_names
@@ -19,12 +20,16 @@ class FakeServer:
         self.asked_to_end = False
         self.in_flight = 0
         self.port_taken = False
+        self.shared_memory_full = False
 
     def poll(self) -> int | None:
         return self.exit_code
 
     def lost_port(self) -> bool:
         return self.port_taken
+
+    def lacked_shared_memory(self) -> bool:
+        return self.shared_memory_full
 
     def terminate(self) -> None:
         self.asked_to_end = True
@@ -377,3 +382,13 @@ def test_a_ready_server_that_ends_has_crashed():
     world.servers[0].port_taken, world.servers[0].exit_code = True, 1
     world.step()
     assert world.kinds()[-1] == "crashed"
+
+
+def test_full_shared_memory_is_no_crash_of_the_server() -> None:
+    """A server that ends because shared memory is full ends the run with that cause, and is not a replica's crash."""
+    world = World()
+    world.ready(1)
+    world.servers[0].exit_code, world.servers[0].shared_memory_full = 1, True
+    with pytest.raises(StackError, match="/dev/shm became full during the run"):
+        world.step()
+    assert "crashed" not in world.kinds()

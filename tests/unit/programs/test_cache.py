@@ -1,6 +1,7 @@
 """The cache of downloaded programs: complete folders, locks, full disks, and the steps of a build."""
 
 import errno
+import os
 import subprocess
 import sys
 import threading
@@ -199,3 +200,17 @@ def test_a_missing_program_is_reported(tmp_path):
     """The message says that it did not start."""
     with pytest.raises(StackError, match="did not start"):
         run_step([tmp_path / "missing"], what="do it", timeout_s=1)
+
+
+def test_a_user_without_a_home_folder(monkeypatch):
+    """As in a container with an arbitrary user id: the sentence names the variables, and XDG_CACHE_HOME is enough."""
+
+    def no_entry(path):
+        return path
+
+    monkeypatch.setattr(os.path, "expanduser", no_entry)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(StackError, match=r"has no home folder .*set XDG_CACHE_HOME, or HOME"):
+        cache_dir()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/me")
+    assert cache_dir() == Path("/var/cache/me/triton-loadgen")

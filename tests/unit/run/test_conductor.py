@@ -49,6 +49,9 @@ class Processes:
     def size(self) -> int:
         return 1
 
+    def check_limits(self, users: int) -> None:
+        pass
+
     def prepare(self, assignments: Sequence[Assignment]) -> None:
         pass
 

@@ -1,13 +1,15 @@
 """The reports of one run."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 import loadgen.run.run
-from loadgen.base.errors import ExitCode, LoadgenError, RecordError
+from loadgen.base.errors import ExitCode, FolderGoneError, LoadgenError, RecordError
+from loadgen.dataset import outage
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo
 from loadgen.run.run import Run
@@ -39,7 +41,7 @@ def test_only_the_reports_of_the_scenario_are_written(tmp_path: Path, monkeypatc
 def test_a_disk_that_is_full_when_the_load_ends(failures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of the load is recorded once space returns."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loadgen.run.run, "_RETRY_S", 0.01)
+    monkeypatch.setattr(outage, "RETRY_S", 0.01)
     run = Run(Scenario(name="x", load=Constant(per_s=1, duration_s=60)), say=lambda text: None)
     run.record_start(0.0, arrivals=60)
     attempts = [RecordError("No space left on device")] * failures
@@ -59,8 +61,8 @@ def test_a_disk_that_is_full_when_the_load_ends(failures: int, tmp_path: Path, m
 def test_a_disk_that_stays_full_when_the_load_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an error of the tool after a while."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loadgen.run.run, "_RETRY_S", 0.01)
-    monkeypatch.setattr(loadgen.run.run, "FULL_DISK_S", 0.05)
+    monkeypatch.setattr(outage, "RETRY_S", 0.01)
+    monkeypatch.setattr(outage, "FULL_DISK_S", 0.05)
     run = Run(Scenario(name="x", load=Constant(per_s=1, duration_s=60)), say=lambda text: None)
     (run.folder.path / "events").write_text("")  # a file in place of the folder
     with pytest.raises(RecordError, match="cannot record events"):
@@ -105,3 +107,12 @@ def test_ctrl_c_does_not_reach_the_report(run: Run, monkeypatch: pytest.MonkeyPa
     code, output = run.report()
     assert code == ExitCode.INVALID
     assert int(output) != os.getsid(0)
+
+
+def test_a_deleted_run_folder_is_the_cause(run: Run) -> None:
+    """Whatever else fails without the folder: the error names it, and does not advise to free space or to report."""
+    run.record_start(0.0, arrivals=60)
+    shutil.rmtree(run.folder.path)
+    for step in (run.failure, run.record_end, run.report):
+        with pytest.raises(FolderGoneError, match="was deleted or moved during the run"):
+            step()

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,18 @@ def test_a_named_context_does_not_need_a_current_one(kubeconfig: Path, current: 
     with pytest.raises(
         TargetError, match=r"cannot load cluster credentials: .*: a, b \(kubeconfig .*config\); set KUBECONFIG or"
     ):
+        Api()
+
+
+def test_a_user_without_a_home_folder(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with an arbitrary user id: the default kubeconfig does not exist."""
+
+    def no_entry(path: str) -> str:
+        return path
+
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.setattr(os.path, "expanduser", no_entry)
+    with pytest.raises(TargetError, match=r"cannot load cluster credentials: .*~/\.kube/config"):
         Api()
 
 
