@@ -39,6 +39,10 @@ from loadgen.autoscale.spec import (
     Target,
 )
 from loadgen.base.errors import SettingsError
+from loadgen.base.text import clean
+
+_MAX_NAME = 100
+"""Characters of a field's name that a message shows."""
 
 
 def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
@@ -59,8 +63,8 @@ def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
         return _Manifest.model_validate(manifest).to_spec()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join(to_camel(str(part)) for part in first["loc"])
-        problem = first["msg"].removeprefix("Value error, ")
+        path = clean(".".join(to_camel(str(part)[:_MAX_NAME]) for part in first["loc"]))
+        problem = clean(first["msg"].removeprefix("Value error, "), 300)
         raise SettingsError(f"the HPA manifest is wrong at {path or 'its top'} ({problem}): correct it there") from None
 
 

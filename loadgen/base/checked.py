@@ -6,6 +6,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from loadgen.base.errors import SettingsError
+from loadgen.base.text import clean
+
+_MAX_SHOWN, _MAX_MESSAGE = 200, 1000
 
 
 class Settings(BaseModel):
@@ -44,6 +47,13 @@ def _proposal(unknown: str, names: tuple[str, ...]) -> str:
     return f"{meant}; the settings are {', '.join(names)}"
 
 
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} that is nested too deeply"
+
+
 def error_sentence(what: str, error: ValidationError, names: tuple[str, ...] = ()) -> str:
     """Return a pydantic error as one sentence: the field, what is wrong, and the given value.
 
@@ -54,10 +64,10 @@ def error_sentence(what: str, error: ValidationError, names: tuple[str, ...] = (
     """
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    message = first["msg"].removeprefix("Value error, ")
+    where = clean(".".join(str(part)[:_MAX_SHOWN] for part in first["loc"] if not str(part).startswith("function-")))
+    message = clean(first["msg"].removeprefix("Value error, "), _MAX_MESSAGE)
     if first["type"] == "extra_forbidden":
         message = f"no such setting; check its spelling{_proposal(where, names)}"
     elif first["type"] != "value_error":
-        message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
+        message = f"{message[0].lower()}{message[1:]}, got {clean(_repr(first['input']), _MAX_SHOWN)}"
     return f"{what}{f'.{where}' if where else ''}: {message}"

@@ -27,6 +27,11 @@ API_PATH = "/v2"
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+def _given(**fields: int | None) -> dict[str, Any]:
+    """Return the fields that have a value: a missing one is reported as any other, not by Python."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 class Uniform(Settings):
     """Uniformly distributed integers.
 
@@ -39,8 +44,8 @@ class Uniform(Settings):
     low: Tokens
     high: Tokens
 
-    def __init__(self, low: int, high: int, **fields: Any) -> None:
-        super().__init__(low=low, high=high, **fields)
+    def __init__(self, low: int | None = None, high: int | None = None, **fields: Any) -> None:
+        super().__init__(**_given(low=low, high=high), **fields)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -59,8 +64,8 @@ class Fixed(Settings):
     kind: Literal["fixed"] = "fixed"
     value: Tokens
 
-    def __init__(self, value: int, **fields: Any) -> None:
-        super().__init__(value=value, **fields)
+    def __init__(self, value: int | None = None, **fields: Any) -> None:
+        super().__init__(**_given(value=value), **fields)
 
 
 class LogNormal(Settings):

@@ -129,7 +129,9 @@ def _by_gateway(routing: RoutingObjects, service: str, protocol: str) -> Iterato
                     continue
                 for listener in gateway["spec"].get("listeners", []):
                     if parent.get("sectionName") in (None, listener["name"]):
-                        addresses = [each["value"] for each in gateway.get("status", {}).get("addresses", [])]
+                        addresses = [
+                            each["value"] for each in gateway.get("status", {}).get("addresses", []) if "value" in each
+                        ]
                         for host in spec.get("hostnames") or addresses:
                             yield _gateway(host, listener["port"], tls=listener.get("protocol") == "HTTPS")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from loadgen.base.errors import SettingsError
+from loadgen.base.text import clean
+from loadgen.base.yaml_text import parse_yaml
 from loadgen.local.engine.config import EngineProfile
 
 _FOLDER = Path(__file__).parent / "profiles"
@@ -33,11 +34,14 @@ def load_profile(name_or_path: str | Path) -> EngineProfile:
                 "or give the path of a .yaml file."
             )
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_text(encoding="utf-8"))
         return TypeAdapter(EngineProfile).validate_python(data)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"The engine profile {path} cannot be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SettingsError(f"The engine profile {path} is not valid: {where}: {first['msg']}.") from error
+        reason = clean(f"{where}: {first['msg']}")
+        raise SettingsError(f"The engine profile {path} is not valid: {reason}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The engine profile {path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise SettingsError(f"The engine profile {path} cannot be read: it {error}") from error
