@@ -11,7 +11,8 @@ import requests
 
 from loadgen.archive.store import Store
 from loadgen.base.checked import Settings
-from loadgen.base.errors import DatasetError, SettingsError, StackError, TargetError
+from loadgen.base.errors import CollectError, DatasetError, SettingsError, StackError, TargetError
+from loadgen.collect.raw import parse
 from loadgen.collect.scrape_targets import StackTargets
 from loadgen.collect.signals import RecordingRule
 from loadgen.dataset.folder import RunFolder
@@ -53,6 +54,13 @@ def test_the_local_stack_reads_any_answer(body: bytes) -> None:
     assert replicas_in(body) == 0
     assert routes_in(body) is None
     adapter_answer(body)
+
+
+def test_a_metrics_page_that_is_none_is_quoted_in_part() -> None:
+    """The library's message has the whole line."""
+    with pytest.raises(CollectError, match="not a metrics page") as raised:
+        parse('nv_inference_queue_duration_us{model="m",v' + "[" * 100_000 + "} 1\n", "m")
+    assert len(str(raised.value)) < 400
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "x"])
