@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each one is a command of README.md or CONTRIBUTING.md.
 .DEFAULT_GOAL := help
-.PHONY: help check test kube nightly golden charts demo wheel
+.PHONY: help check test kube nightly fuzz golden charts demo wheel
 
 help:  ## List the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
@@ -17,8 +17,11 @@ kube:  ## The tests on a real control plane; builds it first if needed
 	uv run loadgen sandbox build
 	uv run pytest tests/kube -n 0
 
-nightly:  ## Everything that CI runs
+nightly: fuzz  ## Everything that CI runs, and a minute of random inputs for every parser
 	bash .ci/run
+
+fuzz:  ## Random inputs for every parser of outside data, a minute each
+	uv run pytest tests/unit/test_fuzz.py --fuzz-seconds 60 --dist load
 
 golden:  ## Rewrite the golden files and the generated documents, then show what changed
 	UPDATE_GOLDEN=1 uv run pytest tests/golden tests/chart tests/unit/test_names_documented.py -n 0

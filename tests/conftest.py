@@ -12,6 +12,7 @@ if sys.dont_write_bytecode:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import pytest
 from hypothesis import settings
 
 # Locust patches the process that imports it; the threads of a test process that runs beside others must stay threads.
@@ -24,3 +25,25 @@ del os.environ["LOCUST_SKIP_MONKEY_PATCH"]
 # laws are about values: on a busy machine a deadline would fail them for being slow
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of tests/unit/test_fuzz.py."""
+    help_text = "how long to try random inputs for each parser; 0 tries a few fixed ones"
+    parser.addoption("--fuzz-seconds", type=float, default=0.0, metavar="S", help=help_text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each fuzz target its time before it counts as hanging."""
+    if seconds := config.getoption("--fuzz-seconds"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(seconds + 300))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many inputs each fuzz target tried."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "fuzz" and getattr(report, "when", "") == "call":
+                    terminalreporter.write_line(f"fuzzed {text}")

@@ -11,6 +11,7 @@ from loadgen.analyze.results import Direction, Mark, Timeline
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import rank
 from loadgen.dataset.names import EVENT_KINDS, MARK_SYMBOLS, EventKind, SignalName
+from loadgen.dataset.tables import MAX_RUN_S
 
 BIN_S = 1.0
 BEFORE_S = 60.0
@@ -31,7 +32,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         ratio: Ratio of the fleet as the autoscaler read it.
     """
     first = math.floor(max(run.first_s, -BEFORE_S))
-    bins = max(math.ceil(min(run.last_s, fleet.end_s)) - first, 1)
+    bins = max(math.ceil(min(run.last_s, fleet.end_s, MAX_RUN_S)) - first, 1)
     start = first + np.arange(bins, dtype=np.float64)
     end = start + BIN_S
     requests = run.requests

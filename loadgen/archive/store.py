@@ -17,9 +17,11 @@ from pyarrow import fs
 
 from loadgen.base.console import say
 from loadgen.base.errors import DatasetError, LoadgenError, SettingsError
+from loadgen.base.text import clean
 
 _INFO = "run.json"
 _RETRY_S = 60
+_MAX_REASON = 500
 _WITH_FOLDERS = ("hdfs",)
 """File systems besides the local one whose folders must be created; in an object store they are a part of the name."""
 
@@ -40,16 +42,21 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = urlsplit("")
         # secrets may precede the host, as NAME:SECRET@, or be in the query; a name alone before @ is an Azure container
         before, _, host = parts.netloc.rpartition("@")
-        self._shown = f"{parts.scheme}://{host if not before or ':' in before else parts.netloc}{parts.path}"
+        shown = f"{parts.scheme}://{host if not before or ':' in before else parts.netloc}{parts.path}"
+        self._shown = clean(shown, _MAX_REASON)
         self._url = url if parts.scheme not in ("gs", "gcs") or "retry_limit" in parts.query else _with_retry_limit(url)
         if not parts.scheme:
-            raise SettingsError(f"{url!r} is not a URL: use one like s3://bucket/runs or file:///mnt/runs")
+            shown = "the address" if "@" in url else clean(repr(url))
+            raise SettingsError(f"{shown} is not a URL: use one like s3://bucket/runs or file:///mnt/runs")
         try:
             self._fs, root = fs.FileSystem.from_uri(self._url)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, ValueError) as error:
             raise SettingsError(
                 f"unsupported storage URL {self._shown} ({self._reason(error)}): "
                 "use s3://bucket/runs, gs://bucket/runs, abfs://container/runs or file:///mnt/runs"
@@ -108,7 +115,7 @@ class Store:
     def _reason(self, error: Exception) -> str:
         """The first line of an error, without secrets of the URL."""
         lines = (str(error) or repr(error)).strip().splitlines()
-        return lines[0].replace(self._url, self._shown).rstrip(".")
+        return clean(lines[0].replace(self._url, self._shown), _MAX_REASON).rstrip(".")
 
 
 def _with_retry_limit(url: str) -> str:

@@ -40,6 +40,10 @@ from loadgen.autoscale.spec import (
 )
 from loadgen.base.errors import SettingsError
 from loadgen.base.proposals import listed, meant
+from loadgen.base.text import clean
+
+_MAX_NAME = 100
+"""Characters of a field's name that a message shows."""
 
 
 def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
@@ -61,8 +65,8 @@ def parse_hpa(manifest: Mapping[str, object]) -> HpaSpec:
     except ValidationError as error:
         errors = error.errors(include_url=False)
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-        path = ".".join(to_camel(str(part)) for part in first["loc"])
-        problem = first["msg"].removeprefix("Value error, ")
+        path = clean(".".join(to_camel(str(part)[:_MAX_NAME]) for part in first["loc"]))
+        problem = clean(first["msg"].removeprefix("Value error, "), 300)
         if first["type"] == "extra_forbidden":
             names = _fields_at(first["loc"][:-1])
             problem = f"no such field{meant(to_camel(str(first['loc'][-1])), names)}; the fields are {listed(names)}"

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from loadgen.base.errors import SettingsError
 from loadgen.base.proposals import listed, meant
+from loadgen.base.text import clean
+
+_MAX_SHOWN, _MAX_MESSAGE = 200, 1000
 
 
 class Settings(BaseModel):
@@ -52,6 +55,14 @@ def _choice(given: object, expected: str) -> str:
     return meant(given, _QUOTED.findall(expected)) if isinstance(given, str) else ""
 
 
+def _shown(value: object) -> str:
+    """Return a value as Python writes it, on one line of limited length."""
+    try:
+        return clean(repr(value), _MAX_SHOWN)
+    except RecursionError:
+        return f"a {type(value).__name__} that is nested too deeply"
+
+
 def error_sentence(what: str, error: ValidationError, names: Iterable[str] = ()) -> str:
     """Return a pydantic error as one sentence: the field, what is wrong, and the given value.
 
@@ -62,20 +73,20 @@ def error_sentence(what: str, error: ValidationError, names: Iterable[str] = ())
     """
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    message = first["msg"].removeprefix("Value error, ")
+    where = clean(".".join(str(part)[:_MAX_SHOWN] for part in first["loc"] if not str(part).startswith("function-")))
+    message = clean(first["msg"].removeprefix("Value error, "), _MAX_MESSAGE)
     if first["type"] == "extra_forbidden":
         message = f"no such setting; check its spelling{meant(where, names)}; the settings are {listed(names)}"
     elif first["type"] == "missing":
         message = "field required: give it a value"
     elif first["type"] == "literal_error":
         value = first["input"]
-        message = f"{message[0].lower()}{message[1:]}, got {value!r}{_choice(value, first['ctx']['expected'])}"
+        message = f"{message[0].lower()}{message[1:]}, got {_shown(value)}{_choice(value, first['ctx']['expected'])}"
     elif first["type"] == "union_tag_invalid":
         kind, kinds = first["ctx"]["tag"], first["ctx"]["expected_tags"]
-        message = f"no such kind {kind!r}{_choice(kind, kinds)}; the kinds are {kinds}"
+        message = f"no such kind {_shown(kind)}{_choice(kind, kinds)}; the kinds are {kinds}"
     elif first["type"] == "union_tag_not_found":
-        message = f"the kind is missing, got {first['input']!r}"
+        message = f"the kind is missing, got {_shown(first['input'])}"
     elif first["type"] != "value_error":
-        message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
+        message = f"{message[0].lower()}{message[1:]}, got {_shown(first['input'])}"
     return f"{what}{f'.{where}' if where else ''}: {message}"

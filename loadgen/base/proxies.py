@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
+from loadgen.base.text import clean
+
 _DEFAULT_PORT = 80
 _EXAMPLE = "write it like http://proxy.example:3128, or add the host to NO_PROXY"
 
@@ -85,7 +87,9 @@ def _usable(proxies: Mapping[str, str], scheme: str) -> str | None:
     except ValueError:
         raise ValueError(f"{name} is not the URL of a proxy: {_EXAMPLE}") from None
     if parts.scheme != "http":
-        raise ValueError(f"{name} names a proxy of the kind {parts.scheme}, which is not supported: {_EXAMPLE}")
+        raise ValueError(
+            f"{name} names a proxy of the kind {clean(parts.scheme, 20)}, which is not supported: {_EXAMPLE}"
+        )
     if not parts.hostname:
         raise ValueError(f"{name} is not the URL of a proxy: {_EXAMPLE}")
     credentials, at, _ = parts.netloc.rpartition("@")

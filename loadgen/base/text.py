@@ -18,3 +18,25 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def clean(text: object, limit: int = 200) -> str:
+    """Return text of a server as one line of printable characters.
+
+    Args:
+        text: The text, or any other value of an answer.
+        limit: Largest number of characters of the result; the rest is cut off.
+    """
+    try:
+        start = str(text)[: 4 * limit]
+    except RecursionError:
+        return f"a {type(text).__name__} that is nested too deeply"
+    if not start.isprintable():
+        start = "".join(map(_printable, start))
+    return " ".join(start.split())[:limit].rstrip()
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return "\N{REPLACEMENT CHARACTER}" if "\ud800" <= character <= "\udfff" else " "

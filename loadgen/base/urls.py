@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from loadgen.base.text import clean
+
 _PREFIX = "loadgen-secret-"
 _MIN_SECRET, _LONG_SECRET = 6, 12
 _USER = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s?#\"'<>]*@")
@@ -101,7 +103,7 @@ def parse_url(url: str, *, schemes: Collection[str], example: str, path: bool = 
     except ValueError:  # which hosts urlsplit itself refuses depends on the release of Python
         problem = _NO_HOST
     if problem:
-        shown = "" if "@" in url else f" {re.split('[?#]', url)[0]!r}"
+        shown = "" if "@" in url else f" {clean(repr(re.split('[?#]', url)[0]))}"
         raise ValueError(f"{shown} {problem}: write it like {example}".strip())
     return Url(scheme=parts.scheme, host=str(parts.hostname), port=parts.port, path=parts.path.rstrip("/"))
 
@@ -117,9 +119,9 @@ def _problem(url: str, parts: SplitResult, schemes: Collection[str], *, path: bo
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         return f"has a {'query' if '?' in url else 'fragment'}"
     if not path and parts.path not in ("", "/"):
-        return f"has the path {parts.path!r}"
+        return f"has the path {clean(repr(parts.path))}"
     if api and f"{parts.path}/".find(f"{api}/") >= 0:
-        return f"has the path {parts.path!r}, of which every request adds {api} itself"
+        return f"has the path {clean(repr(parts.path))}, of which every request adds {api} itself"
     match = re.fullmatch(r"(\[.+\]|[\w.-]+)(?::(\d+))?", parts.netloc)
     if match is None or (match[1].startswith("[") and ipaddress.ip_address(str(parts.hostname)).version != 6):
         return _NO_HOST

@@ -16,6 +16,7 @@ from loadgen.base.clock import Clock
 from loadgen.base.connection import DIRECT, NEEDS_CREDENTIALS, REFUSES_CREDENTIALS, Connection
 from loadgen.base.errors import CollectError
 from loadgen.base.http_connection import HttpConnection
+from loadgen.base.text import clean
 from loadgen.base.urls import redacted
 from loadgen.collect.bounds import abort_after
 from loadgen.collect.rows import Sample
@@ -173,7 +174,7 @@ def parse(text: str, model: str) -> dict[str, float]:
         if total is not None:
             values[signal.field] = total
     if not values and error:
-        raise CollectError(f"the page is not a metrics page of Triton: {error}") from error
+        raise CollectError(f"the page is not a metrics page of Triton: {clean(error)}") from error
     if not values:
         raise CollectError(f"the page has no counters of model {model}: set the model under test")
     return values

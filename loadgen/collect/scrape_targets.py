@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from loadgen.base.checked import error_sentence
 from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import DatasetError
+from loadgen.base.text import clean
 from loadgen.collect.connections import connection_to
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo
@@ -88,8 +90,9 @@ class StackTargets:
                 self._targets = self._read(_State.model_validate_json(text))
         except FileNotFoundError:
             pass
-        except (OSError, ValidationError) as error:
-            _log.warning("cannot read %s: %s", self._path, str(error).splitlines()[0])
+        except (OSError, ValueError) as error:  # also an address that is not a URL
+            reason = error_sentence("the state", error) if isinstance(error, ValidationError) else error
+            _log.warning("cannot read %s: %s", self._path, clean(reason))
         return self._targets
 
     def _read(self, state: _State) -> ScrapeTargets:

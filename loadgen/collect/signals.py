@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from prometheus_client.samples import Sample as ExposedSample
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from loadgen.base.text import printable
+from loadgen.base.checked import error_sentence
+from loadgen.base.text import clean, printable
 from loadgen.dataset.names import SignalName
 from loadgen.dataset.run_info import RunInfo
 
@@ -33,22 +34,24 @@ class _Series(BaseModel):
     values: list[tuple[float, float]] = []
 
 
-_ANSWER = TypeAdapter(list[Any])
+_MAX_SHOWN = 80
 _log = logging.getLogger(__name__)
 
 
 def _series(answer: Any) -> list[_Series]:
     """Validate each series of an answer by itself, so that one that is invalid does not cost the others."""
+    if not isinstance(answer, list):
+        raise ValueError(f"the result is not a list of series: {clean(answer, _MAX_SHOWN)}")
     valid, errors = [], []
-    for each in _ANSWER.validate_python(answer):
+    for each in answer:
         try:
             valid.append(_Series.model_validate(each))
         except ValidationError as error:
-            errors.append(error)
+            errors.append(clean(error_sentence("series", error)))
     if errors and not valid:
-        raise errors[0]
+        raise ValueError(f"no series of the result can be read: {errors[0]}")
     if errors:
-        _log.warning("skipped %d of %d series: %s", len(errors), len(answer), errors[0].errors()[0]["msg"])
+        _log.warning("skipped %d of %d series: %s", len(errors), len(answer), errors[0])
     return valid
 
 
@@ -91,7 +94,8 @@ class Gauge:
                 if math.isfinite(value) and math.isfinite(unix_s):
                     by_time.setdefault((unix_s, pod), []).append(value)
         readings = [Reading(unix_s, pod, self.combine(values)) for (unix_s, pod), values in by_time.items()]
-        return sorted(readings, key=lambda reading: reading.unix_s)
+        finite = [reading for reading in readings if math.isfinite(reading.value)]  # a sum may be too large
+        return sorted(finite, key=lambda reading: reading.unix_s)
 
     def combine(self, values: Sequence[float]) -> float:
         """Combine the values of all series of a pod at one time."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class Event(NamedTuple):
@@ -32,6 +32,8 @@ Emit = Callable[[Event], None]
 
 
 class _Line(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
     t_s: float
     kind: str
     pod: str | None = None

@@ -22,13 +22,16 @@ from pydantic import ValidationError
 from loadgen.base.clock import Clock
 from loadgen.base.errors import DatasetError, FolderGoneError, RecordError
 from loadgen.base.files import disk_problem, record_error, write_whole
+from loadgen.base.text import clean
 from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo
-from loadgen.dataset.tables import TABLES, table_of
+from loadgen.dataset.tables import TABLES, impossible_column, table_of
 
 if TYPE_CHECKING:
     import pandas as pd  # its import takes a second, which only readers should pay
 
 _LOG = logging.getLogger(__name__)
+
+_MAX_NAME = 100
 
 
 class RunFolder:
@@ -89,21 +92,21 @@ class RunFolder:
             raw = json.loads(file.read_bytes())
         except FileNotFoundError:
             raise DatasetError(f"{self.path} is not a run folder: it has no run.json; name a folder in runs/") from None
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{file} cannot be read ({error}); restore it or run the test again") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise DatasetError(f"{file} cannot be read ({clean(error)}); restore it or run the test again") from error
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
             raise DatasetError(
-                f"{self.path} has schema version {version}, this loadgen reads {SCHEMA_VERSION}: "
+                f"{self.path} has schema version {clean(version, 20)}, this loadgen reads {SCHEMA_VERSION}: "
                 f"use the loadgen release that wrote it"
             )
         try:
             return RunInfo.model_validate(raw)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where = clean(".".join(str(part)[:_MAX_NAME] for part in first["loc"]))
             raise DatasetError(
-                f"{file} is damaged at {where} ({first['msg']}); restore it or run the test again"
+                f"{file} is damaged at {where} ({clean(first['msg'])}); restore it or run the test again"
             ) from error
 
     def check_present(self) -> None:
@@ -173,9 +176,14 @@ class RunFolder:
         tables = []
         for part in parts:
             try:
-                tables.append(pq.read_table(part, schema=schema))
-            except (OSError, pa.ArrowException) as error:
-                raise DatasetError(f"{part} cannot be read ({error}); delete it to report on the rest") from error
+                data = pq.read_table(part, schema=schema)
+            except (OSError, pa.ArrowException, ValueError) as error:
+                raise DatasetError(
+                    f"{part} cannot be read ({clean(error)}); delete it to report on the rest"
+                ) from error
+            if column := impossible_column(table, data):
+                raise DatasetError(f"{part} has an impossible value of {column}; delete it to report on the rest")
+            tables.append(data)
         frame: pd.DataFrame = (pa.concat_tables(tables) if tables else schema.empty_table()).to_pandas()
         return frame
 

@@ -1,12 +1,13 @@
 """Defines `run.json`: the settings, seeds and versions of a run, and how it ended."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from loadgen.base.clock import Clock
 from loadgen.dataset.names import StopCause
+from loadgen.dataset.tables import MAX_RUN_S
 
 SCHEMA_VERSION = 1
 
@@ -18,15 +19,19 @@ _STRICT = ConfigDict(extra="forbid")
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+TimeInRun = Annotated[float, Field(ge=-MAX_RUN_S, le=MAX_RUN_S)]
+"""Seconds on the run's time axis."""
 
 
 class Stage(_Frozen):
     """A span of the run with one rate rule: [start_s, end_s) in seconds on the run's time axis."""
 
     name: str
-    start_s: float
-    end_s: float
+    start_s: TimeInRun
+    end_s: TimeInRun
 
 
 class Limit(_Frozen):
@@ -169,8 +174,8 @@ class RunInfo(_Frozen):
     cluster: ClusterInfo | None = None
     connection: ConnectionInfo | None = None
     """The connection to the server; None where it is direct and plain, and in older folders."""
-    load_start_s: float | None = None
-    load_end_s: float | None = None
+    load_start_s: TimeInRun | None = None
+    load_end_s: TimeInRun | None = None
     expected_rows: int | None = None
     """Number of arrivals that must have a row: all, or those due until 1 s before a stop; None in older folders."""
     error: str | None = None

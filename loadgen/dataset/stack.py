@@ -9,10 +9,12 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from loadgen.base.checked import error_sentence
 from loadgen.base.clock import Clock
 from loadgen.base.console import Say
 from loadgen.base.errors import RecordError, StackError
 from loadgen.base.files import disk_problem, record_error, write_whole
+from loadgen.base.text import clean
 from loadgen.dataset.events import Event
 from loadgen.dataset.outage import Outage
 
@@ -100,8 +102,11 @@ class StackFolder:
             return _STATE.validate_json(self.state_file.read_bytes())
         except FileNotFoundError:
             raise StackError(f"{self.state_file} is missing: the local stack was never started in this run") from None
-        except (OSError, ValidationError) as error:
-            raise StackError(f"{self.state_file} cannot be read ({error}): start the run again") from error
+        except OSError as error:
+            raise StackError(f"{self.state_file} cannot be read ({error.strerror}): start the run again") from error
+        except ValidationError as error:
+            reason = clean(error_sentence("the state", error))
+            raise StackError(f"{self.state_file} is damaged ({reason}): start the run again") from error
 
     def emit(self, *events: Event) -> None:
         """Append events to `journal.jsonl`: all of them or none.

@@ -65,7 +65,7 @@ def adapter_answer(body: bytes) -> Reading:
     try:
         series = json.loads(body)["data"]["result"]
         values = {each["metric"]["pod"]: float(each["value"][1]) for each in series}
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return _UNREADABLE
     return PodValues(milli={pod: milli_from_sample(value) for pod, value in values.items()})
 

@@ -125,12 +125,18 @@ class Gateway:
         """Return the HTTP addresses of the replicas with a route; None if the gateway does not answer."""
         try:
             status, body = await get(self.component.address(1), "/api/http/services/http@file")
-            if status != 200:
-                return None
-            servers = json.loads(body)["loadBalancer"].get("servers") or []
-            return frozenset(server["url"].removeprefix("http://") for server in servers)
-        except (Unreachable, ValueError, KeyError):
+        except Unreachable:
             return None
+        return routes_in(body) if status == 200 else None
+
+
+def routes_in(body: bytes) -> frozenset[str] | None:
+    """Return the HTTP addresses in Traefik's description of a service; None if it cannot be read."""
+    try:
+        servers = json.loads(body)["loadBalancer"].get("servers") or []
+        return frozenset(server["url"].removeprefix("http://") for server in servers)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _yaml(document: dict[str, Any]) -> str:

@@ -106,9 +106,9 @@ class Prometheus:
         """Return the number of replicas scraped successfully; 0 if Prometheus does not answer."""
         try:
             _, body = await get(self.component.address(), "/api/v1/query?query=sum(up)")
-            return int(json.loads(body)["data"]["result"][0]["value"][1])
-        except (Unreachable, ValueError, KeyError, IndexError):
+        except Unreachable:
             return 0
+        return replicas_in(body)
 
     def publish(self, metrics_by_pod: Mapping[str, str]) -> None:
         """Replace the replicas that Prometheus scrapes."""
@@ -116,3 +116,11 @@ class Prometheus:
         if text != self._published:
             write_whole(self._targets_file, text.encode())
             self._published = text
+
+
+def replicas_in(body: bytes) -> int:
+    """Return the number in the answer to the query `sum(up)`; 0 if it has none."""
+    try:
+        return int(json.loads(body)["data"]["result"][0]["value"][1])
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return 0

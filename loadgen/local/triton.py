@@ -173,7 +173,10 @@ async def queue_is_empty(metrics: str, model: str) -> bool:
 
 
 def pending_requests(metrics_page: str, model: str) -> int | None:
-    """Return the number of requests in Triton's queue of a model; None if the page has no such series."""
+    """Return the number of requests in Triton's queue of a model; None if the page does not have it as numbers."""
     series = rf'^nv_inference_pending_request_count{{[^}}]*\bmodel="{re.escape(model)}"[^}}]*}} (\S+)'
     values = re.findall(series, metrics_page, re.MULTILINE)
-    return sum(int(float(value)) for value in values) if values else None
+    try:
+        return sum(int(float(value)) for value in values) if values else None
+    except (ValueError, OverflowError):
+        return None

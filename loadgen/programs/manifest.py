@@ -69,7 +69,7 @@ def damaged_file(folder: Path, files: Sequence[str]) -> str | None:
                 if _sha256(path, status) != entry.sha256:
                     return name
                 touched = True
-        except OSError:
+        except (OSError, ValueError):  # also a name that no file can have
             return name
     if touched:  # as after a copy of the cache, which keeps the content
         with suppress(OSError):
@@ -108,8 +108,9 @@ def changed_since_installed(folder: Path) -> str | None:
                 continue
             path = folder / name
             try:
-                actual = bytes.fromhex(_sha256(path, path.stat()))
-            except OSError:
+                status = path.stat()
+                actual = bytes.fromhex(_sha256(path, status)) if stat.S_ISREG(status.st_mode) else b""
+            except (OSError, ValueError):  # also a name that no file can have
                 return name
             if urlsafe_b64encode(actual).decode().rstrip("=") != expected:
                 return name
@@ -147,11 +148,15 @@ def _is_whole_elf(path: Path) -> bool:
         if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
             return False
         segments_at, sections_at = struct.unpack_from("<QQ", head, 32)
+        if max(segments_at, sections_at) > size:
+            return False
         segment_size, segments, section_size, sections = struct.unpack_from("<HHHH", head, 54)
         for at, each, count, layout in (
             (segments_at, segment_size, segments, "<8xQ16xQ"),
             (sections_at, section_size, sections, "<4xI16xQQ"),
         ):
+            if each * count > size:
+                return False
             file.seek(at)
             table = file.read(each * count)
             if len(table) < each * count or (count and each < struct.calcsize(layout)):

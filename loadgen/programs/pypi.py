@@ -74,7 +74,7 @@ def describe_interpreter(executable: Path) -> Interpreter | None:
             [executable, "-I", "-c", _DESCRIBE], capture_output=True, timeout=_QUERY_TIMEOUT_S, check=True, text=True
         ).stdout
         (major, minor), prefix, library_dir, multiarch = json.loads(answer)
-    except (OSError, subprocess.SubprocessError, ValueError):
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError, RecursionError):
         return None
     if (major, minor) not in MODEL_PYTHONS:
         return None

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import gevent
 
+from loadgen.base.text import clean
 from loadgen.dataset.causes import cause_template
 from loadgen.dataset.names import Cause, Outcome, TokenSource
-from loadgen.protocols.text import clean
 from loadgen.protocols.tokens import MAX_TOKENS, count_tokens
 
 _MAX_MESSAGE = 2000

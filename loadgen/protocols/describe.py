@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadgen.base.errors import TargetError
+from loadgen.base.text import clean
 from loadgen.protocols.tensors import Tensor
-from loadgen.protocols.text import clean
 
 _MAX_NAME = 255
 """Characters of a model's name, which is the name of a folder."""

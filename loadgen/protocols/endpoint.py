@@ -7,12 +7,12 @@ from typing import Any
 from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import SettingsError, TargetError
 from loadgen.base.proxies import proxy_for, without_credentials
+from loadgen.base.text import clean
 from loadgen.base.urls import parse_url
 from loadgen.dataset.run_info import ConnectionInfo
 from loadgen.protocols import triton_grpc, triton_http
 from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
-from loadgen.protocols.text import clean
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
 from loadgen.scenario.settings import API_PATH, WireProtocol

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from loadgen.base.errors import TargetError
 from loadgen.base.proposals import listed, meant
-from loadgen.protocols.tensors import TOKEN_COUNTS, Tensor
-from loadgen.protocols.text import clean
+from loadgen.base.text import clean
+from loadgen.protocols.tensors import TOKEN_COUNTS, Tensor, dimensions
 
 _MAX_NAMES = 20
 
@@ -36,7 +36,7 @@ def standard_inputs(
         shape = declared[name].shape or ((1, 1) if batched else (1,))
         if any(length not in (-1, 1) for length in (shape[1:] if batched else shape)):
             raise TargetError(
-                f"model {model!r} declares its input {name} with the shape {list(shape)}, and loadgen sends one "
+                f"model {model!r} declares its input {name} with the shape {dimensions(shape)}, and loadgen sends one "
                 f"element: correct the model's config.pbtxt, or set --model to another model"
             )
         tensors.append(Tensor(name=name, datatype=datatype, shape=(1,) * len(shape)))

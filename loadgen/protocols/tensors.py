@@ -5,7 +5,12 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from loadgen.base.text import clean
+
 Scalar = bool | int | float | str
+
+_MAX_NAME, _MAX_DIMENSIONS, _MAX_EXAMPLE = 64, 8, 100
+"""What a message shows of a tensor: characters of its name, dimensions, characters of a row in an example."""
 
 _INTEGERS = {
     "INT8": "<b",
@@ -39,7 +44,7 @@ class Tensor:
     values: tuple[Scalar, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.datatype} {list(self.shape)})"
+        return f"{clean(self.name, _MAX_NAME)} ({clean(self.datatype, 20)} {dimensions(self.shape)})"
 
     def encode(self, *values: Scalar) -> bytes:
         """Return elements as the raw content of a tensor.
@@ -64,8 +69,8 @@ class Tensor:
         shape = (1,) * missing + lengths
         declared = (-1, *self.shape[1:]) if batched and self.shape else self.shape
         if missing < (1 if batched else 0) or any(d not in (-1, n) for d, n in zip(declared, shape, strict=True)):
-            dimensions = list(self.shape[1:] if batched else self.shape)
-            raise ValueError(f"takes the shape {dimensions} (-1 is any length), the value has {list(lengths)}")
+            own = dimensions(self.shape[1:] if batched else self.shape)
+            raise ValueError(f"takes the shape {own} (-1 is any length), the value has {dimensions(lengths)}")
         values = tuple(_elements(value))
         self.encode(*values)
         return Tensor(name=self.name, datatype=self.datatype, shape=shape, values=values)
@@ -84,10 +89,18 @@ class Tensor:
         """Return a value that the tensor takes, as Python source."""
         one = '"text"' if self.datatype == "BYTES" else "False" if self.datatype == "BOOL" else "0"
         own = self.shape[1:] if batched else self.shape
+        if len(own) > _MAX_DIMENSIONS:
+            return "…"
         for length in reversed(own):
             if length != 1:
-                one = f"[{', '.join([one] * max(1, min(length, 8)))}]"
+                one = "[…]" if len(one) > _MAX_EXAMPLE else f"[{', '.join([one] * max(1, min(length, 8)))}]"
         return one
+
+
+def dimensions(shape: Sequence[int]) -> str:
+    """Return a shape for a message, at most its first dimensions."""
+    shown = [str(length)[:20] for length in shape[:_MAX_DIMENSIONS]]
+    return f"[{', '.join(shown + ['…'] * (len(shape) > _MAX_DIMENSIONS))}]"
 
 
 def _encoded(datatype: str, value: Scalar) -> bytes:

@@ -18,13 +18,14 @@ from tritonclient.grpc import service_pb2_grpc
 from loadgen.base.connection import DIRECT, NEEDS_CREDENTIALS, REFUSES_CREDENTIALS, Connection
 from loadgen.base.errors import TargetError
 from loadgen.base.proxies import through
+from loadgen.base.text import clean
 from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
 from loadgen.protocols.grpc_connection import below_path, channel_options, metadata, tls_credentials
 from loadgen.protocols.local_fault import local_fault_of_grpc
-from loadgen.protocols.text import clean, valid_text
+from loadgen.protocols.text import valid_text
 
 Call = Literal["ModelStreamInfer", "ModelInfer"]
 

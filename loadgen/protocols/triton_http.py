@@ -23,12 +23,13 @@ from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from loadgen.base.connection import DIRECT, NEEDS_CREDENTIALS, REFUSES_CREDENTIALS, Connection
 from loadgen.base.errors import TargetError
 from loadgen.base.proxies import through
+from loadgen.base.text import clean
 from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
 from loadgen.protocols.http_body import TooLargeError, lines, whole
 from loadgen.protocols.local_fault import local_fault
-from loadgen.protocols.text import clean, valid_text
+from loadgen.protocols.text import valid_text
 
 Call = Literal["generate_stream", "generate"]
 

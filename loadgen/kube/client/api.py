@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -18,7 +17,8 @@ from kubernetes.client import rest
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.proxies import through
 from loadgen.kube.client.credentials import Credentials, connection_key, load_credentials
-from loadgen.kube.client.response import Raw, Response, document, error_message
+from loadgen.kube.client.response import Raw, Response, document, error_message, parse_date
+from loadgen.kube.objects.shapes import checked
 
 _TIMEOUT_S = 10.0
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 60.0
@@ -28,6 +28,7 @@ _BACKOFF_RESET_S = 300.0
 _log = logging.getLogger("loadgen.kube.client.api")
 _SKEW_TIMEOUT_S = 3.0
 _SKEW_POLL_S = 0.02
+_CHECK = "check the address, and any proxy in front of it"
 
 
 class Skew(NamedTuple):
@@ -204,13 +205,16 @@ class Api:
         return document(response, self.configuration.host)
 
     def items(self, path: str, **query: str) -> list[Raw]:
-        """Return the objects of a list; none where the API does not exist.
+        """Return the objects of a list without fields that are null; none where the API does not exist.
 
         Raises:
             StackError: as `get`.
         """
-        content = self.get(path, **query)
-        return [] if content is None else list(content.get("items") or [])
+        content = self.get(path, **query) or {}
+        items = content.get("items") or []
+        if not isinstance(items, list):
+            raise StackError(f"the API server at {self.configuration.host} returned no list for {path}: {_CHECK}")
+        return [checked(path.rpartition("/")[2], each) for each in items]
 
     def allowed(self, verb: str, resource: str, *, namespace: str | None, group: str = "", name: str = "") -> bool:
         """Return whether the account has a permission; `resource` may include a subresource, such as `pods/proxy`.
@@ -234,7 +238,7 @@ class Api:
         return isinstance(status, dict) and bool(status.get("allowed"))
 
     def skew(self) -> Skew | None:
-        """Measure how far the API server's clock is ahead of this machine's; None where responses have no date.
+        """Measure how far the API server's clock is ahead of this machine's; None where responses have no valid date.
 
         Responses are stamped in whole seconds, so requests are sent until the second changes: that moment lies between
         two requests.
@@ -246,9 +250,9 @@ class Api:
             requested_s = time.time()
             stamp = self.request("GET", "/version").headers.get("date")
             received_s = time.time()
-            if stamp is None:
+            second_s = parse_date(stamp)
+            if second_s is None:
                 return None
-            second_s = parsedate_to_datetime(stamp).timestamp()
             if last_second_s is not None and last_request_s is not None and second_s > last_second_s:
                 # the second started after the previous request was sent, and before this response was received
                 middle_s, error_s = (last_request_s + received_s) / 2, (received_s - last_request_s) / 2

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
 import urllib3
-import yaml
 from kubernetes import client
 from kubernetes.config import ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
@@ -21,13 +20,16 @@ from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 from loadgen.base.errors import TargetError
 from loadgen.base.proposals import meant
 from loadgen.base.proxies import bypasses, is_loopback
+from loadgen.base.text import clean
 from loadgen.base.urls import hide, without_user
+from loadgen.base.yaml_text import parse_yaml
 
 IN_CLUSTER = "in-cluster"
 """Name of a context that stands for the pod's service account."""
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _RENEW_BEFORE_S = 60.0
+_MAX_REASON = 300
 _TOKEN_FILE_MAX_AGE_S = 60.0
 """How long a token from a file is used before it is read again; the kubelet replaces it before it expires."""
 
@@ -153,6 +155,7 @@ def _from_kubeconfig(context: str | None) -> Credentials:
     where = os.pathsep.join(map(str, _kubeconfigs()))
     configuration = client.Configuration()
     try:
+        _require_yaml()
         merger = KubeConfigMerger(where)
         if merger.config is None:
             raise ConfigException("the file does not exist")
@@ -167,14 +170,11 @@ def _from_kubeconfig(context: str | None) -> Credentials:
         user = _user(merger, selected)
         _take_user_from_url(configuration)
         _hide_secrets(configuration, user)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise _load_error(f"{mark.name if mark else 'it'} is not valid YAML", where) from error
     except (ConfigException, OSError, ValueError) as error:
-        message = re.sub(r"/\{.*\}", "", str(error)).rstrip(".")  # the library quotes users with their secrets
-        raise _load_error(message, where) from None
-    except (AttributeError, KeyError, TypeError) as error:  # any other YAML, such as a half-written file
-        raise _load_error(f"it is not a kubeconfig ({error!r})", where) from error
+        message = re.sub(r"/\{.*\}", "", str(error), flags=re.DOTALL)  # the library quotes users with their secrets
+        raise _load_error(clean(message, _MAX_REASON).rstrip("."), where) from None
+    except (AttributeError, LookupError, TypeError) as error:  # any other YAML, such as a half-written file
+        raise _load_error(f"it is not a kubeconfig ({clean(repr(error))})", where) from error
     if "exec" in user and not configuration.api_key and not configuration.cert_file:
         raise _load_error(
             f"the exec plugin {user['exec'].get('command')} of context {selected['name']} returns no credentials: "
@@ -190,6 +190,21 @@ def _from_kubeconfig(context: str | None) -> Credentials:
     return Credentials(
         configuration=configuration, context=selected["name"], namespace=namespace, renew_at_s=renew_at_s
     )
+
+
+def _require_yaml() -> None:
+    """Check the files before the library reads them, which has no limits.
+
+    Raises:
+        ConfigException: a file is not YAML; the message does not repeat it.
+    """
+    for file in filter(Path.is_file, _kubeconfigs()):
+        try:
+            parse_yaml(file.read_text())
+        except UnicodeDecodeError as error:
+            raise ConfigException(f"{file} is not valid YAML") from error
+        except ValueError as error:
+            raise ConfigException(f"{file} {str(error).partition(':')[0]}") from error
 
 
 def _take_user_from_url(configuration: client.Configuration) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from loadgen.base.errors import TargetError
 from loadgen.kube.client.api import Api, path_of
+from loadgen.kube.objects.shapes import checked
 
 LEASE_NAMESPACE = "kube-node-lease"
 """Namespace in which nodes renew their leases."""
@@ -95,7 +96,8 @@ def for_gateways(api: Api, namespace: str) -> list[Permission]:
         ("traefik.io", "v1alpha1", ("ingressroutes",), ("services", "")),
         ("gateway.networking.k8s.io", "v1", ("grpcroutes", "httproutes"), ("gateways", "gateway.networking.k8s.io")),
     ):
-        served = {each["name"] for each in (api.get(path_of("apis", group, version)) or {}).get("resources", [])}
+        resources = checked("api resources", api.get(path_of("apis", group, version)) or {})
+        served = {each["name"] for each in resources.get("resources", [])}
         has_routes = False
         for plural in sorted(served & set(plurals)):
             permissions.append(Permission(verbs=("list",), resource=plural, group=group, consequence=_BYPASS))

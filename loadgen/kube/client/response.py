@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from loadgen.base.errors import StackError
+from loadgen.base.text import clean
 
 Raw = dict[str, Any]
 
@@ -50,8 +52,16 @@ def error_message(response: Response, server: str) -> str:
         message = json.loads(response.body).get("message")
     except (ValueError, AttributeError, RecursionError):
         message = None
-    text = str(message or response.body.decode(errors="replace"))[:_MAX_MESSAGE].strip()
+    text = clean(message or response.body[: 4 * _MAX_MESSAGE].decode(errors="replace"), _MAX_MESSAGE)
     return f"{response.status}: {text or 'no reason given'}"
+
+
+def parse_date(stamp: str | None) -> float | None:
+    """Return the time in a `Date` header, in seconds since the epoch; None if there is none that can be read."""
+    try:
+        return parsedate_to_datetime(stamp).timestamp() if stamp else None
+    except (ValueError, TypeError, OverflowError, LookupError):
+        return None
 
 
 def _is_page(response: Response) -> bool:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from loadgen.base.errors import SettingsError
+from loadgen.base.text import clean
+from loadgen.base.yaml_text import parse_yaml
+
+_MAX_DEPTH = 50
 
 
 def read_values(*files: Path) -> dict[str, Any]:
@@ -18,11 +20,13 @@ def read_values(*files: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for file in files:
         try:
-            content = yaml.safe_load(file.read_text())
+            content = parse_yaml(file.read_text())
         except OSError as error:
             raise SettingsError(f"cannot read the values {file}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{file} is not valid YAML: {error}") from error
+        except ValueError as error:
+            raise SettingsError(f"{file} {error}") from error
         if not isinstance(content, dict | None):
             raise SettingsError(f"{file} is not a mapping of values: see charts/triton-trtllm/values.yaml")
         values = merge(values, content or {})
@@ -45,12 +49,15 @@ def parse_set(option: str) -> dict[str, Any]:
         SettingsError: the option is not of the form KEY=VALUE, or the value is not valid YAML.
     """
     key, equals, text = option.partition("=")
+    shown = clean(option)
     if not equals or not all(key.split(".")):
-        raise SettingsError(f"--set {option} is invalid: use KEY=VALUE, such as autoscaling.maxReplicas=8")
+        raise SettingsError(f"--set {shown} is invalid: use KEY=VALUE, such as autoscaling.maxReplicas=8")
+    if key.count(".") > _MAX_DEPTH:
+        raise SettingsError(f"--set {shown} is invalid: its key has more than {_MAX_DEPTH} parts")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {option} is invalid: the value is not valid YAML") from error
+        value = parse_yaml(text)
+    except ValueError as error:
+        raise SettingsError(f"--set {shown} is invalid: the value {error}") from error
     for part in reversed(key.split(".")):
         value = {part: value}
     values: dict[str, Any] = value

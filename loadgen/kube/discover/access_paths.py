@@ -150,7 +150,7 @@ def _hosts_at(listener: Raw, names: Sequence[str], gateway: Raw) -> list[str]:
     hostname = listener.get("hostname") or "*"
     if names or hostname != "*":
         return [each for each in _without_wildcards(names or [hostname]) if _covers(hostname, each)]
-    return [each["value"] for each in gateway.get("status", {}).get("addresses", [])]
+    return [each["value"] for each in gateway.get("status", {}).get("addresses", []) if "value" in each]
 
 
 def _without_wildcards(hosts: Sequence[str]) -> list[str]:

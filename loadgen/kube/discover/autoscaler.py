@@ -7,6 +7,7 @@ from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.discover.prometheus import RuleTiming
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.objects.raw import Raw, milli
+from loadgen.kube.objects.shapes import source_of
 
 SYNC_PERIOD_S = 15.0
 """Default of the HPA controller; its flag cannot be read through the API."""
@@ -107,6 +108,5 @@ def manifest_of(hpa: Raw) -> dict[str, Any]:
 
 def _display_name(metric: Mapping[str, Any]) -> str:
     """Type and name of a metric of any type, such as `Resource cpu`."""
-    kind = str(metric["type"])
-    source = metric.get(kind[:1].lower() + kind[1:], {})
-    return f"{kind} {source.get('metric', source).get('name', '')}".strip()
+    source = source_of(metric)
+    return f"{metric['type']} {source.get('metric', source).get('name', '')}".strip()

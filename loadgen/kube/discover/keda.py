@@ -17,7 +17,6 @@ PERMISSION = Permission(
 _CHART_TRIGGERS = ("ratio", "busy", "waiting", "ttft")
 """Names that `charts/triton-trtllm` gives to its triggers, and refuses for those of the user."""
 _SELECTOR = "scaledobject.keda.sh/name"
-_METRIC = r"s(\d+)-prometheus"
 _MATCHERS = r'\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}'
 _QUERY = rf"\s*(avg|sum)\s*\(\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*({_MATCHERS})?\s*\)\s*"
 _MEANS = {("avg", "Value"), ("sum", "AverageValue")}
@@ -39,10 +38,10 @@ def trigger_metrics(hpa: Raw, scaled: Raw) -> tuple[list[ScalingMetric], list[st
     metrics: list[ScalingMetric] = []
     others: list[str] = []
     triggers = scaled["spec"].get("triggers", [])
+    numbers = {f"s{number}-prometheus": number for number in range(len(triggers))}
     for each in metrics_of(hpa, "External"):
         name, target = _metric(each)["name"], each["external"]["target"]
-        index = re.fullmatch(_METRIC, name)
-        trigger = triggers[int(index[1])] if index and int(index[1]) < len(triggers) else {}
+        trigger = triggers[numbers[name]] if name in numbers else {}
         query = str(trigger.get("metadata", {}).get("query", ""))
         mean = re.fullmatch(_QUERY, query)
         if mean is not None and (mean[1], target["type"]) in _MEANS:

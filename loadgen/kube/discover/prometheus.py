@@ -3,14 +3,16 @@
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+from pydantic import BaseModel, ValidationError
 
 from loadgen.base.errors import StackError, TargetError
 from loadgen.base.proxies import is_loopback
+from loadgen.base.text import clean
 from loadgen.base.urls import redacted
 from loadgen.dataset.run_info import SIGNAL_NOT_OBSERVED
 from loadgen.kube.client.api import Api, Skew
@@ -122,11 +124,11 @@ def query(url: str, path: str, **parameters: str) -> Any:
         raise StackError(f"Prometheus does not answer {path}: {failure_reason(error)}") from error
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         first = next(iter(response.text.strip().splitlines()), "nothing")[:200]
         raise StackError(f"Prometheus answers {path} with status {response.status_code}: {redacted(first)}") from None
-    if not isinstance(body, dict) or body.get("status") != "success":
-        raise StackError(f"Prometheus refused {path} ({response.status_code}): {str(body)[:200]}")
+    if not isinstance(body, dict) or body.get("status") != "success" or "data" not in body:
+        raise StackError(f"Prometheus refused {path} ({response.status_code}): {clean(body)}")
     return body["data"]
 
 
@@ -139,10 +141,25 @@ def skew(url: str) -> Skew:
     skews = []
     for _ in range(_SKEW_QUERIES):
         sent_s = time.time()
-        prometheus_s = float(query(url, "/api/v1/query", query="time()")["result"][1])
+        prometheus_s = server_time_s(query(url, "/api/v1/query", query="time()"))
         received_s = time.time()
         skews.append(Skew(prometheus_s - (sent_s + received_s) / 2, (received_s - sent_s) / 2))
     return min(skews, key=lambda each: each.error_s)
+
+
+def server_time_s(answer: Any) -> float:
+    """The time of Prometheus in the answer to the query `time()` (Unix, s).
+
+    Raises:
+        StackError: it has none.
+    """
+    try:
+        at_s = float(answer["result"][1])
+    except (LookupError, TypeError, ValueError, OverflowError):
+        at_s = math.nan
+    if not math.isfinite(at_s):
+        raise StackError(f"Prometheus does not answer the query time() with a number: {clean(answer)}")
+    return at_s
 
 
 class RuleTiming(NamedTuple):
@@ -152,7 +169,45 @@ class RuleTiming(NamedTuple):
     interval_s: float | None
 
 
-def rule_timing(groups: Iterable[Mapping[str, Any]], metric: str, namespace: str) -> RuleTiming:
+class _Rule(BaseModel):
+    name: str = ""
+    query: str = ""
+
+
+class _RuleGroup(BaseModel):
+    interval: float = 0.0
+    rules: list[_Rule] = []
+
+
+class _ScrapeTarget(BaseModel):
+    labels: dict[str, str] = {}
+    scrapeInterval: str = ""
+
+
+_Part = TypeVar("_Part", bound=BaseModel)
+
+
+def _valid(part: type[_Part], answer: Any) -> list[_Part]:
+    """Return the parts of an answer that can be read."""
+    parts = []
+    for each in answer if isinstance(answer, list | tuple) else ():
+        try:
+            parts.append(part.model_validate(each))
+        except ValidationError:
+            continue
+    return parts
+
+
+class _Series(BaseModel):
+    metric: dict[str, str] = {}
+
+
+def labels_of(series: Any) -> list[Mapping[str, str]]:
+    """The labels of each series in the `result` of a query."""
+    return [each.metric for each in _valid(_Series, series)]
+
+
+def rule_timing(groups: Any, metric: str, namespace: str) -> RuleTiming:
     """Timing of the rule that records a metric; a rule whose query selects the namespace is preferred.
 
     Args:
@@ -160,17 +215,16 @@ def rule_timing(groups: Iterable[Mapping[str, Any]], metric: str, namespace: str
         metric: Name of the recorded series.
         namespace: Namespace of the workload.
     """
-    rules = [(group, rule) for group in groups for rule in group.get("rules", []) if rule.get("name") == metric]
-    rules.sort(key=lambda pair: f'"{namespace}"' not in pair[1]["query"] and f'"{namespace}/' not in pair[1]["query"])
+    rules = [(group, rule) for group in _valid(_RuleGroup, groups) for rule in group.rules if rule.name == metric]
+    rules.sort(key=lambda pair: f'"{namespace}"' not in pair[1].query and f'"{namespace}/' not in pair[1].query)
     if not rules:
         return RuleTiming(None, None)
     group, rule = rules[0]
-    windows = [_seconds(each) for each in re.findall(r"\[([0-9a-z]+)(?::[0-9a-z]*)?\]", rule["query"])]
-    interval = group.get("interval")
-    return RuleTiming(max(windows) if windows else None, float(interval) if interval else None)
+    windows = [_seconds(each) for each in re.findall(r"\[([0-9a-z]+)(?::[0-9a-z]*)?\]", rule.query)]
+    return RuleTiming(_plausible(max(windows, default=0.0)), _plausible(group.interval))
 
 
-def scrape_interval_s(targets: Iterable[Mapping[str, Any]], namespace: str, pods: Sequence[str]) -> float | None:
+def scrape_interval_s(targets: Any, namespace: str, pods: Sequence[str]) -> float | None:
     """How often Prometheus scrapes the pods of the workload; None where it does not.
 
     Args:
@@ -179,13 +233,18 @@ def scrape_interval_s(targets: Iterable[Mapping[str, Any]], namespace: str, pods
         pods: Names of its pods.
     """
     intervals = [
-        _seconds(each["scrapeInterval"])
-        for each in targets
-        if each.get("labels", {}).get("namespace") == namespace
-        and each["labels"].get("pod") in pods
-        and each.get("scrapeInterval")
+        interval_s
+        for each in _valid(_ScrapeTarget, targets)
+        if each.labels.get("namespace") == namespace
+        and each.labels.get("pod") in pods
+        and (interval_s := _plausible(_seconds(each.scrapeInterval))) is not None
     ]
-    return min(intervals) if intervals else None
+    return min(intervals, default=None)
+
+
+def _plausible(duration_s: float) -> float | None:
+    """A duration between nothing and a year; None for any other."""
+    return duration_s if 0 < duration_s <= _UNITS_S["y"] else None
 
 
 def _seconds(text: str) -> float:

@@ -22,6 +22,7 @@ from loadgen.kube.discover.prometheus import PrometheusService
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.workload import ScaledWorkload
 from loadgen.kube.objects.pod_startup import READY, startup_stage
+from loadgen.kube.objects.shapes import checked
 from loadgen.kube.proxy.process import read_port, start_process
 from loadgen.kube.proxy.relay import RelayConfig
 from loadgen.scenario.settings import Kube
@@ -108,7 +109,7 @@ class Sources:
         """URL of a pod's /metrics with the placeholders `{ip}` and `{pod}`; None where it cannot be read."""
         port = self._workload.metrics
         pods = self._api.items(self._pods, labelSelector=self._workload.selector)
-        ips = [each["status"]["podIP"] for each in pods if startup_stage(each) == READY]
+        ips = [each["status"]["podIP"] for each in pods if startup_stage(each) == READY and "podIP" in each["status"]]
         if any(_is_metrics_page(address(ip, port)) for ip in ips[:_PROBED_PODS]):
             return Discovered(f"http://{{ip}}:{port}/metrics")
         permission = permissions.Permission(
@@ -134,7 +135,7 @@ class Sources:
         if group is None:
             sentence = f"this cluster has no API {_CUSTOM}: the value that the autoscaler reads is not recorded"
             return Discovered(None, missing=(sentence,))
-        version = group["preferredVersion"]["groupVersion"]
+        version = checked("api group", group)["preferredVersion"]["groupVersion"]
         query = urlencode({"labelSelector": self._workload.selector})  # as the controller does
         name = quote(metric.name, safe=":")
         return Discovered(f"{self._base}/apis/{version}/namespaces/{namespace}/pods/*/{name}?{query}")
@@ -146,7 +147,7 @@ class Sources:
             return Discovered(None)
         if metric.matchers is not None:
             series = self._query("/api/v1/query", query=f"{metric.series}{metric.matchers}").get("result", [])
-            reason = keda.not_per_pod(metric, [each["metric"] for each in series], namespace)
+            reason = keda.not_per_pod(metric, prometheus.labels_of(series), namespace)
             if reason is not None:
                 return Discovered(None, assumptions=(keda.no_trigger_metric(hpa, [reason]),))
         groups = self._query("/api/v1/rules", type="record").get("groups", [])
@@ -159,7 +160,7 @@ class Sources:
 
     def versions(self) -> dict[str, str]:
         """Versions of Kubernetes and Prometheus."""
-        version = self._api.get("/version") or {}
+        version = checked("version", self._api.get("/version") or {})
         versions = {"kubernetes": str(version.get("gitVersion", "unknown")).removeprefix("v")}
         if self.prometheus.value is not None:
             versions["prometheus"] = str(self._query("/api/v1/status/buildinfo").get("version", "unknown"))
@@ -170,10 +171,10 @@ class Sources:
         if self.prometheus.value is None:
             return {}
         try:
-            data: dict[str, Any] = prometheus.query(self.prometheus.value, path, **parameters)
+            data = prometheus.query(self.prometheus.value, path, **parameters)
         except StackError:
             return {}
-        return data
+        return data if isinstance(data, dict) else {}
 
 
 def _scaling_metric(api: Api, scaled: ScaledWorkload) -> Discovered[ScalingMetric | None]:
@@ -191,6 +192,7 @@ def _scaling_metric(api: Api, scaled: ScaledWorkload) -> Discovered[ScalingMetri
     scaled_object = api.get(path_of("apis", keda.GROUP, keda.VERSION, "namespaces", namespace, keda.PLURAL, name))
     if scaled_object is None:
         return Discovered(None, assumptions=(keda.no_trigger_metric(hpa, [f"there is no ScaledObject {name}"]),))
+    scaled_object = checked("scaledobjects", scaled_object)
     metrics, others = keda.trigger_metrics(hpa, scaled_object)
     metric = keda.judged_metric(metrics, scaled_object)
     not_judged = [] if metric else [keda.no_trigger_metric(hpa, others)]

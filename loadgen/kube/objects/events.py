@@ -9,6 +9,7 @@ from typing import Any
 
 from loadgen.dataset.names import EventKind
 from loadgen.kube.objects.raw import Raw, milli, parse_time
+from loadgen.kube.objects.shapes import source_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def pod_event(event: Raw, now_s: float) -> RunEvent:
     return RunEvent(
         unix_s=at_s,
         kind=EventKind.POD_EVENT,
-        pod=event["involvedObject"]["name"],
+        pod=event.get("involvedObject", {}).get("name"),
         reason=event.get("reason"),
         message=event.get("message"),
         data={"type": event.get("type"), "count": event.get("count")},
@@ -68,9 +69,7 @@ def pod_event(event: Raw, now_s: float) -> RunEvent:
 
 def _value_milli(metrics: Sequence[Raw] | None, name: str | None, side: str) -> int | None:
     for metric in metrics or ():
-        # a metric that could not be read is an entry with an empty type
-        kind = str(metric.get("type", ""))
-        source = metric.get(kind[:1].lower() + kind[1:], {})
+        source = source_of(metric)
         if name is None or source.get("metric", {}).get("name") == name:
             value = source.get(side, {})
             return milli(value.get("averageValue") or value.get("value"))

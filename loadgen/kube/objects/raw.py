@@ -11,8 +11,17 @@ Raw = Mapping[str, Any]
 
 
 def parse_time(timestamp: str | None) -> float | None:
-    """Convert an API timestamp, with or without fractions, to seconds since the epoch; None stays None."""
-    return None if timestamp is None else datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+    """Convert an API timestamp, with or without fractions, to seconds since the epoch; None stays None.
+
+    Raises:
+        ValueError: it is not a time with a zone, as the API writes it.
+    """
+    if timestamp is None:
+        return None
+    at = datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
+    if at.tzinfo is None:
+        raise ValueError(f"the time {timestamp!r:.40} has no zone")
+    return at.timestamp()
 
 
 def milli(quantity: str | None) -> int | None:

@@ -180,7 +180,7 @@ class Observer:
 
     def _add_pod_event(self, event_type: str, raw: Raw, now_s: float) -> None:
         involved = raw.get("involvedObject", {})
-        if involved.get("kind") == "Pod" and self._belongs(involved["name"]) and event_type != DELETED:
+        if involved.get("kind") == "Pod" and self._belongs(involved.get("name", "")) and event_type != DELETED:
             event = pod_event(raw, now_s)
             key = f"{raw['metadata'].get('uid')} {raw.get('count')}"
             if key not in self._recorded_events and self._clock.at_unix(event.unix_s) >= 0:

@@ -24,6 +24,7 @@ from loadgen.dataset.names import RescaleReason
 from loadgen.kube.client.api import Api
 from loadgen.kube.client.permissions import LEASE_NAMESPACE
 from loadgen.kube.objects.raw import Raw, parse_time
+from loadgen.kube.objects.shapes import checked
 from loadgen.kube.observe.config import ObserverConfig
 from loadgen.kube.observe.watch_event import DISCONNECTED, LISTED, WatchEvent
 
@@ -45,11 +46,13 @@ class WatchedResource(NamedTuple):
         source: Name in events and logs.
         list_function: Function of the Kubernetes library that lists and watches it.
         arguments: Arguments of that function, such as namespace and selectors.
+        plural: Plural name of the resource, where `source` is another.
     """
 
     source: str
     list_function: Callable[..., Any]
     arguments: Mapping[str, str]
+    plural: str = ""
 
 
 def watched_resources(api: Api, config: ObserverConfig) -> list[WatchedResource]:
@@ -61,22 +64,22 @@ def watched_resources(api: Api, config: ObserverConfig) -> list[WatchedResource]
     of_pods = {**namespace, "field_selector": "involvedObject.kind=Pod"}
     resources = [WatchedResource("pods", core.list_namespaced_pod, selected)]
     if config.kind == "Deployment":
-        resources.append(WatchedResource("workloads", apps.list_namespaced_deployment, by_name))
+        resources.append(WatchedResource("workloads", apps.list_namespaced_deployment, by_name, "deployments"))
         resources.append(WatchedResource("replicasets", apps.list_namespaced_replica_set, selected))
     else:
         custom = client.CustomObjectsApi(api.client).list_namespaced_custom_object
         group = {"group": "leaderworkerset.x-k8s.io", "version": "v1", "plural": "leaderworkersets"}
-        resources.append(WatchedResource("workloads", custom, {**group, **by_name}))
+        resources.append(WatchedResource("workloads", custom, {**group, **by_name}, "leaderworkersets"))
     resources.append(WatchedResource("events", core.list_namespaced_event, of_pods))
     resources.append(WatchedResource("nodes", core.list_node, {}))
     if config.hpa is not None:
         hpas = client.AutoscalingV2Api(api.client).list_namespaced_horizontal_pod_autoscaler
         hpa_by_name = {**namespace, "field_selector": f"metadata.name={config.hpa}"}
-        resources.append(WatchedResource("hpas", hpas, hpa_by_name))
+        resources.append(WatchedResource("hpas", hpas, hpa_by_name, "horizontalpodautoscalers"))
         involved = f"involvedObject.kind=HorizontalPodAutoscaler,involvedObject.name={config.hpa}"
         if "events" not in config.forbidden:
             of_hpa = {**namespace, "field_selector": f"{involved},reason={RescaleReason.BY_AUTOSCALER}"}
-            resources.append(WatchedResource("rescales", core.list_namespaced_event, of_hpa))
+            resources.append(WatchedResource("rescales", core.list_namespaced_event, of_hpa, "events"))
     return [each for each in resources if each.source not in config.forbidden]
 
 
@@ -141,7 +144,7 @@ class Watcher(threading.Thread):
                 **self._resource.arguments, **page, _preload_content=False, _request_timeout=_REQUEST_TIMEOUT_S
             )
             content = json.loads(response.data)
-            items += [_validated(each) for each in content["items"] or ()]
+            items += [self._checked(each) for each in content["items"] or ()]
             if not content["metadata"].get("continue"):
                 break
             page["_continue"] = content["metadata"]["continue"]
@@ -155,8 +158,15 @@ class Watcher(threading.Thread):
             raise client.ApiException(status=raw.get("code"), reason=raw.get("message") or raw.get("reason"))
         now_s, version = time.time(), str(raw["metadata"]["resourceVersion"])
         if event["type"] != "BOOKMARK":  # a bookmark carries a resource version and no object
-            self._events.put(WatchEvent(source=self.name, type=str(event["type"]), at_s=now_s, object=_validated(raw)))
+            content = self._checked(raw)
+            self._events.put(WatchEvent(source=self.name, type=str(event["type"]), at_s=now_s, object=content))
         self._last_contact_s, self._version = now_s, version
+
+    def _checked(self, raw: Any) -> Raw:
+        content = checked(self._resource.plural or self._resource.source, raw)
+        if "uid" not in content["metadata"]:
+            raise ValueError(f"not a Kubernetes object: {str(raw)[:80]}")
+        return content
 
     def _handle_failure(self, error: Exception) -> None:
         status = getattr(error, "status", None)
@@ -184,12 +194,6 @@ class Watcher(threading.Thread):
         )
 
 
-def _validated(raw: Any) -> Raw:
-    if not isinstance(raw, dict) or not {"name", "uid"} <= set(raw["metadata"]):
-        raise ValueError(f"not a Kubernetes object: {str(raw)[:80]}")
-    return raw
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, client.ApiException):
         if error.status == HTTPStatus.GONE:
@@ -211,6 +215,14 @@ def lease_renewal_s(api: Api, node: str) -> float | None:
         response: Any = coordination.read_namespaced_lease(
             node, LEASE_NAMESPACE, _preload_content=False, _request_timeout=_REQUEST_TIMEOUT_S
         )
-        return parse_time(json.loads(response.data)["spec"]["renewTime"])
-    except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, LookupError, TypeError):
+    except (client.ApiException, urllib3.exceptions.HTTPError, OSError):
+        return None
+    return renew_time_s(response.data)
+
+
+def renew_time_s(body: bytes) -> float | None:
+    """Return the time of the last renewal in a lease, in seconds since the epoch; None if it cannot be read."""
+    try:
+        return parse_time(json.loads(body)["spec"]["renewTime"])
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.base.text import clean
 from loadgen.protocols.answer import classify_failure
-from loadgen.protocols.text import clean, valid_text
+from loadgen.protocols.text import valid_text
 
 
 @pytest.mark.parametrize(

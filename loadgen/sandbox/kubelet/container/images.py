@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import Field, ValidationError
 
-from loadgen.base.checked import Settings
+from loadgen.base.checked import Settings, error_sentence
 from loadgen.base.errors import SettingsError
+from loadgen.base.text import clean
+from loadgen.base.yaml_text import parse_yaml
 from loadgen.sandbox.kubelet.objects import go_duration
 
 
@@ -73,10 +74,13 @@ def parse_image_table(text: str) -> list[tuple[re.Pattern[str], Image]]:
         SettingsError: the text is not a valid list of entries.
     """
     try:
-        images = [Image(**entry) for entry in yaml.safe_load(text)]
+        images = [Image.model_validate(entry) for entry in parse_yaml(text)]
         return [(re.compile(image.match), image) for image in images]
-    except (yaml.YAMLError, TypeError, ValidationError, re.error) as error:
-        raise SettingsError(f"the image table is invalid ({error}); write it as the README describes") from error
+    except ValidationError as error:
+        reason = error_sentence("entry", error)
+    except (ValueError, TypeError, re.error, OverflowError, RecursionError) as error:
+        reason = clean(error)
+    raise SettingsError(f"the image table is invalid ({reason}); write it as the README describes")
 
 
 @dataclass(slots=True)

@@ -37,8 +37,10 @@ def read_profile(text: str) -> EngineProfile:
         )
     except KeyError as missing:
         raise ValueError(f"the emulated profile has no {missing.args[0]}") from None
-    except TypeError as wrong:
-        raise ValueError(f"the emulated profile is wrong: {wrong}") from None
+    except (TypeError, AttributeError, OverflowError) as wrong:
+        raise ValueError(f"the emulated profile is wrong: {' '.join(str(wrong).split())[:300]}") from None
+    except RecursionError:
+        raise ValueError("the emulated profile is nested too deeply") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,11 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from loadgen.base.errors import SettingsError
 from loadgen.base.proposals import meant
+from loadgen.base.text import clean
+from loadgen.base.yaml_text import parse_yaml
 from loadgen.local.engine.config import EngineProfile
 
 _FOLDER = Path(__file__).parent / "profiles"
@@ -37,10 +38,8 @@ def load_profile(name_or_path: str | Path) -> EngineProfile:
                 f"choose one of {', '.join(profile_names())}, or give the path of a .yaml file."
             )
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_text(encoding="utf-8"))
         return TypeAdapter(EngineProfile).validate_python(data)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"The engine profile {path} cannot be read: {error}") from error
     except ValidationError as error:
         errors = error.errors()
         first = next((each for each in errors if each["type"] == "unexpected_keyword_argument"), errors[0])
@@ -49,7 +48,11 @@ def load_profile(name_or_path: str | Path) -> EngineProfile:
         if first["type"] == "unexpected_keyword_argument":
             names = _keys_at(first["loc"][:-1])
             problem = f"no such key{meant(str(first['loc'][-1]), names)}; the keys are {', '.join(names)}"
-        raise SettingsError(f"The engine profile {path} is not valid: {where}: {problem}.") from error
+        raise SettingsError(f"The engine profile {path} is not valid: {clean(f'{where}: {problem}')}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The engine profile {path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise SettingsError(f"The engine profile {path} cannot be read: it {error}") from error
 
 
 def _keys_at(path: Sequence[str | int]) -> list[str]:
