@@ -8,7 +8,7 @@ from loadgen_reports.finding_text import finding_sentence, list_item, sentence
 from loadgen_reports.sentences import opening, summary_lines
 
 from loadgen.analyze.analysis import analyze
-from loadgen.analyze.results import Analysis, OutcomeCount
+from loadgen.analyze.results import Analysis, OutcomeCount, Span, Window
 from support.runs.synthetic import SAMPLES, finding, sample
 from support.runs.tables import info, request, tables
 
@@ -298,12 +298,15 @@ def test_requests_that_the_stop_ended_are_no_failures() -> None:
     assert "410" not in text
 
 
+STAGE = Span(name="peak 1", start_s=1.0, end_s=9.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({}, "TTFT p95 was 3.4 s, above the limit of 2 s. Start sooner."),
-        ({"window": "peak 1"}, "TTFT p95 in peak 1 was 3.4 s, above the limit of 2 s. Start sooner."),
-        ({"window": "from 1.0 s to 9.0 s", "limit": None}, "TTFT p95 from 1.0 s to 9.0 s was 3.4 s. Start sooner."),
+        ({"window": STAGE}, "TTFT p95 in peak 1 was 3.4 s, above the limit of 2 s. Start sooner."),
+        ({"window": Window(1.0, 9.0), "limit": None}, "TTFT p95 from 1.0 s to 9.0 s was 3.4 s. Start sooner."),
         ({"measured": None}, "TTFT p95 has no value, so the limit of 2 s was missed. Start sooner."),
         (
             {"measured": None, "severity": "invalid"},
@@ -317,8 +320,8 @@ def test_requests_that_the_stop_ended_are_no_failures() -> None:
         ({"severity": "warning"}, "TTFT p95: 3.4 s, limit 2 s. Start sooner."),
         ({"severity": "warning", "measured": None, "limit": None}, "TTFT p95: start sooner."),
         (
-            {"severity": "warning", "title": "Crashes", "measured": 1, "limit": 0, "unit": "count", "window": "at 9 s"},
-            "Crashes: 1 at 9 s. Start sooner.",
+            {"severity": "warning", "title": "Lost", "measured": 1, "limit": 0, "unit": "count", "window": Window(9.0)},
+            "Lost: 1 at 9.0 s. Start sooner.",
         ),
         (
             {"severity": "warning", "code": "signal.never_crossed", "measured": 0.4, "limit": 1.1, "unit": ""},
