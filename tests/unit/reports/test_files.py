@@ -18,12 +18,6 @@ from loadgen.base.errors import ExitCode, LoadgenError, SettingsError
 from loadgen.dataset.run_info import ClusterInfo
 from support.runs.synthetic import SAMPLES, finding, sample
 
-
-@pytest.fixture(scope="module")
-def failing() -> Analysis:
-    return sample("failing")
-
-
 # JUnit
 
 
