@@ -17,8 +17,9 @@ kube:  ## The tests on a real control plane; builds it first if needed
 	uv run loadgen sandbox build
 	uv run pytest tests/kube -n 0
 
-nightly:  ## Everything that CI runs
+nightly:  ## Everything that CI runs, and the tests that are too long for it
 	bash .ci/run
+	uv run pytest tests/kube/chart/test_transitions_under_load.py -n 0 --nightly
 
 golden:  ## Rewrite the golden files and the generated documents, then show what changed
 	UPDATE_GOLDEN=1 uv run pytest tests/golden tests/chart tests/unit/test_names_documented.py -n 0
