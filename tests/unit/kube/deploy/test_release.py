@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from loadgen.kube.deploy.release import deploy, destroy
 from loadgen.kube.discover.workload import discover_workload
 from loadgen.scenario.settings import Kube
 from support.kube.kubeconfigs import write_kubeconfig
-from support.servers.http import ResponseHandler
+from support.servers.http import ResponseHandler, serving
 
 HELM = f"""#!{sys.executable}
 import json, os, pathlib, sys
@@ -112,6 +113,12 @@ class Server:
 @pytest.fixture
 def server() -> Server:
     return Server()
+
+
+@pytest.fixture
+def url(server: Server) -> Iterator[str]:
+    with serving(server.handler()) as url:
+        yield url
 
 
 @pytest.fixture
