@@ -1,11 +1,6 @@
 """Builds the HPA that KEDA's operator, which is not available here, creates for a ScaledObject."""
 
-import json
 from typing import Any
-
-import yaml
-
-from support.kube.cluster import Cluster
 
 
 def hpa_of(scaled: dict[str, Any]) -> dict[str, Any]:
@@ -32,21 +27,3 @@ def hpa_of(scaled: dict[str, Any]) -> dict[str, Any]:
             "metrics": metrics,
         },
     }
-
-
-def serve(monitoring: Cluster, scaled: dict[str, Any]) -> None:
-    """Configure prometheus-adapter to serve the triggers' queries under the names of KEDA's metrics, beside its own."""
-    config = yaml.safe_load(monitoring.get("configmap", "prometheus-adapter")["data"]["config.yaml"])
-    config["externalRules"] = [
-        {
-            "seriesQuery": '{__name__="triton:queue_compute:ratio"}',
-            "resources": {"template": "<<.Resource>>"},
-            "name": {"as": f"s{number}-{trigger['type']}"},
-            "metricsQuery": trigger["metadata"]["query"],
-        }
-        for number, trigger in enumerate(scaled["spec"]["triggers"])
-    ]
-    patch = json.dumps({"data": {"config.yaml": json.dumps(config)}})
-    monitoring.kubectl("patch", "configmap", "prometheus-adapter", f"--patch={patch}")
-    monitoring.kubectl("rollout", "restart", "deployment/prometheus-adapter")
-    monitoring.kubectl("rollout", "status", "deployment/prometheus-adapter", "--timeout=50s")
