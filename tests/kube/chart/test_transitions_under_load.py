@@ -16,7 +16,7 @@ from loadgen.sandbox.commands import DEFAULT_NODES
 from support.charts.transitions import TRANSITIONS, AutoscaledRelease, define_custom_resources
 from support.kube.cluster import Cluster, eventually, ready
 from support.kube.history import History
-from support.kube.keda_hpa import serve
+from support.kube.keda_metrics import serve
 from support.kube.sandboxes import up
 from support.kube.scenarios import SCENARIOS
 
