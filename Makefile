@@ -17,8 +17,9 @@ kube:  ## The tests on a real control plane; builds it first if needed
 	uv run loadgen sandbox build
 	uv run pytest tests/kube -n 0
 
-nightly: fuzz  ## Everything that CI runs, and a minute of random inputs for every parser
+nightly: fuzz  ## Everything that CI runs, random inputs for every parser, and the tests that are too long for it
 	bash .ci/run
+	uv run pytest tests/kube/chart/test_transitions_under_load.py -n 0 --nightly
 
 fuzz:  ## Random inputs for every parser of outside data, a minute each
 	uv run pytest tests/unit/test_fuzz.py --fuzz-seconds 60 --dist load

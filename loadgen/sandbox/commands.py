@@ -1,7 +1,6 @@
 """Starts and stops a sandbox, runs commands in it and connects to addresses inside it, all from outside."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -13,11 +12,10 @@ from typing import NoReturn
 
 from loadgen.base.console import Say
 from loadgen.base.errors import SettingsError, StackError
-from loadgen.base.files import write_whole
 from loadgen.base.log_tail import log_tail
 from loadgen.base.processes import Child, alive
 from loadgen.programs.cache import cache_dir, explain_disk_errors, require_space
-from loadgen.sandbox.config import Node, SandboxConfig, SandboxState
+from loadgen.sandbox.config import Node, SandboxConfig, SandboxHolder, SandboxState
 from loadgen.sandbox.namespaces import init_pid, nsenter_command, start_init, unshare_command
 from loadgen.sandbox.socket_proxy import socket_address
 
@@ -44,13 +42,17 @@ class Sandbox:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._holder_file = folder / "holder.json"
         self._unshare: Child | None = None
 
     @classmethod
     def named(cls, name: str) -> "Sandbox":
         """Return this user's sandbox with a name, whether it is up or not."""
-        return cls(cache_dir() / "sandboxes" / name)
+        return cls(_folders() / name)
+
+    @classmethod
+    def all(cls) -> "list[Sandbox]":
+        """Return this user's sandboxes, up or not."""
+        return [cls(folder) for folder in _folders().glob("*")]
 
     @property
     def name(self) -> str:
@@ -63,12 +65,10 @@ class Sandbox:
 
     def holder(self) -> int | None:
         """Return the process id of its `unshare` process, which holds the namespaces; None when it is not up."""
-        try:
-            saved = json.loads(self._holder_file.read_bytes())
-        except (OSError, ValueError):
+        saved = SandboxHolder.read(self.folder)
+        if saved is None or not alive(saved.pid) or _start_time(saved.pid) != saved.started:
             return None
-        same = alive(saved["pid"]) and _start_time(saved["pid"]) == saved["started"]
-        return int(saved["pid"]) if same else None
+        return saved.pid
 
     def up(self, config: SandboxConfig, *, say: Say, attached: bool) -> Child:
         """Start the sandbox and wait until it is ready.
@@ -96,8 +96,8 @@ class Sandbox:
                 self._make_folder(config)
                 log = self.folder / "logs" / "plane.log"
                 self._unshare = unshare = start_init(command, config.file, log=log, attached=attached)
-                holder = {"pid": unshare.pid, "started": _start_time(unshare.pid)}
-                write_whole(self._holder_file, json.dumps(holder).encode())
+                started = _start_time(unshare.pid)
+                SandboxHolder(pid=unshare.pid, started=started, of_run=config.of_run).write(self.folder)
             self._wait_until_ready(unshare, say)
         except StackError:
             self._stop()
@@ -134,7 +134,7 @@ class Sandbox:
         for path in self.folder.iterdir():
             if path.is_dir() and path != logs:
                 shutil.rmtree(path, ignore_errors=True)
-            elif path not in (logs, self._holder_file):  # with the holder file a later run finds and removes it
+            elif path not in (logs, SandboxHolder.file(self.folder)):  # with it a later run finds and removes the rest
                 path.unlink(missing_ok=True)
 
     def exit_reason(self) -> str:
@@ -175,7 +175,7 @@ class Sandbox:
         init = init_pid(holder) if holder is not None else None
         if init is None:
             raise StackError(f"the sandbox {self.name!r} is not up: start it with `loadgen sandbox up`")
-        tools = SandboxConfig.model_validate_json((self.folder / "config.json").read_bytes()).tools
+        tools = SandboxConfig.read(self.folder).tools
         path = f"{tools['kubectl'].parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         env = shutil.which("env") or "/usr/bin/env"
         return [*nsenter_command(init), "--", env, f"KUBECONFIG={self.folder / 'admin.conf'}", f"PATH={path}", *argv]
@@ -219,7 +219,7 @@ class Sandbox:
 
     def _is_durable(self) -> bool:
         try:
-            return SandboxConfig.model_validate_json((self.folder / "config.json").read_bytes()).durable
+            return SandboxConfig.read(self.folder).durable
         except (OSError, ValueError):
             return False
 
@@ -244,6 +244,10 @@ class Sandbox:
             if time.monotonic() > deadline:
                 raise StackError(f"the sandbox was not ready within {READY_WITHIN_S:g} s: read {self.folder / 'logs'}")
             time.sleep(_POLL_S)
+
+
+def _folders() -> Path:
+    return cache_dir() / "sandboxes"
 
 
 def _start_time(pid: int) -> str:

@@ -17,6 +17,7 @@ DOMAIN = "cluster.local"
 API_SERVER = f"https://{CONTROL_PLANE_IP}:6443"
 
 _MAX_NODES = 200
+_CONFIG = "config.json"
 
 
 class _StrictModel(BaseModel):
@@ -64,6 +65,7 @@ class SandboxConfig(_StrictModel):
         emulated: Whether the image of Triton is the emulated Triton, as the chart's mode emulated requires.
         controller_manager_flags: Additional flags, such as the HPA's sync period.
         durable: Whether the data is kept after `down` and must survive a crash of the machine.
+        of_run: Whether it was made for one run: a later run removes what a killed one left.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$")
@@ -75,6 +77,7 @@ class SandboxConfig(_StrictModel):
     emulated: bool = False
     controller_manager_flags: tuple[str, ...] = ()
     durable: bool = False
+    of_run: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -85,10 +88,15 @@ class SandboxConfig(_StrictModel):
             raise ValueError("add-ons need a node: add a node, or disable the add-ons")
         return self
 
+    @classmethod
+    def read(cls, folder: Path) -> "SandboxConfig":
+        """Read the configuration of the sandbox in a folder."""
+        return cls.model_validate_json((folder / _CONFIG).read_bytes())
+
     @property
     def file(self) -> Path:
         """Path of the configuration file."""
-        return self.folder / "config.json"
+        return self.folder / _CONFIG
 
     def write(self) -> None:
         """Write the configuration file."""
@@ -101,6 +109,37 @@ class SandboxConfig(_StrictModel):
     def pod_network(self, number: int) -> str:
         """Return the pod network of a node."""
         return f"10.244.{1 + number}.0/24"
+
+
+class SandboxHolder(_StrictModel):
+    """The process that holds the namespaces of a sandbox; its file is left when the sandbox is killed.
+
+    Attributes:
+        pid: Process id of `unshare`.
+        started: Its start time, which tells it from later processes with the same id.
+        of_run: Whether the sandbox was made for one run.
+    """
+
+    pid: int
+    started: str
+    of_run: bool = False
+
+    @staticmethod
+    def file(folder: Path) -> Path:
+        """Return the path of the file."""
+        return folder / "holder.json"
+
+    def write(self, folder: Path) -> None:
+        """Write the file."""
+        write_whole(self.file(folder), self.model_dump_json().encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> "SandboxHolder | None":
+        """Read the file; None if there is none, or none that can be read."""
+        try:
+            return cls.model_validate_json(cls.file(folder).read_bytes())
+        except (OSError, ValueError):
+            return None
 
 
 class ComponentState(_StrictModel):

@@ -15,16 +15,14 @@ from collections.abc import Sequence
 from loadgen.base.console import Say
 from loadgen.base.errors import StackError
 from loadgen.base.processes import Child, children_of
-from loadgen.programs.cache import cache_dir
 from loadgen.programs.find import find_tritonserver
 from loadgen.sandbox.build.build import find
 from loadgen.sandbox.commands import DEFAULT_NODES, INSIDE, Sandbox
-from loadgen.sandbox.config import SandboxConfig
+from loadgen.sandbox.config import SandboxConfig, SandboxHolder
 from loadgen.sandbox.forward import PortForward
 from loadgen.sandbox.interruption import interruptible
 
 _POLL_S = 0.5
-_RUN_PREFIX = "run-"
 _KILLED = 128 + signal.SIGKILL
 _EXIT_WITHIN_S = 5.0
 
@@ -41,11 +39,13 @@ def run_inside(argv: Sequence[str], *, say: Say, web_port: int | None) -> int:
         LoadgenError: the sandbox did not become ready or exited, or the port is in use.
     """
     _remove_leftovers()
-    sandbox = Sandbox.named(f"{_RUN_PREFIX}{uuid.uuid4().hex[:8]}")
+    sandbox = Sandbox.named(f"run-{uuid.uuid4().hex[:8]}")
     interrupted = "interrupted while the sandbox started: everything is removed, and no run has started"
     with interruptible(interrupted):
         tools = find(progress=say)
-    config = SandboxConfig(name=sandbox.name, folder=sandbox.folder, tools=tools, nodes=DEFAULT_NODES, emulated=True)
+    config = SandboxConfig(
+        name=sandbox.name, folder=sandbox.folder, tools=tools, nodes=DEFAULT_NODES, emulated=True, of_run=True
+    )
     with PortForward(sandbox, web_port):  # first, so that a port in use fails before the sandbox starts
         with interruptible(interrupted):
             find_tritonserver(progress=say)  # now, as nothing can be downloaded inside
@@ -69,9 +69,9 @@ def _run_and_clean_up(sandbox: Sandbox, unshare: Child, argv: Sequence[str]) -> 
 
 def _remove_leftovers() -> None:
     """Remove the folders of sandboxes whose runs were killed; their processes were killed with the runs."""
-    for folder in (cache_dir() / "sandboxes").glob(f"{_RUN_PREFIX}*/holder.json"):
-        sandbox = Sandbox(folder.parent)
-        if sandbox.holder() is None:
+    for sandbox in Sandbox.all():
+        saved = SandboxHolder.read(sandbox.folder)
+        if saved is not None and saved.of_run and sandbox.holder() is None:
             sandbox.delete()
 
 

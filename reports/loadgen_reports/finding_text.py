@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 from loadgen.analyze.findings.codes import SLO_METRICS
-from loadgen.analyze.results import Analysis, Finding
+from loadgen.analyze.results import Analysis, Finding, Span
 from loadgen_reports import format as fmt
 
 SYMBOL = {"pass": "✓", "fail": "✗", "invalid": "?", "warning": "!", "info": "i"}
@@ -54,12 +54,12 @@ def _warning_statement(finding: Finding) -> str:
     measured, limit = value_and_limit(finding)
     # A limit of 0 only says that there should be none.
     limit_text = f", limit {limit}" if finding.limit else ""
-    return f"{finding.title}: {measured}{window_phrase(finding.window)}{limit_text}."
+    return f"{finding.title}: {measured}{_window_phrase(finding)}{limit_text}."
 
 
 def limit_statement(finding: Finding) -> str:
     """The measured value, its window and how it compares with the limit; without a full stop."""
-    subject = f"{finding.title}{window_phrase(finding.window)}"
+    subject = f"{finding.title}{_window_phrase(finding)}"
     verb = "were" if _is_plural(finding.title) else "was"
     measured, limit = value_and_limit(finding)
     if not fmt.known(finding.measured):
@@ -88,7 +88,7 @@ def list_item(finding: Finding) -> str:
     inside = measured if fmt.known(finding.measured) else _missing_text(finding)
     if fmt.known(finding.limit):
         inside += f", limit {limit}"
-    return f"{uncapitalize(finding.title)}{window_phrase(finding.window)} ({inside})"
+    return f"{uncapitalize(finding.title)}{_window_phrase(finding)} ({inside})"
 
 
 def _open_values(finding: Finding) -> str:
@@ -118,11 +118,18 @@ def result(finding: Finding) -> tuple[str, Style]:
     return f"{SYMBOL[finding.severity]} {label}", finding.severity
 
 
-def window_phrase(window: str) -> str:
+def window_text(finding: Finding) -> str:
+    """Where a finding was measured: `whole run`, the name of a stage, or times."""
+    if isinstance(finding.window, Span):
+        return finding.window.name
+    return "whole run" if finding.window is None else str(finding.window)
+
+
+def _window_phrase(finding: Finding) -> str:
     """The window of a finding as part of a sentence, with a leading space; empty for the whole run."""
-    if window in ("", "whole run"):
+    if finding.window is None:
         return ""
-    return f" {window}" if window.startswith(("from ", "in ", "over ", "at ", "until ", "after ")) else f" in {window}"
+    return f" in {window_text(finding)}" if isinstance(finding.window, Span) else f" {window_text(finding)}"
 
 
 def sentence(text: str) -> str:

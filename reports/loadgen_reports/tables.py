@@ -11,7 +11,7 @@ from loadgen.analyze.results import Analysis, Finding, Latencies, OutcomeCount, 
 from loadgen.dataset import terms
 from loadgen.dataset.names import OUTCOMES, Cause, Outcome
 from loadgen_reports import format as fmt
-from loadgen_reports.finding_text import Style, measured_text, result, sentence, value_and_limit
+from loadgen_reports.finding_text import Style, measured_text, result, sentence, value_and_limit, window_text
 
 MAX_ROWS = 60
 """A server may return thousands of different error messages."""
@@ -88,7 +88,7 @@ def _finding_row(finding: Finding) -> tuple[Cell, ...]:
         Cell(text=text, style=style),
         Cell(text=measured_text(finding)),
         Cell(text=value_and_limit(finding)[1]),
-        Cell(text=finding.window),
+        Cell(text=window_text(finding)),
         Cell(text=sentence(finding.advice)),
     )
 

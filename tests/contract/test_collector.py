@@ -17,7 +17,7 @@ import pytest
 
 from loadgen.collect.start import start_collector
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.run_info import Autoscaler
+from support.runs.tables import SCALER
 from support.servers.metrics import (
     RATIO,
     FakePrometheus,
@@ -28,16 +28,7 @@ from support.servers.metrics import (
     write_state,
 )
 
-AUTOSCALER = Autoscaler(
-    metric=RATIO,
-    target=1.0,
-    min_replicas=1,
-    max_replicas=4,
-    sync_period_s=15,
-    rate_window_s=10,
-    scrape_interval_s=1,
-    scale_down_window_s=30,
-)
+AUTOSCALER = SCALER.model_copy(update={"metric": RATIO})
 SERIES = {
     RATIO: [{"pod": "a"}],
     "up": [{"pod": "a"}, {"pod": "of-another-job"}],

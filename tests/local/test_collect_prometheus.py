@@ -13,8 +13,8 @@ import requests
 
 from loadgen.base.processes import Child, spawn
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.run_info import Autoscaler
 from loadgen.programs.find import find_prometheus
+from support.runs.tables import SCALER
 from support.servers.metrics import MODEL, RATIO, FakeReplica, eventually, run_folder, write_state
 
 CONFIG = """
@@ -108,16 +108,7 @@ def prometheus(tmp_path: Path, replicas: list[FakeReplica]) -> Prometheus:
 
 @pytest.fixture
 def folder(tmp_path: Path, replicas: list[FakeReplica], prometheus: Prometheus) -> RunFolder:
-    autoscaler = Autoscaler(
-        metric=RATIO,
-        target=1.0,
-        min_replicas=1,
-        max_replicas=4,
-        sync_period_s=15,
-        rate_window_s=5,
-        scrape_interval_s=1,
-        scale_down_window_s=30,
-    )
+    autoscaler = SCALER.model_copy(update={"metric": RATIO, "rate_window_s": 5.0})
     folder = run_folder(tmp_path, autoscaler=autoscaler)
     write_state(folder, prometheus=prometheus.url, replicas=[replica.state() for replica in replicas])
     return folder

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from loadgen.analyze.findings import codes
-from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Bools, Floats, Observed, Series
 from loadgen.analyze.queueing import MAX_STEP_S, Capacity, last_sample, stale_s
-from loadgen.analyze.results import Finding, ScalingEvent
+from loadgen.analyze.results import Finding, ScalingEvent, Window
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval, runs
 from loadgen.dataset.names import SignalName
@@ -46,7 +45,7 @@ def overload_at_max(run: Observed, fleet: Fleet, ratio: Series, capacity: Capaci
         codes.SCALING_AT_MAX.finding(
             measured=end - start,
             limit=scaler.sync_period_s,
-            window=span_text(start, end),
+            window=Window(start, end),
             advice=f"All {scaler.max_replicas} replicas were ready, and the load exceeded their capacity or requests "
             f"queued on every one of them: raise maxReplicas, or lower the load.{longest_of}",
         )
@@ -68,7 +67,7 @@ def old_backlog(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent]) ->
         codes.OLD_BACKLOG.finding(
             measured=end - start,
             limit=BACKLOG_S,
-            window=span_text(start, end),
+            window=Window(start, end),
             advice=f"After the new replicas became ready, {old} took {end - start:.0f} s to work off {queues}, while a "
             f"new one had no queue: a gateway cannot move requests that a replica has queued, so new replicas serve "
             f"only new requests. Scale earlier, or queue requests in the gateway (limit the requests in flight per "
@@ -92,7 +91,7 @@ def unused_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
             f"{pod.name} was ready but answered no request: it became ready after the load, or clients keep their "
             f"connections to older replicas; balance requests and not connections."
         )
-        window = span_text(start, end)
+        window = Window(start, end)
         findings.append(codes.REPLICA_UNUSED.finding(measured=end - start, limit=None, window=window, advice=advice))
     return findings
 

@@ -44,7 +44,7 @@ def clock_steps(run: Observed, fleet: Fleet) -> list[Finding]:
         codes.CLOCK_STEP.finding(
             measured=max(steps_s, default=None),
             limit=None,
-            window=window_of(events) if events else "whole run",
+            window=window_of(events) if events else None,
             advice=advice,
             severity=severity,
         )

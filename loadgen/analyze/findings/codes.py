@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadgen.analyze.results import Finding, Severity
+from loadgen.analyze.results import Finding, Severity, Span, Window
 from loadgen.dataset import terms
 
 
@@ -31,7 +31,7 @@ class FindingCode:
         measured: float | None,
         limit: float | None,
         advice: str,
-        window: str = "whole run",
+        window: Span | Window | None = None,
         passed: bool = False,
         severity: Severity | None = None,
         unknown: int = 0,
@@ -42,7 +42,7 @@ class FindingCode:
             measured: The measured value; None when it was not measured.
             limit: The limit; None when there is none.
             advice: What the finding means here and what to do next.
-            window: Where it was measured.
+            window: Where it was measured; None for the whole run.
             passed: Whether the limit was met.
             severity: Overrides the declared severity.
             unknown: Number of values that a stop of the run left open and that could turn the result.

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from loadgen.analyze.findings import codes
-from loadgen.analyze.findings.windows import span_text, window_of
+from loadgen.analyze.findings.windows import window_of
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.queueing import Capacity
-from loadgen.analyze.results import Finding, ScalingEvent
+from loadgen.analyze.results import Finding, ScalingEvent, Window
 from loadgen.dataset.names import EventKind, RescaleReason
 
 
@@ -37,7 +37,7 @@ def unnecessary_scale_ups(scaling: Sequence[ScalingEvent], capacity: Capacity) -
         "a stabilization window, or add a metric that counts requests"
     )
     times = [event.decided_s for _, event in unnecessary]
-    window = span_text(times[0], times[-1]) if len(times) > 1 else f"at {times[0]:.1f} s"
+    window = Window(times[0], times[-1] if len(times) > 1 else None)
     return [
         codes.SCALING_NEEDLESS.finding(
             measured=float(len(unnecessary)), limit=0.0, window=window, advice=f"{changes}. {reason}."
@@ -66,7 +66,7 @@ def flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:
         f"The replica count went up, down and up again {len(flaps)} time{'s' if len(flaps) > 1 else ''}: lengthen the "
         f"scale-down stabilization window, or add a metric that does not fall to 0 below saturation."
     )
-    window = span_text(first.decided_s, third.decided_s)
+    window = Window(first.decided_s, third.decided_s)
     elapsed_s = third.decided_s - first.decided_s
     return [codes.SCALING_FLAPPING.finding(measured=elapsed_s, limit=limit, window=window, advice=advice)]
 

@@ -62,7 +62,7 @@ def _recording_delays(run: Observed) -> list[Finding]:
 def _describe(name: str, events: Sequence[Event], *, alone: bool) -> str:
     """The name of a source with its watches, and with its window unless it is the only source."""
     watches = ", ".join(sorted({str(event.data["watch"]) for event in events if "watch" in event.data}))
-    details = [each for each in (watches, "" if alone else window_of(events)) if each]
+    details = [each for each in (watches, "" if alone else str(window_of(events))) if each]
     return f"{name} ({'; '.join(details)})" if details else name
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from loadgen.analyze.findings import codes
-from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Observed
-from loadgen.analyze.results import Finding
+from loadgen.analyze.results import Finding, Window
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import EventKind, Outcome
@@ -42,7 +41,7 @@ def failed_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
         "Responses did not survive a scale-down: remove a replica from the load balancer before it is stopped, and "
         "give it a grace period longer than the longest response."
     )
-    window = span_text(float(times.min()), float(times.max()))
+    window = Window(float(times.min()), float(times.max()))
     return [codes.DRAIN_BROKEN.finding(measured=float(len(times)), limit=0.0, window=window, advice=advice)]
 
 
@@ -80,7 +79,7 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
         f"{_failures(run, spans)} during this time. Keep one replica more than the load needs, let the gateway retry "
         f"requests that have no response yet, and protect the pods from evictions with a PodDisruptionBudget."
     )
-    window = span_text(start, end)
+    window = Window(start, end)
     return [codes.REPLICA_LOST.finding(measured=float(len(lost)), limit=0.0, window=window, advice=advice)]
 
 
@@ -113,7 +112,7 @@ def _nodes(run: Observed) -> list[Finding]:
         f"set a shorter tolerationSeconds, and enable health checks of the replicas in the gateway."
     )
     lost_s = sum(end - start for start, end in spans)
-    window = span_text(min(start for start, _ in spans), max(end for _, end in spans))
+    window = Window(min(start for start, _ in spans), max(end for _, end in spans))
     return [codes.NODE_LOST.finding(measured=lost_s, limit=0.0, window=window, advice=advice)]
 
 

@@ -3,9 +3,8 @@
 import re
 
 from loadgen.analyze.findings import codes
-from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Observed
-from loadgen.analyze.results import Finding
+from loadgen.analyze.results import Finding, Window
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import EventKind
@@ -30,9 +29,7 @@ def unschedulable_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
             *_RESOURCE.findall(reason),
             *(["devices for its resource claims"] if _CLAIMS.search(reason) else []),
         }
-        summaries.append(
-            f"{pod.name} was unschedulable {span_text(*span)} ({reason}), until {_outcome(pod, run.end_s)}"
-        )
+        summaries.append(f"{pod.name} was unschedulable {Window(*span)} ({reason}), until {_outcome(pod, run.end_s)}")
     if not spans:
         return []
     needed = f"more {' and '.join(sorted(resources))}" if resources else "a node that fits"
@@ -40,7 +37,7 @@ def unschedulable_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
         f"{'; '.join(summaries)}. The autoscaler requested more replicas than fit on the nodes: add {needed}, free "
         f"resources, or lower maxReplicas. If a cluster autoscaler adds nodes, their start-up is part of the lag."
     )
-    window = span_text(min(start for start, _ in spans), max(end for _, end in spans))
+    window = Window(min(start for start, _ in spans), max(end for _, end in spans))
     return [codes.REPLICA_UNSCHEDULABLE.finding(measured=_covered_s(spans), limit=0.0, window=window, advice=advice)]
 
 

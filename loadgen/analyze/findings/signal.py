@@ -5,10 +5,9 @@ import numpy as np
 from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.deviation import median_deviation
 from loadgen.analyze.findings.validity import longest_gap, ready_spans, sample_times
-from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import last_sample, mean_true_ratio, stale_s, true_ratio
-from loadgen.analyze.results import Finding
+from loadgen.analyze.results import Finding, Window
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.dataset.names import EventKind, SignalName
 
@@ -86,9 +85,7 @@ def replica_gaps(run: Observed, fleet: Fleet) -> list[Finding]:
         where = "see its target on the page of targets of Prometheus" if run.info.cluster else "see its log in logs/"
         advice = f"{name} was ready but its ratio was not sampled, so the autoscaler did not count it: {where}."
         findings.append(
-            codes.SIGNAL_REPLICA_GAP.finding(
-                measured=gap[1] - gap[0], limit=limit, window=span_text(*gap), advice=advice
-            )
+            codes.SIGNAL_REPLICA_GAP.finding(measured=gap[1] - gap[0], limit=limit, window=Window(*gap), advice=advice)
         )
     return findings
 
@@ -110,5 +107,5 @@ def unreadable_metric(run: Observed) -> list[Finding]:
         f"its adapter and Prometheus during this time."
     )
     unreadable_s = sum(end - start for start, end, _ in spans)
-    window = span_text(spans[0][0], spans[-1][1])
+    window = Window(spans[0][0], spans[-1][1])
     return [codes.AUTOSCALER_BLIND.finding(measured=unreadable_s, limit=0.0, window=window, advice=advice)]

@@ -8,10 +8,9 @@ import numpy as np
 from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.cluster import one_pod
 from loadgen.analyze.findings.missing_signal import gap_advice, no_sample_advice
-from loadgen.analyze.findings.windows import span_text
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import true_ratio
-from loadgen.analyze.results import Finding
+from loadgen.analyze.results import Finding, Window
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
@@ -210,7 +209,7 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
     length = gap[1] - gap[0]
     passed = length <= limit
     advice = "The ratio was sampled throughout." if passed else gap_advice(run, gap)
-    window = span_text(*gap)
+    window = Window(*gap)
     return [
         sampled,
         codes.SCRAPE_GAP.finding(measured=length, limit=limit, advice=advice, window=window, passed=passed),

@@ -34,6 +34,14 @@ class ScalingMetric(NamedTuple):
     target: str | None
     matchers: str | None = None
 
+    @property
+    def is_ratio(self) -> bool:
+        """Whether it is the queue-to-compute ratio: the cluster has only its name, as in `triton:queue_compute:ratio`.
+
+        The name of the share of busy slots, `triton:busy:ratio`, has the word as well.
+        """
+        return "ratio" in self.series and "busy" not in self.series
+
 
 def pods_metrics(hpa: Raw) -> list[ScalingMetric]:
     """The HPA's metrics of type Pods."""
@@ -45,9 +53,8 @@ def pods_metrics(hpa: Raw) -> list[ScalingMetric]:
 
 
 def primary_metric(metrics: Sequence[ScalingMetric]) -> ScalingMetric | None:
-    """The metric that a run judges: the first ratio of queue to compute time by its name, else the first."""
-    ratios = [each for each in metrics if "ratio" in each.series and "busy" not in each.series]
-    return next(iter([*ratios, *metrics]), None)
+    """The metric that a run judges: the first queue-to-compute ratio, else the first."""
+    return next((each for each in metrics if each.is_ratio), next(iter(metrics), None))
 
 
 def metrics_of(hpa: Raw, kind: str) -> list[Mapping[str, Any]]:

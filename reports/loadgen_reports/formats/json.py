@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from loadgen.analyze.results import Analysis
+from loadgen_reports.finding_text import window_text
 
 SCHEMA_VERSION = 1
 """Version of `analysis.json`; it changes when a field is renamed or changes its meaning."""
@@ -21,6 +22,8 @@ def render(analysis: Analysis) -> str:
     if cluster := fields["run"]["cluster"]:
         cluster["workload"] = f"{cluster.pop('kind')} {cluster['workload']}"
         del cluster["hpa_manifest"]  # `run.json` has it
+    for finding, entry in zip(analysis.findings, fields["findings"], strict=True):
+        entry["window"] = window_text(finding)
     return _text({"schema_version": SCHEMA_VERSION, **fields}, "") + "\n"
 
 

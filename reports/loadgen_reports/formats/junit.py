@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree as ET
 
-from loadgen.analyze.results import Analysis, Finding
+from loadgen.analyze.results import Analysis, Finding, Span
 from loadgen_reports import format as fmt
 from loadgen_reports.finding_text import finding_sentence
 from loadgen_reports.sentences import opening
@@ -56,7 +56,11 @@ def render(analysis: Analysis) -> str:
 def _case(finding: Finding) -> ET.Element:
     case = ET.Element(
         "testcase",
-        {"classname": f"loadgen.{finding.code.split('.')[0]}", "name": fmt.clean(_name(finding)), "time": "0"},
+        {
+            "classname": f"loadgen.{finding.code.split('.')[0]}",
+            "name": fmt.clean(_name(finding)),
+            "time": "0",
+        },
     )
     if not finding.passed:
         element = ET.SubElement(
@@ -71,8 +75,7 @@ def _case(finding: Finding) -> ET.Element:
 def _name(finding: Finding) -> str:
     """The name of a test case, with the stage but without times, so that CI can track it over runs."""
     name = f"{finding.code}: {finding.title}"
-    stable = finding.window not in ("", "whole run") and not finding.window.startswith(("from ", "at "))
-    return f"{name} ({finding.window})" if stable else name
+    return f"{name} ({finding.window.name})" if isinstance(finding.window, Span) else name
 
 
 def _line(finding: Finding) -> str:

@@ -5,16 +5,11 @@ API, and one is a group of two nodes, whose controller is played.
 """
 
 import json
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -25,7 +20,18 @@ from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
 from loadgen.sandbox.images import table, write_images
 from support.charts.cases import LEADER_WORKER_SET
-from support.charts.release import Release, installed, query
+from support.charts.gateway import address_of_traefik, ask_by_gateway
+from support.charts.release import (
+    Release,
+    expressions,
+    hpa,
+    installed,
+    query,
+    scales,
+    upgraded_under_load,
+    values,
+    wait_until_scraped,
+)
 from support.kube import group_stand_ins
 from support.kube.cluster import eventually
 from support.kube.given import Given, given_cluster
@@ -119,32 +125,6 @@ def release(request: pytest.FixtureRequest, slow: Release, sandbox: Given | Sand
     return found
 
 
-def wait_until_scraped(release: Release) -> None:
-    release.wait_until_ready()
-    # a kubelet brings Prometheus its new configuration once a minute
-    scraped = f'up{{namespace="{release.cluster.namespace}"}} == 1'
-    eventually(lambda: query(release, scraped), "its first scrape", within_s=120)
-
-
-def expressions(release: Release) -> dict[str, str]:
-    """Every expression that the chart renders for a release, by where it stands."""
-    found = {}
-    keda = {**release.values["autoscaling"], "kind": "keda", "keda": {"prometheusUrl": "http://prometheus:9090"}}
-    for (kind, name), each in {**release.objects(), **release.objects(autoscaling=keda)}.items():
-        if kind == "PrometheusRule":
-            for rule in each["spec"]["groups"][0]["rules"]:
-                found[f"rule {rule['record']}"] = rule["expr"]
-        elif kind == "ScaledObject":
-            for trigger in each["spec"]["triggers"]:
-                found[f"KEDA {trigger['name']}"] = trigger["metadata"]["query"]
-        elif name.endswith("-dashboard"):
-            (text,) = each["data"].values()
-            for panel in json.loads(text)["panels"]:
-                for target in panel["targets"]:
-                    found[f"{panel['title']}: {target['legendFormat']}"] = target["expr"]
-    return found
-
-
 def test_every_expression_finds_its_series_during_load(release: Release) -> None:
     """Rules, KEDA triggers and panels: none has a wrong name or label, each answers with a number under load."""
     with ThreadPoolExecutor() as pool:
@@ -181,10 +161,6 @@ def test_the_hpa_reads_all_its_metrics(release: Release) -> None:
     eventually(read, f"values of {named}", within_s=60)
 
 
-def hpa(release: Release) -> dict[str, Any]:
-    return release.cluster.get("hpa", "demo-triton-trtllm")
-
-
 def test_helm_test_passes(release: Release) -> None:
     """The chart's hook sends one inference request."""
     assert "Phase:          Succeeded" in release.helm("test", release.name, "--timeout=60s")
@@ -201,48 +177,16 @@ def test_the_first_example_serves(sandbox: Given | Sandbox) -> None:
     inside(sandbox, *place, "uninstall", "llm")
 
 
-ASK_BY_GATEWAY = """
-import json, sys, urllib.error, urllib.request
-import grpc, tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException
-address, host = sys.argv[1:]
-def status(path):
-    request = urllib.request.Request(f"http://{address}{path}", headers={"Host": host})
-    try:
-        return urllib.request.urlopen(request, timeout=10).status
-    except urllib.error.HTTPError as error:
-        return error.code
-told = {path: status(path) for path in sys.stdin.read().split()}
-client = triton.InferenceServerClient(address, channel_args=[("grpc.default_authority", host)])
-told["gRPC live"] = client.is_server_live()
-told["gRPC models"] = len(client.get_model_repository_index().models)
-for name in ("get_log_settings", "get_trace_settings", "get_system_shared_memory_status"):
-    try:
-        getattr(client, name)()
-        told[name] = "let in"
-    except InferenceServerException as error:
-        told[name] = error.status()
-print(json.dumps(told))
-"""
-
-
 def test_the_gateway_routes_only_inference_metadata_and_health(engine: Release) -> None:
     """Triton's logging, tracing and shared memory ask for no password, so they are not reached from outside."""
     box = engine.cluster.sandbox
-    command = ("kubectl", "get", "services", "-A", "-lapp.kubernetes.io/name=traefik", "--output=json")
-    gateways = json.loads(inside(box, *command))["items"]
-    if not gateways:
+    address = address_of_traefik(box)
+    if address is None:
         pytest.skip("needs Traefik, and this cluster has none")
-    address = f"{gateways[0]['spec']['clusterIP']}:{gateways[0]['spec']['ports'][0]['port']}"
     let_in = ["/v2", "/v2/health/ready", "/v2/models/stats", "/v2/models/tensorrt_llm_bls/config"]
     kept_out = ["/v2/logging", "/v2/trace/setting", "/v2/models/tensorrt_llm_bls/trace/setting"]
     kept_out += ["/v2/systemsharedmemory/status", "/v2/cudasharedmemory/status", "/metrics", "/"]
-    program = [sys.executable, "-c", ASK_BY_GATEWAY, address, "engine.example.com"]
-    done = subprocess.run(
-        box.command(program), input=" ".join(let_in + kept_out), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = ask_by_gateway(box, address, "engine.example.com", let_in + kept_out)
     assert {path: told[path] for path in let_in} == dict.fromkeys(let_in, 200)
     assert {path: told[path] for path in kept_out} == dict.fromkeys(kept_out, 404)
     assert told["gRPC live"] is True
@@ -265,20 +209,6 @@ def test_an_upgrade_under_load_leaves_the_replicas_and_breaks_no_stream(engine: 
     assert told[0]["broken"] == []
     assert told[0]["ok"] > 20
     assert not before & {each["metadata"]["uid"] for each in engine.pods() if Release._ready(each)}
-
-
-@contextmanager
-def upgraded_under_load(release: Release, **changes: Any) -> Iterator[list[dict[str, Any]]]:
-    """Load for as long as a rolling update takes; the list is filled when it is over."""
-    told: list[dict[str, Any]] = []
-    load = threading.Thread(target=lambda: told.append(release.load(4, 40)))
-    load.start()
-    try:
-        time.sleep(3)
-        release.upgrade(**changes)
-        yield told
-    finally:
-        load.join()
 
 
 def test_a_load_of_three_minutes_is_not_killed(slow: Release) -> None:
@@ -368,18 +298,6 @@ def test_the_adapter_serves_metrics_with_the_charts_rules(engine: Release, group
     external = "/apis/external.metrics.k8s.io/v1beta1/namespaces/over-nodes/triton:activation:pods"
     assert values(group, f"{external}?labelSelector=release%3Ddemo-triton-trtllm") != []
 
-    def active() -> bool:
-        found = hpa(group)
-        conditions = {each["type"]: each["status"] for each in found["status"].get("conditions") or []}
-        current = [each for each in found["status"].get("currentMetrics") or [] if each.get("type")]
-        return conditions.get("ScalingActive") == "True" and len(current) == len(found["spec"]["metrics"])
-
-    eventually(active, "an HPA that reads all its metrics", within_s=45)
+    eventually(lambda: scales(group), "an HPA that reads all its metrics", within_s=45)
     # thousands of what starts a pod keep one, and start no other
     eventually(lambda: hpa(group)["status"]["desiredReplicas"] == 1, "one group, and no more", within_s=60)
-
-
-def values(release: Release, path: str) -> list[dict[str, Any]]:
-    """What a metrics API answers; empty when it does not."""
-    done = release.cluster.run("get", f"--raw={path}")
-    return json.loads(done.stdout)["items"] if done.returncode == 0 else []

@@ -1,11 +1,10 @@
-"""The lifecycle of pods, checked against the Kubernetes documentation (Pod Lifecycle).
+"""Phases, restarts and events of pods, checked against the Kubernetes documentation (Pod Lifecycle).
 
-Needs the sandbox's build; takes about three minutes. All pods are created at once, and most have reached their final
+Needs the sandbox's build; takes about two minutes. All pods are created at once, and most have reached their final
 state when their test reads it.
 """
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -19,10 +18,7 @@ from support.kube.cluster import (
     eventually,
     finished,
     mount,
-    phase,
     pod,
-    processes_with,
-    ready,
     restarted,
     shell,
     status,
@@ -32,31 +28,10 @@ from support.kube.cluster import (
 
 pytestmark = pytest.mark.timeout(240)
 
-FINALIZERS = ["loadgen.test/kept"]
-"""They keep a deleted pod in the API after its node has stopped it, so that a test can read its last status."""
-
 WORK = [mount("work", "/work")]
 SHARED = [{"name": "work", "emptyDir": {}}]
 
-
-def with_finalizer(manifest: Json) -> Json:
-    """Return a pod that stays in the API after its deletion until its finalizer is removed."""
-    manifest["metadata"]["finalizers"] = FINALIZERS
-    return manifest
-
-
-def logging_container(name: str, **fields: Any) -> Json:
-    """Return a container that writes a line when it starts and when it receives SIGTERM."""
-    script = f"echo {name} runs >> /work/log; trap 'echo {name} ends >> /work/log; exit 0' TERM; {FOREVER}"
-    return shell(script, name, volumeMounts=WORK, **fields)
-
-
-HOOK_S = 3600
-"""Duration of a preStop hook that is longer than its pod's grace period."""
-
-STARTED = {"exec": {"command": ["/bin/sh", "-c", "test -s /work/log"]}, "periodSeconds": 1}
-
-RUN_TO_COMPLETION = [
+PODS = [
     pod("succeeds", shell("exit 0"), restartPolicy="Never"),
     pod("fails", shell("exit 3"), restartPolicy="Never"),
     pod("one-of-two-fails", shell("exit 0", "good"), shell("exit 1", "bad"), restartPolicy="Never"),
@@ -103,94 +78,6 @@ RUN_TO_COMPLETION = [
     pod("in-the-node-s-network", shell("hostname"), restartPolicy="Never", hostNetwork=True),
 ]
 
-WITH_INIT = [
-    pod(
-        "in-order",
-        shell("cat /work/log", volumeMounts=WORK),
-        initContainers=[
-            shell("sleep 1; echo first >> /work/log", "first", volumeMounts=WORK),
-            shell("echo second >> /work/log", "second", volumeMounts=WORK),
-        ],
-        restartPolicy="Never",
-        volumes=SHARED,
-    ),
-    pod("init-fails", shell("exit 0"), initContainers=[shell("exit 1", "init")], restartPolicy="Never"),
-    pod("init-fails-again", shell("exit 0"), initContainers=[shell("exit 1", "init")]),
-    pod(
-        "sidecar",
-        shell("echo main runs >> /work/log; sleep 1; echo main ends >> /work/log", volumeMounts=WORK),
-        initContainers=[
-            shell(
-                "sleep 1; echo sidecar runs >> /work/log; "
-                f"trap 'echo sidecar ends >> /work/log; cat /work/log; exit 0' TERM; {FOREVER}",
-                "sidecar",
-                restartPolicy="Always",
-                startupProbe=STARTED,
-                volumeMounts=WORK,
-            )
-        ],
-        restartPolicy="Never",
-        terminationGracePeriodSeconds=60,
-        volumes=SHARED,
-    ),
-]
-
-WITH_HOOKS = [
-    pod(
-        "post-start",
-        shell(
-            FOREVER,
-            volumeMounts=WORK,
-            lifecycle={"postStart": {"exec": {"command": ["/bin/sh", "-c", "sleep 2; echo hook >> /work/log"]}}},
-        ),
-        volumes=SHARED,
-    ),
-    pod("post-start-fails", shell(FOREVER, lifecycle={"postStart": {"exec": {"command": ["false"]}}})),
-]
-
-DELETED = [
-    with_finalizer(pod("handles-sigterm", shell(f"trap 'exit 5' TERM; {FOREVER}"), terminationGracePeriodSeconds=300)),
-    with_finalizer(pod("ignores-sigterm", shell(f"trap '' TERM; {FOREVER}"), terminationGracePeriodSeconds=4)),
-    with_finalizer(
-        pod(
-            "pre-stop",
-            shell(
-                f"trap 'echo SIGTERM; exit 0' TERM; {FOREVER}",
-                lifecycle={"preStop": {"exec": {"command": ["/bin/sh", "-c", "sleep 1; echo hook >> /proc/1/fd/1"]}}},
-            ),
-            terminationGracePeriodSeconds=300,
-        )
-    ),
-    with_finalizer(
-        pod(
-            "pre-stop-too-long",
-            shell(
-                f"trap 'exit 6' TERM; {FOREVER}",
-                lifecycle={"preStop": {"exec": {"command": ["sleep", str(HOOK_S)]}}},
-            ),
-            terminationGracePeriodSeconds=3,
-        )
-    ),
-    with_finalizer(
-        pod(
-            "with-sidecars",
-            logging_container("main"),
-            initContainers=[
-                shell(
-                    f"trap 'sleep 1; cat /work/log; exit 0' TERM; {FOREVER}",
-                    "log",
-                    restartPolicy="Always",
-                    volumeMounts=WORK,
-                ),
-                logging_container("one", restartPolicy="Always"),
-                logging_container("two", restartPolicy="Always"),
-            ],
-            terminationGracePeriodSeconds=300,
-            volumes=SHARED,
-        )
-    ),
-]
-
 JOB: Json = {
     "apiVersion": "batch/v1",
     "kind": "Job",
@@ -205,26 +92,7 @@ JOB: Json = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _pods(cluster: Cluster) -> None:
-    cluster.create(*DELETED, *RUN_TO_COMPLETION, *WITH_INIT, *WITH_HOOKS, JOB)
-    names = [each["metadata"]["name"] for each in DELETED]
-    for name in names:
-        cluster.pod(name, ready)
-    cluster.kubectl("delete", "pod", "--wait=false", *names)
-
-
-def stopped(each: Json) -> bool:
-    """Return whether all containers of a deleted pod have terminated."""
-    statuses = each["status"].get("containerStatuses", []) + each["status"].get("initContainerStatuses", [])
-    return bool(each["metadata"].get("deletionTimestamp")) and all("terminated" in one["state"] for one in statuses)
-
-
-def removed(cluster: Cluster, name: str) -> tuple[Json, str]:
-    """Remove the finalizer of a deleted pod; return the pod's last version and the log of its first container."""
-    last = cluster.pod(name, stopped)
-    log = cluster.kubectl("logs", name, *(["--container=log"] if name == "with-sidecars" else []))
-    cluster.kubectl("patch", "pod", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
-    eventually(lambda: cluster.run("get", "pod", name).returncode, f"{name} is removed from the API")
-    return last, log
+    cluster.create(*PODS, JOB)
 
 
 # -- phase, state and reason ------------------------------------------------------------------------------------------
@@ -342,109 +210,6 @@ def test_job(cluster: Cluster) -> None:
 
     eventually(complete, "the Job completes")
     assert cluster.get("job", "job")["status"]["succeeded"] == 2
-
-
-# -- init containers and sidecars -------------------------------------------------------------------------------------
-
-
-def test_init_containers_run_in_order(cluster: Cluster) -> None:
-    """Each init container must complete successfully before the next starts, and all before the app containers."""
-    assert cluster.log("in-order").split() == ["first", "second"]
-    last = cluster.get("pod", "in-order")
-    assert [each["ready"] for each in last["status"]["initContainerStatuses"]] == [True, True]
-
-
-def test_failed_init_container(cluster: Cluster) -> None:
-    """With restartPolicy Never a failing init container fails the pod: Init:Error, no app container has started."""
-    last = cluster.pod("init-fails", finished)
-    assert last["status"]["phase"] == "Failed"
-    assert status(last)["state"]["waiting"]["reason"] == "PodInitializing"
-    assert "Init:Error" in cluster.kubectl("get", "pod", "init-fails")
-
-
-def test_failing_init_container_is_restarted(cluster: Cluster) -> None:
-    """Otherwise the kubelet restarts it until it succeeds: the pod is Pending in Init:CrashLoopBackOff."""
-    last = cluster.pod("init-fails-again", waiting("CrashLoopBackOff", "init"))
-    assert last["status"]["phase"] == "Pending"
-    assert status(last, "init")["restartCount"] >= 1
-    assert "Init:CrashLoopBackOff" in cluster.kubectl("get", "pod", "init-fails-again")
-
-
-def test_sidecar_of_a_pod_that_completes(cluster: Cluster) -> None:
-    """A sidecar starts before the app containers and is stopped after them; then the pod is complete."""
-    assert cluster.log("sidecar", "--container=sidecar").splitlines() == [
-        "sidecar runs",
-        "main runs",
-        "main ends",
-        "sidecar ends",
-    ]
-    assert cluster.get("pod", "sidecar")["status"]["phase"] == "Succeeded"
-
-
-# -- hooks ------------------------------------------------------------------------------------------------------------
-
-
-def test_post_start(cluster: Cluster) -> None:
-    """Until the postStart hook completes the container's status is not set to running."""
-    cluster.pod("post-start", phase("Running"))
-    assert cluster.kubectl("exec", "post-start", "--", "cat", "/work/log") == "hook\n"
-
-
-def test_post_start_fails(cluster: Cluster) -> None:
-    """If the postStart hook fails, the container is killed, and restarted as its policy says."""
-    last = cluster.pod("post-start-fails", restarted(1))
-    assert terminated(last)["exitCode"] == 137  # a shell without a trap ignores SIGTERM as process 1
-    cluster.event("post-start-fails", "FailedPostStartHook")
-    cluster.event("post-start-fails", "Killing", "FailedPostStartHook")
-
-
-# -- termination -----------------------------------------------------------------------------------------------------
-
-
-def test_sigterm(cluster: Cluster) -> None:
-    """The containers of a deleted pod receive SIGTERM; their exit codes are in the status before the pod is removed."""
-    last, _ = removed(cluster, "handles-sigterm")
-    assert terminated(last)["exitCode"] == 5
-    cluster.event("handles-sigterm", "Killing", "Stopping container main")
-
-
-def test_sigkill_after_the_grace_period(cluster: Cluster) -> None:
-    """When the grace period expires, SIGKILL is sent to the remaining processes: exit code 137."""
-    last, _ = removed(cluster, "ignores-sigterm")
-    assert terminated(last)["exitCode"] == 137
-    # the deletionTimestamp is the end of the grace period; times are to the second
-    assert parse_rfc3339(terminated(last)["finishedAt"]) >= parse_rfc3339(last["metadata"]["deletionTimestamp"]) - 1
-
-
-def test_pre_stop(cluster: Cluster) -> None:
-    """A preStop hook must complete before SIGTERM is sent."""
-    _, log = removed(cluster, "pre-stop")
-    assert log.splitlines() == ["hook", "SIGTERM"]
-
-
-def test_pre_stop_within_the_grace_period(cluster: Cluster) -> None:
-    """The grace period includes the hook: a longer hook is cut off, then SIGTERM is sent."""
-    last, _ = removed(cluster, "pre-stop-too-long")
-    late_s = parse_rfc3339(terminated(last)["finishedAt"]) - parse_rfc3339(last["metadata"]["deletionTimestamp"])
-    assert -1 <= late_s < HOOK_S - 3  # times are to the second
-    assert terminated(last)["exitCode"] == 6
-
-
-def test_sidecars_end_last(cluster: Cluster) -> None:
-    """On deletion the app containers are stopped first, then the sidecars in reverse order of their start."""
-    _, log = removed(cluster, "with-sidecars")
-    assert log.splitlines() == ["one runs", "two runs", "main runs", "main ends", "two ends", "one ends"]
-
-
-def test_force_deletion(cluster: Cluster) -> None:
-    """A forced deletion removes the pod from the API at once; the node stops its containers afterwards."""
-    marker = f"forced-in-{cluster.sandbox.name}"
-    cluster.create(pod("forced", shell(f": {marker}; {FOREVER}"), terminationGracePeriodSeconds=600))
-    cluster.pod("forced", ready)
-    assert processes_with(marker)
-    cluster.kubectl("delete", "pod", "forced", "--force", "--grace-period=0")
-    assert cluster.run("get", "pod", "forced").returncode == 1
-    eventually(lambda: not processes_with(marker), "its containers exit")
 
 
 # -- events -----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from loadgen.scenario.settings import Local
 from support.kube.cluster import Cluster
 from support.kube.given import run
 from support.kube.keda_hpa import hpa_of
+from support.kube.keda_metrics import serve
 from support.kube.sandboxes import inside, up
 from support.kube.scenarios import SCENARIOS
 
@@ -55,23 +56,8 @@ def scaled_object(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) ->
     cluster = Cluster(sandbox, NAME)
     created = cluster.get("scaledobject", NAME)
     cluster.create(hpa_of(created))
-    serve(Cluster(sandbox, "monitoring"), "s0-prometheus", created["spec"]["triggers"][0]["metadata"]["query"])
+    serve(Cluster(sandbox, "monitoring"), created)
     return created
-
-
-def serve(monitoring: Cluster, name: str, query: str) -> None:
-    """Configure prometheus-adapter to serve a query as an external metric."""
-    rule = {
-        "seriesQuery": f'{{__name__="{RATIO}"}}',
-        "resources": {"template": "<<.Resource>>"},
-        "name": {"as": name},
-        "metricsQuery": query,
-    }
-    rules = {"rules": [], "externalRules": [rule]}
-    patch = json.dumps({"data": {"config.yaml": json.dumps(rules)}})
-    monitoring.kubectl("patch", "configmap", "prometheus-adapter", f"--patch={patch}")
-    monitoring.kubectl("rollout", "restart", "deployment/prometheus-adapter")
-    monitoring.kubectl("rollout", "status", "deployment/prometheus-adapter", "--timeout=50s")
 
 
 def test_a_run_with_keda_has_complete_scale_ups(

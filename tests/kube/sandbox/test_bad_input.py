@@ -149,7 +149,8 @@ def test_a_sandbox_that_exits_during_a_run() -> None:
     """When process 1 is killed, the command fails with exit code 4, and the sandbox's logs are kept."""
     script = (
         "import sys; from loadgen.sandbox import session; from loadgen.base.errors import LoadgenError\n"
-        "session._RUN_PREFIX = 'lost-'\n"  # otherwise another run that starts meanwhile would remove its logs
+        "make = session.SandboxConfig\n"  # as the user's own: another run that starts meanwhile would remove its logs
+        "session.SandboxConfig = lambda **settings: make(**{**settings, 'of_run': False})\n"
         "try: session.run_inside(['/bin/sh', '-c', 'echo $LOADGEN_SANDBOX; exec sleep 600'], say=str, web_port=None)\n"
         "except LoadgenError as error: print(error); sys.exit(int(error.exit_code))\n"
     )

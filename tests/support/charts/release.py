@@ -2,6 +2,10 @@
 
 import json
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,3 +135,61 @@ def query(release: Release, expression: str) -> list[dict[str, Any]]:
     answer = json.loads(inside(box, "kubectl", "get", f"--raw={path}"))
     assert answer["status"] == "success", answer
     return list(answer["data"]["result"])
+
+
+def wait_until_scraped(release: Release) -> None:
+    release.wait_until_ready()
+    # a kubelet brings Prometheus its new configuration once a minute
+    scraped = f'up{{namespace="{release.cluster.namespace}"}} == 1'
+    eventually(lambda: query(release, scraped), "its first scrape", within_s=120)
+
+
+def expressions(release: Release) -> dict[str, str]:
+    """Every expression that the chart renders for a release, by where it stands."""
+    found = {}
+    keda = {**release.values["autoscaling"], "kind": "keda", "keda": {"prometheusUrl": "http://prometheus:9090"}}
+    for (kind, name), each in {**release.objects(), **release.objects(autoscaling=keda)}.items():
+        if kind == "PrometheusRule":
+            for rule in each["spec"]["groups"][0]["rules"]:
+                found[f"rule {rule['record']}"] = rule["expr"]
+        elif kind == "ScaledObject":
+            for trigger in each["spec"]["triggers"]:
+                found[f"KEDA {trigger['name']}"] = trigger["metadata"]["query"]
+        elif name.endswith("-dashboard"):
+            (text,) = each["data"].values()
+            for panel in json.loads(text)["panels"]:
+                for target in panel["targets"]:
+                    found[f"{panel['title']}: {target['legendFormat']}"] = target["expr"]
+    return found
+
+
+def hpa(release: Release) -> dict[str, Any]:
+    return release.cluster.get("hpa", "demo-triton-trtllm")
+
+
+def scales(release: Release) -> bool:
+    """Whether the HPA controller reads all metrics of the HPA."""
+    found = hpa(release)
+    conditions = {each["type"]: each["status"] for each in found["status"].get("conditions") or []}
+    current = [each for each in found["status"].get("currentMetrics") or [] if each.get("type")]
+    return conditions.get("ScalingActive") == "True" and len(current) == len(found["spec"]["metrics"])
+
+
+def values(release: Release, path: str) -> list[dict[str, Any]]:
+    """What a metrics API answers; empty when it does not."""
+    done = release.cluster.run("get", f"--raw={path}")
+    return json.loads(done.stdout)["items"] if done.returncode == 0 else []
+
+
+@contextmanager
+def upgraded_under_load(release: Release, **changes: Any) -> Iterator[list[dict[str, Any]]]:
+    """Load for as long as a rolling update takes; the list is filled when it is over."""
+    told: list[dict[str, Any]] = []
+    load = threading.Thread(target=lambda: told.append(release.load(4, 40)))
+    load.start()
+    try:
+        time.sleep(3)
+        release.upgrade(**changes)
+        yield told
+    finally:
+        load.join()

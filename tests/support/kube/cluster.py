@@ -55,6 +55,12 @@ def mount(name: str, path: str, **fields: Any) -> Json:
     return {"name": name, "mountPath": path, **fields}
 
 
+def data_of(kind: str, name: str, /, **data: str) -> Json:
+    """Return a ConfigMap or Secret."""
+    field = "stringData" if kind == "Secret" else "data"
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, field: data}
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """A namespace of a sandbox or of another cluster."""

@@ -7,7 +7,7 @@ import pytest
 from loadgen.collect import custom_metrics
 from loadgen.collect.signals import EXPOSED, QUERIED, Gauge, Reading, RecordingRule, queried
 from loadgen.dataset.names import SignalName
-from loadgen.dataset.run_info import Autoscaler
+from support.runs.tables import SCALER
 from support.servers.metrics import run_folder
 
 TWO_MODELS_OF_A = [
@@ -75,16 +75,7 @@ def test_every_declared_signal_is_collected() -> None:
 )
 def test_ratio_is_the_metric_that_the_autoscaler_reads(tmp_path: Path, metric: str, asked: str) -> None:
     """The run's autoscaler names the recording rule, unless its metric cannot be one."""
-    autoscaler = Autoscaler(
-        metric=metric,
-        target=1.0,
-        min_replicas=1,
-        max_replicas=4,
-        sync_period_s=15,
-        rate_window_s=10,
-        scrape_interval_s=1,
-        scale_down_window_s=30,
-    )
+    autoscaler = SCALER.model_copy(update={"metric": metric})
     info = run_folder(tmp_path, autoscaler=autoscaler).read_info()
     metrics = {signal.field: signal.metric for signal in queried(info)}
     assert metrics["ratio"] == asked

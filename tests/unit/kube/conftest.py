@@ -53,6 +53,13 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
+def url(server: Any) -> Iterator[str]:
+    """URL of the API server that the test's own fixture `server` describes."""
+    with serving(server.handler()) as url:
+        yield url
+
+
+@pytest.fixture
 def run_dir(tmp_path: Path) -> RunFolder:
     return run_folder(tmp_path / "runs")
 

@@ -13,16 +13,10 @@ from loadgen_reports.formats import figures, junit, markdown
 from loadgen_reports.formats import json as machine
 from loadgen_reports.write import FORMATS, write_reports
 
-from loadgen.analyze.results import Analysis
+from loadgen.analyze.results import Analysis, Span, Window
 from loadgen.base.errors import ExitCode, LoadgenError, SettingsError
 from loadgen.dataset.run_info import ClusterInfo
 from support.runs.synthetic import SAMPLES, finding, sample
-
-
-@pytest.fixture(scope="module")
-def failing() -> Analysis:
-    return sample("failing")
-
 
 # JUnit
 
@@ -61,7 +55,7 @@ def test_junit_follows_the_schema(name: str) -> None:
 
 def test_junit_names_are_the_same_in_every_run(failing: Analysis) -> None:
     """A limit keeps its name from run to run: its stage is in it, the times at which it was missed are not."""
-    windows = ("whole run", "peak 1", "from 69.1 s to 85.1 s")
+    windows = (None, Span(name="peak 1", start_s=30.0, end_s=90.0), Window(69.1, 85.1))
     run = replace(failing, findings=tuple(finding("slo.ttft.p95", 3.0, 2.0, window=w) for w in windows))
     names = [case.attrib["name"] for case in ET.fromstring(junit.render(run)).iter("testcase")]
     assert names == ["slo.ttft.p95: TTFT p95", "slo.ttft.p95: TTFT p95 (peak 1)", "slo.ttft.p95: TTFT p95"]

@@ -1,6 +1,5 @@
 """Temporary sandboxes of runs."""
 
-import json
 import os
 import socket
 from pathlib import Path
@@ -9,21 +8,22 @@ import pytest
 
 from loadgen.base.errors import SettingsError
 from loadgen.sandbox import session
+from loadgen.sandbox.config import SandboxHolder
 
 
 def test_only_leftovers_of_killed_runs_are_removed(tmp_path, monkeypatch):
-    """Sandboxes that are up, that are being created, or that a user created are kept."""
+    """Sandboxes that are up, that are being created, or that a user created are kept, whatever their name."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = tmp_path / "triton-loadgen" / "sandboxes"
-    for name in ("run-dead", "run-alive", "run-made", "mine"):
+    for name in ("run-dead", "run-alive", "run-made", "run-mine"):
         (folder / name).mkdir(parents=True)
-    gone = json.dumps({"pid": 2**22 - 1, "started": "1"})
+    gone = SandboxHolder(pid=2**22 - 1, started="1")
     started = Path(f"/proc/{os.getpid()}/stat").read_text().rpartition(")")[2].split()[19]
-    (folder / "run-dead" / "holder.json").write_text(gone)
-    (folder / "run-alive" / "holder.json").write_text(json.dumps({"pid": os.getpid(), "started": started}))
-    (folder / "mine" / "holder.json").write_text(gone)
+    gone.model_copy(update={"of_run": True}).write(folder / "run-dead")
+    SandboxHolder(pid=os.getpid(), started=started, of_run=True).write(folder / "run-alive")
+    gone.write(folder / "run-mine")
     session._remove_leftovers()
-    assert sorted(path.name for path in folder.iterdir()) == ["mine", "run-alive", "run-made"]
+    assert sorted(path.name for path in folder.iterdir()) == ["run-alive", "run-made", "run-mine"]
 
 
 def test_a_port_in_use_fails_before_a_sandbox_starts(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from loadgen.analyze.read import analyze_folder
-from loadgen.analyze.results import Analysis, Correlation, Finding, Mark, OutcomeCount, Severity
+from loadgen.analyze.results import Analysis, Correlation, Finding, Mark, OutcomeCount, Severity, Span, Window
 from loadgen.dataset.run_info import Compression
 from support.runs.synthetic.folder import write
 from support.runs.synthetic.plan import PLANS
@@ -36,7 +36,7 @@ def finding(
     passed: bool = False,
     title: str = "TTFT p95",
     unit: str = "s",
-    window: str = "whole run",
+    window: Span | Window | None = None,
     advice: str = "Lower the target or start replicas sooner.",
 ) -> Finding:
     """A finding with defaults for all fields that are irrelevant to a test."""
@@ -70,7 +70,10 @@ def _hostile(run: Analysis) -> Analysis:
             seeds={bad: 1},
             versions={bad: bad},
         ),
-        findings=(*run.findings, finding("slo.x", 2.0004, 2.0, title=bad, window=bad, advice=bad)),
+        findings=(
+            *run.findings,
+            finding("slo.x", 2.0004, 2.0, title=bad, window=Span(name=bad, start_s=0.0, end_s=1.0), advice=bad),
+        ),
         stages=tuple(replace(group, name=bad) for group in run.stages),
         stage_spans=tuple(replace(span, name=bad) for span in run.stage_spans),
         outcomes=(*run.outcomes, OutcomeCount(outcome=bad, cause=bad, count=1, first_s=1.0, last_s=1.0)),

@@ -2,6 +2,7 @@
 
 from loadgen.analyze.findings.balance import old_backlog, overload_at_max
 from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.events import scaling_events
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import SCALER, by_code, info, life, observed, request, rescale, series
@@ -31,7 +32,7 @@ def test_queues_on_all_replicas_of_the_largest_fleet_are_an_overload():
     """Both of at most 2 ready from 10 s on, 2 requests waiting at each until 60 s: 50 s, more than a pass of 15 s."""
     samples = constant(3.0, "a") + constant(2.0, "a", "raw_pending") + constant(2.0, "b", "raw_pending")
     each = by_code(short(observed(SMALL, requests=FEW, samples=samples, events=BOTH)), "scaling.at_max")
-    assert (each.measured, each.limit, each.window) == (50.0, 15.0, "from 10.0 s to 60.0 s")
+    assert (each.measured, each.limit, each.window) == (50.0, 15.0, Window(10.0, 60.0))
 
 
 def test_a_load_beyond_the_capacity_of_the_largest_fleet_is_an_overload():
@@ -42,7 +43,7 @@ def test_a_load_beyond_the_capacity_of_the_largest_fleet_is_an_overload():
     rising = [request(n, float(n)) for n in range(20)] + [request(20 + n, 20 + n / 4) for n in range(160)]
     run = observed(SMALL, requests=rising, samples=constant(3.0, "a"), events=BOTH)
     each = by_code(short(run, Capacity(1.5)), "scaling.at_max")
-    assert (each.measured, each.window) == (33.0, "from 27.0 s to 60.0 s")
+    assert (each.measured, each.window) == (33.0, Window(27.0, 60.0))
 
 
 def test_one_long_queue_is_not_an_overload():
@@ -64,7 +65,7 @@ def test_the_longest_overload_is_reported():
     ratio = series("ratio", "a", {float(t): (0.0 if 27 <= t < 35 else 3.0) for t in range(60)})
     samples = ratio + constant(2.0, "a", "raw_pending") + constant(2.0, "b", "raw_pending")
     (each,) = short(observed(SMALL, requests=FEW, samples=samples, events=BOTH))
-    assert (each.measured, each.window) == (25.0, "from 35.0 s to 60.0 s")
+    assert (each.measured, each.window) == (25.0, Window(35.0, 60.0))
     assert "the longest of 2 such periods" in each.advice
 
 
@@ -77,7 +78,7 @@ def old(queue_until, new_waiting=0.0):
 def test_a_backlog_beside_an_idle_replica_is_reported():
     """b is ready at 30 s; a has requests waiting until 46 s, b none: 16 s."""
     (each,) = backlog(old(46))
-    assert (each.code, each.measured, each.window) == ("balance.old_backlog", 16.0, "from 30.0 s to 46.0 s")
+    assert (each.code, each.measured, each.window) == ("balance.old_backlog", 16.0, Window(30.0, 46.0))
     assert "the old replica took 16 s to work off its queue" in each.advice
     assert "cannot move requests that a replica has queued" in each.advice
 

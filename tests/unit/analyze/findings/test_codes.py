@@ -34,5 +34,5 @@ def test_every_finding_is_made_from_its_declaration():
 def test_a_finding_has_the_fields_of_its_declaration():
     """Severity may be overridden: a limit without a value makes the run invalid instead of failed."""
     found = codes.SLO["ttft", "p95"].finding(measured=None, limit=2.0, advice="x", severity="invalid")
-    assert (found.code, found.title, found.unit, found.window) == ("slo.ttft.p95", "TTFT p95", "s", "whole run")
+    assert (found.code, found.title, found.unit, found.window) == ("slo.ttft.p95", "TTFT p95", "s", None)
     assert (found.severity, found.passed) == ("invalid", False)

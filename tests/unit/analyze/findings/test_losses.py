@@ -3,6 +3,7 @@
 import pytest
 
 from loadgen.analyze.findings.losses import losses, lost_replicas
+from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import by_code, event, life, observed, request, rescale
 
@@ -33,7 +34,7 @@ def test_a_replica_without_a_scale_down_is_lost():
     run = observed(requests=REQUESTS + broken, events=events)
     assert lost_replicas(run, fleet(run)) == [("a", 20.0)]
     lost = by_code(found(run), "replica.lost")
-    assert (lost.measured, lost.window) == (1.0, "from 20.0 s to 32.0 s")
+    assert (lost.measured, lost.window) == (1.0, Window(20.0, 32.0))
     assert "a stopped without a scale-down" in lost.advice
     assert "12.0 s at most" in lost.advice
     assert "1 request failed" in lost.advice
@@ -46,7 +47,7 @@ def test_without_a_replacement_the_window_lasts_to_the_end_of_the_load():
         events=[event(-9, "hpa_sync", current=2, desired=2), *TWO[:4], *life("b", -9, -5, 50, 51)],
     )
     lost = by_code(found(run), "replica.lost")
-    assert lost.window == "from 50.0 s to 60.0 s"
+    assert lost.window == Window(50.0, 60.0)
     assert "were not ready again before the load ended" in lost.advice
 
 
@@ -62,14 +63,14 @@ def test_a_node_is_lost_from_its_last_lease_renewal():
     lost = event(50, "node_lost", node="node-1", pods=["b"], silent_s=45.0)
     back = event(55, "node_back", node="node-1", pods=[])
     each = by_code(found(observed(requests=REQUESTS + broken, events=[*TWO, lost, back])), "node.lost")
-    assert (each.measured, each.window) == (50.0, "from 5.0 s to 55.0 s")
+    assert (each.measured, each.window) == (50.0, Window(5.0, 55.0))
     assert each.advice.startswith(
         "node-1 renewed its lease last at 5.0 s and became not ready at 50.0 s. Replicas on it: b; "
     )
     assert "2 requests failed" in each.advice
 
 
-@pytest.mark.parametrize(("lost_s", "window"), [(50.0, "from 50.0 s to 60.0 s"), (-10.0, "from 0.0 s to 60.0 s")])
+@pytest.mark.parametrize(("lost_s", "window"), [(50.0, Window(50.0, 60.0)), (-10.0, Window(0.0, 60.0))])
 def test_a_node_that_stays_lost_is_lost_to_the_end(lost_s, window):
     """Where no lease could be read the time begins when it was called lost; what was before the load does not count."""
     run = observed(requests=REQUESTS, events=[*TWO, event(lost_s, "node_lost", node="node-2", pods=["a"])])

@@ -3,6 +3,7 @@
 import pytest
 
 from loadgen.analyze.findings.placement import unschedulable_replicas
+from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import by_code, event, life, observed, request, rescale
 
@@ -27,7 +28,7 @@ def test_an_unschedulable_replica_is_reported_with_the_schedulers_reason():
     """b waits from 20 s on and is placed at 50 s; the advice names the missing resource."""
     events = [*READY, *waits(20, "b"), event(50, "replica_scheduled", "b")]
     each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
-    assert (each.measured, each.window) == (30.0, "from 20.0 s to 50.0 s")
+    assert (each.measured, each.window) == (30.0, Window(20.0, 50.0))
     why = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu"
     assert each.advice.startswith(f"b was unschedulable from 20.0 s to 50.0 s ({why}), until it was scheduled. ")
     assert "add more nvidia.com/gpu, " in each.advice
@@ -38,7 +39,7 @@ def test_overlapping_waits_count_once():
     """b from 10 to 30 s (given up), c from 20 s to the end of the load at 60 s: 50 s in all."""
     events = [*READY, *waits(10, "b"), *waits(20, "c"), rescale(29.5, 3, 2), event(30, "replica_draining", "b")]
     each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
-    assert (each.measured, each.window) == (50.0, "from 10.0 s to 60.0 s")
+    assert (each.measured, each.window) == (50.0, Window(10.0, 60.0))
     assert "b was unschedulable from 10.0 s to 30.0 s" in each.advice
     assert "until it was deleted; c was unschedulable from 20.0 s to 60.0 s" in each.advice
     assert "until the load ended. " in each.advice

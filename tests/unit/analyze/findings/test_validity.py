@@ -5,6 +5,7 @@ import pytest
 
 from loadgen.analyze import latency
 from loadgen.analyze.findings.validity import longest_gap, validity
+from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.names import StopCause
 from loadgen.dataset.run_info import ValidityLimits
@@ -89,7 +90,7 @@ def test_a_gap_in_the_ratio_invalidates_and_has_its_window():
     samples = sampled([*range(-5, 21), *range(31, 60)])
     found = by_code(check(observed(requests=REQUESTS, samples=samples, events=READY)), "validity.scrape_gap")
     assert (found.passed, found.measured, found.limit) == (False, 11.0, 5.0)
-    assert found.window == "from 20.0 s to 31.0 s"
+    assert found.window == Window(20.0, 31.0)
 
 
 def test_a_gap_during_an_outage_of_prometheus_says_so():
@@ -98,7 +99,7 @@ def test_a_gap_during_an_outage_of_prometheus_says_so():
     for at, told in ((21, True), (31.5, False)):
         events = [*READY, event(at, "collect_gap", source="prometheus", from_s=at + ZERO_S, to_s=at + ZERO_S + 9)]
         found = by_code(check(observed(requests=REQUESTS, samples=samples, events=events)), "validity.scrape_gap")
-        assert (found.passed, found.window) == (False, "from 20.0 s to 31.0 s")
+        assert (found.passed, found.window) == (False, Window(20.0, 31.0))
         assert found.advice.startswith("Prometheus did not answer during this time") is told
 
 

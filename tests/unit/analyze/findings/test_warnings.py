@@ -2,6 +2,7 @@
 
 from loadgen.analyze.findings.warnings import warnings
 from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.events import scaling_events
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import SCALER, by_code, event, info, life, observed, request, rescale, series
@@ -73,7 +74,7 @@ def test_a_scale_up_that_the_load_never_outgrew_is_needless():
     samples = series("ratio", "a", {float(t): (2.0 if t > 25 else 0.2) for t in range(60)})
     run = observed(requests=REQUESTS, samples=samples, events=[*READY, rescale(30, 1, 2), *life("b", 31, 40)])
     each = by_code(found(run, Capacity(2.0)), "scaling.needless")
-    assert (each.measured, each.limit, each.window) == (1.0, 0.0, "at 30.0 s")
+    assert (each.measured, each.limit, each.window) == (1.0, 0.0, Window(30.0))
     assert "1 → 2 at 30.0 s, while the load did not exceed the capacity of 2/s" in each.advice
     assert "raise the target" in each.advice
 
@@ -84,7 +85,7 @@ def test_a_second_step_on_the_queue_of_the_first_is_told_apart():
     samples = series("ratio", "a", {float(t): (2.0 if t > 12 else 0.2) for t in range(60)})
     run = observed(requests=twice, samples=samples, events=[*READY, rescale(15, 1, 2), rescale(30, 2, 3)])
     each = by_code(found(run, Capacity(1.5)), "scaling.needless")
-    assert (each.measured, each.window) == (1.0, "at 30.0 s")
+    assert (each.measured, each.window) == (1.0, Window(30.0))
     assert "a longer rate window only prolongs that" in each.advice
 
 
@@ -106,7 +107,7 @@ def test_up_down_and_up_again_in_a_short_time_is_flapping():
     """Up at 5 s, down at 25 s, up at 45 s: 40 s, less than twice 30 + 15 s."""
     run = observed(requests=REQUESTS, events=[*READY, rescale(5, 1, 2), rescale(25, 2, 1), rescale(45, 1, 2)])
     each = by_code(found(run), "scaling.flapping")
-    assert (each.measured, each.limit, each.window) == (40.0, 90.0, "from 5.0 s to 45.0 s")
+    assert (each.measured, each.limit, each.window) == (40.0, 90.0, Window(5.0, 45.0))
 
 
 def test_two_waves_are_no_flapping():
@@ -137,7 +138,7 @@ def test_streams_that_break_while_a_replica_stops_are_counted():
     ]
     run = observed(requests=REQUESTS + broken, events=READY + life("b", -9, -5, 20, 25) + [rescale(19.5, 2, 1)])
     each = by_code(found(run), "drain.broken")
-    assert (each.measured, each.window) == (2.0, "from 21.0 s to 25.5 s")
+    assert (each.measured, each.window) == (2.0, Window(21.0, 25.5))
 
 
 def test_a_gap_of_one_replica_is_reported():
@@ -164,13 +165,13 @@ def test_incidents_are_counted_and_named():
     )
     findings = found(run)
     crashed = by_code(findings, "replica.crashed")
-    assert (crashed.measured, crashed.window) == (2.0, "from 10.0 s to 20.0 s")
+    assert (crashed.measured, crashed.window) == (2.0, Window(10.0, 20.0))
     assert crashed.advice.startswith("a: ")
-    assert by_code(findings, "replica.killed").window == "at 30.0 s"
+    assert by_code(findings, "replica.killed").window == Window(30.0)
     assert by_code(findings, "part.died").advice.startswith("gateway: ")
     gap = by_code(findings, "collect.gap")
     assert gap.advice.startswith("prometheus: ")
-    assert gap.window == "from 50.0 s to 53.5 s"
+    assert gap.window == Window(50.0, 53.5)
 
 
 def test_gaps_of_several_sources_have_their_own_windows():
@@ -180,7 +181,7 @@ def test_gaps_of_several_sources_have_their_own_windows():
         event(25, "collect_gap", source="custom-metrics", from_s=89, to_s=109),
     ]
     gap = by_code(found(observed(requests=REQUESTS, events=[*READY, *gaps])), "collect.gap")
-    assert (gap.measured, gap.window) == (2.0, "from 20.0 s to 45.0 s")
+    assert (gap.measured, gap.window) == (2.0, Window(20.0, 45.0))
     assert gap.advice.startswith("custom-metrics (from 25.0 s to 45.0 s), prometheus (from 20.0 s to 30.0 s): ")
 
 
@@ -191,7 +192,7 @@ def test_watches_of_one_api_that_break_together_are_one_gap():
         for name, start, end in (("pods", 20, 30), ("nodes", 22, 31), ("pods", 40, 42))
     ]
     gap = by_code(found(observed(requests=REQUESTS, events=[*READY, *gaps])), "collect.gap")
-    assert (gap.measured, gap.window) == (2.0, "from 20.0 s to 42.0 s")
+    assert (gap.measured, gap.window) == (2.0, Window(20.0, 42.0))
     assert gap.advice.startswith("kubernetes (nodes, pods): ")
 
 
@@ -200,7 +201,7 @@ def test_rescales_by_others_are_reported_and_not_judged():
     changes = [rescale(10, 1, 2), rescale(20, 2, 1), rescale(30, 1, 2)]
     by_others = [{**each, "reason": "NotByAutoscaler"} for each in changes]
     each = by_code(found(observed(requests=REQUESTS, events=[*READY, *by_others])), "scaling.by_others")
-    assert (each.measured, each.window) == (3.0, "from 10.0 s to 30.0 s")
+    assert (each.measured, each.window) == (3.0, Window(10.0, 30.0))
     assert each.advice.startswith("1 → 2 at 10.0 s; 2 → 1 at 20.0 s; 1 → 2 at 30.0 s: something other than")
     assert not {"scaling.flapping", "scaling.needless"} & set(
         codes(observed(requests=REQUESTS, events=[*READY, *by_others]))
@@ -222,7 +223,7 @@ def test_an_autoscaler_without_its_metric_is_reported_with_the_window():
     run = observed(requests=REQUESTS, samples=samples, events=[*READY, *passes])
     blind = next(each for each in found(run) if each.code == "autoscaler.blind")
     assert blind.measured == 10.0 + 20.0
-    assert blind.window == "from 0.0 s to 40.0 s"
+    assert blind.window == Window(0.0, 40.0)
     assert "FailedGetPodsMetric" in blind.advice
 
 

@@ -1,6 +1,5 @@
 """Requests to the API over real connections: credentials, errors, clock skew and permissions."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,19 +8,12 @@ from loadgen.base.errors import StackError, TargetError
 from loadgen.kube.client import permissions
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.client.permissions import Permission
-from support.servers.http import serving
 from support.servers.kubernetes_api import Server, write_contexts
 
 
 @pytest.fixture
 def server() -> Server:
     return Server()
-
-
-@pytest.fixture
-def url(server: Server) -> Iterator[str]:
-    with serving(server.handler()) as url:
-        yield url
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -46,12 +45,6 @@ class Server:
 @pytest.fixture
 def server() -> Server:
     return Server()
-
-
-@pytest.fixture
-def url(server: Server) -> Iterator[str]:
-    with serving(server.handler()) as url:
-        yield url
 
 
 @pytest.fixture

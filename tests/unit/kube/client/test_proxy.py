@@ -29,12 +29,6 @@ def server() -> Server:
 
 
 @pytest.fixture
-def url(server: Server) -> Iterator[str]:
-    with serving(server.handler()) as url:
-        yield url
-
-
-@pytest.fixture
 def proxy(url: str) -> Iterator[Proxy]:
     with proxy_to(int(url.rpartition(":")[2])) as running:
         yield running

@@ -1,0 +1,78 @@
+"""How the number of replicas changed, and what it cost."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["up", "down"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingEvent:
+    """One change of the desired replica count and its consequences; a time is None when it is unknown.
+
+    Attributes:
+        direction: `up` or `down`.
+        before: Desired replicas before.
+        after: Desired replicas after.
+        reason: Message of the autoscaler.
+        trigger_s: Load step: when the load crossed the capacity of the replicas before (see docs/metrics.md).
+        over_target_s: When the ratio that the autoscaler reads crossed its target (with tolerance).
+        decided_s: When the autoscaler changed the desired count.
+        created_s: When the last replica of this event was created (up) or began to terminate (down).
+        scheduled_s: When it was scheduled to a node.
+        started_s: When its server process started, after pull and load.
+        ready_s: When it became ready (up), or had terminated (down).
+        serving_s: When it had answered its first request.
+        recovered_s: When latency was within the SLO again and stayed there (see docs/metrics.md).
+        pods: Names of the replicas that it added or removed.
+        complete: Whether all times are known.
+        missing: Why times are missing, one sentence each.
+        needless: Whether the load never exceeded the capacity of the replicas before, until the next scale-down.
+        broke_limit: Whether a request exceeded the limit before the recovery; None when unknown.
+    """
+
+    direction: Direction
+    before: int
+    after: int
+    reason: str
+    trigger_s: float | None
+    over_target_s: float | None
+    decided_s: float
+    created_s: float | None
+    scheduled_s: float | None
+    started_s: float | None
+    ready_s: float | None
+    serving_s: float | None
+    recovered_s: float | None
+    pods: tuple[str, ...]
+    complete: bool
+    missing: tuple[str, ...] = ()
+    needless: bool = False
+    broke_limit: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Replica-seconds during the load, from created to stopped, compared with fleets of a fixed size.
+
+    Attributes:
+        replica_seconds: Σ over replicas of the time from created to stopped, within the load.
+        static_replicas: Replicas of the static peak: the most that were desired at once.
+        static_replica_seconds: static_replicas × length of the load.
+        of_static_ratio: replica_seconds / static_replica_seconds.
+        mean_replicas: replica_seconds / length of the load.
+        needed_replicas: Replicas of the smallest fixed fleet that can serve this load (see docs/metrics.md).
+        needed_replica_seconds: needed_replicas × length of the load.
+        of_needed_ratio: replica_seconds / needed_replica_seconds.
+        needed_why_missing: Why the three above are missing.
+    """
+
+    replica_seconds: float | None
+    static_replicas: int | None
+    static_replica_seconds: float | None
+    of_static_ratio: float | None
+    mean_replicas: float | None
+    needed_replicas: int | None = None
+    needed_replica_seconds: float | None = None
+    of_needed_ratio: float | None = None
+    needed_why_missing: str | None = None
