@@ -181,16 +181,22 @@ class StackWriter:
             RecordError: the disk stays full, or the run folder is gone.
         """
         try:
-            if self._events:
-                self._folder.emit(*self._events)
-                self._events.clear()
-            if self._state is not None and self._state != self._written:
-                self._folder.write(self._state)
-                self._written = self._state
-            if (delay := self._outage.event()) is not None:
-                self._folder.emit(delay)
+            self._flush_state()  # first, as a state that says why the stack ends must not wait for the events
+            self._flush_events()
         except RecordError as error:
             self._outage.failed(error)
             return False
         self._outage.end()
         return True
+
+    def _flush_state(self) -> None:
+        if self._state is not None and self._state != self._written:
+            self._folder.write(self._state)
+            self._written = self._state
+
+    def _flush_events(self) -> None:
+        if self._events:
+            self._folder.emit(*self._events)
+            self._events.clear()
+        if (delay := self._outage.event()) is not None:
+            self._folder.emit(delay)

@@ -243,6 +243,7 @@ async def serve(run: Path, work: Path) -> ExitCode:
         pass
     except LoadgenError as failure:
         error = str(failure)
+        _log.error(error)
     except Exception:
         _log.exception("unexpected error in the local stack")
         error = f"unexpected error in the local stack: report it with the log {run / 'logs' / 'stack.log'}"

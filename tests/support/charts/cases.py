@@ -222,7 +222,7 @@ _OTHERS: dict[str, dict[str, Any]] = {
         "pod": {"resourceClaims": [{"name": "rdma", "resourceClaimTemplateName": "rdma"}]},
         "server": {
             "resources": {
-                "requests": {"cpu": "32", "memory": "512Gi", "ephemeral-storage": "1Gi"},
+                "requests": {"cpu": "32", "memory": "512Gi", "ephemeral-storage": "256Mi"},
                 "limits": {"memory": "1Ti", "ephemeral-storage": "512Gi"},
                 "claims": [{"name": "rdma"}],
             }

@@ -50,7 +50,7 @@ def test_a_run_on_a_cluster_writes_no_secret(way: str, tmp_path: Path, monkeypat
         run = Run(Scenario(name="x", target="kube", load=Constant(per_s=1, duration_s=60)), say=said.append)
         with pytest.raises(LoadgenError) as caught:
             run.start()
-    run.record_no_load(str(caught.value))
+    run.record_error(str(caught.value))
     run.stop()
     (run.folder.path / "console").write_text(os.linesep.join([*said, str(caught.value)]))
     secret = TOKEN if way == "token" else PASSWORD

@@ -86,10 +86,17 @@ class IngressRule(Part):
     http: IngressHttp = IngressHttp()
 
 
+class IngressTls(Part):
+    """The fields of `IngressTLS` that are read."""
+
+    hosts: list[str] = []
+
+
 class IngressSpec(Part):
     """The fields of `IngressSpec` that are read."""
 
     rules: list[IngressRule] = []
+    tls: list[IngressTls] = []
 
 
 class Ingress(Object):
@@ -154,6 +161,7 @@ class Listener(Part):
     name: str
     port: PortNumber
     protocol: str = ""
+    hostname: str = ""
 
 
 class GatewayAddress(Part):

@@ -3,6 +3,7 @@
 import pytest
 
 from loadgen.analyze.findings.validity import validity
+from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.run_info import SIGNAL_NOT_OBSERVED, ClusterInfo
 from support.runs.tables import ZERO_S, by_code, event, info, life, observed, request, series
@@ -115,5 +116,5 @@ def test_a_gap_between_samples(on, samples, events, says):
     ratio = series("ratio", "a", {float(t): 0.5 for t in (*range(-5, 21), *range(31, 60))})
     run = observed(info(cluster=on), requests=REQUESTS, samples=ratio + samples, events=[*READY, *events])
     found = by_code(validity(run, fleet(run)), "validity.scrape_gap")
-    assert (found.passed, found.window) == (False, "from 20.0 s to 31.0 s")
+    assert (found.passed, found.window) == (False, Window(20.0, 31.0))
     assert says in found.advice
