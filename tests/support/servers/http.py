@@ -30,6 +30,8 @@ def serving(handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | Non
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
+        finally:  # a thread that serves a closed socket uses a whole core
+            server.shutdown()
+            thread.join()

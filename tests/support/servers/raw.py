@@ -71,8 +71,10 @@ def serve_tcp(handler: type[socketserver.BaseRequestHandler], port: int, host: s
     """Serve connections until the end of the `with` block; yields the port."""
     with (_Server6 if ":" in host else _Server)((host, port), handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+        try:
+            yield server.server_address[1]
+        finally:  # a thread that serves a closed socket uses a whole core
+            server.shutdown()
 
 
 def copy_bytes(source: socket.socket, sink: socket.socket) -> None:
