@@ -119,7 +119,7 @@ NOT_HERE = {
     "locust --help": "a command of Locust; it prints only Locust's flags",
     "python3 -m pip install uv": "changes the machine; `.ci/run` does it where uv is missing",
     "docker build --tag REGISTRY/triton-loadgen:0.1.0 . && docker push REGISTRY/triton-loadgen:0.1.0": (
-        "needs a container engine and a registry; tests/unit/charts/test_dockerfile.py checks the files"
+        "needs a container engine and a registry; tests/wheel/test_dockerfile.py checks the files"
     ),
     "LOADGEN_KUBECONFIG=~/.kube/config uv run pytest tests/kube -n 0": "needs another cluster",
     "docker buildx imagetools inspect nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3": "needs a registry",
