@@ -50,7 +50,7 @@ def check_space(profile: EngineProfile, replicas: int, *, shared_memory: Path = 
         temporary = Path(tempfile.gettempdir())
     except FileNotFoundError:
         raise StackError(
-            "there is no folder for temporary files that can be written: set TMPDIR to one, and start again"
+            "no folder for temporary files is writable: set TMPDIR to one that is, and start again"
         ) from None
     _check_folder(
         temporary, MIN_FREE_BYTES, "the local stack needs", "free space, or set TMPDIR to another disk, and start again"
