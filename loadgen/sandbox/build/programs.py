@@ -1,6 +1,7 @@
 """Lists the programs that are built from Go modules, and the custom resource definitions that Go modules contain.
 
-`go/*/go.mod` and `go.sum` beside this file pin versions and checksums.
+`go/*/go.mod` and `go.sum` beside this file pin versions and checksums. Modules that Kubernetes also needs have the same
+version everywhere, so Go compiles their packages only once; prometheus-adapter does not compile with these versions.
 """
 
 import hashlib
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KUBERNETES_VERSION = "v1.37.1"
-PROMETHEUS_VERSION = "3.15.0"
-"""Module v0.315.0."""
+PROMETHEUS_VERSION = "3.13.0"
+"""Module v0.313.0."""
 
 PINS = Path(__file__).parent / "go"
 _MAJOR, _MINOR = KUBERNETES_VERSION[1:].split(".")[:2]
@@ -41,10 +42,10 @@ class Program:
     tags: str = ""
 
     def key(self) -> str:
-        """Return the name of its folder in the cache, with a checksum of pins, package, flags and tags."""
+        """Return the name of its folder in the cache, with a checksum of pins, sources, package, flags and tags."""
         digest = hashlib.sha256(f"{self.package} {self.flags} {self.tags}".strip().encode())
-        for file in ("go.mod", "go.sum"):
-            digest.update((PINS / self.pins / file).read_bytes())
+        for file in sorted((PINS / self.pins).iterdir()):
+            digest.update(file.read_bytes())
         return f"sandbox-{self.name}-{digest.hexdigest()[:12]}"
 
 
@@ -83,7 +84,7 @@ PROGRAMS = (
             ("prometheus-config-reloader", "prometheus-config-reloader", 10),
         )
     ),
-    Program(name="coredns", pins="coredns", package="github.com/coredns/coredns", weight=110),
+    Program(name="coredns", pins="coredns", package="sandbox/coredns", weight=110),
     # distributions build Prometheus without Kubernetes service discovery; this build has no other discovery
     Program(
         name="prometheus",
@@ -91,7 +92,7 @@ PROGRAMS = (
         package="github.com/prometheus/prometheus/cmd/prometheus",
         weight=150,
         flags=f"-s -w -X github.com/prometheus/common/version.Version={PROMETHEUS_VERSION}",
-        tags="netgo,remove_all_sd,enable_kubernetes_sd",
+        tags="remove_all_sd,enable_kubernetes_sd",
     ),
 )
 

@@ -1,6 +1,7 @@
 """Building and finding the sandbox's programs when something is missing, with fake programs and no network."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,27 @@ def test_a_new_pin_changes_the_cache_key(tmp_path, monkeypatch):
         file.write("\n")
     after = {one.name: one.key() for one in PROGRAMS}
     assert {name for name in before if before[name] != after[name]} == {"etcd"}
+
+
+def test_programs_share_the_versions_of_kubernetes():
+    """Go compiles a package once for all programs if its version and those of its imports are the same."""
+
+    def versions(pins: str) -> dict[str, str]:
+        text = (programs.PINS / pins / "go.mod").read_text()
+        # a replacement follows the requirement and wins
+        found = re.findall(r"^(?:require |\t)(\S+)(?: => \S+)? (v\S+)", text, re.M)
+        assert found
+        return dict(found)
+
+    kubernetes = versions("kubernetes")
+    pins = {one.pins for one in PROGRAMS} - {"kubernetes", "prometheus-adapter"}
+    for name in sorted(pins):
+        differ = {
+            module: (version, kubernetes[module])
+            for module, version in versions(name).items()
+            if kubernetes.get(module, version) != version
+        }
+        assert not differ, name
 
 
 def test_no_go_and_no_network_is_one_message(tmp_path, bin_dir, lines):
