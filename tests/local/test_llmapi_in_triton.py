@@ -46,7 +46,7 @@ class Replica:
             log=self.log,
             grace_s=30,
         )
-        wait_until_ready(self.server.http, self.server.poll, self.log)
+        wait_until_ready(self.server.http, self.server.metrics, self.server.poll, self.log)
 
     def kill(self) -> None:
         self.server.kill()

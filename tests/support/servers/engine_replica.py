@@ -49,7 +49,7 @@ class Replica:
             self.process = subprocess.Popen(
                 [*prefix, *argv], env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        wait_until_ready(f"127.0.0.1:{self.http}", self.process.poll, self.log)
+        wait_until_ready(f"127.0.0.1:{self.http}", f"127.0.0.1:{self.metrics}", self.process.poll, self.log)
 
     def processes(self) -> list[psutil.Process]:
         """Return the server and its child processes."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import queue
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -98,10 +99,20 @@ def post(address: str, path: str, **fields: object) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def wait_until_ready(address: str, poll: Callable[[], int | None], log: Path) -> None:
-    """Wait until a server process is ready; `poll` returns its exit code once it has ended."""
+def wait_until_ready(http: str, metrics: str, poll: Callable[[], int | None], log: Path) -> None:
+    """Wait until a server process is ready and has its metrics; `poll` returns its exit code once it has ended."""
     deadline = time.monotonic() + _READY_WITHIN_S
-    while not asyncio.run(is_ready(address)):
+    # Triton opens the port of its metrics last, after it has said that it is ready
+    while not asyncio.run(is_ready(http)) or not _accepts(metrics):
         assert poll() is None, log.read_text()[-4000:]
         assert time.monotonic() < deadline, f"not ready after {_READY_WITHIN_S:g} s"
         time.sleep(0.05)
+
+
+def _accepts(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
