@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,23 @@ def sweep_dead() -> None:
             if dead:
                 _end_processes(stack)
                 sweep(stack)
+
+
+def sweep_own(owner: int, *, within_s: float) -> None:
+    """End and remove what the stack of a process left, as soon as the processes that hold its locks have ended.
+
+    A process that was killed holds its locks until the kernel has freed its memory.
+
+    Args:
+        owner: The supervisor of the stack.
+        within_s: Longest wait for these processes.
+    """
+    deadline_s = time.monotonic() + within_s
+    while True:
+        sweep_dead()
+        if not any(path.name.startswith(prefix(owner)) for path in _leftovers()) or time.monotonic() > deadline_s:
+            return
+        time.sleep(0.05)
 
 
 def _locks(temporary: Path, stack: str) -> tuple[Path, Path]:

@@ -18,7 +18,7 @@ from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.autoscaler import hpa_spec
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.environments import remove_environment_folders
-from loadgen.local.leftovers import sweep_dead
+from loadgen.local.leftovers import sweep_dead, sweep_own
 from loadgen.local.lifecycle import BACKOFF_S, KUBELET_BACKOFF_S
 from loadgen.local.prometheus import RATIO_METRIC
 from loadgen.local.resources import check_space
@@ -33,6 +33,7 @@ EMULATED = (
 )
 # The stack ends in order within about 10 s; its supervisor waits 20 s for that.
 _STOP_WITHIN_S = 35.0
+_KILLED_WITHIN_S = 20.0
 _POLL_S = 0.1
 
 
@@ -107,7 +108,7 @@ class LocalStack:
         If the supervisor was killed and could not clean up, this does.
         """
         self._child.stop(_STOP_WITHIN_S)
-        sweep_dead()
+        sweep_own(self._child.pid, within_s=_KILLED_WITHIN_S)
         remove_environment_folders(self._folder.logs)
 
 

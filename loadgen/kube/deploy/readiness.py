@@ -30,10 +30,11 @@ _METRIC_TIMEOUT_S = 120.0
 def wait_until_ready(
     api: Api, workload: Workload, replicas: int, *, say: Say, patience_s: float, within_s: float = 7200.0
 ) -> bool:
-    """Wait until the rollout is complete and enough replicas are ready.
+    """Wait until the rollout is complete and enough replicas are ready, or the workload is scaled to zero.
 
-    A new problem is reported at once. A pod that a node provisioner adds a node for is not blocked, and neither is a
-    container that runs again after it failed; the time that a pod was blocked before still counts.
+    An HPA does nothing while its workload is scaled to zero, so replicas come with load only. A new problem is reported
+    at once. A pod that a node provisioner adds a node for is not blocked, and neither is a container that runs again
+    after it failed; the time that a pod was blocked before still counts.
 
     Args:
         api: The cluster.
@@ -57,6 +58,9 @@ def wait_until_ready(
     while True:
         now_s = time.monotonic()
         raw, pods = _read(api, workload)
+        if raw["spec"].get("replicas") == 0 and spec_observed(raw):
+            say(f"{workload} is scaled to zero; its autoscaler starts replicas when there is load")
+            return bool(last_progress)
         pending = rollout_pending(raw, replicas)
         if pending is None and sum(startup_stage(pod) == READY for pod in pods) >= replicas:
             return bool(last_progress)

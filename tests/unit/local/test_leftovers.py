@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadgen.local import leftovers
@@ -113,3 +114,24 @@ def test_sweep_of_one_owner(places: tuple[Path, Path]) -> None:
         (shared / name).write_text("")
     leftovers.sweep(leftovers.prefix(12))
     assert [path.name for path in shared.iterdir()] == ["loadgen-123-x"]
+
+
+def test_what_a_killed_stack_left_is_removed_once_its_locks_are_free(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process holds its locks until it has ended."""
+    with owner(places, 7) as name:
+        leftovers.sweep_own(7, within_s=0.0)
+        assert (places[1] / name).is_dir()
+        waits = []
+
+        def wait(_: float) -> None:
+            waits.append(name)
+            holder.kill()
+            holder.wait()
+
+        (holder,) = psutil.Process().children()
+        monkeypatch.setattr(leftovers.time, "sleep", wait)
+        leftovers.sweep_own(7, within_s=60.0)
+        assert waits == [name]
+        assert [path for place in places for path in place.iterdir()] == []

@@ -134,6 +134,20 @@ def test_a_ready_workload_is_not_waited_for(namespace: Namespace) -> None:
     assert (namespace.messages, namespace.now_s) == ([], 0.0)
 
 
+def test_a_workload_that_is_scaled_to_zero_is_not_waited_for(namespace: Namespace) -> None:
+    """KEDA scales it to zero while its first replica loads; its HPA has minReplicas 1."""
+    namespace.observe(replicas=1, updatedReplicas=1)
+    namespace.pods = [pod("a", ready=False)]
+
+    def scaled_to_zero() -> None:
+        namespace.spec = {"replicas": 0}
+        namespace.pods = []
+
+    namespace.steps = [lambda: None, scaled_to_zero]
+    assert wait(namespace, replicas=1)
+    assert namespace.messages[-1].endswith("is scaled to zero; its autoscaler starts replicas when there is load")
+
+
 def test_a_rollout_is_complete_when_all_updated_pods_are_ready(namespace: Namespace) -> None:
     """Old pods are ready before the controller observes the change, during the rollout, and while new ones load."""
     namespace.observe(replicas=2, updatedReplicas=2)
