@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KUBERNETES_VERSION = "v1.37.1"
-PROMETHEUS_VERSION = "3.13.0"
-"""Module v0.313.0."""
+PROMETHEUS_VERSION = "3.11.3"
+"""Module v0.311.3."""
 
 PINS = Path(__file__).parent / "go"
 _MAJOR, _MINOR = KUBERNETES_VERSION[1:].split(".")[:2]
