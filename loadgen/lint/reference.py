@@ -22,8 +22,8 @@ Each pitfall is printed with its evidence (object, file, field and value), its c
 fail or scaling cannot work; a **warning** does harm under some loads. What cannot be told from the input is not reported: an
 expression with a variable, a workload or rule that the input lacks.
 
-Rules for expressions (`query.*`) apply to recording rules, rules of prometheus-adapter and triggers of KEDA; where no autoscaler
-reads the value, their errors are warnings. Rules for pods apply to workloads that look like Triton: with the label of the
+Rules for expressions (`query.*`) apply to recording rules, rules of prometheus-adapter and triggers of KEDA; where none of the
+autoscalers reads the value, their errors are warnings. Rules for pods apply to workloads that look like Triton: with the label of the
 bundled chart, an image with `tritonserver`, the ports 8001 and 8002, or scaled by an autoscaler of the input and with a GPU or a
 probe for `/v2/health`. Autoscalers of other workloads are left out. `metric.cpu` is a warning beside another metric, and
 `pod.no_gpu` an error with an image of TensorRT-LLM or vLLM.

@@ -26,7 +26,7 @@ class Query:
         node: Its tree.
         record: Name of the series that a rule records; empty for any other query.
         static_labels: Labels that a rule adds.
-        is_read: Whether an autoscaler reads it, directly or through other rules.
+        is_read: Whether an autoscaler reads it, directly or through other rules; true if the input has nothing else.
     """
 
     object: Object[Any]
@@ -86,7 +86,9 @@ def setup_of(objects: Objects) -> Setup:
     servers = tuple(servers_of(objects, every))
     autoscalers = [each for each in every if _is_for_serving(each, objects, servers)]
     adapter = tuple(adapter_rules(objects))
-    rules = _recording_rules(objects, autoscalers, adapter)
+    rules = list(_recording_rules(objects, autoscalers, adapter))
+    if not (every or servers or objects.live):  # rules alone: what reads them is elsewhere
+        rules = [replace(each, is_read=True) for each in rules]
     return Setup(
         objects=objects,
         servers=servers,

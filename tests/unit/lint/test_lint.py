@@ -141,14 +141,14 @@ def test_objects_without_a_namespace_are_in_that_of_the_flag(
 
 
 def test_a_rule_file_of_prometheus(tmp_path: Path) -> None:
-    """Rules that the operator does not manage are read as well."""
+    """Rules that the operator does not manage are read as well; on their own, they are judged as if they were read."""
     (_, rule), *_ = (each for each in read_input(str(TUTORIAL)).manifests if each[1]["kind"] == "PrometheusRule")
     file = tmp_path / "triton.rules.yaml"
     file.write_text(json.dumps(rule["spec"]))
     found = lint(read_objects(read_input(str(file)).manifests)).pitfalls
     assert {(each.declared.code, each.severity) for each in found} == {
-        ("query.per_model", "warning"),
-        ("query.floor", "warning"),
+        ("query.per_model", "error"),
+        ("query.floor", "error"),
     }
     assert {each.name for each in found} == {"triton.rules"}
 
