@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from loadgen.base.errors import SettingsError
+from loadgen.base.text import clean
 from loadgen.lint.chart_values import CHART_VALUES
 from loadgen.lint.objects import CHART, Object, Objects
 from loadgen.lint.pitfall import Pitfall
@@ -33,7 +34,7 @@ def lint(objects: Objects) -> Findings:
         raise SettingsError(
             "there is nothing to check: no workload that looks like Triton (an image with tritonserver, or ports 8001 "
             "and 8002), no autoscaler, recording rule of Triton's series, rule of prometheus-adapter or monitor; the "
-            f"kinds of the objects are: {kinds[:300]}"
+            f"kinds of the objects are: {clean(kinds, 300)}"
         )
     found = dict.fromkeys(_completed(each) for rule in _RULES for each in rule.check(setup))
     return Findings(sorted(found, key=lambda each: each.severity != "error"), checked)
@@ -51,4 +52,4 @@ def _checked(setup: Setup) -> list[str]:
     named += [each.object for each in setup.adapter]
     if not setup.objects.live:
         named += list(setup.objects.of("PodMonitor", "ServiceMonitor"))
-    return list(dict.fromkeys(f"{each.kind} {each.name}" for each in named))
+    return list(dict.fromkeys(clean(f"{each.kind} {each.name}") for each in named))

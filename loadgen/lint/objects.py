@@ -78,9 +78,9 @@ class Object(Generic[Fields]):
         return Pitfall(
             declared=declared,
             severity=severity or declared.severity,
-            source=self.source,
+            source=clean(self.source),
             kind=self.kind,
-            namespace=self.namespace,
+            namespace=clean(self.namespace),
             name=clean(self.name),
             field=clean(path),
             value=clean(value, _MAX_EVIDENCE),

@@ -178,6 +178,7 @@ BAD: dict[str, tuple[str, str]] = {
         "apiVersion: v1\nkind: Secret\nmetadata: {name: a}",
         "there is nothing to check: no workload that looks like Triton",
     ),
+    "a kind of two lines": ('apiVersion: v1\nkind: "a\\nb"', "the kinds of the objects are: a b"),
     "a Deployment of something else": (
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n"
         "spec: {selector: {}, template: {spec: {containers: [{name: a, image: nginx}]}}}",
