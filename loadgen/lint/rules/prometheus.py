@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from loadgen.kube.objects.fields.monitoring import PrometheusRule
 from loadgen.kube.objects.workload import selector_query
 from loadgen.lint.adapter import AdapterRule
 from loadgen.lint.codes import signal
@@ -25,20 +24,13 @@ def check(setup: Setup) -> Iterator[Pitfall]:
     yield from _monitors(setup)
 
 
-def _pods_metrics(setup: Setup) -> Iterator[tuple[str, str]]:
-    """Yield namespace and name of every Pods metric."""
-    for each in setup.autoscalers:
-        for metric in each.metrics:
-            if metric.type == "Pods":
-                yield each.object.namespace, metric.name
-
-
 def _labels(setup: Setup) -> Iterator[Pitfall]:
-    read = {name for _, name in _pods_metrics(setup)}
+    metrics = [metric for each in setup.autoscalers for metric in each.metrics if metric.type == "Pods"]
+    read = {metric.name for metric in metrics}
+    read |= {series for metric in metrics for rule in setup.adapter if (series := setup.series_of(metric, rule))}
     for query in setup.rules:
-        missing = [
-            label for label in _POD_LABELS if not labels_of(query.node).has(label) and label not in query.static_labels
-        ]
+        labels = labels_of(query.node)
+        missing = [each for each in _POD_LABELS if not labels.has(each) and each not in query.static_labels]
         if query.record in read and missing:
             value = f"the series {query.record} has no label {' and no label '.join(missing)}"
             yield query.object.pitfall(signal.RULE_LABELS, query.field, value)
@@ -47,15 +39,10 @@ def _labels(setup: Setup) -> Iterator[Pitfall]:
 def _intervals(setup: Setup) -> Iterator[Pitfall]:
     read = {(id(each.object), each.field.partition(".rules")[0]) for each in setup.rules if each.is_read}
     for rule in setup.objects.of("PrometheusRule"):
-        yield from _slow_groups(rule, read)
-
-
-def _slow_groups(rule: Object[PrometheusRule], read: set[tuple[int, str]]) -> Iterator[Pitfall]:
-    for number, group in enumerate(rule.fields.spec.groups):
-        field = f"spec.groups[{number}]"
-        interval_s = duration_s(group.interval)
-        if (id(rule), field) in read and interval_s is not None and interval_s > _SYNC_PERIOD_S:
-            yield rule.pitfall(signal.RULE_INTERVAL, f"{field}.interval", group.interval)
+        for number, group in enumerate(rule.fields.spec.groups):
+            field, interval_s = f"spec.groups[{number}]", duration_s(group.interval)
+            if (id(rule), field) in read and interval_s is not None and interval_s > _SYNC_PERIOD_S:
+                yield rule.pitfall(signal.RULE_INTERVAL, f"{field}.interval", group.interval)
 
 
 def _adapter(setup: Setup) -> Iterator[Pitfall]:

@@ -69,6 +69,13 @@ def metric_is(number: int, metric: dict[str, Any]) -> Change:
     return lambda setup: hpa(setup)["metrics"].__setitem__(number, metric)
 
 
+def pods_metric(name: str, target: str) -> dict[str, Any]:
+    return {
+        "type": "Pods",
+        "pods": {"metric": {"name": name}, "target": {"type": "AverageValue", "averageValue": target}},
+    }
+
+
 def external(name: str, target: dict[str, Any]) -> dict[str, Any]:
     return {"type": "External", "external": {"metric": {"name": name}, "target": target}}
 

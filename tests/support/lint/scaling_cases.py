@@ -14,6 +14,7 @@ from support.lint.changes import (
     keda,
     metric_is,
     of_service,
+    pods_metric,
     record,
     target_is,
     trigger,
@@ -79,21 +80,7 @@ HAS: list[tuple[str, Change]] = [
     ("metric.target_noise", target_is("10m")),
     ("metric.ratio_only", lambda s: hpa(s)["metrics"].pop()),
     ("metric.ratio_only", both(keda(), lambda s: s["ScaledObject"]["spec"]["triggers"].pop())),
-    (
-        "metric.unrecorded",
-        both(
-            metric_is(
-                1,
-                {
-                    "type": "Pods",
-                    "pods": {
-                        "metric": {"name": "triton:busy:share"},
-                        "target": {"type": "AverageValue", "averageValue": "1"},
-                    },
-                },
-            )
-        ),
-    ),
+    ("metric.unrecorded", metric_is(1, pods_metric("triton:busy:share", "1"))),
     ("metric.zero_blind", keda(minReplicaCount=0)),
     ("metric.zero_blind", keda(minReplicaCount=1, idleReplicaCount=0)),
     ("keda.null_as_zero", both(keda(), trigger(0, {"ignoreNullValues": "true"}))),

@@ -14,6 +14,7 @@ from support.lint.changes import (
     both,
     endpoint,
     metric_is,
+    pods_metric,
     quotient,
     rate,
     ratio,
@@ -74,6 +75,15 @@ HAS: list[tuple[str, Change]] = [
     ("rule.labels", ratio_is(ratio(by=""))),
     ("rule.labels", ratio_is(ratio(by="by (pod) "))),
     ("rule.labels", ratio_is(ratio(by="without (pod) "))),
+    (
+        "rule.labels",
+        both(
+            ratio_is(ratio(by="by (pod) ")),
+            adapter("    metricsQuery", '    name: {matches: "^triton:(.*)$", as: "$1"}\n    metricsQuery'),
+            metric_is(0, pods_metric("queue_compute:ratio", "150m")),
+            metric_is(1, pods_metric("busy:ratio", "800m")),
+        ),
+    ),
     ("rule.interval", lambda s: s["PrometheusRule"]["spec"]["groups"][0].update(interval="1m")),
     ("adapter.resources", adapter(", pod: {resource: pod}", "")),
     ("adapter.namespace", adapter('namespace!=""', 'namespace="default"')),
@@ -124,23 +134,8 @@ HAS_NOT: dict[str, Change | None] = {
     ),
     "a series that the adapter renames": both(
         adapter("    metricsQuery", '    name: {matches: "^triton:(.*)$", as: "$1"}\n    metricsQuery'),
-        metric_is(
-            1,
-            {
-                "type": "Pods",
-                "pods": {"metric": {"name": "busy:ratio"}, "target": {"type": "AverageValue", "averageValue": "800m"}},
-            },
-        ),
-        metric_is(
-            0,
-            {
-                "type": "Pods",
-                "pods": {
-                    "metric": {"name": "queue_compute:ratio"},
-                    "target": {"type": "AverageValue", "averageValue": "150m"},
-                },
-            },
-        ),
+        metric_is(0, pods_metric("queue_compute:ratio", "150m")),
+        metric_is(1, pods_metric("busy:ratio", "800m")),
     ),
     "an adapter whose rules are values of its chart": adapter("rules:", "rules:\n  default: false\n  custom:"),
     "a monitor in another namespace": lambda s: [
