@@ -111,7 +111,7 @@ class Objects:
 
 
 def read_objects(documents: Iterable[tuple[str, Any]], *, namespace: str = "default") -> Objects:
-    """Return the objects of manifests.
+    """Return the objects of manifests; of several with one name, the last, as `kubectl apply` leaves it.
 
     Args:
         documents: Each with its source. What is not an object of Kubernetes is left out.
@@ -120,7 +120,7 @@ def read_objects(documents: Iterable[tuple[str, Any]], *, namespace: str = "defa
     Raises:
         SettingsError: an object does not have the fields of its kind.
     """
-    known: list[Object[Any]] = []
+    known: dict[tuple[str, str, str], Object[Any]] = {}
     labels: list[tuple[str, Mapping[str, str]]] = []
     ignored: set[str] = set()
     for source, document in documents:
@@ -131,8 +131,9 @@ def read_objects(documents: Iterable[tuple[str, Any]], *, namespace: str = "defa
             if kind not in KINDS or KINDS[kind].group != group:
                 ignored.add(kind)
                 continue
-            known.append(object_of(source, kind, raw, namespace))
-    return Objects(known=tuple(known), pod_labels=tuple(labels), ignored=frozenset(ignored))
+            each = object_of(source, kind, raw, namespace)
+            known[each.kind, each.namespace, each.name] = each
+    return Objects(known=tuple(known.values()), pod_labels=tuple(labels), ignored=frozenset(ignored))
 
 
 def object_of(source: str, kind: str, raw: Raw, namespace: str) -> Object[Any]:

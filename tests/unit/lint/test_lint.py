@@ -121,6 +121,16 @@ def test_a_folder_and_standard_input(
     assert capsys.readouterr().out.splitlines() == ["no pitfalls found"] * 2
 
 
+def test_an_object_that_is_given_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is one object, and not two autoscalers of one workload; the last one counts."""
+    assert main(["lint", str(GOOD), str(GOOD), "--strict"]) == ExitCode.PASS
+    fixed = tmp_path / "fixed.yaml"
+    fixed.write_text(GOOD.read_text().replace("maxReplicas: 8", "maxReplicas: 2"))
+    assert main(["lint", str(fixed), str(GOOD), "--strict"]) == ExitCode.PASS
+    assert main(["lint", str(GOOD), str(fixed), "--strict"]) == ExitCode.FAIL
+    assert "hpa.fixed" in capsys.readouterr().out
+
+
 def test_a_list_of_objects(tmp_path: Path) -> None:
     """`kubectl get -o json` prints a List."""
     items = [each for _, each in read_input(str(GOOD)).manifests]
