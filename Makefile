@@ -25,7 +25,7 @@ fuzz:  ## Random inputs for every parser of outside data, a minute each
 	uv run pytest tests/unit/test_fuzz.py --fuzz-seconds 60 --dist load
 
 golden:  ## Rewrite the golden files and the generated documents, then show what changed
-	UPDATE_GOLDEN=1 uv run pytest tests/golden tests/chart tests/unit/test_names_documented.py -n 0
+	UPDATE_GOLDEN=1 uv run pytest tests/golden tests/chart tests/unit/test_names_documented.py tests/unit/lint -n 0
 	git diff --stat -- tests/golden docs
 
 charts:  ## Copy the emulated engine into the chart, and rewrite the charts' READMEs

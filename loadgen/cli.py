@@ -33,6 +33,7 @@ def command_line() -> argparse.ArgumentParser:
     """The parser of every command."""
     from loadgen.archive import upload
     from loadgen.kube.deploy import cli as cluster
+    from loadgen.lint import cli as lint
     from loadgen.local import clean
     from loadgen.sandbox import cli as sandbox
 
@@ -53,6 +54,7 @@ def command_line() -> argparse.ArgumentParser:
     upload.add_command(commands)
     clean.add_command(commands)
     cluster.add_commands(commands)
+    lint.add_command(commands)
     sandbox.add_commands(commands)
     return parser
 
@@ -84,6 +86,7 @@ def _interrupt(*_: object) -> None:
 def _run(options: argparse.Namespace) -> int:
     from loadgen.archive import upload
     from loadgen.kube.deploy import cli as cluster
+    from loadgen.lint import cli as lint
     from loadgen.local import clean
     from loadgen.sandbox import cli as sandbox
 
@@ -97,6 +100,8 @@ def _run(options: argparse.Namespace) -> int:
         return clean.run(options)
     if options.command in ("deploy", "destroy"):
         return cluster.run(options)
+    if options.command == lint.NAME:
+        return lint.run(options)
     return _report(options.run, options.reports, as_json=options.json)
 
 

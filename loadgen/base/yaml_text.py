@@ -1,5 +1,6 @@
 """Parses YAML from a file or an option, with limits on its size, its depth and what its aliases expand to."""
 
+import re
 from itertools import accumulate
 from typing import Any
 
@@ -9,6 +10,9 @@ _MAX_CHARACTERS = 4 << 20
 _MAX_BRACKETS = 200
 """Open brackets: the library's time is quadratic in them."""
 _MAX_NODES = 1_000_000
+_BOUNDARY = re.compile(r"^(?:---(?=[ \t\r\n]|\Z)|\.\.\.[ \t]*\r?$)", re.MULTILINE)
+_EMPTY = re.compile(r"(?:[ \t]*(?:[#%][^\n]*)?(?:\r?\n|\Z))*")
+"""Comments and directives between documents."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,6 +48,22 @@ def parse_yaml(text: str) -> Any:
     if nodes > _MAX_NODES:
         raise ValueError("has aliases that expand to too many values")
     return value
+
+
+def parse_yaml_documents(text: str) -> list[Any]:
+    """Return the values of the YAML documents of a text; those without a value are left out.
+
+    Raises:
+        ValueError: as `parse_yaml`, for one of them; of several the message names its number.
+    """
+    parts = [part for part in _BOUNDARY.split(text) if not _EMPTY.fullmatch(part)]
+    values = []
+    for number, part in enumerate(parts, 1):
+        try:
+            values.append(parse_yaml(part))
+        except ValueError as error:
+            raise ValueError(f"(document {number}) {error}" if len(parts) > 1 else str(error)) from None
+    return [each for each in values if each is not None]
 
 
 def _nodes(value: Any, known: dict[int, int]) -> int:

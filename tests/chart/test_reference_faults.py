@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from loadgen.base.quantity import parse_quantity
+from loadgen.lint.lint import lint
+from loadgen.lint.objects import read_objects
 from support.charts.cases import TRITON_CASES as CASES
 from support.charts.helm import objects
 from support.charts.past_series import Line, panel, past
@@ -155,3 +157,23 @@ def test_7_a_mean_is_a_mean_at_any_rate(tmp_path: Path) -> None:
         front = '{model="tensorrt_llm_bls"}'
         reference = f"rate({QUEUE}{front}[1m]) / clamp_min(rate({success}{front}[1m]), 1) / 1e6"
         assert series.ask(reference)["p"] == pytest.approx(0.6)
+
+
+OWN_WARNINGS = {
+    "metric.target_default",  # the default target of the ratio, which only a load test can replace
+    "rollout.unavailable",  # examples without a free GPU, and their least number of replicas is 1
+}
+WARNINGS_OF_CASES = {
+    "emulated-keda-idle": {"metric.cpu"},  # a trigger of the user
+    "emulated-everything-set": {"query.per_model", "pod.no_prestop"},  # the reference's rule for comparison; no preStop
+    "emulated-static": {"disruption.none", "traffic.grpc_per_connection"},  # neither budget nor headless Service
+}
+
+
+@of_each_case
+def test_lint_finds_no_such_fault(name: str) -> None:
+    """`loadgen lint` finds these faults in the reference and none here; it warns of what only the user knows."""
+    found = lint(read_objects(("chart", each) for each in manifests(name).values())).pitfalls
+    known = OWN_WARNINGS | WARNINGS_OF_CASES.get(name, set())
+    assert [(each.declared.code, each.value) for each in found if each.declared.code not in known] == []
+    assert not [each for each in found if each.severity == "error"]

@@ -41,7 +41,9 @@ def test_an_internal_error_has_its_own_exit_code(tmp_path: Path, capsys: pytest.
     assert "please report it" in err
 
 
-@pytest.mark.parametrize("command", [["--help"], ["report", "--help"], ["upload", "--help"], ["deploy", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["report", "--help"], ["upload", "--help"], ["deploy", "--help"], ["lint", "--help"]]
+)
 def test_help_imports_no_large_library(command: list[str]) -> None:
     """`--help` does not import large libraries, which take seconds."""
     large = ("numpy", "pandas", "pyarrow", "matplotlib", "jinja2", "kubernetes", "locust", "gevent")

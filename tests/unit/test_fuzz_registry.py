@@ -21,7 +21,7 @@ PARSERS = {
 METHODS = {"model_validate", "model_validate_json", "validate_python", "validate_json", "FromString", "ParseFromString"}
 FUNCTIONS = {
     "urlsplit", "urlparse", "parse_qsl", "parsedate_to_datetime", "MessageToDict", "text_string_to_metric_families",
-    "parse_yaml", "parse_headers",
+    "parse_yaml", "parse_yaml_documents", "parse_headers",
 }  # fmt: skip
 
 

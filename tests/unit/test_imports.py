@@ -23,7 +23,7 @@ FLOORS = (
     ("loadgen.kube.proxy", "loadgen.kube.observe", "loadgen.sandbox"),
     ("loadgen.kube.discover",),
     ("loadgen.kube.deploy",),
-    ("loadgen.targets",),
+    ("loadgen.targets", "loadgen.lint"),
     ("loadgen.run",),
     ("loadgen.locust", "loadgen.cli"),
     ("loadgen.__main__", "scenarios"),

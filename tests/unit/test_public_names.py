@@ -33,6 +33,7 @@ COMMANDS = {
     ("clean",),
     ("deploy",),
     ("destroy",),
+    ("lint",),
     ("sandbox",),
     ("sandbox", "build"),
     ("sandbox", "up"),

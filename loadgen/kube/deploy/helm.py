@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from loadgen.kube.deploy.unknown_values import REFUSED, proposals
 _TIMEOUT_S = 120.0
 _UNINSTALL_TIMEOUT_S = 600.0
 _CANCELLED_WITHIN_S = 20.0
+_KUBE_VERSION = "1.37.1"
+"""Version for which the chart is rendered without a cluster."""
 _ADVICE = {
     "is forbidden": "This account lacks the permission, or the namespace does not exist: ask an administrator, or use "
     "another context",
@@ -25,6 +28,10 @@ _ADVICE = {
     "release: not found": "`helm list --all-namespaces` lists all releases",
 }
 """Advice by text in the output of helm."""
+
+
+class _FailedError(StackError):
+    """Helm ended with an error."""
 
 
 def install(
@@ -51,6 +58,21 @@ def install(
     """
     arguments = ["upgrade", "--install", release, str(chart_folder()), "--values=-", f"--namespace={namespace}"]
     _helm([*arguments, *(["--create-namespace"] if create_namespace else [])], context, stdin=json.dumps(values))
+
+
+def render(release: str, namespace: str, values: Mapping[str, Any]) -> str:
+    """Return the manifests that `install` would apply to a new cluster, without asking one.
+
+    Raises:
+        SettingsError: the chart refuses the values.
+        StackError: helm is missing.
+    """
+    arguments = ["template", release, str(chart_folder()), "--values=-", f"--namespace={namespace}"]
+    try:
+        return _helm([*arguments, f"--kube-version={_KUBE_VERSION}"], None, stdin=json.dumps(values))
+    except _FailedError as error:
+        reason = re.sub(r"^helm template failed: (execution error at \(\S+\): )?", "", str(error))
+        raise SettingsError(f"the chart refuses its values: {reason}") from None
 
 
 def uninstall(release: str, namespace: str, *, context: str | None = None) -> str:
@@ -100,7 +122,7 @@ def _helm(arguments: Sequence[str], context: str | None, *, stdin: str = "", tim
         advice = [f". {each}" for text, each in _ADVICE.items() if text in message]
         if REFUSED in message:
             raise SettingsError(f"the chart refuses its values: {proposals(' '.join(lines[1:]), chart_folder())}")
-        raise StackError(f"helm {arguments[0]} failed: {message[-900:].rstrip('.')}{''.join(advice)}")
+        raise _FailedError(f"helm {arguments[0]} failed: {message[-900:].rstrip('.')}{''.join(advice)}")
     return output
 
 

@@ -39,13 +39,19 @@ class ServerPorts:
 def server_ports(pod_spec: Raw) -> ServerPorts:
     """Return the ports of the container that is Triton, whichever place it has among the containers."""
     containers = pod_spec["containers"]
-    server = max(containers, key=_likeness)
+    server = containers[server_index(pod_spec)]
     by_name: dict[str, int] = {}
     for container in containers:
         for port in _declared(container):
             by_name.setdefault(str(port.get("name", "")), int(port["containerPort"]))
     found = {protocol: _port(server, protocol) for protocol in _DEFAULTS}
     return ServerPorts(**found, by_name={name: port for name, port in by_name.items() if name})
+
+
+def server_index(pod_spec: Raw) -> int:
+    """Return the place of the container that is Triton among the containers; the first of those that look alike."""
+    likeness = [_likeness(container) for container in pod_spec["containers"]]
+    return likeness.index(max(likeness))
 
 
 def service_port(service: Raw, protocol: str, ports: ServerPorts) -> tuple[int, bool] | None:

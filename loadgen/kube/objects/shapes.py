@@ -12,11 +12,18 @@ from pydantic import ValidationError
 from loadgen.base.errors import StackError
 from loadgen.base.text import clean
 from loadgen.kube.objects.fields.apis import ApiGroup, ApiResources, Version
-from loadgen.kube.objects.fields.autoscalers import HorizontalPodAutoscaler, ScaledObject
+from loadgen.kube.objects.fields.autoscalers import AnyHpa, HorizontalPodAutoscaler, ScaledObject
+from loadgen.kube.objects.fields.monitoring import (
+    ConfigMap,
+    PodDisruptionBudget,
+    PodMonitor,
+    PrometheusRule,
+    ServiceMonitor,
+)
 from loadgen.kube.objects.fields.parts import Object, Part
 from loadgen.kube.objects.fields.pods import Event, Node, Pod
 from loadgen.kube.objects.fields.routing import Gateway, Ingress, IngressRoute, Route, Service
-from loadgen.kube.objects.fields.workloads import Deployment, LeaderWorkerSet
+from loadgen.kube.objects.fields.workloads import Deployment, LeaderWorkerSet, StatefulSet
 from loadgen.kube.objects.raw import Raw
 
 _MAX_VALUE = 80
@@ -29,6 +36,7 @@ _SOURCES = {
 }
 
 SHAPES: Mapping[str, type[Part]] = {
+    "configmaps": ConfigMap,
     "deployments": Deployment,
     "events": Event,
     "gateways": Gateway,
@@ -39,10 +47,16 @@ SHAPES: Mapping[str, type[Part]] = {
     "ingressroutes": IngressRoute,
     "leaderworkersets": LeaderWorkerSet,
     "nodes": Node,
+    "poddisruptionbudgets": PodDisruptionBudget,
+    "podmonitors": PodMonitor,
     "pods": Pod,
+    "prometheusrules": PrometheusRule,
     "replicasets": Object,
     "scaledobjects": ScaledObject,
+    "servicemonitors": ServiceMonitor,
     "services": Service,
+    "statefulsets": StatefulSet,
+    "hpa of any version": AnyHpa,
     "api group": ApiGroup,
     "api resources": ApiResources,
     "version": Version,
@@ -61,22 +75,33 @@ def checked(what: str, content: Any) -> dict[str, Any]:
         StackError: it is not an object of this kind.
     """
     try:
-        present: Any = _without_nulls(content)
-        SHAPES[what].model_validate(present)
+        return parsed(what, content)[0]
+    except ValueError as error:
+        raise StackError(
+            f"the API server sent an invalid object ({error}): check the API server and any proxy in front of it"
+        ) from None
+
+
+def parsed(what: str, content: Any) -> tuple[dict[str, Any], Part]:
+    """Return an object without fields that are null, and the fields of it that are read.
+
+    Args:
+        what: A key of `SHAPES`.
+        content: The decoded JSON or YAML.
+
+    Raises:
+        ValueError: it is not an object of this kind; the message names the object and the field.
+    """
+    try:
+        present: dict[str, Any] = _without_nulls(content)
+        return present, SHAPES[what].model_validate(present)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "its top"
-        raise StackError(
-            f"the API server sent an invalid object ({_described(what, content)}: {clean(where, _MAX_VALUE)}: "
-            f"{clean(first['msg'], _MAX_VALUE)}): check the API server and any proxy in front of it"
-        ) from None
+        message = f"{_described(what, content)}: {clean(where, _MAX_VALUE)}: {clean(first['msg'], _MAX_VALUE)}"
+        raise ValueError(message) from None
     except RecursionError:
-        raise StackError(
-            f"the API server sent an invalid object ({what}, nested too deeply): check the API server and any proxy in "
-            "front of it"
-        ) from None
-    result: dict[str, Any] = present
-    return result
+        raise ValueError(f"{what}, nested too deeply") from None
 
 
 def _described(what: str, content: Any) -> str:

@@ -71,12 +71,12 @@ def _ports(workload: Workload) -> ServerPorts:
 
 def workload_of(raw: Raw) -> Workload:
     """Read a Deployment or LeaderWorkerSet that has its `kind`."""
-    template = _template(raw)
+    template = pod_template(raw)
     ports = server_ports(template["spec"])
     kind, name = str(raw["kind"]), str(raw["metadata"]["name"])
     labels: dict[str, str] = dict(template.get("metadata", {}).get("labels", {}))
-    if kind == "Deployment":
-        selector = _selector(raw["spec"]["selector"])
+    if kind != "LeaderWorkerSet":
+        selector = selector_query(raw["spec"]["selector"])
     else:
         # labels that the LeaderWorkerSet controller adds to leaders; only leaders serve requests
         leader_labels = {f"{_LWS}/name": name, f"{_LWS}/worker-index": "0"}
@@ -102,11 +102,11 @@ def _is_emulated(raw: Raw) -> bool:
     if mode is not None:
         return bool(mode == _EMULATED)
     # releases of the chart without that label have a volume of this name
-    volumes = _template(raw)["spec"].get("volumes", [])
+    volumes = pod_template(raw)["spec"].get("volumes", [])
     return is_bundled_chart(raw) and any(each["name"] == _EMULATED for each in volumes)
 
 
-def _selector(raw: Raw) -> str:
+def selector_query(raw: Raw) -> str:
     """Return the selector of an object as a query of the API."""
     parts = [f"{key}={value}" for key, value in sorted(raw.get("matchLabels", {}).items())]
     for each in raw.get("matchExpressions", []):
@@ -122,9 +122,10 @@ def _selector(raw: Raw) -> str:
     return ",".join(parts)
 
 
-def _template(raw: Raw) -> Raw:
+def pod_template(raw: Raw) -> Raw:
+    """Return the template of the serving pods of a Deployment, StatefulSet or LeaderWorkerSet that has its `kind`."""
     spec = raw["spec"]
-    if raw["kind"] == "Deployment":
+    if raw["kind"] != "LeaderWorkerSet":
         template: Raw = spec["template"]
         return template
     group = spec["leaderWorkerTemplate"]
@@ -148,7 +149,7 @@ def _labels(raw: Raw) -> Raw:
 
 def is_triton(raw: Raw) -> bool:
     """Whether the pods of a workload look like Triton, by image or ports."""
-    for container in _template(raw)["spec"]["containers"]:
+    for container in pod_template(raw)["spec"]["containers"]:
         ports = {port["containerPort"] for port in container.get("ports", [])}
         if "tritonserver" in str(container.get("image", "")) or {GRPC_PORT, METRICS_PORT} <= ports:
             return True

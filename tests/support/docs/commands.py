@@ -59,6 +59,14 @@ WITH_SUBSTITUTIONS = {
         "a shorter load",
         "tests/kube/run/test_target_kube.py",
     ),
+    "uv run loadgen lint charts/triton-trtllm/examples/llama-3.1-8b-h100.yaml": (
+        "in the process of the test",
+        "tests/chart/test_lint.py",
+    ),
+    "uv run loadgen lint --namespace llm": (
+        "another namespace, of a simulated cluster",
+        "tests/unit/lint/test_namespace.py",
+    ),
     "uv run loadgen destroy --namespace llm": ("another namespace", "tests/kube/run/test_target_kube.py"),
     "uv run locust -f scenarios/waves.py --headless --target sandbox": (
         "a shorter load",

@@ -68,7 +68,7 @@ def _objects(kind: str, *valid: Any, read: Parse, calls: Sequence[str]) -> Targe
         valid=tuple(bodies),
         inputs=json_bytes(*valid),
         parse=parse,
-        calls=("loadgen.kube.objects.shapes:checked", "loadgen.kube.client.response:document", *calls),
+        calls=("loadgen.kube.objects.shapes:parsed", "loadgen.kube.client.response:document", *calls),
         examples=10,
     )
 

@@ -24,6 +24,7 @@ TRUSTED: dict[str, str] = {
     "loadgen.kube.proxy.process:read_port": _OWN,
     "loadgen.kube.proxy.relay:handler.<locals>.Handler.do_GET": "gets requests of the run, behind a secret in the path",
     "loadgen.kube.proxy.relay:main": _OWN,
+    "loadgen.lint.render:rendered": "reads what helm makes of loadgen's own chart",
     "loadgen.load.prompts:Head.__init__": "reads a digest that it has computed",
     "loadgen.local.engine.models.tensorrt_llm.model:TritonPythonModel.initialize": _CONFIGURED,
     "loadgen.local.engine.models.tensorrt_llm_bls.model:TritonPythonModel.initialize": _CONFIGURED,

@@ -101,14 +101,53 @@ class HorizontalPodAutoscaler(Object):
 
 
 class Trigger(Part):
-    """The fields of `Trigger` that are read."""
+    """The fields of `Trigger` that are read, with KEDA's defaults."""
 
+    type: str = ""
+    metricType: str = "AverageValue"
     metadata: dict[str, str] = {}
 
 
-class ScaledObjectSpec(Part):
-    """The fields of `ScaledObjectSpec` that are read."""
+class AnyHpaSpec(Part):
+    """The fields of `AnyHpaSpec` that are read."""
 
+    scaleTargetRef: ScaleTarget
+
+
+class AnyHpa(Object):
+    """The fields that HorizontalPodAutoscalers of every version have, and that are read."""
+
+    spec: AnyHpaSpec
+
+
+class ScaledTarget(Part):
+    """The fields of `ScaledTarget` that are read, with KEDA's defaults."""
+
+    kind: str = "Deployment"
+    name: str
+
+
+class HpaConfig(Part):
+    """The fields of `HpaConfig` that are read."""
+
+    name: str = ""
+    behavior: dict[str, object] | None = None
+
+
+class Advanced(Part):
+    """The fields of `Advanced` that are read."""
+
+    horizontalPodAutoscalerConfig: HpaConfig = HpaConfig()
+
+
+class ScaledObjectSpec(Part):
+    """The fields of `ScaledObjectSpec` that are read, with KEDA's defaults."""
+
+    scaleTargetRef: ScaledTarget | None = None
+    minReplicaCount: Int32 = 0
+    maxReplicaCount: Int32 = 100
+    idleReplicaCount: Int32 | None = None
+    advanced: Advanced = Advanced()
     triggers: list[Trigger] = []
 
 

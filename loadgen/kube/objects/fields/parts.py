@@ -9,6 +9,8 @@ from loadgen.kube.objects.raw import parse_time
 Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
+IntOrPercent = Int32 | Annotated[str, Field(max_length=20)]
+Quantity = str | int | float
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Time = Annotated[str, AfterValidator(lambda text: (parse_time(text), text)[1])]
 

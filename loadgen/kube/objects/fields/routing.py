@@ -17,7 +17,10 @@ class ServicePort(Part):
 class ServiceSpec(Part):
     """The fields of `ServiceSpec` that are read."""
 
+    type: str = "ClusterIP"
     clusterIP: str = ""
+    publishNotReadyAddresses: bool = False
+    sessionAffinity: str = "None"
     selector: dict[str, str] = {}
     ports: list[ServicePort] = []
 

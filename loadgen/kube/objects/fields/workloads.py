@@ -4,7 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from loadgen.kube.objects.fields.parts import Condition, Int32, Int64, NamespacedMetadata, Part, PortNumber, Selector
+from loadgen.kube.objects.fields.parts import (
+    Condition,
+    Int32,
+    Int64,
+    IntOrPercent,
+    NamespacedMetadata,
+    Part,
+    PortNumber,
+    Quantity,
+    Selector,
+)
 
 
 class ContainerPort(Part):
@@ -28,11 +38,74 @@ class GrpcProbe(Part):
     port: PortNumber = 1
 
 
-class Probe(Part):
-    """The fields of `Probe` that are read."""
+class TcpProbe(Part):
+    """The fields of `TcpProbe` that are read."""
 
-    httpGet: HttpProbe = HttpProbe()
-    grpc: GrpcProbe = GrpcProbe()
+    port: PortNumber | str = ""
+
+
+class Probe(Part):
+    """The fields of `Probe` that are read, with the defaults of the API server."""
+
+    httpGet: HttpProbe | None = None
+    grpc: GrpcProbe | None = None
+    tcpSocket: TcpProbe | None = None
+    initialDelaySeconds: Int32 = 0
+    periodSeconds: Int32 = 10
+    timeoutSeconds: Int32 = 1
+    failureThreshold: Int32 = 3
+
+
+class Sleep(Part):
+    """The fields of `Sleep` that are read."""
+
+    seconds: Int64 = 0
+
+
+class Exec(Part):
+    """The fields of `Exec` that are read."""
+
+    command: list[str] = []
+
+
+class Hook(Part):
+    """The fields of `Hook` that are read."""
+
+    sleep: Sleep | None = None
+    exec: Exec | None = None
+
+
+class Lifecycle(Part):
+    """The fields of `Lifecycle` that are read."""
+
+    preStop: Hook | None = None
+
+
+class Claim(Part):
+    """The fields of `Claim` that are read."""
+
+    name: str
+
+
+class Resources(Part):
+    """The fields of `Resources` that are read."""
+
+    requests: dict[str, Quantity] = {}
+    limits: dict[str, Quantity] = {}
+    claims: list[Claim] = []
+
+
+class EnvVar(Part):
+    """The fields of `EnvVar` that are read."""
+
+    name: str
+
+
+class VolumeMount(Part):
+    """The fields of `VolumeMount` that are read."""
+
+    name: str
+    mountPath: str
 
 
 class Container(Part):
@@ -43,9 +116,13 @@ class Container(Part):
     command: list[str] = []
     args: list[str] = []
     ports: list[ContainerPort] = []
-    readinessProbe: Probe = Probe()
-    livenessProbe: Probe = Probe()
-    startupProbe: Probe = Probe()
+    env: list[EnvVar] = []
+    resources: Resources = Resources()
+    volumeMounts: list[VolumeMount] = []
+    lifecycle: Lifecycle = Lifecycle()
+    readinessProbe: Probe | None = None
+    livenessProbe: Probe | None = None
+    startupProbe: Probe | None = None
 
 
 class Volume(Part):
@@ -59,12 +136,14 @@ class PodSpec(Part):
 
     containers: Annotated[list[Container], Field(min_length=1)]
     volumes: list[Volume] = []
+    terminationGracePeriodSeconds: Int64 | None = None
 
 
 class TemplateMetadata(Part):
     """The fields of `TemplateMetadata` that are read."""
 
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
 
 
 class Template(Part):
@@ -83,12 +162,27 @@ class WorkloadStatus(Part):
     conditions: list[Condition] = []
 
 
+class RolloutLimits(Part):
+    """The fields of `RolloutLimits` that are read, with the defaults of the API server."""
+
+    maxSurge: IntOrPercent = "25%"
+    maxUnavailable: IntOrPercent = "25%"
+
+
+class Strategy(Part):
+    """The fields of `Strategy` that are read."""
+
+    type: str = "RollingUpdate"
+    rollingUpdate: RolloutLimits = RolloutLimits()
+
+
 class DeploymentSpec(Part):
     """The fields of `DeploymentSpec` that are read."""
 
     replicas: Int32 = 1
     paused: bool = False
     selector: Selector
+    strategy: Strategy = Strategy()
     template: Template
 
 
@@ -100,10 +194,27 @@ class Deployment(Part):
     status: WorkloadStatus = WorkloadStatus()
 
 
+class StatefulSetSpec(Part):
+    """The fields of `StatefulSetSpec` that are read."""
+
+    replicas: Int32 = 1
+    selector: Selector
+    template: Template
+
+
+class StatefulSet(Part):
+    """The fields of `StatefulSet` that are read."""
+
+    metadata: NamespacedMetadata
+    spec: StatefulSetSpec
+
+
 class RollingUpdate(Part):
-    """The fields of `RollingUpdate` that are read."""
+    """The fields of `RollingUpdate` that are read, with the defaults of the controller."""
 
     partition: Int32 = 0
+    maxSurge: IntOrPercent = 0
+    maxUnavailable: IntOrPercent = 1
 
 
 class RolloutStrategy(Part):

@@ -1,0 +1,1 @@
+"""Manifests for the tests of `loadgen lint`."""
