@@ -1,5 +1,6 @@
 """Formats the distribution of a latency: its percentiles over all values that were due, and what they stand for."""
 
+import math
 from collections.abc import Sequence
 
 from loadgen.analyze.results import FEWEST_VALUES, Stats
@@ -29,7 +30,7 @@ def percentile(stat: Stats, name: str) -> str:
 
 def with_bound(text: str, lower: float | None, upper: float | None) -> str:
     """The text of a lower bound as what is known of the value: `12.3`, `≥ 12.3` or `no value`."""
-    return text if lower == upper and text != fmt.INFINITE else fmt.bounded(lower, float("inf"), lambda _: text)
+    return text if lower == upper != math.inf else fmt.bounded(lower, math.inf, lambda _: text)
 
 
 def values(stat: Stats) -> str:
@@ -38,8 +39,9 @@ def values(stat: Stats) -> str:
 
 
 def is_maximum(stat: Stats, name: str) -> bool:
-    """Whether a percentile is the maximum for lack of values."""
-    return 0 < _due(stat) < FEWEST_VALUES.get(name, 0)
+    """Whether a percentile that has a value is the maximum for lack of values."""
+    has_value = bounds(stat, name)[0] != math.inf
+    return has_value and 0 < _due(stat) < FEWEST_VALUES.get(name, 0)
 
 
 def notes(metric: str, groups: Sequence[tuple[str, Stats]]) -> list[str]:

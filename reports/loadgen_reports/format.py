@@ -13,7 +13,6 @@ from loadgen.base.text import printable
 
 MISSING = "–"
 MINUS = "−"
-INFINITE = "∞"
 NO_VALUE = "no value"
 _NUMBER_WORDS = (
     "no",
@@ -47,7 +46,7 @@ def number(value: float | None, digits: int = 3) -> str:
     if not known(value):
         return MISSING
     if math.isinf(value):
-        return INFINITE if value > 0 else f"{MINUS}{INFINITE}"
+        return "∞" if value > 0 else f"{MINUS}∞"
     if value == 0:
         return "0"
     exponent = math.floor(math.log10(abs(value)))
