@@ -3,7 +3,9 @@
 import numpy as np
 
 from loadgen.analyze import latency
+from loadgen.analyze.attainment import attainment
 from loadgen.analyze.correlation import correlations
+from loadgen.analyze.findings.attainment import attainment_limits
 from loadgen.analyze.findings.clock import clock_steps
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
@@ -19,6 +21,7 @@ from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.analyze.timeline import marks, timeline
+from loadgen.analyze.warm_up import warm_up
 from loadgen.dataset.names import TokenSource
 from loadgen.dataset.run_info import RunInfo
 
@@ -38,6 +41,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     scaling = scaling_events(run, replicas, ratio, per_replica)
     windows = lag_windows(run, scaling)
     measured = latency.measure(run)
+    attained = attainment(run, measured)
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)
     findings = ordered(
@@ -47,6 +51,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
             *validity(run, replicas),
             *clock_steps(run, replicas),
             *slo(run, measured, windows),
+            *attainment_limits(run, attained),
             *warnings(run, replicas, ratio, scaling, per_replica),
         ]
     )
@@ -68,6 +73,9 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         cost=cost(run, replicas, per_replica),
         capacity_per_s=per_replica.per_s,
         output_unit="chunks" if _counts_chunks(tables) else "tokens",
+        warm_up=None if info.load_start_s is None else warm_up(run, replicas),
+        by_warm_up=latency.per_warm_up(run, measured),
+        attainment=attained,
     )
 
 

@@ -1,10 +1,10 @@
 """Bounds of each latency of each request: what was open when the run was stopped is known only to be longer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loadgen.analyze.latency import Measured
+from loadgen.analyze.measured import Measured
 from loadgen.analyze.observed import Bools, Floats, Ints, Observed
 
 
@@ -16,12 +16,19 @@ class Bounds:
         lower_s: Lower bounds, seconds: the value where it is known, +inf for what will never arrive, and the age at the
             stop of what was open then.
         upper_s: Upper bounds, seconds: the same, except for +inf for what was open.
-        due_s: Due time of the request of each value.
+        row: Row of the request of each value.
+        scheduled_s: Due times of all requests, by row.
     """
 
     lower_s: Floats
     upper_s: Floats
-    due_s: Floats
+    row: Ints
+    scheduled_s: Floats
+
+    @property
+    def due_s(self) -> Floats:
+        """Due time of the request of each value."""
+        return self.scheduled_s[self.row]
 
     def __len__(self) -> int:
         return len(self.lower_s)
@@ -36,22 +43,33 @@ class Bounds:
 
     def known(self, limit_s: float) -> "Bounds":
         """The values of which it is certain on which side of the limit they are."""
-        use = ~self.unknown(limit_s)
-        return Bounds(lower_s=self.lower_s[use], upper_s=self.upper_s[use], due_s=self.due_s[use])
+        return self.where(~self.unknown(limit_s))
+
+    def where(self, use: Bools) -> "Bounds":
+        """Some of the values."""
+        return replace(self, lower_s=self.lower_s[use], upper_s=self.upper_s[use], row=self.row[use])
 
 
-def bounds(run: Observed, measured: Measured, metric: str) -> Bounds:
-    """The values to which a limit on `ttft`, `itl`, `tpot` or `e2e` applies."""
+def bounds(run: Observed, measured: Measured, metric: str, members: Bools | None = None) -> Bounds:
+    """The values to which a limit on `ttft`, `itl`, `tpot` or `e2e` applies.
+
+    Args:
+        run: The run.
+        measured: Its measured values.
+        metric: The metric.
+        members: The requests whose values are returned; None means all.
+    """
     if metric == "itl":
-        return _itl(run, measured)
-    if metric == "tpot":
-        return _tpot(run, measured)
-    return ttft_bounds(run) if metric == "ttft" else e2e_bounds(run)
+        return _itl(run, measured, members)
+    values = _tpot(run, measured) if metric == "tpot" else ttft_bounds(run) if metric == "ttft" else e2e_bounds(run)
+    return values if members is None else values.where(members[values.row])
 
 
 def ttft_bounds(run: Observed) -> Bounds:
-    """TTFT of every due request: known once its first token arrived."""
+    """TTFT of every due request: known once its first token arrived; empty if nothing was streamed."""
     requests = run.requests
+    if not run.info.stream and np.isnan(requests.first_s).all():
+        return _none(run)
     return _bounds(run, requests.ttft_s, requests.open & np.isnan(requests.first_s), requests.age_s, requests.due)
 
 
@@ -66,7 +84,7 @@ def _tpot(run: Observed, measured: Measured) -> Bounds:
     requests = run.requests
     started = requests.open & ~np.isnan(requests.first_s)
     if not (started | (requests.ok & np.isfinite(measured.tpot_s))).any():
-        return _none()
+        return _none(run)
     # An open request gets at least one more token and at most `max_tokens` in all.
     most = np.fmax(requests.max_tokens, np.fmax(requests.output_tokens, run.answers.count) + 1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -78,20 +96,33 @@ def _tpot(run: Observed, measured: Measured) -> Bounds:
     return _bounds(run, np.where(requests.ok, measured.tpot_s, np.nan), requests.open, least, use)
 
 
-def _itl(run: Observed, measured: Measured) -> Bounds:
+def _itl(run: Observed, measured: Measured, members: Bools | None) -> Bounds:
     """All gaps of all due requests, and the gap of each stream that ended or was stopped before its last token."""
+    due = run.requests.due if members is None else run.requests.due & members
+    last = unfinished_gaps(run)
+    last = last.where(due[last.row])
+    gaps = due[measured.gap_row]
+    return replace(
+        last,
+        lower_s=np.concatenate((measured.gap_s[gaps], last.lower_s)),
+        upper_s=np.concatenate((measured.gap_s[gaps], last.upper_s)),
+        row=np.concatenate((measured.gap_row[gaps], last.row)),
+    )
+
+
+def unfinished_gaps(run: Observed) -> Bounds:
+    """The gap of each stream of a due request that ended or was stopped before its last token."""
     requests, answers = run.requests, run.answers
     rows = np.flatnonzero(requests.due & ~requests.ok & (answers.count > 0))
     latest_s = np.full(len(requests), -np.inf)
     np.maximum.at(latest_s, answers.row, answers.t_s)
     still_open = requests.open[rows]
     since_s = np.maximum(requests.ended_s[rows] - latest_s[rows], 0.0)
-    gaps = requests.due[measured.gap_row]
-    row: Ints = np.concatenate((measured.gap_row[gaps], rows))
     return Bounds(
-        lower_s=np.concatenate((measured.gap_s[gaps], np.where(still_open, since_s, np.inf))),
-        upper_s=np.concatenate((measured.gap_s[gaps], np.full(len(rows), np.inf))),
-        due_s=requests.scheduled_s[row],
+        lower_s=np.where(still_open, since_s, np.inf),
+        upper_s=np.full(len(rows), np.inf),
+        row=rows,
+        scheduled_s=requests.scheduled_s,
     )
 
 
@@ -101,9 +132,16 @@ def _bounds(run: Observed, values: Floats, still_open: Bools, least: Floats, use
     return Bounds(
         lower_s=np.where(still_open, np.nan_to_num(least, nan=0.0), known)[use],
         upper_s=np.where(still_open, np.inf, known)[use],
-        due_s=run.requests.scheduled_s[use],
+        row=np.flatnonzero(use),
+        scheduled_s=run.requests.scheduled_s,
     )
 
 
-def _none() -> Bounds:
-    return Bounds(lower_s=np.empty(0), upper_s=np.empty(0), due_s=np.empty(0))
+def _none(run: Observed) -> Bounds:
+    nothing = np.empty(0)
+    return Bounds(
+        lower_s=nothing,
+        upper_s=nothing,
+        row=np.empty(0, dtype=np.int64),
+        scheduled_s=run.requests.scheduled_s,
+    )

@@ -19,9 +19,10 @@ def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_w
     parts = _parts(None if number is None else scaling[number])
     limit = request_limit(run.info.limits, "ttft")
     slow = slow_in_lag = None
-    judged, unknown = int(run.requests.judged.sum()), 0
+    judged, unknown = int((run.requests.judged & run.warm).sum()), 0
     if limit is not None:
         ttft = ttft_bounds(run)
+        ttft = ttft.where(run.warm[ttft.row])
         exceeded = ttft.broken(limit.limit)
         slow = int(exceeded.sum())
         slow_in_lag = int((exceeded & in_spans(lag_windows, ttft.due_s)).sum())

@@ -1,57 +1,18 @@
 """Computes latencies from the scheduled time: of the whole run, per stage and per number of ready replicas."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
-from loadgen.analyze.observed import Bools, Floats, Ints, Observed
-from loadgen.analyze.results import Latencies, OutcomeCount, Span
+from loadgen.analyze.bounds import Bounds, bounds, unfinished_gaps
+from loadgen.analyze.measured import Measured, RunningSum
+from loadgen.analyze.observed import Bools, Floats, Observed
+from loadgen.analyze.results import Latencies, OutcomeCount, Span, Stats
 from loadgen.analyze.scaling.replicas import Fleet
-from loadgen.analyze.stats import stats
+from loadgen.analyze.stats import bounded_stats, stats
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.causes import MAX_CAUSES, cause_template
 from loadgen.dataset.names import Cause
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """Values from which the groups of requests are selected.
-
-    Attributes:
-        gap_s: Gaps between consecutive responses of one request.
-        gap_row: Row of the request of each gap.
-        tpot_s: (last − first token) / (output tokens − 1) of each request; NaN below two tokens or two responses.
-        offered: Running count of due requests.
-        completed: Running count of `ok` requests by the time at which they ended.
-        tokens: Running sum of output tokens by the time of their arrival.
-    """
-
-    gap_s: Floats
-    gap_row: Ints
-    tpot_s: Floats
-    offered: "RunningSum"
-    completed: "RunningSum"
-    tokens: "RunningSum"
-
-
-class RunningSum:
-    """A running sum over time, for sums over spans."""
-
-    def __init__(self, times: Floats, weights: Floats | None = None) -> None:
-        if weights is None:
-            self._times = np.sort(times[np.isfinite(times)])
-            self._sums = np.arange(len(self._times) + 1, dtype=np.float64)
-        else:
-            use = np.isfinite(times) & np.isfinite(weights)
-            order = np.argsort(times[use], kind="stable")
-            self._times = times[use][order]
-            self._sums = np.concatenate(([0.0], np.cumsum(weights[use][order])))
-
-    def within(self, start_s: float, end_s: float, closed: bool) -> float:
-        """The sum over [start, end), or over [start, end] when closed."""
-        first = np.searchsorted(self._times, start_s, side="left")
-        last = np.searchsorted(self._times, end_s, side="right" if closed else "left")
-        return float(self._sums[last] - self._sums[first])
 
 
 def measure(run: Observed) -> Measured:
@@ -80,7 +41,7 @@ def whole(run: Observed, measured: Measured) -> Latencies:
     """All requests of the run, over the length of the load."""
     everything = np.ones(len(run.requests), dtype=np.bool_)
     span = None if run.length_s is None else (0.0, run.length_s)
-    return _latencies(run, measured, "whole run", everything, [span] if span else [], span)
+    return _latencies(run, measured, _bounds(run, measured), "whole run", everything, [span] if span else [], span)
 
 
 def stage_spans(run: Observed) -> tuple[Span, ...]:
@@ -98,8 +59,9 @@ def per_stage(run: Observed, measured: Measured, spans: tuple[Span, ...]) -> tup
         return ()
     starts = np.array([span.start_s for span in spans])
     stage = np.maximum(np.searchsorted(starts, run.requests.scheduled_s, side="right") - 1, 0)
+    known = _bounds(run, measured)
     return tuple(
-        _latencies(run, measured, span.name, stage == number, [edges := (span.start_s, span.end_s)], edges)
+        _latencies(run, measured, known, span.name, stage == number, [edges := (span.start_s, span.end_s)], edges)
         for number, span in enumerate(spans)
     )
 
@@ -109,12 +71,25 @@ def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Laten
     ready = fleet.ready.at(run.requests.scheduled_s)
     edges = np.concatenate(([0.0], fleet.ready.t_s[(fleet.ready.t_s > 0) & (fleet.ready.t_s < run.end_s)], [run.end_s]))
     counts = fleet.ready.at(edges[:-1])
-    groups = []
+    groups, known = [], _bounds(run, measured)
     for count in np.unique(ready[np.isfinite(ready)]):
         spans = [(float(edges[i]), float(edges[i + 1])) for i in np.flatnonzero(counts == count)]
         name = f"{int(count)} replica" + ("" if count == 1 else "s")
-        groups.append(_latencies(run, measured, name, ready == count, spans, None))
+        groups.append(_latencies(run, measured, known, name, ready == count, spans, None))
     return tuple(groups)
+
+
+def per_warm_up(run: Observed, measured: Measured) -> tuple[Latencies, ...]:
+    """The requests due before and after the warm-up; empty without one."""
+    if not run.warm_up_s or run.length_s is None:
+        return ()
+    known = _bounds(run, measured)
+    middle_s = min(run.warm_up_s, run.length_s)
+    cold, warm = (0.0, middle_s), (middle_s, run.length_s)
+    return (
+        _latencies(run, measured, known, "cold", ~run.warm, [cold], cold),
+        _latencies(run, measured, known, "warm", run.warm, [warm], warm),
+    )
 
 
 def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
@@ -173,14 +148,29 @@ def _others(rest: list[OutcomeCount]) -> list[OutcomeCount]:
     ]
 
 
+def _bounds(run: Observed, measured: Measured) -> dict[str, Bounds]:
+    """The bounds of the latencies of each request, and of the gaps that did not end; the other gaps are known."""
+    return {
+        **{metric: bounds(run, measured, metric) for metric in ("ttft", "tpot", "e2e")},
+        "itl": unfinished_gaps(run),
+    }
+
+
 def _latencies(
-    run: Observed, measured: Measured, name: str, members: Bools, spans: list[Interval], own_span: Interval | None
+    run: Observed,
+    measured: Measured,
+    known: Mapping[str, Bounds],
+    name: str,
+    members: Bools,
+    spans: list[Interval],
+    own_span: Interval | None,
 ) -> Latencies:
     """Compute one group.
 
     Args:
         run: The run.
         measured: Its measured values.
+        known: Bounds of its latencies.
         name: Name of the group.
         members: The requests of the group.
         spans: The time over which rates are averaged.
@@ -197,6 +187,13 @@ def _latencies(
         # The load ends with its last response, which belongs to the span that it ends.
         return sum(sums.within(start, end, closed=end == run.end_s) for start, end in spans) / seconds
 
+    def bounded(metric: str, values: Floats) -> Stats:
+        every = known[metric].where(group[known[metric].row])
+        return bounded_stats(values, every.lower_s, every.upper_s)
+
+    gaps = measured.gap_s[group[measured.gap_row]]
+    unfinished = known["itl"].where(group[known["itl"].row])
+    every_gap = [np.concatenate((gaps, each)) for each in (unfinished.lower_s, unfinished.upper_s)]
     return Latencies(
         name=name,
         start_s=own_span[0] if own_span else None,
@@ -207,10 +204,10 @@ def _latencies(
         offered_per_s=per_s(measured.offered),
         completed_per_s=per_s(measured.completed),
         output_tokens_per_s=per_s(measured.tokens),
-        ttft=stats(requests.ttft_s[group]),
-        itl=stats(measured.gap_s[group[measured.gap_row]]),
-        tpot=stats(measured.tpot_s[judged]),
-        e2e=stats(requests.e2e_s[group]),
+        ttft=bounded("ttft", requests.ttft_s[group]),
+        itl=bounded_stats(gaps, *every_gap),
+        tpot=bounded("tpot", measured.tpot_s[judged]),
+        e2e=bounded("e2e", requests.e2e_s[group]),
         send_lag=stats(requests.send_lag_s[group]),
         stopped=int((group & requests.open).sum()),
     )

@@ -1,5 +1,6 @@
 """Defines the input of every analysis: one run as sorted arrays on the time axis of the load."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -184,6 +185,17 @@ class Observed:
     signals: Mapping[str, Mapping[str, Series]]
     events: tuple[Event, ...]
     misdated_s: Floats
+
+    @property
+    def warm_up_s(self) -> float:
+        """Requests due before this time are not judged."""
+        given = self.info.settings.get("warm_up_s")
+        return float(given) if isinstance(given, int | float) and 0 < given < math.inf else 0.0
+
+    @property
+    def warm(self) -> Bools:
+        """Whether each request was due after the warm-up; all are without one."""
+        return self.requests.scheduled_s >= (self.warm_up_s or -math.inf)
 
     @property
     def end_s(self) -> float:

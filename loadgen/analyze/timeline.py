@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
+from loadgen.analyze.bounds import Bounds, e2e_bounds, ttft_bounds
 from loadgen.analyze.observed import Event, Floats, Observed, Series
 from loadgen.analyze.queueing import last_sample, stale_s, true_ratio
 from loadgen.analyze.results import Direction, Mark, Timeline
@@ -48,8 +50,8 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         return tuple(np.where(unknown, np.nan, counts).tolist())
 
     in_flight = np.searchsorted(sent, end, side="left") - np.searchsorted(ended, end, side="left")
-    ttft = _percentiles(requests.scheduled_s, requests.ttft_s, first, bins)
-    e2e = _percentiles(requests.scheduled_s, requests.e2e_s, first, bins)
+    ttft = _bounded_percentiles(requests.scheduled_s, requests.ttft_s, ttft_bounds(run), first, bins)
+    e2e = _bounded_percentiles(requests.scheduled_s, requests.e2e_s, e2e_bounds(run), first, bins)
     stale = stale_s(run)
     return Timeline(
         t_s=tuple(start.tolist()),
@@ -58,10 +60,18 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         completed_per_s=rate(ended_s[requests.ok]),
         failed_per_s=rate(ended_s[requests.judged & ~requests.ok]),
         in_flight=tuple(np.where(unknown, np.nan, in_flight).tolist()),
-        ttft_p50_s=ttft[0],
-        ttft_p95_s=ttft[1],
-        e2e_p50_s=e2e[0],
-        e2e_p95_s=e2e[1],
+        ttft_p50_s=ttft.known[0],
+        ttft_p95_s=ttft.known[1],
+        e2e_p50_s=e2e.known[0],
+        e2e_p95_s=e2e.known[1],
+        ttft_p50_lower_s=ttft.lower[0],
+        ttft_p50_upper_s=ttft.upper[0],
+        ttft_p95_lower_s=ttft.lower[1],
+        ttft_p95_upper_s=ttft.upper[1],
+        e2e_p50_lower_s=e2e.lower[0],
+        e2e_p50_upper_s=e2e.upper[0],
+        e2e_p95_lower_s=e2e.lower[1],
+        e2e_p95_upper_s=e2e.upper[1],
         ratio=tuple(last_sample(ratio, end, stale).tolist()),
         ratio_truth=tuple(np.where(_counted(run, end, stale), true_ratio(run, end), np.nan).tolist()),
         ratio_by_pod={pod: tuple(last_sample(series, end, stale).tolist()) for pod, series in by_pod.items() if pod},
@@ -117,10 +127,29 @@ def _counted(run: Observed, t_s: Floats, stale: float) -> np.ndarray[tuple[int],
     return counted
 
 
-def _percentiles(due_s: Floats, values: Floats, first: int, bins: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Median and 95th percentile of the known values, by due time."""
+_Pair = tuple[tuple[float, ...], tuple[float, ...]]
+"""Median and 95th percentile in each bin."""
+
+
+class _Bounded(NamedTuple):
+    """Percentiles of the values that are known, and their bounds over all requests that were due."""
+
+    known: _Pair
+    lower: _Pair
+    upper: _Pair
+
+
+def _bounded_percentiles(due_s: Floats, values: Floats, bounds: Bounds, first: int, bins: int) -> _Bounded:
     use = np.isfinite(values)
-    due, values = due_s[use], values[use]
+    known = _percentiles(due_s[use], values[use], first, bins)
+    if np.isfinite(bounds.upper_s).all():
+        return _Bounded(known, known, known)
+    lower, upper = (_percentiles(bounds.due_s, each, first, bins) for each in (bounds.lower_s, bounds.upper_s))
+    return _Bounded(known, lower, upper)
+
+
+def _percentiles(due: Floats, values: Floats, first: int, bins: int) -> _Pair:
+    """Median and 95th percentile of the values by due time, in order of which they are."""
     edges = np.searchsorted(due, first + np.arange(-_NEIGHBOURS, bins + _NEIGHBOURS + 1, dtype=np.float64), side="left")
     medians, highs = np.full(bins, np.nan), np.full(bins, np.nan)
     for number in range(bins):

@@ -35,10 +35,14 @@ class Stage(_Frozen):
 
 
 class Limit(_Frozen):
-    """An SLO: `metric` is ttft, itl, tpot, e2e (seconds) or failed (ratio); `statistic` is p50 … p99, max or ratio."""
+    """An SLO: a limit on a statistic of a metric.
 
-    metric: Literal["ttft", "itl", "tpot", "e2e", "failed"]
-    statistic: Literal["p50", "p90", "p95", "p99", "max", "ratio"]
+    `metric` is ttft, itl, tpot, e2e (seconds) with the statistics p50 … p99 and max; failed and attainment with the
+    statistic ratio; or in_violation (seconds) with the statistic total.
+    """
+
+    metric: Literal["ttft", "itl", "tpot", "e2e", "failed", "attainment", "in_violation"]
+    statistic: Literal["p50", "p90", "p95", "p99", "max", "ratio", "total"]
     limit: float
 
 

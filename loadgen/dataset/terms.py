@@ -135,6 +135,35 @@ SLO = Term(
     label="SLO",
     meaning="A limit on a named statistic. Requests that were not answered count as slower than any limit.",
 )
+ATTAINMENT = Term(
+    key="attainment",
+    label="SLO attainment",
+    meaning="Share of the due requests that ended ok within every limit for a single request: for each metric, the "
+    "limit of its highest limited percentile.",
+    formula="requests that attained / due requests",
+    unit="1",
+)
+IN_VIOLATION = Term(
+    key="in-violation",
+    label="In violation",
+    meaning="A window of due time (30 s by default) whose attainment is below the limited percentile, such as 95 %.",
+    formula="Σ length of these windows",
+    unit="s",
+)
+BURN = Term(
+    key="burn",
+    label="Burn rate",
+    meaning="How fast a window uses up the requests that may miss the limits: at 1, exactly as many do as allowed.",
+    formula="(1 − attainment) / (1 − limited percentile)",
+    unit="1",
+)
+GOODPUT = Term(
+    key="goodput",
+    label="Goodput",
+    meaning="Rate of the requests that attained, by the time at which they were due.",
+    formula="requests that attained / time",
+    unit="1/s",
+)
 VERDICT = Term(
     key="verdict",
     label="Verdict",
@@ -183,6 +212,10 @@ ALL: tuple[Term, ...] = (
     LAG,
     RECOVERED,
     SLO,
+    ATTAINMENT,
+    IN_VIOLATION,
+    BURN,
+    GOODPUT,
     VERDICT,
     WARNING,
     CORRELATION,

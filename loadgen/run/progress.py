@@ -83,4 +83,4 @@ class Progress:
             parts.append(f"replicas {fleet.ready}/{fleet.desired}")
             parts.append(f"ratio {'–' if fleet.ratio is None else f'{fleet.ratio:.2f}'}")
         ttft = f"{np.percentile(counts.recent_ttft_s, 95):.2f} s" if counts.recent_ttft_s else "–"
-        return [*parts, f"TTFT p95 {ttft}", f"in flight {counts.in_flight}"]
+        return [*parts, f"TTFT p95 of answered {ttft}", f"in flight {counts.in_flight}"]

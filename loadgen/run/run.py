@@ -278,12 +278,10 @@ def validity_of(validity: Validity, target: TargetInfo) -> ValidityLimits:
 
 def limits_of(slo: Slo) -> tuple[Limit, ...]:
     """The limits of a scenario: `ttft_p95_s=2` becomes a limit of 2 s on the 95th percentile of TTFT."""
-    limits = []
-    for name, limit in slo:
-        if limit is not None:
-            metric, statistic = name.split("_")[:2]
-            limits.append(Limit.model_validate({"metric": metric, "statistic": statistic, "limit": limit}))
-    return tuple(limits)
+    return tuple(
+        Limit.model_validate({"metric": metric, "statistic": statistic, "limit": limit})
+        for (metric, statistic), limit in slo.limits().items()
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -132,10 +132,15 @@ class Slo(Settings):
     """Limits on named statistics; None means no limit. Times in seconds from the scheduled time, ratios 0..1.
 
     A request whose outcome is not `ok` counts as slower than every limit on TPOT and E2E, and on TTFT if it received
-    no first token.
+    no first token. A request attains the SLO when its outcome is `ok` and it is within the limit of the highest limited
+    percentile of each metric. A window is in violation when the share of its requests that attain is below that
+    percentile (below the lowest, where metrics have different ones; below 1 − `failed_ratio` without a percentile).
 
     Attributes:
         failed_ratio: Limit on the share of requests whose outcome is not `ok`.
+        attainment_ratio: Least share of the requests of the run that attain the SLO.
+        in_violation_s: Limit on the total length of the windows in violation.
+        window_s: Length of these windows, by due time; one with fewer than 20 requests is joined with the next.
     """
 
     ttft_p50_s: PositiveFloat | None = None
@@ -150,7 +155,29 @@ class Slo(Settings):
     e2e_p95_s: PositiveFloat | None = None
     e2e_p99_s: PositiveFloat | None = None
     failed_ratio: Ratio | None = 0.01
+    attainment_ratio: Ratio | None = None
+    in_violation_s: NonNegativeFloat | None = None
+    window_s: Annotated[float, Field(ge=1.0)] = 30.0
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        of_requests = [name for name in ("attainment_ratio", "in_violation_s") if getattr(self, name) is not None]
+        if of_requests and all(getattr(self, name) is None for name in (*PERCENTILES, "failed_ratio")):
+            raise ValueError(
+                f"{of_requests[0]} needs a limit that a single request can meet: set one on a percentile, such as "
+                f"ttft_p95_s, or failed_ratio"
+            )
+        return self
+
+    def limits(self) -> dict[tuple[str, str], float]:
+        """Return the limits by metric and statistic, such as `("ttft", "p95")`."""
+        names = {name: tuple(name.split("_")[:2]) for name in (*PERCENTILES, "failed_ratio", "attainment_ratio")}
+        names["in_violation_s"] = ("in_violation", "total")
+        return {(key[0], key[1]): limit for name, key in names.items() if (limit := getattr(self, name)) is not None}
+
+
+PERCENTILES = tuple(name for name in Slo.model_fields if re.fullmatch(r"[a-z0-9]+_p\d+_s", name))
+"""Limits on percentiles of latencies."""
 
 FLEETS = ("local", "sandbox", "kube")
 """Targets whose replicas are observed: two that use the settings `local`, and a cluster that uses `kube`."""
@@ -303,6 +330,7 @@ class Scenario(Settings):
             `{"min_tokens": 8, "temperature": 0.7, "stop_words": ["END"]}`. A value is a number, True, False, text, or
             a list of them; its data type and shape are those that the model declares.
         request_timeout_s: Time limit for the last token of a request; beyond it, the outcome is `timeout`.
+        warm_up_s: Requests due before this time are sent and counted and not judged: a cold server answers slower.
         settle_s: How long to continue observing after the last answer, to include the scale-down.
         metrics_url: Metrics address of the server behind a URL target (`http://host:8002`), for its raw counters.
         prometheus_url: Prometheus that scrapes the servers behind a URL target (`http://host:9090`).
@@ -324,6 +352,7 @@ class Scenario(Settings):
     model: str | None = None
     inputs: Inputs = Field(default_factory=dict)
     request_timeout_s: PositiveFloat = 30.0
+    warm_up_s: NonNegativeFloat = 0.0
     settle_s: NonNegativeFloat = 0.0
     metrics_url: str | None = None
     prometheus_url: str | None = None
@@ -339,6 +368,11 @@ class Scenario(Settings):
         self._check_urls()
         if self.load.expected(self.load.length_s) < 1:
             raise ValueError("load sends less than one request in total: increase the rate or the duration")
+        if self.warm_up_s >= self.load.length_s:
+            raise ValueError(
+                f"warm_up_s {self.warm_up_s:g} covers the whole load of {self.load.length_s:g} s, so no request would "
+                f"be judged: shorten it, or make the load longer"
+            )
         if not self.stream and any(limit is not None for name, limit in self.slo if name in TOKEN_LIMITS):
             raise ValueError("limits on TTFT, ITL and TPOT need stream=True: without it there are no token times")
         return self

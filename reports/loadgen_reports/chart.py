@@ -18,6 +18,7 @@ from loadgen_reports.panels import (
     panels,
     symbol_key,
     symbols,
+    unknown_spans,
 )
 
 
@@ -86,6 +87,7 @@ def data(analysis: Analysis) -> dict[str, object]:
             [fmt.clean(f"lag window {span.name}"), _rounded(span.start_s), _rounded(span.end_s)]
             for span in analysis.lag_windows
         ],
+        "unknown": [[_rounded(start_s), _rounded(end_s)] for start_s, end_s in unknown_spans(timeline)],
         "marks": [
             [_rounded(mark.t_s), symbol_key(mark), fmt.clean(", ".join(filter(None, (mark_text(mark), mark.pod))))]
             for mark in sorted(analysis.marks, key=lambda mark: mark.t_s)

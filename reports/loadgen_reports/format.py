@@ -5,7 +5,7 @@ measured" in a sentence; it is never shown as 0.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TypeGuard
 
@@ -13,6 +13,7 @@ from loadgen.base.text import printable
 
 MISSING = "–"
 MINUS = "−"
+NO_VALUE = "no value"
 _NUMBER_WORDS = (
     "no",
     "one",
@@ -54,6 +55,20 @@ def number(value: float | None, digits: int = 3) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return (MINUS if value < 0 and text != "0" else "") + text
+
+
+def bounded(lower: float | None, upper: float | None, text: Callable[[float], str] = number) -> str:
+    """A value between two bounds: `12.3` if they are equal, `≥ 12.3` without an upper bound, `12.3 to 15`.
+
+    It is `no value` if the lower bound is infinite: the value never arrived.
+    """
+    if not known(lower) or not known(upper):
+        return MISSING
+    if math.isinf(lower):
+        return NO_VALUE
+    if math.isinf(upper):
+        return f"≥ {text(lower)}"
+    return text(lower) if lower == upper else f"{text(lower)} to {text(upper)}"
 
 
 def count(value: float | None) -> str:

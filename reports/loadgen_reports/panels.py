@@ -123,10 +123,10 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
             title="Latency",
             unit="s",
             lines=(
-                Line(field="ttft_p95_s", label="TTFT p95", colour="blue", width=2, term="ttft"),
-                Line(field="ttft_p50_s", label="TTFT p50", colour="blue", dash=DOTTED, term="ttft"),
-                Line(field="e2e_p95_s", label="E2E p95", colour="green", width=2, term="e2e"),
-                Line(field="e2e_p50_s", label="E2E p50", colour="green", dash=DOTTED, term="e2e"),
+                Line(field="ttft_p95_lower_s", label="TTFT p95", colour="blue", width=2, term="ttft"),
+                Line(field="ttft_p50_lower_s", label="TTFT p50", colour="blue", dash=DOTTED, term="ttft"),
+                Line(field="e2e_p95_lower_s", label="E2E p95", colour="green", width=2, term="e2e"),
+                Line(field="e2e_p50_lower_s", label="E2E p50", colour="green", dash=DOTTED, term="e2e"),
             ),
             thresholds=_limits(analysis),
         ),
@@ -167,6 +167,23 @@ def _limits(analysis: Analysis) -> tuple[Threshold, ...]:
         for f in analysis.findings
         if f.code in SLO_METRICS and SLO_METRICS[f.code][0] in ("ttft", "e2e") and f.unit == "s" and fmt.known(f.limit)
     )
+
+
+LATENCIES = ("ttft_p50", "ttft_p95", "e2e_p50", "e2e_p95")
+"""The latency series of the timeline, without `_lower_s` and `_upper_s`."""
+UNKNOWN = "requests without an answer: lines are lower bounds, with a gap where there is no value"
+"""The meaning of the bands of `unknown_spans`."""
+
+
+def unknown_spans(timeline: Timeline) -> tuple[tuple[float, float], ...]:
+    """The spans in which a latency has no value or only a lower bound, as requests that were due got no answer."""
+    pairs = [(getattr(timeline, f"{name}_lower_s"), getattr(timeline, f"{name}_upper_s")) for name in LATENCIES]
+    spans: list[tuple[float, float]] = []
+    for number, start_s in enumerate(timeline.t_s):
+        if any(low[number] == math.inf or low[number] < high[number] for low, high in pairs):
+            first_s = spans.pop()[0] if spans and spans[-1][1] == start_s else start_s
+            spans.append((first_s, start_s + timeline.bin_s))
+    return tuple(spans)
 
 
 def has_values(series: Sequence[float]) -> bool:
@@ -252,6 +269,14 @@ def downsample(timeline: Timeline, factor: int) -> Timeline:
         ttft_p95_s=maximum(timeline.ttft_p95_s),
         e2e_p50_s=mean(timeline.e2e_p50_s),
         e2e_p95_s=maximum(timeline.e2e_p95_s),
+        ttft_p50_lower_s=mean(timeline.ttft_p50_lower_s),
+        ttft_p50_upper_s=mean(timeline.ttft_p50_upper_s),
+        ttft_p95_lower_s=maximum(timeline.ttft_p95_lower_s),
+        ttft_p95_upper_s=maximum(timeline.ttft_p95_upper_s),
+        e2e_p50_lower_s=mean(timeline.e2e_p50_lower_s),
+        e2e_p50_upper_s=mean(timeline.e2e_p50_upper_s),
+        e2e_p95_lower_s=maximum(timeline.e2e_p95_lower_s),
+        e2e_p95_upper_s=maximum(timeline.e2e_p95_upper_s),
         ratio=mean(timeline.ratio),
         ratio_truth=mean(timeline.ratio_truth),
         ratio_by_pod={pod: mean(series) for pod, series in timeline.ratio_by_pod.items()},

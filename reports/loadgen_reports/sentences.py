@@ -8,6 +8,7 @@ from loadgen.analyze.findings import codes
 from loadgen.analyze.results import Analysis, Finding, Headline
 from loadgen.dataset.names import Cause, Outcome
 from loadgen_reports import format as fmt
+from loadgen_reports.attainment import violation_sentence, worst_windows
 from loadgen_reports.finding_text import (
     SYMBOL,
     finding_sentence,
@@ -19,6 +20,7 @@ from loadgen_reports.finding_text import (
     uncapitalize,
 )
 from loadgen_reports.lag_sentences import lag_breakdown, lag_sentence, lag_statement, worst_scale_up
+from loadgen_reports.warm_up import warm_up_sentences
 
 VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
 _OUTCOME_PHRASES: dict[str, str] = {
@@ -38,7 +40,7 @@ def opening(analysis: Analysis) -> list[str]:
     if analysis.run.state == "never_started":
         return [fmt.clean(_never_started(analysis))]
     lag_first = _lag_explains_failure(analysis)
-    sentences = _lead(analysis, lag_first=lag_first)
+    sentences = _lead(analysis, lag_first=lag_first) + violation_sentence(analysis)
     if analysis.run.state != "finished" and not _end_is_reported(analysis):
         sentences.append(_end_sentence(analysis))
     if analysis.whole.scheduled == 0:
@@ -51,6 +53,7 @@ def opening(analysis: Analysis) -> list[str]:
         missed = missed_limits(analysis)
         listed = fmt.join_list(list_item(f) for f in missed)
         sentences.append(f"{fmt.plural(len(missed), 'Limit')} missed: {listed}.")
+    sentences += warm_up_sentences(analysis)
     sentences += _unanswered(analysis)
     sentences += lag_breakdown(analysis)
     sentences += _fleet(analysis)
@@ -91,6 +94,7 @@ def replica_span(headline: Headline) -> str | None:
 
 def _lead(analysis: Analysis, *, lag_first: bool) -> list[str]:
     start = VERDICT[analysis.verdict]
+    worst = worst_windows(analysis)
     if analysis.verdict == "pass":
         judged = sum(f.severity == "fail" for f in analysis.findings)
         never_crossed = any(f.code == codes.SIGNAL_NEVER_CROSSED.code for f in analysis.findings)
@@ -98,7 +102,8 @@ def _lead(analysis: Analysis, *, lag_first: bool) -> list[str]:
         if judged == 0:
             return [f"{start}: no limit was set, so nothing could fail{untested}."]
         met = {1: "the one limit was", 2: "both limits were"}.get(judged, f"all {fmt.number_word(judged)} limits were")
-        return [f"{start}: {met} met{untested}."]
+        exception = f" over the whole run, but {worst}" if worst else ""
+        return [f"{start}: {met} met{exception}{untested}."]
     if analysis.verdict == "invalid":
         reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
         items = [list_item(f) for f in missed_limits(analysis)]
@@ -108,12 +113,13 @@ def _lead(analysis: Analysis, *, lag_first: bool) -> list[str]:
             *(finding_sentence(f, advice=False) for f in reasons),
             *unreliable,
         ]
+    also = f"; {worst}" if worst else ""
     if lag_first:
-        return [f"{start}: {lag_statement(analysis, suffix='')}."]
+        return [f"{start}: {lag_statement(analysis, suffix='')}{also}."]
     missed = missed_limits(analysis)
     if not missed:
         return [f"{start}."]
-    first = f"{start}: {limit_statement(missed[0])}."
+    first = f"{start}: {limit_statement(missed[0])}{also}."
     if len(missed) == 1:
         return [first]
     return [first, f"Also missed: {fmt.join_list(list_item(f) for f in missed[1:])}."]

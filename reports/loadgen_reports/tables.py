@@ -10,6 +10,7 @@ from loadgen.analyze.findings.codes import SLO_METRICS
 from loadgen.analyze.results import Analysis, Finding, Latencies, OutcomeCount, Stats
 from loadgen.dataset import terms
 from loadgen.dataset.names import OUTCOMES, Cause, Outcome
+from loadgen_reports import distribution
 from loadgen_reports import format as fmt
 from loadgen_reports.finding_text import Style, measured_text, result, sentence, value_and_limit, window_text
 
@@ -94,8 +95,8 @@ def _finding_row(finding: Finding) -> tuple[Cell, ...]:
 
 
 def groups(analysis: Analysis) -> tuple[Latencies, ...]:
-    """All groups of requests that have latencies: stages, replica counts, the whole run."""
-    return (*analysis.stages, *analysis.by_replicas, analysis.whole)
+    """All groups of requests that have latencies: stages, replica counts, cold and warm ones, the whole run."""
+    return (*analysis.stages, *analysis.by_replicas, *analysis.by_warm_up, analysis.whole)
 
 
 def requests(analysis: Analysis) -> Table:
@@ -179,33 +180,33 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
     }
     stats: list[tuple[str, Stats]] = [(group.name, getattr(group, metric)) for group in groups(analysis)]
     names = ("mean", *STATISTICS)
-    values: list[float | None] = [getattr(stat, name) for _, stat in stats for name in names]
-    unit, texts = fmt.column(values)
+    bounds = [[distribution.bounds(stat, name) for name in names] for _, stat in stats]
+    unit, texts = fmt.column(lower for row in bounds for lower, _ in row)
     rows = []
     for i, (group, stat) in enumerate(stats):
         few = stat.count < MIN_VALUES
-        cells = [Cell(text=group), Cell(text=fmt.count(stat.count), style="muted" if few else "")]
+        cells = [Cell(text=group), Cell(text=distribution.values(stat), style="muted" if few else "")]
         for j, name in enumerate(names):
-            value, limit = getattr(stat, name), limits.get(name)
-            over = fmt.known(value) and limit is not None and value > limit
-            text = texts[i * len(names) + j]
-            style: Style = "muted" if few or text == fmt.MISSING else "over" if over else ""
-            cells.append(Cell(text=text, style=style))
+            lower, upper = bounds[i][j]
+            limit = limits.get(name)
+            over = fmt.known(lower) and limit is not None and lower > limit
+            text = distribution.with_bound(texts[i * len(names) + j], lower, upper)
+            style: Style = "over" if over and not few else "muted" if few or text == fmt.MISSING else ""
+            note = "max" if distribution.is_maximum(stat, name) else None
+            cells.append(Cell(text=text, note=note, style=style))
         rows.append(tuple(cells))
     shown, notes = _capped_with_last(rows)
-    limit_notes = tuple(
+    limit_notes = [
         f"Limit on {name}: {fmt.seconds(limit)}; values over it are marked." for name, limit in limits.items()
-    )
-    stopped = analysis.whole.stopped
-    if stopped and metric != "send_lag":
-        limit_notes += (
-            f"Measured values only: {fmt.count(stopped)} {fmt.plural(stopped, 'request')} in flight when the run was "
-            f"stopped {'has' if stopped == 1 else 'have'} no value for what had not arrived; findings use the age.",
-        )
+    ]
     if analysis.output_unit == "chunks" and metric in ("itl", "tpot"):
-        limit_notes += ("Counted in chunks, because the server gave no token counts: a chunk can hold several tokens.",)
+        limit_notes.append(
+            "Counted in chunks, because the server gave no token counts: a chunk can hold several tokens."
+        )
     if any(0 < stat.count < MIN_VALUES for _, stat in stats):
-        limit_notes += (f"Groups of fewer than {MIN_VALUES} values are grey and not marked: too few for a percentile.",)
+        limit_notes.append(
+            f"Groups of fewer than {MIN_VALUES} values are grey and not marked: too few for a percentile."
+        )
     return Table(
         key=term.key,
         title=f"{term.label}, {unit}",
@@ -215,7 +216,7 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
             *(Column(label=name, numeric=True) for name in names),
         ),
         rows=shown,
-        notes=(*limit_notes, *notes),
+        notes=(*limit_notes, *distribution.notes(metric, stats), *notes),
         group_starts=_group_starts(analysis, len(shown)),
     )
 

@@ -86,6 +86,20 @@ _FAILED = FindingCode(
     unit="ratio",
     meaning="The share of failed requests exceeds the scenario's limit.",
 )
+ATTAINMENT = FindingCode(
+    code="slo.attainment.ratio",
+    severity="fail",
+    title="SLO attainment",
+    unit="ratio",
+    meaning="The share of the requests that met every limit for a single request is below the scenario's limit.",
+)
+IN_VIOLATION = FindingCode(
+    code="slo.in_violation.total",
+    severity="fail",
+    title="Time in violation",
+    unit="s",
+    meaning="The total length of the windows whose attainment is below the target exceeds the scenario's limit.",
+)
 SLO: Mapping[tuple[str, str], FindingCode] = {
     **{
         (term.key, statistic): _latency(term, statistic)
@@ -93,6 +107,8 @@ SLO: Mapping[tuple[str, str], FindingCode] = {
         for statistic in ("p50", "p90", "p95", "p99", "max")
     },
     ("failed", "ratio"): _FAILED,
+    ("attainment", "ratio"): ATTAINMENT,
+    ("in_violation", "total"): IN_VIOLATION,
 }
 """The findings of the limits, by metric and statistic."""
 

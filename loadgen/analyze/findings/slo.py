@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from loadgen.analyze.bounds import bounds
+from loadgen.analyze.bounds import Bounds, bounds
 from loadgen.analyze.findings import codes
-from loadgen.analyze.latency import Measured
+from loadgen.analyze.measured import Measured
 from loadgen.analyze.observed import Bools, Floats, Observed
-from loadgen.analyze.results import Finding, Severity, Span
+from loadgen.analyze.results import FEWEST_VALUES, Finding, Severity, Span
 from loadgen.analyze.stats import QUANTILES, quantile
 from loadgen.dataset.run_info import Limit
 
@@ -30,10 +31,11 @@ def in_spans(spans: Sequence[Span], due_s: Floats) -> Bools:
 
 
 def slo(run: Observed, measured: Measured, lag_windows: Sequence[Span]) -> list[Finding]:
-    """One finding for every limit of the scenario, met or not."""
+    """One finding for every limit on failed requests or on a latency, met or not."""
     return [
         _failed(run, limit) if limit.metric == "failed" else _latency(run, measured, lag_windows, limit)
         for limit in run.info.limits
+        if limit.metric == "failed" or limit.statistic in QUANTILES
     ]
 
 
@@ -52,11 +54,12 @@ def _unmeasured(limit: Limit, advice: str) -> Finding:
 
 
 def _failed(run: Observed, limit: Limit) -> Finding:
-    judged = run.requests.judged
-    count, failed, still_open = int(judged.sum()), int((judged & ~run.requests.ok).sum()), int(run.requests.open.sum())
+    judged, still_open = run.requests.judged & run.warm, int((run.requests.open & run.warm).sum())
+    count, failed = int(judged.sum()), int((judged & ~run.requests.ok).sum())
     left_out = f"{still_open:,} more were in flight, and younger than the time-out, when the run was stopped"
     if not count:
-        reason = f"No request ended: {left_out}." if still_open else "No request was due, so there is nothing to judge."
+        nothing = f"No request was due{_after_warm_up(run)}, so there is nothing to judge."
+        reason = f"No request ended: {left_out}." if still_open else nothing
         return _unmeasured(limit, reason.replace(" more ", " "))
     share = failed / count
     summary = f"{failed:,} of {count:,} requests failed"
@@ -68,10 +71,21 @@ def _failed(run: Observed, limit: Limit) -> Finding:
 
 
 def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], limit: Limit) -> Finding:
-    """A limit on a latency: met or missed if it is so for every value that open requests may still get."""
-    values = bounds(run, measured, limit.metric)
+    """A limit on a latency; the advice says so if there are too few values for the percentile."""
+    values = bounds(run, measured, limit.metric, run.warm if run.warm_up_s else None)
+    found = _compared(run, values, lag_windows, limit)
+    if not 0 < len(values) < FEWEST_VALUES.get(limit.statistic, 0):
+        return found
+    noun = "token gaps" if limit.metric == "itl" else "requests"
+    few = f"The {limit.statistic} of {len(values)} {noun} is their maximum."
+    return replace(found, advice=f"{found.advice.rstrip('.')}. {few}")
+
+
+def _compared(run: Observed, values: Bounds, lag_windows: Sequence[Span], limit: Limit) -> Finding:
+    """A limit and the values: met or missed if it is so for every value that open requests may still get."""
     if not len(values):
-        reason = "no request was due" if not run.requests.due.any() else "no response was streamed"
+        any_due = (run.requests.due & run.warm).any()
+        reason = "no response was streamed" if any_due else f"no request was due{_after_warm_up(run)}"
         return _unmeasured(limit, f"Not measured, because {reason}: check `stream` and the load.")
     share = QUANTILES[limit.statistic]
     lower, upper = quantile(values.lower_s, share), quantile(values.upper_s, share)
@@ -105,6 +119,10 @@ def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], lim
     if least:
         summary += f", {least:,} of them still open when the run was stopped and counted at their age"
     return _finding(limit, passed=False, measured=lower, advice=f"{summary}{_scaling_advice(slow, due, lag_windows)}")
+
+
+def _after_warm_up(run: Observed) -> str:
+    return f" after the warm-up of {run.warm_up_s:g} s" if run.warm_up_s else ""
 
 
 def _unknown_advice(limit: Limit, unknown: int, count: int, lower_s: float) -> str:

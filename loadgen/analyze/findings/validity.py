@@ -168,7 +168,7 @@ def _generator(run: Observed) -> list[Finding]:
 
 
 def _samples(run: Observed) -> Finding:
-    answered, limit = int(run.requests.ok.sum()), run.info.validity.min_samples
+    answered, limit = int((run.requests.ok & run.warm).sum()), run.info.validity.min_samples
     passed = answered >= limit
     advice = (
         f"{answered:,} answered requests are enough to judge."

@@ -6,13 +6,18 @@ Ratios are 0..1, except for the queue-to-compute ratio. Missing values are None,
 """
 
 from loadgen.analyze.results.analysis import Analysis, Headline, Run, State, Verdict
+from loadgen.analyze.results.attainment import Attainment, AttainmentWindow, Violation
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
-from loadgen.analyze.results.requests import Latencies, OutcomeCount, Stats
+from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
+from loadgen.analyze.results.warm_up import WarmUp
 
 __all__ = [
+    "FEWEST_VALUES",
     "Analysis",
+    "Attainment",
+    "AttainmentWindow",
     "Correlation",
     "Cost",
     "Direction",
@@ -21,6 +26,7 @@ __all__ = [
     "Latencies",
     "Mark",
     "OutcomeCount",
+    "Percentiles",
     "Run",
     "ScalingEvent",
     "Severity",
@@ -29,5 +35,7 @@ __all__ = [
     "Stats",
     "Timeline",
     "Verdict",
+    "Violation",
+    "WarmUp",
     "Window",
 ]

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from loadgen.analyze.results.attainment import Attainment
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import Cost, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
+from loadgen.analyze.results.warm_up import WarmUp
 from loadgen.dataset.names import StopCause
 from loadgen.dataset.run_info import ClusterInfo, Compression
 
@@ -136,6 +138,10 @@ class Analysis:
         cost: Replica-seconds.
         capacity_per_s: Saturated throughput of one replica in requests per second; None when unknown.
         output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
+        warm_up: How long the run was cold, by the setting and by a proposal; None without a load.
+        by_warm_up: Latencies of the requests due before and after the warm-up, `cold` and `warm`; empty without one.
+        attainment: Which share of the requests met every limit for a single request, by windows of due time; None
+            without such limits or without requests.
     """
 
     run: Run
@@ -155,3 +161,6 @@ class Analysis:
     cost: Cost
     capacity_per_s: float | None = None
     output_unit: Literal["tokens", "chunks"] = "tokens"
+    warm_up: WarmUp | None = None
+    by_warm_up: tuple[Latencies, ...] = ()
+    attainment: Attainment | None = None

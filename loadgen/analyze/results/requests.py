@@ -1,11 +1,48 @@
 """How fast requests were, and how they ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+FEWEST_VALUES: Mapping[str, int] = {"p50": 2, "p90": 10, "p95": 20, "p99": 100}
+"""A percentile of fewer values, 1 / (1 − p), is their maximum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentiles:
+    """Percentiles of a latency in seconds; +inf if the percentile is a value that never arrived."""
+
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    max: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """A latency distribution in seconds; `count` is its number of values."""
+    """A latency distribution in seconds: of the values that were measured, and its bounds over all that were due.
+
+    Attributes:
+        count: Number of measured values.
+        mean: Their mean.
+        p50: Their median.
+        p90: Their 90th percentile.
+        p95: Their 95th percentile.
+        p99: Their 99th percentile.
+        max: Their maximum.
+        covers: `answered` if due requests (ITL: gaps) have no value, so that the seven above are of the others only.
+        p50_is_max: Whether the median is the maximum, because it is of fewer than 1 / (1 − p) values.
+        p90_is_max: The same of the 90th percentile.
+        p95_is_max: The same of the 95th percentile.
+        p99_is_max: The same of the 99th percentile.
+        due: Number of values that were due, which `lower` and `upper` cover.
+        never: Number of these that never arrived: they count as +inf in both.
+        unknown: Number of these that were open when the run was stopped: they count with the time until then in
+            `lower`, and as +inf in `upper`.
+        lower: Lower bounds of the percentiles over all values that were due; None without any, and for the send lag.
+        upper: Upper bounds.
+    """
 
     count: int
     mean: float | None
@@ -14,6 +51,16 @@ class Stats:
     p95: float | None
     p99: float | None
     max: float | None
+    covers: Literal["all", "answered"] = "all"
+    p50_is_max: bool = False
+    p90_is_max: bool = False
+    p95_is_max: bool = False
+    p99_is_max: bool = False
+    due: int = 0
+    never: int = 0
+    unknown: int = 0
+    lower: Percentiles | None = None
+    upper: Percentiles | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,19 @@ class Timeline:
         failed_per_s: Requests per second with another outcome, by the time they ended, or else were due.
         in_flight: Requests in flight at the end of the bin; ratios and replica counts are those of that time, too.
         ttft_p50_s: Median TTFT of requests due in the bin (in the 5 s around it when it holds fewer than 20; so for
-            all four latency series).
+            all latency series). This and the next three are of the requests that have the value.
         ttft_p95_s: 95th percentile of TTFT of requests due in the bin.
         e2e_p50_s: Median E2E of requests due in the bin.
         e2e_p95_s: 95th percentile of E2E of requests due in the bin.
+        ttft_p50_lower_s: Lower bound of the median of TTFT over all requests due in the bin: what never arrived counts
+            as +inf, what was open when the run was stopped with the time until then. So for the other lower bounds.
+        ttft_p50_upper_s: Upper bound: what was open counts as +inf, too. So for the other upper bounds.
+        ttft_p95_lower_s: Lower bound of the 95th percentile of TTFT.
+        ttft_p95_upper_s: Upper bound of it.
+        e2e_p50_lower_s: Lower bound of the median of E2E.
+        e2e_p50_upper_s: Upper bound of it.
+        e2e_p95_lower_s: Lower bound of the 95th percentile of E2E.
+        e2e_p95_upper_s: Upper bound of it.
         ratio: Fleet queue-to-compute ratio that the autoscaler read.
         ratio_truth: Fleet ratio from Triton's raw counters in the same window.
         ratio_by_pod: Replica name → ratio series.
@@ -39,6 +48,14 @@ class Timeline:
     ttft_p95_s: tuple[float, ...]
     e2e_p50_s: tuple[float, ...]
     e2e_p95_s: tuple[float, ...]
+    ttft_p50_lower_s: tuple[float, ...]
+    ttft_p50_upper_s: tuple[float, ...]
+    ttft_p95_lower_s: tuple[float, ...]
+    ttft_p95_upper_s: tuple[float, ...]
+    e2e_p50_lower_s: tuple[float, ...]
+    e2e_p50_upper_s: tuple[float, ...]
+    e2e_p95_lower_s: tuple[float, ...]
+    e2e_p95_upper_s: tuple[float, ...]
     ratio: tuple[float, ...]
     ratio_truth: tuple[float, ...]
     ratio_by_pod: dict[str, tuple[float, ...]]

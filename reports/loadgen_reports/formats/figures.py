@@ -15,7 +15,7 @@ from loadgen.analyze.results import Analysis, Timeline
 from loadgen_reports import format as fmt
 from loadgen_reports.chart import lanes, measured
 from loadgen_reports.lags import Bar, bars
-from loadgen_reports.panels import LIGHT, Line, Panel, downsample, panels, symbol_key, symbols
+from loadgen_reports.panels import LIGHT, Line, Panel, downsample, panels, symbol_key, symbols, unknown_spans
 
 NAMES = ("timeline.png", "load.png", "latency.png", "ratio.png", "replicas.png", "lag.png")
 _DPI = 150
@@ -92,6 +92,9 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
             lw=0,
             zorder=0.5,
         )
+    for k, (start_s, end_s) in enumerate(unknown_spans(timeline) if panel.key == "latency" else ()):
+        label = "lower bound, or no value" if k == 0 else "_nolegend_"
+        axes.axvspan(start_s, end_s, color=LIGHT["vermillion"], alpha=0.15, lw=0, zorder=0.5, label=label)
     for mark in analysis.marks:
         symbol = symbols()[symbol_key(mark)]
         if symbol.line:
@@ -127,7 +130,7 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
 
 
 def _line(axes: Axes, timeline: Timeline, line: Line) -> None:
-    values = getattr(timeline, line.field)
+    values = [value if math.isfinite(value) else math.nan for value in getattr(timeline, line.field)]
     colour = LIGHT[line.colour]
     if line.shape == "bars":
         # Without empty bins: a patch for each would take longer than the rest of the figure.

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import PurePosixPath
@@ -12,10 +13,22 @@ from pathlib import PurePosixPath
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
 from loadgen.analyze.results import Analysis
-from loadgen_reports import chart, glossary, lags, provenance, tables
+from loadgen_reports import chart, distribution, glossary, lags, provenance, tables
 from loadgen_reports import format as fmt
+from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
-from loadgen_reports.panels import DARK, LIGHT, Panel, downsample, mark_text, panels, symbol_key, symbols
+from loadgen_reports.panels import (
+    DARK,
+    LIGHT,
+    UNKNOWN,
+    Panel,
+    downsample,
+    mark_text,
+    panels,
+    symbol_key,
+    symbols,
+    unknown_spans,
+)
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, replica_span
 
 _MAX_MARKS = 500
@@ -63,9 +76,11 @@ def render(analysis: Analysis) -> str:
         factor=factor,
         bin_s=timeline.bin_s,
         symbols=_legend_symbols(analysis),
+        unknown=UNKNOWN if unknown_spans(timeline) else None,
         timeline_table=timeline_table(analysis),
         marks_table=_marks_table(analysis),
         tables=tables,
+        attainment=attainment_table(analysis),
         lags=lags,
         provenance=provenance,
         bars=_bars(analysis),
@@ -151,12 +166,15 @@ def _units(text: str) -> str:
 def _key_figures(analysis: Analysis) -> list[tuple[str, str, str]]:
     """Key figures below the summary: label, value, note."""
     whole, cost = analysis.whole, analysis.cost
+    # With a warm-up, the latencies are those that are judged.
+    judged, which = (analysis.by_warm_up[-1], "warm, ") if analysis.by_warm_up else (whole, "")
     share_of_needed = f", {fmt.percent(cost.of_needed_ratio)} of needed" if fmt.known(cost.of_needed_ratio) else ""
     figures = [
         ("Requests", fmt.count(whole.scheduled), f"{fmt.count(whole.answered)} answered"),
-        ("TTFT p95", fmt.seconds(whole.ttft.p95), f"p50 {fmt.seconds(whole.ttft.p50)}"),
-        ("E2E p95", fmt.seconds(whole.e2e.p95), f"p50 {fmt.seconds(whole.e2e.p50)}"),
-        ("ITL p95", fmt.seconds(whole.itl.p95), f"p50 {fmt.seconds(whole.itl.p50)}"),
+        *(
+            (f"{label} p95", distribution.percentile(stat, "p95"), f"{which}p50 {distribution.percentile(stat, 'p50')}")
+            for label, stat in (("TTFT", judged.ttft), ("E2E", judged.e2e), ("ITL", judged.itl))
+        ),
         (f"Output {analysis.output_unit}", fmt.rate(whole.output_tokens_per_s), "mean of the run"),
         ("Replicas", replica_span(analysis.headline) or fmt.MISSING, "lowest → peak → last"),
         ("Cost", fmt.percent(cost.of_static_ratio), f"of static peak{share_of_needed}"),
@@ -204,19 +222,19 @@ def timeline_table(analysis: Analysis) -> tables.Table:
     factor = max(1, math.ceil(len(timeline.t_s) / _TABLE_ROWS))
     coarse = downsample(timeline, factor)
     fields = [
-        ("Offered /s", coarse.offered_per_s),
-        ("Completed /s", coarse.completed_per_s),
-        ("Failed /s", coarse.failed_per_s),
-        ("In flight", coarse.in_flight),
-        ("TTFT p50, s", coarse.ttft_p50_s),
-        ("TTFT p95, s", coarse.ttft_p95_s),
-        ("E2E p50, s", coarse.e2e_p50_s),
-        ("E2E p95, s", coarse.e2e_p95_s),
-        ("Ratio", coarse.ratio),
-        ("Ratio, raw counters", coarse.ratio_truth),
-        ("Desired", coarse.desired),
-        ("Ready", coarse.ready),
-        ("Serving", coarse.serving),
+        ("Offered /s", _numbers(coarse.offered_per_s)),
+        ("Completed /s", _numbers(coarse.completed_per_s)),
+        ("Failed /s", _numbers(coarse.failed_per_s)),
+        ("In flight", _numbers(coarse.in_flight)),
+        ("TTFT p50, s", _bounded(coarse.ttft_p50_lower_s, coarse.ttft_p50_upper_s)),
+        ("TTFT p95, s", _bounded(coarse.ttft_p95_lower_s, coarse.ttft_p95_upper_s)),
+        ("E2E p50, s", _bounded(coarse.e2e_p50_lower_s, coarse.e2e_p50_upper_s)),
+        ("E2E p95, s", _bounded(coarse.e2e_p95_lower_s, coarse.e2e_p95_upper_s)),
+        ("Ratio", _numbers(coarse.ratio)),
+        ("Ratio, raw counters", _numbers(coarse.ratio_truth)),
+        ("Desired", _numbers(coarse.desired)),
+        ("Ready", _numbers(coarse.ready)),
+        ("Serving", _numbers(coarse.serving)),
     ]
     note: tuple[str, ...] = ()
     if factor > 1:
@@ -229,11 +247,19 @@ def timeline_table(analysis: Analysis) -> tables.Table:
         title="Timeline as a table",
         columns=(tables.Column(label="At"), *(tables.Column(label=label, numeric=True) for label, _ in fields)),
         rows=tuple(
-            (tables.Cell(text=fmt.clock(at)), *(tables.Cell(text=fmt.number(series[i])) for _, series in fields))
+            (tables.Cell(text=fmt.clock(at)), *(tables.Cell(text=texts[i]) for _, texts in fields))
             for i, at in enumerate(coarse.t_s)
         ),
         notes=note,
     )
+
+
+def _numbers(series: Sequence[float]) -> list[str]:
+    return [fmt.number(value) for value in series]
+
+
+def _bounded(lower: Sequence[float], upper: Sequence[float]) -> list[str]:
+    return [fmt.bounded(low, high) for low, high in zip(lower, upper, strict=True)]
 
 
 def _bars(analysis: Analysis) -> dict[str, object]:

@@ -16,7 +16,7 @@ def render(analysis: Analysis) -> str:
     """The analysis as JSON text, fields in the order of `loadgen.analyze.results`.
 
     Missing values (None, NaN) are null; an infinite value, which JSON cannot represent, is the string "Infinity".
-    Each series is one line, so that a diff of two files is readable.
+    Each series is one line, and so are values that belong together, so that a diff of two files is readable.
     """
     fields = asdict(analysis)
     if cluster := fields["run"]["cluster"]:
@@ -30,6 +30,8 @@ def render(analysis: Analysis) -> str:
 def _text(value: Any, indent: str) -> str:
     inner = indent + "  "
     if isinstance(value, dict) and value:
+        if all(entry is None or isinstance(entry, int | float) for entry in value.values()):
+            return "{" + ", ".join(f"{json.dumps(str(key))}: {_text(entry, '')}" for key, entry in value.items()) + "}"
         rows = [f"{inner}{json.dumps(str(key))}: {_text(entry, inner)}" for key, entry in value.items()]
         return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     if isinstance(value, list | tuple):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from loadgen.analyze.results import Analysis
 from loadgen_reports import format as fmt
 from loadgen_reports import lags, provenance, tables
+from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening
 from loadgen_reports.tables import Cell, Table
@@ -41,6 +42,7 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(lags.scale_ups(analysis)),
         _section(lags.scale_downs(analysis)),
         _section(tables.findings(analysis)),
+        _section(attainment_table(analysis)),
         _section(tables.requests(analysis)),
         *(_section(table) for table in tables.latencies(analysis)),
         _section(tables.outcomes(analysis)),

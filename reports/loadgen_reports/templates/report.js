@@ -189,7 +189,7 @@
       ],
       series: opts,
       hooks: {
-        drawClear: [drawSpans],
+        drawClear: [(u) => drawSpans(u, panel)],
         draw: [(u) => drawThresholds(u, panel), drawMarkLines],
         setScale: [(u, key) => { if (key === "x") onZoom(u); }],
         setCursor: [(u) => { cursorPlot = u; if (!readoutQueued) { readoutQueued = true; requestAnimationFrame(updateReadout); } }],
@@ -206,7 +206,7 @@
   }
 
   const px = (n) => n * devicePixelRatio;
-  function drawSpans(u) {
+  function drawSpans(u, panel) {
     const { ctx, bbox } = u;
     const paint = (span, fill) => {
       const a = Math.max(bbox.left, u.valToPos(span[1], "x", true));
@@ -216,6 +216,7 @@
     ctx.save();
     page.stages.forEach((span, i) => { if (i % 2) paint(span, colours.band); });
     page.lags.forEach((span) => paint(span, colours.hatch));
+    if (panel.key === "latency") page.unknown.forEach((span) => paint(["", ...span], colours.vermillion + "26"));
     ctx.restore();
   }
 

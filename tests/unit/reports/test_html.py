@@ -6,7 +6,7 @@ import json
 import math
 import random
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from html.parser import HTMLParser
 from importlib import resources
 
@@ -176,11 +176,8 @@ def test_a_long_run_is_condensed_and_says_so() -> None:
     run = sample("failing")
     line = run.timeline
     times = 80
-    longer = {
-        name: getattr(line, name) * times
-        for name in ("offered_per_s", "completed_per_s", "failed_per_s", "in_flight", "ttft_p50_s", "ttft_p95_s",
-                     "e2e_p50_s", "e2e_p95_s", "ratio", "ratio_truth", "desired", "ready", "serving")
-    }  # fmt: skip
+    names = {each.name for each in fields(line)} - {"t_s", "bin_s", "ratio_by_pod"}
+    longer = {name: getattr(line, name) * times for name in names}
     t_s = tuple(float(i) for i in range(len(line.t_s) * times))
     pods = {pod: series * times for pod, series in line.ratio_by_pod.items()}
     page = html.render(replace(run, timeline=replace(line, t_s=t_s, ratio_by_pod=pods, **longer)))

@@ -69,6 +69,7 @@ def test_condensing_a_timeline(failing: Analysis) -> None:
         failed_per_s=(0.0,) * 5,
         ttft_p50_s=(1.0, 2.0, math.nan, math.nan, 3.0),
         ttft_p95_s=(1.0, 9.0, 2.0, 3.0, 4.0),
+        ttft_p95_lower_s=(1.0, math.inf, 2.0, 3.0, 4.0),
         ratio=(0.0, 1.0, 2.0, 2.0, 5.0),
         ratio_by_pod={"a": (1.0, 3.0, math.nan, math.nan, 2.0)},
         ready=(1.0, 2.0, 3.0, math.nan, 4.0),
@@ -78,6 +79,7 @@ def test_condensing_a_timeline(failing: Analysis) -> None:
     assert coarse.bin_s == 2.0
     assert coarse.offered_per_s == (2.0, 5.0, 7.0)
     assert coarse.ttft_p95_s == (9.0, 3.0, 4.0)
+    assert coarse.ttft_p95_lower_s == (math.inf, 3.0, 4.0)
     assert coarse.ready == (2.0, 3.0, 4.0)
     assert coarse.ttft_p50_s[0] == 1.5
     assert math.isnan(coarse.ttft_p50_s[1])

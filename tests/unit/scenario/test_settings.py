@@ -21,6 +21,14 @@ LOAD = Constant(per_s=1, duration_s=10)
         ),
         (lambda: Slo(ttft_p95_s=-2), "Slo.ttft_p95_s: input should be greater than 0, got -2"),
         (lambda: Slo(failed_ratio=2), "Slo.failed_ratio: input should be less than or equal to 1, got 2"),
+        (lambda: Slo(attainment_ratio=95), "Slo.attainment_ratio: input should be less than or equal to 1, got 95"),
+        (lambda: Slo(in_violation_s=-1), "Slo.in_violation_s: input should be greater than or equal to 0, got -1"),
+        (lambda: Slo(window_s=0.5), "Slo.window_s: input should be greater than or equal to 1, got 0.5"),
+        (
+            lambda: Slo(failed_ratio=None, in_violation_s=60),
+            "in_violation_s needs a limit that a single request can meet: set one on a percentile, such as ttft_p95_s",
+        ),
+        (lambda: Scenario(name="x", load=LOAD, warm_up_s=10), "warm_up_s 10 covers the whole load of 10 s"),
         (lambda: Uniform(5, 2), "Uniform: high 2 is below low 5: swap them"),
         (lambda: Uniform(0, 2), "Uniform.low: input should be greater than 0, got 0"),
         (lambda: LogNormal(median=5, sigma=1, low=10, high=20), "median 5 is outside low 10 … high 20"),
@@ -124,6 +132,19 @@ def test_metrics_urls_may_have_a_path() -> None:
     Scenario(name="x", load=LOAD, metrics_url="https://a/pod/metrics", prometheus_url="http://[::1]:9090/prometheus")
     with pytest.raises(SettingsError, match="prometheus_url 'http://a:99999/p' has a port"):
         Scenario(name="x", load=LOAD, prometheus_url="http://a:99999/p")
+
+
+def test_limits_by_metric_and_statistic() -> None:
+    """In the order of the settings, without those that have no value; the length of windows is no limit."""
+    slo = Slo(e2e_p99_s=9, ttft_p95_s=2, attainment_ratio=0.97, in_violation_s=0, window_s=60)
+    assert list(slo.limits().items()) == [
+        (("ttft", "p95"), 2.0),
+        (("e2e", "p99"), 9.0),
+        (("failed", "ratio"), 0.01),
+        (("attainment", "ratio"), 0.97),
+        (("in_violation", "total"), 0.0),
+    ]
+    assert Slo(failed_ratio=None).limits() == {}
 
 
 def test_a_scenario_survives_json() -> None:
