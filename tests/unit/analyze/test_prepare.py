@@ -104,3 +104,25 @@ def test_missing_numbers_are_nan_and_missing_texts_are_none():
     assert math.isnan(run.requests.output_tokens[0])
     assert run.requests.cause[0] is None
     assert np.isnan(run.requests.ttft_s).all()
+
+
+def test_the_service_time_is_prefill_and_decode_of_an_answered_request():
+    """A request that was cut off has no service time; one without times of the engine has none either."""
+    times = {"engine_queue_s": 2.0, "engine_prefill_s": 0.25, "engine_decode_s": 1.5, "pod": "a"}
+    cut = request(1, 2.0, outcome="cut_off", cause="run stopped")
+    requests = observed(requests=[request(0, 1.0) | times, cut | times, request(2, 3.0)]).requests
+    assert requests.service_s[0] == 1.75
+    assert np.isnan(requests.service_s[1:]).all()
+    assert requests.engine_queue_s[:2].tolist() == [2.0, 2.0]
+    assert math.isnan(requests.engine_queue_s[2])
+    assert requests.pod.tolist() == ["a", "a", None]
+
+
+def test_a_negative_time_in_the_engine_is_not_measured():
+    """No engine works for less than no time."""
+    times = {"engine_queue_s": -1.0, "engine_prefill_s": -1e-9, "engine_decode_s": 0.0}
+    requests = observed(requests=[request(0, 1.0) | times]).requests
+    assert math.isnan(requests.engine_queue_s[0])
+    assert math.isnan(requests.engine_prefill_s[0])
+    assert math.isnan(requests.service_s[0])
+    assert requests.engine_decode_s[0] == 0.0
