@@ -46,7 +46,9 @@ def engine_times(values: Mapping[str, object]) -> EngineTimes:
             happened.
     """
     arrival, scheduled, first_token, last_token = (integer(values.get(name)) or 0 for name in TIME_OUTPUTS)
-    return EngineTimes(_between(arrival, scheduled), _between(scheduled, first_token), _between(first_token, last_token))
+    return EngineTimes(
+        _between(arrival, scheduled), _between(scheduled, first_token), _between(first_token, last_token)
+    )
 
 
 def _between(start_ns: int, end_ns: int) -> float | None:
