@@ -51,7 +51,10 @@ def pod_in_headers(call: Any, *, failed: bool = False) -> str | None:
     headers = call.initial_metadata() or ()
     if failed:
         headers = (*headers, *(call.trailing_metadata() or ()))
-    return next((pod_name(value) for name, value in headers if name == POD_HEADER), None)
+    for name, value in headers:
+        if name == POD_HEADER:
+            return pod_name(value)
+    return None
 
 
 def channel_options(connection: Connection) -> Options:

@@ -165,8 +165,9 @@ class GrpcClient:
 def complete(answer: Answer, model: Model, first: pb.ModelInferResponse, last: pb.ModelInferResponse) -> None:
     """Add to an answer what its first and its last response with outputs say about engine and replica."""
     if model.engine_times:
-        answer.engine = engine_times({name: _integer(last, name) for name in TIME_OUTPUTS})
-    answer.pod = _pod(first) or _pod(last)
+        places = {output.name: number for number, output in enumerate(last.outputs)}
+        answer.engine = engine_times({name: _integer(last, places[name]) for name in TIME_OUTPUTS if name in places})
+    answer.pod = _pod(first) or (None if last is first else _pod(last))
 
 
 def _output_text(response: pb.ModelInferResponse, name: str = "text_output") -> bytes:
@@ -193,31 +194,32 @@ def _strings(raw: bytes) -> bytes:
 
 def output_token_count(response: pb.ModelInferResponse) -> int | None:
     """Return the server's count of output tokens, if the response has one."""
-    return valid_token_count(_integer(response, "num_output_tokens"))
-
-
-def _integer(response: pb.ModelInferResponse, name: str) -> int | None:
-    """Return the first element of an output as an integer; Python models may send it as text."""
     for number, output in enumerate(response.outputs):
-        if output.name != name:
-            continue
-        if number < len(response.raw_output_contents):
-            raw = response.raw_output_contents[number]
-            if output.datatype == "BYTES":
-                return integer(_strings(raw).decode(errors="replace"))
-            size, signed = _INTEGERS.get(output.datatype, (0, False))
-            return int.from_bytes(raw[:size], "little", signed=signed) if raw[:size] else None
-        contents = output.contents
-        values = contents.int_contents or contents.int64_contents or contents.uint_contents or contents.uint64_contents
-        return values[0] if values else None
+        if output.name == "num_output_tokens":
+            return valid_token_count(_integer(response, number))
     return None
+
+
+def _integer(response: pb.ModelInferResponse, number: int) -> int | None:
+    """Return the first element of an output as an integer; Python models may send it as text."""
+    output = response.outputs[number]
+    if number < len(response.raw_output_contents):
+        raw = response.raw_output_contents[number]
+        if output.datatype == "BYTES":
+            return integer(_strings(raw).decode(errors="replace"))
+        size, signed = _INTEGERS.get(output.datatype, (0, False))
+        return int.from_bytes(raw[:size], "little", signed=signed) if raw[:size] else None
+    contents = output.contents
+    values = contents.int_contents or contents.int64_contents or contents.uint_contents or contents.uint64_contents
+    return values[0] if values else None
 
 
 def _pod(response: pb.ModelInferResponse) -> str | None:
     """Return the replica that a response names, in a parameter or in an output."""
     if POD_NAME in response.parameters:
         return pod_name(response.parameters[POD_NAME].string_param)
-    return pod_name(_output_text(response, POD_NAME).decode(errors="replace"))
+    text = _output_text(response, POD_NAME)
+    return pod_name(text.decode(errors="replace")) if text else None
 
 
 class GrpcControlPlane:
