@@ -97,7 +97,10 @@ class Generation:
         )
 
     def _perf_metrics(self) -> dict[str, Any]:
-        """Return times on the monotonic clock; as upstream, a time that has not been reached is 0."""
+        """Return times on the monotonic clock; as upstream, a time that has not been reached is 0.
+
+        Numbers of blocks are in the last response only: in each one they would take much CPU time for no information.
+        """
         s = self.sequence
         times = {
             "arrival_time_ns": s.arrival_ns,
@@ -105,15 +108,12 @@ class Generation:
             "first_token_time_ns": s.first_token_ns or 0,
             "last_token_time_ns": s.last_token_ns or 0,
         }
-        blocks = {
-            "kv_cache_alloc_new_blocks": s.blocks,
-            "kv_cache_reused_blocks": 0,
-            "kv_cache_alloc_total_blocks": s.blocks,
-        }
-        return {
-            **{name: np.array([[value]], np.int64) for name, value in times.items()},
-            **{name: np.array([[value]], np.int32) for name, value in blocks.items()},
-        }
+        arrays = {name: np.array([[value]], np.int64) for name, value in times.items()}
+        if s.last_token_ns is not None:
+            blocks = ("kv_cache_alloc_new_blocks", s.blocks), ("kv_cache_alloc_total_blocks", s.blocks)
+            reused = ("kv_cache_reused_blocks", 0)
+            arrays |= {name: np.array([[value]], np.int32) for name, value in (*blocks, reused)}
+        return arrays
 
 
 class TritonPythonModel:
