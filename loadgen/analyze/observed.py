@@ -46,6 +46,10 @@ class Requests:
         ok: Whether it ended `ok`.
         stopped: Whether a stop of the run ended it before its time-out, or kept it from being sent.
         by_generator: Whether it failed because of the load generator, which makes the run invalid; it is not judged.
+        engine_queue_s: How long it waited inside the engine, by the engine; NaN where it was not measured.
+        engine_prefill_s: From its first iteration in the engine to its first token; NaN where it was not measured.
+        engine_decode_s: From its first to its last token in the engine; NaN where it was not measured.
+        pod: Replica that answered, a string; None where it was not observed.
     """
 
     ids: Ints
@@ -61,6 +65,10 @@ class Requests:
     ok: Bools
     stopped: Bools
     by_generator: Bools
+    engine_queue_s: Floats
+    engine_prefill_s: Floats
+    engine_decode_s: Floats
+    pod: Objects
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,6 +107,14 @@ class Requests:
     def send_lag_s(self) -> Floats:
         """Time from scheduled to sent; NaN for requests that were never sent."""
         return self.sent_s - self.scheduled_s
+
+    @property
+    def service_s(self) -> Floats:
+        """Service time: how long the engine worked on an `ok` request, prefill and decode; NaN where not measured.
+
+        A service that was cut short is none, so it is NaN, too.
+        """
+        return np.where(self.ok, self.engine_prefill_s + self.engine_decode_s, np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,12 @@ def _floats(frame: pd.DataFrame, column: str) -> Floats:
     return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
+def _durations(frame: pd.DataFrame, column: str) -> Floats:
+    """A column of durations with NaN for those that are negative, which are damage."""
+    values = _floats(frame, column)
+    return np.where(values >= 0, values, np.nan)
+
+
 def _texts(frame: pd.DataFrame, column: str) -> Objects:
     """A text column with None for missing values."""
     values = frame[column].to_numpy(dtype=object, copy=True)
@@ -124,6 +130,10 @@ def _requests(frame: pd.DataFrame, zero_s: float, timeout_s: float) -> Requests:
         ok=np.asarray(outcome == Outcome.OK, dtype=np.bool_),
         stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK) & ~timed_out, dtype=np.bool_),
         by_generator=frame["cause"].isin(GENERATOR_CAUSES).to_numpy(dtype=np.bool_),
+        engine_queue_s=_durations(frame, "engine_queue_s"),
+        engine_prefill_s=_durations(frame, "engine_prefill_s"),
+        engine_decode_s=_durations(frame, "engine_decode_s"),
+        pod=_texts(frame, "pod"),
     )
 
 

@@ -23,6 +23,10 @@ REQUESTS = pa.schema(
         pa.field("max_tokens", pa.int32(), nullable=False),
         pa.field("output_tokens", pa.int32()),
         pa.field("token_source", pa.string()),
+        pa.field("engine_queue_s", pa.float64()),
+        pa.field("engine_prefill_s", pa.float64()),
+        pa.field("engine_decode_s", pa.float64()),
+        pa.field("pod", pa.string()),
     ]
 )
 TOKENS = pa.schema(

@@ -21,6 +21,8 @@ PART_S = 3.0
 """Seconds between part files: a crash loses at most this much."""
 MAX_ROWS = 2_000_000
 """Most requests and token times in memory while the disk is full: about 200 MB."""
+_NOT_ANSWERED = (None,) * (len(REQUESTS.names) - REQUESTS.get_field_index("output_tokens"))
+"""The columns of an answer, from `output_tokens` on, for a request without one."""
 
 
 class _Rows:
@@ -90,6 +92,8 @@ class Recorder:
             arrival.prompt.max_tokens,
             answer.output_tokens,
             answer.token_source,
+            *answer.engine,
+            answer.pod,
         )
         if token_times:
             self._tokens.add(arrival.number, token_times)
@@ -100,9 +104,8 @@ class Recorder:
         outcome = Outcome.NOT_SENT
         prompt = arrival.prompt
         times = (self._clock.at_monotonic(scheduled), None, None, None, None)
-        self._requests.add(
-            arrival.number, self._worker, *times, outcome, cause, prompt.input_tokens, prompt.max_tokens, None, None
-        )
+        lengths = prompt.input_tokens, prompt.max_tokens
+        self._requests.add(arrival.number, self._worker, *times, outcome, cause, *lengths, *_NOT_ANSWERED)
 
     def flush(self) -> bool:
         """Write a part file of each table; False if that failed and the rows are kept for the next attempt.

@@ -56,6 +56,7 @@ class TritonServer:
             shm_prefix=self._shm_prefix,
             exit_timeout_s=max(1, round(grace_s)),
         )
+        env["POD_NAME"] = name
         self._child: Child = spawn(command, log=log, parent_death_signal=signal.SIGKILL, env=env)
         self._ended = False
 

@@ -10,8 +10,10 @@ import gevent
 from loadgen.base.text import clean
 from loadgen.dataset.causes import cause_template
 from loadgen.dataset.names import Cause, Outcome, TokenSource
+from loadgen.protocols.engine import EngineTimes
 from loadgen.protocols.tokens import MAX_TOKENS, count_tokens
 
+_NOT_MEASURED = EngineTimes()
 _MAX_MESSAGE = 2000
 """Characters of a server's message that are looked at: some servers send megabytes."""
 
@@ -46,6 +48,8 @@ class Answer:
         output_tokens: Number of output tokens received; None when unknown.
         token_source: What `output_tokens` counts: the server's own count, or received chunks; None when unknown.
         received_bytes: Size of the output text.
+        engine: How long the request took in the engine, as far as the server says.
+        pod: Name of the replica that answered; None when it was not observed.
     """
 
     outcome: Outcome
@@ -56,6 +60,8 @@ class Answer:
     output_tokens: int | None = None
     token_source: TokenSource | None = None
     received_bytes: int = 0
+    engine: EngineTimes = _NOT_MEASURED
+    pod: str | None = None
 
 
 class Interrupted(gevent.GreenletExit):  # type: ignore[misc]  # gevent has no types

@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 from loadgen.base.errors import TargetError
 from loadgen.base.proposals import listed, meant
 from loadgen.protocols.describe import Config, MalformedError, Tensors, config_in, tensors_in
-from loadgen.protocols.inputs import require_all, scenario_inputs, standard_inputs
+from loadgen.protocols.engine import TIME_OUTPUTS
+from loadgen.protocols.inputs import require_all, scenario_inputs, standard_inputs, takes_flag
 from loadgen.protocols.tensors import Tensor, as_tensors
 
 Family = Literal["trtllm", "llmapi"]
@@ -23,6 +24,7 @@ _STREAM_INPUT: Mapping[Family, str] = {"trtllm": "stream", "llmapi": "streaming"
 _MAX_TOKENS_INPUT: Mapping[Family, str] = {"trtllm": "max_tokens", "llmapi": "sampling_param_max_tokens"}
 _TEXT_INPUT = "text_input"
 _COUNT_INPUT = "return_num_output_tokens"
+_TIMES_INPUT: Mapping[Family, str] = {"trtllm": "return_perf_metrics", "llmapi": "sampling_param_return_perf_metrics"}
 
 # Order of preference if several models are compatible: only the blocking BLS model counts queue time correctly.
 _PREFERRED = ("tensorrt_llm_bls", "ensemble", "tensorrt_llm")
@@ -47,8 +49,9 @@ class Model:
         streams: Whether it has an input that requests streaming.
         counts_tokens: Whether it can return the number of output tokens.
         emulated: Profile of its emulated engine, which its configuration names; None for a real engine.
-        tensors: Inputs that every request fills: prompt, token limit, then those for streaming and for the count if the
-            model has them; by default those of TensorRT-LLM.
+        engine_times: Whether its answers can have the times of a request in the engine.
+        tensors: Inputs that every request fills: prompt, token limit, then those for streaming, for the count and for
+            the engine's times if the model has them; by default those of TensorRT-LLM.
         inputs: Further inputs with the values that the scenario gives them.
     """
 
@@ -59,12 +62,15 @@ class Model:
     streams: bool
     counts_tokens: bool
     emulated: str | None = None
+    engine_times: bool = False
     tensors: tuple[Tensor, ...] = ()
     inputs: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.tensors:
-            names = _standard(self.family, streams=self.streams, counts_tokens=self.counts_tokens)
+            names = _standard(
+                self.family, streams=self.streams, counts_tokens=self.counts_tokens, asks_times=self.engine_times
+            )
             shape = (1, 1) if self.batched else (1,)
             tensors = tuple(Tensor(name=name, datatype=datatype, shape=shape) for name, datatype in names.items())
             object.__setattr__(self, "tensors", tensors)
@@ -76,7 +82,7 @@ class Model:
 
     def constant(self, *, stream: bool) -> tuple[Tensor, ...]:
         """Return the inputs whose values are the same in every request: all but the first two of `tensors`."""
-        flags = (stream, True) if self.streams else (True,)
+        flags = (stream, True, True) if self.streams else (True, True)
         named = zip(self.tensors[2:], flags, strict=False)
         return (*self.inputs, *(replace(tensor, values=(flag,)) for tensor, flag in named))
 
@@ -140,10 +146,19 @@ def find_model(
             f"or run with --no-stream"
         )
     counts_tokens = _COUNT_INPUT in tensors.inputs and "num_output_tokens" in tensors.outputs
-    standard = _standard(family, streams=streams, counts_tokens=counts_tokens)
+    inputs = inputs or {}
+    engine_times = tensors.outputs.issuperset(TIME_OUTPUTS)
+    times_input = _TIMES_INPUT[family]
+    # a scenario may set this input itself
+    asks_times = (
+        engine_times
+        and times_input not in inputs
+        and takes_flag(tensors.inputs.get(times_input), batched=config.batched)
+    )
+    standard = _standard(family, streams=streams, counts_tokens=counts_tokens, asks_times=asks_times)
     filled = standard_inputs(name, tensors.inputs, standard, batched=config.batched)
-    given = scenario_inputs(name, tensors.inputs, inputs or {}, standard, batched=config.batched)
-    require_all(name, tensors.inputs, config.optional, {*standard, *(inputs or {})}, batched=config.batched)
+    given = scenario_inputs(name, tensors.inputs, inputs, standard, batched=config.batched)
+    require_all(name, tensors.inputs, config.optional, {*standard, *inputs}, batched=config.batched)
     return Model(
         name=name,
         family=family,
@@ -152,6 +167,7 @@ def find_model(
         streams=streams,
         counts_tokens=counts_tokens,
         emulated=next((each.emulated for each in configs if each.emulated), None),
+        engine_times=engine_times,
         tensors=filled,
         inputs=given,
     )
@@ -195,11 +211,12 @@ def _preference(name: str) -> int:
     return _PREFERRED.index(name) if name in _PREFERRED else len(_PREFERRED)
 
 
-def _standard(family: Family, *, streams: bool, counts_tokens: bool) -> dict[str, str]:
+def _standard(family: Family, *, streams: bool, counts_tokens: bool, asks_times: bool) -> dict[str, str]:
     """Return the inputs that the load fills itself, with their usual data types."""
     names = {_TEXT_INPUT: "BYTES", _MAX_TOKENS_INPUT[family]: "INT32"}
     names |= {_STREAM_INPUT[family]: "BOOL"} if streams else {}
-    return names | ({_COUNT_INPUT: "BOOL"} if counts_tokens else {})
+    names |= {_COUNT_INPUT: "BOOL"} if counts_tokens else {}
+    return names | ({_TIMES_INPUT[family]: "BOOL"} if asks_times else {})
 
 
 def _with_steps(server: ControlPlane, name: str, config: Config, deadline: float) -> list[Config]:

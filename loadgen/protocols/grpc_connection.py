@@ -1,4 +1,4 @@
-"""Applies a `Connection` to gRPC: metadata, TLS credentials, path and proxy."""
+"""Applies a `Connection` to gRPC: channel, metadata, TLS credentials, path and proxy."""
 
 import functools
 import http.client
@@ -8,21 +8,53 @@ from typing import Any
 
 import grpc
 
-from loadgen.base.connection import Connection
+from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import TargetError
 from loadgen.base.http_connection import HttpConnection
 from loadgen.base.proxies import through
+from loadgen.protocols.engine import POD_HEADER, pod_name
 
 Options = list[tuple[str, str | int]]
 
 _AS_OPTION = {"host": "grpc.default_authority", "user-agent": "grpc.primary_user_agent"}
 _HANDSHAKE_TIMEOUT_S = 10.0
+_MAX_MESSAGE_BYTES = 256 * 2**20
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # each client gets its own connection, so that users do not share one
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.enable_retries", 0),  # a retry would hide a failure, and add its time to the latency
+)
+
+
+def open_channel(address: str, *, tls: bool, connection: Connection = DIRECT) -> grpc.Channel:
+    """Open a channel with its own connection to `host:port`.
+
+    Raises:
+        SettingsError: a certificate cannot be read.
+    """
+    options = [*_OPTIONS, *channel_options(connection)]
+    if tls:
+        credentials, names = tls_credentials(address, connection)
+        return grpc.secure_channel(address, credentials, options=[*options, *names])
+    return grpc.insecure_channel(address, options=options)
 
 
 def metadata(connection: Connection) -> tuple[tuple[str, str], ...] | None:
     """Return the headers as metadata, whose names are in lower case; None without any."""
     pairs = tuple((name.lower(), value) for name, value in connection.headers if name.lower() not in _AS_OPTION)
     return pairs or None
+
+
+def pod_in_headers(call: Any, *, failed: bool = False) -> str | None:
+    """Return the replica that the headers of an answer name; those of a failed call may be in its trailers."""
+    headers = call.initial_metadata() or ()
+    if failed:
+        headers = (*headers, *(call.trailing_metadata() or ()))
+    for name, value in headers:
+        if name == POD_HEADER:
+            return pod_name(value)
+    return None
 
 
 def channel_options(connection: Connection) -> Options:

@@ -34,13 +34,22 @@ def standard_inputs(
                 f"{' or '.join(sorted(takes))}: correct the model's config.pbtxt, or set --model to another model"
             )
         shape = declared[name].shape or ((1, 1) if batched else (1,))
-        if any(length not in (-1, 1) for length in (shape[1:] if batched else shape)):
+        if not _takes_one(shape, batched=batched):
             raise TargetError(
                 f"model {model!r} declares its input {name} with the shape {dimensions(shape)}, and loadgen sends one "
                 f"element: correct the model's config.pbtxt, or set --model to another model"
             )
         tensors.append(Tensor(name=name, datatype=datatype, shape=(1,) * len(shape)))
     return tuple(tensors)
+
+
+def takes_flag(tensor: Tensor | None, *, batched: bool) -> bool:
+    """Whether this is a declared input that takes True or False as its one element."""
+    return tensor is not None and tensor.datatype in ("", "BOOL") and _takes_one(tensor.shape, batched=batched)
+
+
+def _takes_one(shape: tuple[int, ...], *, batched: bool) -> bool:
+    return all(length in (-1, 1) for length in (shape[1:] if batched else shape))
 
 
 def scenario_inputs(

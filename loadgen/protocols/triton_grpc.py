@@ -23,7 +23,8 @@ from loadgen.dataset.names import Cause, Outcome
 from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
-from loadgen.protocols.grpc_connection import below_path, channel_options, metadata, tls_credentials
+from loadgen.protocols.engine import POD_NAME, TIME_OUTPUTS, engine_times, integer, pod_name
+from loadgen.protocols.grpc_connection import below_path, metadata, open_channel, pod_in_headers
 from loadgen.protocols.local_fault import local_fault_of_grpc
 from loadgen.protocols.text import valid_text
 
@@ -31,15 +32,8 @@ Call = Literal["ModelStreamInfer", "ModelInfer"]
 
 _POOL_RESERVE = 16
 _CONTROL_TIMEOUT_S = 10.0
-_MAX_MESSAGE_BYTES = 256 * 2**20
 _MAX_STRINGS = 1000
 _INTEGERS = {"INT32": (4, True), "INT64": (8, True), "UINT32": (4, False), "UINT64": (8, False)}
-_OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),  # each client gets its own connection, so that users do not share one
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.enable_retries", 0),  # a retry would hide a failure, and add its time to the latency
-)
 
 
 def prepare(streams: int) -> None:
@@ -47,19 +41,6 @@ def prepare(streams: int) -> None:
     grpc_gevent.init_gevent()
     pool = gevent.get_hub().threadpool
     pool.maxsize = max(pool.maxsize, streams + _POOL_RESERVE)
-
-
-def open_channel(address: str, *, tls: bool, connection: Connection = DIRECT) -> grpc.Channel:
-    """Open a channel with its own connection to `host:port`.
-
-    Raises:
-        SettingsError: a certificate cannot be read.
-    """
-    options = [*_OPTIONS, *channel_options(connection)]
-    if tls:
-        credentials, names = tls_credentials(address, connection)
-        return grpc.secure_channel(address, credentials, options=[*options, *names])
-    return grpc.insecure_channel(address, options=options)
 
 
 def call_name(model: Model, *, stream: bool) -> Call:
@@ -118,13 +99,17 @@ class GrpcClient:
 
     def _unary(self, request: pb.ModelInferRequest, timeout_s: float) -> Answer:
         try:
-            response = self._stub.ModelInfer(request, timeout=timeout_s, metadata=self._metadata)
+            response, call = self._stub.ModelInfer.with_call(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             self._broken = True
+            now = time.monotonic()
             outcome, cause = classify_failure(*self._failure(error), began=False)
-            return Answer(outcome=outcome, cause=cause, ended=time.monotonic())
+            return Answer(outcome=outcome, cause=cause, ended=now, pod=pod_in_headers(error, failed=True))
         now = time.monotonic()
-        return answer_of([_output_text(response)], [output_token_count(response)], [now], now, stream=self._stream)
+        answer = answer_of([_output_text(response)], [output_token_count(response)], [now], now, stream=self._stream)
+        complete(answer, self._model, response, response)
+        answer.pod = answer.pod or pod_in_headers(call)
+        return answer
 
     def _failure(self, error: grpc.RpcError) -> tuple[str, str]:
         """Return code and message of a failed call; a failure of this machine has no code."""
@@ -138,6 +123,7 @@ class GrpcClient:
         times: list[float] = []
         texts: list[bytes] = []
         counts: list[int | None] = []
+        first = last = None
         code, message, finished_at, interrupted = "", "", None, False
         call = self._stub.ModelStreamInfer(iter((request,)), timeout=timeout_s, metadata=self._metadata)
         try:
@@ -146,10 +132,13 @@ class GrpcClient:
                 if response.error_message:
                     message = response.error_message
                     break
+                answered = response.infer_response
                 times.append(now)
-                texts.append(_output_text(response.infer_response))
-                counts.append(output_token_count(response.infer_response))
-                if response.infer_response.parameters["triton_final_response"].bool_param:
+                texts.append(_output_text(answered))
+                counts.append(output_token_count(answered))
+                if answered.outputs:
+                    first, last = first or answered, answered
+                if answered.parameters["triton_final_response"].bool_param:
                     finished_at = now
         except grpc.RpcError as error:
             self._broken = True
@@ -160,8 +149,11 @@ class GrpcClient:
             call.cancel()  # frees the server's slot after an early exit; has no effect on a finished call
         ended = time.monotonic() if finished_at is None else finished_at
         answer = answer_of(texts, counts, times, ended, stream=self._stream)
+        if first is not None and last is not None:
+            complete(answer, self._model, first, last)
         if interrupted:
             raise Interrupted(answer)
+        answer.pod = answer.pod or pod_in_headers(call, failed=self._broken)
         if finished_at is None:
             began = answer.last is not None
             message = message or ("the stream ended without a final answer" if began else Cause.EMPTY_ANSWER)
@@ -170,10 +162,18 @@ class GrpcClient:
         return answer
 
 
-def _output_text(response: pb.ModelInferResponse) -> bytes:
+def complete(answer: Answer, model: Model, first: pb.ModelInferResponse, last: pb.ModelInferResponse) -> None:
+    """Add to an answer what its first and its last response with outputs say about engine and replica."""
+    if model.engine_times:
+        places = {output.name: number for number, output in enumerate(last.outputs)}
+        answer.engine = engine_times({name: _integer(last, places[name]) for name in TIME_OUTPUTS if name in places})
+    answer.pod = _pod(first) or (None if last is first else _pod(last))
+
+
+def _output_text(response: pb.ModelInferResponse, name: str = "text_output") -> bytes:
     """Return the text in a response; empty for a response with only flags or empty strings."""
     for number, output in enumerate(response.outputs):
-        if output.name == "text_output":
+        if output.name == name:
             if number < len(response.raw_output_contents):
                 raw = response.raw_output_contents[number]
                 return _strings(raw)
@@ -195,16 +195,31 @@ def _strings(raw: bytes) -> bytes:
 def output_token_count(response: pb.ModelInferResponse) -> int | None:
     """Return the server's count of output tokens, if the response has one."""
     for number, output in enumerate(response.outputs):
-        if output.name != "num_output_tokens":
-            continue
-        if number < len(response.raw_output_contents):
-            size, signed = _INTEGERS.get(output.datatype, (0, False))
-            raw = response.raw_output_contents[number][:size]
-            return valid_token_count(int.from_bytes(raw, "little", signed=signed)) if raw else None
-        contents = output.contents
-        values = contents.int_contents or contents.int64_contents or contents.uint_contents or contents.uint64_contents
-        return valid_token_count(values[0]) if values else None
+        if output.name == "num_output_tokens":
+            return valid_token_count(_integer(response, number))
     return None
+
+
+def _integer(response: pb.ModelInferResponse, number: int) -> int | None:
+    """Return the first element of an output as an integer; Python models may send it as text."""
+    output = response.outputs[number]
+    if number < len(response.raw_output_contents):
+        raw = response.raw_output_contents[number]
+        if output.datatype == "BYTES":
+            return integer(_strings(raw).decode(errors="replace"))
+        size, signed = _INTEGERS.get(output.datatype, (0, False))
+        return int.from_bytes(raw[:size], "little", signed=signed) if raw[:size] else None
+    contents = output.contents
+    values = contents.int_contents or contents.int64_contents or contents.uint_contents or contents.uint64_contents
+    return values[0] if values else None
+
+
+def _pod(response: pb.ModelInferResponse) -> str | None:
+    """Return the replica that a response names, in a parameter or in an output."""
+    if POD_NAME in response.parameters:
+        return pod_name(response.parameters[POD_NAME].string_param)
+    text = _output_text(response, POD_NAME)
+    return pod_name(text.decode(errors="replace")) if text else None
 
 
 class GrpcControlPlane:

@@ -27,6 +27,7 @@ from loadgen.base.text import clean
 from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
+from loadgen.protocols.engine import POD_HEADER, POD_NAME, engine_times, integer, pod_name
 from loadgen.protocols.http_body import TooLargeError, lines, whole
 from loadgen.protocols.local_fault import local_fault
 from loadgen.protocols.text import valid_text
@@ -41,7 +42,6 @@ _CONNECTION_ERRORS = (OSError, HTTPParseError, UnicodeError, RuntimeError)
 _JSON_ERRORS = (ValueError, RecursionError)  # text that is not JSON, and JSON that is nested too deeply
 _MAX_ERROR_BYTES = 64 * 2**10
 _MAX_CONTROL_BYTES = 16 * 2**20
-_MAX_DIGITS = 20  # of a number in a string; more than any valid count has
 
 
 def call_name(*, stream: bool) -> Call:
@@ -153,7 +153,7 @@ class HttpClient:
         except _CONNECTION_ERRORS as error:
             message = local_fault(error) or str(error) or type(error).__name__
         except gevent.GreenletExit as stop:
-            raise Interrupted(self._answer(events, times, "", "", time.monotonic())) from stop
+            raise Interrupted(self._answer(events, times, "", "", time.monotonic(), response)) from stop
         finally:
             deadline.close()
         ended = time.monotonic()
@@ -161,7 +161,7 @@ class HttpClient:
             if response is not None:
                 response.release()
             self.close()  # unread data on this connection would belong to the abandoned answer
-        return self._answer(events, times, code, message, ended)
+        return self._answer(events, times, code, message, ended, response)
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
@@ -169,11 +169,21 @@ class HttpClient:
             self._http.close()
             self._http = None
 
-    def _answer(self, events: list[bytes], times: list[float], code: str, message: str, ended: float) -> Answer:
+    def _answer(
+        self,
+        events: list[bytes],
+        times: list[float],
+        code: str,
+        message: str,
+        ended: float,
+        response: HTTPSocketPoolResponse | None = None,
+    ) -> Answer:
         """Parse the received events; parsing between tokens would delay their time stamps."""
         texts: list[bytes] = []
         counts: list[int | None] = []
         arrived: list[float] = []
+        first: dict[str, Any] = {}
+        last: dict[str, Any] = {}
         for data, at in zip(events, times, strict=True):
             try:
                 event = json.loads(data.removeprefix(b"data:"))
@@ -188,7 +198,13 @@ class HttpClient:
                 texts.append(_text(event.get("text_output")))
                 counts.append(_count(event.get("num_output_tokens")))
                 arrived.append(at)
+                first, last = first or event, event
         answer = answer_of(texts, counts, arrived, ended, stream=self._stream)
+        if self._model.engine_times:
+            answer.engine = engine_times(last)
+        answer.pod = pod_name(first.get(POD_NAME)) or pod_name(last.get(POD_NAME))
+        if answer.pod is None and response is not None:
+            answer.pod = pod_name(response.get(POD_HEADER))
         if code or message:
             message = self._connection.redacted(message)
             answer.outcome, answer.cause = classify_failure(code, message, began=answer.last is not None)
@@ -207,11 +223,7 @@ def _has_length(response: HTTPSocketPoolResponse) -> bool:
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, list):
-        value = value[-1] if value else None
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value[:_MAX_DIGITS])
-    return valid_token_count(value)
+    return valid_token_count(integer(value))
 
 
 def _error_text(body: bytes) -> str:

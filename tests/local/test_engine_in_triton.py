@@ -18,7 +18,7 @@ from loadgen.local.engine.repository import RepositoryOptions
 from loadgen.local.engine.tokens import encode
 from loadgen.protocols.endpoint import Endpoint
 from support.runs.stack_runs import FOUR_PLACES
-from support.servers.engine_replica import FRONTS, Replica
+from support.servers.engine_replica import FRONTS, POD, Replica
 from support.servers.triton import PERF, PROMPT, tensor
 
 pytestmark = pytest.mark.timeout(600)  # on a fresh machine the first test downloads the server
@@ -210,3 +210,18 @@ def test_a_scenario_gives_further_inputs(replica, front, protocol):
             answer = client.infer(PROMPT, 5, 20.0)
         assert (answer.outcome, answer.output_tokens, answer.token_source) == ("ok", 5, "server"), answer.cause
         assert len(answer.token_times) == (5 if stream else 0)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+@pytest.mark.parametrize("front", FRONTS)
+def test_the_client_records_the_times_of_the_engine(replica, front, protocol):
+    """Queue, prefill and decode of each request are exactly those of a simulated engine, and the replica is named."""
+    twin = Sequence(key=None, prompt_tokens=len(encode(PROMPT)), output_tokens=5, arrival_ns=1)
+    due_ns = [token.at_ns for token in play(Engine(replica.profile.engine), [twin])]
+    prefill_s, decode_s = (due_ns[0] - twin.first_scheduled_ns) / 1e9, (due_ns[-1] - due_ns[0]) / 1e9
+    endpoint = Endpoint.parse(f"{protocol}://127.0.0.1:{getattr(replica, protocol)}", protocol)
+    for stream in (True, False):
+        model, _ = endpoint.find_model(requested=front, stream=stream)
+        with closing(endpoint.connect(model, stream=stream)) as client:
+            answer = client.infer(PROMPT, 5, 20.0)
+        assert (answer.outcome, answer.pod, answer.engine) == ("ok", POD, (0.0, prefill_s, decode_s)), answer.cause

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from loadgen.local.engine.tokens import encode
 from loadgen.local.environments import remove_environment_folders
 from loadgen.local.triton import TritonServer
 from loadgen.programs.find import find_tritonserver
+from loadgen.protocols.endpoint import Endpoint
 from support.runs.stack_runs import FOUR_PLACES
 from support.servers.triton import PERF, PROMPT, Stream, post, wait_until_ready
 
@@ -142,6 +144,21 @@ def test_generate_over_http(replica):
     events = [json.loads(line.removeprefix("data: ")) for line in body.splitlines() if line]
     assert status == 200
     assert [len(event["text_output"].split()) for event in events] == [1] * 4
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_the_client_records_the_times_of_the_engine(replica, protocol):
+    """Prefill and decode are those of a simulated engine to the microsecond, and the replica is named."""
+    twin = Sequence(key=None, prompt_tokens=len(encode(PROMPT)), output_tokens=5, arrival_ns=1)
+    due_ns = [token.at_ns for token in play(Engine(replica.engine), [twin])]
+    prefill_s, decode_s = (due_ns[0] - twin.first_scheduled_ns) / 1e9, (due_ns[-1] - due_ns[0]) / 1e9
+    endpoint = Endpoint.parse(f"{protocol}://{getattr(replica.server, protocol)}", protocol)
+    for stream in (True, False):
+        model, _ = endpoint.find_model(requested=None, stream=stream)
+        with closing(endpoint.connect(model, stream=stream)) as client:
+            answer = client.infer(PROMPT, 5, 20.0)
+        assert (answer.outcome, answer.pod) == ("ok", "llmapi"), answer.cause
+        assert answer.engine == pytest.approx((0.0, prefill_s, decode_s), abs=2e-6)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,17 @@ def test_every_arrival_has_a_row(done: FinishedRun) -> None:
     assert done.analysis["output_unit"] == "tokens"
 
 
+def test_every_answer_has_the_times_of_the_engine_and_its_replica(done: FinishedRun) -> None:
+    """Each replica that answered is one of the fleet; the engine's times fit between sending and last token."""
+    rows = done.folder.read("requests")
+    rows = rows[rows.outcome == "ok"]
+    assert set(rows.pod) <= set(done.events("replica_ready").pod)
+    assert rows.pod.nunique() >= 2
+    times = rows[["engine_queue_s", "engine_prefill_s", "engine_decode_s"]]
+    assert (times >= 0).all(axis=None)
+    assert (times.sum(axis=1) <= rows.last_token_s - rows.sent_s).all()
+
+
 def test_the_fleet_follows_the_wave(done: FinishedRun) -> None:
     """The autoscaler scales up to at least two replicas and back to one."""
     desired = [json.loads(data)["after"] for data in done.events("hpa_rescale").data]

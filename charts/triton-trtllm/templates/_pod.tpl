@@ -224,6 +224,11 @@ topologySpreadConstraints:
 {{- $downloads := index . 1 -}}
 {{- with index . 0 -}}
 - {name: HOME, value: /tmp}
+{{- if ne .Values.mode "engine" }}
+# The chart's own models answer with it.
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- end }}
 {{- if include "triton.hasVolume" . }}
 - {name: HF_HOME, value: /model-volume/huggingface}
 {{- end }}

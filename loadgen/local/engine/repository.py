@@ -3,7 +3,8 @@
 The tensors are those of the C++ pipeline for an engine without LoRA, draft model, prompt table or images. Inputs that
 the emulation would have to ignore at the expense of a test are not declared, so the server refuses them by name.
 Sampling inputs are accepted and have no effect: the answer is a function of the prompt, and its length is
-``max_tokens``.
+``max_tokens``. One output is not TensorRT-LLM's: ``pod_name``, the environment variable ``POD_NAME``. It is no response
+parameter, because an ensemble forwards none, and Triton's Python backend has them only since release 25.02.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ _RESULTS = """
     total_draft_tokens INT32 1
     num_input_tokens INT32 1
     num_output_tokens INT32 1
+    pod_name STRING 1
 """
 _PREPROCESSING_INPUTS = """
     QUERY STRING 1

@@ -16,16 +16,24 @@ from loadgen.protocols.answer import answer_of, classify_failure
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model, find_model
 from loadgen.protocols.http_body import TooLargeError
-from loadgen.protocols.triton_grpc import _output_text, output_token_count
+from loadgen.protocols.triton_grpc import _output_text, complete, output_token_count
 from loadgen.protocols.triton_http import HttpClient, _error_text
 from support.fuzz.damage import damaged_bytes, damaged_text, json_bytes
 from support.fuzz.target import Target
 
-MODEL = Model(name="m", family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=True)
+MODEL = Model(
+    name="m", family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=True, engine_times=True
+)
 _EVENTS = (
     {"model_name": "m", "text_output": "Hello", "num_output_tokens": 3},
     {"text_output": ["a", "b"], "num_output_tokens": [1, 2]},
-    {"text_output": "x", "num_output_tokens": "7"},
+    {
+        "text_output": "x",
+        "num_output_tokens": "7",
+        "pod_name": "triton-0",
+        "arrival_time_ns": 5,
+        "first_token_time_ns": "9",
+    },
     {"error": "in ensemble 'm', maximum queue size exceeded"},
 )
 _METADATA: dict[str, Any] = {
@@ -73,6 +81,8 @@ def _http_events(events: list[bytes]) -> None:
     assert answer.outcome in (Outcome.OK, Outcome.ERROR, Outcome.CUT_OFF, Outcome.REJECTED)
     assert len((answer.cause or "").encode()) <= 4 * 160
     assert answer.output_tokens is None or 0 <= answer.output_tokens < 2**31
+    assert all(each is None or each >= 0 for each in answer.engine)
+    assert answer.pod is None or answer.pod.isprintable()
 
 
 def _control_plane(documents: tuple[bytes, bytes, bytes]) -> None:
@@ -107,6 +117,9 @@ def _grpc_answer(message: bytes) -> None:
     answer = answer_of([_output_text(response)], [output_token_count(response)], [1.0], 2.0, stream=True)
     assert answer.outcome in (Outcome.OK, Outcome.ERROR)
     assert len(_output_text(response)) <= len(message)
+    complete(answer, MODEL, response, response)
+    assert all(each is None or each >= 0 for each in answer.engine)
+    assert answer.pod is None or answer.pod.isprintable()
 
 
 def _tensor(name: str, **fields: Any) -> Any:
@@ -116,8 +129,19 @@ def _tensor(name: str, **fields: Any) -> Any:
 _RESPONSES = (
     pb.ModelInferResponse(
         model_name="m",
-        outputs=[_tensor("text_output", datatype="BYTES"), _tensor("num_output_tokens", datatype="INT32")],
-        raw_output_contents=[b"\x05\x00\x00\x00Hello", b"\x03\x00\x00\x00"],
+        outputs=[
+            _tensor("text_output", datatype="BYTES"),
+            _tensor("num_output_tokens", datatype="INT32"),
+            _tensor("first_token_time_ns", datatype="INT64"),
+            _tensor("arrival_time_ns", datatype="BYTES"),
+        ],
+        raw_output_contents=[
+            b"\x05\x00\x00\x00Hello",
+            b"\x03\x00\x00\x00",
+            (10**18).to_bytes(8, "little"),
+            b"\x02\x00\x00\x0017",
+        ],
+        parameters={"pod_name": pb.InferParameter(string_param="triton-0")},
     ),
     pb.ModelInferResponse(
         outputs=[
@@ -193,6 +217,8 @@ TARGETS = (
             "loadgen.protocols.triton_http:_text",
             "loadgen.protocols.triton_http:_count",
             "loadgen.protocols.tokens:count_tokens",
+            "loadgen.protocols.engine:engine_times",
+            "loadgen.protocols.engine:pod_name",
         ),
     ),
     Target(
@@ -240,6 +266,8 @@ TARGETS = (
         calls=(
             "loadgen.protocols.triton_grpc:_output_text",
             "loadgen.protocols.triton_grpc:_strings",
+            "loadgen.protocols.triton_grpc:_integer",
+            "loadgen.protocols.triton_grpc:_pod",
             "loadgen.protocols.triton_grpc:output_token_count",
         ),
     ),

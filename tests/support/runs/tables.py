@@ -144,7 +144,11 @@ def by_code(findings: Sequence[Finding], code: str) -> Finding:
 
 
 def _shifted(row: Mapping[str, Any], zero_s: float) -> dict[str, Any]:
-    times = {key: value + zero_s for key, value in row.items() if key.endswith("_s") and value is not None}
+    times = {
+        key: value + zero_s
+        for key, value in row.items()
+        if key.endswith("_s") and not key.startswith("engine_") and value is not None
+    }
     return {**row, **times}
 
 

@@ -23,6 +23,8 @@ from support.servers.triton import Stream, post, wait_until_ready
 
 FRONTS = ("tensorrt_llm_bls", "ensemble")
 """The models that clients send requests to."""
+POD = "triton-7d9f-x1x2"
+"""Name of the replica."""
 
 
 class Replica:
@@ -47,7 +49,11 @@ class Replica:
         )
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, *argv], env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [*prefix, *argv],
+                env=env | {"POD_NAME": POD},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         wait_until_ready(f"127.0.0.1:{self.http}", f"127.0.0.1:{self.metrics}", self.process.poll, self.log)
 

@@ -3,10 +3,13 @@
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from loadgen.analyze.observed import Tables
 from loadgen.analyze.prepare import observe
 from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.tables import REQUESTS
 from support.runs.tables import event, info, observed, request, series
 
 
@@ -104,3 +107,44 @@ def test_missing_numbers_are_nan_and_missing_texts_are_none():
     assert math.isnan(run.requests.output_tokens[0])
     assert run.requests.cause[0] is None
     assert np.isnan(run.requests.ttft_s).all()
+
+
+def test_the_service_time_is_prefill_and_decode_of_an_answered_request():
+    """A request that was cut off has no service time; one without times of the engine has none either."""
+    times = {"engine_queue_s": 2.0, "engine_prefill_s": 0.25, "engine_decode_s": 1.5, "pod": "a"}
+    cut = request(1, 2.0, outcome="cut_off", cause="run stopped")
+    requests = observed(requests=[request(0, 1.0) | times, cut | times, request(2, 3.0)]).requests
+    assert requests.service_s[0] == 1.75
+    assert np.isnan(requests.service_s[1:]).all()
+    assert requests.engine_queue_s[:2].tolist() == [2.0, 2.0]
+    assert math.isnan(requests.engine_queue_s[2])
+    assert requests.pod.tolist() == ["a", "a", None]
+
+
+def test_a_negative_time_in_the_engine_is_not_measured():
+    """No engine works for less than no time."""
+    times = {"engine_queue_s": -1.0, "engine_prefill_s": -1e-9, "engine_decode_s": 0.0}
+    requests = observed(requests=[request(0, 1.0) | times]).requests
+    assert math.isnan(requests.engine_queue_s[0])
+    assert math.isnan(requests.engine_prefill_s[0])
+    assert math.isnan(requests.service_s[0])
+    assert requests.engine_decode_s[0] == 0.0
+
+
+def test_a_folder_of_an_older_release_has_no_times_of_the_engine(tmp_path):
+    """Its parts lack the columns: the times are NaN and the replica is None, in rows of newer parts they are read."""
+    new = {"engine_queue_s": 2.0, "engine_prefill_s": 0.25, "engine_decode_s": 1.5, "pod": "a"}
+    older = REQUESTS.remove(REQUESTS.get_field_index("token_source"))
+    for column in new:
+        older = older.remove(older.get_field_index(column))
+    (tmp_path / "requests").mkdir()
+    part = pa.Table.from_pylist([request(0, 1.0)], schema=older)
+    pq.write_table(part, tmp_path / "requests/part-load0-000000.parquet")
+    folder = RunFolder(tmp_path)
+    folder.append("requests", "load1", [request(1, 2.0) | new])
+    names = ("requests", "tokens", "samples", "events")
+    requests = observe(info(), Tables(**{name: folder.read(name) for name in names})).requests
+    assert requests.ids.tolist() == [0, 1]
+    for column in ("engine_queue_s", "engine_prefill_s", "engine_decode_s", "service_s"):
+        assert np.isnan(getattr(requests, column)).tolist() == [True, False]
+    assert requests.pod.tolist() == [None, "a"]

@@ -96,6 +96,22 @@ def test_requested_outputs_are_returned(served):
     }
 
 
+@pytest.mark.parametrize("pod", ["triton-0", ""])
+def test_the_first_response_names_the_replica(monkeypatch, request, tmp_path, pod):
+    """The variable `POD_NAME` of the container, which the chart sets; without it no response names a replica."""
+    monkeypatch.setenv("POD_NAME", pod)
+    served = fakes.Served(request.getfixturevalue("module"), tmp_path / "tensorrt_llm")
+    sent = fakes.Request(streaming=True, outputs=("text_output", "pod_name"))
+    served.ask(sent)
+    generation = served.generation()
+    generation.step("a")
+    generation.step("ab", finish_reason="length")
+    first, last = sent.next()[0], sent.next()[0]
+    assert first == {"text_output": [b"a"]} | ({"pod_name": [b"triton-0"]} if pod else {})
+    assert last == {"text_output": [b"b"]}
+    served.model.finalize()
+
+
 def test_all_sampling_parameters_are_passed_to_the_engine(served):
     """The engine gets every sampling parameter with its value."""
     sampling = {"temperature": 0.5, "top_k": 3, "top_p": 0.25, "frequency_penalty": 1.0, "presence_penalty": 2.0}

@@ -8,6 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from loadgen.base.clock import Clock
@@ -18,6 +19,7 @@ from loadgen.load.plan import Arrival
 from loadgen.load.prompts import Prompt
 from loadgen.load.recorder import Recorder
 from loadgen.protocols.answer import Answer
+from loadgen.protocols.engine import EngineTimes
 
 PROMPT = Prompt(text="a", input_tokens=1, max_tokens=3)
 
@@ -72,6 +74,29 @@ def test_rows_are_written_when_space_returns(tmp_path: Path, disk: Disk, capsys:
     record(recorder, 4)
     assert recorder.flush()
     assert len(folder.read("events")) == 1
+
+
+def test_what_the_server_says_is_recorded(tmp_path: Path) -> None:
+    """Times in the engine and the replica, each null where the server does not say; a request never sent has none."""
+    recorder = Recorder(RunFolder(tmp_path), Clock.start(), worker=0)
+    now = time.monotonic()
+    answers = (
+        Answer(outcome="ok", last=now, ended=now, engine=EngineTimes(2.0, 0.125, 3.0), pod="triton-0"),
+        Answer(outcome="ok", last=now, ended=now, engine=EngineTimes(queue_s=1.0)),
+        Answer(outcome="ok", last=now, ended=now),
+    )
+    for number, answer in enumerate(answers):
+        recorder.record(Arrival(number=number, due_s=0.0, prompt=PROMPT), now, now, answer)
+    recorder.record_unsent(Arrival(number=3, due_s=0.0, prompt=PROMPT), now, "no free user")
+    assert recorder.flush()
+    columns = ["engine_queue_s", "engine_prefill_s", "engine_decode_s", "pod"]
+    rows = pq.read_table(tmp_path / "requests", columns=columns).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        (2.0, 0.125, 3.0, "triton-0"),
+        (1.0, None, None, None),
+        (None,) * 4,
+        (None,) * 4,
+    ]
 
 
 def test_a_disk_that_stays_full(tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

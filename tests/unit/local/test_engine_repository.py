@@ -83,3 +83,12 @@ def test_the_models_contain_the_emulator_without_the_rest_of_the_package(tmp_pat
         assert {
             name.partition(".")[0] for name in imported - {"loadgen.local.engine.config"}
         } <= sys.stdlib_module_names
+
+
+def test_fronts_and_engine_declare_the_name_of_the_replica(tmp_path):
+    """The ensemble forwards that of the engine."""
+    render_repository(tmp_path, load_profile("demo"))
+    for model in ("ensemble", "tensorrt_llm_bls", "tensorrt_llm"):
+        config = (tmp_path / model / "config.pbtxt").read_text()
+        assert 'output { name: "pod_name" data_type: TYPE_STRING dims: [ 1 ] }' in config
+    assert 'output_map { key: "pod_name" value: "pod_name" }' in (tmp_path / "ensemble/config.pbtxt").read_text()

@@ -7,17 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.dataset.names import Outcome
+from loadgen.dataset.tables import MAX_RUN_S
 from loadgen.protocols.detect import Model
+from loadgen.protocols.engine import TIME_OUTPUTS
 from loadgen.protocols.triton_http import HttpClient
 
-MODEL = Model(name="m", family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=True)
+MODEL = Model(
+    name="m", family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=True, engine_times=True
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
 EVENTS = VALUES | st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("text_output", "num_output_tokens", "error"), VALUES)
+    {}, optional=dict.fromkeys(("text_output", "num_output_tokens", "error", "pod_name", *TIME_OUTPUTS), VALUES)
 )
 
 
@@ -31,5 +35,7 @@ def test_any_event(events: list[Any], garbage: bytes) -> None:
     assert answer.outcome in (Outcome.OK, Outcome.ERROR, Outcome.CUT_OFF, Outcome.REJECTED)
     assert (answer.cause is None) == (answer.outcome == Outcome.OK)
     assert answer.output_tokens is None or 0 <= answer.output_tokens < 2**31
+    assert all(each is None or 0 <= each <= MAX_RUN_S for each in answer.engine)
+    (answer.pod or "").encode()
     (answer.cause or "").encode()
     assert len(answer.cause or "") <= 160

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from loadgen.base.errors import ExitCode, TargetError
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model, find_model
+from loadgen.protocols.engine import TIME_OUTPUTS
 from loadgen.protocols.triton_grpc import GrpcClient
 
 TEXT = {"name": "text_input", "datatype": "BYTES", "shape": [-1, 1]}
@@ -206,6 +207,52 @@ def test_inputs_that_the_scenario_cannot_give(name: str, problem: str) -> None:
     """An input that the model does not have, or that the load fills itself, is refused."""
     with pytest.raises(TargetError, match=re.escape(problem)):
         found(metadata(tensor("min_length", "INT32", -1, 1)), config("min_length"), **{name: 1})
+
+
+PERF = tensor("return_perf_metrics", "BOOL", -1, 1)
+TIMES = [tensor(name, "INT64", -1, 1) for name in TIME_OUTPUTS]
+
+
+def test_times_of_the_engine_are_asked_for_where_they_are_declared() -> None:
+    """Input and outputs of TensorRT-LLM's performance metrics; the model of the LLM API calls its input otherwise."""
+    declared = metadata(PERF)
+    model = found(declared | {"outputs": [OUTPUT, *TIMES]}, config("return_perf_metrics"))
+    assert model.engine_times
+    assert sent(model)["return_perf_metrics"] == ("BOOL", [1, 1], b"\x01")
+    inputs = [
+        tensor("text_input", "BYTES", -1),
+        tensor("sampling_param_max_tokens", "INT32", 1),
+        tensor("streaming", "BOOL", 1),
+        tensor("sampling_param_return_perf_metrics", "BOOL", 1),
+    ]
+    of_llmapi = found({"inputs": inputs, "outputs": [OUTPUT, *TIMES]}, config(batch=0))
+    assert of_llmapi.engine_times
+    assert sent(of_llmapi)["sampling_param_return_perf_metrics"] == ("BOOL", [1], b"\x01")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ([], []),
+        ([PERF], []),
+        ([PERF], TIMES[:3]),
+        ([], TIMES),
+        ([tensor("return_perf_metrics", "INT32", -1, 1)], TIMES),
+        ([tensor("return_perf_metrics", "BOOL", -1, 2)], TIMES),
+    ],
+    ids=["none", "no-outputs", "three-outputs", "no-input", "no-flag", "two-flags"],
+)
+def test_nothing_is_asked_of_other_models(inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+    """A model that declares the performance metrics in part, or otherwise, gets the usual inputs."""
+    model = found(metadata(*inputs) | {"outputs": [OUTPUT, *outputs]}, config("return_perf_metrics"))
+    assert set(sent(model)) == {"text_input", "max_tokens", "stream"}
+
+
+def test_a_scenario_decides_about_the_times_itself() -> None:
+    """Its value for the input is sent, as every input of a scenario."""
+    declared = metadata(PERF) | {"outputs": [OUTPUT, *TIMES]}
+    model = found(declared, config("return_perf_metrics"), return_perf_metrics=False)
+    assert sent(model)["return_perf_metrics"] == ("BOOL", [1, 1], b"\x00")
 
 
 def test_a_model_survives_the_message_to_a_worker() -> None:

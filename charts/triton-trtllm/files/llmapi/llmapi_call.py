@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 # Inputs that are passed to SamplingParams(), without the prefix "sampling_param_".
 _SAMPLING = ("max_tokens", "temperature", "top_k", "top_p", "frequency_penalty", "presence_penalty", "seed")
+_POD_NAME = os.environ.get("POD_NAME", "")  # empty where nothing names the replica
 _RETURNED = ("finish_reason", "stop_reason", "cumulative_logprob")
 _PERF_TIMES = ("arrival", "first_scheduled", "first_token", "last_token")
 # Output, its type, and its field in the engine's metrics of a request.
@@ -40,7 +42,8 @@ class Call:
     A response has the new text since the previous one, or the whole text if the client does not stream. Each output of
     the engine has a response, also if its text is empty (an incomplete character is held back). ``finish_reason``,
     ``stop_reason`` and ``cumulative_logprob`` are in the last response; the times and blocks of
-    ``sampling_param_return_perf_metrics`` are in each, and are 0 for events that have not happened yet.
+    ``sampling_param_return_perf_metrics`` are in each, and are 0 for events that have not happened yet. ``pod_name`` is
+    in the first response.
 
     Attributes:
         request_id: The client's id of the request, used to stop it; may be empty.
@@ -57,6 +60,7 @@ class Call:
         self.sender = sender
         self._wanted = set(request.requested_output_names())
         self._sent = 0
+        self._pod = {"pod_name": _strings(_POD_NAME)} if _POD_NAME else {}
         self.stop = bool(inputs.scalar("stop", False))
         if self.stop:
             if not self.request_id:
@@ -82,7 +86,8 @@ class Call:
         output = result.outputs[0]
         # The text may get shorter at its end, when a stop word is removed.
         text, self._sent = output.text[self._sent :], max(self._sent, len(output.text))
-        arrays = {"text_output": _strings(text)}
+        arrays = {"text_output": _strings(text), **self._pod}
+        self._pod = {}
         if last:
             for name in self._returns:
                 value = getattr(output, name)

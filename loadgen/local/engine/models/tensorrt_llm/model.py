@@ -28,6 +28,7 @@ from loadgen.local.engine.core import Engine, InvalidSequenceError, Iteration, Q
 from loadgen.local.engine.tokens import answer_seed, answer_token
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+POD_NAME = os.environ.get("POD_NAME", "")  # empty where nothing names the replica
 TOKEN_LEN_BUCKETS = [10.0, 50.0, 100.0, 500.0, 1000.0]
 # Family, label and its values in the order in which they are written, and help text.
 GAUGES = {
@@ -53,7 +54,7 @@ GAUGES = {
 class Generation:
     """One request in the engine: its sequence, its response sender and the outputs that its client requested."""
 
-    __slots__ = ("answer_seed", "request_id", "requested_outputs", "returns", "sender", "sequence", "streaming")
+    __slots__ = ("answer_seed", "pod", "request_id", "requested_outputs", "returns", "sender", "sequence", "streaming")
 
     def __init__(self, request: Any, arrival_ns: int) -> None:
         ids = _array(request, "input_ids").ravel().tolist()[: _number(request, "input_lengths", 0)]
@@ -66,6 +67,7 @@ class Generation:
         self.streaming = bool(_number(request, "streaming", 0))
         returns = ("return_perf_metrics", "return_num_input_tokens", "return_num_output_tokens")
         self.returns = {name for name in returns if _number(request, name, 0)}
+        self.pod = POD_NAME
         self.answer_seed = answer_seed(ids, _number(request, "seed", 0))
         self.sequence = Sequence(
             key=self,
@@ -75,7 +77,7 @@ class Generation:
         )
 
     def response(self, ids: list[int]) -> Any:
-        """Return the response that carries these output tokens."""
+        """Return the response that carries these output tokens; the first one names the replica."""
         arrays = {
             "output_ids": np.array(ids, np.int32).reshape(1, 1, -1),
             "sequence_length": np.array([[len(ids)]], np.int32),
@@ -86,13 +88,19 @@ class Generation:
             arrays["num_output_tokens"] = np.array([[len(ids)]], np.int32)
         if "return_perf_metrics" in self.returns:
             arrays |= self._perf_metrics()
+        if self.pod:
+            arrays["pod_name"] = np.array([[self.pod.encode()]], np.object_)
+            self.pod = ""
         # The sender would free unrequested outputs without holding the interpreter's lock, and may crash.
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor(n, a) for n, a in arrays.items() if n in self.requested_outputs]
         )
 
     def _perf_metrics(self) -> dict[str, Any]:
-        """Return times on the monotonic clock; as upstream, a time that has not been reached is 0."""
+        """Return times on the monotonic clock; as upstream, a time that has not been reached is 0.
+
+        Numbers of blocks are in the last response only: in each one they would take much CPU time for no information.
+        """
         s = self.sequence
         times = {
             "arrival_time_ns": s.arrival_ns,
@@ -100,15 +108,12 @@ class Generation:
             "first_token_time_ns": s.first_token_ns or 0,
             "last_token_time_ns": s.last_token_ns or 0,
         }
-        blocks = {
-            "kv_cache_alloc_new_blocks": s.blocks,
-            "kv_cache_reused_blocks": 0,
-            "kv_cache_alloc_total_blocks": s.blocks,
-        }
-        return {
-            **{name: np.array([[value]], np.int64) for name, value in times.items()},
-            **{name: np.array([[value]], np.int32) for name, value in blocks.items()},
-        }
+        arrays = {name: np.array([[value]], np.int64) for name, value in times.items()}
+        if s.last_token_ns is not None:
+            blocks = ("kv_cache_alloc_new_blocks", s.blocks), ("kv_cache_alloc_total_blocks", s.blocks)
+            reused = ("kv_cache_reused_blocks", 0)
+            arrays |= {name: np.array([[value]], np.int32) for name, value in (*blocks, reused)}
+        return arrays
 
 
 class TritonPythonModel:

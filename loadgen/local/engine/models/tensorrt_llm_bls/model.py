@@ -53,6 +53,7 @@ FROM_ENGINE = (
     "first_token_time_ns",
     "last_token_time_ns",
 )
+POD_NAME = os.environ.get("POD_NAME", "")  # empty where nothing names the replica
 KEEP_ALIVE_S = 0.5
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -84,7 +85,8 @@ class TritonPythonModel:
         stream = pb_utils.get_input_tensor_by_name(request, "stream")
         streaming = stream is not None and bool(stream.as_numpy().flat[0])
         # The sender would free unrequested outputs without holding the interpreter's lock, and may crash.
-        requested = {name for name in ("text_output", *FROM_ENGINE) if name in request.requested_output_names()}
+        requested = {"text_output", "pod_name", *FROM_ENGINE}.intersection(request.requested_output_names())
+        pod = {"pod_name": _text("pod_name", POD_NAME)} if POD_NAME else {}  # in the first response
         request_id = next(self._ids)
         check_at = time.monotonic() + self._check_every_s
         cancelled = False
@@ -101,7 +103,8 @@ class TritonPythonModel:
             outputs = {tensor.name(): tensor for tensor in response.output_tensors()}
             new = outputs["output_ids"].as_numpy().ravel().tolist()
             if streaming:
-                sender.send(_answer(new, outputs, requested))
+                sender.send(_answer(new, outputs | pod, requested))
+                pod = {}
             else:
                 ids += new
         if cancelled:
@@ -109,7 +112,7 @@ class TritonPythonModel:
         elif not streaming:
             if "num_output_tokens" in outputs:
                 outputs["num_output_tokens"] = pb_utils.Tensor("num_output_tokens", np.array([[len(ids)]], np.int32))
-            sender.send(_answer(ids, outputs, requested))
+            sender.send(_answer(ids, outputs | pod, requested))
 
     def _generation(self, request: Any, request_id: str, requested: set[str]) -> Iterator[Any]:
         """Yield the engine's responses, one per token, even if the client does not stream.
@@ -129,7 +132,7 @@ class TritonPythonModel:
             model_name="tensorrt_llm",
             request_id=request_id,
             inputs=inputs,
-            requested_output_names=["output_ids", *(requested - {"text_output"})],
+            requested_output_names=["output_ids", *(requested & set(FROM_ENGINE))],
         )
         for response in self._responses(call):
             if _checked(response).output_tensors():
@@ -174,9 +177,12 @@ def _renamed(request: Any, names: dict[str, str]) -> list[Any]:
 
 
 def _answer(ids: list[int], outputs: dict[str, Any], requested: set[str]) -> Any:
-    text = pb_utils.Tensor("text_output", np.array([[decode(ids).encode()]], np.object_))
-    outputs = {**outputs, "text_output": text}
+    outputs = {**outputs, "text_output": _text("text_output", decode(ids))}
     return pb_utils.InferenceResponse([tensor for name, tensor in outputs.items() if name in requested])
+
+
+def _text(name: str, text: str) -> Any:
+    return pb_utils.Tensor(name, np.array([[text.encode()]], np.object_))
 
 
 def _failure(message: str, code: Any = None) -> Any:
