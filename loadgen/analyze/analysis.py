@@ -7,6 +7,7 @@ from loadgen.analyze.attainment import attainment
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.findings.attainment import attainment_limits
 from loadgen.analyze.findings.clock import clock_steps
+from loadgen.analyze.findings.damage import damaged_rows
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.findings.validity import never_started, validity
@@ -45,10 +46,11 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)
     findings = ordered(
-        [never_started(info.error), *incidents(run)]
+        [never_started(info.error), *damaged_rows(run), *incidents(run)]
         if info.load_start_s is None
         else [
             *validity(run, replicas),
+            *damaged_rows(run),
             *clock_steps(run, replicas),
             *slo(run, measured, windows),
             *attainment_limits(run, attained),

@@ -1,5 +1,7 @@
 """Correlates pairs of series at the lag with the highest correlation."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from loadgen.analyze.observed import Floats
@@ -18,11 +20,13 @@ def correlations(timeline: Timeline, end_s: float) -> tuple[Correlation, ...]:
         return np.asarray(values, dtype=np.float64)[load]
 
     offered, ratio = pick(timeline.offered_per_s), pick(timeline.ratio)
-    return (
+    found = (
         correlate("offered rate", offered, "ratio", ratio),
         correlate("ratio", ratio, "TTFT p95", pick(timeline.ttft_p95_s)),
         correlate("ratio", ratio, "ready replicas", pick(timeline.ready)),
     )
+    # a lag is counted in bins, which are wider than a second in a very long run
+    return tuple(each if each.lag_s is None else replace(each, lag_s=each.lag_s * timeline.bin_s) for each in found)
 
 
 def correlate(leader: str, x: Floats, follower: str, y: Floats) -> Correlation:

@@ -29,6 +29,27 @@ class Tables:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """Rows of one table that cannot be true, all for one reason.
+
+    Attributes:
+        table: Name of the table.
+        rows: Number of all rows of the table.
+        count: Number of these rows; a row with several faults counts for the first of them.
+        fault: What is wrong with them.
+        example: The first of them: the columns that identify it, and the value at fault.
+        left_out: Whether they are left out of everything else; otherwise only the value at fault is.
+    """
+
+    table: str
+    rows: int
+    count: int
+    fault: str
+    example: str
+    left_out: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
     """Scheduled requests in order of their due time; times are seconds, NaN for what did not happen.
 
@@ -188,6 +209,7 @@ class Observed:
         events: All events in order.
         misdated_s: Times of the samples and events that cannot be of this run, which are left out of everything else: a
             clock was set.
+        damage: Rows that cannot be true.
     """
 
     info: RunInfo
@@ -201,6 +223,7 @@ class Observed:
     signals: Mapping[str, Mapping[str, Series]]
     events: tuple[Event, ...]
     misdated_s: Floats
+    damage: tuple[Damage, ...] = ()
 
     @property
     def warm_up_s(self) -> float:

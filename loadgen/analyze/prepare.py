@@ -1,15 +1,15 @@
 """Converts the tables of a run folder to sorted arrays on the time axis of the load."""
 
-import json
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from loadgen.analyze.event_data import parse_data
 from loadgen.analyze.incarnations import split_incarnations
 from loadgen.analyze.observed import (
     Answers,
+    Damage,
     Event,
     Floats,
     Objects,
@@ -18,21 +18,19 @@ from loadgen.analyze.observed import (
     Series,
     Tables,
 )
-from loadgen.dataset.names import GENERATOR_CAUSES, Cause, EventKind, Outcome, SignalName
+from loadgen.analyze.rows import MONOTONIC_EVENTS, MONOTONIC_SIGNALS, OUTSIDE_S, Checked, TokenTimes, checked
+from loadgen.base.text import clean
+from loadgen.dataset.names import GENERATOR_CAUSES, Cause, Outcome
 from loadgen.dataset.run_info import RunInfo
-
-OUTSIDE_S = 300.0
-"""A record this long after everything that the run itself did, or before its start, has a wrong time."""
-_MONOTONIC_SIGNALS = [name for name in SignalName if name.startswith("raw_")] + [SignalName.AUTOSCALER_RATIO]
-_MONOTONIC_EVENTS = [EventKind.LOAD_STARTED, EventKind.LOAD_STOPPED, EventKind.LOAD_ENDED, EventKind.CLOCK_STEP]
 
 
 def observe(info: RunInfo, tables: Tables) -> Observed:
-    """Sort, shift and validate the tables; tokens of unknown requests are skipped."""
+    """Check, sort and shift the tables; tokens of unknown requests are skipped."""
     zero = info.load_start_s or 0.0
-    requests = _requests(tables.requests, zero, _timeout_s(info))
-    samples, events_table, misdated = _of_this_run(info, tables, requests, zero)
-    events = _events(events_table, zero)
+    rows = checked(info, tables)
+    requests = _requests(rows.requests, zero, _timeout_s(info))
+    samples, events_table, misdated = _of_this_run(info, rows, requests, zero)
+    events, event_damage = _events(events_table, zero, len(tables.events))
     events, signals = split_incarnations(events, _signals(samples, zero))
     request_times = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
     recorded = np.concatenate(request_times)
@@ -55,30 +53,31 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
         last_s=max(last, length or 0.0),
         interrupted=info.state in ("starting", "loading"),
         requests=requests,
-        answers=_answers(tables.tokens, requests, zero),
+        answers=_answers(rows.tokens, requests, zero),
         signals=signals,
         events=events,
         misdated_s=misdated,
+        damage=(*rows.damage, *event_damage),
     )
 
 
 def _of_this_run(
-    info: RunInfo, tables: Tables, requests: Requests, zero_s: float
+    info: RunInfo, rows: Checked, requests: Requests, zero_s: float
 ) -> tuple[pd.DataFrame, pd.DataFrame, Floats]:
     """Samples and events without those that have a time outside the run, and the times of the latter.
 
     Requests, counters and events of the load have the times of the monotonic clock; Prometheus and the Kubernetes API
     stamp theirs by a wall clock, which may be set during the run.
     """
-    samples, events = tables.samples, tables.events
+    samples, events = rows.samples, rows.events
     if info.load_start_s is None:
         return samples, events, np.empty(0)
     sampled, happened = _floats(samples, "t_s"), _floats(events, "t_s")
     by_us = [
         requests.scheduled_s + zero_s,
         requests.ended_s + zero_s,
-        sampled[samples["signal"].isin(_MONOTONIC_SIGNALS)],
-        happened[events["kind"].isin(_MONOTONIC_EVENTS)],
+        sampled[samples["signal"].isin(MONOTONIC_SIGNALS)],
+        happened[events["kind"].isin(MONOTONIC_EVENTS)],
         np.array([info.load_start_s, info.load_end_s or np.nan]),
     ]
     settle_s = info.settings.get("settle_s")
@@ -137,12 +136,9 @@ def _requests(frame: pd.DataFrame, zero_s: float, timeout_s: float) -> Requests:
     )
 
 
-def _answers(frame: pd.DataFrame, requests: Requests, zero_s: float) -> Answers:
-    lists = list(frame["t_s"])
-    lengths = np.fromiter((len(times) for times in lists), dtype=np.int64, count=len(lists))
-    flat = np.concatenate(lists).astype(np.float64) if lists else np.empty(0)
+def _answers(tokens: TokenTimes, requests: Requests, zero_s: float) -> Answers:
+    ids, lengths = tokens.ids, tokens.lengths
     order = np.argsort(requests.ids, kind="stable")
-    ids = frame["request_id"].to_numpy(dtype=np.int64)
     place = np.minimum(np.searchsorted(requests.ids[order], ids), max(len(order) - 1, 0))
     known = requests.ids[order][place] == ids if len(order) else np.zeros(len(ids), dtype=np.bool_)
     rows = order[place] if len(order) else np.zeros(len(ids), dtype=np.int64)
@@ -152,7 +148,7 @@ def _answers(frame: pd.DataFrame, requests: Requests, zero_s: float) -> Answers:
     per_answer = np.ones(len(requests))
     counted = (count > 0) & np.isfinite(requests.output_tokens)
     per_answer[counted] = requests.output_tokens[counted] / count[counted]
-    return Answers(t_s=flat[keep] - zero_s, row=row, tokens=per_answer[row], count=count)
+    return Answers(t_s=tokens.t_s[keep] - zero_s, row=row, tokens=per_answer[row], count=count)
 
 
 def _signals(frame: pd.DataFrame, zero_s: float) -> dict[str, dict[str, Series]]:
@@ -172,20 +168,20 @@ def _signals(frame: pd.DataFrame, zero_s: float) -> dict[str, dict[str, Series]]
     return {name: dict(sorted(result[name].items())) for name in sorted(result)}
 
 
-def _events(frame: pd.DataFrame, zero_s: float) -> tuple[Event, ...]:
+def _events(frame: pd.DataFrame, zero_s: float, rows: int) -> tuple[tuple[Event, ...], list[Damage]]:
+    """The events in order, and the damage of their data, which costs only the fields at fault."""
     frame = frame.sort_values("t_s", kind="stable")
     columns = [_texts(frame, name) for name in ("kind", "pod", "reason", "message", "data")]
-    times = _floats(frame, "t_s") - zero_s
-    return tuple(
-        Event(t_s=float(t), kind=kind, pod=pod, reason=reason, message=message, data=_json(data))
-        for t, kind, pod, reason, message, data in zip(times, *columns, strict=True)
-    )
-
-
-def _json(text: str | None) -> dict[str, Any]:
-    """The data of an event; empty when it is not a JSON object."""
-    try:
-        data = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
+    events, counts, examples = [], dict[str, int](), dict[str, str]()
+    for t_s, kind, pod, reason, message, text in zip(_floats(frame, "t_s"), *columns, strict=True):
+        data, faults = parse_data(text)
+        for fault, value in faults.items():
+            counts[fault] = counts.get(fault, 0) + 1
+            examples.setdefault(fault, f"kind {clean(kind, 40)}, t_s {t_s}: {value}")
+        event = Event(t_s=float(t_s - zero_s), kind=kind, pod=pod, reason=reason, message=message, data=data)
+        events.append(event)
+    damage = [
+        Damage(table="events", rows=rows, count=count, fault=fault, example=examples[fault], left_out=False)
+        for fault, count in counts.items()
+    ]
+    return tuple(events), damage

@@ -1,21 +1,34 @@
 """Reads a run folder and analyzes it."""
 
 from loadgen.analyze.analysis import analyze
+from loadgen.analyze.findings import codes
 from loadgen.analyze.observed import Tables
 from loadgen.analyze.results import Analysis
+from loadgen.base.errors import DatasetError
 from loadgen.dataset.folder import RunFolder
 
 
 def analyze_folder(folder: RunFolder) -> Analysis:
-    """Read and analyze a run folder.
+    """Read and analyze a run folder; rows that cannot be true are left out and counted (`validity.damaged_rows`).
 
     Raises:
-        DatasetError: there is no run, a part is damaged, or the schema version differs.
+        DatasetError: there is no run, `run.json` or a part is damaged, the schema version differs, or the run does not
+            fit into memory.
     """
-    tables = Tables(
-        requests=folder.read("requests"),
-        tokens=folder.read("tokens"),
-        samples=folder.read("samples"),
-        events=folder.read("events"),
-    )
-    return analyze(folder.read_info(), tables)
+    info = folder.read_info()
+    for limit in info.limits:
+        if (limit.metric, limit.statistic) not in codes.SLO:
+            raise DatasetError(
+                f"{folder.path / 'run.json'} is damaged at limits (there is no limit on {limit.statistic} of "
+                f"{limit.metric}); restore it or run the test again"
+            )
+    try:
+        tables = Tables(
+            requests=folder.read("requests"),
+            tokens=folder.read("tokens"),
+            samples=folder.read("samples"),
+            events=folder.read("events"),
+        )
+        return analyze(info, tables)
+    except MemoryError as error:
+        raise DatasetError(f"{folder.path} does not fit into memory: report on a machine with more") from error

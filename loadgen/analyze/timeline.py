@@ -1,4 +1,4 @@
-"""Computes the timeline of a run: all series on a grid of one second, and the marks."""
+"""Computes the timeline of a run: all series on a grid of one second (of more in a very long run), and the marks."""
 
 import math
 from collections.abc import Mapping
@@ -16,16 +16,22 @@ from loadgen.dataset.names import EVENT_KINDS, MARK_SYMBOLS, EventKind, SignalNa
 from loadgen.dataset.tables import MAX_RUN_S
 
 BIN_S = 1.0
+MAX_BINS = 86_400
+"""A day by the second; a longer run has wider bins."""
+MAX_VALUES = 2_000_000
+"""Most values of all series: hundreds of replicas for many hours have wider bins, so that memory is bounded."""
+_FLEET_SERIES = 23
+"""Series of the timeline besides the ratio of each replica."""
 BEFORE_S = 60.0
 """Longest time before the load on the timeline: a long start-up would compress the rest."""
 MIN_REQUESTS = 20
 """A bin with fewer requests takes its percentiles from neighbouring bins, too."""
 _NEIGHBOURS = 2
-"""Neighbouring bins on either side that a sparse bin includes: 5 s in all."""
+"""Neighbouring bins on either side that a sparse bin includes: 5 s in all where a bin is one second."""
 
 
 def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: Series) -> Timeline:
-    """The run second by second, from at most `BEFORE_S` before the load to the last record.
+    """The run bin by bin, usually of one second, from at most `BEFORE_S` before the load to the last record.
 
     Args:
         run: The run.
@@ -34,9 +40,11 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         ratio: Ratio of the fleet as the autoscaler read it.
     """
     first = math.floor(max(run.first_s, -BEFORE_S))
-    bins = max(math.ceil(min(run.last_s, fleet.end_s, MAX_RUN_S)) - first, 1)
-    start = first + np.arange(bins, dtype=np.float64)
-    end = start + BIN_S
+    length_s = max(math.ceil(min(run.last_s, fleet.end_s, MAX_RUN_S)) - first, 1)
+    width_s = bin_width_s(length_s, _FLEET_SERIES + len(by_pod))
+    bins = math.ceil(length_s / width_s)
+    start = first + width_s * np.arange(bins, dtype=np.float64)
+    end = start + width_s
     requests = run.requests
     ended_s = np.where(np.isnan(requests.ended_s), requests.scheduled_s, requests.ended_s)
     sent = np.sort(requests.sent_s[~np.isnan(requests.sent_s)])
@@ -45,17 +53,17 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
     unknown = start >= run.end_s if run.interrupted else np.zeros(bins, dtype=np.bool_)
 
     def rate(times: Floats) -> tuple[float, ...]:
-        index = np.floor(times[np.isfinite(times)] - first).astype(np.int64)
-        counts = np.bincount(index[(index >= 0) & (index < bins)], minlength=bins) / BIN_S
+        index = np.floor((times[np.isfinite(times)] - first) / width_s).astype(np.int64)
+        counts = np.bincount(index[(index >= 0) & (index < bins)], minlength=bins) / width_s
         return tuple(np.where(unknown, np.nan, counts).tolist())
 
     in_flight = np.searchsorted(sent, end, side="left") - np.searchsorted(ended, end, side="left")
-    ttft = _bounded_percentiles(requests.scheduled_s, requests.ttft_s, ttft_bounds(run), first, bins)
-    e2e = _bounded_percentiles(requests.scheduled_s, requests.e2e_s, e2e_bounds(run), first, bins)
+    ttft = _bounded_percentiles(requests.scheduled_s, requests.ttft_s, ttft_bounds(run), start, width_s)
+    e2e = _bounded_percentiles(requests.scheduled_s, requests.e2e_s, e2e_bounds(run), start, width_s)
     stale = stale_s(run)
     return Timeline(
         t_s=tuple(start.tolist()),
-        bin_s=BIN_S,
+        bin_s=width_s,
         offered_per_s=rate(requests.scheduled_s[requests.due]),
         completed_per_s=rate(ended_s[requests.ok]),
         failed_per_s=rate(ended_s[requests.judged & ~requests.ok]),
@@ -79,6 +87,12 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         ready=tuple(fleet.ready.at(end).tolist()),
         serving=tuple(fleet.serving.at(end).tolist()),
     )
+
+
+def bin_width_s(length_s: float, series: int) -> float:
+    """The width of a bin: a second, or as many seconds as keep this number of series within the bounds."""
+    most = max(min(MAX_BINS, MAX_VALUES // series), 1)
+    return max(BIN_S, float(math.ceil(length_s / most)))
 
 
 def marks(run: Observed, fleet: Fleet) -> tuple[Mark, ...]:
@@ -139,18 +153,20 @@ class _Bounded(NamedTuple):
     upper: _Pair
 
 
-def _bounded_percentiles(due_s: Floats, values: Floats, bounds: Bounds, first: int, bins: int) -> _Bounded:
+def _bounded_percentiles(due_s: Floats, values: Floats, bounds: Bounds, start_s: Floats, width_s: float) -> _Bounded:
     use = np.isfinite(values)
-    known = _percentiles(due_s[use], values[use], first, bins)
+    known = _percentiles(due_s[use], values[use], start_s, width_s)
     if np.isfinite(bounds.upper_s).all():
         return _Bounded(known, known, known)
-    lower, upper = (_percentiles(bounds.due_s, each, first, bins) for each in (bounds.lower_s, bounds.upper_s))
+    lower, upper = (_percentiles(bounds.due_s, each, start_s, width_s) for each in (bounds.lower_s, bounds.upper_s))
     return _Bounded(known, lower, upper)
 
 
-def _percentiles(due: Floats, values: Floats, first: int, bins: int) -> _Pair:
-    """Median and 95th percentile of the values by due time, in order of which they are."""
-    edges = np.searchsorted(due, first + np.arange(-_NEIGHBOURS, bins + _NEIGHBOURS + 1, dtype=np.float64), side="left")
+def _percentiles(due: Floats, values: Floats, start_s: Floats, width_s: float) -> _Pair:
+    """Median and 95th percentile of the values by due time, in bins that start at these times, in order of due time."""
+    bins = len(start_s)
+    numbers = np.arange(-_NEIGHBOURS, bins + _NEIGHBOURS + 1, dtype=np.float64)
+    edges = np.searchsorted(due, start_s[0] + width_s * numbers, side="left")
     medians, highs = np.full(bins, np.nan), np.full(bins, np.nan)
     for number in range(bins):
         low, high = edges[number + _NEIGHBOURS], edges[number + _NEIGHBOURS + 1]

@@ -1,11 +1,43 @@
-"""Writes files as a whole or not at all."""
+"""Writes files as a whole or not at all, and reads regular files only."""
 
 import contextlib
 import errno
 import os
+import stat
 from pathlib import Path
 
 from loadgen.base.errors import FolderGoneError, RecordError
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def require_file(path: Path, most_bytes: int | None = None) -> None:
+    """Check that a path is a regular file, or a link to one: a FIFO blocks its reader, and a device may never end.
+
+    Args:
+        path: The path.
+        most_bytes: Largest size; None for any.
+
+    Raises:
+        OSError: it is something else, larger, or not there; the error has a reason and no number.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        if error.errno == errno.ENOENT and not path.is_symlink():
+            raise
+        raise OSError(error.strerror or str(error)) from error
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        raise OSError(f"it is {_KINDS.get(kind, 'something else')} and not a file")
+    if most_bytes is not None and status.st_size > most_bytes:
+        raise OSError(f"it has {status.st_size:,} bytes, more than {most_bytes:,}")
 
 
 def write_whole(path: Path, data: bytes) -> Path:

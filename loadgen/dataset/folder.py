@@ -5,7 +5,6 @@ every visible part is complete. Parts are closed every few seconds, so a crash l
 The columns are documented in `docs/dataset.md`.
 """
 
-import json
 import logging
 import os
 import re
@@ -21,10 +20,12 @@ from pydantic import ValidationError
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import DatasetError, FolderGoneError, RecordError
-from loadgen.base.files import disk_problem, record_error, write_whole
+from loadgen.base.files import disk_problem, record_error, require_file, write_whole
+from loadgen.base.json_text import parse_json
 from loadgen.base.text import clean
+from loadgen.dataset.parts import read_parts
 from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo
-from loadgen.dataset.tables import TABLES, impossible_column, table_of
+from loadgen.dataset.tables import TABLES, table_of
 
 if TYPE_CHECKING:
     import pandas as pd  # its import takes a second, which only readers should pay
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _MAX_NAME = 100
+_MAX_INFO_BYTES = 16 << 20
 
 
 class RunFolder:
@@ -89,10 +91,11 @@ class RunFolder:
         """
         file = self.path / "run.json"
         try:
-            raw = json.loads(file.read_bytes())
+            require_file(file, _MAX_INFO_BYTES)
+            raw = parse_json(file.read_bytes())
         except FileNotFoundError:
             raise DatasetError(f"{self.path} is not a run folder: it has no run.json; name a folder in runs/") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise DatasetError(f"{file} cannot be read ({clean(error)}); restore it or run the test again") from error
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
@@ -152,7 +155,7 @@ class RunFolder:
             part = folder / f"part-{writer}-{number:06d}.parquet"
             temporary = part.with_suffix(".tmp")
             try:
-                pq.write_table(data.cast(schema), temporary, compression="zstd")
+                pq.write_table(data.cast(schema), temporary, compression="zstd", write_page_checksum=True)
                 temporary.replace(part)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -168,23 +171,12 @@ class RunFolder:
     def read(self, table: str) -> "pd.DataFrame":
         """Read all parts of a table into one frame; it has the schema's columns also without any part.
 
+        The frame has the rows as they are: `loadgen.analyze.rows` leaves out those that cannot be true.
+
         Raises:
-            DatasetError: a part is damaged.
+            DatasetError: the folder of the table or a part is damaged, or the table does not fit into memory.
         """
-        schema = TABLES[table]
-        parts = sorted((self.path / table).glob("part-*.parquet"))
-        tables = []
-        for part in parts:
-            try:
-                data = pq.read_table(part, schema=schema)
-            except (OSError, pa.ArrowException, ValueError) as error:
-                raise DatasetError(
-                    f"{part} cannot be read ({clean(error)}); delete it to report on the rest"
-                ) from error
-            if column := impossible_column(table, data):
-                raise DatasetError(f"{part} has an impossible value of {column}; delete it to report on the rest")
-            tables.append(data)
-        frame: pd.DataFrame = (pa.concat_tables(tables) if tables else schema.empty_table()).to_pandas()
+        frame: pd.DataFrame = read_parts(self.path / table, TABLES[table]).to_pandas()
         return frame
 
 

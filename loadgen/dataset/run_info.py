@@ -1,9 +1,9 @@
 """Defines `run.json`: the settings, seeds and versions of a run, and how it ended."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from loadgen.base.clock import Clock
 from loadgen.dataset.names import StopCause
@@ -15,13 +15,23 @@ SIGNAL_NOT_OBSERVED = "the signal that the autoscaler reads is not observed"
 """Part of the sentences of `ClusterInfo.lacking` because of which the ratio is not recorded."""
 
 # `Compression` and `ClusterInfo` are dataclasses, because `analysis.json` contains them, too.
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+_MAX_UNIX_S = 253_000_000_000.0
+"""In the year 9987: a date cannot be later than 9999."""
+
+_MAX_REPLICAS = 2**31 - 1
+"""Kubernetes counts replicas in 32 bits."""
+
+Seconds = Annotated[float, Field(ge=0)]
+"""A duration."""
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A number of things, which a float holds exactly."""
 TimeInRun = Annotated[float, Field(ge=-MAX_RUN_S, le=MAX_RUN_S)]
 """Seconds on the run's time axis."""
 
@@ -32,6 +42,12 @@ class Stage(_Frozen):
     name: str
     start_s: TimeInRun
     end_s: TimeInRun
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.end_s < self.start_s:
+            raise ValueError(f"it ends at {self.end_s:g} s, before its start at {self.start_s:g} s")
+        return self
 
 
 class Limit(_Frozen):
@@ -49,9 +65,9 @@ class Limit(_Frozen):
 class ValidityLimits(_Frozen):
     """Limits beyond which the run cannot be judged: two durations in seconds and a count of answered requests."""
 
-    send_lag_p99_s: float
-    scrape_gap_s: float
-    min_samples: int
+    send_lag_p99_s: Seconds
+    scrape_gap_s: Seconds
+    min_samples: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +143,9 @@ class ClusterInfo:
 class PromptInfo(_Frozen):
     """What makes the prompts of a run differ from each other and from those of other runs."""
 
-    distinct: int
+    distinct: Count
     """Number of different prompts that were planned; every further one repeats an earlier one."""
-    head_tokens: int | None = None
+    head_tokens: Count | None = None
     """Length of the head that makes a prompt unique; None for prompts from a file, which have none."""
     head_key: str | None = None
     """What the heads depend on besides the number of the request: the run's id, or the seed of the prompts."""
@@ -161,7 +177,7 @@ class RunInfo(_Frozen):
     schema_version: int = SCHEMA_VERSION
     run_id: str
     scenario: str
-    anchor_unix_s: float
+    anchor_unix_s: Annotated[float, Field(ge=0, le=_MAX_UNIX_S)]
     anchor_monotonic_s: float
     state: Literal["starting", "loading", "stopped", "finished"] = "starting"
     """`finished`: every request has its outcome; `stopped`: stopped early, not by an error; otherwise interrupted."""
@@ -180,7 +196,7 @@ class RunInfo(_Frozen):
     """The connection to the server; None where it is direct and plain, and in older folders."""
     load_start_s: TimeInRun | None = None
     load_end_s: TimeInRun | None = None
-    expected_rows: int | None = None
+    expected_rows: Count | None = None
     """Number of arrivals that must have a row: all, or those due until 1 s before a stop; None in older folders."""
     error: str | None = None
     """The error because of which no load was sent, or that ended the load."""
@@ -192,6 +208,45 @@ class RunInfo(_Frozen):
     seeds: dict[str, int] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_can_be_met(cls, limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+        for each in limits:
+            if each.limit < 0:
+                raise ValueError(f"the limit on {each.metric} {each.statistic} is negative: {each.limit:g}")
+        return limits
+
+    @field_validator("autoscaler")
+    @classmethod
+    def _autoscaler_can_be_one(cls, scaler: Autoscaler | None) -> Autoscaler | None:
+        if scaler is None:
+            return None
+        negative = [name for name, value in scaler if isinstance(value, int | float) and value < 0]
+        if negative or not scaler.target:
+            raise ValueError(f"its {negative[0]} is negative" if negative else "its target is 0")
+        if not scaler.min_replicas <= scaler.max_replicas <= _MAX_REPLICAS:
+            raise ValueError(f"it cannot have {scaler.min_replicas} to {scaler.max_replicas} replicas")
+        return scaler
+
+    @field_validator("settings")
+    @classmethod
+    def _durations_are_durations(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings that an analysis computes with; the others are only shown."""
+        for name in ("request_timeout_s", "settle_s"):
+            value = settings.get(name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (is_number and value >= 0):
+                raise ValueError(f"{name} is {value!r:.80} and not a duration in seconds")
+        return settings
+
+    @model_validator(mode="after")
+    def _load_ends_after_its_start(self) -> Self:
+        """A run that is stopped while its users start ends before the start of its load; others do not."""
+        start, end = self.load_start_s, self.load_end_s
+        if self.state == "finished" and start is not None and end is not None and end < start:
+            raise ValueError(f"load_end_s ({end:g}) is before load_start_s ({start:g})")
+        return self
 
     @property
     def clock(self) -> Clock:

@@ -1,12 +1,10 @@
 """Defines the four tables of a run folder; `docs/dataset.md` describes their columns."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 REQUESTS = pa.schema(
     [
@@ -61,32 +59,7 @@ TABLES: Mapping[str, pa.Schema] = {
 }
 
 MAX_RUN_S = 30 * 86_400.0
-"""Longest run: a later time of a request is damage."""
-_MAX_WALL_CLOCK_S = 1e11
-"""Samples and events have times of other machines' clocks, which may be set to any year."""
-
-
-def impossible_column(name: str, table: pa.Table) -> str | None:
-    """Return the first column of a table with a value that no run records; None without one.
-
-    Required times are numbers, times are within `MAX_RUN_S` or that of a wall clock, and other values are finite.
-    """
-    most_s = MAX_RUN_S if name in ("requests", "tokens") else _MAX_WALL_CLOCK_S
-    for column in table.schema:
-        values = table[column.name]
-        if pa.types.is_list(column.type):
-            values = pc.list_flatten(values)
-        if not pa.types.is_floating(values.type):
-            continue
-        is_time = column.name.endswith("_s")
-        limit = most_s if is_time else sys.float_info.max
-        outside = pc.greater(pc.abs(values), limit)
-        if is_time and not column.nullable:
-            outside = pc.or_(outside, pc.is_nan(values))
-        if pc.any(outside).as_py():
-            return str(column.name)
-    return None
-
+"""Longest run: a later time on the axis of the run is damage."""
 
 _REFUSALS = (pa.ArrowException, ValueError, TypeError, OverflowError)
 """What pyarrow raises for a value that a column cannot hold."""

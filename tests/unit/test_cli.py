@@ -32,13 +32,29 @@ def folder_of(tmp_path: Path, anchor_unix_s: float) -> Path:
     return folder.path
 
 
-def test_an_internal_error_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An unexpected error, such as a time out of range, exits with 4, as 1 means that the server failed."""
-    assert main(["report", str(folder_of(tmp_path, anchor_unix_s=1e300))]) == ExitCode.TOOL
+def test_an_internal_error_has_its_own_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unexpected error exits with 4, as 1 means that the server failed."""
+
+    def fails(_: RunFolder) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(RunFolder, "open", fails)
+    assert main(["report", str(tmp_path)]) == ExitCode.TOOL
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert "error: unexpected" in err
     assert "please report it" in err
+
+
+def test_a_time_out_of_range_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A start of the run that no calendar has."""
+    folder = folder_of(tmp_path, anchor_unix_s=0.0)
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace('"anchor_unix_s": 0.0', '"anchor_unix_s": 1e300'))
+    assert main(["report", str(folder)]) == ExitCode.USAGE
+    assert "run.json is damaged at anchor_unix_s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,13 @@ INTERRUPTED = _invalid(
     "The tool or one of its processes died before the load ended; a run that was stopped is complete.",
 )
 ROWS = _invalid("validity.rows", "Unrecorded requests", "count", "Scheduled requests have no row in `requests/`.")
+DAMAGED_ROWS = _invalid(
+    "validity.damaged_rows",
+    "Rows that cannot be true",
+    "count",
+    "Rows of the run folder cannot be true and are left out, such as one with a time that is not a number; a warning "
+    "if they cannot turn the verdict.",
+)
 GENERATOR = _invalid(
     "validity.generator",
     "Requests that the load generator ended",
@@ -276,6 +283,7 @@ ALL: tuple[FindingCode, ...] = (
     LOAD,
     INTERRUPTED,
     ROWS,
+    DAMAGED_ROWS,
     GENERATOR,
     SEND_LAG,
     SAMPLES,

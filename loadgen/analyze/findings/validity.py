@@ -11,6 +11,7 @@ from loadgen.analyze.findings.missing_signal import gap_advice, no_sample_advice
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import true_ratio
 from loadgen.analyze.results import Finding, Window
+from loadgen.analyze.rows import REPEATED, REVERSED
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
@@ -109,7 +110,8 @@ def _rows(run: Observed) -> Finding:
     highest = int(ids[-1]) + 1 if len(ids) else 0
     known = run.info.expected_rows
     expected = highest if known is None or run.interrupted else max(known, highest)
-    missing = expected - len(ids)
+    damaged = sum(each.count for each in run.damage if each.table == "requests" and each.fault != REPEATED)
+    missing = max(expected - len(ids) - damaged, 0)  # the damaged rows have a finding of their own
     advice = (
         "Every scheduled request is recorded."
         if not missing
@@ -185,7 +187,8 @@ def _timestamps(run: Observed) -> Finding:
     for number, earlier in enumerate(steps):
         for later in steps[number + 1 :]:
             wrong |= later < earlier - CLOCK_S
-    count = int(wrong.sum())
+    reversed_tokens = sum(each.count for each in run.damage if each.fault == REVERSED)
+    count = int(wrong.sum()) + reversed_tokens
     advice = (
         "The timestamps of every request are in order."
         if not count

@@ -76,7 +76,7 @@ _ROWS: dict[str, list[dict[str, Any]]] = {
         for number in range(2)
     ],
     "tokens": [{"request_id": 0, "t_s": [1.5, 2.0]}, {"request_id": 1, "t_s": [2.5, 3.0]}],
-    "samples": [{"t_s": float(t), "signal": "queue_compute_ratio", "pod": "a", "value": 0.5} for t in range(1, 12)],
+    "samples": [{"t_s": float(t), "signal": "ratio", "pod": "a", "value": 0.5} for t in range(1, 12)],
     "events": [
         {
             "t_s": 2.0,
@@ -89,15 +89,26 @@ _ROWS: dict[str, list[dict[str, Any]]] = {
         {"t_s": 3.0, "kind": "replica_ready", "pod": "a", "reason": None, "message": None, "data": None},
     ],
 }
-_NUMBERS = st.sampled_from((math.nan, math.inf, -math.inf, -1.0, 0.0, 1e300, -1e300, 5e-324))
-_WORDS = st.sampled_from(
-    ("", "ok", "error", "\x1b[1m", "x" * 1000, "[]", '{"before": null}', '{"after": "x"}', "null", "[" * 5000)
-)
+_NUMBERS = st.sampled_from((math.nan, math.inf, -math.inf, -1.0, 0.0, 1e300, -1e300, 5e-324, 1.7e9, 1e6))
+_WORDS = st.one_of(
+    st.sampled_from(
+        ("", "ok", "error", "\x1b[1m", "x" * 1000, "[]", "null", "[" * 5000, "hpa_rescale", "replica_unschedulable",
+         "node_lost", "clock_step", "collect_gap", "raw_success", "ratio", "run stopped")
+    ),
+    json_bytes(
+        {"before": 1, "after": 2, "current": 1, "desired": 2, "late_s": 1.0, "conditions": [{}], "proposals": [{}]},
+        {"source": "prometheus", "watch": "pods", "from_s": 2.0, "to_s": 3.0, "step_s": 5.0, "part": "traefik"},
+        {"node": "n", "pods": ["a"], "silent_s": 4.0},
+    ).map(lambda data: data.decode(errors="replace")),
+)  # fmt: skip
 
 
 @st.composite
 def _tables(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
-    """Rows with values that no run records: times that are not finite or in disorder, unknown words, missing values."""
+    """Rows with values that no run records: times that are not finite or in disorder, unknown words, missing values.
+
+    Rows may be there several times.
+    """
     tables = {name: [dict(row) for row in rows] for name, rows in _ROWS.items()}
     for _ in range(draw(st.integers(0, 4))):
         table = draw(st.sampled_from(sorted(tables)))
@@ -106,8 +117,11 @@ def _tables(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
             tables[table] = []
             continue
         row = draw(st.sampled_from(rows))
+        if draw(st.integers(0, 9)) == 0:
+            rows.extend(dict(row) for _ in range(draw(st.sampled_from((1, 50)))))
+            continue
         field = draw(st.sampled_from([*TABLES[table]]))
-        if field.nullable and draw(st.booleans()):
+        if draw(st.integers(0, 3)) == 0:
             row[field.name] = None
         elif pa.types.is_floating(field.type):
             row[field.name] = draw(_NUMBERS)
@@ -128,7 +142,8 @@ def _report(drawn: tuple[bytes, dict[str, list[dict[str, Any]]], bytes | None]) 
         for table, rows in tables.items():
             (folder / table).mkdir()
             file = folder / table / "part-a-000000.parquet"
-            pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table]), file)
+            schema = pa.schema([field.with_nullable(True) for field in TABLES[table]])
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
             if part is not None and table == "samples":
                 file.write_bytes(part)
         write_reports(analyze_folder(RunFolder.open(folder)), folder, ("json", "markdown", "junit"))
@@ -224,9 +239,10 @@ TARGETS = (
         parse=_report,
         calls=(
             "loadgen.dataset.folder:RunFolder.read_info",
-            "loadgen.dataset.folder:RunFolder.read",
-            "loadgen.analyze.prepare:observe",
-            "loadgen.analyze.prepare:_json",
+            "loadgen.dataset.parts:read_parts",
+            "loadgen.base.json_text:parse_json",
+            "loadgen.analyze.rows:checked",
+            "loadgen.analyze.event_data:parse_data",
         ),
         examples=8,
         measured=False,

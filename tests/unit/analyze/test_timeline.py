@@ -1,10 +1,11 @@
 """Series on a grid of one second."""
 
 import numpy as np
+import pytest
 
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.replicas import fleet
-from loadgen.analyze.timeline import marks, timeline
+from loadgen.analyze.timeline import bin_width_s, marks, timeline
 from support.runs.tables import event, info, life, observed, request, rescale, series
 
 
@@ -47,6 +48,25 @@ def test_the_grid_covers_the_first_to_the_last_record():
 def test_a_long_start_up_of_the_stack_is_cut():
     """The first replica was created ten minutes before: the grid begins 60 s before the load."""
     assert line(observed(events=life("a", -600, -5))).t_s[0] == -60.0
+
+
+@pytest.mark.parametrize(
+    ("length_s", "series", "width_s"),
+    [(60.0, 20, 1.0), (86_400.0, 20, 1.0), (86_401.0, 20, 2.0), (30 * 86_400.0, 20, 30.0), (20 * 3600.0, 1015, 37.0)],
+)
+def test_a_long_run_has_wider_bins(length_s, series, width_s):
+    """At most 86,400 bins, and 2,000,000 values of all series: 1,970 bins of 1015 series."""
+    assert bin_width_s(length_s, series) == width_s
+
+
+def test_wider_bins_lose_nothing(monkeypatch):
+    """60 s in at most 20 bins are 3 s each: rates are means, latencies are of the requests due in them."""
+    monkeypatch.setattr("loadgen.analyze.timeline.MAX_BINS", 20)
+    made = line(observed(requests=[request(n, n / 2, ttft_s=float(n)) for n in range(118)]))
+    assert (made.bin_s, len(made.t_s), made.t_s[:3]) == (3.0, 20, (0.0, 3.0, 6.0))
+    assert sum(made.offered_per_s) * 3.0 == 118
+    assert at(made, "offered_per_s", 3.0) == 2.0
+    assert at(made, "ttft_p50_s", 30.0) == 62.0
 
 
 def test_a_sparse_bin_borrows_the_five_seconds_around_it():

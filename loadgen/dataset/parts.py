@@ -1,0 +1,134 @@
+"""Reads the parts of a table: complete Parquet files that have the columns of its schema.
+
+What is checked here is the structure of a part. Values are checked by `loadgen.analyze.rows`.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from os import scandir
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from loadgen.base.errors import DatasetError
+from loadgen.base.files import require_file
+from loadgen.base.limits import free_memory_bytes
+from loadgen.base.text import clean
+
+_VALUE_BYTES = 8
+_COPIES = 2
+"""A table is in memory at least twice while it is converted."""
+_REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, MemoryError)
+"""What is raised for a part that is not what it should be."""
+
+
+def read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
+    """Read all parts of a table; a folder that is not there has none.
+
+    Columns that the schema does not have are skipped. Columns that may be null are null where a part lacks them, as in
+    folders of earlier releases. Required values may be null, too: whether a row has them is for the reader to check.
+
+    Raises:
+        DatasetError: the folder or a part cannot be read, or the parts do not fit into memory.
+    """
+    nullable = pa.schema([field.with_nullable(True) for field in schema])
+    tables, needed = [], 0
+    for part in _parts(folder):
+        try:
+            require_file(part)
+            with pq.ParquetFile(part, page_checksum_verification=True) as file:
+                needed += _needed_bytes(file.metadata, schema.names)
+                _check_memory(needed)
+                tables.append(_read(file, schema, nullable))
+        except _REFUSALS as error:
+            raise DatasetError(f"{part} cannot be read ({_reason(error)}); delete it to report on the rest") from error
+    return pa.concat_tables(tables) if tables else nullable.empty_table()
+
+
+def _parts(folder: Path) -> list[Path]:
+    try:
+        with scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if fnmatch(entry.name, "part-*.parquet"))
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.is_symlink():
+            return []
+        raise DatasetError(f"{folder} cannot be read ({_reason(error)}); restore it or run the test again") from error
+    return [folder / name for name in names]
+
+
+def _needed_bytes(metadata: pq.FileMetaData, names: Sequence[str]) -> int:
+    """The least memory that the columns need once they are decoded: a few bytes on disk can be millions of values."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    needed: int = sum(
+        max(_VALUE_BYTES * chunk.num_values, chunk.total_uncompressed_size)
+        for chunk in chunks
+        if chunk.path_in_schema.split(".")[0] in names
+    )
+    return _COPIES * needed
+
+
+def _check_memory(needed: int) -> None:
+    free = free_memory_bytes()
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"its table needs {_gigabytes(needed)} of memory or more, of {_gigabytes(free)} that are free"
+        )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"
+
+
+def _read(file: pq.ParquetFile, schema: pa.Schema, nullable: pa.Schema) -> pa.Table:
+    names = file.schema_arrow.names
+    for field in schema:
+        if names.count(field.name) > 1:
+            raise ValueError(f"it has the column {field.name} twice")
+        if field.name not in names and not field.nullable:
+            raise ValueError(f"it has no column {field.name}")
+    data = file.read(columns=[name for name in schema.names if name in names])
+    columns = [
+        _column(data.column(field.name), field) if field.name in names else pa.nulls(data.num_rows, field.type)
+        for field in schema
+    ]
+    table = pa.Table.from_arrays(columns, schema=nullable)
+    table.validate(full=True)  # such as for text that is not UTF-8
+    return table
+
+
+def _column(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """Convert a column to the type of its field, without loss.
+
+    Raises:
+        ValueError: it is of another kind, such as text for a number, or has a value that the type cannot hold.
+    """
+    if column.type == field.type:
+        return column
+    if not pa.types.is_null(column.type) and _kind(column.type) != _kind(field.type):
+        raise ValueError(f"its column {field.name} has the type {column.type} in place of {field.type}")
+    try:
+        if pa.types.is_floating(column.type) and pa.types.is_integer(field.type):
+            column = pc.if_else(pc.is_nan(column), None, column)  # pandas writes a missing integer as NaN
+        return column.cast(field.type)
+    except pa.ArrowException as error:
+        raise ValueError(f"its column {field.name} cannot be converted to {field.type}: {clean(error)}") from error
+
+
+def _kind(type_: pa.DataType) -> str:
+    if pa.types.is_dictionary(type_):
+        return _kind(type_.value_type)
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_):
+        return "number"
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+        return "text"
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
+        return f"list of {_kind(type_.value_type)}"
+    return str(type_)
+
+
+def _reason(error: BaseException) -> str:
+    strerror = getattr(error, "strerror", None)
+    return clean(strerror or error) or type(error).__name__

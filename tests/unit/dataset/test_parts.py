@@ -1,0 +1,97 @@
+"""Parts of a table: what is no Parquet file with the declared columns is refused in one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from loadgen.base.errors import DatasetError
+from loadgen.dataset import parts
+from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.parts import read_parts
+from loadgen.dataset.tables import REQUESTS, SAMPLES, TOKENS
+
+ROW = {"t_s": 1.0, "signal": "ratio", "pod": "a", "value": 2.0}
+SAMPLE = pa.Table.from_pylist([ROW], schema=SAMPLES)
+
+
+def put(folder: Path, data: pa.Table, number: int = 0, **options: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    part = folder / f"part-a-{number:06d}.parquet"
+    pq.write_table(data, part, **options)
+    return part
+
+
+def replaced(column: str, values: pa.Array) -> pa.Table:
+    return SAMPLE.set_column(SAMPLES.get_field_index(column), column, values)
+
+
+def test_other_widths_are_converted(tmp_path: Path) -> None:
+    """Of numbers and texts, where no value is lost; a missing integer is NaN as pandas writes it."""
+    put(tmp_path, replaced("t_s", pa.array([1], pa.int32())))
+    put(tmp_path, replaced("signal", pa.array(["ratio"]).dictionary_encode()), 1)
+    put(tmp_path, replaced("signal", pa.array(["ratio"], pa.large_string())), 2)
+    assert read_parts(tmp_path, SAMPLES).to_pylist() == [ROW] * 3
+    tokens = tmp_path / "tokens"
+    put(tokens, pa.table({"request_id": [1.0, float("nan")], "t_s": pa.array([[1, 2], None], pa.list_(pa.int32()))}))
+    rows = [{"request_id": 1, "t_s": [1.0, 2.0]}, {"request_id": None, "t_s": None}]
+    assert read_parts(tokens, TOKENS).to_pylist() == rows
+
+
+@pytest.mark.parametrize(
+    ("schema", "data", "says"),
+    [
+        (SAMPLES, SAMPLE.drop_columns(["signal"]), "it has no column signal"),
+        (SAMPLES, replaced("t_s", pa.array(["1.0"])), "its column t_s has the type string in place of double"),
+        (SAMPLES, replaced("signal", pa.array([1.0])), "its column signal has the type double in place of string"),
+        (SAMPLES, SAMPLE.append_column("t_s", pa.array([1.0])), "it has the column t_s twice"),
+        (TOKENS, pa.table({"request_id": [1], "t_s": [1.0]}), "its column t_s has the type double in place of list"),
+        (TOKENS, pa.table({"request_id": [1.5], "t_s": [[1.0]]}), "its column request_id cannot be converted to int64"),
+        (REQUESTS, pa.table({"a": [1]}), "it has no column request_id"),
+    ],
+)
+def test_another_structure_is_refused(schema: pa.Schema, data: pa.Table, says: str, tmp_path: Path) -> None:
+    """The sentence names the part, the column and what is wrong with it."""
+    part = put(tmp_path, data)
+    with pytest.raises(DatasetError) as raised:
+        read_parts(tmp_path, schema)
+    assert f"{part} cannot be read ({says}" in str(raised.value)
+
+
+def test_a_link_to_a_part_is_read(tmp_path: Path) -> None:
+    """As where a table was moved to another disk."""
+    part = put(tmp_path / "elsewhere", SAMPLE)
+    (tmp_path / "samples").symlink_to(part.parent)
+    assert read_parts(tmp_path / "samples", SAMPLES).to_pylist() == [ROW]
+    part.unlink()
+    assert read_parts(tmp_path / "samples", SAMPLES).num_rows == 0
+
+
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
+    """In every page that a run writes, also where the value would look like another one."""
+    folder = RunFolder(tmp_path)
+    rows = [{"t_s": float(n), "signal": "ratio", "pod": "a", "value": n * 0.37} for n in range(50)]
+    part = folder.append("samples", "a", rows)
+    assert part is not None
+    chunk = pq.read_metadata(part).row_group(0).column(3)
+    data = bytearray(part.read_bytes())
+    data[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 5] ^= 1
+    part.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"part-a-000000\.parquet cannot be read"):
+        folder.read("samples")
+
+
+def test_a_table_beyond_the_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few bytes can hold millions of values: 100,000 rows of 4 columns of 8 bytes, twice, are 6.4 MB."""
+    constant = pa.table({name: pa.repeat(ROW[name], 100_000) for name in SAMPLES.names}).cast(SAMPLES)
+    part = put(tmp_path, constant)
+    assert part.stat().st_size < 50_000
+    monkeypatch.setattr(parts, "free_memory_bytes", lambda: 6_400_000)
+    assert read_parts(tmp_path, SAMPLES).num_rows == 100_000
+    put(tmp_path, SAMPLE, 1)
+    with pytest.raises(DatasetError, match=r"part-a-000001.* needs 0\.0 GB of memory or more"):
+        read_parts(tmp_path, SAMPLES)
