@@ -8,8 +8,9 @@ import numpy as np
 from loadgen.analyze.observed import Event, Floats, Observed, Series
 from loadgen.analyze.queueing import last_sample, stale_s, true_ratio
 from loadgen.analyze.results import Direction, Mark, Timeline
-from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.analyze.scaling.replicas import UNKNOWN, Fleet
 from loadgen.analyze.stats import rank
+from loadgen.analyze.steps import Step
 from loadgen.dataset.names import EVENT_KINDS, MARK_SYMBOLS, EventKind, SignalName
 from loadgen.dataset.tables import MAX_RUN_S
 
@@ -22,7 +23,9 @@ _NEIGHBOURS = 2
 """Neighbouring bins on either side that a sparse bin includes: 5 s in all."""
 
 
-def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: Series) -> Timeline:
+def timeline(
+    run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: Series, needed: Step = UNKNOWN
+) -> Timeline:
     """The run second by second, from at most `BEFORE_S` before the load to the last record.
 
     Args:
@@ -30,6 +33,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         fleet: Its replicas.
         by_pod: Ratio of every replica as read.
         ratio: Ratio of the fleet as the autoscaler read it.
+        needed: Replicas that the load needed.
     """
     first = math.floor(max(run.first_s, -BEFORE_S))
     bins = max(math.ceil(min(run.last_s, fleet.end_s, MAX_RUN_S)) - first, 1)
@@ -68,6 +72,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         desired=tuple(fleet.desired.at(end).tolist()),
         ready=tuple(fleet.ready.at(end).tolist()),
         serving=tuple(fleet.serving.at(end).tolist()),
+        needed=tuple(np.where(end <= run.end_s, needed.at(end), np.nan).tolist()),
     )
 
 

@@ -6,6 +6,15 @@ Ratios are 0..1, except for the queue-to-compute ratio. Missing values are None,
 """
 
 from loadgen.analyze.results.analysis import Analysis, Headline, Run, State, Verdict
+from loadgen.analyze.results.demand import (
+    Attribution,
+    Demand,
+    Elasticity,
+    Estimate,
+    LevelLag,
+    NeededSpan,
+    SmallestFleet,
+)
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.requests import Latencies, OutcomeCount, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
@@ -13,17 +22,24 @@ from loadgen.analyze.results.series import Correlation, Mark, Timeline
 
 __all__ = [
     "Analysis",
+    "Attribution",
     "Correlation",
     "Cost",
+    "Demand",
     "Direction",
+    "Elasticity",
+    "Estimate",
     "Finding",
     "Headline",
     "Latencies",
+    "LevelLag",
     "Mark",
+    "NeededSpan",
     "OutcomeCount",
     "Run",
     "ScalingEvent",
     "Severity",
+    "SmallestFleet",
     "Span",
     "State",
     "Stats",

@@ -34,7 +34,7 @@ def test_the_opening_of_a_failed_run(failing: Analysis) -> None:
     )
     run = replace(failing, headline=head, outcomes=(), cost=replace(failing.cost, of_static_ratio=0.608))
     assert opening_text(run) == (
-        "FAIL: in peak 2, scale-up lagged the load by 41.2 s. "
+        "FAIL: in off-peak 2, scale-up lagged the load by 41.2 s. "
         "212 of 1,480 requests exceeded TTFT ≤ 2 s, 91 % of them inside the three lag windows. "
         "Limit missed: TTFT p95 (21 s, limit 2 s). "
         "Of the 41.2 s, 13.1 s passed until the signal crossed its target, 9.2 s until the next HPA sync, "
@@ -179,8 +179,9 @@ def test_the_lag_leads_only_when_it_explains_the_slow_requests(failing: Analysis
     """When most slow requests fell outside the lag windows, the missed limit comes first and the lag after it."""
     run = replace(failing, headline=replace(failing.headline, slow_requests=200, slow_in_lag=40))
     assert opening_text(run).startswith(
-        "FAIL: TTFT p95 was 21 s, above the limit of 2 s. In peak 2, scale-up lagged the load by 34.1 s, "
-        "the longest of three scale-ups. 200 of 1,309 requests exceeded TTFT ≤ 2 s, 20 % of them inside"
+        "FAIL: TTFT p95 was 21 s, above the limit of 2 s. In off-peak 2, scale-up lagged the load by 45 s "
+        "(95 % interval 43 … 46 s), the longest of three scale-ups. 200 of 1,309 requests exceeded TTFT ≤ 2 s, 20 % of "
+        "them inside"
     )
 
 
@@ -199,7 +200,7 @@ def test_a_partly_measured_lag_mentions_the_rest(failing: Analysis) -> None:
     """Where a part of the lag is unknown, the sentence says that the rest was not measured."""
     text = opening_text(replace(failing, headline=replace(failing.headline, decide_s=None, signal_s=None)))
     assert (
-        "Of the 34.1 s, 12.2 s passed in start-up, 1.7 s until traffic reached the last new replica; the rest was not"
+        "Of the 45 s, 12.2 s passed in start-up, 1.7 s until traffic reached the last new replica; the rest was not"
         in text
     )
 
