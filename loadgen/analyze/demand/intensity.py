@@ -22,8 +22,9 @@ from loadgen.analyze.observed import Floats
 from loadgen.analyze.results.demand import Estimate
 
 FALSE_ALARM_RATIO = 0.01
-_THRESHOLDS = ((20, 8.5), (100, 9.5), (1000, 10.5), (10_000, 11.0), (100_000, 11.5))
-"""Number of arrivals → the 99th percentile of the highest ratio of constant rates, each from 2,000 simulations."""
+_THRESHOLDS = ((20, 6.6), (50, 8.4), (100, 9.5), (300, 10.9), (1000, 12.4), (10_000, 14.5), (100_000, 15.8))
+"""Number of arrivals → the 99th percentile of the highest ratio of constant rates, from 2,000 (20) to 250 (1,000)
+simulations; beyond, where one takes long, from the medians of a few, plus the distance at 1,000."""
 _DEEPEST = 10
 """Halvings of the load: the shortest spans are 2⁻¹⁰ of it."""
 _FEWEST = 12
