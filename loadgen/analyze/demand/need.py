@@ -15,6 +15,8 @@ from loadgen.analyze.steps import Step
 from loadgen.scenario.rates import Rate
 
 _RATE: TypeAdapter[Rate] = TypeAdapter(Rate)
+_MOST_CYCLES = 100_000
+"""A plan of more waves is damaged, and its spans would fill the memory."""
 _OFF = 5.0
 """Standard deviations by which the number of arrivals may differ from that of the plan."""
 
@@ -70,8 +72,11 @@ def need(run: Observed, rates: Rates, bound: str | None = None) -> Need | str:
 
 def planned(run: Observed) -> Planned | None:
     """The planned rate until the end of the load; None if the run has no plan, or did not follow it."""
+    load = run.info.settings.get("load")
+    if _cycles(load) > _MOST_CYCLES:
+        return None
     try:
-        rate = _RATE.validate_python(run.info.settings.get("load"))
+        rate = _RATE.validate_python(load)
     except ValidationError:
         return None
     end_s = min(rate.length_s, run.end_s)
@@ -81,3 +86,11 @@ def planned(run: Observed) -> Planned | None:
         return None
     edges = {0.0, end_s, *(edge for span in rate.spans() for edge in (span.start_s, span.end_s) if edge < end_s)}
     return Planned(at=rate.at, edges_s=np.array(sorted(edges)))
+
+
+def _cycles(load: object) -> int:
+    """The most cycles of any wave in a load as it is recorded."""
+    if isinstance(load, dict):
+        own = load.get("cycles")
+        return max([own if isinstance(own, int) else 0, *(_cycles(part) for part in load.values())])
+    return max(map(_cycles, load), default=0) if isinstance(load, list) else 0

@@ -227,7 +227,6 @@ TARGETS = (
             "loadgen.dataset.folder:RunFolder.read",
             "loadgen.analyze.prepare:observe",
             "loadgen.analyze.prepare:_json",
-            "loadgen.analyze.demand.need:planned",
         ),
         examples=8,
         measured=False,

@@ -35,6 +35,11 @@ def test_the_plan_is_used_where_the_arrivals_follow_it():
         None,
         "a trace",
         {"kind": "no such rate"},
+        {
+            "kind": "scaled",
+            "factor": 1.0,
+            "rate": {"kind": "wave", "trough_per_s": 1, "peak_per_s": 3, "period_s": 1e-9, "cycles": 10**11},
+        },
         Constant(per_s=1.0, duration_s=60.0).model_dump(mode="json"),
         Constant(per_s=4.0, duration_s=60.0).model_dump(mode="json"),
     ],
