@@ -1,10 +1,13 @@
-"""Analyzes a run: the same tables always give the same values, without files, sockets, clock or randomness."""
+"""Analyzes a run: the same tables always give the same values, without files, sockets or clock; seeds are fixed."""
 
 import numpy as np
 
 from loadgen.analyze import latency
 from loadgen.analyze.attainment import attainment
 from loadgen.analyze.correlation import correlations
+from loadgen.analyze.demand.need import need
+from loadgen.analyze.demand.replica import NO_WAITS, fit
+from loadgen.analyze.demand.result import assess, until_backlog_gone
 from loadgen.analyze.findings.attainment import attainment_limits
 from loadgen.analyze.findings.clock import clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
@@ -16,11 +19,11 @@ from loadgen.analyze.findings.warnings import warnings
 from loadgen.analyze.headline import headline
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
-from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.results import Analysis, Run, State
 from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
-from loadgen.analyze.scaling.replicas import fleet
+from loadgen.analyze.scaling.replicas import UNKNOWN, fleet
 from loadgen.analyze.timeline import marks, timeline
 from loadgen.analyze.warm_up import warm_up
 from loadgen.dataset.names import TokenSource
@@ -38,13 +41,16 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     replicas = fleet(run)
     by_pod = ratio_by_pod(run, replicas)
     ratio = mean_over_pods(by_pod, stale_s(run))
-    per_replica = capacity(run)
-    scaling = scaling_events(run, replicas, ratio, per_replica)
-    windows = lag_windows(run, scaling)
+    model = fit(run, replicas, run.requests.service_s)
+    needed = model if isinstance(model, str) else need(run, model.rates, None if model.slots_known else NO_WAITS)
+    scaling = scaling_events(run, replicas, ratio, needed)
+    assessed = assess(run, replicas, model, needed, scaling)
+    demand = assessed.demand
+    windows = until_backlog_gone(lag_windows(run, scaling), assessed.slow_by_lag_s)
     measured = latency.measure(run)
     attained = attainment(run, measured)
     stages = latency.stage_spans(run)
-    line = timeline(run, replicas, by_pod, ratio)
+    line = timeline(run, replicas, by_pod, ratio, UNKNOWN if isinstance(needed, str) else needed.curve)
     findings = ordered(
         [never_started(info.error), *damaged_rows(run), *incidents(run)]
         if info.load_start_s is None
@@ -54,7 +60,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
             *clock_steps(run, replicas),
             *slo(run, measured, windows),
             *attainment_limits(run, attained),
-            *warnings(run, replicas, ratio, scaling, per_replica),
+            *warnings(run, replicas, ratio, scaling, demand),
         ]
     )
     return Analysis(
@@ -72,8 +78,9 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         timeline=line,
         marks=marks(run, replicas),
         correlations=correlations(line, run.end_s),
-        cost=cost(run, replicas, per_replica),
-        capacity_per_s=per_replica.per_s,
+        cost=cost(run, replicas, demand),
+        capacity_per_s=demand.capacity.value if demand.capacity else None,
+        demand=demand,
         output_unit="chunks" if _counts_chunks(tables) else "tokens",
         warm_up=None if info.load_start_s is None else warm_up(run, replicas),
         by_warm_up=latency.per_warm_up(run, measured),

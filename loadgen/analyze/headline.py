@@ -51,13 +51,20 @@ def _parts(event: ScalingEvent | None) -> tuple[float | None, ...]:
     """The lag of a scale-up and its four parts."""
     if event is None:
         return (None,) * 5
-    return (
-        _between(event.trigger_s, event.serving_s),
+    lag = lag_of(event)
+    steps = (
         _between(event.trigger_s, event.over_target_s),
         _between(event.over_target_s, event.decided_s),
         _between(event.decided_s, event.ready_s),
-        _between(event.ready_s, event.serving_s),
     )
+    known = [step for step in steps if step is not None]
+    rest = _between(event.ready_s, event.serving_s) if lag is None or len(known) < 3 else lag - sum(known)
+    return (lag, *steps, rest)
+
+
+def lag_of(event: ScalingEvent) -> float | None:
+    """The lag of a scale-up; None if it is unknown."""
+    return _between(event.trigger_s, event.serving_s) if event.lag_s is None else event.lag_s
 
 
 def _between(start_s: float | None, end_s: float | None) -> float | None:
@@ -72,7 +79,7 @@ def _worst(scaling: Sequence[ScalingEvent]) -> int | None:
 
     def lag(number: int) -> tuple[bool, float]:
         event = scaling[number]
-        whole = _between(event.trigger_s, event.serving_s)
+        whole = lag_of(event)
         if whole is not None:
             return True, whole
         start = first_known(event.trigger_s, event.over_target_s, event.decided_s)

@@ -1,4 +1,4 @@
-"""Computes the queue-to-compute ratio, as the autoscaler read it and from raw counters, and the replica capacity."""
+"""Computes the queue-to-compute ratio, as the autoscaler read it and from raw counters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,11 @@ DEFAULT_WINDOW_S = 10.0
 """Rate window without an autoscaler."""
 MAX_STEP_S = 5.0
 """Samples further apart than this do not describe the time between them."""
-MIN_SATURATED_S = 5.0
-MIN_SATURATED_COUNT = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Saturated throughput of one replica in requests per second, or the reason why it is unknown."""
+    """Sustained throughput of one replica in requests per second, or the reason why it is unknown."""
 
     per_s: float | None
     why_missing: str | None = None
@@ -135,29 +133,6 @@ def mean_true_ratio(run: Observed, fleet: Fleet, t_s: Floats) -> Floats:
         known[finite] += 1
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known > 0, total / known, np.nan)
-
-
-def capacity(run: Observed) -> Capacity:
-    """The throughput of a replica over all intervals between two samples with requests in its queue.
-
-    A replica with a queue is never idle, so this is its capacity, independent of the load.
-    """
-    pending, succeeded = run.signals.get(SignalName.RAW_PENDING, {}), run.signals.get(SignalName.RAW_SUCCESS, {})
-    if not any(name in succeeded for name in pending):
-        return Capacity(None, "the counters of the replicas were not collected")
-    seconds = count = 0.0
-    for name in pending:
-        if name not in succeeded:
-            continue
-        times = succeeded[name].t_s
-        queued = last_sample(pending[name], times, MAX_STEP_S) > 0
-        steps, grown = np.diff(times), np.diff(succeeded[name].value)
-        use = queued[:-1] & queued[1:] & (grown >= 0) & (steps <= MAX_STEP_S)
-        seconds += float(steps[use].sum())
-        count += float(grown[use].sum())
-    if seconds < MIN_SATURATED_S or count < MIN_SATURATED_COUNT:
-        return Capacity(None, "requests rarely queued on a replica, so its capacity is unknown")
-    return Capacity(count / seconds)
 
 
 def _until_draining(pods: Mapping[str, Series], fleet: Fleet) -> dict[str, Series]:

@@ -10,8 +10,9 @@ from loadgen.analyze.bounds import Bounds, e2e_bounds, ttft_bounds
 from loadgen.analyze.observed import Event, Floats, Observed, Series
 from loadgen.analyze.queueing import last_sample, stale_s, true_ratio
 from loadgen.analyze.results import Direction, Mark, Timeline
-from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.analyze.scaling.replicas import UNKNOWN, Fleet
 from loadgen.analyze.stats import rank
+from loadgen.analyze.steps import Step
 from loadgen.dataset.names import EVENT_KINDS, MARK_SYMBOLS, EventKind, SignalName
 from loadgen.dataset.tables import MAX_RUN_S
 
@@ -20,7 +21,7 @@ MAX_BINS = 86_400
 """A day by the second; a longer run has wider bins."""
 MAX_VALUES = 2_000_000
 """Most values of all series: hundreds of replicas for many hours have wider bins, so that memory is bounded."""
-_FLEET_SERIES = 23
+_FLEET_SERIES = 24
 """Series of the timeline besides the ratio of each replica."""
 BEFORE_S = 60.0
 """Longest time before the load on the timeline: a long start-up would compress the rest."""
@@ -30,7 +31,9 @@ _NEIGHBOURS = 2
 """Neighbouring bins on either side that a sparse bin includes: 5 s in all where a bin is one second."""
 
 
-def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: Series) -> Timeline:
+def timeline(
+    run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: Series, needed: Step = UNKNOWN
+) -> Timeline:
     """The run bin by bin, usually of one second, from at most `BEFORE_S` before the load to the last record.
 
     Args:
@@ -38,6 +41,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         fleet: Its replicas.
         by_pod: Ratio of every replica as read.
         ratio: Ratio of the fleet as the autoscaler read it.
+        needed: Replicas that the load needed.
     """
     first = math.floor(max(run.first_s, -BEFORE_S))
     length_s = max(math.ceil(min(run.last_s, fleet.end_s, MAX_RUN_S)) - first, 1)
@@ -86,6 +90,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         desired=tuple(fleet.desired.at(end).tolist()),
         ready=tuple(fleet.ready.at(end).tolist()),
         serving=tuple(fleet.serving.at(end).tolist()),
+        needed=tuple(np.where(end <= run.end_s, needed.at(end), np.nan).tolist()),
     )
 
 

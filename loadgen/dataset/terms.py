@@ -95,9 +95,9 @@ TRUE_RATIO = Term(
 )
 CAPACITY = Term(
     key="capacity",
-    label="Saturated throughput per replica",
-    meaning="Requests per second that a replica completes while others wait for it.",
-    formula="Σ Δsuccessful requests / Σ Δt while requests wait",
+    label="Sustained throughput per replica",
+    meaning="Requests per second that a replica completes while others always wait for it.",
+    formula="requests that it serves at once / mean service time",
     unit="1/s",
 )
 REPLICA = Term(key="replica", label="Replica", meaning="A pod that serves requests.")
@@ -117,13 +117,21 @@ SCALING_EVENT = Term(
 LOAD_STEP = Term(
     key="load-step",
     label="Load step",
-    meaning="When the load exceeded the capacity of the replicas before the scaling event.",
+    meaning="When the load needed the replicas that a scale-up added; after its decision if the scale-up was early.",
     unit="s",
+)
+DEMAND = Term(
+    key="demand",
+    label="Needed replicas",
+    meaning="The fewest replicas that carry the offered rate of a moment within the limits on TTFT and E2E.",
+    formula="least n with λ(t) < highest stationary rate of n replicas",
+    unit="replicas",
 )
 LAG = Term(
     key="lag",
     label="Lag",
-    meaning="From the load step to the first response of the last new replica. A lag window is that span.",
+    meaning="From the need for replicas until they serve; negative if they served before they were needed. A lag "
+    "window is that span, and lasts until the backlog that the lag left is gone.",
     formula="serving − load step",
     unit="s",
 )
@@ -181,8 +189,8 @@ CORRELATION = Term(
 COST = Term(
     key="cost",
     label="Cost",
-    meaning="Compared with the most replicas ever desired, kept for the whole load (static peak), and with the fewest "
-    "replicas that could have served this load without a wait beyond the limit on TTFT.",
+    meaning="Compared with the most replicas ever desired, kept for the whole load (static peak), and with the "
+    "smallest fixed fleet on which a replay of this load keeps the limits on TTFT and E2E.",
     formula="Σ over replicas of the time from created to stopped, within the load",
     unit="replica-seconds",
 )
@@ -209,6 +217,7 @@ ALL: tuple[Term, ...] = (
     SERVING,
     SCALING_EVENT,
     LOAD_STEP,
+    DEMAND,
     LAG,
     RECOVERED,
     SLO,

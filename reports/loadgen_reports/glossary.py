@@ -14,6 +14,7 @@ _EXPLAINED = (
     terms.DESIRED,
     terms.READY,
     terms.SERVING,
+    terms.DEMAND,
     terms.LAG,
     terms.RECOVERED,
     terms.SLO,

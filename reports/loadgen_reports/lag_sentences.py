@@ -2,9 +2,12 @@
 
 import re
 
-from loadgen.analyze.results import Analysis, Headline, ScalingEvent
+from loadgen.analyze.results import Analysis, Estimate, Headline, ScalingEvent
 from loadgen_reports import format as fmt
 from loadgen_reports.finding_text import sentence, uncapitalize
+
+NARROW_S = 0.5
+"""Intervals up to this width do not change a duration that is shown in tenths of a second."""
 
 
 def event_name(event: ScalingEvent) -> str:
@@ -34,16 +37,49 @@ def lag_statement(analysis: Analysis, suffix: str) -> str:
     assert event is not None
     stage = _stage_of(analysis, event)
     place = f"in {stage}, scale-up" if stage else "scale-up"
-    return f"{place} lagged the load by {fmt.tenths(analysis.headline.lag_s)}{suffix}"
+    lag = analysis.headline.lag_s
+    if fmt.known(lag) and lag < 0:
+        return f"{place} was ready {_lag_text(analysis)} before it was needed{suffix}"
+    return f"{place} lagged the load by {_lag_text(analysis)}{suffix}"
+
+
+def _wide(analysis: Analysis) -> Estimate | None:
+    """The worst lag with its interval, if that is too wide for tenths of a second."""
+    lags = [each.lag for each in analysis.demand.lags if each.lag is not None]
+    own = next((lag for lag in lags if lag.value == analysis.headline.lag_s), None)
+    return own if own is not None and own.high - own.low > NARROW_S else None
+
+
+def _lag_text(analysis: Analysis) -> str:
+    """The length of the worst lag, early or late: in whole seconds with its interval where that is wide."""
+    lag, wide = analysis.headline.lag_s, _wide(analysis)
+    if wide is None:
+        return fmt.tenths(abs(lag) if fmt.known(lag) else lag)
+    low, high = (wide.low, wide.high) if wide.value >= 0 else (-wide.high, -wide.low)
+    return f"{fmt.count(abs(wide.value))} s (95 % interval {fmt.count(low)} … {fmt.count(high)} s)"
+
+
+def in_time(analysis: Analysis) -> list[str]:
+    """Whether a late scale-up made requests slow, where the replays can tell."""
+    cause, lag = analysis.demand.attribution, analysis.headline.lag_s
+    if cause is None or not fmt.known(lag) or lag <= 0:
+        return []
+    if not cause.conclusive:
+        share = f"{fmt.count(cause.unexplained)} of {fmt.count(cause.slow)} slow requests"
+        return [f"What the lag did is unknown, because a replay does not explain {share}."]
+    return ["It was in time: the lag made no request slow."] if not cause.by_lag else []
 
 
 def lag_sentence(analysis: Analysis) -> list[str]:
     """The lag of the worst scale-up, or why it was not measured; empty without a scale-up."""
     ups = _scale_ups(analysis)
     if fmt.known(analysis.headline.lag_s) and worst_scale_up(analysis) is not None:
-        longest = "the longer" if len(ups) == 2 else "the longest"
+        early = fmt.known(analysis.headline.lag_s) and analysis.headline.lag_s < 0
+        longest = (
+            ("the later" if early else "the longer") if len(ups) == 2 else "the latest" if early else "the longest"
+        )
         suffix = f", {longest} of {fmt.number_word(len(ups))} scale-ups" if len(ups) > 1 else ""
-        return [sentence(lag_statement(analysis, suffix))]
+        return [sentence(lag_statement(analysis, suffix)), *in_time(analysis)]
     if ups:
         subject = {1: "the scale-up", 2: "both scale-ups"}.get(len(ups), f"all {fmt.number_word(len(ups))} scale-ups")
         reason = _missing_reason(worst_scale_up(analysis) or ups[0]) or ", because its chain of events is incomplete"
@@ -79,10 +115,13 @@ def lag_breakdown(analysis: Analysis) -> list[str]:
     measured = [(value, text) for value, text in steps if fmt.known(value)]
     if not measured:
         return []
-    if any(value < 0 for value, _ in measured):
+    if any(value < 0 for value in (*(value for value, _ in measured), head.lag_s) if fmt.known(value)):
         return [_out_of_order(head, replicas)]
     complete = fmt.known(head.lag_s) and len(measured) == len(steps)
-    total, texts = fmt.tenths(head.lag_s), [fmt.tenths(value) for value, _ in measured]
+    wide = _wide(analysis) is not None
+    total = f"{fmt.count(head.lag_s)} s" if wide else fmt.tenths(head.lag_s)
+    # The load step is as uncertain as the lag, and so is the first part.
+    texts = [f"{fmt.count(value)} s" if wide and value == head.signal_s else fmt.tenths(value) for value, _ in measured]
     parts = [text.format(value) for value, (_, text) in zip(texts, measured, strict=True)]
     if not fmt.known(head.lag_s):
         return [f"Measured for {event_name(event)}: {', '.join(parts)}."]

@@ -84,7 +84,9 @@ def _lag_row(index: int, event: ScalingEvent, steps: tuple[tuple[str, str], ...]
 
 
 def event_lag(event: ScalingEvent) -> float | None:
-    """Seconds from the load step to the first response of the last new replica; None if either was not observed."""
+    """Seconds from the need until the new replicas served, negative if they were early; None if not observed."""
+    if event.lag_s is not None:
+        return event.lag_s
     if not fmt.known(event.trigger_s) or not fmt.known(event.serving_s):
         return None
     return event.serving_s - event.trigger_s

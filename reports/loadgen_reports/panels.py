@@ -155,6 +155,7 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
                 Line(field="serving", label="serving", colour="green", shape="area", width=1, term="serving"),
                 Line(field="ready", label="ready", colour="blue", shape="steps", width=2, term="ready"),
                 Line(field="desired", label="desired", colour="orange", shape="steps", dash=DASHED, term="desired"),
+                Line(field="needed", label="needed", colour="purple", shape="steps", dash=DOTTED, term="demand"),
             ),
             integer=True,
         ),
@@ -283,4 +284,5 @@ def downsample(timeline: Timeline, factor: int) -> Timeline:
         desired=last(timeline.desired),
         ready=last(timeline.ready),
         serving=last(timeline.serving),
+        needed=last(timeline.needed),
     )

@@ -154,7 +154,7 @@ def _end_sentence(analysis: Analysis) -> str:
 def _lag_explains_failure(analysis: Analysis) -> bool:
     """Whether the lag was measured and explains the slow requests."""
     head = analysis.headline
-    if analysis.verdict != "fail" or not fmt.known(head.lag_s) or worst_scale_up(analysis) is None:
+    if analysis.verdict != "fail" or not fmt.known(head.lag_s) or head.lag_s <= 0 or worst_scale_up(analysis) is None:
         return False
     if not any(f.code in codes.SLO_METRICS and f.unit == "s" for f in missed_limits(analysis)):
         return False
@@ -176,7 +176,7 @@ def _slow(analysis: Analysis) -> list[str]:
             return [f"The one request met {limit}{more}."]
         return [f"All {fmt.count(head.judged_requests)} {requests} met {limit}{more}."]
     text = f"{fmt.count(head.slow_requests)} of {fmt.count(head.judged_requests)} {requests} exceeded {limit}"
-    return [text + _share_in_lag_windows(head, len(analysis.lag_windows)) + more + "."]
+    return [text + (_share_by_lag(analysis) or _share_in_lag_windows(head, len(analysis.lag_windows))) + more + "."]
 
 
 def _unknown(head: Headline) -> str:
@@ -185,6 +185,19 @@ def _unknown(head: Headline) -> str:
         return ""
     number, noun = fmt.count(head.unknown_requests), fmt.plural(head.unknown_requests, "younger request")
     return f"{number} {noun} had no first token yet when the run was stopped"
+
+
+def _share_by_lag(analysis: Analysis) -> str:
+    """The share of the slow requests that is due to the lag, where two replays can tell; empty where they cannot."""
+    cause = analysis.demand.attribution
+    if cause is None or not cause.conclusive or cause.slow != analysis.headline.slow_requests:
+        return ""
+    if cause.slow == 1:
+        return f", {'' if cause.by_lag else 'not '}because of the lag"
+    if not cause.by_lag:
+        return ", none of them because of the lag"
+    share = "all" if cause.by_lag == cause.slow else fmt.percent(cause.by_lag / cause.slow)
+    return f", {share} of them because of the lag"
 
 
 def _share_in_lag_windows(head: Headline, windows: int) -> str:

@@ -116,7 +116,7 @@ def requests(analysis: Analysis) -> Table:
         columns.insert(5, Column(label="Stopped", numeric=True))
     shown, notes = _capped_with_last([_request_row(group, stopped=stopped) for group in groups(analysis)])
     if fmt.known(analysis.capacity_per_s):
-        notes += (f"Saturated throughput per replica: {fmt.rate(analysis.capacity_per_s)}.",)
+        notes += (f"Sustained throughput per replica: {fmt.rate(analysis.capacity_per_s)}.",)
     return Table(
         key="requests",
         title="Requests",
@@ -301,7 +301,7 @@ def cost(analysis: Analysis) -> Table:
         ("Static peak, replicas", fmt.count(value.static_replicas)),
         ("Static peak, replica-seconds", fmt.count(value.static_replica_seconds)),
         ("Share of static peak", fmt.percent(value.of_static_ratio)),
-        ("Smallest fleet for this load, replicas", fmt.count(value.needed_replicas)),
+        ("Smallest fleet for this load, replicas", _smallest(analysis)),
         ("Smallest fleet for this load, replica-seconds", fmt.count(value.needed_replica_seconds)),
         ("Share of smallest fleet", fmt.percent(value.of_needed_ratio)),
     )
@@ -312,6 +312,12 @@ def cost(analysis: Analysis) -> Table:
         rows=tuple((Cell(text=name), _value_cell(text)) for name, text in rows),
         notes=(reason,) if value.needed_why_missing else (),
     )
+
+
+def _smallest(analysis: Analysis) -> str:
+    fleet = analysis.demand.smallest
+    text = fmt.count(analysis.cost.needed_replicas)
+    return text if fleet is None or fleet.low == fleet.high else f"{text} ({fleet.low} … {fleet.high})"
 
 
 def _value_cell(text: str) -> Cell:

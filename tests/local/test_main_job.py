@@ -119,16 +119,17 @@ def test_the_fleet_follows_the_wave(done: FinishedRun) -> None:
 
 
 def test_a_scaling_event_has_all_its_times(done: FinishedRun) -> None:
-    """At least one scale-up has every time from the load step to the first served request, in order.
+    """At least one scale-up has every time from the load step to the first served request.
 
-    Whether latency recovers before this short load ends depends on the machine, so that time is not asserted.
+    All but the load step, which follows an early scale-up, are in order. Whether latency recovers before this short
+    load ends depends on the machine, so that time is not asserted.
     """
     steps = ("trigger_s", "over_target_s", "decided_s", "created_s", "scheduled_s", "started_s", "ready_s", "serving_s")
     ups = [event for event in done.analysis["scaling"] if event["direction"] == "up"]
     complete = [event for event in ups if all(event[step] is not None for step in steps)]
     assert complete, [event["missing"] for event in ups]
     for event in complete:
-        times = [event[step] for step in steps]
+        times = [event[step] for step in steps[1:]]
         assert times == sorted(times)
 
 

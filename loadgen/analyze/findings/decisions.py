@@ -5,19 +5,18 @@ from collections.abc import Sequence
 from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.windows import window_of
 from loadgen.analyze.observed import Observed
-from loadgen.analyze.queueing import Capacity
-from loadgen.analyze.results import Finding, ScalingEvent, Window
+from loadgen.analyze.results import Demand, Finding, ScalingEvent, Window
 from loadgen.dataset.names import EventKind, RescaleReason
 
 
-def unnecessary_scale_ups(scaling: Sequence[ScalingEvent], capacity: Capacity) -> list[Finding]:
-    """Scale-ups from a number of replicas whose capacity the load never exceeded."""
+def unnecessary_scale_ups(scaling: Sequence[ScalingEvent], demand: Demand) -> list[Finding]:
+    """Scale-ups from a number of replicas that the load never outgrew until the added ones were gone."""
     unnecessary = [(number, event) for number, event in enumerate(scaling) if event.needless]
-    if not unnecessary or capacity.per_s is None:
+    if not unnecessary or not demand.rates:
         return []
     changes = "; ".join(
         f"{event.before} → {event.after} at {event.decided_s:.1f} s, while the load did not exceed the capacity of "
-        f"{event.before * capacity.per_s:.3g}/s"
+        f"{_rate(demand, event.before)}"
         for _, event in unnecessary
     )
     # The ratio had crossed its target before an earlier scale-up, which this decision repeats.
@@ -43,6 +42,12 @@ def unnecessary_scale_ups(scaling: Sequence[ScalingEvent], capacity: Capacity) -
             measured=float(len(unnecessary)), limit=0.0, window=window, advice=f"{changes}. {reason}."
         )
     ]
+
+
+def _rate(demand: Demand, replicas: int) -> str:
+    """The rate that a number of replicas carries; known up to the most that the load needed."""
+    known = min(max(replicas, 1), len(demand.rates))
+    return f"{'over ' if replicas > known else ''}{demand.rates[known - 1].value:.3g}/s"
 
 
 def flapping(run: Observed, scaling: Sequence[ScalingEvent]) -> list[Finding]:

@@ -12,12 +12,12 @@ from loadgen.analyze.findings.placement import unschedulable_replicas
 from loadgen.analyze.findings.signal import deviation_from_counters, never_crossed, replica_gaps, unreadable_metric
 from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import Capacity
-from loadgen.analyze.results import Finding, ScalingEvent
+from loadgen.analyze.results import Demand, Finding, ScalingEvent
 from loadgen.analyze.scaling.replicas import Fleet
 
 
 def warnings(
-    run: Observed, fleet: Fleet, ratio: Series, scaling: Sequence[ScalingEvent], capacity: Capacity
+    run: Observed, fleet: Fleet, ratio: Series, scaling: Sequence[ScalingEvent], demand: Demand
 ) -> list[Finding]:
     """All warnings, the most important first.
 
@@ -26,16 +26,17 @@ def warnings(
         fleet: Its replicas.
         ratio: The fleet's ratio as the autoscaler read it.
         scaling: Its scaling events.
-        capacity: Requests per second that one replica can serve.
+        demand: What the load needed, and what one replica can serve.
     """
     findings = connection_warnings(run) + cluster_warnings(run, ratio)
     if run.info.autoscaler is not None and len(ratio.t_s) and run.length_s:
         findings += never_crossed(run, ratio)
+        capacity = Capacity(demand.capacity.value if demand.capacity else None, demand.why_missing)
         findings += overload_at_max(run, fleet, ratio, capacity)
         findings += deviation_from_counters(run, fleet, ratio)
         findings += replica_gaps(run, fleet)
     findings += old_backlog(run, fleet, scaling)
-    findings += unnecessary_scale_ups(scaling, capacity)
+    findings += unnecessary_scale_ups(scaling, demand)
     findings += flapping(run, scaling)
     findings += rescales_by_others(run)
     findings += unreadable_metric(run)

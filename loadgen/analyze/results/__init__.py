@@ -7,6 +7,15 @@ Ratios are 0..1, except for the queue-to-compute ratio. Missing values are None,
 
 from loadgen.analyze.results.analysis import Analysis, Headline, Run, State, Verdict
 from loadgen.analyze.results.attainment import Attainment, AttainmentWindow, Violation
+from loadgen.analyze.results.demand import (
+    Attribution,
+    Demand,
+    Elasticity,
+    Estimate,
+    LevelLag,
+    NeededSpan,
+    SmallestFleet,
+)
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
@@ -18,18 +27,25 @@ __all__ = [
     "Analysis",
     "Attainment",
     "AttainmentWindow",
+    "Attribution",
     "Correlation",
     "Cost",
+    "Demand",
     "Direction",
+    "Elasticity",
+    "Estimate",
     "Finding",
     "Headline",
     "Latencies",
+    "LevelLag",
     "Mark",
+    "NeededSpan",
     "OutcomeCount",
     "Percentiles",
     "Run",
     "ScalingEvent",
     "Severity",
+    "SmallestFleet",
     "Span",
     "State",
     "Stats",

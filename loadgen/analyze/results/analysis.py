@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from loadgen.analyze.results.attainment import Attainment
+from loadgen.analyze.results.demand import Demand
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import Cost, ScalingEvent
@@ -83,11 +84,11 @@ class Headline:
 
     Attributes:
         worst_event: Index into `Analysis.scaling` of the scale-up with the longest lag.
-        lag_s: Its lag: from the load step to the first response of the last new replica.
+        lag_s: Its lag: from the need of the load until the replicas served; negative if they served before.
         signal_s: Part of the lag from load step to over target.
         decide_s: Part of the lag from over target to decided.
         start_s: Part of the lag from decided to ready.
-        traffic_s: Part of the lag from ready to serving.
+        traffic_s: The rest of the lag: from ready to serving.
         slow_requests: Requests that exceeded the per-request TTFT limit, including unanswered ones.
         slow_in_lag: Those of them that were due within a lag window of a scale-up.
         judged_requests: Number of requests of which it is known whether they exceeded the limit; without a limit on
@@ -130,13 +131,15 @@ class Analysis:
         by_replicas: Latencies per number of ready replicas at the due time; empty when no replica was observed.
         outcomes: Counts of requests by outcome and cause, the most frequent first.
         scaling: Every change of the desired replica count.
-        lag_windows: One span per scale-up: from its first known time to its first response.
+        lag_windows: One span per scale-up that was not early: from its first known time to its first response, or until
+            the backlog that its lag left was gone.
         stage_spans: Stages, up to the end of the load.
         timeline: Series at 1 s.
         marks: Events that the figures draw.
         correlations: Lagged correlations of pairs of series.
         cost: Replica-seconds.
-        capacity_per_s: Saturated throughput of one replica in requests per second; None when unknown.
+        capacity_per_s: Sustained throughput of one replica in requests per second; None when unknown.
+        demand: What the load needed, how the fleet followed, and what the lag did.
         output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
         warm_up: How long the run was cold, by the setting and by a proposal; None without a load.
         by_warm_up: Latencies of the requests due before and after the warm-up, `cold` and `warm`; empty without one.
@@ -160,6 +163,7 @@ class Analysis:
     correlations: tuple[Correlation, ...]
     cost: Cost
     capacity_per_s: float | None = None
+    demand: Demand = field(default_factory=Demand)
     output_unit: Literal["tokens", "chunks"] = "tokens"
     warm_up: WarmUp | None = None
     by_warm_up: tuple[Latencies, ...] = ()

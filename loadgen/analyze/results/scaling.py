@@ -15,7 +15,9 @@ class ScalingEvent:
         before: Desired replicas before.
         after: Desired replicas after.
         reason: Message of the autoscaler.
-        trigger_s: Load step: when the load crossed the capacity of the replicas before (see docs/metrics.md).
+        trigger_s: Load step: when the load needed the added replicas, or no longer needed the removed ones. A scale-up
+            that was early has it after its decision, or after its replicas served. Of several levels, it is that of
+            the longest lag (see docs/metrics.md).
         over_target_s: When the ratio that the autoscaler reads crossed its target (with tolerance).
         decided_s: When the autoscaler changed the desired count.
         created_s: When the last replica of this event was created (up) or began to terminate (down).
@@ -27,8 +29,11 @@ class ScalingEvent:
         pods: Names of the replicas that it added or removed.
         complete: Whether all times are known.
         missing: Why times are missing, one sentence each.
-        needless: Whether the load never exceeded the capacity of the replicas before, until the next scale-down.
+        needless: Whether the load needed no more than the replicas before from the decision until the added replicas
+            were gone.
         broke_limit: Whether a request exceeded the limit before the recovery; None when unknown.
+        lag_s: Longest lag of its levels: serving − needed, negative if the replicas served before they were needed;
+            None if unknown, if nothing was needed or if they never served.
     """
 
     direction: Direction
@@ -49,6 +54,7 @@ class ScalingEvent:
     missing: tuple[str, ...] = ()
     needless: bool = False
     broke_limit: bool | None = None
+    lag_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +67,8 @@ class Cost:
         static_replica_seconds: static_replicas × length of the load.
         of_static_ratio: replica_seconds / static_replica_seconds.
         mean_replicas: replica_seconds / length of the load.
-        needed_replicas: Replicas of the smallest fixed fleet that can serve this load (see docs/metrics.md).
+        needed_replicas: Replicas of the smallest fixed fleet that serves this load within the limits on TTFT and E2E
+            (see docs/metrics.md); its interval is in `Analysis.demand`.
         needed_replica_seconds: needed_replicas × length of the load.
         of_needed_ratio: replica_seconds / needed_replica_seconds.
         needed_why_missing: Why the three above are missing.

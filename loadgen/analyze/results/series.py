@@ -36,6 +36,7 @@ class Timeline:
         desired: Desired replicas.
         ready: Ready replicas.
         serving: Replicas that have answered at least one request.
+        needed: Replicas that the load needs; NaN outside the load.
     """
 
     t_s: tuple[float, ...]
@@ -62,6 +63,7 @@ class Timeline:
     desired: tuple[float, ...]
     ready: tuple[float, ...]
     serving: tuple[float, ...]
+    needed: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Reconstructs scaling events, from the load step to the recovery of latency."""
+"""Reconstructs scaling events, from the need of the load to the recovery of latency."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from loadgen.analyze.demand.lag import lags, worst
+from loadgen.analyze.demand.need import Need
+from loadgen.analyze.demand.served import supply
 from loadgen.analyze.observed import Event, Observed, Series
-from loadgen.analyze.queueing import Capacity
 from loadgen.analyze.results import Direction, ScalingEvent, Span
+from loadgen.analyze.results.demand import LevelLag
 from loadgen.analyze.scaling.recovery import broke_limit, recovered_s, recovery_limit
 from loadgen.analyze.scaling.replicas import Fleet, Replica
-from loadgen.analyze.scaling.trigger import MIN_STEP_S, load_fell, load_rose, longest_wait_s
 from loadgen.analyze.steps import runs
 from loadgen.dataset.names import EventKind, RescaleReason
 
@@ -21,37 +23,43 @@ EARLY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """One rescale, with the times of the decisions before and after it."""
+    """One rescale, with the times of the decisions before and after it, and of the one that took back a scale-up."""
 
     event: Event
     before: int
     after: int
     previous_s: float
     next_s: float
-    next_down_s: float
+    taken_back_s: float
 
     @property
     def direction(self) -> Direction:
         return "up" if self.after > self.before else "down"
 
 
-def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacity) -> tuple[ScalingEvent, ...]:
+def scaling_events(run: Observed, fleet: Fleet, ratio: Series, needed: Need | str) -> tuple[ScalingEvent, ...]:
     """Every change of the desired count that the autoscaler may have made, in order.
 
     Args:
         run: The run.
         fleet: Its replicas.
         ratio: The fleet's ratio as the autoscaler read it.
-        capacity: Capacity of one replica.
+        needed: The replicas that the load needed, or why they are unknown.
     """
+    found = () if isinstance(needed, str) else lags(needed.spans, supply(fleet), run.end_s)
     events: list[ScalingEvent] = []
     assigned: set[str] = set()
     for decision in _decisions(run, fleet):
         missing: list[str] = []
         crossed = _crossed(run, decision, ratio, missing)
-        trigger = _load_step(run, decision, crossed, capacity, events, missing)
-        # A crossing before the previous decision, or before this step, does not belong to this step.
-        over = None if crossed is None else max(crossed, decision.previous_s, -math.inf if trigger is None else trigger)
+        # A crossing before the previous decision does not belong to this step.
+        over = None if crossed is None else max(crossed, decision.previous_s)
+        trigger = lag = None
+        if decision.direction == "down":
+            trigger = _fell(run, decision, needed, missing)
+        elif (answered := _answered(run, decision, needed, found, missing)) is not None:
+            trigger = answered.needed.value
+            lag = None if answered.lag is None else answered.lag.value
         event = ScalingEvent(
             direction=decision.direction,
             before=decision.before,
@@ -68,7 +76,8 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacit
             recovered_s=None,
             pods=(),
             complete=False,
-            needless=trigger is None and _needless(run, decision, capacity, events),
+            needless=decision.direction == "up" and trigger is None and _is_comparable(run, decision, needed),
+            lag_s=lag,
         )
         complete = _added if decision.direction == "up" else _removed
         event = complete(run, fleet, decision, event, assigned, missing)
@@ -78,7 +87,10 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, capacity: Capacit
 
 
 def lag_windows(run: Observed, events: Sequence[ScalingEvent]) -> tuple[Span, ...]:
-    """For each scale-up, the span from its first known time to the first response of the last new replica."""
+    """For each scale-up, the span from its first known time to the first response of the last new replica.
+
+    One that served before it was needed has none.
+    """
     spans = []
     for event in events:
         if event.direction == "down":
@@ -103,7 +115,7 @@ def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
         if before != after:
             changes.append((_corrected(fleet, event, up=after > before), before, after))
     times = [-math.inf, *(event.t_s for event, _, _ in changes), math.inf]
-    downs = [event.t_s for event, before, after in changes if after < before]
+    downs = [(event.t_s, after) for event, before, after in changes if after < before]
     return [
         _Decision(
             event=event,
@@ -111,7 +123,7 @@ def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
             after=after,
             previous_s=times[number],
             next_s=times[number + 2],
-            next_down_s=next((at for at in downs if at > event.t_s), math.inf),
+            taken_back_s=next((at for at, left in downs if at > event.t_s and left <= before), math.inf),
         )
         for number, (event, before, after) in enumerate(changes)
         if event.reason != RescaleReason.NOT_BY_AUTOSCALER
@@ -150,69 +162,60 @@ def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[st
     return float(times[spans[-1][0]])
 
 
-def _is_comparable(run: Observed, decision: _Decision, capacity: Capacity) -> bool:
-    """Whether load and capacity can be compared: the capacity is known, and the decision came during the load."""
-    return capacity.per_s is not None and run.length_s is not None and decision.event.t_s >= 0
+def _is_comparable(run: Observed, decision: _Decision, needed: Need | str) -> bool:
+    """Whether the need is known, and the decision came during the load."""
+    return not isinstance(needed, str) and run.length_s is not None and decision.event.t_s >= 0
 
 
-def _needless(run: Observed, decision: _Decision, capacity: Capacity, earlier: list[ScalingEvent]) -> bool:
-    """Whether the load did not exceed the capacity of the replicas before, until the next scale-down."""
-    if decision.direction == "down" or not _is_comparable(run, decision, capacity):
-        return False
-    assert capacity.per_s is not None
-    start = _since_last("down", earlier)
-    end = min(decision.next_down_s, run.end_s)
-    due = run.requests.scheduled_s[run.requests.due]
-    due = due[(due >= start) & (due <= end)]
-    return not len(due) or longest_wait_s(due, decision.before * capacity.per_s) < MIN_STEP_S
-
-
-def _since_last(direction: Direction, earlier: list[ScalingEvent]) -> float:
-    """Time of the last decision in this direction; the start of the load without one."""
-    return max([event.decided_s for event in earlier if event.direction == direction] + [0.0])
-
-
-def _load_step(
-    run: Observed,
-    decision: _Decision,
-    crossed_s: float | None,
-    capacity: Capacity,
-    earlier: list[ScalingEvent],
-    missing: list[str],
-) -> float | None:
-    if capacity.per_s is None:
-        missing.append(f"load step: {capacity.why_missing}")
+def _answered(
+    run: Observed, decision: _Decision, needed: Need | str, found: Sequence[LevelLag], missing: list[str]
+) -> LevelLag | None:
+    """The worst lag of the needs that a scale-up answered; None, with the reason, if it answered none."""
+    if isinstance(needed, str):
+        missing.append(f"load step: {needed}")
         return None
-    decided = decision.event.t_s
-    if run.length_s is None or not _is_comparable(run, decision, capacity):
+    if not _is_comparable(run, decision, needed):
         missing.append("load step: the decision came before the load")
         return None
-    start = _since_last("down" if decision.direction == "up" else "up", earlier)
-    due = run.requests.scheduled_s[run.requests.due]
-    if decision.direction == "down":
-        capacity_per_s = decision.after * capacity.per_s
-        fell_s = load_fell(due, capacity_per_s, start, decided)
-        if fell_s is None:
-            missing.append(
-                f"load step: at the decision the load still exceeded the capacity of {_replicas(decision.after)} "
-                f"({capacity_per_s:.3g}/s)"
-            )
-        return fell_s
-    # A queue proves the step, unless an earlier step caused it. If the target is crossed below saturation, the
-    # autoscaler scales before the load exceeds the capacity; then the load until the next scale-down counts.
-    is_new = crossed_s is not None and crossed_s > decision.previous_s
-    capacity_per_s = decision.before * capacity.per_s
-    latest, proven_by, until = decided, decided, "the decision"
-    if is_new and crossed_s is not None:
-        latest, until = crossed_s, "the next scale-down" if math.isfinite(decision.next_down_s) else "its end"
-        proven_by = min(decision.next_down_s, run.length_s)
-    rose_s = load_rose(due, capacity_per_s, start, latest, proven_by)
-    if rose_s is None:
+    gone_s = min(decision.taken_back_s, run.end_s)
+    levels = range(decision.before + 1, decision.after + 1)
+    lag = worst(found, needed.spans, levels, decision.event.t_s, gone_s)
+    if lag is None:
+        until = "the next scale-down" if decision.taken_back_s < run.end_s else "its end"
         missing.append(
-            f"load step: until {until} the load did not exceed the capacity of {_replicas(decision.before)} "
-            f"({capacity_per_s:.3g}/s)"
+            f"load step: from the decision until {until} the load did not exceed the capacity of "
+            f"{_replicas(decision.before)} ({_rate(needed, decision.before)})"
         )
-    return rose_s
+    return lag
+
+
+def _fell(run: Observed, decision: _Decision, needed: Need | str, missing: list[str]) -> float | None:
+    """When the need last fell to the replicas after a scale-down; None, with the reason, if it did not."""
+    if isinstance(needed, str):
+        missing.append(f"load step: {needed}")
+        return None
+    if not _is_comparable(run, decision, needed):
+        missing.append("load step: the decision came before the load")
+        return None
+    spans = [span for span in needed.spans if span.replicas == decision.after + 1]
+    begun = [span for span in spans if span.start.value <= decision.event.t_s]
+    capacity = f"the capacity of {_replicas(decision.after)} ({_rate(needed, decision.after)})"
+    if not begun:
+        missing.append(f"load step: the load never exceeded {capacity} before")
+        return None
+    end = begun[-1].end
+    if end is None or end.value > decision.event.t_s:
+        missing.append(f"load step: at the decision the load still exceeded {capacity}")
+        return None
+    return end.value
+
+
+def _rate(needed: Need, replicas: int) -> str:
+    """The rate that a number of replicas carries; of more than the load needed, that of the most it needed."""
+    if replicas < 1:
+        return "0/s"
+    more = replicas > len(needed.rates)
+    return f"{'over ' if more else ''}{needed.rates[min(replicas, len(needed.rates)) - 1].value:.3g}/s"
 
 
 def _added(
@@ -249,8 +252,7 @@ def _added(
     if recovered is None:
         missing.append("recovered: latency did not stay within the SLO for 10 s before the load ended")
         return event
-    start = first_known(event.trigger_s, event.over_target_s, event.decided_s)
-    assert start is not None  # every event was decided
+    start = min(at for at in (event.trigger_s, event.over_target_s, event.decided_s) if at is not None)
     return replace(event, recovered_s=recovered, broke_limit=broke_limit(run, start, recovered))
 
 

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
 from loadgen.analyze.results import Analysis
-from loadgen_reports import chart, distribution, glossary, lags, provenance, tables
+from loadgen_reports import chart, demand, distribution, glossary, lags, provenance, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
@@ -82,6 +82,7 @@ def render(analysis: Analysis) -> str:
         tables=tables,
         attainment=attainment_table(analysis),
         lags=lags,
+        demand=demand,
         provenance=provenance,
         bars=_bars(analysis),
         glossary=glossary.TERMS,
@@ -235,6 +236,7 @@ def timeline_table(analysis: Analysis) -> tables.Table:
         ("Desired", _numbers(coarse.desired)),
         ("Ready", _numbers(coarse.ready)),
         ("Serving", _numbers(coarse.serving)),
+        ("Needed", _numbers(coarse.needed)),
     ]
     note: tuple[str, ...] = ()
     if factor > 1:

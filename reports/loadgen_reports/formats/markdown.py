@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 from loadgen.analyze.results import Analysis
+from loadgen_reports import demand, lags, provenance, tables
 from loadgen_reports import format as fmt
-from loadgen_reports import lags, provenance, tables
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening
@@ -41,12 +41,14 @@ def _measured(analysis: Analysis) -> list[str]:
     return [
         _section(lags.scale_ups(analysis)),
         _section(lags.scale_downs(analysis)),
+        _section(demand.level_lags(analysis)),
         _section(tables.findings(analysis)),
         _section(attainment_table(analysis)),
         _section(tables.requests(analysis)),
         *(_section(table) for table in tables.latencies(analysis)),
         _section(tables.outcomes(analysis)),
         _section(tables.correlations(analysis)),
+        _section(demand.summary(analysis)),
         _section(tables.cost(analysis)),
     ]
 

@@ -8,6 +8,7 @@ _CONFIGURED = "reads the configuration that loadgen wrote, in Triton's process"
 _DECODED = "hands the decoded answer to functions that are targets, and turns errors of the decoder into a sentence"
 
 TRUSTED: dict[str, str] = {
+    "loadgen.analyze.demand.need:planned": "a load that is no rate is no plan: the rate is then told from the arrivals",
     "loadgen.base.http_connection:HttpConnection.__init__": _VALIDATED,
     "loadgen.base.proxies:without_credentials": _VALIDATED,
     "loadgen.collect.connections:from_environment": _OWN,

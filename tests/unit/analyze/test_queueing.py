@@ -1,4 +1,4 @@
-"""The ratio as read, the true ratio of the counters, and the capacity of a replica."""
+"""The ratio as read, and the true ratio of the counters."""
 
 import math
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.analyze.observed import Series
-from loadgen.analyze.queueing import capacity, increments, mean_over_pods, mean_true_ratio, ratio_by_pod, true_ratio
+from loadgen.analyze.queueing import increments, mean_over_pods, mean_true_ratio, ratio_by_pod, true_ratio
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import life, observed, series
 
@@ -92,31 +92,6 @@ def test_the_true_ratio_survives_a_restart_of_a_replica():
 def test_without_counters_the_truth_is_unknown():
     """The ratio is missing and not 0."""
     assert np.isnan(true_ratio(observed(), np.array([1.0, 2.0]))).all()
-
-
-def test_capacity_counts_only_time_with_a_queue():
-    """40 finished in the 10 s with a queue; the 5 s without one, and their 5 requests, do not count: 4/s."""
-    pending = {float(t): (3.0 if t <= 10 else 0.0) for t in range(17)}
-    finished = {float(t): (4.0 * t if t <= 10 else 40.0 + (t - 11)) for t in range(17)}
-    run = observed(samples=series("raw_pending", "a", pending) + series("raw_success", "a", finished))
-    assert capacity(run).per_s == 4.0
-
-
-def test_capacity_is_unknown_without_a_queue():
-    """The replicas were never saturated, so their capacity is missing with a reason."""
-    flat = {float(t): 0.0 for t in range(30)}
-    run = observed(samples=series("raw_pending", "a", flat) + series("raw_success", "a", flat))
-    assert capacity(run).per_s is None
-    assert "rarely queued" in str(capacity(run).why_missing)
-    assert "not collected" in str(capacity(observed()).why_missing)
-
-
-def test_capacity_ignores_a_restart():
-    """The step at which the counter of finished requests falls says nothing; the rest still does."""
-    pending = {float(t): 1.0 for t in range(21)}
-    finished = {float(t): (2.0 * t if t <= 10 else 2.0 * (t - 11)) for t in range(21)}
-    run = observed(samples=series("raw_pending", "a", pending) + series("raw_success", "a", finished))
-    assert capacity(run).per_s == 2.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), min_size=3, max_size=30), st.integers(2, 29))

@@ -5,6 +5,7 @@ from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, sta
 from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.events import scaling_events
 from loadgen.analyze.scaling.replicas import fleet
+from support.runs.needs import needed
 from support.runs.tables import SCALER, by_code, info, life, observed, request, rescale, series
 
 SMALL = info(autoscaler=SCALER.model_copy(update={"max_replicas": 2}))
@@ -25,7 +26,7 @@ def short(run, capacity=UNKNOWN):
 def backlog(run):
     replicas = fleet(run)
     ratio = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
-    return old_backlog(run, replicas, scaling_events(run, replicas, ratio, UNKNOWN))
+    return old_backlog(run, replicas, scaling_events(run, replicas, ratio, needed(run, None)))
 
 
 def test_queues_on_all_replicas_of_the_largest_fleet_are_an_overload():

@@ -1,23 +1,23 @@
 """Warnings: findings that do not affect the verdict."""
 
 from loadgen.analyze.findings.warnings import warnings
-from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.events import scaling_events
 from loadgen.analyze.scaling.replicas import fleet
+from support.runs.needs import demand, needed
 from support.runs.tables import SCALER, by_code, event, info, life, observed, request, rescale, series
 
 REQUESTS = [request(n, float(n)) for n in range(60)]
 READY = life("a", -9, -5)
 
 
-ONE_A_SECOND = Capacity(1.0)
-
-
-def found(run, capacity=ONE_A_SECOND):
+def found(run, per_s=1.0):
     replicas = fleet(run)
     ratio = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
-    findings = warnings(run, replicas, ratio, scaling_events(run, replicas, ratio, capacity), capacity)
+    findings = warnings(
+        run, replicas, ratio, scaling_events(run, replicas, ratio, needed(run, per_s)), demand(run, per_s)
+    )
     assert all(each.severity == "warning" and not each.passed for each in findings)
     return findings
 
@@ -73,7 +73,7 @@ def test_a_scale_up_that_the_load_never_outgrew_is_needless():
     """1/s comes and one replica carries 2/s: 1 → 2 at 30 s had no need."""
     samples = series("ratio", "a", {float(t): (2.0 if t > 25 else 0.2) for t in range(60)})
     run = observed(requests=REQUESTS, samples=samples, events=[*READY, rescale(30, 1, 2), *life("b", 31, 40)])
-    each = by_code(found(run, Capacity(2.0)), "scaling.needless")
+    each = by_code(found(run, 2.0), "scaling.needless")
     assert (each.measured, each.limit, each.window) == (1.0, 0.0, Window(30.0))
     assert "1 → 2 at 30.0 s, while the load did not exceed the capacity of 2/s" in each.advice
     assert "raise the target" in each.advice
@@ -84,7 +84,7 @@ def test_a_second_step_on_the_queue_of_the_first_is_told_apart():
     twice = [request(n, n / 2) for n in range(120)]
     samples = series("ratio", "a", {float(t): (2.0 if t > 12 else 0.2) for t in range(60)})
     run = observed(requests=twice, samples=samples, events=[*READY, rescale(15, 1, 2), rescale(30, 2, 3)])
-    each = by_code(found(run, Capacity(1.5)), "scaling.needless")
+    each = by_code(found(run, 1.5), "scaling.needless")
     assert (each.measured, each.window) == (1.0, Window(30.0))
     assert "a longer rate window only prolongs that" in each.advice
 
@@ -94,13 +94,13 @@ def test_a_step_that_the_load_outgrew_later_was_not_needless():
     rising = [request(n, float(n)) for n in range(40)] + [request(40 + n, 40 + n / 5) for n in range(100)]
     samples = series("ratio", "a", {float(t): (2.0 if 10 < t < 20 or t > 40 else 0.2) for t in range(60)})
     run = observed(requests=rising, samples=samples, events=[*READY, rescale(30, 1, 2)])
-    assert "scaling.needless" not in [each.code for each in found(run, Capacity(2.0))]
+    assert "scaling.needless" not in [each.code for each in found(run, 2.0)]
 
 
 def test_nothing_is_needless_where_what_a_replica_carries_is_not_known():
     """Without a capacity nobody can say."""
     run = observed(requests=REQUESTS, events=[*READY, rescale(30, 1, 2)])
-    assert "scaling.needless" not in [each.code for each in found(run, Capacity(None, "not collected"))]
+    assert "scaling.needless" not in [each.code for each in found(run, None)]
 
 
 def test_up_down_and_up_again_in_a_short_time_is_flapping():

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import fleet
+from support.runs.needs import needed
 from support.runs.tables import event, info, life, observed, request, rescale, series
 
 STEP = [request(n, float(n)) for n in range(20)] + [request(20 + n, 20 + n / 4) for n in range(160)]
@@ -21,12 +22,10 @@ def serving(pod, first_s, end=60):
     return series("raw_success", pod, {float(t): (5.0 if t >= first_s else 0.0) for t in range(end)})
 
 
-TWO_A_SECOND = Capacity(2.0)
-
-
-def chain(run, capacity=TWO_A_SECOND):
+def chain(run, per_s=2.0):
     replicas = fleet(run)
-    return scaling_events(run, replicas, mean_over_pods(ratio_by_pod(run, replicas), stale_s(run)), capacity)
+    ratio = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
+    return scaling_events(run, replicas, ratio, needed(run, per_s))
 
 
 def test_every_step_of_a_scale_up_has_its_time():
@@ -82,7 +81,7 @@ def test_overlapping_scale_ups_have_their_own_replicas():
         samples=ratio(22, 60) + serving("b", 47) + serving("c", 55),
         events=[*life("a", -9, -5), rescale(24, 1, 2), *life("b", 24.5, 45), rescale(39, 2, 3), *life("c", 39.5, 54)],
     )
-    first, second = chain(run, Capacity(1.5))
+    first, second = chain(run, 1.5)
     assert (first.pods, first.ready_s, first.serving_s) == (("b",), 45.0, 47.0)
     assert (second.pods, second.ready_s, second.serving_s) == (("c",), 54.0, 55.0)
     # The ratio never fell in between, so for the second decision it counts anew from the first.
@@ -133,12 +132,12 @@ def test_unknown_times_are_missing_with_a_reason_each():
         requests=STEP,
         events=[*life("a", -9, -5), rescale(30, 1, 2), *[e for e in started if e["kind"] != "replica_ready"]],
     )
-    (up,) = chain(run, Capacity(None, "the counters of the replicas were not collected"))
+    (up,) = chain(run, None)
     assert (up.trigger_s, up.over_target_s, up.ready_s, up.serving_s, up.recovered_s) == (None,) * 5
     assert up.created_s == 30.5
     assert not up.complete
     text = " ".join(up.missing)
-    assert "load step: the counters of the replicas were not collected" in text
+    assert "load step: the replicas were not observed" in text
     assert "over target: there is no ratio sample" in text
     assert "ready: b was not observed ready before it was stopped at 38.0 s" in text
     assert "serving: b was not observed serving" in text
@@ -169,24 +168,44 @@ def test_a_scale_up_ahead_of_the_load_has_no_load_step():
     assert lag_windows(run, [up])[0].start_s == 23.0
 
 
-def test_with_a_target_below_saturation_the_load_step_may_follow_later():
-    """1/s until 20 s, then 2/s, of 2.5/s that are carried; decided at 30 s; from 36 s on 4/s: the load did rise."""
-    due = [*np.arange(0, 20, 1.0), *np.arange(20, 36, 0.5), *np.arange(36, 60, 0.25)]
-    events = [*life("a", -9, -5), rescale(30, 1, 2), *life("b", 30.5, 40)]
-    samples = ratio(23, 50) + serving("b", 42)
-    capacity = Capacity(2.5)
-    (up,) = chain(
-        observed(requests=[request(n, t) for n, t in enumerate(due)], samples=samples, events=events), capacity
-    )
-    assert up.trigger_s is not None
-    assert 20.0 <= up.trigger_s <= 23.0
-    assert up.over_target_s == 23.0
+def test_an_early_scale_up_has_a_negative_lag():
+    """1/s until 20 s, then 2/s of the 2.5/s that are carried; decided at 20 s, served at 30 s; 4/s from 44 s on."""
+    due = [*np.arange(0, 20, 1.0), *np.arange(20, 44, 0.5), *np.arange(44, 90, 0.25)]
+    events = [*life("a", -9, -5), rescale(20, 1, 2), *life("b", 20.5, 28)]
+    parts = {
+        "requests": [request(n, t) for n, t in enumerate(due)],
+        "samples": ratio(13, 50) + serving("b", 30),
+    }
+    run = observed(info(length_s=90.0), events=events, **parts)
+    (up,) = chain(run, 2.5)
+    assert (up.trigger_s, up.over_target_s, up.serving_s) == (44.0, 13.0, 30.0)
+    assert up.lag_s == -14.0
+    assert not up.needless
     assert up.complete
-    # had the fleet been made smaller before, the rise would belong to the next scale-up
-    earlier = observed(
-        requests=[request(n, t) for n, t in enumerate(due)], samples=samples, events=[*events, rescale(35, 2, 1)]
+    assert lag_windows(run, [up]) == ()
+    # Had the fleet been made smaller before, the rise would belong to the next scale-up.
+    earlier = observed(info(length_s=90.0), events=[*events, rescale(40, 2, 1)], **parts)
+    assert chain(earlier, 2.5)[0].trigger_s is None
+    assert chain(earlier, 2.5)[0].needless
+
+
+def test_each_level_of_a_scale_up_has_its_lag_and_the_longest_counts():
+    """2/s for a replica: 3/s from 40 s needs two, 5.5/s from 80 s three; the new replicas serve at 55 and 57 s.
+
+    The second was needed 15 s before it served, the third served before it was needed. Two rises in a row may be a
+    ramp, so each need is interpolated between the middles of the spans: the first one at 40 s.
+    """
+    due = [*np.arange(0, 40, 1.0), *(40 + np.arange(120) / 3), *(80 + np.arange(220) / 5.5)]
+    run = observed(
+        info(length_s=120.0),
+        requests=[request(n, t) for n, t in enumerate(due)],
+        samples=ratio(43, 70) + serving("b", 55) + serving("c", 57),
+        events=[*life("a", -9, -5), rescale(45, 1, 3), *life("b", 45.5, 53), *life("c", 45.5, 54)],
     )
-    assert chain(earlier, capacity)[0].trigger_s is None
+    (up,) = chain(run)
+    assert up.trigger_s == pytest.approx(40.0, abs=1.0)
+    assert up.lag_s == pytest.approx(55.0 - up.trigger_s)
+    assert up.serving_s == 57.0
 
 
 def test_only_the_last_span_over_the_target_counts():
@@ -300,7 +319,7 @@ def test_a_decision_before_the_load_has_no_load_step():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_times_of_a_chain_are_in_order(seed):
-    """For any load and samples: trigger ≤ over target ≤ decided, created ≤ … ≤ serving ≤ recovered."""
+    """For any load and samples: over target ≤ decided, created ≤ … ≤ serving ≤ recovered; a load step may be later."""
     rng = np.random.default_rng(seed)
     due = np.sort(rng.uniform(0, 60, 150))
     values = {float(t): float(rng.choice([0.0, 3.0], p=[0.3, 0.7])) for t in range(60)}
@@ -316,8 +335,8 @@ def test_the_times_of_a_chain_are_in_order(seed):
         samples=samples,
         events=events,
     )
-    for up in chain(run, Capacity(float(rng.uniform(0.5, 3)))):
-        links = [up.trigger_s, up.over_target_s, up.decided_s, up.created_s, up.scheduled_s, up.started_s]
+    for up in chain(run, float(rng.uniform(0.5, 3))):
+        links = [up.over_target_s, up.decided_s, up.created_s, up.scheduled_s, up.started_s]
         links += [up.ready_s, up.serving_s, up.recovered_s]
         seen = [link for link in links if link is not None]
         assert seen == sorted(seen)

@@ -1,0 +1,191 @@
+"""Determines the service times of requests, and how many requests a replica serves at the same time.
+
+Service is what a request does in a slot of the engine, from the end of its wait to its last token. Where the engine
+reports it, it is measured. Elsewhere it is modelled from what the client sees, send, first and last token:
+
+    sent           started        first token                 last token
+      |--- wait ------|-- prefill ----|-------- decode -----------|
+                      |-------------- service --------------------|
+
+Decode is known. The prefill is the time from send to first token of requests that found a free slot, and is taken to be
+the same for all: it is the mean over the requests that were sent while no other was in flight (or few others, once the
+number of slots is known), without those that took more than ten times the median; the median, if they are fewer than
+`MIN_ALONE`. It contains the network's round trip, which makes modelled services longer than those of the engine.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadgen.analyze.observed import Bools, Floats
+from loadgen.analyze.results.demand import ServiceMethod
+
+MIN_ALONE = 20
+STALL = 10.0
+"""A lone request whose first token took this many medians did not find a free slot: it stalled."""
+MIN_WAITED = 5
+"""Requests that must have waited before the slots of a replica can be told."""
+CLEAR_WAIT = 0.25
+"""A request waited if it did for this share of a mean service: shorter waits may be variations of the prefill."""
+MIN_FULL = 20
+"""Services that must have started in a full batch before only those count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Services of requests, in the order of the requests; NaN where one did not complete.
+
+    Attributes:
+        start_s: When each started.
+        service_s: How long each took, from start to last token.
+        prefill_s: Its part before the first token.
+        method: Where the times come from.
+        error_s: Standard error of the modelled prefill, which all services share; 0 if they are measured.
+    """
+
+    start_s: Floats
+    service_s: Floats
+    prefill_s: Floats
+    method: ServiceMethod
+    error_s: float = 0.0
+
+    @property
+    def known(self) -> Bools:
+        """Whether the service of each request is known."""
+        return np.isfinite(self.service_s) & (self.service_s > 0)
+
+
+def measured(first_s: Floats, last_s: Floats, service_s: Floats) -> Services:
+    """Services that the engine reported.
+
+    Args:
+        first_s: When the first token of each request arrived.
+        last_s: When its last token arrived, NaN if it was not answered.
+        service_s: Seconds from its first scheduling in the engine to its last token; NaN if not reported.
+    """
+    use = np.isfinite(service_s) & np.isfinite(last_s)
+    service = np.where(use, service_s, np.nan)
+    return Services(
+        start_s=last_s - service,
+        service_s=service,
+        prefill_s=np.clip(service - (last_s - first_s), 0.0, None),
+        method="measured",
+    )
+
+
+def modelled(sent_s: Floats, first_s: Floats, last_s: Floats, ended_s: Floats, few: int = 0) -> Services:
+    """Services by the model above; all unknown if no request was answered.
+
+    Args:
+        sent_s: When each request was sent; NaN if it was not.
+        first_s: When its first token arrived; NaN without one.
+        last_s: When its last token arrived; NaN if it was not answered.
+        ended_s: When it ended, answered or not.
+        few: Other requests in flight that leave a slot free at every replica.
+    """
+    answered = np.isfinite(sent_s) & np.isfinite(first_s) & np.isfinite(last_s)
+    prefill, error = prefill_s(sent_s, first_s, ended_s, few)
+    service = np.where(answered, last_s - first_s + prefill, np.nan)
+    return Services(
+        start_s=last_s - service,
+        service_s=service,
+        prefill_s=np.where(answered, prefill, np.nan),
+        method="modelled",
+        error_s=error,
+    )
+
+
+def others_in_flight(sent_s: Floats, ended_s: Floats) -> Floats:
+    """How many other requests were in flight when each was sent; NaN for one that was not sent."""
+    sent = np.isfinite(sent_s)
+    before = np.searchsorted(np.sort(sent_s[sent]), sent_s, side="left")
+    ended = np.searchsorted(np.sort(np.where(np.isnan(ended_s), np.inf, ended_s)[sent]), sent_s, side="right")
+    return np.where(sent, (before - ended).astype(np.float64), np.nan)
+
+
+def prefill_s(sent_s: Floats, first_s: Floats, ended_s: Floats, few: int = 0) -> tuple[float, float]:
+    """Time from send to first token of a request that does not wait, and its standard error.
+
+    Both are NaN if no request got a token.
+    """
+    others = others_in_flight(sent_s, ended_s)
+    to_first = first_s - sent_s
+    known = np.isfinite(to_first)
+    if not known.any():
+        return math.nan, math.nan
+    alone = known & (others <= few)
+    if not alone.any():
+        alone = known & (others == others[known].min())
+    times = to_first[alone]
+    middle = float(np.median(times))
+    if len(times) < MIN_ALONE:
+        # A coefficient of variation of 1 is assumed; the standard error of a median is √(π/2) times that of a mean.
+        return middle, middle * math.sqrt(math.pi / 2 / len(times))
+    times = times[times <= STALL * middle]
+    return float(times.mean()), float(times.std(ddof=1) / math.sqrt(len(times)))
+
+
+def slots(sent_s: Floats, start_s: Floats, ended_s: Floats, replicas: Floats, mean_service_s: float) -> int | None:
+    """How many requests a replica serves at the same time; None if too few waited to tell.
+
+    While a request waits, every slot of its replica is taken. With one replica the number in service at such times is
+    the number of slots: it is the median over that time. With several, one may have a free slot while requests wait at
+    another, so it is the 90th percentile of the number in service for each replica.
+
+    Args:
+        sent_s: When each request was sent; NaN if it was not.
+        start_s: When its service started; NaN if it did not, or if that is unknown.
+        ended_s: When it ended.
+        replicas: How many replicas served when each request was sent; NaN if unknown.
+        mean_service_s: Mean service time.
+    """
+    sent = np.isfinite(sent_s) & np.isfinite(ended_s)
+    leaves_queue_s = np.where(np.isnan(start_s), ended_s, np.fmin(start_s, ended_s))
+    waited = sent & (leaves_queue_s - sent_s > CLEAR_WAIT * mean_service_s)
+    if waited.sum() < MIN_WAITED:
+        return None
+    served = sent & np.isfinite(start_s)
+    edges = np.sort(np.concatenate((sent_s[waited], leaves_queue_s[waited], start_s[served], ended_s[served])))
+    middle = (edges[1:] + edges[:-1]) / 2
+    waiting = _between(sent_s[waited], leaves_queue_s[waited], middle) > 0
+    busy = _between(start_s[served], ended_s[served], middle)
+    order = np.flatnonzero(sent)[np.argsort(sent_s[sent], kind="stable")]
+    at = np.clip(np.searchsorted(sent_s[order], middle, side="right") - 1, 0, len(order) - 1)
+    fleet = np.nan_to_num(replicas[order][at], nan=1.0)
+    for use, share in ((waiting & (fleet == 1), 0.5), (waiting & (fleet >= 1), 0.9)):
+        lasts = np.diff(edges)[use]
+        if lasts.sum() >= CLEAR_WAIT * MIN_WAITED * mean_service_s:
+            return max(1, round(_quantile(busy[use] / fleet[use], lasts, share)))
+    return None
+
+
+def most_at_once(start_s: Floats, ended_s: Floats, replicas: Floats) -> int:
+    """The most requests in service at once for each replica, without the highest hundredth of starts; at least one.
+
+    A replica has at least that many slots.
+    """
+    running = _between(start_s, ended_s, start_s) / np.maximum(np.nan_to_num(replicas, nan=1.0), 1.0)
+    return max(1, math.floor(np.quantile(running, 0.99)))
+
+
+def in_full_batch(start_s: Floats, ended_s: Floats, replicas: Floats, slot_count: int) -> Bools:
+    """Whether each service started in a full batch, which is known at its start; only those with a known start."""
+    served = np.isfinite(start_s) & np.isfinite(ended_s)
+    running = np.zeros(len(start_s))
+    running[served] = _between(start_s[served], ended_s[served], start_s[served])
+    fleet = np.maximum(np.nan_to_num(replicas, nan=1.0), 1.0)
+    return served & (running >= slot_count * fleet)
+
+
+def _between(start_s: Floats, end_s: Floats, at_s: Floats) -> Floats:
+    """The number of half-open spans [start, end) that contain each time."""
+    begun = np.searchsorted(np.sort(start_s), at_s, side="right")
+    over = np.searchsorted(np.sort(end_s), at_s, side="right")
+    return (begun - over).astype(np.float64)
+
+
+def _quantile(values: Floats, weights: Floats, share: float) -> float:
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, share * total[-1], side="left")])
