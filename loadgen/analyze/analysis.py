@@ -4,7 +4,7 @@ import numpy as np
 
 from loadgen.analyze import latency
 from loadgen.analyze.correlation import correlations
-from loadgen.analyze.findings.clock import clock_steps
+from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.findings.validity import never_started, validity
@@ -15,9 +15,11 @@ from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import capacity, mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.results import Analysis, Run, State
+from loadgen.analyze.scaling.chain_gaps import with_gaps
 from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import fleet
+from loadgen.analyze.signal.summary import judge
 from loadgen.analyze.timeline import marks, timeline
 from loadgen.dataset.names import TokenSource
 from loadgen.dataset.run_info import RunInfo
@@ -35,19 +37,21 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     by_pod = ratio_by_pod(run, replicas)
     ratio = mean_over_pods(by_pod, stale_s(run))
     per_replica = capacity(run)
-    scaling = scaling_events(run, replicas, ratio, per_replica)
+    scaling = with_gaps(run, replicas, ratio, scaling_events(run, replicas, ratio, per_replica))
     windows = lag_windows(run, scaling)
     measured = latency.measure(run)
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)
+    signal = judge(run, replicas, ratio)
     findings = ordered(
         [never_started(info.error), *incidents(run)]
         if info.load_start_s is None
         else [
             *validity(run, replicas),
             *clock_steps(run, replicas),
+            *clock_offsets(signal.clock),
             *slo(run, measured, windows),
-            *warnings(run, replicas, ratio, scaling, per_replica),
+            *warnings(run, replicas, ratio, scaling, per_replica, signal),
         ]
     )
     return Analysis(
@@ -68,6 +72,10 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         cost=cost(run, replicas, per_replica),
         capacity_per_s=per_replica.per_s,
         output_unit="chunks" if _counts_chunks(tables) else "tokens",
+        signal=None if info.load_start_s is None else signal.truth,
+        engine=signal.engine,
+        gaps=signal.gaps,
+        clock_offset=None if info.load_start_s is None else signal.clock,
     )
 
 

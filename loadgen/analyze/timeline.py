@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from loadgen.analyze.observed import Event, Floats, Observed, Series
-from loadgen.analyze.queueing import last_sample, stale_s, true_ratio
+from loadgen.analyze.queueing import autoscaler_reads, last_sample, stale_s, true_ratio
 from loadgen.analyze.results import Direction, Mark, Timeline
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import rank
@@ -29,7 +29,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         run: The run.
         fleet: Its replicas.
         by_pod: Ratio of every replica as read.
-        ratio: Ratio of the fleet as the autoscaler read it.
+        ratio: Ratio of the fleet, reconstructed from those of the replicas.
     """
     first = math.floor(max(run.first_s, -BEFORE_S))
     bins = max(math.ceil(min(run.last_s, fleet.end_s, MAX_RUN_S)) - first, 1)
@@ -68,6 +68,7 @@ def timeline(run: Observed, fleet: Fleet, by_pod: Mapping[str, Series], ratio: S
         desired=tuple(fleet.desired.at(end).tolist()),
         ready=tuple(fleet.ready.at(end).tolist()),
         serving=tuple(fleet.serving.at(end).tolist()),
+        ratio_read=tuple(last_sample(autoscaler_reads(run), end, math.inf).tolist()),
     )
 
 

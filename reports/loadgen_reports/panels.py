@@ -134,10 +134,7 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
             key="ratio",
             title="Queue-to-compute ratio",
             unit="",
-            lines=(
-                Line(field="ratio", label="fleet, as the HPA reads it", colour="blue", width=2, term="ratio"),
-                Line(field="ratio_truth", label="fleet, ground truth", colour="orange", dash=DASHED, term="truth"),
-            ),
+            lines=_ratios(analysis),
             thresholds=(
                 Threshold(
                     label=f"target {fmt.ratio_value(target)}", margin_label=fmt.ratio_value(target), value=target
@@ -158,6 +155,19 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
             ),
             integer=True,
         ),
+    )
+
+
+def _ratios(analysis: Analysis) -> tuple[Line, ...]:
+    """The ratio as the HPA read it at its evaluations, where they are recorded, and as the samples give it."""
+    truth = Line(field="ratio_truth", label="fleet, ground truth", colour="orange", dash=DASHED, term="truth")
+    if not has_values(analysis.timeline.ratio_read):
+        return Line(field="ratio", label="fleet, reconstructed", colour="blue", width=2, term="ratio"), truth
+    read = "fleet, as the HPA read it"
+    return (
+        Line(field="ratio_read", label=read, colour="blue", width=2, shape="steps", term="ratio"),
+        Line(field="ratio", label="fleet, reconstructed", colour="navy", dash=DOTTED, term="ratio"),
+        truth,
     )
 
 
@@ -258,4 +268,5 @@ def downsample(timeline: Timeline, factor: int) -> Timeline:
         desired=last(timeline.desired),
         ready=last(timeline.ready),
         serving=last(timeline.serving),
+        ratio_read=last(timeline.ratio_read),
     )

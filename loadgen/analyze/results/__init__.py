@@ -10,12 +10,24 @@ from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.requests import Latencies, OutcomeCount, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
+from loadgen.analyze.results.signal import (
+    Bottleneck,
+    ClockOffset,
+    EngineUse,
+    SignalCandidate,
+    SignalGap,
+    SignalTruth,
+    SignalVerdict,
+)
 
 __all__ = [
     "Analysis",
+    "Bottleneck",
+    "ClockOffset",
     "Correlation",
     "Cost",
     "Direction",
+    "EngineUse",
     "Finding",
     "Headline",
     "Latencies",
@@ -24,6 +36,10 @@ __all__ = [
     "Run",
     "ScalingEvent",
     "Severity",
+    "SignalCandidate",
+    "SignalGap",
+    "SignalTruth",
+    "SignalVerdict",
     "Span",
     "State",
     "Stats",

@@ -7,6 +7,7 @@ from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import Cost, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
+from loadgen.analyze.results.signal import ClockOffset, EngineUse, SignalGap, SignalTruth
 from loadgen.dataset.names import StopCause
 from loadgen.dataset.run_info import ClusterInfo, Compression
 
@@ -136,6 +137,10 @@ class Analysis:
         cost: Replica-seconds.
         capacity_per_s: Saturated throughput of one replica in requests per second; None when unknown.
         output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
+        signal: Whether the ratio can be trusted as a signal; None when no load started.
+        engine: Use of the engines, of all replicas together and then of each; empty when it was not collected.
+        gaps: Times of the load without a value of the ratio.
+        clock_offset: Offset of the clock of samples and events; None when no load started.
     """
 
     run: Run
@@ -155,3 +160,7 @@ class Analysis:
     cost: Cost
     capacity_per_s: float | None = None
     output_unit: Literal["tokens", "chunks"] = "tokens"
+    signal: SignalTruth | None = None
+    engine: tuple[EngineUse, ...] = ()
+    gaps: tuple[SignalGap, ...] = ()
+    clock_offset: ClockOffset | None = None

@@ -29,6 +29,7 @@ class ScalingEvent:
         missing: Why times are missing, one sentence each.
         needless: Whether the load never exceeded the capacity of the replicas before, until the next scale-down.
         broke_limit: Whether a request exceeded the limit before the recovery; None when unknown.
+        gaps: Steps whose time is uncertain because of a gap in the samples, one sentence each.
     """
 
     direction: Direction
@@ -49,6 +50,7 @@ class ScalingEvent:
     missing: tuple[str, ...] = ()
     needless: bool = False
     broke_limit: bool | None = None
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,13 @@ class Timeline:
         ttft_p95_s: 95th percentile of TTFT of requests due in the bin.
         e2e_p50_s: Median E2E of requests due in the bin.
         e2e_p95_s: 95th percentile of E2E of requests due in the bin.
-        ratio: Fleet queue-to-compute ratio that the autoscaler read.
+        ratio: Fleet queue-to-compute ratio, reconstructed as the mean over replicas of their recorded ratios.
         ratio_truth: Fleet ratio from Triton's raw counters in the same window.
         ratio_by_pod: Replica name → ratio series.
         desired: Desired replicas.
         ready: Ready replicas.
         serving: Replicas that have answered at least one request.
+        ratio_read: Value that the autoscaler read at its last evaluation; missing where evaluations are not recorded.
     """
 
     t_s: tuple[float, ...]
@@ -45,6 +46,7 @@ class Timeline:
     desired: tuple[float, ...]
     ready: tuple[float, ...]
     serving: tuple[float, ...]
+    ratio_read: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,18 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correlation:
-    """Pearson correlation of two series at the lag (seconds, ≥ 0: `follower` comes later) with the highest value."""
+    """Pearson correlation of two pre-whitened series at the lag with the largest absolute value (docs/metrics.md).
+
+    Attributes:
+        leader: Name of the first series, which leads where the lag is positive.
+        follower: Name of the second series.
+        coefficient: Pearson's r at the lag; None where it is unknown.
+        lag_s: Seconds by which `follower` comes later; negative where `follower` leads.
+        samples: Number of pairs at this lag.
+        threshold: What the largest absolute value of unrelated series exceeds in 5 of 100 cases.
+        significant: Whether the absolute coefficient exceeds the threshold; otherwise it is not told from chance.
+        why_missing: Why the coefficient is unknown.
+    """
 
     leader: str
     follower: str
@@ -76,3 +89,5 @@ class Correlation:
     lag_s: float | None
     samples: int
     why_missing: str | None = None
+    threshold: float | None = None
+    significant: bool = False

@@ -16,7 +16,7 @@ from loadgen_reports import chart, glossary, lags, provenance, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
 from loadgen_reports.panels import DARK, LIGHT, Panel, downsample, mark_text, panels, symbol_key, symbols
-from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, replica_span
+from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, replica_span, signal_sentence
 
 _MAX_MARKS = 500
 _TABLE_ROWS = 120
@@ -54,6 +54,7 @@ def render(analysis: Analysis) -> str:
         emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
         notable=[(f.severity, finding_sentence(f)) for f in listed_findings(analysis)],
         autoscaler=provenance.autoscaler(analysis),
+        signal=signal_sentence(analysis),
         repeated_prompts=provenance.repeated_prompts(analysis),
         measured=analysis.run.state != "never_started",
         key_figures=_key_figures(analysis),
@@ -212,7 +213,7 @@ def timeline_table(analysis: Analysis) -> tables.Table:
         ("TTFT p95, s", coarse.ttft_p95_s),
         ("E2E p50, s", coarse.e2e_p50_s),
         ("E2E p95, s", coarse.e2e_p95_s),
-        ("Ratio", coarse.ratio),
+        ("Ratio, reconstructed", coarse.ratio),
         ("Ratio, raw counters", coarse.ratio_truth),
         ("Desired", coarse.desired),
         ("Ready", coarse.ready),

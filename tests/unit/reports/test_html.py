@@ -179,7 +179,7 @@ def test_a_long_run_is_condensed_and_says_so() -> None:
     longer = {
         name: getattr(line, name) * times
         for name in ("offered_per_s", "completed_per_s", "failed_per_s", "in_flight", "ttft_p50_s", "ttft_p95_s",
-                     "e2e_p50_s", "e2e_p95_s", "ratio", "ratio_truth", "desired", "ready", "serving")
+                     "e2e_p50_s", "e2e_p95_s", "ratio", "ratio_read", "ratio_truth", "desired", "ready", "serving")
     }  # fmt: skip
     t_s = tuple(float(i) for i in range(len(line.t_s) * times))
     pods = {pod: series * times for pod, series in line.ratio_by_pod.items()}
