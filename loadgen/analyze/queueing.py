@@ -129,9 +129,13 @@ def true_ratios(run: Observed, fleet: Fleet, t_s: Floats) -> dict[str, Floats]:
     """
     ratios = {}
     for name, series in run.signals.get(SignalName.RAW_COMPUTE_US, {}).items():
-        counted = np.isfinite(last_sample(series, t_s, stale_s(run))) | (t_s < series.t_s[:1].min(initial=np.inf))
-        values = true_ratio(run, t_s, [name])
-        values[counted & np.isnan(values)] = 0.0
+        if not len(series.t_s):
+            continue
+        values = np.where(t_s < series.t_s[0], 0.0, np.nan)
+        sampled = (t_s >= series.t_s[0]) & (t_s <= series.t_s[-1] + stale_s(run))
+        counted = np.isfinite(last_sample(series, t_s[sampled], stale_s(run)))
+        ratio = true_ratio(run, t_s[sampled], [name])
+        values[sampled] = np.where(counted & np.isnan(ratio), 0.0, ratio)
         pod = fleet.pods.get(name)
         if pod is not None and pod.draining_s is not None:
             values[t_s >= pod.draining_s] = np.nan

@@ -308,7 +308,8 @@ def _relation(pair: Correlation) -> str:
     opposite = ", in the opposite direction" if pair.coefficient < 0 else ""
     if pair.lag_s == 0:
         return sentence(f"{pair.leader} and {pair.follower} change at the same time{opposite}")
-    return sentence(f"{second} follows {first} by {fmt.seconds(abs(pair.lag_s))}{opposite}")
+    verb = "follow" if second.endswith("replicas") else "follows"
+    return sentence(f"{second} {verb} {first} by {fmt.seconds(abs(pair.lag_s))}{opposite}")
 
 
 _BOTTLENECKS = {

@@ -8,7 +8,7 @@ from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import autoscaler_reads, true_ratio
 from loadgen.analyze.results import Finding, SignalTruth, Window
 from loadgen.analyze.scaling.replicas import Fleet
-from loadgen.analyze.signal.deviation import TRUTH_TOLERANCE, deviation
+from loadgen.analyze.signal.deviation import TRUTH_TOLERANCE
 from loadgen.dataset.names import EventKind, SignalName
 
 FIRST_SAMPLE_S = 5.0
@@ -60,9 +60,8 @@ def _during(run: Observed, series: Series) -> Series:
     return Series(series.t_s[use], series.value[use])
 
 
-def deviation_from_counters(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
+def deviation_from_counters(best: tuple[float, int] | None) -> list[Finding]:
     """A ratio that deviates from the true ratios of the same replicas, at the lag that fits best."""
-    best = deviation(run, fleet, ratio)
     if best is None or best[0] <= TRUTH_TOLERANCE:
         return []
     advice = (

@@ -45,7 +45,7 @@ def warnings(
         findings += blind_signal(run, ratio)
         findings += never_crossed(run, ratio, signal.truth)
         findings += overload_at_max(run, fleet, ratio, capacity)
-        findings += deviation_from_counters(run, fleet, ratio)
+        findings += deviation_from_counters(signal.deviation)
         findings += replica_gaps(run, fleet)
     findings += gap_warnings(run, signal.gaps)
     findings += old_backlog(run, fleet, scaling)

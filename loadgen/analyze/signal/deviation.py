@@ -27,7 +27,7 @@ def deviation(run: Observed, fleet: Fleet, ratio: Series) -> tuple[float, int] |
     if "" in by_pod:
         fits = [_fit(run, at, last_sample(ratio, at, stale_s(run)), each) for each in _fleet_ratios(run, fleet)]
         return min((fit for fit in fits if fit is not None), default=None)
-    counted = run.signals.get(SignalName.RAW_COMPUTE_US, {})
+    counted = {pod: each for pod, each in run.signals.get(SignalName.RAW_COMPUTE_US, {}).items() if len(each.t_s)}
     rows = [_until_end(run, by_pod[pod], at) for pod in by_pod if pod in counted]
     if not rows:
         return None

@@ -25,12 +25,14 @@ class Signal:
         engine: Use of the engines, of all replicas together and then of each.
         gaps: Times of the load without a value of the ratio.
         clock: Offset of the clock of samples and events.
+        deviation: Deviation of the ratio from the counters, and the seconds compared; None where it is unknown.
     """
 
     truth: SignalTruth
     engine: tuple[EngineUse, ...]
     gaps: tuple[SignalGap, ...]
     clock: ClockOffset
+    deviation: tuple[float, int] | None
 
 
 def judge(run: Observed, fleet: Fleet, ratio: Series) -> Signal:
@@ -56,4 +58,5 @@ def judge(run: Observed, fleet: Fleet, ratio: Series) -> Signal:
         engine=engine_use(run),
         gaps=signal_gaps(run, fleet, ready_spans(run, fleet), np.union1d(sample_times(run), idle_scrapes(run))),
         clock=clock,
+        deviation=differs,
     )
