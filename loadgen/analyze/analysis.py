@@ -37,12 +37,12 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     by_pod = ratio_by_pod(run, replicas)
     ratio = mean_over_pods(by_pod, stale_s(run))
     per_replica = capacity(run)
-    scaling = with_gaps(run, replicas, ratio, scaling_events(run, replicas, ratio, per_replica))
+    signal = judge(run, replicas, ratio)
+    scaling = with_gaps(run, replicas, ratio, scaling_events(run, replicas, ratio, per_replica), signal.clock)
     windows = lag_windows(run, scaling)
     measured = latency.measure(run)
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)
-    signal = judge(run, replicas, ratio)
     findings = ordered(
         [never_started(info.error), *incidents(run)]
         if info.load_start_s is None

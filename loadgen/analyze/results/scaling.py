@@ -29,7 +29,8 @@ class ScalingEvent:
         missing: Why times are missing, one sentence each.
         needless: Whether the load never exceeded the capacity of the replicas before, until the next scale-down.
         broke_limit: Whether a request exceeded the limit before the recovery; None when unknown.
-        gaps: Steps whose time is uncertain because of a gap in the samples, one sentence each.
+        gaps: Steps whose time is uncertain because of a gap in the samples, or wrong because the clocks differ, one
+            sentence each.
     """
 
     direction: Direction

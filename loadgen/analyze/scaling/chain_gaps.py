@@ -7,21 +7,32 @@ import numpy as np
 
 from loadgen.analyze.observed import Floats, Observed, Series
 from loadgen.analyze.queueing import stale_s
-from loadgen.analyze.results import ScalingEvent
+from loadgen.analyze.results import ClockOffset, ScalingEvent
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.dataset.names import SignalName
 
 
-def with_gaps(run: Observed, fleet: Fleet, ratio: Series, events: Sequence[ScalingEvent]) -> tuple[ScalingEvent, ...]:
-    """The scaling events with the gaps that touch their steps.
+def with_gaps(
+    run: Observed, fleet: Fleet, ratio: Series, events: Sequence[ScalingEvent], clock: ClockOffset | None = None
+) -> tuple[ScalingEvent, ...]:
+    """The scaling events with the gaps that touch their steps, and with the offset of the clocks between them.
 
     Args:
         run: The run.
         fleet: Its replicas.
         ratio: The fleet's ratio as the autoscaler read it.
         events: The scaling events.
+        clock: Offset of the clock of samples and events from that of the requests, which give the load step.
     """
-    return tuple(replace(event, gaps=_gaps(run, fleet, ratio, event)) for event in events)
+    return tuple(replace(event, gaps=(*_offset(event, clock), *_gaps(run, fleet, ratio, event))) for event in events)
+
+
+def _offset(event: ScalingEvent, clock: ClockOffset | None) -> tuple[str, ...]:
+    if clock is None or clock.offset_s is None or not clock.is_larger_than_error or event.trigger_s is None:
+        return ()
+    order = "early" if clock.offset_s > 0 else "late"
+    distance = f"{abs(clock.offset_s):.1f} s too {order} against all other steps"
+    return (f"load step: the load step is {distance}, because the clocks differ",)
 
 
 def _gaps(run: Observed, fleet: Fleet, ratio: Series, event: ScalingEvent) -> tuple[str, ...]:

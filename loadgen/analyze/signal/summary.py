@@ -53,7 +53,8 @@ def judge(run: Observed, fleet: Fleet, ratio: Series) -> Signal:
             unseen_waiting=0 if unseen is None else unseen[1],
             deviates=differs is not None and differs[0] > TRUTH_TOLERANCE,
             clocks_differ=clock.is_larger_than_error,
-            candidates=candidates(run, fleet, ratio),
+            # Which series leads which is not known either if the clocks differ.
+            candidates=() if clock.is_larger_than_error else candidates(run, fleet, ratio),
         ),
         engine=engine_use(run),
         gaps=signal_gaps(run, fleet, ready_spans(run, fleet), np.union1d(sample_times(run), idle_scrapes(run))),
