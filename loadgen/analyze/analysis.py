@@ -9,7 +9,7 @@ from loadgen.analyze.demand.need import need
 from loadgen.analyze.demand.replica import NO_WAITS, fit
 from loadgen.analyze.demand.result import assess, until_backlog_gone
 from loadgen.analyze.findings.attainment import attainment_limits
-from loadgen.analyze.findings.clock import clock_steps
+from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
@@ -21,9 +21,11 @@ from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.results import Analysis, Run, State
+from loadgen.analyze.scaling.chain_gaps import with_gaps
 from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import UNKNOWN, fleet
+from loadgen.analyze.signal.summary import judge
 from loadgen.analyze.timeline import marks, timeline
 from loadgen.analyze.warm_up import warm_up
 from loadgen.dataset.names import TokenSource
@@ -43,7 +45,8 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     ratio = mean_over_pods(by_pod, stale_s(run))
     model = fit(run, replicas, run.requests.service_s)
     needed = model if isinstance(model, str) else need(run, model.rates, None if model.slots_known else NO_WAITS)
-    scaling = scaling_events(run, replicas, ratio, needed)
+    signal = judge(run, replicas, ratio)
+    scaling = with_gaps(run, replicas, ratio, scaling_events(run, replicas, ratio, needed), signal.clock)
     assessed = assess(run, replicas, model, needed, scaling)
     demand = assessed.demand
     windows = until_backlog_gone(lag_windows(run, scaling), assessed.slow_by_lag_s)
@@ -58,9 +61,10 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
             *validity(run, replicas),
             *damaged_rows(run),
             *clock_steps(run, replicas),
+            *clock_offsets(signal.clock),
             *slo(run, measured, windows),
             *attainment_limits(run, attained),
-            *warnings(run, replicas, ratio, scaling, demand),
+            *warnings(run, replicas, ratio, scaling, demand, signal),
         ]
     )
     return Analysis(
@@ -85,6 +89,10 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         warm_up=None if info.load_start_s is None else warm_up(run, replicas),
         by_warm_up=latency.per_warm_up(run, measured),
         attainment=attained,
+        signal=None if info.load_start_s is None else signal.truth,
+        engine=signal.engine,
+        gaps=signal.gaps,
+        clock_offset=None if info.load_start_s is None else signal.clock,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from loadgen.analyze.observed import Floats, Observed, Series
 from loadgen.analyze.scaling.replicas import Fleet
-from loadgen.dataset.names import SignalName
+from loadgen.dataset.names import EventKind, SignalName
 
 DEFAULT_WINDOW_S = 10.0
 """Rate window without an autoscaler."""
@@ -119,8 +119,30 @@ def true_ratio(run: Observed, t_s: Floats, pods: list[str] | None = None) -> Flo
         return np.where(compute > 0.5, np.maximum(queue, 0.0) / compute, np.nan)
 
 
+def true_ratios(run: Observed, fleet: Fleet, t_s: Floats) -> dict[str, Floats]:
+    """The true ratio of every replica at each time, as a rule that divides two rates would record it.
+
+    It is 0 for a replica that completed nothing in the window, and NaN after its termination began and where its
+    counters were not read. Before their first sample nothing was completed.
+    """
+    ratios = {}
+    for name, series in run.signals.get(SignalName.RAW_COMPUTE_US, {}).items():
+        if not len(series.t_s):
+            continue
+        values = np.where(t_s < series.t_s[0], 0.0, np.nan)
+        sampled = (t_s >= series.t_s[0]) & (t_s <= series.t_s[-1] + stale_s(run))
+        counted = np.isfinite(last_sample(series, t_s[sampled], stale_s(run)))
+        ratio = true_ratio(run, t_s[sampled], [name])
+        values[sampled] = np.where(counted & np.isnan(ratio), 0.0, ratio)
+        pod = fleet.pods.get(name)
+        if pod is not None and pod.draining_s is not None:
+            values[t_s >= pod.draining_s] = np.nan
+        ratios[name] = values
+    return ratios
+
+
 def mean_true_ratio(run: Observed, fleet: Fleet, t_s: Floats) -> Floats:
-    """The mean over replicas of their true ratios, which is comparable to the ratio that the autoscaler read."""
+    """The mean of the true ratios of the replicas that completed a request in the window."""
     names = list(_until_draining(run.signals.get(SignalName.RAW_COMPUTE_US, {}), fleet))
     total, known = np.zeros(len(t_s)), np.zeros(len(t_s))
     for name in names:
@@ -133,6 +155,23 @@ def mean_true_ratio(run: Observed, fleet: Fleet, t_s: Floats) -> Floats:
         known[finite] += 1
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known > 0, total / known, np.nan)
+
+
+def autoscaler_reads(run: Observed) -> Series:
+    """The value that the autoscaler read at each of its evaluations, as it recorded it; NaN where it could not read it.
+
+    Empty where its evaluations are not recorded with their values.
+    """
+    reads = [
+        (event.t_s, value / 1000 if isinstance(value, int | float) and not isinstance(value, bool) else np.nan)
+        for event in run.of_kind(EventKind.HPA_SYNC)
+        for value in (event.data.get("metric_milli"),)
+    ]
+    if not any(np.isfinite(value) for _, value in reads):
+        return Series(np.empty(0), np.empty(0))
+    times = np.array([at for at, _ in reads])
+    last_of_time = np.append(np.diff(times) > 0, True)
+    return Series(times[last_of_time], np.array([value for _, value in reads])[last_of_time])
 
 
 def _until_draining(pods: Mapping[str, Series], fleet: Fleet) -> dict[str, Series]:

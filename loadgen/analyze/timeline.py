@@ -8,7 +8,7 @@ import numpy as np
 
 from loadgen.analyze.bounds import Bounds, e2e_bounds, ttft_bounds
 from loadgen.analyze.observed import Event, Floats, Observed, Series
-from loadgen.analyze.queueing import last_sample, stale_s, true_ratio
+from loadgen.analyze.queueing import autoscaler_reads, last_sample, stale_s, true_ratio
 from loadgen.analyze.results import Direction, Mark, Timeline
 from loadgen.analyze.scaling.replicas import UNKNOWN, Fleet
 from loadgen.analyze.stats import rank
@@ -21,7 +21,7 @@ MAX_BINS = 86_400
 """A day by the second; a longer run has wider bins."""
 MAX_VALUES = 2_000_000
 """Most values of all series: hundreds of replicas for many hours have wider bins, so that memory is bounded."""
-_FLEET_SERIES = 24
+_FLEET_SERIES = 25
 """Series of the timeline besides the ratio of each replica."""
 BEFORE_S = 60.0
 """Longest time before the load on the timeline: a long start-up would compress the rest."""
@@ -40,7 +40,7 @@ def timeline(
         run: The run.
         fleet: Its replicas.
         by_pod: Ratio of every replica as read.
-        ratio: Ratio of the fleet as the autoscaler read it.
+        ratio: Ratio of the fleet, reconstructed from those of the replicas.
         needed: Replicas that the load needed.
     """
     first = math.floor(max(run.first_s, -BEFORE_S))
@@ -91,6 +91,7 @@ def timeline(
         ready=tuple(fleet.ready.at(end).tolist()),
         serving=tuple(fleet.serving.at(end).tolist()),
         needed=tuple(np.where(end <= run.end_s, needed.at(end), np.nan).tolist()),
+        ratio_read=tuple(last_sample(autoscaler_reads(run), end, math.inf).tolist()),
     )
 
 

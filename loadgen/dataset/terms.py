@@ -183,7 +183,9 @@ WARNING = Term(key="warning", label="Warning", meaning="A finding that does not 
 CORRELATION = Term(
     key="correlation",
     label="Correlation",
-    meaning="Pearson's r of two series at the lag, 0 or more, at which it is largest: the follower comes later.",
+    meaning="Pearson's r of two pre-whitened series at the lag with the largest absolute value. With a positive lag "
+    "the second series follows the first, with a negative lag it leads. Up to the threshold it is not told from "
+    "chance.",
     unit="1",
 )
 COST = Term(

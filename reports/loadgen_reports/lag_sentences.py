@@ -100,11 +100,16 @@ def _missing_reason(event: ScalingEvent) -> str:
 
 
 def lag_breakdown(analysis: Analysis) -> list[str]:
-    """The durations of the measured steps of the lag."""
-    head = analysis.headline
+    """The durations of the measured steps of the lag, and the gaps in the samples that touch them."""
     event = worst_scale_up(analysis)
     if event is None:
         return []
+    steps = _steps(analysis, event)
+    return [*steps, *(sentence(gap.split(": ", 1)[-1]) for gap in event.gaps)] if steps else []
+
+
+def _steps(analysis: Analysis, event: ScalingEvent) -> list[str]:
+    head = analysis.headline
     replicas = "the new replica" if abs(event.after - event.before) == 1 else "the last new replica"
     steps = [
         (head.signal_s, "{} until the signal crossed its target"),

@@ -56,7 +56,7 @@ def _missing_notes(events: list[tuple[int, ScalingEvent]]) -> list[str]:
     """Why steps are missing; a reason shared by several events is listed once."""
     reasons: dict[str, list[str]] = {}
     for index, event in events:
-        for reason in event.missing:
+        for reason in (*event.missing, *event.gaps):
             reasons.setdefault(sentence(reason), []).append(str(index + 1))
     return [f"{', '.join(numbers)}: {reason}" for reason, numbers in reasons.items()][:MAX_ROWS]
 

@@ -134,10 +134,7 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
             key="ratio",
             title="Queue-to-compute ratio",
             unit="",
-            lines=(
-                Line(field="ratio", label="fleet, as the HPA reads it", colour="blue", width=2, term="ratio"),
-                Line(field="ratio_truth", label="fleet, ground truth", colour="orange", dash=DASHED, term="truth"),
-            ),
+            lines=_ratios(analysis),
             thresholds=(
                 Threshold(
                     label=f"target {fmt.ratio_value(target)}", margin_label=fmt.ratio_value(target), value=target
@@ -159,6 +156,19 @@ def panels(analysis: Analysis) -> tuple[Panel, ...]:
             ),
             integer=True,
         ),
+    )
+
+
+def _ratios(analysis: Analysis) -> tuple[Line, ...]:
+    """The ratio as the HPA read it at its evaluations, where they are recorded, and as the samples give it."""
+    truth = Line(field="ratio_truth", label="fleet, ground truth", colour="orange", dash=DASHED, term="truth")
+    if not has_values(analysis.timeline.ratio_read):
+        return Line(field="ratio", label="fleet, reconstructed", colour="blue", width=2, term="ratio"), truth
+    read = "fleet, as the HPA read it"
+    return (
+        Line(field="ratio_read", label=read, colour="blue", width=2, shape="steps", term="ratio"),
+        Line(field="ratio", label="fleet, reconstructed", colour="navy", dash=DOTTED, term="ratio"),
+        truth,
     )
 
 
@@ -285,4 +295,5 @@ def downsample(timeline: Timeline, factor: int) -> Timeline:
         ready=last(timeline.ready),
         serving=last(timeline.serving),
         needed=last(timeline.needed),
+        ratio_read=last(timeline.ratio_read),
     )

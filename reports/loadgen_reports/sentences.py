@@ -5,8 +5,8 @@ with the reason where the analysis gives one.
 """
 
 from loadgen.analyze.findings import codes
-from loadgen.analyze.results import Analysis, Finding, Headline
-from loadgen.dataset.names import Cause, Outcome
+from loadgen.analyze.results import Analysis, Finding, Headline, SignalTruth
+from loadgen.dataset.names import Cause, Outcome, SignalName
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import violation_sentence, worst_windows
 from loadgen_reports.finding_text import (
@@ -22,6 +22,7 @@ from loadgen_reports.finding_text import (
 from loadgen_reports.lag_sentences import lag_breakdown, lag_sentence, lag_statement, worst_scale_up
 from loadgen_reports.warm_up import warm_up_sentences
 
+SIGNAL_LABELS = {name.value: name.label for name in SignalName}
 VERDICT = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
 _OUTCOME_PHRASES: dict[str, str] = {
     Outcome.REJECTED: "rejected",
@@ -82,6 +83,27 @@ def emulation(text: str) -> str:
     return sentence(text) if "emulated" in text.lower() else f"Emulated: {text}"
 
 
+def signal_sentence(analysis: Analysis) -> str | None:
+    """Whether the signal can be trusted, and why; None without an autoscaler."""
+    truth = analysis.signal
+    if truth is None or analysis.run.ratio_target is None:
+        return None
+    unknown = truth.verdict == "not known"
+    start = "Whether the signal can be trusted is not known" if unknown else f"The signal is {truth.verdict}"
+    return fmt.clean(f"{start}: {uncapitalize(sentence(truth.reason))}{_alternative(truth)}")
+
+
+def _alternative(truth: SignalTruth) -> str:
+    """The recorded series that responds better than the ratio, as a sentence; empty where none does."""
+    best = truth.candidates[0] if truth.candidates else None
+    if best is None or best.signal == SignalName.RATIO or best.blind or not fmt.known(best.lead_s):
+        return ""
+    order = "before" if best.lead_s >= 0 else "after"
+    label = SIGNAL_LABELS.get(best.signal, best.signal)
+    lead = f"{fmt.tenths(abs(best.lead_s))} {order} a limit was broken"
+    return f" The recorded series that responded best is {label}, {lead}."
+
+
 def replica_span(headline: Headline) -> str | None:
     """The lowest, peak and last replica count, as `1 → 3 → 1`; None when replicas were not observed."""
     low, peak, last = headline.lowest_replicas, headline.peak_replicas, headline.last_replicas
@@ -97,7 +119,8 @@ def _lead(analysis: Analysis, *, lag_first: bool) -> list[str]:
     worst = worst_windows(analysis)
     if analysis.verdict == "pass":
         judged = sum(f.severity == "fail" for f in analysis.findings)
-        never_crossed = any(f.code == codes.SIGNAL_NEVER_CROSSED.code for f in analysis.findings)
+        blind = analysis.signal is not None and analysis.signal.verdict == "blind"
+        never_crossed = not blind and any(f.code == codes.SIGNAL_NEVER_CROSSED.code for f in analysis.findings)
         untested = "; scaling was not tested: the ratio never crossed its target" if never_crossed else ""
         if judged == 0:
             return [f"{start}: no limit was set, so nothing could fail{untested}."]

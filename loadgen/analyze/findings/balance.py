@@ -88,8 +88,9 @@ def unused_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
         if end <= start:
             continue
         advice = (
-            f"{pod.name} was ready but answered no request: it became ready after the load, or clients keep their "
-            f"connections to older replicas; balance requests and not connections."
+            f"{pod.name} was ready but answered no request, so the fleet was scaled but not used: it became ready "
+            f"after the load, or clients keep their connections to older replicas; balance requests and not "
+            f"connections."
         )
         window = Window(start, end)
         findings.append(codes.REPLICA_UNUSED.finding(measured=end - start, limit=None, window=window, advice=advice))

@@ -6,7 +6,7 @@ from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.validity import idle_scrapes, longest_gap, ready_spans, sample_times
 from loadgen.analyze.findings.windows import window_of
 from loadgen.analyze.observed import Floats, Observed
-from loadgen.analyze.results import Finding
+from loadgen.analyze.results import ClockOffset, Finding
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.dataset.names import EventKind, SignalName
 
@@ -49,6 +49,20 @@ def clock_steps(run: Observed, fleet: Fleet) -> list[Finding]:
             severity=severity,
         )
     ]
+
+
+def clock_offsets(offset: ClockOffset) -> list[Finding]:
+    """An offset between the clocks of the requests and of the samples that is larger than its error."""
+    if not offset.is_larger_than_error or offset.offset_s is None:
+        return []
+    order = "ahead of" if offset.offset_s > 0 else "behind"
+    advice = (
+        f"By the counters of the replicas, the clock of samples and events is {abs(offset.offset_s):.1f} s (± "
+        f"{offset.error_s:.1f} s) {order} that of the requests. Times of replicas, of the ratio and of the autoscaler "
+        f"are off by this against those of requests, so are the lag and its steps; nothing was corrected. Synchronize "
+        f"the clocks (NTP) of the hosts that send requests and that collect, then run it again."
+    )
+    return [codes.CLOCK_OFFSET.finding(measured=abs(offset.offset_s), limit=offset.error_s, advice=advice)]
 
 
 def _blind_s(run: Observed, fleet: Fleet) -> float | None:

@@ -196,6 +196,30 @@ SIGNAL_UNTRUE = _warning(
     "ratio",
     "The ratio that the autoscaler reads differs from the ratio of the raw counters.",
 )
+SIGNAL_ENGINE_WAITING = _warning(
+    "signal.engine_waiting",
+    "Requests waiting inside the engine",
+    "count",
+    "Requests waited inside the engine while the ratio did not exceed its target.",
+)
+SIGNAL_BLIND = _warning(
+    "signal.blind",
+    "Limit broken while the ratio stayed within its noise",
+    "s",
+    "Requests exceeded the limit on latency, and the ratio did not show it.",
+)
+SIGNAL_UNDEFINED = _warning(
+    "signal.undefined",
+    "Ratio undefined",
+    "s",
+    "No request completed in the rate window although requests were in flight, so the ratio had no value.",
+)
+SIGNAL_COUNTERS_GAP = _warning(
+    "signal.counters_gap",
+    "Gap in the counters of a replica",
+    "s",
+    "The counters of one ready replica were not read for too long.",
+)
 SIGNAL_REPLICA_GAP = _warning(
     "signal.replica_gap",
     "Gap in the ratio samples of a replica",
@@ -264,6 +288,12 @@ CLOCK_STEP = _warning(
     "s",
     "A wall clock was set during the run; the run is invalid if the ratio was not sampled for too long because of it.",
 )
+CLOCK_OFFSET = _warning(
+    "clock.offset",
+    "Clock offset",
+    "s",
+    "The clock of samples and events differs from that of the requests by more than can be explained otherwise.",
+)
 NODE_LOST = _warning("node.lost", "Nodes lost", "s", "A node with replicas on it was not ready or was removed.")
 REPLICA_LOST = _warning(
     "replica.lost", "Replicas lost", "count", "Replicas stopped without a scale-down that accounts for them."
@@ -298,6 +328,10 @@ ALL: tuple[FindingCode, ...] = (
     SIGNAL_ADAPTER,
     SIGNAL_NEVER_CROSSED,
     SIGNAL_UNTRUE,
+    SIGNAL_ENGINE_WAITING,
+    SIGNAL_BLIND,
+    SIGNAL_UNDEFINED,
+    SIGNAL_COUNTERS_GAP,
     SIGNAL_REPLICA_GAP,
     SCALING_AT_MAX,
     OLD_BACKLOG,
@@ -312,6 +346,7 @@ ALL: tuple[FindingCode, ...] = (
     RECORDING_DELAYED,
     COLLECT_GAP,
     CLOCK_STEP,
+    CLOCK_OFFSET,
     NODE_LOST,
     REPLICA_LOST,
     REPLICA_UNSCHEDULABLE,

@@ -1,8 +1,11 @@
 """Says why the ratio was not sampled, and what to do about this cause."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from loadgen.analyze.observed import Floats, Observed
+from loadgen.analyze.results import SignalGap, Window
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import EventKind, GapSource, SignalName
 from loadgen.dataset.run_info import SIGNAL_NOT_OBSERVED
@@ -56,6 +59,28 @@ def gap_advice(run: Observed, span: Interval) -> str:
         f"The metric of the autoscaler was not sampled for this long: check in {where} and in logs/collector.log which "
         f"of the two stalled, and reduce other work on the machine."
     )
+
+
+_GAP_TEXTS: dict[str, str] = {
+    "no_ratio": "The ratio was not sampled for up to {}",
+    "no_counters": "The counters of a ready replica were not read for up to {}",
+    "undefined": "The ratio of the counters was undefined for up to {}, as no request completed in the rate window",
+}
+
+
+def gaps_sentence(gaps: Sequence[SignalGap]) -> str:
+    """The longest gap of each kind, or that there was none."""
+    longest: dict[str, SignalGap] = {}
+    for gap in gaps:
+        longest[gap.kind] = max(longest.get(gap.kind, gap), gap, key=lambda each: each.end_s - each.start_s)
+    if not longest:
+        return "The ratio was sampled throughout."
+    texts = []
+    for kind, text in _GAP_TEXTS.items():
+        if kind in longest:
+            start_s, end_s = longest[kind].start_s, longest[kind].end_s
+            texts.append(text.format(f"{end_s - start_s:.1f} s ({Window(start_s, end_s)})") + ".")
+    return " ".join(texts)
 
 
 def _scrapes(run: Observed, span: Interval) -> Floats:

@@ -3,16 +3,14 @@
 import numpy as np
 
 from loadgen.analyze.findings import codes
-from loadgen.analyze.findings.deviation import median_deviation
 from loadgen.analyze.findings.validity import longest_gap, ready_spans, sample_times
 from loadgen.analyze.observed import Observed, Series
-from loadgen.analyze.queueing import last_sample, mean_true_ratio, stale_s, true_ratio
-from loadgen.analyze.results import Finding, Window
+from loadgen.analyze.queueing import autoscaler_reads, true_ratio
+from loadgen.analyze.results import Finding, SignalTruth, Window
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.analyze.signal.deviation import TRUTH_TOLERANCE
 from loadgen.dataset.names import EventKind, SignalName
 
-TRUTH_TOLERANCE = 0.25
-MAX_SIGNAL_LAG_S = 5
 FIRST_SAMPLE_S = 5.0
 """Longest wait for the first sample of a new replica: Prometheus applies discovered targets every five seconds."""
 
@@ -20,42 +18,50 @@ _METRIC_READ = {"ValidMetricFound", "ScalingDisabled"}
 """Reasons of the condition ScalingActive without a failure; the last is that of a workload scaled to zero."""
 
 
-def never_crossed(run: Observed, ratio: Series) -> list[Finding]:
-    """A ratio that stayed below its target throughout the load."""
+def never_crossed(run: Observed, ratio: Series, truth: SignalTruth) -> list[Finding]:
+    """A ratio that stayed below its target throughout the load, as the autoscaler read it where that is recorded."""
     scaler = run.info.autoscaler
     assert scaler is not None
     threshold = scaler.target * (1 + scaler.tolerance)
-    during = (ratio.t_s >= 0) & (ratio.t_s <= run.end_s) & np.isfinite(ratio.value)
-    if scaler.min_replicas == scaler.max_replicas or not during.any() or ratio.value[during].max() > threshold:
+    sampled = _during(run, ratio)
+    read = _during(run, autoscaler_reads(run))
+    highest = max((read if len(read.t_s) else sampled).value, default=None)
+    if scaler.min_replicas == scaler.max_replicas or highest is None or highest > threshold:
         return []
-    real = true_ratio(run, ratio.t_s[during])
+    real = true_ratio(run, sampled.t_s)
     real = real[np.isfinite(real)]
-    if len(real) and real.max() > threshold:
+    between = float(max(sampled.value, default=-np.inf))
+    if between > threshold:
+        advice = (
+            f"Between its evaluations the ratio reached {between:.2f}, which the autoscaler never read: the peaks are "
+            f"shorter than its sync period of {scaler.sync_period_s:g} s, or the metrics API serves another value."
+        )
+    elif len(real) and real.max() > threshold:
         advice = (
             f"The raw counters of the replicas reached a ratio of {real.max():.2f}, which the HPA metric does not "
             f"show: check the model and labels in the recording rule."
+        )
+    elif truth.verdict == "blind":
+        advice = (
+            "The replicas could not serve this load in time, and the ratio did not show it, so the autoscaler did not "
+            "scale: scale on a metric that does."
         )
     else:
         advice = (
             "The autoscaler had no reason to scale, so this run does not test scaling: raise the peak, lower the "
             "target, or check that the model under test has a queue of its own."
         )
-    highest = float(ratio.value[during].max())
-    return [codes.SIGNAL_NEVER_CROSSED.finding(measured=highest, limit=threshold, advice=advice)]
+    return [codes.SIGNAL_NEVER_CROSSED.finding(measured=float(highest), limit=threshold, advice=advice)]
 
 
-def deviation_from_counters(run: Observed, fleet: Fleet, ratio: Series) -> list[Finding]:
-    """A ratio that deviates from the mean of the true ratios of the replicas, at the lag that fits best."""
-    scaler = run.info.autoscaler
-    assert scaler is not None
-    at = np.arange(0.0, run.end_s, 1.0)
-    read = last_sample(ratio, at, stale_s(run))
-    best = median_deviation(
-        read,
-        lambda lag_s: mean_true_ratio(run, fleet, at - lag_s),
-        target=scaler.target,
-        max_lag_s=MAX_SIGNAL_LAG_S,
-    )
+def _during(run: Observed, series: Series) -> Series:
+    """The known values during the load."""
+    use = (series.t_s >= 0) & (series.t_s <= run.end_s) & np.isfinite(series.value)
+    return Series(series.t_s[use], series.value[use])
+
+
+def deviation_from_counters(best: tuple[float, int] | None) -> list[Finding]:
+    """A ratio that deviates from the true ratios of the same replicas, at the lag that fits best."""
     if best is None or best[0] <= TRUTH_TOLERANCE:
         return []
     advice = (

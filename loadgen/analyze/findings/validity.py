@@ -7,12 +7,13 @@ import numpy as np
 
 from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.cluster import one_pod
-from loadgen.analyze.findings.missing_signal import gap_advice, no_sample_advice
+from loadgen.analyze.findings.missing_signal import gap_advice, gaps_sentence, no_sample_advice
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import true_ratio
 from loadgen.analyze.results import Finding, Window
 from loadgen.analyze.rows import REPEATED, REVERSED
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.analyze.signal.gaps import signal_gaps
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import Cause, SignalName
@@ -205,13 +206,14 @@ def _signal(run: Observed, fleet: Fleet) -> list[Finding]:
         return [codes.SIGNAL.finding(measured=0.0, limit=1.0, advice=no_sample_advice(run))]
     sampled = codes.SIGNAL.finding(measured=float(during), limit=1.0, advice="The ratio was recorded.", passed=True)
     limit = run.info.validity.scrape_gap_s
-    gap = longest_gap(np.union1d(times, idle_scrapes(run)), ready_spans(run, fleet))
+    known, spans = np.union1d(times, idle_scrapes(run)), ready_spans(run, fleet)
+    gap = longest_gap(known, spans)
     if gap is None:
         advice = "No replica was ready during the load, so there was nothing to sample: see the logs of the replicas."
         return [sampled, codes.SCRAPE_GAP.finding(measured=None, limit=limit, advice=advice)]
     length = gap[1] - gap[0]
     passed = length <= limit
-    advice = "The ratio was sampled throughout." if passed else gap_advice(run, gap)
+    advice = gaps_sentence(signal_gaps(run, fleet, spans, known)) if passed else gap_advice(run, gap)
     window = Window(*gap)
     return [
         sampled,

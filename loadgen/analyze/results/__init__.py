@@ -20,6 +20,15 @@ from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
+from loadgen.analyze.results.signal import (
+    Bottleneck,
+    ClockOffset,
+    EngineUse,
+    SignalCandidate,
+    SignalGap,
+    SignalTruth,
+    SignalVerdict,
+)
 from loadgen.analyze.results.warm_up import WarmUp
 
 __all__ = [
@@ -28,11 +37,14 @@ __all__ = [
     "Attainment",
     "AttainmentWindow",
     "Attribution",
+    "Bottleneck",
+    "ClockOffset",
     "Correlation",
     "Cost",
     "Demand",
     "Direction",
     "Elasticity",
+    "EngineUse",
     "Estimate",
     "Finding",
     "Headline",
@@ -45,6 +57,10 @@ __all__ = [
     "Run",
     "ScalingEvent",
     "Severity",
+    "SignalCandidate",
+    "SignalGap",
+    "SignalTruth",
+    "SignalVerdict",
     "SmallestFleet",
     "Span",
     "State",

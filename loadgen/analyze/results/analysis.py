@@ -9,6 +9,7 @@ from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import Cost, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
+from loadgen.analyze.results.signal import ClockOffset, EngineUse, SignalGap, SignalTruth
 from loadgen.analyze.results.warm_up import WarmUp
 from loadgen.dataset.names import StopCause
 from loadgen.dataset.run_info import ClusterInfo, Compression
@@ -145,6 +146,10 @@ class Analysis:
         by_warm_up: Latencies of the requests due before and after the warm-up, `cold` and `warm`; empty without one.
         attainment: Which share of the requests met every limit for a single request, by windows of due time; None
             without such limits or without requests.
+        signal: Whether the ratio can be trusted as a signal; None when no load started.
+        engine: Use of the engines, of all replicas together and then of each; empty when it was not collected.
+        gaps: Times of the load without a value of the ratio.
+        clock_offset: Offset of the clock of samples and events; None when no load started.
     """
 
     run: Run
@@ -168,3 +173,7 @@ class Analysis:
     warm_up: WarmUp | None = None
     by_warm_up: tuple[Latencies, ...] = ()
     attainment: Attainment | None = None
+    signal: SignalTruth | None = None
+    engine: tuple[EngineUse, ...] = ()
+    gaps: tuple[SignalGap, ...] = ()
+    clock_offset: ClockOffset | None = None

@@ -34,6 +34,8 @@ class ScalingEvent:
         broke_limit: Whether a request exceeded the limit before the recovery; None when unknown.
         lag_s: Longest lag of its levels: serving − needed, negative if the replicas served before they were needed;
             None if unknown, if nothing was needed or if they never served.
+        gaps: Steps whose time is uncertain because of a gap in the samples, or wrong because the clocks differ, one
+            sentence each.
     """
 
     direction: Direction
@@ -55,6 +57,7 @@ class ScalingEvent:
     needless: bool = False
     broke_limit: bool | None = None
     lag_s: float | None = None
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

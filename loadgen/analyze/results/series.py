@@ -30,13 +30,14 @@ class Timeline:
         e2e_p50_upper_s: Upper bound of it.
         e2e_p95_lower_s: Lower bound of the 95th percentile of E2E.
         e2e_p95_upper_s: Upper bound of it.
-        ratio: Fleet queue-to-compute ratio that the autoscaler read.
+        ratio: Fleet queue-to-compute ratio, reconstructed as the mean over replicas of their recorded ratios.
         ratio_truth: Fleet ratio from Triton's raw counters in the same window.
         ratio_by_pod: Replica name → ratio series.
         desired: Desired replicas.
         ready: Ready replicas.
         serving: Replicas that have answered at least one request.
         needed: Replicas that the load needs; NaN outside the load.
+        ratio_read: Value that the autoscaler read at its last evaluation; missing where evaluations are not recorded.
     """
 
     t_s: tuple[float, ...]
@@ -64,6 +65,7 @@ class Timeline:
     ready: tuple[float, ...]
     serving: tuple[float, ...]
     needed: tuple[float, ...] = ()
+    ratio_read: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,18 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correlation:
-    """Pearson correlation of two series at the lag (seconds, ≥ 0: `follower` comes later) with the highest value."""
+    """Pearson correlation of two pre-whitened series at the lag with the largest absolute value (docs/metrics.md).
+
+    Attributes:
+        leader: Name of the first series, which leads where the lag is positive.
+        follower: Name of the second series.
+        coefficient: Pearson's r at the lag; None where it is unknown.
+        lag_s: Seconds by which `follower` comes later; negative where `follower` leads.
+        samples: Number of pairs at this lag.
+        threshold: What the largest absolute value of unrelated series exceeds in 5 of 100 cases.
+        significant: Whether the absolute coefficient exceeds the threshold; otherwise it is not told from chance.
+        why_missing: Why the coefficient is unknown.
+    """
 
     leader: str
     follower: str
@@ -95,3 +108,5 @@ class Correlation:
     lag_s: float | None
     samples: int
     why_missing: str | None = None
+    threshold: float | None = None
+    significant: bool = False

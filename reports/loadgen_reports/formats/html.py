@@ -29,7 +29,7 @@ from loadgen_reports.panels import (
     symbols,
     unknown_spans,
 )
-from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, replica_span
+from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, replica_span, signal_sentence
 
 _MAX_MARKS = 500
 _TABLE_ROWS = 120
@@ -67,6 +67,7 @@ def render(analysis: Analysis) -> str:
         emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
         notable=[(f.severity, finding_sentence(f)) for f in listed_findings(analysis)],
         autoscaler=provenance.autoscaler(analysis),
+        signal=signal_sentence(analysis),
         repeated_prompts=provenance.repeated_prompts(analysis),
         measured=analysis.run.state != "never_started",
         key_figures=_key_figures(analysis),
@@ -231,7 +232,7 @@ def timeline_table(analysis: Analysis) -> tables.Table:
         ("TTFT p95, s", _bounded(coarse.ttft_p95_lower_s, coarse.ttft_p95_upper_s)),
         ("E2E p50, s", _bounded(coarse.e2e_p50_lower_s, coarse.e2e_p50_upper_s)),
         ("E2E p95, s", _bounded(coarse.e2e_p95_lower_s, coarse.e2e_p95_upper_s)),
-        ("Ratio", _numbers(coarse.ratio)),
+        ("Ratio, reconstructed", _numbers(coarse.ratio)),
         ("Ratio, raw counters", _numbers(coarse.ratio_truth)),
         ("Desired", _numbers(coarse.desired)),
         ("Ready", _numbers(coarse.ready)),

@@ -16,7 +16,8 @@ def render(analysis: Analysis) -> str:
     """The analysis as JSON text, fields in the order of `loadgen.analyze.results`.
 
     Missing values (None, NaN) are null; an infinite value, which JSON cannot represent, is the string "Infinity".
-    Each series is one line, and so are values that belong together, so that a diff of two files is readable.
+    Each series and each row of a table is one line, and so are values that belong together, so that a diff of two files
+    is readable.
     """
     fields = asdict(analysis)
     if cluster := fields["run"]["cluster"]:
@@ -36,8 +37,15 @@ def _text(value: Any, indent: str) -> str:
         return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     if isinstance(value, list | tuple):
         if any(isinstance(entry, dict | list | tuple) for entry in value):
-            return "[\n" + ",\n".join(inner + _text(entry, inner) for entry in value) + f"\n{indent}]"
+            return "[\n" + ",\n".join(inner + _entry(entry, inner) for entry in value) + f"\n{indent}]"
         return "[" + ", ".join(_text(entry, inner) for entry in value) + "]"
     if isinstance(value, float) and not math.isfinite(value):
         return "null" if math.isnan(value) else json.dumps("Infinity" if value > 0 else "-Infinity")
     return json.dumps(value, default=str)
+
+
+def _entry(value: Any, indent: str) -> str:
+    """An entry of a list: a row without lists or objects of its own is one line."""
+    if isinstance(value, dict) and not any(isinstance(each, dict | list | tuple) for each in value.values()):
+        return "{" + ", ".join(f"{json.dumps(str(key))}: {_text(each, '')}" for key, each in value.items()) + "}"
+    return _text(value, indent)

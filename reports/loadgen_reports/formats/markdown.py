@@ -8,7 +8,7 @@ from loadgen_reports import demand, lags, provenance, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
-from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening
+from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, signal_sentence
 from loadgen_reports.tables import Cell, Table
 
 MAX_CHARACTERS = 60_000
@@ -22,12 +22,13 @@ def render(analysis: Analysis) -> str:
     run = analysis.run
     summary = " ".join(opening(analysis))
     verdict = VERDICT[analysis.verdict]
-    autoscaler = provenance.autoscaler(analysis)
+    autoscaler, signal = provenance.autoscaler(analysis), signal_sentence(analysis)
     parts = [
         f"# {escape(run.scenario)}: {verdict}",
         escape(summary).replace(verdict, f"**{verdict}**", 1),
         "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in listed_findings(analysis)),
         prose(autoscaler) if autoscaler else "",
+        prose(signal) if signal else "",
         f"> {escape(emulation(run.emulated))}" if run.emulated else "",
         _section(provenance.compressed(analysis)),
         _section(provenance.cluster(analysis)),
@@ -47,6 +48,8 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(tables.requests(analysis)),
         *(_section(table) for table in tables.latencies(analysis)),
         _section(tables.outcomes(analysis)),
+        _section(tables.signals(analysis)),
+        _section(tables.engine(analysis)),
         _section(tables.correlations(analysis)),
         _section(demand.summary(analysis)),
         _section(tables.cost(analysis)),

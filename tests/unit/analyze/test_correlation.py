@@ -54,7 +54,31 @@ def test_a_lag_may_not_drop_more_than_half_of_the_series():
     late = np.concatenate((np.cos(np.arange(65) * 7.0), WAVE[:35]))
     lag = correlate("x", WAVE[:100], "y", late).lag_s
     assert lag is not None
-    assert lag <= 50
+    assert abs(lag) <= 50
+
+
+def test_an_early_copy_has_a_negative_lag():
+    """y(t) = x(t + 12): y leads x by 12 s."""
+    early = np.concatenate((WAVE[12:], np.full(12, np.nan)))
+    made = correlate("x", WAVE, "y", early)
+    assert (made.lag_s, made.samples) == (-12.0, 288)
+    assert made.coefficient == pytest.approx(1.0)
+
+
+def test_the_same_series_have_the_same_threshold():
+    """The draws have a fixed seed."""
+    noise = np.random.default_rng(3).standard_normal((2, 200))
+    first, second = (correlate("x", noise[0], "y", noise[1]) for _ in range(2))
+    assert first == second
+    assert first.threshold is not None
+    assert first.significant == (abs(first.coefficient or 0.0) > first.threshold)
+
+
+def test_a_series_that_only_varies_where_the_other_is_missing_has_no_correlation():
+    """x is 0 except for one second at which y is missing."""
+    x, y = np.zeros(100), np.random.default_rng(1).standard_normal(100)
+    x[50], y[50] = 1.0, math.nan
+    assert correlate("x", x, "y", y).why_missing == "one of the two never changed"
 
 
 @given(st.lists(st.tuples(st.floats(-10, 10), st.floats(-10, 10)), min_size=30, max_size=80))
@@ -64,6 +88,8 @@ def test_a_coefficient_is_within_minus_one_and_one(pairs):
     made = correlate("x", x, "y", y)
     if made.coefficient is not None:
         assert -1 <= made.coefficient <= 1
+        assert made.threshold is not None
+        assert 0 <= made.threshold <= 1
         assert made.samples >= 30
     else:
         assert made.why_missing

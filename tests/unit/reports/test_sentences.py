@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from loadgen_reports.finding_text import finding_sentence
-from loadgen_reports.sentences import opening, summary_lines
+from loadgen_reports.sentences import opening, signal_sentence, summary_lines
 
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.results import Analysis, OutcomeCount
@@ -299,3 +299,23 @@ def test_requests_that_the_stop_ended_are_no_failures() -> None:
         "The run was stopped early after 100 s; 41 requests in flight were cut off and were judged by their age"
     ) in text
     assert "410" not in text
+
+
+def test_a_gap_follows_the_steps_of_the_lag(failing: Analysis) -> None:
+    """The opening says by how much a step is uncertain; the label of the step is for the table."""
+    gap = "serving: the counters of a were not read from 1.0 s to 9.0 s, so it answered up to 8.0 s earlier"
+    scaling = tuple(replace(event, gaps=(gap,)) for event in failing.scaling)
+    text = opening_text(replace(failing, scaling=scaling))
+    assert "the last new replica. The counters of a were not read from 1.0 s to 9.0 s, so it answered up to" in text
+
+
+def test_a_blind_signal_is_not_called_an_untested_scaling() -> None:
+    """Every limit was met, but requests waited that the ratio did not show: scaling was needed."""
+    idle = finding("signal.never_crossed", 0.4, 1.1, severity="warning", title="Highest ratio", unit="")
+    run = sample("passing")
+    assert run.signal is not None
+    untested = replace(run, findings=(*run.findings, idle))
+    blind = replace(untested, signal=replace(run.signal, verdict="blind", reason="It stayed at 0."))
+    assert "scaling was not tested" in opening_text(untested)
+    assert "scaling was not tested" not in opening_text(blind)
+    assert signal_sentence(blind) == "The signal is blind: it stayed at 0."

@@ -1,12 +1,14 @@
 """Tables as values."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from loadgen_reports import glossary, lags, provenance, tables
-from loadgen_reports.formats import html
+from loadgen_reports.formats import html, markdown
 
-from loadgen.analyze.results import Analysis, OutcomeCount, Stats
+from loadgen.analyze.results import Analysis, Correlation, EngineUse, OutcomeCount, SignalTruth, Stats
 from support.runs.synthetic import SAMPLES, sample
 
 
@@ -36,6 +38,8 @@ def test_rows_have_one_cell_for_each_column(name: str) -> None:
         tables.requests(run),
         *tables.latencies(run),
         tables.outcomes(run),
+        tables.signals(run),
+        tables.engine(run),
         tables.correlations(run),
         tables.cost(run),
         provenance.cluster(run),
@@ -134,3 +138,66 @@ def test_the_whole_run_is_always_the_last_row(failing: Analysis) -> None:
     table = tables.requests(replace(failing, stages=failing.stages * 40))
     assert len(table.rows) == tables.MAX_ROWS
     assert table.rows[-1][0].text == "whole run"
+
+
+CHANCE = "Not told from chance: the largest |r| of unrelated series is below 0.35 in 95 of 100 cases."
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "lag_s", "significant", "meaning"),
+    [
+        (0.87, 5.0, True, "TTFT p95 follows ratio by 5 s."),
+        (0.91, -3.0, True, "Ratio follows TTFT p95 by 3 s."),
+        (-0.7, 8.0, True, "TTFT p95 follows ratio by 8 s, in the opposite direction."),
+        (0.8, 0.0, True, "Ratio and TTFT p95 change at the same time."),
+        (0.31, 40.0, False, CHANCE),
+    ],
+)
+def test_a_correlation_says_which_series_leads(
+    failing: Analysis, coefficient: float, lag_s: float, significant: bool, meaning: str
+) -> None:
+    """The sign of the lag decides, and below the threshold no series leads."""
+    pair = Correlation(
+        leader="ratio",
+        follower="TTFT p95",
+        coefficient=coefficient,
+        lag_s=lag_s,
+        samples=240,
+        threshold=0.35,
+        significant=significant,
+    )
+    table = tables.correlations(replace(failing, correlations=(pair,)))
+    assert texts(table, 0)[-1] == meaning
+    assert meaning.replace("|", "\\|") in markdown.render(replace(failing, correlations=(pair,)))
+
+
+def test_the_engine_table_says_what_limits_a_replica(failing: Analysis) -> None:
+    """One replica is the same as all of them, so it has no row of its own; missing values are dashes."""
+    use = EngineUse(
+        replica=None,
+        waiting_peak=360.0,
+        waiting_ratio=0.83,
+        active_peak=8.0,
+        full_ratio=0.8,
+        kv_peak=None,
+        kv_full_ratio=None,
+        queued_peak=0.0,
+        queued_ratio=0.0,
+        bottleneck="batch",
+        reason="Requests waited inside the engine for 261 s.",
+    )
+    one = tables.engine(replace(failing, engine=(use, replace(use, replica="a"))))
+    assert [cell.text for cell in one.rows[0]] == [
+        "all replicas", "360", "83 %", "8", "80 %", "–", "–", "0", "0 %", "batch of the engine"
+    ]  # fmt: skip
+    assert len(one.rows) == 1
+    three = tables.engine(replace(failing, engine=(use, replace(use, replica="a"), replace(use, replica="b"))))
+    assert [row[0].text for row in three.rows] == ["all replicas", "a", "b"]
+
+
+@pytest.mark.parametrize("render", [html.render, markdown.render])
+def test_the_verdict_of_the_signal_is_one_sentence(failing: Analysis, render: Callable[[Analysis], str]) -> None:
+    """Page and Markdown have it with its reason."""
+    late = SignalTruth(verdict="late", reason="The ratio left its noise 12.0 s after the first request was slow.")
+    text = re.sub(r"\s+", " ", render(replace(failing, signal=late)))
+    assert "The signal is late: the ratio left its noise 12.0 s after the first request was slow." in text

@@ -35,7 +35,8 @@ def write(runs: Path, plan: Plan, truth: Truth | None = None) -> RunFolder:
         folder.append("tokens", "worker-0", pa.table(columns, schema=TOKENS))
     if plan.target != "url":
         samples = [sample._asdict() for sample in truth.samples if sample.t_s <= interrupted_s]
-        folder.append("samples", "collector", [row | {"t_s": LOAD_START_S + row["t_s"]} for row in samples])
+        ahead_s = LOAD_START_S + plan.clock_offset_s
+        folder.append("samples", "collector", [row | {"t_s": ahead_s + row["t_s"]} for row in samples])
     last_s = min(interrupted_s, inf if plan.stop_at_s is None else truth.end_s + 5.0)
     events = [event for event in _events(plan, truth) if event["t_s"] <= LOAD_START_S + last_s]
     folder.append("events", "collector", sorted(events, key=lambda event: float(event["t_s"])))
@@ -75,10 +76,9 @@ def _events(plan: Plan, truth: Truth) -> list[dict[str, Any]]:
     events.append(_event(truth.end_s, "load_ended"))
     if plan.target == "url":
         return events
-    for replica in truth.replicas:
-        events += _phases(replica)
-    for sync in truth.syncs:
-        events += _sync(plan, sync)
+    fleet = [event for replica in truth.replicas for event in _phases(replica)]
+    fleet += [event for sync in truth.syncs for event in _sync(plan, sync)]
+    events += [event | {"t_s": event["t_s"] + plan.clock_offset_s} for event in fleet]
     if plan.gap_s is not None:
         gap = {"from_s": LOAD_START_S + plan.gap_s[0], "to_s": LOAD_START_S + plan.gap_s[1]}
         data = {"source": "prometheus", **gap}

@@ -28,6 +28,8 @@ class Plan:
         peak_per_s: Highest rate of the wave.
         period_s: Length of one wave.
         cycles: Number of waves.
+        shape: Shape of a wave; a trapezoid has constant troughs and peaks.
+        ramp_ratio: Share of the period that each ramp of a trapezoid takes.
         replicas: Fewest and most replicas.
         autoscaler: Whether anything changes the number of replicas.
         ratio_target: Target of the queue-to-compute ratio.
@@ -43,6 +45,11 @@ class Plan:
         interrupt_at_s: When the tool dies: what ended later has no row.
         stop_at_s: When the operator stops the run.
         gap_s: A span in which no sample is collected.
+        counters_gap_s: A span in which only Prometheus' samples are collected, and none of the raw counters.
+        waits_in: Where requests wait for a slot: in Triton's queue, or inside the engine, whose wait Triton counts as
+            compute.
+        unreached: Whether replicas that are added get no requests: clients keep their connections to the first ones.
+        clock_offset_s: By how much the clock of samples and of the events of the fleet is ahead of that of requests.
         recorded: False where the tool died before it closed the first part of any table.
         error: Error that kept the load from starting.
         ttft_p95_s: Limit on TTFT p95.
@@ -56,6 +63,8 @@ class Plan:
     peak_per_s: float = 8.0
     period_s: float = 150.0
     cycles: int = 2
+    shape: Literal["sine", "trapezoid"] = "sine"
+    ramp_ratio: float = 0.2
     replicas: tuple[int, int] = (1, 4)
     autoscaler: bool = True
     ratio_target: float = 1.0
@@ -71,6 +80,10 @@ class Plan:
     interrupt_at_s: float | None = None
     stop_at_s: float | None = None
     gap_s: tuple[float, float] | None = None
+    counters_gap_s: tuple[float, float] | None = None
+    waits_in: Literal["triton", "engine"] = "triton"
+    unreached: bool = False
+    clock_offset_s: float = 0.0
     recorded: bool = True
     error: str | None = None
     ttft_p95_s: float = 2.0
@@ -79,7 +92,12 @@ class Plan:
     def load(self) -> Wave:
         """The offered rate."""
         return Wave(
-            trough_per_s=self.trough_per_s, peak_per_s=self.peak_per_s, period_s=self.period_s, cycles=self.cycles
+            trough_per_s=self.trough_per_s,
+            peak_per_s=self.peak_per_s,
+            period_s=self.period_s,
+            cycles=self.cycles,
+            shape=self.shape,
+            ramp_ratio=self.ramp_ratio,
         )
 
 

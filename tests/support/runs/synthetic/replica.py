@@ -3,6 +3,7 @@
 import heapq
 from dataclasses import dataclass, field
 from math import inf
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ RESTART_S = 2.0
 BACK_S = 6.5
 NETWORK_S = 0.001
 """Latency from the client to the replica."""
+HAND_OFF_S = 0.0003
+"""Time in Triton's queue of a model that hands every request to its engine at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +63,7 @@ class Replica:
 
     name: str
     slots: int
+    waits_in: Literal["triton", "engine"] = "triton"
     created_s: float
     started_s: float
     ready_s: float
@@ -103,8 +107,10 @@ class Replica:
         """Move the counters by every request that finished, as Triton does: at its end, by its whole duration."""
         while self._running and self._running[0][0] <= t_s:
             finished_s, _, request = heapq.heappop(self._running)
-            self.queue_us += round((request.start_s - request.sent_s - NETWORK_S) * 1e6)
-            self.compute_us += round((finished_s - request.start_s) * 1e6)
+            arrived_s = request.sent_s + NETWORK_S
+            taken_s = request.start_s if self.waits_in == "triton" else arrived_s + HAND_OFF_S
+            self.queue_us += round((taken_s - arrived_s) * 1e6)
+            self.compute_us += round((finished_s - taken_s) * 1e6)
             self.success += 1
 
     def scrape(self, t_s: float) -> float | None:

@@ -77,8 +77,10 @@ def _hostile(run: Analysis) -> Analysis:
         stages=tuple(replace(group, name=bad) for group in run.stages),
         stage_spans=tuple(replace(span, name=bad) for span in run.stage_spans),
         outcomes=(*run.outcomes, OutcomeCount(outcome=bad, cause=bad, count=1, first_s=1.0, last_s=1.0)),
-        scaling=tuple(replace(event, reason=bad, pods=(bad,), missing=(bad,)) for event in run.scaling),
+        scaling=tuple(replace(event, reason=bad, pods=(bad,), missing=(bad,), gaps=(bad,)) for event in run.scaling),
         marks=(*run.marks, Mark(t_s=5.0, kind=bad, label=bad, pod=bad)),
         timeline=replace(run.timeline, ratio_by_pod={bad: run.timeline.ratio}),
+        signal=None if run.signal is None else replace(run.signal, reason=bad),
+        engine=tuple(replace(use, replica=bad, reason=bad) for use in run.engine),
         correlations=(Correlation(leader=bad, follower=bad, coefficient=None, lag_s=None, samples=0, why_missing=bad),),
     )

@@ -151,6 +151,7 @@ class _Simulation:
             Replica(
                 name=f"triton-7d9f64c5b8-{tail}",
                 slots=self.plan.slots,
+                waits_in=self.plan.waits_in,
                 created_s=t_s,
                 started_s=ready_s - 1.6,
                 ready_s=ready_s,
@@ -170,7 +171,8 @@ class _Simulation:
         chance = float(rng.random())
         steps_s = plan.step_s * rng.uniform(0.85, 1.2, request.max_tokens)
         steps_s[0] = plan.prefill_s + request.input_tokens * 1e-4
-        ready = [replica for replica in self.replicas if replica.is_ready(request.sent_s)]
+        reached = self.replicas[: plan.replicas[0]] if plan.unreached else self.replicas
+        ready = [replica for replica in reached if replica.is_ready(request.sent_s)]
         if not ready:
             request.end(request.sent_s + 0.004, "rejected", "UNAVAILABLE: no healthy upstream")
             return
@@ -201,6 +203,8 @@ class _Simulation:
                 if replica.is_ready(t_s) and ratio is not None:
                     self.ratios.append(ratio)
                 values = self.values(replica, t_s, ratio)
+                if plan.counters_gap_s is not None and plan.counters_gap_s[0] <= t_s < plan.counters_gap_s[1]:
+                    values = {signal: value for signal, value in values.items() if not signal.startswith("raw_")}
             if not hidden:
                 named = ((signal, value) for signal, value in values.items() if value is not None)
                 self.samples += [Sample(t_s, signal, replica.name, value) for signal, value in named]
@@ -208,11 +212,12 @@ class _Simulation:
     def values(self, replica: Replica, t_s: float, ratio: float | None) -> dict[str, float | None]:
         """What one scrape records of a replica; without an autoscaler there is no Prometheus, only its own page."""
         active, waiting = replica.active(t_s), replica.waiting(t_s)
+        inside = waiting if self.plan.waits_in == "engine" else 0
         recorded = {
             "up": 1.0,
             "ratio": ratio,
             "engine_active": float(active),
-            "engine_waiting": 0.0,
+            "engine_waiting": float(inside),
             "kv_used_ratio": 0.15 * active,
         }
         return (recorded if self.plan.autoscaler else {}) | {
@@ -220,7 +225,7 @@ class _Simulation:
             "raw_compute_us": replica.compute_us,
             "raw_success": float(replica.success),
             "raw_failure": float(replica.failure),
-            "raw_pending": float(waiting),
+            "raw_pending": float(waiting - inside),
         }
 
     def sync(self, t_s: float) -> None:

@@ -1,0 +1,58 @@
+"""Correlations of simulated series whose relation is known.
+
+The series are first-order autoregressive: x(t) = 0.95 · x(t − 1) + e(t) with independent normal e. Two of them change
+so slowly that the best of 121 lags reaches |r| = 0.7 although they are unrelated.
+"""
+
+import numpy as np
+import pytest
+
+from loadgen.analyze.correlation import CHANCE, correlate
+
+SECONDS = 300
+SEEDS = 100
+RHO = 0.95
+
+
+def autoregressive(seed: int, seconds: int, rho: float = RHO) -> np.ndarray:
+    noise = np.random.default_rng(seed).standard_normal(seconds + 200)
+    series = np.zeros(seconds + 200)
+    for t in range(1, seconds + 200):
+        series[t] = rho * series[t - 1] + noise[t]
+    return series[200:]
+
+
+def test_unrelated_series_are_not_told_from_chance():
+    """5 % of 100 pairs exceed their threshold: 5, and 3.1 standard deviations of 2.2 more once in 1,000 tests."""
+    found = sum(
+        correlate("x", autoregressive(seed, SECONDS), "y", autoregressive(10_000 + seed, SECONDS)).significant
+        for seed in range(SEEDS)
+    )
+    expected = SEEDS * (1 - CHANCE)
+    assert found <= expected + 3.1 * (expected * CHANCE) ** 0.5
+
+
+@pytest.mark.parametrize("lead_s", [5, -3, 0, 60])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_known_lead_is_recovered(lead_s, sign):
+    """y(t) = ± x(t − lead) + noise of a third of its size: the lag is the lead, in each of ten draws."""
+    for seed in range(10):
+        x = autoregressive(seed, SECONDS + 120)
+        noise = autoregressive(20_000 + seed, SECONDS, rho=0.5)
+        y = sign * x[60 - lead_s : 60 - lead_s + SECONDS] + noise
+        made = correlate("x", x[60 : 60 + SECONDS], "y", y)
+        assert (made.lag_s, made.significant) == (lead_s, True)
+        assert made.coefficient is not None
+        assert np.sign(made.coefficient) == sign
+
+
+def test_a_lead_survives_missing_seconds():
+    """A tenth of the values of either series is missing: the lead of 5 s is still found."""
+    x = autoregressive(1, SECONDS + 10)
+    leader, follower = x[5:-5].copy(), x[:SECONDS].copy()
+    rng = np.random.default_rng(2)
+    leader[rng.random(SECONDS) < 0.1] = np.nan
+    follower[rng.random(SECONDS) < 0.1] = np.nan
+    made = correlate("x", leader, "y", follower)
+    assert (made.lag_s, made.significant) == (5.0, True)
+    assert made.samples < SECONDS - 5
