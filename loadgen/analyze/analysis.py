@@ -3,7 +3,9 @@
 import numpy as np
 
 from loadgen.analyze import latency
+from loadgen.analyze.audit.audit import audit
 from loadgen.analyze.correlation import correlations
+from loadgen.analyze.findings.audit import unexplained
 from loadgen.analyze.findings.clock import clock_steps
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
@@ -37,6 +39,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     per_replica = capacity(run)
     scaling = scaling_events(run, replicas, ratio, per_replica)
     windows = lag_windows(run, scaling)
+    audited = audit(run, replicas, scaling)
     measured = latency.measure(run)
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)
@@ -48,6 +51,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
             *clock_steps(run, replicas),
             *slo(run, measured, windows),
             *warnings(run, replicas, ratio, scaling, per_replica),
+            *unexplained(audited),
         ]
     )
     return Analysis(
@@ -68,6 +72,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         cost=cost(run, replicas, per_replica),
         capacity_per_s=per_replica.per_s,
         output_unit="chunks" if _counts_chunks(tables) else "tokens",
+        audit=audited,
     )
 
 

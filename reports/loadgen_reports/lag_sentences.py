@@ -4,7 +4,11 @@ import re
 
 from loadgen.analyze.results import Analysis, Headline, ScalingEvent
 from loadgen_reports import format as fmt
+from loadgen_reports.audits import held_sentences
 from loadgen_reports.finding_text import sentence, uncapitalize
+
+_SYNC_SLACK_S = 2.0
+"""A sync can start this much late: the controller waits its period after the last one has ended."""
 
 
 def event_name(event: ScalingEvent) -> str:
@@ -64,15 +68,16 @@ def _missing_reason(event: ScalingEvent) -> str:
 
 
 def lag_breakdown(analysis: Analysis) -> list[str]:
-    """The durations of the measured steps of the lag."""
+    """The durations of the measured steps of the lag, and what held the syncs before the decision."""
     head = analysis.headline
     event = worst_scale_up(analysis)
     if event is None:
         return []
+    held = held_sentences(analysis, event)
     replicas = "the new replica" if abs(event.after - event.before) == 1 else "the last new replica"
     steps = [
         (head.signal_s, "{} until the signal crossed its target"),
-        (head.decide_s, "{} until the next HPA sync"),
+        (head.decide_s, f"{{}} until {_decision(analysis, held)}"),
         (head.start_s, "{} in start-up"),
         (head.traffic_s, f"{{}} until traffic reached {replicas}"),
     ]
@@ -80,15 +85,23 @@ def lag_breakdown(analysis: Analysis) -> list[str]:
     if not measured:
         return []
     if any(value < 0 for value, _ in measured):
-        return [_out_of_order(head, replicas)]
+        return [_out_of_order(head, replicas), *held]
     complete = fmt.known(head.lag_s) and len(measured) == len(steps)
     total, texts = fmt.tenths(head.lag_s), [fmt.tenths(value) for value, _ in measured]
     parts = [text.format(value) for value, (_, text) in zip(texts, measured, strict=True)]
     if not fmt.known(head.lag_s):
-        return [f"Measured for {event_name(event)}: {', '.join(parts)}."]
+        return [f"Measured for {event_name(event)}: {', '.join(parts)}.", *held]
     parts[0] = parts[0].replace(texts[0], f"{texts[0]} passed", 1)
     breakdown = f"Of the {total}, {', '.join(parts)}"
-    return [f"{breakdown}." if complete else f"{breakdown}; the rest was not measured{_missing_reason(event)}."]
+    end = "." if complete else f"; the rest was not measured{_missing_reason(event)}."
+    return [f"{breakdown}{end}", *held]
+
+
+def _decision(analysis: Analysis, held: list[str]) -> str:
+    """What ended the wait for the decision: the next sync, if no sync before it held."""
+    waited_s, period_s = analysis.headline.decide_s, analysis.run.sync_period_s
+    longer = fmt.known(waited_s) and fmt.known(period_s) and waited_s > period_s + _SYNC_SLACK_S
+    return "the HPA decided" if held or longer else "the next HPA sync"
 
 
 def _out_of_order(head: Headline, replicas: str) -> str:

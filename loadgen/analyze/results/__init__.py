@@ -6,13 +6,21 @@ Ratios are 0..1, except for the queue-to-compute ratio. Missing values are None,
 """
 
 from loadgen.analyze.results.analysis import Analysis, Headline, Run, State, Verdict
+from loadgen.analyze.results.audit import Audit, AuditDecision, AuditMetric, AuditMismatch, AuditSpan, AuditStep
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.requests import Latencies, OutcomeCount, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
+from loadgen.autoscale.rules import Rule
 
 __all__ = [
     "Analysis",
+    "Audit",
+    "AuditDecision",
+    "AuditMetric",
+    "AuditMismatch",
+    "AuditSpan",
+    "AuditStep",
     "Correlation",
     "Cost",
     "Direction",
@@ -21,6 +29,7 @@ __all__ = [
     "Latencies",
     "Mark",
     "OutcomeCount",
+    "Rule",
     "Run",
     "ScalingEvent",
     "Severity",

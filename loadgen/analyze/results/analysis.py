@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from loadgen.analyze.results.audit import Audit
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import Cost, ScalingEvent
@@ -135,6 +136,7 @@ class Analysis:
         correlations: Lagged correlations of pairs of series.
         cost: Replica-seconds.
         capacity_per_s: Saturated throughput of one replica in requests per second; None when unknown.
+        audit: The syncs of the autoscaler, each with the rule that determined it.
         output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
     """
 
@@ -155,3 +157,4 @@ class Analysis:
     cost: Cost
     capacity_per_s: float | None = None
     output_unit: Literal["tokens", "chunks"] = "tokens"
+    audit: Audit = field(default_factory=Audit)

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
 from loadgen.analyze.results import Analysis
-from loadgen_reports import chart, glossary, lags, provenance, tables
+from loadgen_reports import audits, chart, glossary, lags, provenance, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
 from loadgen_reports.panels import DARK, LIGHT, Panel, downsample, mark_text, panels, symbol_key, symbols
@@ -67,6 +67,7 @@ def render(analysis: Analysis) -> str:
         marks_table=_marks_table(analysis),
         tables=tables,
         lags=lags,
+        audits=audits,
         provenance=provenance,
         bars=_bars(analysis),
         glossary=glossary.TERMS,

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 from loadgen.analyze.results import Analysis
+from loadgen_reports import audits, lags, provenance, tables
 from loadgen_reports import format as fmt
-from loadgen_reports import lags, provenance, tables
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening
 from loadgen_reports.tables import Cell, Table
@@ -40,6 +40,7 @@ def _measured(analysis: Analysis) -> list[str]:
     return [
         _section(lags.scale_ups(analysis)),
         _section(lags.scale_downs(analysis)),
+        _section(audits.decisions(analysis)),
         _section(tables.findings(analysis)),
         _section(tables.requests(analysis)),
         *(_section(table) for table in tables.latencies(analysis)),

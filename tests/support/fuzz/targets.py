@@ -1,5 +1,5 @@
 """All fuzz targets."""
 
-from support.fuzz import cluster, files, metrics, servers, texts
+from support.fuzz import audit, cluster, files, metrics, servers, texts
 
-TARGETS = (*servers.TARGETS, *metrics.TARGETS, *cluster.TARGETS, *files.TARGETS, *texts.TARGETS)
+TARGETS = (*servers.TARGETS, *metrics.TARGETS, *cluster.TARGETS, *files.TARGETS, *audit.TARGETS, *texts.TARGETS)

@@ -175,7 +175,8 @@ def test_json_of_every_sample_can_be_read(name: str) -> None:
     text = machine.render(sample(name))
     read = json.loads(text)
     assert text.encode("ascii")
-    assert len(text.splitlines()) < 200 + 12 * len(read["marks"]) + 25 * len(read["scaling"]) + 900
+    audit = 22 * len(read["audit"]["spans"]) + 120 * len(read["audit"]["decisions"])
+    assert len(text.splitlines()) < 200 + 12 * len(read["marks"]) + 25 * len(read["scaling"]) + audit + 900
 
 
 # Figures
