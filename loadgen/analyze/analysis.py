@@ -39,7 +39,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     per_replica = capacity(run)
     scaling = scaling_events(run, replicas, ratio, per_replica)
     windows = lag_windows(run, scaling)
-    audited = audit(run, replicas, scaling)
+    audited = audit(run, replicas, scaling, ratio)
     measured = latency.measure(run)
     stages = latency.stage_spans(run)
     line = timeline(run, replicas, by_pod, ratio)

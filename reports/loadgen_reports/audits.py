@@ -1,6 +1,6 @@
 """Presents the audit of the autoscaler as tables: its decisions, and all syncs by rule."""
 
-from loadgen.analyze.results import Analysis, AuditDecision, AuditSpan, ScalingEvent
+from loadgen.analyze.results import Analysis, AuditDecision, AuditLink, AuditSpan, ScalingEvent
 from loadgen_reports import format as fmt
 from loadgen_reports.audit_text import held_phrase, metric_phrase, rule_phrase
 from loadgen_reports.finding_text import sentence
@@ -44,6 +44,52 @@ def syncs(analysis: Analysis) -> Table:
         rows=rows,
         notes=(*_notes(analysis), *more),
     )
+
+
+_LINKS = (
+    ("signal", "True signal"),
+    ("scrape", "In Prometheus"),
+    ("rule", "Rule"),
+    ("adapter", "Adapter"),
+    ("sync", "First sync"),
+    ("decided", "Decided"),
+)
+
+
+def links(analysis: Analysis) -> Table:
+    """When each link from the signal over its target to the decision ended, how long it took, and how exactly."""
+    linked = [each for each in analysis.audit.decisions if each.links]
+    rows, more = capped([_link_row(each) for each in linked], "decisions")
+    missing: dict[str, list[str]] = {}
+    for each in linked:
+        for link in each.links:
+            labels = missing.setdefault(link.why_missing or "", [])
+            if dict(_LINKS)[link.name] not in labels:
+                labels.append(dict(_LINKS)[link.name])
+    reasons = [f"{', '.join(labels)}: not observed, because {why}." for why, labels in missing.items() if why]
+    return Table(
+        key="links",
+        title="From signal to decision",
+        columns=(Column(label="Decision"), *(Column(label=label, numeric=True) for _, label in _LINKS)),
+        rows=rows,
+        notes=(*reasons[:6], *more),
+    )
+
+
+def _link_row(decision: AuditDecision) -> tuple[Cell, ...]:
+    by_name = {link.name: link for link in decision.links}
+    return (
+        Cell(text=f"{decision.sync.before} → {decision.sync.after}"),
+        *(_link_cell(by_name[name]) for name, _ in _LINKS),
+    )
+
+
+def _link_cell(link: AuditLink) -> Cell:
+    if not fmt.known(link.at_s):
+        return Cell(text="not observed", style="muted")
+    took = fmt.time_difference(link.took_s) if fmt.known(link.took_s) else ""
+    resolution = f"± {fmt.tenths(link.resolution_s)}" if fmt.known(link.resolution_s) and link.resolution_s else ""
+    return Cell(text=fmt.clock(link.at_s), note=" ".join(part for part in (took, resolution) if part) or None)
 
 
 def held_sentences(analysis: Analysis, event: ScalingEvent) -> list[str]:

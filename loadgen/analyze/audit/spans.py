@@ -1,11 +1,11 @@
 """Condenses replayed syncs into spans, and describes the ones that changed the replicas."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from loadgen.analyze.audit.replay import Replayed
-from loadgen.analyze.results import AuditDecision, AuditMetric, AuditSpan, AuditStep, ScalingEvent
+from loadgen.analyze.results import AuditDecision, AuditLink, AuditMetric, AuditSpan, AuditStep, ScalingEvent
 from loadgen.autoscale.replicas import Tolerances, tolerances_for
 from loadgen.autoscale.rules import Rule, Step
 from loadgen.autoscale.spec import (
@@ -44,8 +44,19 @@ def by_rule(replayed: Iterable[Replayed]) -> tuple[AuditSpan, ...]:
     return tuple(_merged(group) for group in groups.values())
 
 
-def decisions(replayed: Sequence[Replayed], events: Sequence[ScalingEvent]) -> tuple[AuditDecision, ...]:
-    """The syncs that changed the replicas, with those before them that held although the signal was over its target."""
+Links = Callable[[ScalingEvent], tuple[AuditLink, ...]]
+
+
+def decisions(
+    replayed: Sequence[Replayed], events: Sequence[ScalingEvent], links: Links | None = None
+) -> tuple[AuditDecision, ...]:
+    """The syncs that changed the replicas, with those before them that held although the signal was over its target.
+
+    Args:
+        replayed: All syncs.
+        events: The scaling events, to which decisions refer.
+        links: The links before a scaling event; None without a known signal.
+    """
     made = []
     for number, each in enumerate(replayed):
         if not each.sync.rescaled:
@@ -65,6 +76,7 @@ def decisions(replayed: Sequence[Replayed], events: Sequence[ScalingEvent]) -> t
                 metrics=() if decision is None else _metrics(each.sync.spec, decision),
                 steps=() if decision is None else tuple(_step(step) for step in decision.steps),
                 held=by_rule(held),
+                links=() if event is None or links is None else links(events[event]),
             )
         )
     return tuple(made)

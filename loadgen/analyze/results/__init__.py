@@ -6,7 +6,15 @@ Ratios are 0..1, except for the queue-to-compute ratio. Missing values are None,
 """
 
 from loadgen.analyze.results.analysis import Analysis, Headline, Run, State, Verdict
-from loadgen.analyze.results.audit import Audit, AuditDecision, AuditMetric, AuditMismatch, AuditSpan, AuditStep
+from loadgen.analyze.results.audit import (
+    Audit,
+    AuditDecision,
+    AuditLink,
+    AuditMetric,
+    AuditMismatch,
+    AuditSpan,
+    AuditStep,
+)
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.requests import Latencies, OutcomeCount, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
@@ -17,6 +25,7 @@ __all__ = [
     "Analysis",
     "Audit",
     "AuditDecision",
+    "AuditLink",
     "AuditMetric",
     "AuditMismatch",
     "AuditSpan",

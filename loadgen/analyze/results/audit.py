@@ -100,6 +100,28 @@ class AuditSpan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLink:
+    """One link of the chain from the signal over its target to the decision.
+
+    Attributes:
+        name: `signal` (the counters are beyond the target), `scrape` (visible in Prometheus), `rule`, `adapter`, `sync`
+            (the first sync that could read it) or `decided`.
+        at_s: When it ended; None if it was not observed.
+        took_s: Seconds since the last link before it that was observed; None for the first.
+        resolution_s: How exactly `at_s` is known: the interval of its samples, 0 for the local stack's own times.
+        source: What `at_s` was read from.
+        why_missing: Why it was not observed.
+    """
+
+    name: str
+    at_s: float | None
+    took_s: float | None
+    resolution_s: float | None
+    source: str
+    why_missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditDecision:
     """A sync that changed the replicas.
 
@@ -109,6 +131,7 @@ class AuditDecision:
         metrics: What each metric proposed: the largest proposal wins.
         steps: The rules that set or changed the count, in order.
         held: The syncs since the signal was over its target that changed nothing, as spans.
+        links: The links from the signal to the decision, in order; empty without a scaling event.
     """
 
     event: int | None
@@ -116,6 +139,7 @@ class AuditDecision:
     metrics: tuple[AuditMetric, ...]
     steps: tuple[AuditStep, ...]
     held: tuple[AuditSpan, ...] = ()
+    links: tuple[AuditLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

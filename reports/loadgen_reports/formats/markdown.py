@@ -41,6 +41,7 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(lags.scale_ups(analysis)),
         _section(lags.scale_downs(analysis)),
         _section(audits.decisions(analysis)),
+        _section(audits.links(analysis)),
         _section(tables.findings(analysis)),
         _section(tables.requests(analysis)),
         *(_section(table) for table in tables.latencies(analysis)),

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 
 from loadgen.analyze.audit.audit import audit
-from loadgen.analyze.observed import Tables
+from loadgen.analyze.observed import Series, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.run_info import Autoscaler, ClusterInfo
@@ -78,7 +79,7 @@ def _audit(data: bytes) -> None:
     frames = {name: pa.Table.from_pylist(rows[name], schema=TABLES[name]).to_pandas() for name in TABLES}
     for cluster in (None, _CLUSTER):
         run = observe(_LOCAL.model_copy(update={"cluster": cluster}), Tables(**frames))
-        audit(run, fleet(run), ())
+        audit(run, fleet(run), (), Series(np.empty(0), np.empty(0)))
 
 
 TARGETS = (

@@ -11,6 +11,7 @@ from loadgen.analyze.results import (
     Analysis,
     Audit,
     AuditDecision,
+    AuditLink,
     AuditMetric,
     AuditMismatch,
     AuditSpan,
@@ -183,3 +184,36 @@ def test_tables_of_decisions_and_syncs(failing: Analysis) -> None:
         table.notes[1]
         == "At 1:05 the algorithm gives 3 (SucceededRescale), the HPA set 2: nothing recorded explains it."
     )
+
+
+def test_links_have_times_durations_and_resolutions(failing: Analysis) -> None:
+    """A link that was not observed says so, with the reason as a note."""
+    names = ("signal", "scrape", "rule", "adapter", "sync", "decided")
+    known = {
+        "signal": (20.0, None, 2.0),
+        "rule": (24.0, 4.0, 1.0),
+        "sync": (30.0, 6.0, 0.0),
+        "decided": (45.0, 15.0, 0.0),
+    }
+    links = tuple(
+        AuditLink(
+            name=name,
+            at_s=known.get(name, (None, None, None))[0],
+            took_s=known.get(name, (None, None, None))[1],
+            resolution_s=known.get(name, (None, None, None))[2],
+            source="x",
+            why_missing=None if name in known else "no scrape in between was recorded",
+        )
+        for name in names
+    )
+    decision = replace(held(failing).audit.decisions[0], links=links)
+    table = audits.links(replace(failing, audit=Audit(decisions=(decision,))))
+    assert [(cell.text, cell.note) for cell in table.rows[0]][1:] == [
+        ("0:20", "± 2.0 s"),
+        ("not observed", None),
+        ("0:24", "+4.0 s ± 1.0 s"),
+        ("not observed", None),
+        ("0:30", "+6.0 s"),
+        ("0:45", "+15.0 s"),
+    ]
+    assert table.notes[0] == "In Prometheus, Adapter: not observed, because no scrape in between was recorded."

@@ -3,10 +3,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.audit.audit import audit
+from loadgen.analyze.observed import Series
 from loadgen.analyze.results import AuditSpan, Rule
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.autoscale.record import Inputs, inputs_data
@@ -14,6 +16,7 @@ from loadgen.autoscale.state import PodState, PodValues, ReadError, ScaleState
 from loadgen.dataset.run_info import ClusterInfo
 from support.runs.tables import SCALER, event, info, life, observed, request, rescale, series, tables
 
+NO_RATIO = Series(np.empty(0), np.empty(0))
 # SCALER: target 1, 1 to 4 replicas, a scale-down window of 30 s, a sync every 15 s.
 
 
@@ -31,7 +34,7 @@ def sync(t_s, current, desired, *milli, pending=0, missing=0, **more):
 
 def audited(*events, **changes):
     run = observed(info(**changes), events=events)
-    return audit(run, fleet(run), ())
+    return audit(run, fleet(run), (), NO_RATIO)
 
 
 def brief(spans):
@@ -228,7 +231,7 @@ def fleet_of(*names):
 
 def on_cluster(*events, samples=(), length_s=60.0, **changes):
     run = observed(info(target="kube", cluster=cluster(**changes), length_s=length_s), events=events, samples=samples)
-    return audit(run, fleet(run), ())
+    return audit(run, fleet(run), (), NO_RATIO)
 
 
 def sampled(*names):
@@ -342,7 +345,7 @@ def test_a_folder_without_the_hpa_says_so():
     """Earlier releases did not record it."""
     older = replace(cluster(), hpa_manifest=None)
     run = observed(info(target="kube", cluster=older), events=[status(0, 1, 1, 1000)])
-    assert audit(run, fleet(run), ()).why_missing == "the HPA itself was not recorded"
+    assert audit(run, fleet(run), (), NO_RATIO).why_missing == "the HPA itself was not recorded"
 
 
 def test_a_long_run_is_bounded():
@@ -350,7 +353,7 @@ def test_a_long_run_is_bounded():
     run = replace(
         observed(info(target="kube", cluster=cluster()), events=[*fleet_of("a"), status(0, 1, 1, 1000)]), last_s=1e12
     )
-    assert audit(run, fleet(run), ()).syncs == 20_001
+    assert audit(run, fleet(run), (), NO_RATIO).syncs == 20_001
 
 
 def test_spans_are_json():
