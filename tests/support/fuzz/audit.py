@@ -1,14 +1,16 @@
 """Target: the data of `hpa_sync` events, as the audit of the autoscaler reads it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from loadgen.analyze.audit.audit import audit
-from loadgen.analyze.observed import Series, Tables
+from loadgen.analyze.observed import Event, Series, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.scaling.replicas import fleet
+from loadgen.dataset.names import EventKind
 from loadgen.dataset.run_info import Autoscaler, ClusterInfo
 from loadgen.dataset.tables import TABLES
 from support.fuzz.damage import json_bytes
@@ -72,13 +74,21 @@ _CLUSTER = ClusterInfo(
 )
 
 
-def _audit(data: bytes) -> None:
+def _audit(text: bytes) -> None:
     """Audit a local run, and one on a cluster, in which two syncs have this data."""
-    sync = {"kind": "hpa_sync", "pod": None, "reason": None, "message": None, "data": data.decode(errors="replace")}
-    rows = {name: [{**sync, "t_s": t_s} for t_s in (2.0, 50.0)] if name == "events" else [] for name in TABLES}
-    frames = {name: pa.Table.from_pylist(rows[name], schema=TABLES[name]).to_pandas() for name in TABLES}
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(data, dict):
+        return
+    events = tuple(
+        Event(t_s=t_s, kind=EventKind.HPA_SYNC, pod=None, reason=None, message=None, data=data) for t_s in (2.0, 50.0)
+    )
+    frames = {name: pa.Table.from_pylist([], schema=TABLES[name]).to_pandas() for name in TABLES}
     for cluster in (None, _CLUSTER):
         run = observe(_LOCAL.model_copy(update={"cluster": cluster}), Tables(**frames))
+        run = replace(run, events=events, last_s=100.0)
         audit(run, fleet(run), (), Series(np.empty(0), np.empty(0)))
 
 
