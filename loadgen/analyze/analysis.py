@@ -4,11 +4,13 @@ import numpy as np
 
 from loadgen.analyze import latency
 from loadgen.analyze.attainment import attainment
+from loadgen.analyze.audit.audit import audit
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.demand.need import need
 from loadgen.analyze.demand.replica import NO_WAITS, fit
 from loadgen.analyze.demand.result import assess, until_backlog_gone
 from loadgen.analyze.findings.attainment import attainment_limits
+from loadgen.analyze.findings.audit import unexplained
 from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
 from loadgen.analyze.findings.incidents import incidents
@@ -50,6 +52,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     assessed = assess(run, replicas, model, needed, scaling)
     demand = assessed.demand
     windows = until_backlog_gone(lag_windows(run, scaling), assessed.slow_by_lag_s)
+    audited = audit(run, replicas, scaling, ratio)
     measured = latency.measure(run)
     attained = attainment(run, measured)
     stages = latency.stage_spans(run)
@@ -65,6 +68,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
             *slo(run, measured, windows),
             *attainment_limits(run, attained),
             *warnings(run, replicas, ratio, scaling, demand, signal),
+            *unexplained(audited),
         ]
     )
     return Analysis(
@@ -93,6 +97,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         engine=signal.engine,
         gaps=signal.gaps,
         clock_offset=None if info.load_start_s is None else signal.clock,
+        audit=audited,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from loadgen.autoscale.normalize import normalize_legacy, normalize_with_behavior
 from loadgen.autoscale.proposals import CombinedProposal
+from loadgen.autoscale.rules import Rule, Step
 from loadgen.autoscale.spec import HpaSpec
 from loadgen.autoscale.state import (
     Condition,
@@ -33,11 +34,17 @@ class Draft:
     proposed: int | None = None
     stabilized: int | None = None
     proposals: tuple[Proposal, ...] = ()
+    steps: list[Step] = field(default_factory=list)
+    metric: str = ""
     error: str | None = None
 
     def warn(self, reason: str, message: str) -> None:
         """Add a Warning event."""
         self.events.append(Event(type="Warning", reason=reason, message=message))
+
+    def step(self, rule: Rule, before: int, after: int) -> None:
+        """Add a rule that set or changed the replicas."""
+        self.steps.append(Step(rule=rule, before=before, after=after))
 
     def set(self, type_: ConditionType, status: Literal["True", "False"], reason: str, message: str) -> None:
         """Set a condition in place; its time changes only with its status (`setConditionInList`)."""
@@ -63,17 +70,21 @@ class Draft:
         self.warn("FailedComputeMetricsReplicas", selector.message)
         self.error = selector.message
 
-    def report_metrics(self, combined: CombinedProposal) -> None:
+    def report_metrics(self, combined: CombinedProposal, current: int) -> None:
         """Report the combined proposal of the metrics (the end of `computeReplicasForMetrics`)."""
         self.proposals, self.error = combined.proposals, combined.error
+        self.metric = combined.metric
         for proposal in combined.proposals:
             if proposal.fault:
                 self.warn(proposal.fault.reason, proposal.fault.message)
         if combined.replicas is not None:
             self.proposed = max(combined.replicas, 0)
+            assert combined.rule is not None
+            self.step(combined.rule, current, self.proposed)
             message = f"the HPA was able to successfully calculate a replica count from {combined.metric}"
             self.set("ScalingActive", "True", "ValidMetricFound", message)
             return
+        self.step(Rule.METRIC_UNAVAILABLE, current, current)
         assert combined.fault is not None
         assert combined.error is not None
         message = f"the HPA was unable to compute the replica count: {combined.fault.message}"
@@ -109,6 +120,7 @@ class Draft:
         self.set("ScalingLimited", "True" if limited else "False", *result.scaling_limited)
         self.memory = replace(self.memory, recommendations=result.recommendations)
         self.stabilized = result.stabilized
+        self.steps += result.steps
         return result.replicas
 
     def decide_unchanged(self, current: int, *, desired: int | None = None, reason: str = "") -> Decision:
@@ -127,6 +139,8 @@ class Draft:
             proposed_replicas=self.proposed,
             stabilized_replicas=self.stabilized,
             proposals=self.proposals,
+            steps=tuple(self.steps),
+            metric=self.metric,
             events=tuple(self.events),
             error=self.error,
             status=self.status,

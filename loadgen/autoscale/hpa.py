@@ -16,6 +16,7 @@ from loadgen.autoscale.draft import Draft
 from loadgen.autoscale.normalize import remember_change
 from loadgen.autoscale.proposals import Sync, propose_all
 from loadgen.autoscale.replicas import tolerances_for
+from loadgen.autoscale.rules import Rule
 from loadgen.autoscale.spec import DEFAULT_CONTROLLER, ControllerSettings, HpaSpec
 from loadgen.autoscale.state import (
     Decision,
@@ -70,6 +71,7 @@ def reconcile(
         text = f"the HPA controller was unable to get the target's current scale: {scale.message}"
         draft.warn("FailedGetScale", scale.message)
         draft.set("AbleToScale", "False", "FailedGetScale", text)
+        draft.step(Rule.SCALE_UNAVAILABLE, status.current_replicas, status.current_replicas)
         return draft.decide(None, rescaled=False)
     text = "the HPA controller was able to get the target's current scale"
     draft.set("AbleToScale", "True", "SucceededGetScale", text)
@@ -87,14 +89,18 @@ def reconcile(
         draft.set("ScalingActive", "False", "ScalingDisabled", text)
         if not controller.scale_to_zero:
             draft.unset("ScaledToZero")
+        draft.step(Rule.DISABLED, current, current)
         return draft.decide_unchanged(current, desired=current)
     if current > spec.max_replicas:
+        draft.step(Rule.MAX, current, spec.max_replicas)
         return _rescale(draft, spec, scale, spec.max_replicas, _ABOVE_MAX, controller)
     if 0 < current < lowest:
+        draft.step(Rule.MIN, current, lowest)
         return _rescale(draft, spec, scale, lowest, _BELOW_MIN, controller)
 
     if scale.selector_error:
         draft.report_selector_error(scale.selector_error)
+        draft.step(Rule.SELECTOR_INVALID, current, current)
         return draft.decide_unchanged(current)
     sync = Sync(
         namespace=spec.namespace,
@@ -105,7 +111,7 @@ def reconcile(
         controller=controller,
     )
     combined = propose_all(spec.metrics, readings, sync)
-    draft.report_metrics(combined)
+    draft.report_metrics(combined, current)
     if combined.replicas is None:
         return draft.decide_unchanged(current)
 
@@ -117,6 +123,7 @@ def reconcile(
     desired = draft.normalize(spec, desired, current=current, window_s=controller.downscale_stabilization_s)
     if current == 0 and desired < lowest:
         # The lower bound was raised while the HPA was at zero.
+        draft.step(Rule.MIN, desired, lowest)
         desired, reason = lowest, reason or _BELOW_MIN
     if desired == current:
         return draft.decide_unchanged(current, desired=current, reason=reason)
@@ -130,6 +137,7 @@ def _rescale(
     if scale.update_error is not None:
         text = f"the HPA controller was unable to update the target scale: {scale.update_error}"
         draft.warn("FailedRescale", f"{size}; error: {scale.update_error}")
+        draft.step(Rule.WRITE_FAILED, desired, current)
         draft.set("AbleToScale", "False", "FailedUpdateScale", text)
         return draft.decide_unchanged(current, reason=reason)
 

@@ -4,12 +4,13 @@ The controller has two different algorithms. Without `spec.behavior`, there is o
 of twice the replicas or 4. With it, each direction has a window and policies that limit the recent changes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from loadgen.autoscale.arithmetic import ceil_float, to_int32, wrap_int32
-from loadgen.autoscale.spec import Behavior, Policy, ScalingRules
+from loadgen.autoscale.rules import Rule, Step
+from loadgen.autoscale.spec import Behavior, Policy, ScalingRules, SelectPolicy
 from loadgen.autoscale.state import NS_PER_S, Memory, Recommendation, ScaleEvent, to_ns
 
 _WITHIN = ("DesiredWithinRange", "the desired count is within the acceptable range")
@@ -37,6 +38,7 @@ class Normalized:
         replicas: Replicas after the limits.
         able_to_scale: Reason and message of AbleToScale, which is always true here.
         scaling_limited: Reason and message of ScalingLimited, which is true if the limits changed the count.
+        steps: The window and the limit that changed the count, in this order.
         recommendations: The new memory of recommendations.
     """
 
@@ -44,6 +46,7 @@ class Normalized:
     replicas: int
     able_to_scale: tuple[str, str]
     scaling_limited: tuple[str, str]
+    steps: tuple[Step, ...]
     recommendations: tuple[Recommendation, ...]
 
 
@@ -69,18 +72,28 @@ def normalize_legacy(
         window_s: The controller's downscale stabilization.
     """
     cutoff_ns = now_ns - to_ns(window_s)
-    stabilized = max([proposed, *(each.replicas for each in recommendations if each.at_ns >= cutoff_ns)])
+    recent = [each for each in recommendations if each.at_ns >= cutoff_ns]
+    stabilized = max([proposed, *(each.replicas for each in recent)])
+    steps: list[Step] = []
+    if stabilized != proposed:
+        last_ns = max(each.at_ns for each in recent if each.replicas >= stabilized)
+        steps.append(_window(Rule.DOWN_WINDOW, proposed, stabilized, last_ns, to_ns(window_s)))
     replicas, limited = stabilized, _WITHIN
+    rule: Rule | None = None
     limit = to_int32(max(2.0 * current, 4.0))
     if stabilized < lowest:
-        replicas, limited = lowest, _TOO_FEW
+        replicas, limited, rule = lowest, _TOO_FEW, Rule.MIN
     elif stabilized > min(highest, limit):
-        replicas, limited = (limit, _UP_LIMIT) if highest > limit else (highest, _TOO_MANY)
+        within = highest > limit
+        replicas, limited, rule = (limit, _UP_LIMIT, Rule.DOUBLING) if within else (highest, _TOO_MANY, Rule.MAX)
+    if rule is not None:
+        steps.append(Step(rule=rule, before=stabilized, after=replicas))
     return Normalized(
         stabilized=stabilized,
         replicas=replicas,
         able_to_scale=_READY if stabilized == proposed else _DOWN_STABILIZED,
         scaling_limited=limited,
+        steps=tuple(steps),
         recommendations=_remember(recommendations, proposed, now_ns, cutoff_ns),
     )
 
@@ -112,32 +125,54 @@ def normalize_with_behavior(
     """
     up_s, down_s = behavior.scale_up.stabilization_window_s, behavior.scale_down.stabilization_window_s
     assert up_s is not None
-    up_cutoff_ns = now_ns - up_s * NS_PER_S
-    down_cutoff_ns = now_ns - (int(window_s) if down_s is None else down_s) * NS_PER_S
+    up_ns, down_ns = up_s * NS_PER_S, (int(window_s) if down_s is None else down_s) * NS_PER_S
+    up_cutoff_ns, down_cutoff_ns = now_ns - up_ns, now_ns - down_ns
     past = memory.recommendations
-    floor = min([proposed, *(each.replicas for each in past if each.at_ns > up_cutoff_ns)])
-    ceiling = max([proposed, *(each.replicas for each in past if each.at_ns > down_cutoff_ns)])
+    lows = [each for each in past if each.at_ns > up_cutoff_ns]
+    highs = [each for each in past if each.at_ns > down_cutoff_ns]
+    floor = min([proposed, *(each.replicas for each in lows)])
+    ceiling = max([proposed, *(each.replicas for each in highs)])
     stabilized = min(max(current, floor), ceiling)
     able = _READY
-    if stabilized != proposed:
-        able = _UP_STABILIZED if proposed >= current else _DOWN_STABILIZED
+    steps: list[Step] = []
+    if stabilized != proposed and proposed >= current:
+        able = _UP_STABILIZED
+        last_ns = max(each.at_ns for each in lows if each.replicas <= stabilized)
+        steps.append(_window(Rule.UP_WINDOW, proposed, stabilized, last_ns, up_ns))
+    elif stabilized != proposed:
+        able = _DOWN_STABILIZED
+        last_ns = max(each.at_ns for each in highs if each.replicas >= stabilized)
+        steps.append(_window(Rule.DOWN_WINDOW, proposed, stabilized, last_ns, down_ns))
 
     replicas, limited = stabilized, _WITHIN
     if stabilized > current:
-        limit = max(scale_up_limit(behavior.scale_up, memory, current=current, now_ns=now_ns), current)
-        if stabilized > min(highest, limit):
-            replicas, limited = (limit, _UP_LIMIT) if highest > limit else (highest, _TOO_MANY)
+        up = _limit_up(behavior.scale_up, memory, current=current, now_ns=now_ns).at_least(current)
+        if stabilized > min(highest, up.replicas):
+            step, limited = up.step(Rule.UP_POLICY, stabilized), _UP_LIMIT
+            if highest <= up.replicas:
+                step, limited = Step(rule=Rule.MAX, before=stabilized, after=highest), _TOO_MANY
+            replicas = step.after
+            steps.append(step)
     elif stabilized < current:
-        limit = min(scale_down_limit(behavior.scale_down, memory, current=current, now_ns=now_ns), current)
-        if stabilized < max(lowest, limit):
-            replicas, limited = (limit, _DOWN_LIMIT) if lowest < limit else (lowest, _TOO_FEW)
+        down = _limit_down(behavior.scale_down, memory, current=current, now_ns=now_ns).at_most(current)
+        if stabilized < max(lowest, down.replicas):
+            step, limited = down.step(Rule.DOWN_POLICY, stabilized), _DOWN_LIMIT
+            if lowest >= down.replicas:
+                step, limited = Step(rule=Rule.MIN, before=stabilized, after=lowest), _TOO_FEW
+            replicas = step.after
+            steps.append(step)
     return Normalized(
         stabilized=stabilized,
         replicas=replicas,
         able_to_scale=able,
         scaling_limited=limited,
+        steps=tuple(steps),
         recommendations=_remember(past, proposed, now_ns, min(up_cutoff_ns, down_cutoff_ns)),
     )
+
+
+def _window(rule: Rule, before: int, after: int, last_ns: int, window_ns: int) -> Step:
+    return Step(rule=rule, before=before, after=after, until_s=(last_ns + window_ns) / NS_PER_S)
 
 
 def _remember(
@@ -152,13 +187,7 @@ def scale_up_limit(rules: ScalingRules, memory: Memory, *, current: int, now_ns:
 
     A Percent policy rounds up in float64: 50 replicas and 10 % are 55.00000000000001, hence 56.
     """
-
-    def allowed(policy: Policy, start: int) -> int:
-        if policy.type == "Pods":
-            return wrap_int32(start + policy.value)
-        return to_int32(ceil_float(start * (1 + policy.value / 100)))
-
-    return _limit(rules, memory, allowed, current=current, now_ns=now_ns, widest=max, narrowest=min)
+    return _limit_up(rules, memory, current=current, now_ns=now_ns).replicas
 
 
 def scale_down_limit(rules: ScalingRules, memory: Memory, *, current: int, now_ns: int) -> int:
@@ -166,13 +195,42 @@ def scale_down_limit(rules: ScalingRules, memory: Memory, *, current: int, now_n
 
     A Percent policy drops the fraction in float64: 10 replicas and 90 % are 0.9999999999999998, hence 0.
     """
+    return _limit_down(rules, memory, current=current, now_ns=now_ns).replicas
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limit:
+    """The replicas that the policies allow, and the policy that sets them."""
+
+    replicas: int
+    policy: Policy | None = None
+
+    def at_least(self, replicas: int) -> "_Limit":
+        return replace(self, replicas=max(self.replicas, replicas))
+
+    def at_most(self, replicas: int) -> "_Limit":
+        return replace(self, replicas=min(self.replicas, replicas))
+
+    def step(self, rule: Rule, before: int) -> Step:
+        return Step(rule=rule, before=before, after=self.replicas, policy=self.policy)
+
+
+def _limit_up(rules: ScalingRules, memory: Memory, *, current: int, now_ns: int) -> _Limit:
+    def allowed(policy: Policy, start: int) -> int:
+        if policy.type == "Pods":
+            return wrap_int32(start + policy.value)
+        return to_int32(ceil_float(start * (1 + policy.value / 100)))
+
+    return _limit(rules, memory, allowed, current=current, now_ns=now_ns, largest="Max")
+
+
+def _limit_down(rules: ScalingRules, memory: Memory, *, current: int, now_ns: int) -> _Limit:
     def allowed(policy: Policy, start: int) -> int:
         if policy.type == "Pods":
             return wrap_int32(start - policy.value)
         return to_int32(start * (1 - policy.value / 100))
 
-    return _limit(rules, memory, allowed, current=current, now_ns=now_ns, widest=min, narrowest=max)
+    return _limit(rules, memory, allowed, current=current, now_ns=now_ns, largest="Min")
 
 
 def _limit(
@@ -182,18 +240,19 @@ def _limit(
     *,
     current: int,
     now_ns: int,
-    widest: Callable[[Iterable[int]], int],
-    narrowest: Callable[[Iterable[int]], int],
-) -> int:
+    largest: SelectPolicy,
+) -> _Limit:
+    """The limit of the selected policy; `largest` is the selectPolicy under which the most replicas apply."""
     if rules.select_policy == "Disabled":
-        return current
+        return _Limit(replicas=current)
     limits = []
     for policy in rules.policies:
         cutoff_ns = now_ns - policy.period_s * NS_PER_S
         added = sum(each.change for each in memory.scale_ups if each.at_ns > cutoff_ns)
         removed = sum(each.change for each in memory.scale_downs if each.at_ns > cutoff_ns)
-        limits.append(allowed(policy, wrap_int32(current - added + removed)))
-    return narrowest(limits) if rules.select_policy == "Min" else widest(limits)
+        limits.append(_Limit(replicas=allowed(policy, wrap_int32(current - added + removed)), policy=policy))
+    choose = max if rules.select_policy == largest else min
+    return choose(limits, key=lambda each: each.replicas)
 
 
 def remember_change(memory: Memory, behavior: Behavior | None, *, before: int, after: int, now_ns: int) -> Memory:

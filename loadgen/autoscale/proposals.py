@@ -16,6 +16,7 @@ from loadgen.autoscale.replicas import (
     replicas_for_average,
     replicas_for_utilization,
 )
+from loadgen.autoscale.rules import Rule
 from loadgen.autoscale.spec import (
     ControllerSettings,
     ExternalMetric,
@@ -61,6 +62,7 @@ class CombinedProposal:
     Attributes:
         replicas: The largest proposal; `None` if the metrics are unusable and the replicas do not change.
         metric: Name of the metric with the largest proposal.
+        rule: Why that metric proposes it; `None` without a proposal.
         error: Text about the metrics without a proposal; `None` if all have one.
         fault: Fault of the first metric without a proposal.
         proposals: One per metric.
@@ -68,6 +70,7 @@ class CombinedProposal:
 
     replicas: int | None
     metric: str = ""
+    rule: Rule | None = None
     error: str | None = None
     fault: MetricFault | None = None
     proposals: tuple[Proposal, ...] = ()
@@ -89,17 +92,20 @@ def propose_all(metrics: Sequence[MetricSpec], readings: Sequence[Reading], sync
     """
     proposals = tuple(propose(metric, reading, sync) for metric, reading in zip(metrics, readings, strict=True))
     replicas, name = 0, ""
+    rule: Rule | None = None
     for proposal in proposals:
         # As upstream, every later proposal replaces a proposal of 0.
         if proposal.replicas is not None and (replicas == 0 or proposal.replicas > replicas):
-            replicas, name = proposal.replicas, proposal.metric
+            replicas, name, rule = proposal.replicas, proposal.metric, proposal.rule
     faults = [proposal.fault for proposal in proposals if proposal.fault]
     if not faults:
-        return CombinedProposal(replicas=replicas, metric=name, proposals=proposals)
+        return CombinedProposal(replicas=replicas, metric=name, rule=rule, proposals=proposals)
     error = f"invalid metrics ({len(faults)} invalid out of {len(metrics)}), first error is: {faults[0].error}"
     if len(faults) == len(metrics) or replicas < sync.scale.spec_replicas:
         return CombinedProposal(replicas=None, error=error, fault=faults[0], proposals=proposals)
-    return CombinedProposal(replicas=replicas, metric=name, error=error, fault=faults[0], proposals=proposals)
+    return CombinedProposal(
+        replicas=replicas, metric=name, rule=rule, error=error, fault=faults[0], proposals=proposals
+    )
 
 
 def propose(metric: MetricSpec, reading: Reading, sync: Sync) -> Proposal:
@@ -288,6 +294,7 @@ def _proposal(metric: str, count: Count) -> Proposal:
         ratio=count.usage.ratio,
         adjusted_ratio=count.adjusted_ratio,
         pods=count.pods,
+        rule=count.rule,
     )
 
 

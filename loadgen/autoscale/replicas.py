@@ -16,6 +16,7 @@ from loadgen.autoscale.arithmetic import (
     wrap_int32,
     wrap_int64,
 )
+from loadgen.autoscale.rules import Rule
 from loadgen.autoscale.spec import Behavior, ControllerSettings
 from loadgen.autoscale.state import PodGroups, PodState, ResourceSample, to_ns
 
@@ -62,6 +63,7 @@ class Count:
 
     replicas: int
     usage: Usage
+    rule: Rule
     adjusted_ratio: float | None = None
     pods: PodGroups | None = None
 
@@ -192,12 +194,12 @@ def _damped(
 ) -> Count:
     """Scale by the ratio; pods of unknown load can only reduce a change, never cause or reverse one."""
     usage = measure(values)
+    within = tolerances.contains(usage.ratio)
+    rule = Rule.TOLERANCE if within else Rule.RATIO
+    unadjusted = current if within else to_int32(ceil_float(usage.ratio * groups.ready))
     rising_with_unready = bool(groups.unready) and usage.ratio > 1.0
     if not rising_with_unready and not groups.missing:
-        within = tolerances.contains(usage.ratio)
-        return Count(
-            replicas=current if within else to_int32(ceil_float(usage.ratio * groups.ready)), usage=usage, pods=groups
-        )
+        return Count(replicas=unadjusted, usage=usage, rule=rule, pods=groups)
 
     filled = dict(values)
     if usage.ratio < 1.0:
@@ -213,7 +215,9 @@ def _damped(
     opposite = (ratio < 1.0 and replicas > current) or (ratio > 1.0 and replicas < current)
     if tolerances.contains(ratio) or crossed or opposite:
         replicas = current
-    return Count(replicas=replicas, usage=usage, adjusted_ratio=ratio, pods=groups)
+    if replicas != unadjusted or (replicas == current and not within):
+        rule = Rule.PODS
+    return Count(replicas=replicas, usage=usage, rule=rule, adjusted_ratio=ratio, pods=groups)
 
 
 def pod_requests_milli(pods: Iterable[PodState], resource: str, container: str | None) -> dict[str, int]:

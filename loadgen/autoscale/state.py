@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from loadgen.autoscale.rules import Rule, Step
+
 ConditionType = Literal["AbleToScale", "ScalingActive", "ScalingLimited", "ScaledToZero"]
 NS_PER_S = 1_000_000_000
 
@@ -236,6 +238,7 @@ class Proposal:
         ratio: Value over target, as read. Within the tolerance the replicas do not change.
         adjusted_ratio: The decisive ratio if values were assumed for missing or unready pods, else `None`.
         pods: The groups; `None` for Object and External metrics.
+        rule: Why it proposes these replicas; `None` on a fault.
         fault: Set if the metric could not be used.
     """
 
@@ -246,6 +249,7 @@ class Proposal:
     ratio: float | None = None
     adjusted_ratio: float | None = None
     pods: PodGroups | None = None
+    rule: Rule | None = None
     fault: MetricFault | None = None
 
 
@@ -260,6 +264,9 @@ class Decision:
         proposed_replicas: Largest proposal, before windows and limits; `None` if no metric was read or usable.
         stabilized_replicas: Replicas after the stabilization windows, before limits.
         proposals: One per metric, in the order of the spec; empty if no metric was read.
+        steps: The rules that set or changed the count, in order: the first is that of the largest proposal, or the only
+            one; the last one determined the replicas.
+        metric: The metric with the largest proposal, as the controller names it; empty without one.
         events: In the order in which they are sent.
         error: The controller's log text about unusable metrics, even if it scales by the others; else `None`.
         status: The HPA's new status, with the conditions.
@@ -272,7 +279,14 @@ class Decision:
     proposed_replicas: int | None
     stabilized_replicas: int | None
     proposals: tuple[Proposal, ...]
+    steps: tuple[Step, ...]
+    metric: str
     events: tuple[Event, ...]
     error: str | None
     status: HpaStatus
     memory: Memory
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that determined the replicas."""
+        return self.steps[-1].rule

@@ -12,6 +12,7 @@ from loadgen.autoscale.arithmetic import (
     wrap_int64,
 )
 from loadgen.autoscale.replicas import Count, MetricError, Tolerances, Usage
+from loadgen.autoscale.rules import Rule
 from loadgen.autoscale.state import PodState
 
 
@@ -28,15 +29,15 @@ def replicas_for_total(
     ratio = divide_float(float(total_milli), float(target_milli))
     usage = Usage(ratio=ratio, average_milli=total_milli)
     if current == 0:
-        return Count(replicas=to_int32(ceil_float(ratio)), usage=usage)
+        return Count(replicas=to_int32(ceil_float(ratio)), usage=usage, rule=Rule.RATIO)
     if tolerances.contains(ratio):
-        return Count(replicas=current, usage=usage)
+        return Count(replicas=current, usage=usage, rule=Rule.TOLERANCE)
     if not pods:
         raise MetricError(
             "unable to calculate ready pods: no pods returned by selector while calculating replica count"
         )
     ready = sum(pod.phase == "Running" and pod.ready == "True" for pod in pods)
-    return Count(replicas=_capped(ceil_float(ratio * ready)), usage=usage)
+    return Count(replicas=_capped(ceil_float(ratio * ready)), usage=usage, rule=Rule.RATIO)
 
 
 def replicas_for_share(
@@ -47,15 +48,16 @@ def replicas_for_share(
     `GetObjectPerPodMetricReplicas` converts without a cap, `GetExternalPerPodMetricReplicas` with one.
     """
     ratio = divide_float(float(total_milli), float(target_milli) * status_replicas)
-    replicas = status_replicas
+    replicas, rule = status_replicas, Rule.TOLERANCE
     if not tolerances.contains(ratio):
+        rule = Rule.RATIO
         exact = ceil_float(divide_float(float(total_milli), float(target_milli)))
         replicas = _capped(exact) if capped else to_int32(exact)
     if capped and float(total_milli) >= float(MAX_INT64):
         average = MAX_INT64
     else:
         average = to_int64(ceil_float(divide_float(float(total_milli), float(status_replicas))))
-    return Count(replicas=replicas, usage=Usage(ratio=ratio, average_milli=average))
+    return Count(replicas=replicas, usage=Usage(ratio=ratio, average_milli=average), rule=rule)
 
 
 def _capped(replicas: float) -> int:

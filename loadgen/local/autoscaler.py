@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from loadgen.autoscale.arithmetic import milli_from_sample
 from loadgen.autoscale.hpa import reconcile
+from loadgen.autoscale.record import Inputs, inputs_data
 from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMetric, Target
 from loadgen.autoscale.state import (
     Decision,
@@ -102,12 +103,13 @@ class Autoscaler:
 
     def sync(self, *, now_s: float, desired: int, pods: Sequence[PodState], reading: Reading) -> Decision:
         """Reconcile once, at run time `now_s`; `decision.replicas` is the new desired count."""
+        inputs = sync_inputs(desired, pods, reading)
         decision = reconcile(
             self.spec,
             now_s=now_s,
-            scale=ScaleState(spec_replicas=desired, status_replicas=sum(not pod.deleting for pod in pods)),
-            pods=pods,
-            readings=(reading,),
+            scale=inputs.scale,
+            pods=inputs.pods,
+            readings=inputs.readings,
             memory=self._memory,
             status=self._status,
         )
@@ -134,6 +136,7 @@ class Autoscaler:
         active = decision.status.condition("ScalingActive")
         reason = active.reason if active else None
         sync = sync_data(self.spec, decision, current=before)
+        sync["inputs"] = inputs_data(sync_inputs(before, pods, reading))
         emit(Event(now_s, EventKind.HPA_SYNC, reason=reason, message=decision.error, data=sync))
         if decision.rescaled and decision.replicas is not None:
             rescale = next(event for event in decision.events if event.reason == RescaleReason.BY_AUTOSCALER)
@@ -141,6 +144,12 @@ class Autoscaler:
             emit(Event(now_s, EventKind.HPA_RESCALE, reason=rescale.reason, message=rescale.message, data=data))
             fleet.scale(decision.replicas, now_s=now_s)
         return metric_milli(decision)
+
+
+def sync_inputs(desired: int, pods: Sequence[PodState], reading: Reading) -> Inputs:
+    """Return what a sync of the stack's autoscaler reads."""
+    scale = ScaleState(spec_replicas=desired, status_replicas=sum(not pod.deleting for pod in pods))
+    return Inputs(scale=scale, pods=tuple(pods), readings=(reading,))
 
 
 def metric_milli(decision: Decision) -> int | None:
@@ -160,4 +169,5 @@ def sync_data(spec: HpaSpec, decision: Decision, *, current: int) -> dict[str, A
             for each in decision.status.conditions
         ],
         "proposals": [asdict(proposal) for proposal in decision.proposals],
+        "steps": [asdict(step) for step in decision.steps],
     }

@@ -4,10 +4,13 @@ import re
 
 from loadgen.analyze.results import Analysis, Estimate, Headline, ScalingEvent
 from loadgen_reports import format as fmt
+from loadgen_reports.audits import held_sentences
 from loadgen_reports.finding_text import sentence, uncapitalize
 
 NARROW_S = 0.5
 """Intervals up to this width do not change a duration that is shown in tenths of a second."""
+_SYNC_SLACK_S = 2.0
+"""A sync can start this much late: the controller waits its period after the last one has ended."""
 
 
 def event_name(event: ScalingEvent) -> str:
@@ -100,7 +103,7 @@ def _missing_reason(event: ScalingEvent) -> str:
 
 
 def lag_breakdown(analysis: Analysis) -> list[str]:
-    """The durations of the measured steps of the lag, and the gaps in the samples that touch them."""
+    """The durations of the measured steps of the lag, what held the syncs before the decision, and gaps in the samples."""
     event = worst_scale_up(analysis)
     if event is None:
         return []
@@ -110,10 +113,11 @@ def lag_breakdown(analysis: Analysis) -> list[str]:
 
 def _steps(analysis: Analysis, event: ScalingEvent) -> list[str]:
     head = analysis.headline
+    held = held_sentences(analysis, event)
     replicas = "the new replica" if abs(event.after - event.before) == 1 else "the last new replica"
     steps = [
         (head.signal_s, "{} until the signal crossed its target"),
-        (head.decide_s, "{} until the next HPA sync"),
+        (head.decide_s, f"{{}} until {_decision(analysis, held)}"),
         (head.start_s, "{} in start-up"),
         (head.traffic_s, f"{{}} until traffic reached {replicas}"),
     ]
@@ -121,7 +125,7 @@ def _steps(analysis: Analysis, event: ScalingEvent) -> list[str]:
     if not measured:
         return []
     if any(value < 0 for value in (*(value for value, _ in measured), head.lag_s) if fmt.known(value)):
-        return [_out_of_order(head, replicas)]
+        return [_out_of_order(head, replicas), *held]
     complete = fmt.known(head.lag_s) and len(measured) == len(steps)
     wide = _wide(analysis) is not None
     total = f"{fmt.count(head.lag_s)} s" if wide else fmt.tenths(head.lag_s)
@@ -129,10 +133,18 @@ def _steps(analysis: Analysis, event: ScalingEvent) -> list[str]:
     texts = [f"{fmt.count(value)} s" if wide and value == head.signal_s else fmt.tenths(value) for value, _ in measured]
     parts = [text.format(value) for value, (_, text) in zip(texts, measured, strict=True)]
     if not fmt.known(head.lag_s):
-        return [f"Measured for {event_name(event)}: {', '.join(parts)}."]
+        return [f"Measured for {event_name(event)}: {', '.join(parts)}.", *held]
     parts[0] = parts[0].replace(texts[0], f"{texts[0]} passed", 1)
     breakdown = f"Of the {total}, {', '.join(parts)}"
-    return [f"{breakdown}." if complete else f"{breakdown}; the rest was not measured{_missing_reason(event)}."]
+    end = "." if complete else f"; the rest was not measured{_missing_reason(event)}."
+    return [f"{breakdown}{end}", *held]
+
+
+def _decision(analysis: Analysis, held: list[str]) -> str:
+    """What ended the wait for the decision: the next sync, if no sync before it held."""
+    waited_s, period_s = analysis.headline.decide_s, analysis.run.sync_period_s
+    longer = fmt.known(waited_s) and fmt.known(period_s) and waited_s > period_s + _SYNC_SLACK_S
+    return "the HPA decided" if held or longer else "the next HPA sync"
 
 
 def _out_of_order(head: Headline, replicas: str) -> str:

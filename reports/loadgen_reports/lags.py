@@ -116,7 +116,7 @@ MAX_BARS = 12
 """More bars are hard to read; the table has every event."""
 SEGMENTS = (
     ("over_target_s", "signal crosses its target", "grey"),
-    ("decided_s", "next HPA sync", "orange"),
+    ("decided_s", "HPA decides", "orange"),
     ("created_s", "replica created", "purple"),
     ("scheduled_s", "scheduled", "vermillion"),
     ("started_s", "pull and load", "blue"),

@@ -133,6 +133,16 @@ def test_a_scaling_event_has_all_its_times(done: FinishedRun) -> None:
         assert times == sorted(times)
 
 
+def test_every_sync_has_the_rule_that_determined_it(done: FinishedRun) -> None:
+    """All that the HPA twin read is recorded: the replay gives every sync and every decision again."""
+    audit, syncs = done.analysis["audit"], done.events("hpa_sync")
+    assert (audit["source"], audit["syncs"], audit["inferred"]) == ("inputs", len(syncs), 0)
+    assert (audit["undetermined"], audit["mismatch_count"]) == (0, 0), audit["mismatches"]
+    changes = [json.loads(data) for data in done.events("hpa_rescale").data]
+    decided = [(each["sync"]["before"], each["sync"]["after"]) for each in audit["decisions"]]
+    assert decided == [(each["before"], each["after"]) for each in changes]
+
+
 def test_the_recorded_ratio_matches_the_raw_counters(done: FinishedRun) -> None:
     """The ratio exceeds its target, and the values of Prometheus agree with the raw counters of the replicas."""
     ratio = done.folder.read("samples").query("signal == 'ratio'")

@@ -265,6 +265,12 @@ AUTOSCALER_BLIND = _warning(
     "s",
     "The autoscaler could not read its metric and kept the replica count.",
 )
+AUTOSCALER_UNEXPLAINED = _warning(
+    "autoscaler.unexplained",
+    "Syncs that the HPA algorithm does not explain",
+    "count",
+    "The autoscaler did not do what its algorithm gives for the recorded inputs.",
+)
 REPLICA_CRASHED = _warning("replica.crashed", "Replica crashes", "count", "A server process exited unexpectedly.")
 REPLICA_KILLED = _warning(
     "replica.killed", "Replicas killed", "count", "A server process did not exit within its grace period."
@@ -340,6 +346,7 @@ ALL: tuple[FindingCode, ...] = (
     SCALING_BY_OTHERS,
     REPLICA_UNUSED,
     AUTOSCALER_BLIND,
+    AUTOSCALER_UNEXPLAINED,
     REPLICA_CRASHED,
     REPLICA_KILLED,
     PART_DIED,

@@ -7,6 +7,15 @@ Ratios are 0..1, except for the queue-to-compute ratio. Missing values are None,
 
 from loadgen.analyze.results.analysis import Analysis, Headline, Run, State, Verdict
 from loadgen.analyze.results.attainment import Attainment, AttainmentWindow, Violation
+from loadgen.analyze.results.audit import (
+    Audit,
+    AuditDecision,
+    AuditLink,
+    AuditMetric,
+    AuditMismatch,
+    AuditSpan,
+    AuditStep,
+)
 from loadgen.analyze.results.demand import (
     Attribution,
     Demand,
@@ -30,6 +39,7 @@ from loadgen.analyze.results.signal import (
     SignalVerdict,
 )
 from loadgen.analyze.results.warm_up import WarmUp
+from loadgen.autoscale.rules import Rule
 
 __all__ = [
     "FEWEST_VALUES",
@@ -37,6 +47,13 @@ __all__ = [
     "Attainment",
     "AttainmentWindow",
     "Attribution",
+    "Audit",
+    "AuditDecision",
+    "AuditLink",
+    "AuditMetric",
+    "AuditMismatch",
+    "AuditSpan",
+    "AuditStep",
     "Bottleneck",
     "ClockOffset",
     "Correlation",
@@ -54,6 +71,7 @@ __all__ = [
     "NeededSpan",
     "OutcomeCount",
     "Percentiles",
+    "Rule",
     "Run",
     "ScalingEvent",
     "Severity",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from loadgen.analyze.results.attainment import Attainment
+from loadgen.analyze.results.audit import Audit
 from loadgen.analyze.results.demand import Demand
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
@@ -141,6 +142,7 @@ class Analysis:
         cost: Replica-seconds.
         capacity_per_s: Sustained throughput of one replica in requests per second; None when unknown.
         demand: What the load needed, how the fleet followed, and what the lag did.
+        audit: The syncs of the autoscaler, each with the rule that determined it.
         output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
         warm_up: How long the run was cold, by the setting and by a proposal; None without a load.
         by_warm_up: Latencies of the requests due before and after the warm-up, `cold` and `warm`; empty without one.
@@ -177,3 +179,4 @@ class Analysis:
     engine: tuple[EngineUse, ...] = ()
     gaps: tuple[SignalGap, ...] = ()
     clock_offset: ClockOffset | None = None
+    audit: Audit = field(default_factory=Audit)

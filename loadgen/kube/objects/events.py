@@ -34,9 +34,10 @@ def hpa_sync(hpa: Raw, now_s: float, metric: str | None = None) -> RunEvent:
     """
     spec, status = hpa["spec"], hpa.get("status", {})
     conditions = [
-        {key: each.get(key) for key in ("type", "status", "reason", "message")}
+        {key: each.get(key) for key in ("type", "status", "reason", "message", "lastTransitionTime")}
         for each in status.get("conditions") or ()
     ]
+    metrics = [dict(each) for each in status.get("currentMetrics") or ()]
     active = next((each for each in conditions if each["type"] == "ScalingActive"), None)
     return RunEvent(
         unix_s=now_s,
@@ -50,6 +51,9 @@ def hpa_sync(hpa: Raw, now_s: float, metric: str | None = None) -> RunEvent:
             "target_milli": _value_milli(spec.get("metrics"), metric, "target"),
             "conditions": conditions,
             "proposals": [],
+            "current_metrics": metrics,
+            "last_scale_time": status.get("lastScaleTime"),
+            "spec": dict(spec),
         },
     )
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from loadgen.analyze.results import Analysis
-from loadgen_reports import demand, lags, provenance, tables
+from loadgen_reports import audits, demand, lags, provenance, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
@@ -43,6 +43,8 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(lags.scale_ups(analysis)),
         _section(lags.scale_downs(analysis)),
         _section(demand.level_lags(analysis)),
+        _section(audits.decisions(analysis)),
+        _section(audits.links(analysis)),
         _section(tables.findings(analysis)),
         _section(attainment_table(analysis)),
         _section(tables.requests(analysis)),

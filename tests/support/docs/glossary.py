@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from loadgen_reports.panels import symbols
 
 from loadgen.analyze.findings import codes
+from loadgen.autoscale.rules import Rule
 from loadgen.dataset import terms
 from loadgen.dataset.names import (
     MARK_SYMBOLS,
@@ -20,7 +21,7 @@ from loadgen.dataset.names import (
 HEAD = """\
 # Glossary
 
-This file is generated from `loadgen/dataset/names.py`, `loadgen/dataset/terms.py` and
+This file is generated from `loadgen/dataset/names.py`, `loadgen/dataset/terms.py`, `loadgen/autoscale/rules.py` and
 `loadgen/analyze/findings/codes.py`; edit the declarations there, then run
 `UPDATE_GOLDEN=1 uv run pytest tests/unit/test_names_documented.py`.
 
@@ -77,6 +78,12 @@ def markdown() -> str:
             "Values of the column `reason` of an `hpa_rescale`.",
             ("reason", "meaning"),
             ((_code(each), each.meaning) for each in RescaleReason),
+        ),
+        _table(
+            "Rules of the HPA",
+            "Values of `rule` in the audit of the autoscaler.",
+            ("rule", "name", "meaning"),
+            ((_code(each), each.label, each.meaning) for each in Rule),
         ),
         _table(
             "Sources of a collection gap",

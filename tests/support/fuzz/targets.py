@@ -1,5 +1,13 @@
 """All fuzz targets."""
 
-from support.fuzz import cluster, files, manifests, metrics, servers, texts
+from support.fuzz import audit, cluster, files, manifests, metrics, servers, texts
 
-TARGETS = (*servers.TARGETS, *metrics.TARGETS, *cluster.TARGETS, *files.TARGETS, *manifests.TARGETS, *texts.TARGETS)
+TARGETS = (
+    *servers.TARGETS,
+    *metrics.TARGETS,
+    *cluster.TARGETS,
+    *files.TARGETS,
+    *audit.TARGETS,
+    *manifests.TARGETS,
+    *texts.TARGETS,
+)

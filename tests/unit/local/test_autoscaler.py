@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from loadgen.autoscale.state import Decision, PodState, PodValues, ReadError, Reading
+from loadgen.autoscale.hpa import reconcile
+from loadgen.autoscale.record import inputs_data, parse_inputs
+from loadgen.autoscale.rules import Rule
+from loadgen.autoscale.state import Decision, HpaStatus, Memory, PodState, PodValues, ReadError, Reading
 from loadgen.base.errors import SettingsError
 from loadgen.local.autoscaler import (
     Autoscaler,
@@ -15,6 +18,7 @@ from loadgen.local.autoscaler import (
     metric_milli,
     pod_state,
     sync_data,
+    sync_inputs,
 )
 from loadgen.scenario.settings import Local
 
@@ -121,6 +125,27 @@ def test_event_data_is_plain_json() -> None:
     }
     assert {"AbleToScale", "ScalingActive", "ScalingLimited"} <= {each["type"] for each in data["conditions"]}
     assert data["proposals"][0]["replicas"] == 3
+
+
+def test_a_recorded_sync_can_be_replayed() -> None:
+    """The inputs in the event give the decision again."""
+    pods = [*ready("a"), pod_state("b", "pulling"), pod_state("c", "started")]
+    reading = PodValues(milli={"a": 3000})
+    decision = sync(Autoscaler(LOCAL), 15.0, 3, pods, reading)
+    inputs = parse_inputs(json.loads(json.dumps(inputs_data(sync_inputs(3, pods, reading)))))
+    assert inputs is not None
+    assert inputs.scale.status_replicas == 3
+    again = reconcile(
+        hpa_spec(LOCAL),
+        now_s=15.0,
+        scale=inputs.scale,
+        pods=inputs.pods,
+        readings=inputs.readings,
+        memory=Memory(),
+        status=HpaStatus(),
+    )
+    assert again == decision
+    assert again.rule == Rule.PODS
 
 
 def test_a_window_that_kubernetes_would_reject() -> None:

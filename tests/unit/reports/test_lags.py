@@ -69,7 +69,7 @@ def test_bars_cover_the_chain(failing: Analysis) -> None:
     (bar,) = lags.bars(replace(failing, scaling=(event(scheduled_s=None),)))
     assert [(s.name, s.start_s, s.end_s) for s in bar.segments] == [
         ("signal crosses its target", 0.0, 13.0),
-        ("next HPA sync", 13.0, 22.0),
+        ("HPA decides", 13.0, 22.0),
         ("replica created", 22.0, 22.5),
         ("pull and load", 22.5, 33.0),
         ("start to ready", 33.0, 37.0),
@@ -82,7 +82,7 @@ def test_bars_cover_the_chain(failing: Analysis) -> None:
 def test_a_step_before_its_cause_takes_no_time(failing: Analysis) -> None:
     """A signal that crossed its target before the load step does not make the bar longer than the lag."""
     (bar,) = lags.bars(replace(failing, scaling=(event(over_target_s=30.0, recovered_s=None),)))
-    assert bar.segments[0].name == "next HPA sync"
+    assert bar.segments[0].name == "HPA decides"
     assert bar.segments[-1].end_s == 41.0
 
 

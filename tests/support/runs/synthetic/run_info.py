@@ -97,7 +97,22 @@ def _autoscaler(plan: Plan) -> Autoscaler:
 
 
 def _cluster(plan: Plan) -> ClusterInfo:
-    return CLUSTER if plan.autoscaler else replace(CLUSTER, hpa=None, assumed=())
+    if not plan.autoscaler:
+        return replace(CLUSTER, hpa=None, assumed=())
+    target = {"type": "AverageValue", "averageValue": f"{plan.ratio_target * 1000:.0f}m"}
+    manifest = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "triton", "namespace": "serving"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "triton"},
+            "minReplicas": plan.replicas[0],
+            "maxReplicas": plan.replicas[1],
+            "metrics": [{"type": "Pods", "pods": {"metric": {"name": "triton:queue_compute:ratio"}, "target": target}}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": int(SCALE_DOWN_WINDOW_S)}},
+        },
+    }
+    return replace(CLUSTER, hpa_manifest=manifest)
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

@@ -26,6 +26,27 @@ def test_the_status_of_an_hpa_is_one_sync_of_the_controller():
     assert blind.data["metric_milli"] is None
 
 
+def test_the_whole_status_and_the_spec_are_recorded():
+    """All metrics with their values, the conditions with their times, and the HPA at that time."""
+    metrics = [{"type": "Pods", "pods": {"current": {"averageValue": "1250m"}}}, {"type": ""}]
+    since = "2026-11-30T12:00:00Z"
+    able = {
+        "type": "AbleToScale",
+        "status": "True",
+        "reason": "SucceededRescale",
+        "message": "x",
+        "lastTransitionTime": since,
+    }
+    hpa = {
+        "spec": {"maxReplicas": 4, "metrics": []},
+        "status": {"currentMetrics": metrics, "conditions": [able], "lastScaleTime": since},
+    }
+    data = hpa_sync(hpa, 50.0).data
+    assert data is not None
+    assert (data["current_metrics"], data["conditions"], data["spec"]) == (metrics, [able], hpa["spec"])
+    assert data["last_scale_time"] == since
+
+
 @pytest.mark.parametrize(
     ("quantity", "expected"),
     [
