@@ -103,7 +103,7 @@ def _missing_reason(event: ScalingEvent) -> str:
 
 
 def lag_breakdown(analysis: Analysis) -> list[str]:
-    """The durations of the measured steps of the lag, what held the syncs before the decision, and gaps in the samples."""
+    """The durations of the measured steps of the lag, what held the syncs before the decision, and gaps in samples."""
     event = worst_scale_up(analysis)
     if event is None:
         return []

@@ -13,7 +13,6 @@ from loadgen.dataset.names import OUTCOMES, Cause, Outcome
 from loadgen_reports import distribution
 from loadgen_reports import format as fmt
 from loadgen_reports.finding_text import Style, measured_text, result, sentence, value_and_limit, window_text
-from loadgen_reports.sentences import SIGNAL_LABELS
 
 MAX_ROWS = 60
 """A server may return thousands of different error messages."""
@@ -269,8 +268,8 @@ def correlations(analysis: Analysis) -> Table:
     rows = [
         (
             Cell(text=f"{pair.leader} and {pair.follower}"),
-            Cell(text=_coefficient(pair.coefficient), style="" if pair.significant else "muted"),
-            Cell(text=_coefficient(pair.threshold)),
+            Cell(text=coefficient(pair.coefficient), style="" if pair.significant else "muted"),
+            Cell(text=coefficient(pair.threshold)),
             Cell(text=fmt.time_difference(pair.lag_s) if fmt.known(pair.lag_s) else fmt.MISSING),
             Cell(text=fmt.count(pair.samples)),
             Cell(text=_relation(pair)),
@@ -292,7 +291,8 @@ def correlations(analysis: Analysis) -> Table:
     )
 
 
-def _coefficient(value: float | None) -> str:
+def coefficient(value: float | None) -> str:
+    """A coefficient of correlation as text."""
     return f"{value:.2f}".replace("-", fmt.MINUS) if fmt.known(value) else fmt.MISSING
 
 
@@ -303,7 +303,7 @@ def _relation(pair: Correlation) -> str:
     if not pair.significant:
         return (
             "Not told from chance: the largest |r| of unrelated series is below "
-            f"{_coefficient(pair.threshold)} in 95 of 100 cases."
+            f"{coefficient(pair.threshold)} in 95 of 100 cases."
         )
     first, second = (pair.leader, pair.follower) if pair.lag_s > 0 else (pair.follower, pair.leader)
     opposite = ", in the opposite direction" if pair.coefficient < 0 else ""
@@ -311,87 +311,6 @@ def _relation(pair: Correlation) -> str:
         return sentence(f"{pair.leader} and {pair.follower} change at the same time{opposite}")
     verb = "follow" if second.endswith("replicas") else "follows"
     return sentence(f"{second} {verb} {first} by {fmt.seconds(abs(pair.lag_s))}{opposite}")
-
-
-_BOTTLENECKS = {
-    "batch": "batch of the engine",
-    "kv_cache": "KV cache",
-    "triton_queue": "Triton's queue",
-    "compute": "compute",
-}
-
-
-def engine(analysis: Analysis) -> Table:
-    """What limited the replicas: requests inside the engine, its batch and KV cache, and Triton's queue."""
-    # One replica alone is the same as all of them.
-    uses = analysis.engine[:1] if len(analysis.engine) == 2 else analysis.engine
-    rows = [
-        (
-            Cell(text=use.replica or "all replicas", literal=use.replica is not None),
-            Cell(text=fmt.count(use.waiting_peak), style="over" if use.waiting_ratio else ""),
-            Cell(text=fmt.percent(use.waiting_ratio)),
-            Cell(text=fmt.count(use.active_peak)),
-            Cell(text=fmt.percent(use.full_ratio)),
-            Cell(text=fmt.percent(use.kv_peak)),
-            Cell(text=fmt.percent(use.kv_full_ratio)),
-            Cell(text=fmt.count(use.queued_peak)),
-            Cell(text=fmt.percent(use.queued_ratio)),
-            Cell(text=_BOTTLENECKS[use.bottleneck] if use.bottleneck else "none known", note=use.reason),
-        )
-        for use in uses
-    ]
-    shown, notes = capped(rows, "replicas")
-    return Table(
-        key="engine",
-        title="Inside the engine",
-        columns=(
-            Column(label="Replica"),
-            Column(label="Waiting, peak", numeric=True),
-            Column(label="Time waiting", numeric=True),
-            Column(label="Active, peak", numeric=True),
-            Column(label="Time at batch limit", numeric=True),
-            Column(label="KV cache, peak", numeric=True),
-            Column(label="Time at KV limit", numeric=True),
-            Column(label="Triton queue, peak", numeric=True),
-            Column(label="Time queued", numeric=True),
-            Column(label="Bottleneck"),
-        ),
-        rows=shown,
-        notes=notes,
-    )
-
-
-def signals(analysis: Analysis) -> Table:
-    """The recorded series compared as signals for scaling, the best first."""
-    found = analysis.signal.candidates if analysis.signal is not None else ()
-    return Table(
-        key="signals",
-        title="Recorded series as signals",
-        columns=(
-            Column(label="Series, mean over replicas"),
-            Column(label="Lead", numeric=True),
-            Column(label="Monotonicity", numeric=True),
-            Column(label="Gain", numeric=True),
-            Column(label="Noise", numeric=True),
-        ),
-        rows=tuple(
-            (
-                Cell(text=SIGNAL_LABELS.get(each.signal, each.signal)),
-                Cell(text="blind", style="over") if each.blind else Cell(text=fmt.time_difference(each.lead_s)),
-                Cell(text=_coefficient(each.monotonicity)),
-                Cell(text=fmt.number(each.gain)),
-                Cell(text=fmt.percent(each.noise_ratio)),
-            )
-            for each in found
-        ),
-        notes=(
-            "Lead: from leaving its noise until a limit was broken. Monotonicity: rank correlation with the requests "
-            "in flight per ready replica. Gain: rise from low to high load, in standard deviations of the noise. "
-            "Noise: share of the time beyond its noise while no limit was broken.",
-        )
-        if found
-        else (),
-    )
 
 
 def cost(analysis: Analysis) -> Table:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from loadgen_reports import glossary, lags, provenance, tables
+from loadgen_reports import glossary, lags, provenance, signal_tables, tables
 from loadgen_reports.formats import html, markdown
 
 from loadgen.analyze.results import Analysis, Correlation, EngineUse, OutcomeCount, SignalTruth, Stats
@@ -38,8 +38,8 @@ def test_rows_have_one_cell_for_each_column(name: str) -> None:
         tables.requests(run),
         *tables.latencies(run),
         tables.outcomes(run),
-        tables.signals(run),
-        tables.engine(run),
+        signal_tables.signals(run),
+        signal_tables.engine(run),
         tables.correlations(run),
         tables.cost(run),
         provenance.cluster(run),
@@ -186,12 +186,12 @@ def test_the_engine_table_says_what_limits_a_replica(failing: Analysis) -> None:
         bottleneck="batch",
         reason="Requests waited inside the engine for 261 s.",
     )
-    one = tables.engine(replace(failing, engine=(use, replace(use, replica="a"))))
+    one = signal_tables.engine(replace(failing, engine=(use, replace(use, replica="a"))))
     assert [cell.text for cell in one.rows[0]] == [
         "all replicas", "360", "83 %", "8", "80 %", "–", "–", "0", "0 %", "batch of the engine"
     ]  # fmt: skip
     assert len(one.rows) == 1
-    three = tables.engine(replace(failing, engine=(use, replace(use, replica="a"), replace(use, replica="b"))))
+    three = signal_tables.engine(replace(failing, engine=(use, replace(use, replica="a"), replace(use, replica="b"))))
     assert [row[0].text for row in three.rows] == ["all replicas", "a", "b"]
 
 

@@ -1,0 +1,86 @@
+"""The tables of the signal: the recorded series as signals, and where requests waited."""
+
+from loadgen.analyze.results import Analysis
+from loadgen_reports import format as fmt
+from loadgen_reports.sentences import SIGNAL_LABELS
+from loadgen_reports.tables import Cell, Column, Table, capped, coefficient
+
+_BOTTLENECKS = {
+    "batch": "batch of the engine",
+    "kv_cache": "KV cache",
+    "triton_queue": "Triton's queue",
+    "compute": "compute",
+}
+
+
+def engine(analysis: Analysis) -> Table:
+    """What limited the replicas: requests inside the engine, its batch and KV cache, and Triton's queue."""
+    # One replica alone is the same as all of them.
+    uses = analysis.engine[:1] if len(analysis.engine) == 2 else analysis.engine
+    rows = [
+        (
+            Cell(text=use.replica or "all replicas", literal=use.replica is not None),
+            Cell(text=fmt.count(use.waiting_peak), style="over" if use.waiting_ratio else ""),
+            Cell(text=fmt.percent(use.waiting_ratio)),
+            Cell(text=fmt.count(use.active_peak)),
+            Cell(text=fmt.percent(use.full_ratio)),
+            Cell(text=fmt.percent(use.kv_peak)),
+            Cell(text=fmt.percent(use.kv_full_ratio)),
+            Cell(text=fmt.count(use.queued_peak)),
+            Cell(text=fmt.percent(use.queued_ratio)),
+            Cell(text=_BOTTLENECKS[use.bottleneck] if use.bottleneck else "none known", note=use.reason),
+        )
+        for use in uses
+    ]
+    shown, notes = capped(rows, "replicas")
+    return Table(
+        key="engine",
+        title="Inside the engine",
+        columns=(
+            Column(label="Replica"),
+            Column(label="Waiting, peak", numeric=True),
+            Column(label="Time waiting", numeric=True),
+            Column(label="Active, peak", numeric=True),
+            Column(label="Time at batch limit", numeric=True),
+            Column(label="KV cache, peak", numeric=True),
+            Column(label="Time at KV limit", numeric=True),
+            Column(label="Triton queue, peak", numeric=True),
+            Column(label="Time queued", numeric=True),
+            Column(label="Bottleneck"),
+        ),
+        rows=shown,
+        notes=notes,
+    )
+
+
+def signals(analysis: Analysis) -> Table:
+    """The recorded series compared as signals for scaling, the best first."""
+    found = analysis.signal.candidates if analysis.signal is not None else ()
+    return Table(
+        key="signals",
+        title="Recorded series as signals",
+        columns=(
+            Column(label="Series, mean over replicas"),
+            Column(label="Lead", numeric=True),
+            Column(label="Monotonicity", numeric=True),
+            Column(label="Gain", numeric=True),
+            Column(label="Noise", numeric=True),
+        ),
+        rows=tuple(
+            (
+                Cell(text=SIGNAL_LABELS.get(each.signal, each.signal)),
+                Cell(text="blind", style="over") if each.blind else Cell(text=fmt.time_difference(each.lead_s)),
+                Cell(text=coefficient(each.monotonicity)),
+                Cell(text=fmt.number(each.gain)),
+                Cell(text=fmt.percent(each.noise_ratio)),
+            )
+            for each in found
+        ),
+        notes=(
+            "Lead: from leaving its noise until a limit was broken. Monotonicity: rank correlation with the requests "
+            "in flight per ready replica. Gain: rise from low to high load, in standard deviations of the noise. "
+            "Noise: share of the time beyond its noise while no limit was broken.",
+        )
+        if found
+        else (),
+    )
