@@ -36,6 +36,8 @@ def command_line() -> argparse.ArgumentParser:
     from loadgen.lint import cli as lint
     from loadgen.local import clean
     from loadgen.sandbox import cli as sandbox
+    from loadgen.whatif import cli as whatif
+    from loadgen.whatif import plan_cli as plan
 
     parser: argparse.ArgumentParser = Parser(
         prog="loadgen", description="Load testing and scaling validation of LLM serving on Triton and TensorRT-LLM"
@@ -51,6 +53,8 @@ def command_line() -> argparse.ArgumentParser:
     )
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
     commands.add_parser("settings", help="print the reference of all settings of a scenario, as Markdown")
+    whatif.add_command(commands)
+    plan.add_command(commands)
     upload.add_command(commands)
     clean.add_command(commands)
     cluster.add_commands(commands)
@@ -89,11 +93,15 @@ def _run(options: argparse.Namespace) -> int:
     from loadgen.lint import cli as lint
     from loadgen.local import clean
     from loadgen.sandbox import cli as sandbox
+    from loadgen.whatif import cli as whatif
+    from loadgen.whatif import plan_cli as plan
 
     if options.command == "sandbox":
         return sandbox.run(options)
     if options.command == "settings":
         return _settings()
+    if options.command in (whatif.NAME, plan.NAME):
+        return (whatif if options.command == whatif.NAME else plan).run(options)
     if options.command in upload.NAMES:
         return upload.run(options)
     if options.command == clean.NAME:

@@ -77,6 +77,18 @@ WITH_SUBSTITUTIONS = {
         "tests/unit/archive/test_upload.py",
     ),
     "uv run loadgen report runs/<id>": ("the folder of a run", "tests/lifecycle/test_deaths.py"),
+    "uv run loadgen whatif runs/<id> --sweep hpa.target=0.1,0.2,0.4": (
+        "the folder of a synthetic run",
+        "tests/unit/whatif/test_fit.py",
+    ),
+    "uv run loadgen whatif runs/<id> --sweep hpa.target=0.1,0.2,0.4 --sweep hpa.scale_down_window_s=60,300": (
+        "the folder of a synthetic run",
+        "tests/unit/whatif/test_fit.py",
+    ),
+    "uv run loadgen plan arrivals.csv --capacity 3.3 --slots 4 --ttft 2 --start-up 60": (
+        "a trace of six minutes",
+        "tests/unit/whatif/test_plan.py",
+    ),
     "uv run loadgen sandbox up --detach": ("a name of its own", "tests/kube/sandbox/test_sandbox.py"),
     "uv run loadgen sandbox exec -- kubectl get pods -A": ("a name of its own", "tests/kube/sandbox/test_sandbox.py"),
     "uv run loadgen sandbox down": ("a name of its own", "tests/kube/sandbox/test_sandbox.py"),

@@ -1,0 +1,95 @@
+"""`loadgen whatif`: simulates what other settings of the HPA would have done with the load of a run."""
+
+import argparse
+import json
+from pathlib import Path
+
+from loadgen.base.console import say, show
+from loadgen.base.errors import ExitCode, SettingsError
+
+NAME = "whatif"
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `loadgen whatif`."""
+    parser = commands.add_parser(NAME, help="simulate other settings of the HPA with the load of a run")
+    parser.add_argument("run", type=Path, help="a folder below runs/")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; repeat for others"
+    )
+    parser.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="NAME=A,B,…",
+        help="try several values of a setting; several sweeps are combined",
+    )
+    parser.add_argument(
+        "--slots", type=int, default=None, metavar="N", help="requests that a replica computes at the same time"
+    )
+    parser.add_argument("--json", action="store_true", help="print all results as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `loadgen whatif`; returns the exit code: 3 if the simulation does not repeat the run.
+
+    Raises:
+        SettingsError: a setting is wrong, or too little was recorded for a simulation.
+        DatasetError: the run folder cannot be read.
+    """
+    import yaml
+
+    from loadgen.analyze.demand.services import measured, modelled
+    from loadgen.analyze.read import read_observed
+    from loadgen.analyze.scaling.replicas import fleet
+    from loadgen.dataset.folder import RunFolder
+    from loadgen.whatif import text
+    from loadgen.whatif.check import check
+    from loadgen.whatif.cycle import limit_cycle
+    from loadgen.whatif.fit import fit
+    from loadgen.whatif.manifest import hpa_manifest
+    from loadgen.whatif.settings import with_settings
+    from loadgen.whatif.sweep import combinations, recommended, sweep
+
+    if options.slots is not None and options.slots < 1:
+        raise SettingsError(f"--slots {options.slots}: use at least 1")
+    swept = combinations(options.sweep)
+    changes = [(*options.set, *each) for each in swept if options.set or each]
+    observed = read_observed(RunFolder.open(options.run))
+    replicas = fleet(observed)
+    requests = observed.requests
+    services = measured(requests.first_s, requests.last_s, requests.service_s)
+    if not services.known.any():
+        services = modelled(requests.sent_s, requests.first_s, requests.last_s, requests.ended_s)
+    fitted = fit(observed, replicas, services, slots=options.slots)
+    for each in changes:
+        with_settings(fitted.setup, each)  # a wrong one is refused before minutes of simulation
+    checked = check(observed, replicas, fitted)
+    say(f"simulating {len(fitted.load)} requests with {len(changes) + 1} settings: {text.setup_lines(fitted.setup)}")
+    variants = sweep(fitted.load, fitted.setup, fitted.span, fitted.limit_s, changes)
+    best = recommended(variants, fitted.limit_s)
+    length_s = max(observed.end_s, 1.0)
+    cycle = limit_cycle(
+        (best or variants[0]).setup,
+        fitted.load.service_s,
+        fitted.load.first_token_s,
+        rate_per_s=len(fitted.load) / length_s,
+    )
+    if options.json:
+        cycles = [cycle] if cycle else []
+        show(json.dumps(text.as_json(fitted, checked, variants, best, cycles), indent=2))
+    else:
+        unfit = bool(checked.problems)
+        lines = [*text.check_lines(checked), *(f"Assumed: {each}." for each in fitted.assumptions), ""]
+        lines += [*text.table(variants, unfit=unfit), "", text.recommendation(best, fitted.limit_s)]
+        lines += [text.cycle_line(cycle)] if cycle else []
+        show("\n".join(lines))
+        if best is not None and best.changes and not unfit:
+            cluster = observed.info.cluster
+            manifest = hpa_manifest(
+                best.setup.hpa,
+                applied=cluster.hpa_manifest if cluster else None,
+                name=cluster.workload if cluster else "triton",
+            )
+            show("---\n" + yaml.safe_dump(manifest, sort_keys=False).rstrip("\n"))
+    return int(ExitCode.INVALID if checked.problems else ExitCode.PASS)

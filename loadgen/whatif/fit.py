@@ -1,0 +1,197 @@
+"""Fits a simulation to a run: its requests and services, its replicas, and the way of its ratio to the HPA."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from loadgen.analyze.demand.services import Services
+from loadgen.analyze.demand.services import slots as find_slots
+from loadgen.analyze.observed import Floats, Observed
+from loadgen.analyze.scaling.recovery import request_limit
+from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.autoscale.manifest import parse_hpa
+from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMetric, Target
+from loadgen.base.errors import SettingsError
+from loadgen.dataset.names import EventKind, SignalName
+from loadgen.dataset.run_info import Autoscaler, RunInfo
+from loadgen.whatif.model import Load, MetricPath, Replicas
+from loadgen.whatif.outcome import Span
+from loadgen.whatif.settings import Setup
+
+SEED = 20_262
+_MIN_SERVICES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A run as a simulation sees it.
+
+    Attributes:
+        load: Its requests.
+        setup: Its replicas, metric path and HPA.
+        span: From the first sync of the HPA, or the start of the load, until the end of the observation.
+        limit_s: Its limit on TTFT; infinite without one.
+        assumptions: What was not measured and had to be assumed, one sentence each.
+    """
+
+    load: Load
+    setup: Setup
+    span: Span
+    limit_s: float
+    assumptions: tuple[str, ...]
+
+
+def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = None) -> Fit:
+    """Fit a simulation to a run.
+
+    Args:
+        run: The run.
+        fleet: Its replicas.
+        services: The services of its requests.
+        slots: Requests that a replica computes at the same time; None to find out from the requests.
+
+    Raises:
+        SettingsError: the run has no autoscaler, or too little was recorded; the sentence says what is missing.
+    """
+    if run.length_s is None:
+        raise SettingsError("the run has no load: nothing can be simulated")
+    scaler = run.info.autoscaler
+    if scaler is None:
+        raise SettingsError("the run had no autoscaler whose metric is known: there is nothing to change")
+    if services.known.sum() < _MIN_SERVICES:
+        raise SettingsError(
+            f"the service times of {services.known.sum()} requests are known: a simulation needs {_MIN_SERVICES}"
+        )
+    if not fleet.pods:
+        raise SettingsError("no replica was observed: only a run with a local stack or a cluster can be simulated")
+    assumptions: list[str] = []
+    load = _load(run, services, assumptions)
+    path = _path(run, scaler)
+    span = Span(
+        initial=max(1, int(np.nan_to_num(fleet.ready.at(np.zeros(1))[0], nan=1.0))),
+        begin_s=min(0.0, path.sync_offset_s),
+        end_s=max(run.last_s, run.end_s),
+    )
+    if slots is None:
+        slots = _slots(run, fleet, services)
+    return Fit(
+        load=load,
+        setup=Setup(replicas=_replicas(run, fleet, slots, assumptions), path=path, hpa=_hpa(run.info, scaler)),
+        span=span,
+        limit_s=limit.limit if (limit := request_limit(run.info.limits, "ttft")) else math.inf,
+        assumptions=tuple(assumptions),
+    )
+
+
+def _load(run: Observed, services: Services, assumptions: list[str]) -> Load:
+    requests = run.requests
+    due = requests.due & np.isfinite(requests.sent_s)
+    service, first = services.service_s[due], services.prefill_s[due]
+    unknown = ~services.known[due] | ~np.isfinite(first)
+    if unknown.any():
+        rng = np.random.default_rng(SEED)
+        drawn = rng.choice(np.flatnonzero(~unknown), int(unknown.sum()))
+        service, first = service.copy(), first.copy()
+        service[unknown], first[unknown] = service[drawn], first[drawn]
+        assumptions.append(
+            f"the service of {unknown.sum()} of {len(unknown)} requests is unknown: that of others was drawn for them"
+        )
+    if services.method == "modelled":
+        assumptions.append("service times are modelled from what the client saw: the engine reports none")
+    order = np.argsort(requests.sent_s[due], kind="stable")
+    return Load(
+        arrival_s=requests.sent_s[due][order],
+        service_s=service[order],
+        first_token_s=np.minimum(first, service)[order],
+    )
+
+
+def _slots(run: Observed, fleet: Fleet, services: Services) -> int:
+    requests = run.requests
+    count = find_slots(
+        requests.sent_s,
+        services.start_s,
+        requests.ended_s,
+        fleet.ready.at(requests.sent_s),
+        float(np.nanmean(services.service_s)),
+    )
+    if count is None:
+        raise SettingsError(
+            "requests hardly waited in this run, so it is unknown how many a replica computes at the same time: "
+            "give it with --slots"
+        )
+    return count
+
+
+def _replicas(run: Observed, fleet: Fleet, slots: int, assumptions: list[str]) -> Replicas:
+    later = [pod for pod in fleet.pods.values() if pod.created_s is not None and pod.created_s > 0]
+    pods = later or list(fleet.pods.values())
+    pending_s = _median((pod.created_s, pod.started_s) for pod in pods)
+    load_s = _median((pod.started_s, pod.ready_s) for pod in pods)
+    if pending_s is None or load_s is None:
+        raise SettingsError("the start of no replica was observed: how long one takes is unknown")
+    if not later:
+        assumptions.append("no replica was added under load: the start-up is that of the first replicas")
+    decided = [event.t_s for event in run.of_kind(EventKind.HPA_RESCALE) if _grew(event.replica_counts)]
+    created = [pod.created_s for pod in later]
+    delays = (
+        (at_s, min((t_s for t_s in created if t_s is not None and t_s >= at_s), default=None)) for at_s in decided
+    )
+    balances = run.info.cluster.balances if run.info.cluster else "requests"
+    if balances != "requests":
+        assumptions.append("requests take turns among the replicas, although the endpoint does not balance requests")
+    timeout_s = run.info.settings.get("request_timeout_s")
+    return Replicas(
+        slots=slots,
+        create_s=_median(delays) or 0.0,
+        pending_s=pending_s,
+        load_s=load_s,
+        timeout_s=float(timeout_s) if isinstance(timeout_s, int | float) else None,
+    )
+
+
+def _grew(counts: tuple[int, int] | None) -> bool:
+    return counts is not None and counts[1] > counts[0]
+
+
+def _median(spans: Iterable[tuple[float | None, float | None]]) -> float | None:
+    lengths = [end_s - start_s for start_s, end_s in spans if start_s is not None and end_s is not None]
+    return max(float(np.median(lengths)), 0.0) if lengths else None
+
+
+def _path(run: Observed, scaler: Autoscaler) -> MetricPath:
+    syncs = np.array([event.t_s for event in run.of_kind(EventKind.HPA_SYNC)])
+    scrapes = [series.t_s for series in run.signals.get(SignalName.RATIO, {}).values()]
+    return MetricPath(
+        scrape_s=scaler.scrape_interval_s,
+        scrape_offset_s=_offset(np.concatenate(scrapes) if scrapes else np.empty(0), scaler.scrape_interval_s),
+        window_s=scaler.rate_window_s,
+        sync_s=scaler.sync_period_s,
+        sync_offset_s=_offset(syncs, scaler.sync_period_s),
+    )
+
+
+def _offset(times_s: Floats, period_s: float) -> float:
+    """The phase of periodic times: their circular mean within a period."""
+    if not len(times_s):
+        return 0.0
+    angle = np.angle(np.exp(2j * np.pi * times_s / period_s).mean())
+    return float(angle / (2 * np.pi) * period_s)
+
+
+def _hpa(info: RunInfo, scaler: Autoscaler) -> HpaSpec:
+    if info.cluster is not None and info.cluster.hpa_manifest is not None:
+        spec = parse_hpa(info.cluster.hpa_manifest)
+        if len(spec.metrics) != 1 or not isinstance(spec.metrics[0], PodsMetric):
+            raise SettingsError("the HPA of the run has other metrics than one per-pod ratio: they cannot be simulated")
+        return spec
+    target = Target(type="AverageValue", average_value_milli=round(scaler.target * 1000))
+    down = replace(DEFAULT_SCALE_DOWN, stabilization_window_s=round(scaler.scale_down_window_s))
+    return HpaSpec(
+        min_replicas=scaler.min_replicas,
+        max_replicas=scaler.max_replicas,
+        metrics=(PodsMetric(name=scaler.metric, target=target),),
+        behavior=Behavior(scale_down=down),
+    )

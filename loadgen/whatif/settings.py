@@ -1,0 +1,165 @@
+"""Settings that a simulation can change, by the names that `--set` and `--sweep` take."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from loadgen.autoscale.spec import Behavior, HpaSpec, PodsMetric, Policy, ScalingRules
+from loadgen.base.errors import SettingsError
+from loadgen.base.proposals import listed, meant
+from loadgen.whatif.model import MetricPath, Replicas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Everything that a simulation takes as given, besides the load.
+
+    Attributes:
+        replicas: How replicas start and serve.
+        path: How the ratio gets to the HPA.
+        hpa: The HPA, with one Pods metric: the ratio.
+    """
+
+    replicas: Replicas
+    path: MetricPath
+    hpa: HpaSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting that can be changed: what it means, and how a text changes a setup."""
+
+    meaning: str
+    change: Callable[[Setup, str], Setup]
+
+
+def with_settings(setup: Setup, assignments: Sequence[str]) -> Setup:
+    """Return the setup with settings changed, each given as `name=value`.
+
+    Raises:
+        SettingsError: a name does not exist, a value is wrong, or Kubernetes would reject the HPA.
+    """
+    for assignment in assignments:
+        name, value = split(assignment)
+        try:
+            setup = SETTINGS[name].change(setup, value)
+        except SettingsError as error:
+            raise SettingsError(f"{name}={value}: {error}") from None
+    return setup
+
+
+def split(assignment: str) -> tuple[str, str]:
+    """Split `name=value`.
+
+    Raises:
+        SettingsError: it is not of that form, or the name does not exist.
+    """
+    name, separator, value = (part.strip() for part in assignment.partition("="))
+    if not separator or not value:
+        raise SettingsError(f"{assignment!r} is not a setting: write name=value, such as hpa.target=0.2")
+    if name not in SETTINGS:
+        raise SettingsError(f"there is no setting {name}{meant(name, SETTINGS)}; the settings are {listed(SETTINGS)}")
+    return name, value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise SettingsError("use a number")
+    return value
+
+
+def _integer(text: str) -> int:
+    value = _number(text)
+    if not value.is_integer():
+        raise SettingsError("use a whole number")
+    return int(value)
+
+
+def _seconds(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise SettingsError("use more than 0 seconds")
+    return value
+
+
+def _target(setup: Setup, text: str) -> Setup:
+    milli = round(_number(text) * 1000)
+    if milli < 1:
+        raise SettingsError("use at least 0.001, one milli")
+    (metric,) = setup.hpa.metrics
+    assert isinstance(metric, PodsMetric)
+    metric = replace(metric, target=replace(metric.target, average_value_milli=milli))
+    return replace(setup, hpa=replace(setup.hpa, metrics=(metric,)))
+
+
+def _least(setup: Setup, text: str) -> Setup:
+    return replace(setup, hpa=replace(setup.hpa, min_replicas=_integer(text)))
+
+
+def _most(setup: Setup, text: str) -> Setup:
+    return replace(setup, hpa=replace(setup.hpa, max_replicas=_integer(text)))
+
+
+def _rules(direction: str, change: Callable[[ScalingRules, str], ScalingRules]) -> Callable[[Setup, str], Setup]:
+    def apply(setup: Setup, text: str) -> Setup:
+        behavior = setup.hpa.behavior or Behavior()
+        rules = change(getattr(behavior, direction), text)
+        return replace(setup, hpa=replace(setup.hpa, behavior=replace(behavior, **{direction: rules})))
+
+    return apply
+
+
+def _window(rules: ScalingRules, text: str) -> ScalingRules:
+    return replace(rules, stabilization_window_s=_integer(text))
+
+
+def _tolerance(rules: ScalingRules, text: str) -> ScalingRules:
+    return replace(rules, tolerance_ratio=_number(text))
+
+
+def _policies(rules: ScalingRules, text: str) -> ScalingRules:
+    """Policies as `4 pods/15s + 100 %/15s`."""
+    policies = []
+    for part in text.split("+"):
+        amount, slash, period = part.replace(" ", "").partition("/")
+        unit = "%" if amount.endswith("%") else "pods"
+        if not slash or not period.endswith("s") or not amount.endswith(unit):
+            raise SettingsError("write policies as `4pods/15s` or `100%/15s`, joined by `+`")
+        count, seconds = _integer(amount.removesuffix(unit)), _integer(period.removesuffix("s"))
+        policies.append(Policy(type="Percent" if unit == "%" else "Pods", value=count, period_s=seconds))
+    return replace(rules, policies=tuple(policies))
+
+
+def _path(field: str) -> Callable[[Setup, str], Setup]:
+    return lambda setup, text: replace(setup, path=replace(setup.path, **{field: _seconds(text)}))
+
+
+def _start_up(setup: Setup, text: str) -> Setup:
+    """All of the start-up takes as long; its parts keep their shares."""
+    wanted_s, replicas = _number(text), setup.replicas
+    if wanted_s < 0:
+        raise SettingsError("use 0 seconds or more")
+    now_s = replicas.pending_s + replicas.load_s
+    pending_s = wanted_s * replicas.pending_s / now_s if now_s else 0.0
+    return replace(setup, replicas=replace(replicas, pending_s=pending_s, load_s=wanted_s - pending_s))
+
+
+SETTINGS: dict[str, Setting] = {
+    "hpa.target": Setting("target of the queue-to-compute ratio", _target),
+    "hpa.min_replicas": Setting("fewest replicas", _least),
+    "hpa.max_replicas": Setting("most replicas", _most),
+    "hpa.tolerance_up": Setting("tolerance of scale-ups, a ratio", _rules("scale_up", _tolerance)),
+    "hpa.tolerance_down": Setting("tolerance of scale-downs, a ratio", _rules("scale_down", _tolerance)),
+    "hpa.scale_up_window_s": Setting("stabilization window of scale-ups", _rules("scale_up", _window)),
+    "hpa.scale_down_window_s": Setting("stabilization window of scale-downs", _rules("scale_down", _window)),
+    "hpa.scale_up_policies": Setting("such as 4pods/15s + 100%/15s", _rules("scale_up", _policies)),
+    "hpa.scale_down_policies": Setting("such as 1pods/60s", _rules("scale_down", _policies)),
+    "hpa.sync_period_s": Setting("sync period of the HPA controller", _path("sync_s")),
+    "prometheus.scrape_interval_s": Setting("scrape interval", _path("scrape_s")),
+    "prometheus.window_s": Setting("window of the recording rule", _path("window_s")),
+    "replicas.start_up_s": Setting("from the creation of a pod until it is ready", _start_up),
+}

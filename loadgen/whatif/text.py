@@ -1,0 +1,131 @@
+"""Words the results of a sweep for the console, and as JSON."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from loadgen.whatif.check import Check
+from loadgen.whatif.cycle import Cycle
+from loadgen.whatif.fit import Fit
+from loadgen.whatif.outcome import Range
+from loadgen.whatif.settings import Setup
+from loadgen.whatif.sweep import Variant
+
+OWN = "as in the run"
+_HEADER = ("settings", "TTFT p50", "TTFT p95", "over limit", "replica-hours", "peak replicas", "rescales")
+
+
+def check_lines(result: Check) -> list[str]:
+    """What the simulation of the run's own settings gives, beside the run."""
+    ttft = ", ".join(
+        f"{name} {is_s:.3g} s (run: {was_s:.3g} s)"
+        for name, is_s, was_s in zip(("p50", "p95", "p99"), result.simulated_s, result.measured_s, strict=True)
+    )
+    lines = [
+        f"The run's own settings, simulated: replicas differ by {result.replicas_off_ratio:.1%} on average and for "
+        f"{result.time_off_ratio:.1%} of the time; TTFT {ttft}."
+    ]
+    if result.problems:
+        lines.append(f"UNFIT: the simulation does not repeat the run: {'; '.join(result.problems)}.")
+    return lines
+
+
+def table(variants: Sequence[Variant], *, unfit: bool) -> list[str]:
+    """One line for each setup: medians over the phases of the HPA, with the best and the worst of TTFT p95."""
+    rows = [_HEADER]
+    for each in variants:
+        result = each.outcome
+        name = ", ".join(each.changes) or OWN
+        rows.append(
+            (
+                f"{'unfit: ' if unfit else ''}{name}{' *' if each.efficient else ''}",
+                _seconds(result.ttft_p50_s.median),
+                _spread(result.ttft_p95_s),
+                f"{result.slow_ratio.median:.1%}",
+                f"{result.replica_hours.median:.3f}",
+                f"{result.peak_replicas.median:.0f}",
+                f"{result.rescales.median:.0f}",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if not column else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return [
+        *lines,
+        "* efficient: none of the others has fewer requests over the limit for as few replica-hours",
+    ]
+
+
+def cycle_line(cycle: Cycle) -> str:
+    """What a limit cycle is and why it is there."""
+    return (
+        f"At a constant {cycle.rate_per_s:.3g} requests/s this HPA never settles: it goes from {cycle.low} to "
+        f"{cycle.high} replicas and back every {cycle.period_s:.0f} s. The ratio is 0 as soon as nothing waits, which "
+        "proposes the fewest replicas, and these let a queue grow again: add a metric that is not 0 below saturation, "
+        "or forbid fast scale-downs."
+    )
+
+
+def recommendation(best: Variant | None, limit_s: float) -> str:
+    """Which setup to use."""
+    if not math.isfinite(limit_s):
+        return "The run has no limit on TTFT, so none of these settings is recommended."
+    if best is None:
+        return f"None of these settings keeps TTFT p95 within {limit_s:.3g} s at every phase of the HPA."
+    return (
+        f"Recommended: {', '.join(best.changes) or OWN}. Of those that keep TTFT p95 within {limit_s:.3g} s at "
+        f"every phase of the HPA, it is the cheapest: {best.outcome.replica_hours.median:.3f} replica-hours."
+    )
+
+
+def as_json(
+    fitted: Fit, checked: Check, variants: Sequence[Variant], best: Variant | None, cycles: Sequence[Cycle]
+) -> dict[str, Any]:
+    """All results; a number that is infinite is null."""
+    return {
+        "fit": not checked.problems,
+        "check": _finite(asdict(checked)),
+        "assumptions": list(fitted.assumptions),
+        "limit_s": _finite(fitted.limit_s),
+        "requests": len(fitted.load),
+        "variants": [
+            {"changes": list(each.changes), "efficient": each.efficient, **_finite(asdict(each.outcome))}
+            for each in variants
+        ],
+        "recommended": None if best is None else list(best.changes),
+        "limit_cycles": [asdict(each) for each in cycles],
+    }
+
+
+def setup_lines(setup: Setup) -> str:
+    """What of the run was fitted, in one sentence."""
+    replicas, path = setup.replicas, setup.path
+    return (
+        f"{replicas.slots} requests at a time on a replica, which is ready "
+        f"{replicas.create_s + replicas.pending_s + replicas.load_s:.3g} s after a scale-up; scrapes every "
+        f"{path.scrape_s:g} s, a window of {path.window_s:g} s, syncs every {path.sync_s:g} s"
+    )
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g} s" if math.isfinite(value) else "never"
+
+
+def _spread(value: Range) -> str:
+    if value.best == value.worst:
+        return _seconds(value.median)
+    return f"{_seconds(value.median)} ({_seconds(value.best)} to {_seconds(value.worst)})"
