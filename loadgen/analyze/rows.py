@@ -142,7 +142,7 @@ def _requests(info: RunInfo, frame: pd.DataFrame, earliest_s: float, latest_s: f
         rows.drop_outside(column, earliest_s, latest_s)
     for column in frame.columns:
         if column.endswith("_s") and column not in _TIMES:  # a duration
-            rows.drop_outside(column, -MAX_RUN_S, MAX_RUN_S)
+            rows.drop_outside(column, -MAX_RUN_S, latest_s - earliest_s)
     for column in ("worker", "input_tokens", "max_tokens", "output_tokens"):
         rows.drop_outside(column, 0, math.inf)
     outcome = frame["outcome"].astype(object)

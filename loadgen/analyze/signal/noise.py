@@ -5,23 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
+from loadgen.analyze.demand.need import planned
 from loadgen.analyze.observed import Floats, Observed, Series
 from loadgen.analyze.queueing import last_sample, stale_s, window_s
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.signal.breaches import Breach
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import runs
-from loadgen.dataset.run_info import RunInfo
-from loadgen.scenario.rates import Rate
 
 SAME_RATE = 0.01
 """Rates that differ by this share are the same."""
 MIN_WINDOWS = 20
 """Fewer independent values of the ratio say nothing about a chance of 5 %; those within one rate window are one."""
 _Z = 1.96
-_RATE: TypeAdapter[Rate] = TypeAdapter(Rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +77,18 @@ def _constant_spans(run: Observed, fleet: Fleet, at: Floats, found: Sequence[Bre
     A span begins once the ratio holds nothing from before, and not before a limit that was broken is met again: until
     then the replicas work off a backlog. What happens later does not matter, as it may be noise.
     """
-    rate = _planned_rate(run.info)
+    rate = planned(run)
     if rate is None or not len(at):
         return []
-    planned, ready, desired = rate.at(at), fleet.ready.at(at), fleet.desired.at(at)
+    per_s, ready, desired = rate.at(at), fleet.ready.at(at), fleet.desired.at(at)
     settle_s = window_s(run) + (_typical_e2e_s(run) or 0.0)
     spans = []
     start = 0
     for end in range(1, len(at) + 1):
-        if end < len(at) and _same(planned[start], planned[end]) and ready[start] == ready[end]:
+        if end < len(at) and _same(per_s[start], per_s[end]) and ready[start] == ready[end]:
             continue
         first = math.ceil(_settled_s(at[start] + settle_s, found, window_s(run)))
-        if end - 1 > first and planned[start] > 0 and ready[start] > 0:
+        if end - 1 > first and per_s[start] > 0 and ready[start] > 0:
             settled = np.zeros(len(at), dtype=np.bool_)
             settled[first:end] = True
             # While replicas start or stop, the autoscaler has decided already.
@@ -110,14 +107,6 @@ def _settled_s(from_s: float, found: Sequence[Breach], window: float) -> float:
 
 def _same(one: float, other: float) -> bool:
     return abs(one - other) <= SAME_RATE * max(one, other)
-
-
-def _planned_rate(info: RunInfo) -> Rate | None:
-    """The load of the scenario; None where the settings do not have it."""
-    try:
-        return _RATE.validate_python(info.settings.get("load"))
-    except ValidationError:
-        return None
 
 
 def _typical_e2e_s(run: Observed) -> float | None:

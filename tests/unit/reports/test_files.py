@@ -67,7 +67,10 @@ def test_junit_prints_warnings(failing: Analysis) -> None:
     run = replace(failing, findings=(*failing.findings, behind))
     out = ET.fromstring(junit.render(run)).findtext("testsuite/system-out") or ""
     assert "warning: Signal behind the load: 14 s" in out
-    assert out.startswith("FAIL: in peak 2, scale-up lagged the load by 34.1 s; in the worst 90 s, from 0:30 to 2:00, ")
+    assert out.startswith(
+        "FAIL: in off-peak 2, scale-up lagged the load by 45 s (95 % interval 43 … 46 s); "
+        "in the worst 90 s, from 0:30 to 2:00, "
+    )
 
 
 # Markdown

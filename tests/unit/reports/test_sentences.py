@@ -35,7 +35,7 @@ def test_the_opening_of_a_failed_run(failing: Analysis) -> None:
     )
     run = replace(failing, headline=head, outcomes=(), cost=replace(failing.cost, of_static_ratio=0.608))
     assert opening_text(run) == (
-        "FAIL: in peak 2, scale-up lagged the load by 41.2 s; "
+        "FAIL: in off-peak 2, scale-up lagged the load by 41.2 s; "
         "in the worst 90 s, from 0:30 to 2:00, TTFT p95 was 19.6 s (limit 2 s). "
         "180 s of 300 s were in violation: in windows of 30 s, fewer than 95 % of the requests met the limits. "
         "212 of 1,480 requests exceeded TTFT ≤ 2 s, 91 % of them inside the three lag windows. "

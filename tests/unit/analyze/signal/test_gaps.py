@@ -5,11 +5,12 @@ import numpy as np
 from loadgen.analyze.findings.missing_signal import gaps_sentence
 from loadgen.analyze.findings.validity import idle_scrapes, ready_spans, sample_times
 from loadgen.analyze.findings.warnings import warnings
-from loadgen.analyze.queueing import Capacity, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.chain_gaps import with_gaps
 from loadgen.analyze.scaling.events import scaling_events
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.analyze.signal.gaps import signal_gaps
+from support.runs.needs import demand, needed
 from support.runs.tables import by_code, life, observed, request, rescale, series
 
 REQUESTS = [request(n, float(n)) for n in range(60)]
@@ -66,7 +67,7 @@ def test_an_undefined_ratio_is_a_gap_with_its_length():
     (gap,) = gaps(run)
     assert (gap.kind, gap.start_s, gap.end_s, gap.in_flight) == ("undefined", 30.0, 48.0, True)
     replicas = fleet(run)
-    found = warnings(run, replicas, mean_over_pods(ratio_by_pod(run, replicas), stale_s(run)), (), Capacity(None))
+    found = warnings(run, replicas, mean_over_pods(ratio_by_pod(run, replicas), stale_s(run)), (), demand(run, None))
     each = by_code(found, "signal.undefined")
     assert (each.measured, each.limit) == (18.0, 5.0)
 
@@ -77,7 +78,7 @@ def test_a_gap_before_the_crossing_touches_the_step_over_target():
     run = observed(requests=REQUESTS, samples=samples, events=[*READY, rescale(25, 1, 2), *life("b", 25.5, 35)])
     replicas = fleet(run)
     signal = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
-    (event,) = with_gaps(run, replicas, signal, scaling_events(run, replicas, signal, Capacity(None)))
+    (event,) = with_gaps(run, replicas, signal, scaling_events(run, replicas, signal, needed(run, None)))
     assert event.over_target_s == 20.0
     assert event.gaps == (
         "over target: the ratio was not sampled from 12.0 s to 20.0 s, so it crossed its target up to 8.0 s earlier",
@@ -91,7 +92,7 @@ def test_a_first_answer_after_a_gap_touches_the_step_serving():
     run = observed(requests=REQUESTS, samples=ratio(range(-5, 61)) + rows, events=events)
     replicas = fleet(run)
     signal = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
-    (event,) = with_gaps(run, replicas, signal, scaling_events(run, replicas, signal, Capacity(None)))
+    (event,) = with_gaps(run, replicas, signal, scaling_events(run, replicas, signal, needed(run, None)))
     assert event.gaps == (
         "serving: the counters of b were not read from 31.0 s to 40.0 s, so it answered its first request up to 9.0 s "
         "earlier",

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from loadgen.analyze.findings.warnings import warnings
-from loadgen.analyze.queueing import Capacity, autoscaler_reads, mean_over_pods, ratio_by_pod, stale_s
+from loadgen.analyze.queueing import autoscaler_reads, mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.analyze.signal.breaches import breaches
 from loadgen.analyze.signal.deviation import deviation
 from loadgen.analyze.signal.summary import judge
+from support.runs.needs import demand
 from support.runs.tables import by_code, event, info, life, observed, request, series
 
 TTFT = (("ttft", "p95", 2.0),)
@@ -35,7 +36,7 @@ def slow_from_30(t):
 
 def found(run):
     replicas = fleet(run)
-    return warnings(run, replicas, mean_over_pods(ratio_by_pod(run, replicas), stale_s(run)), (), Capacity(None))
+    return warnings(run, replicas, mean_over_pods(ratio_by_pod(run, replicas), stale_s(run)), (), demand(run, None))
 
 
 def test_a_breach_begins_when_the_first_request_is_too_late():
