@@ -23,6 +23,7 @@ AS_PRINTED = {
     "python3 -m pip install --quiet uv && python3 -m uv run pytest": ".ci/run",
     "uv run pytest": ".ci/run",
     "uv run loadgen sandbox build": ".ci/run",
+    "uv run pytest tests/damage": ".ci/run",
     "uv run pytest tests/browser -n 0": ".ci/run",
     "uv run pytest tests/wheel -n 0": ".ci/run",
     "helm install llm charts/triton-trtllm -n serving --create-namespace "
