@@ -31,6 +31,15 @@ settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_samples(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let the processes of this run share the analyses of synthetic runs (`support.runs.synthetic.sample`)."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = tmp_path_factory.getbasetemp().parent / "samples"
+        folder.mkdir(exist_ok=True)
+        os.environ["LOADGEN_TEST_SAMPLES"] = str(folder)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of tests/unit/test_fuzz.py."""
     help_text = "how long to try random inputs for each parser; 0 tries a few fixed ones"

@@ -1,5 +1,8 @@
 """Provides analyses of synthetic runs for the tests of the reports."""
 
+import fcntl
+import os
+import pickle
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +23,23 @@ HOSTILE = (
 
 @cache
 def sample(name: str) -> Analysis:
-    """The analysis of the run folder of a plan, or of a run in which every external text is hostile."""
+    """The analysis of the run folder of a plan, or of a run in which every external text is hostile.
+
+    It is made once, and shared by the processes that run the tests ($LOADGEN_TEST_SAMPLES).
+    """
+    shared = os.environ.get("LOADGEN_TEST_SAMPLES")
+    if shared is None:
+        return _make(name)
+    path = Path(shared) / f"{name}.pickle"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            path.write_bytes(pickle.dumps(_make(name)))
+        made: Analysis = pickle.loads(path.read_bytes())
+        return made
+
+
+def _make(name: str) -> Analysis:
     if name == "hostile":
         return _hostile(sample("failing"))
     with TemporaryDirectory() as folder:
