@@ -100,8 +100,10 @@ def _run(options: argparse.Namespace) -> int:
         return sandbox.run(options)
     if options.command == "settings":
         return _settings()
-    if options.command in (whatif.NAME, plan.NAME):
-        return (whatif if options.command == whatif.NAME else plan).run(options)
+    if options.command == whatif.NAME:
+        return whatif.run(options)
+    if options.command == plan.NAME:
+        return plan.run(options)
     if options.command in upload.NAMES:
         return upload.run(options)
     if options.command == clean.NAME:
