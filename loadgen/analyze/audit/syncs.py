@@ -191,8 +191,9 @@ def _unchanged(sync: Sync, end_s: float, period_s: float, *, last: bool) -> Iter
     """The syncs until the next write of the status, or until the end: each found what the one before had found."""
     if sync.rescaled or not math.isfinite(end_s):
         return
-    periods = (end_s - sync.t_s) / period_s
-    number = int(min(periods, MAX_INFERRED)) if last else round(min(periods, MAX_INFERRED)) - 1
+    periods = min((end_s - sync.t_s) / period_s, MAX_INFERRED)
+    # Two writes may be less than half a period apart: a change of the HPA is followed by a sync at once.
+    number = int(periods) if last else max(round(periods) - 1, 0)
     step_s = period_s if last else (end_s - sync.t_s) / (number + 1)
     for index in range(1, number + 1):
         yield replace(sync, t_s=sync.t_s + index * step_s, inferred=True)

@@ -248,6 +248,14 @@ def test_unchanged_syncs_are_inferred_from_the_period():
     assert (span.rule, span.syncs, span.from_s, span.to_s) == (Rule.TOLERANCE, 6, 0.0, 75.0)
 
 
+def test_nothing_is_inferred_between_writes_that_are_close():
+    """The HPA was changed at 15 s: the controller synced at once, and again 3 s later in its own rhythm."""
+    result = on_cluster(
+        *fleet_of("a"), status(0, 1, 1, 1050), status(15, 1, 1, 1080), status(18, 1, 1, 1000), length_s=18.0
+    )
+    assert (result.syncs, result.inferred) == (3, 1)
+
+
 def test_nothing_is_inferred_where_the_watch_was_interrupted():
     """Between 20 s and 60 s writes may have been missed."""
     gap = event(20, "collect_gap", source="kubernetes", watch="hpas", from_s=20.0, to_s=60.0)
