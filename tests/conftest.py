@@ -26,7 +26,7 @@ del os.environ["LOCUST_SKIP_MONKEY_PATCH"]
 # What is imported and collected does not become garbage, and finding this out takes a fifth of the time of collection.
 gc.disable()
 
-# Laws are about values: on a busy machine a deadline would fail them for being slow. `--hypothesis-profile=nightly` tries more.
+# Laws are about values: on a busy machine a deadline would fail them for being slow.
 settings.register_profile("default-tests", deadline=None, max_examples=40)
 settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile("default-tests")
