@@ -173,12 +173,14 @@ def test_queue_and_compute_counters_of_the_front_model_agree_with_the_clients(re
         results.put(((arrival_ns - stream.sent_ns) / 1e3, (last_ns - arrival_ns) / 1e3))
 
     threads = [threading.Thread(target=send) for _ in range(12)]
+    start = time.monotonic()
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + 0.9  # the first four end after 1 s
     pending = 0.0
     while pending < 8 and time.monotonic() < deadline:
         pending = replica.counter("nv_inference_pending_request_count", "tensorrt_llm_bls")
+        time.sleep(0.01)
     for thread in threads:
         thread.join()
     truth = [results.get() for _ in threads]
@@ -187,13 +189,14 @@ def test_queue_and_compute_counters_of_the_front_model_agree_with_the_clients(re
         time.sleep(0.05)
     delta = {key: replica.counter(*key) - value for key, value in before.items()}
     assert pending == 8
-    # 40 tokens take about 1 s: four requests wait 0 s, four 1 s, four 2 s. The overhead around the engine is 4 ms per
-    # request on an idle machine; 200 ms allow for a busy one.
-    overhead_us = 12 * 200e3
-    assert delta[queue_us, "tensorrt_llm_bls"] == pytest.approx(sum(t[0] for t in truth), abs=overhead_us)
-    assert delta[compute_us, "tensorrt_llm_bls"] == pytest.approx(sum(t[1] for t in truth), abs=overhead_us)
-    assert delta[compute_us, "tensorrt_llm_bls"] >= sum(t[1] for t in truth)
-    assert delta[queue_us, "tensorrt_llm_bls"] > 8e6
+    busy_us = 4 * (time.monotonic() - start) * 1e6
+    # 40 tokens take about 1 s: four requests wait 0 s, four 1 s, four 2 s. The front model adds its own overhead to the
+    # engine's times (4 ms per request on an idle machine), but its four instances are busy no longer than the test.
+    wait_us, engine_us = (sum(column) for column in zip(*truth, strict=True))
+    queued_us, computed_us = (delta[name, "tensorrt_llm_bls"] for name in (queue_us, compute_us))
+    assert queued_us <= wait_us
+    assert engine_us <= computed_us <= busy_us
+    assert queued_us > 8e6
     # The counters of the engine's model only cover the hand-over, as those of the real asynchronous backend.
     assert delta[queue_us, "tensorrt_llm"] + delta[compute_us, "tensorrt_llm"] < 1e6
 
