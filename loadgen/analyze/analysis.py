@@ -6,6 +6,8 @@ from loadgen.analyze import latency
 from loadgen.analyze.attainment import attainment
 from loadgen.analyze.audit.audit import audit
 from loadgen.analyze.correlation import correlations
+from loadgen.analyze.cost.cost import cost, met_latency_limits
+from loadgen.analyze.cost.pricing import prices
 from loadgen.analyze.demand.need import need
 from loadgen.analyze.demand.replica import NO_WAITS, fit
 from loadgen.analyze.demand.result import assess, until_backlog_gone
@@ -24,7 +26,6 @@ from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.results import Analysis, Run, State
 from loadgen.analyze.scaling.chain_gaps import with_gaps
-from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import UNKNOWN, fleet
 from loadgen.analyze.signal.summary import judge
@@ -32,14 +33,16 @@ from loadgen.analyze.timeline import marks, timeline
 from loadgen.analyze.warm_up import warm_up
 from loadgen.dataset.names import TokenSource
 from loadgen.dataset.run_info import RunInfo
+from loadgen.scenario.settings import Pricing
 
 
-def analyze(info: RunInfo, tables: Tables) -> Analysis:
+def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> Analysis:
     """Analyze a run.
 
     Args:
         info: The content of `run.json`.
         tables: The four tables; values that need an empty table are missing in the result.
+        pricing: Prices that replace those of the settings in `run.json`, where they have a value.
     """
     run = observe(info, tables)
     replicas = fleet(run)
@@ -56,6 +59,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     measured = latency.measure(run)
     attained = attainment(run, measured)
     stages = latency.stage_spans(run)
+    chunks = _counts_chunks(tables)
     line = timeline(run, replicas, by_pod, ratio, UNKNOWN if isinstance(needed, str) else needed.curve)
     findings = ordered(
         [never_started(info.error), *damaged_rows(run), *incidents(run)]
@@ -86,10 +90,19 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         timeline=line,
         marks=marks(run, replicas),
         correlations=correlations(line, run.end_s),
-        cost=cost(run, replicas, demand),
+        cost=cost(
+            run,
+            replicas,
+            demand,
+            model=model,
+            attained=attained,
+            met=met_latency_limits(findings),
+            prices=prices(info, pricing),
+            chunks=chunks,
+        ),
         capacity_per_s=demand.capacity.value if demand.capacity else None,
         demand=demand,
-        output_unit="chunks" if _counts_chunks(tables) else "tokens",
+        output_unit="chunks" if chunks else "tokens",
         warm_up=None if info.load_start_s is None else warm_up(run, replicas),
         by_warm_up=latency.per_warm_up(run, measured),
         attainment=attained,

@@ -16,6 +16,7 @@ from loadgen.analyze.results.audit import (
     AuditSpan,
     AuditStep,
 )
+from loadgen.analyze.results.cost import Charge, Cost, CostAlternative, UnitCost
 from loadgen.analyze.results.demand import (
     Attribution,
     Demand,
@@ -27,7 +28,7 @@ from loadgen.analyze.results.demand import (
 )
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
-from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
+from loadgen.analyze.results.scaling import Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
 from loadgen.analyze.results.signal import (
     Bottleneck,
@@ -55,9 +56,11 @@ __all__ = [
     "AuditSpan",
     "AuditStep",
     "Bottleneck",
+    "Charge",
     "ClockOffset",
     "Correlation",
     "Cost",
+    "CostAlternative",
     "Demand",
     "Direction",
     "Elasticity",
@@ -84,6 +87,7 @@ __all__ = [
     "State",
     "Stats",
     "Timeline",
+    "UnitCost",
     "Verdict",
     "Violation",
     "WarmUp",

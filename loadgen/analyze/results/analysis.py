@@ -5,10 +5,11 @@ from typing import Literal
 
 from loadgen.analyze.results.attainment import Attainment
 from loadgen.analyze.results.audit import Audit
+from loadgen.analyze.results.cost import Cost
 from loadgen.analyze.results.demand import Demand
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
-from loadgen.analyze.results.scaling import Cost, ScalingEvent
+from loadgen.analyze.results.scaling import ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
 from loadgen.analyze.results.signal import ClockOffset, EngineUse, SignalGap, SignalTruth
 from loadgen.analyze.results.warm_up import WarmUp
@@ -139,7 +140,7 @@ class Analysis:
         timeline: Series at 1 s.
         marks: Events that the figures draw.
         correlations: Lagged correlations of pairs of series.
-        cost: Replica-seconds.
+        cost: What the run cost, and what other fleets would have cost.
         capacity_per_s: Sustained throughput of one replica in requests per second; None when unknown.
         demand: What the load needed, how the fleet followed, and what the lag did.
         audit: The syncs of the autoscaler, each with the rule that determined it.

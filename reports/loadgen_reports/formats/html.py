@@ -13,7 +13,18 @@ from pathlib import PurePosixPath
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
 from loadgen.analyze.results import Analysis
-from loadgen_reports import audits, chart, demand, distribution, glossary, lags, provenance, signal_tables, tables
+from loadgen_reports import (
+    audits,
+    chart,
+    costs,
+    demand,
+    distribution,
+    glossary,
+    lags,
+    provenance,
+    signal_tables,
+    tables,
+)
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
@@ -84,6 +95,7 @@ def render(analysis: Analysis) -> str:
         signal_tables=signal_tables,
         attainment=attainment_table(analysis),
         lags=lags,
+        costs=costs,
         demand=demand,
         audits=audits,
         provenance=provenance,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from loadgen.analyze.results import Analysis
-from loadgen_reports import audits, demand, lags, provenance, signal_tables, tables
+from loadgen_reports import audits, costs, demand, lags, provenance, signal_tables, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
@@ -55,6 +55,8 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(tables.correlations(analysis)),
         _section(demand.summary(analysis)),
         _section(tables.cost(analysis)),
+        _section(costs.fleets(analysis)),
+        _section(costs.units(analysis)),
     ]
 
 
