@@ -5,6 +5,9 @@ import numpy as np
 from loadgen.analyze import latency
 from loadgen.analyze.attainment import attainment
 from loadgen.analyze.audit.audit import audit
+from loadgen.analyze.balance.age import replica_age
+from loadgen.analyze.balance.balance import balance
+from loadgen.analyze.balance.served import served
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.cost.cost import cost, met_latency_limits
 from loadgen.analyze.cost.pricing import prices
@@ -17,6 +20,7 @@ from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
+from loadgen.analyze.findings.spread import cold_replicas, spread
 from loadgen.analyze.findings.validity import never_started, validity
 from loadgen.analyze.findings.verdict import ordered, verdict
 from loadgen.analyze.findings.warnings import warnings
@@ -58,6 +62,8 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
     audited = audit(run, replicas, scaling, ratio)
     measured = latency.measure(run)
     attained = attainment(run, measured)
+    by = served(run, replicas)
+    balanced, aged = balance(run, replicas, by), replica_age(run, replicas, by)
     stages = latency.stage_spans(run)
     chunks = _counts_chunks(tables)
     line = timeline(run, replicas, by_pod, ratio, UNKNOWN if isinstance(needed, str) else needed.curve)
@@ -72,6 +78,8 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
             *slo(run, measured, windows),
             *attainment_limits(run, attained),
             *warnings(run, replicas, ratio, scaling, demand, signal),
+            *spread(run, balanced),
+            *cold_replicas(run, aged),
             *unexplained(audited),
         ]
     )
@@ -111,6 +119,8 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
         gaps=signal.gaps,
         clock_offset=None if info.load_start_s is None else signal.clock,
         audit=audited,
+        balance=None if info.load_start_s is None else balanced,
+        replica_age=None if info.load_start_s is None else aged,
     )
 
 

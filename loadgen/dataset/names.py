@@ -232,6 +232,12 @@ class SignalName(_Name):
     RAW_SUCCESS = "raw_success", "successful requests", "Requests for the model that succeeded.", "requests, counter"
     RAW_FAILURE = "raw_failure", "failed requests", "Requests for the model that failed.", "requests, counter"
     RAW_PENDING = "raw_pending", "pending requests", "Requests for the model that wait in Triton's queue.", "requests"
+    CONNECTIONS = (
+        "connections",
+        "open connections",
+        "Established TCP connections to the ports of a replica that serve requests; replicas of this machine only.",
+        "connections",
+    )
 
 
 class Outcome(_Name):

@@ -16,6 +16,7 @@ from loadgen.analyze.results.audit import (
     AuditSpan,
     AuditStep,
 )
+from loadgen.analyze.results.balance import AgeGroup, Balance, ReplicaAge, ReplicaUse
 from loadgen.analyze.results.cost import Charge, Cost, CostAlternative, UnitCost
 from loadgen.analyze.results.demand import (
     Attribution,
@@ -44,6 +45,7 @@ from loadgen.autoscale.rules import Rule
 
 __all__ = [
     "FEWEST_VALUES",
+    "AgeGroup",
     "Analysis",
     "Attainment",
     "AttainmentWindow",
@@ -55,6 +57,7 @@ __all__ = [
     "AuditMismatch",
     "AuditSpan",
     "AuditStep",
+    "Balance",
     "Bottleneck",
     "Charge",
     "ClockOffset",
@@ -74,6 +77,8 @@ __all__ = [
     "NeededSpan",
     "OutcomeCount",
     "Percentiles",
+    "ReplicaAge",
+    "ReplicaUse",
     "Rule",
     "Run",
     "ScalingEvent",

@@ -5,6 +5,7 @@ from typing import Literal
 
 from loadgen.analyze.results.attainment import Attainment
 from loadgen.analyze.results.audit import Audit
+from loadgen.analyze.results.balance import Balance, ReplicaAge
 from loadgen.analyze.results.cost import Cost
 from loadgen.analyze.results.demand import Demand
 from loadgen.analyze.results.finding import Finding, Span
@@ -153,6 +154,8 @@ class Analysis:
         engine: Use of the engines, of all replicas together and then of each; empty when it was not collected.
         gaps: Times of the load without a value of the ratio.
         clock_offset: Offset of the clock of samples and events; None when no load started.
+        balance: How evenly requests were spread over the replicas; None when no load started.
+        replica_age: TTFT by the age of the replica; None when no load started.
     """
 
     run: Run
@@ -181,3 +184,5 @@ class Analysis:
     gaps: tuple[SignalGap, ...] = ()
     clock_offset: ClockOffset | None = None
     audit: Audit = field(default_factory=Audit)
+    balance: Balance | None = None
+    replica_age: ReplicaAge | None = None

@@ -23,6 +23,7 @@ from loadgen_reports import (
     lags,
     provenance,
     signal_tables,
+    spread,
     tables,
 )
 from loadgen_reports import format as fmt
@@ -93,6 +94,7 @@ def render(analysis: Analysis) -> str:
         marks_table=_marks_table(analysis),
         tables=tables,
         signal_tables=signal_tables,
+        spread=spread,
         attainment=attainment_table(analysis),
         lags=lags,
         costs=costs,
