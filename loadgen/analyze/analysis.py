@@ -24,6 +24,7 @@ from loadgen.analyze.findings.spread import cold_replicas, spread
 from loadgen.analyze.findings.validity import never_started, validity
 from loadgen.analyze.findings.verdict import ordered, verdict
 from loadgen.analyze.findings.warnings import warnings
+from loadgen.analyze.generator import generator
 from loadgen.analyze.headline import headline
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
@@ -121,6 +122,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
         audit=audited,
         balance=None if info.load_start_s is None else balanced,
         replica_age=None if info.load_start_s is None else aged,
+        generator=None if info.load_start_s is None else generator(run, by),
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from loadgen.analyze.observed import Bools, Damage, Floats, Ints, Tables
 from loadgen.base.text import clean
-from loadgen.dataset.names import OUTCOMES, REPLICA_EVENTS, Cause, EventKind, Outcome, SignalName
+from loadgen.dataset.names import GENERATOR_SIGNALS, OUTCOMES, REPLICA_EVENTS, Cause, EventKind, Outcome, SignalName
 from loadgen.dataset.run_info import RunInfo
 from loadgen.dataset.tables import MAX_RUN_S
 
@@ -37,6 +37,7 @@ ODD_RATIO = 0.01
 MONOTONIC_SIGNALS = [name for name in SignalName if name.startswith("raw_")] + [
     SignalName.AUTOSCALER_RATIO,
     SignalName.CONNECTIONS,
+    *sorted(GENERATOR_SIGNALS),
 ]
 """Signals with the time of the collector; the others have that of Prometheus."""
 MONOTONIC_EVENTS = [EventKind.LOAD_STARTED, EventKind.LOAD_STOPPED, EventKind.LOAD_ENDED, EventKind.CLOCK_STEP]

@@ -28,6 +28,7 @@ from loadgen.analyze.results.demand import (
     SmallestFleet,
 )
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
+from loadgen.analyze.results.generator import Generator, SlowRequest
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -70,6 +71,7 @@ __all__ = [
     "EngineUse",
     "Estimate",
     "Finding",
+    "Generator",
     "Headline",
     "Latencies",
     "LevelLag",
@@ -87,6 +89,7 @@ __all__ = [
     "SignalGap",
     "SignalTruth",
     "SignalVerdict",
+    "SlowRequest",
     "SmallestFleet",
     "Span",
     "State",

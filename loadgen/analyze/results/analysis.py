@@ -9,6 +9,7 @@ from loadgen.analyze.results.balance import Balance, ReplicaAge
 from loadgen.analyze.results.cost import Cost
 from loadgen.analyze.results.demand import Demand
 from loadgen.analyze.results.finding import Finding, Span
+from loadgen.analyze.results.generator import Generator
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -156,6 +157,7 @@ class Analysis:
         clock_offset: Offset of the clock of samples and events; None when no load started.
         balance: How evenly requests were spread over the replicas; None when no load started.
         replica_age: TTFT by the age of the replica; None when no load started.
+        generator: Whether the load generator was the bottleneck; None when no load started.
     """
 
     run: Run
@@ -186,3 +188,4 @@ class Analysis:
     audit: Audit = field(default_factory=Audit)
     balance: Balance | None = None
     replica_age: ReplicaAge | None = None
+    generator: Generator | None = None
