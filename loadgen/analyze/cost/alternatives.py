@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from loadgen.analyze.attainment import window_edges, window_length_s
+from loadgen.analyze.attainment import MAX_WINDOWS, window_edges, window_length_s
 from loadgen.analyze.cost.load import Load
 from loadgen.analyze.cost.oracle import Goal, Schedule, perfect
 from loadgen.analyze.cost.pricing import Prices
@@ -25,6 +25,7 @@ DEFAULT_SYNC_S = 15.0
 """Sync period of an autoscaler where the run has none: that of the HPA controller."""
 MOST_REQUESTS = 500_000
 """The schedule of an autoscaler is not searched for more: it replays every request several times."""
+MOST_PERIODS = 10_000
 _MOST_STEPS = 400_000
 """Requests that may be replayed to improve one schedule."""
 _NO_LIMIT = "no limit on TTFT or E2E is set"
@@ -167,7 +168,14 @@ def _why_not(run: Observed, model: ReplicaModel | str) -> str | None:
         return _NO_LIMIT
     if run.requests.due.sum() > MOST_REQUESTS:
         return f"the run has more than {MOST_REQUESTS:,} requests"
+    if run.end_s > MOST_PERIODS * _sync_s(run):
+        return f"the run has more than {MOST_PERIODS:,} sync periods"
     return None
+
+
+def _sync_s(run: Observed) -> float:
+    scaler = run.info.autoscaler
+    return scaler.sync_period_s if scaler and scaler.sync_period_s > 0 else DEFAULT_SYNC_S
 
 
 def _load_and_goal(run: Observed, model: ReplicaModel) -> tuple[Load, Goal, float]:
@@ -186,7 +194,7 @@ def _load_and_goal(run: Observed, model: ReplicaModel) -> tuple[Load, Goal, floa
         [(work.prefill_s if each.metric == "ttft" else work.service_s) + limit_s - each.limit_s for each in limits],
         axis=0,
     )
-    window_s = window_length_s(run.info)
+    window_s = max(window_length_s(run.info), run.end_s / MAX_WINDOWS)
     start_s = min(run.warm_up_s, float(due_s[-1]))
     at_s = window_edges(due_s, start_s, max(run.end_s, float(due_s[-1])), window_s)
     at = [*np.searchsorted(due_s, at_s[:-1], side="left").tolist(), len(due_s)]
@@ -230,7 +238,7 @@ def _scheduled(
         goal,
         begin_s=0.0,
         end_s=run.end_s,
-        period_s=scaler.sync_period_s if scaler else DEFAULT_SYNC_S,
+        period_s=_sync_s(run),
         start_up_s=start_up_s,
         minimum=max(scaler.min_replicas, 1) if scaler else 1,
         most_steps=_MOST_STEPS,

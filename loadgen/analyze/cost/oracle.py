@@ -202,7 +202,7 @@ class _Search:
     def improved(self, replicas: list[int], minimum: int, start_up_s: float) -> list[int]:
         """Move single replicas, as long as the goal is kept and the cost falls."""
         best, best_s = replicas, self.cost(replicas, start_up_s)
-        tries = self._most_steps // max(len(self._load), 1)
+        tries = self._most_steps // (len(self._load) + len(self._spans))
         moved = True
         while moved:
             moved = False
