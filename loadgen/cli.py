@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from loadgen.base.command_line import Parser
 from loadgen.base.console import protect_streams, say, show
-from loadgen.base.errors import INTERRUPTED, ExitCode, LoadgenError, unexpected
+from loadgen.base.errors import INTERRUPTED, ExitCode, LoadgenError, SettingsError, unexpected
+from loadgen.base.text import clean
 
 if TYPE_CHECKING:
     from loadgen.analyze.results import Analysis
+    from loadgen.scenario.settings import Pricing
 
 _AFTER_INTERRUPTION = {
     "report": ": every report that was written is whole, and `loadgen report` writes all of them again",
@@ -52,6 +54,11 @@ def command_line() -> argparse.ArgumentParser:
         help="comma-separated reports to write: json, html, markdown, junit, figures (all)",
     )
     report.add_argument("--json", action="store_true", help="print verdict, findings and paths as JSON")
+    report.add_argument("--price-per-gpu-hour", type=float, metavar="N", help="price of one GPU for an hour")
+    report.add_argument("--currency", metavar="CODE", help="currency of the price, such as EUR (USD)")
+    report.add_argument(
+        "--gpus-per-replica", type=int, metavar="N", help="GPUs of one replica (those of the workload, or the setting)"
+    )
     commands.add_parser("settings", help="print the reference of all settings of a scenario, as Markdown")
     whatif.add_command(commands)
     plan.add_command(commands)
@@ -112,7 +119,7 @@ def _run(options: argparse.Namespace) -> int:
         return cluster.run(options)
     if options.command == lint.NAME:
         return lint.run(options)
-    return _report(options.run, options.reports, as_json=options.json)
+    return _report(options)
 
 
 def _settings() -> int:
@@ -122,24 +129,47 @@ def _settings() -> int:
     return int(ExitCode.PASS)
 
 
-def _report(run: Path, reports: str | None, *, as_json: bool) -> int:
+def _report(options: argparse.Namespace) -> int:
     from loadgen_reports.sentences import summary_lines
     from loadgen_reports.write import FORMATS, check_formats, write_reports
 
     from loadgen.analyze.read import analyze_folder
     from loadgen.dataset.folder import RunFolder
 
-    formats = FORMATS if reports is None else tuple(name.strip() for name in reports.split(","))
+    formats = FORMATS if options.reports is None else tuple(name.strip() for name in options.reports.split(","))
     check_formats(formats)
-    folder = RunFolder.open(run)
-    analysis = analyze_folder(folder)
+    pricing = _pricing(options)
+    folder = RunFolder.open(options.run)
+    analysis = analyze_folder(folder, pricing)
     paths = write_reports(analysis, folder.path, formats)
-    if as_json:
+    if options.json:
         show(_machine(analysis, paths))
     else:
         lines = [*summary_lines(analysis), "", str(paths.get("report.html", folder.path))]
         show("\n".join(lines))
     return int(_VERDICT_CODE[analysis.verdict])
+
+
+def _pricing(options: argparse.Namespace) -> "Pricing":
+    """The prices of the flags; without values where a flag was not given."""
+    from loadgen.scenario.settings import Pricing
+
+    flags = {
+        "per_gpu_hour": ("--price-per-gpu-hour", "use more than 0"),
+        "currency": ("--currency", "use three capital letters, such as EUR"),
+        "gpus_per_replica": ("--gpus-per-replica", "use a whole number from 1 to 1,000,000"),
+    }
+    given = {}
+    for name, (flag, advice) in flags.items():
+        value = getattr(options, flag.lstrip("-").replace("-", "_"))
+        if value is None:
+            continue
+        given[name] = value
+        try:
+            Pricing(**{name: value})
+        except SettingsError:
+            raise SettingsError(f"{flag} {clean(value, 40)}: {advice}") from None
+    return Pricing(**given)
 
 
 def _machine(analysis: "Analysis", paths: dict[str, Path]) -> str:

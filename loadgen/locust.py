@@ -28,7 +28,19 @@ from loadgen.run.reexec import enter_sandbox_if_requested
 from loadgen.run.uncaught import errors_exit, exit_with_code
 from loadgen.run.web_ui import show_stop
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
-from loadgen.scenario.settings import Fixed, Kube, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform, Validity
+from loadgen.scenario.settings import (
+    Fixed,
+    Kube,
+    Local,
+    LogNormal,
+    Pricing,
+    Prompts,
+    Scenario,
+    Seeds,
+    Slo,
+    Uniform,
+    Validity,
+)
 
 __all__ = [
     "Constant",
@@ -36,6 +48,7 @@ __all__ = [
     "Kube",
     "Local",
     "LogNormal",
+    "Pricing",
     "Prompts",
     "Rate",
     "Scaled",

@@ -5,7 +5,12 @@ import numpy as np
 from loadgen.analyze import latency
 from loadgen.analyze.attainment import attainment
 from loadgen.analyze.audit.audit import audit
+from loadgen.analyze.balance.age import replica_age
+from loadgen.analyze.balance.balance import balance
+from loadgen.analyze.balance.served import served
 from loadgen.analyze.correlation import correlations
+from loadgen.analyze.cost.cost import cost, met_latency_limits
+from loadgen.analyze.cost.pricing import prices
 from loadgen.analyze.demand.need import need
 from loadgen.analyze.demand.replica import NO_WAITS, fit
 from loadgen.analyze.demand.result import assess, until_backlog_gone
@@ -15,16 +20,17 @@ from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
+from loadgen.analyze.findings.spread import cold_replicas, spread
 from loadgen.analyze.findings.validity import never_started, validity
 from loadgen.analyze.findings.verdict import ordered, verdict
 from loadgen.analyze.findings.warnings import warnings
+from loadgen.analyze.generator import generator
 from loadgen.analyze.headline import headline
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
 from loadgen.analyze.results import Analysis, Run, State
 from loadgen.analyze.scaling.chain_gaps import with_gaps
-from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import UNKNOWN, fleet
 from loadgen.analyze.signal.summary import judge
@@ -32,14 +38,16 @@ from loadgen.analyze.timeline import marks, timeline
 from loadgen.analyze.warm_up import warm_up
 from loadgen.dataset.names import TokenSource
 from loadgen.dataset.run_info import RunInfo
+from loadgen.scenario.settings import Pricing
 
 
-def analyze(info: RunInfo, tables: Tables) -> Analysis:
+def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> Analysis:
     """Analyze a run.
 
     Args:
         info: The content of `run.json`.
         tables: The four tables; values that need an empty table are missing in the result.
+        pricing: Prices that replace those of the settings in `run.json`, where they have a value.
     """
     run = observe(info, tables)
     replicas = fleet(run)
@@ -55,7 +63,10 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     audited = audit(run, replicas, scaling, ratio)
     measured = latency.measure(run)
     attained = attainment(run, measured)
+    by = served(run, replicas)
+    balanced, aged = balance(run, replicas, by), replica_age(run, replicas, by)
     stages = latency.stage_spans(run)
+    chunks = _counts_chunks(tables)
     line = timeline(run, replicas, by_pod, ratio, UNKNOWN if isinstance(needed, str) else needed.curve)
     findings = ordered(
         [never_started(info.error), *damaged_rows(run), *incidents(run)]
@@ -68,6 +79,8 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
             *slo(run, measured, windows),
             *attainment_limits(run, attained),
             *warnings(run, replicas, ratio, scaling, demand, signal),
+            *spread(run, balanced),
+            *cold_replicas(run, aged),
             *unexplained(audited),
         ]
     )
@@ -86,10 +99,19 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         timeline=line,
         marks=marks(run, replicas),
         correlations=correlations(line, run.end_s),
-        cost=cost(run, replicas, demand),
+        cost=cost(
+            run,
+            replicas,
+            demand,
+            model=model,
+            attained=attained,
+            met=met_latency_limits(findings),
+            prices=prices(info, pricing),
+            chunks=chunks,
+        ),
         capacity_per_s=demand.capacity.value if demand.capacity else None,
         demand=demand,
-        output_unit="chunks" if _counts_chunks(tables) else "tokens",
+        output_unit="chunks" if chunks else "tokens",
         warm_up=None if info.load_start_s is None else warm_up(run, replicas),
         by_warm_up=latency.per_warm_up(run, measured),
         attainment=attained,
@@ -98,6 +120,9 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         gaps=signal.gaps,
         clock_offset=None if info.load_start_s is None else signal.clock,
         audit=audited,
+        balance=None if info.load_start_s is None else balanced,
+        replica_age=None if info.load_start_s is None else aged,
+        generator=None if info.load_start_s is None else generator(run, by),
     )
 
 

@@ -53,8 +53,8 @@ def attainment(run: Observed, measured: Measured) -> Attainment | None:
     attained, may_attain = requests.ok & ~broken, (requests.ok | requests.open) & ~broken
     due_s = requests.scheduled_s[use]
     start_s, end_s = min(run.warm_up_s, float(due_s[0])), _end_s(run, float(due_s[-1]))
-    window_s = max(_window_s(run.info), (end_s - start_s) / MAX_WINDOWS)
-    edges = _edges(due_s, start_s, end_s, window_s)
+    window_s = max(window_length_s(run.info), (end_s - start_s) / MAX_WINDOWS)
+    edges = window_edges(due_s, start_s, end_s, window_s)
     certain = np.concatenate(([0], np.cumsum(attained[use])))
     possible = np.concatenate(([0], np.cumsum(may_attain[use])))
 
@@ -94,7 +94,8 @@ def _broken(run: Observed, measured: Measured, limit: Limit) -> Bools:
     return broken
 
 
-def _window_s(info: RunInfo) -> float:
+def window_length_s(info: RunInfo) -> float:
+    """The length of a window, by the settings of the run."""
     slo = info.settings.get("slo")
     given = slo.get("window_s") if isinstance(slo, dict) else None
     return float(given) if isinstance(given, int | float) and 0 < given < math.inf else WINDOW_S
@@ -106,7 +107,7 @@ def _end_s(run: Observed, last_due_s: float) -> float:
     return max([last_due_s, *ends])
 
 
-def _edges(due_s: Floats, start_s: float, end_s: float, window_s: float) -> list[float]:
+def window_edges(due_s: Floats, start_s: float, end_s: float, window_s: float) -> list[float]:
     """The edges of the windows: one with too few requests is joined with the next, the last with the one before."""
     starts = start_s + window_s * np.arange(max(math.ceil((end_s - start_s) / window_s), 1))
     counts = np.diff([*np.searchsorted(due_s, starts, side="left"), len(due_s)])

@@ -8,17 +8,22 @@ from loadgen.analyze.results import Analysis
 from loadgen.base.errors import DatasetError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo
+from loadgen.scenario.settings import Pricing
 
 
-def analyze_folder(folder: RunFolder) -> Analysis:
+def analyze_folder(folder: RunFolder, pricing: Pricing | None = None) -> Analysis:
     """Read and analyze a run folder; rows that cannot be true are left out and counted (`validity.damaged_rows`).
+
+    Args:
+        folder: The run folder.
+        pricing: Prices that replace those of the settings in `run.json`, where they have a value.
 
     Raises:
         DatasetError: there is no run, `run.json` or a part is damaged, the schema version differs, or the run does not
             fit into memory.
     """
     try:
-        return analyze(*_read(folder))
+        return analyze(*_read(folder), pricing)
     except MemoryError as error:
         raise _too_large(folder) from error
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from loadgen.analyze.observed import Bools, Damage, Floats, Ints, Tables
 from loadgen.base.text import clean
-from loadgen.dataset.names import OUTCOMES, REPLICA_EVENTS, Cause, EventKind, Outcome, SignalName
+from loadgen.dataset.names import GENERATOR_SIGNALS, OUTCOMES, REPLICA_EVENTS, Cause, EventKind, Outcome, SignalName
 from loadgen.dataset.run_info import RunInfo
 from loadgen.dataset.tables import MAX_RUN_S
 
@@ -34,7 +34,11 @@ FALLS_RATIO = 0.4
 ODD_RATIO = 0.01
 """A signal is of the whole fleet or of its replicas; up to this share of the other kind is damage."""
 
-MONOTONIC_SIGNALS = [name for name in SignalName if name.startswith("raw_")] + [SignalName.AUTOSCALER_RATIO]
+MONOTONIC_SIGNALS = [name for name in SignalName if name.startswith("raw_")] + [
+    SignalName.AUTOSCALER_RATIO,
+    SignalName.CONNECTIONS,
+    *sorted(GENERATOR_SIGNALS),
+]
 """Signals with the time of the collector; the others have that of Prometheus."""
 MONOTONIC_EVENTS = [EventKind.LOAD_STARTED, EventKind.LOAD_STOPPED, EventKind.LOAD_ENDED, EventKind.CLOCK_STEP]
 """Events with the time of a process of the run; the others may have that of the Kubernetes API."""

@@ -16,6 +16,7 @@ from loadgen.collect.raw import TIMEOUT_S, RawReader
 from loadgen.collect.rows import HOST, Rows, Sample, clock_step
 from loadgen.collect.scrape_targets import ScrapeTargets, StackTargets, UrlTargets
 from loadgen.collect.signals import queried
+from loadgen.collect.sockets import open_connections
 from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import GapSource
@@ -154,6 +155,7 @@ class Collector:
     def _read_raw(self, targets: ScrapeTargets) -> None:
         if not targets.model:
             return
+        self._rows.samples += open_connections(targets.replicas, self._clock.now_s())
         for name, response in self._raw.read(targets.replicas, targets.model).items():
             self._handle(Source(GapSource.METRICS, name), response)
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,11 +22,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
-    """A serving pod: `metrics` is the URL of its /metrics; data is expected from it while it is `ready`."""
+    """A serving pod: `metrics` is the URL of its /metrics; data is expected from it while it is `ready`.
+
+    `ports` are its ports for requests, if it is on this machine.
+    """
 
     name: str
     metrics: str
     ready: bool
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,8 @@ class ScrapeTargets:
 class _Replica(BaseModel):
     name: str
     phase: str
+    http: str | None = None
+    grpc: str | None = None
     metrics: str | None = None
 
 
@@ -99,7 +106,12 @@ class StackTargets:
         up = state.phase in ("starting", "ready")
         ready = {r.name for r in state.replicas if up and r.phase in ("ready", "serving")}
         replicas = tuple(
-            Replica(name=r.name, metrics=metrics_url(r.metrics), ready=r.name in ready)
+            Replica(
+                name=r.name,
+                metrics=metrics_url(r.metrics),
+                ready=r.name in ready,
+                ports=tuple(port for port in (_port_here(r.http), _port_here(r.grpc)) if port is not None),
+            )
             for r in state.replicas
             if r.metrics
         )
@@ -177,3 +189,12 @@ def _address(info: RunInfo, field: str) -> str | None:
 def _text(info: RunInfo, field: str) -> str | None:
     value = info.settings.get(field)
     return value if isinstance(value, str) and value else None
+
+
+def _port_here(address: str | None) -> int | None:
+    """The port of an address (`host:port`) of this machine's loopback; None for another."""
+    try:
+        parts = urlsplit(f"//{address}" if address else "")
+        return parts.port if parts.hostname and ip_address(parts.hostname).is_loopback else None
+    except ValueError:
+        return None

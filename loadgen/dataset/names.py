@@ -232,6 +232,54 @@ class SignalName(_Name):
     RAW_SUCCESS = "raw_success", "successful requests", "Requests for the model that succeeded.", "requests, counter"
     RAW_FAILURE = "raw_failure", "failed requests", "Requests for the model that failed.", "requests, counter"
     RAW_PENDING = "raw_pending", "pending requests", "Requests for the model that wait in Triton's queue.", "requests"
+    CONNECTIONS = (
+        "connections",
+        "open connections",
+        "Established TCP connections to the ports of a replica that serve requests; replicas of this machine only.",
+        "connections",
+    )
+    GENERATOR_CPU_S = (
+        "generator_cpu_s",
+        "CPU time of the load generator",
+        "CPU time that a process of the load generator has used.",
+        "s, counter",
+    )
+    GENERATOR_LOOP_LAG_S = (
+        "generator_loop_lag_s",
+        "event loop lag of the load generator",
+        "How late the event loop of a process of the load generator woke up for this sample.",
+        "s",
+    )
+    HOST_CPU_RATIO = (
+        "host_cpu_ratio",
+        "busy CPUs of the generator's machine",
+        "Busy share of all CPUs of the load generator's machine since the last sample.",
+        "ratio",
+    )
+    HOST_STEAL_RATIO = (
+        "host_steal_ratio",
+        "CPU steal of the generator's machine",
+        "Share of the CPU time that other virtual machines took from the generator's machine since the last sample.",
+        "ratio",
+    )
+    HOST_CPU_PRESSURE_RATIO = (
+        "host_cpu_pressure_ratio",
+        "CPU pressure of the generator's machine",
+        "Share of the time since the last sample in which a process of the load generator's machine waited for a CPU.",
+        "ratio",
+    )
+
+
+GENERATOR_SIGNALS = frozenset(
+    {
+        SignalName.GENERATOR_CPU_S,
+        SignalName.GENERATOR_LOOP_LAG_S,
+        SignalName.HOST_CPU_RATIO,
+        SignalName.HOST_STEAL_RATIO,
+        SignalName.HOST_CPU_PRESSURE_RATIO,
+    }
+)
+"""Signals of the load generator, whose column `pod` is `load` and the number of the process."""
 
 
 class Outcome(_Name):

@@ -120,6 +120,8 @@ class ClusterInfo:
         assumed: Which usual values were assumed because they could not be read, one sentence each.
         skew_s: Seconds by which a clock is ahead of this machine's; timestamps of that source are corrected by it.
         skew_error_s: Half the width of the interval that holds the skew.
+        gpus_per_replica: GPUs that one replica requests; None where it requests none by a countable resource, and in
+            older folders.
     """
 
     __pydantic_config__ = _STRICT
@@ -138,6 +140,7 @@ class ClusterInfo:
     assumed: tuple[str, ...] = ()
     skew_s: dict[str, float] = field(default_factory=dict)
     skew_error_s: dict[str, float] = field(default_factory=dict)
+    gpus_per_replica: int | None = None
 
 
 class PromptInfo(_Frozen):

@@ -1,6 +1,8 @@
 """Records one row per arrival of one process, and writes them to the run folder every few seconds."""
 
 import logging
+from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +23,8 @@ PART_S = 3.0
 """Seconds between part files: a crash loses at most this much."""
 MAX_ROWS = 2_000_000
 """Most requests and token times in memory while the disk is full: about 200 MB."""
+MAX_SAMPLES = 20_000
+"""Most samples in memory while the disk is full: those of an hour."""
 _NOT_ANSWERED = (None,) * (len(REQUESTS.names) - REQUESTS.get_field_index("output_tokens"))
 """The columns of an answer, from `output_tokens` on, for a request without one."""
 
@@ -70,6 +74,7 @@ class Recorder:
         self._worker = worker
         self._requests = _Rows(REQUESTS)
         self._tokens = _Rows(TOKENS)
+        self._samples: deque[Mapping[str, Any]] = deque(maxlen=MAX_SAMPLES)
         self._rows = 0
         self._outage = Outage(folder.path, clock, say)
 
@@ -107,6 +112,10 @@ class Recorder:
         lengths = prompt.input_tokens, prompt.max_tokens
         self._requests.add(arrival.number, self._worker, *times, outcome, cause, *lengths, *_NOT_ANSWERED)
 
+    def record_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows of `samples/` about this process; the newest hour of them is kept while the disk is full."""
+        self._samples.extend(rows)
+
     def flush(self) -> bool:
         """Write a part file of each table; False if that failed and the rows are kept for the next attempt.
 
@@ -116,6 +125,8 @@ class Recorder:
         try:
             self._requests = self._write("requests", self._requests)
             self._tokens = self._write("tokens", self._tokens)
+            self._folder.append("samples", f"load{self._worker}", list(self._samples))
+            self._samples.clear()
             if (delay := self._outage.event()) is not None:
                 self._folder.append("events", f"load{self._worker}", [delay.row()])
         except RecordError as error:

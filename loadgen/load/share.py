@@ -1,5 +1,6 @@
 """Runs the share of the load that one process sends: self-check, sender and recorder."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -7,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.pool import Group
 
 from loadgen.base.errors import LoadgenError, unexpected
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.tables import load_writer
 from loadgen.load.descriptors import check_descriptors
 from loadgen.load.host import Host
+from loadgen.load.monitor import PERIOD_S, Monitor
 from loadgen.load.plan import LoadPlan
 from loadgen.load.recorder import PART_S, Recorder
 from loadgen.load.selfcheck import SelfCheck, self_check, streams_to_check
@@ -85,7 +88,7 @@ class LoadShare:
         self._plan = (LoadPlan(Scenario(**info.settings)) if plan is None else plan).of_run(info.run_id)
         self._recorder = Recorder(self._folder, self._clock, assignment.worker)
         load_writer()  # the import takes a second, in which nothing could be sent
-        self._flusher: gevent.Greenlet | None = None
+        self._background = Group()
         self._error: str | None = None
         self._closed = False
         self.sender: Sender | None = None
@@ -116,7 +119,8 @@ class LoadShare:
             recorder=self._recorder,
             on_answer=self._on_answer,
         )
-        self._flusher = gevent.spawn(self._flush_periodically)
+        self._background.spawn(self._flush_periodically)
+        self._background.spawn(self._sample_periodically)
 
     def counts(self) -> Counts:
         """Return the progress of this process."""
@@ -130,9 +134,7 @@ class LoadShare:
 
     def close(self) -> None:
         """Write the remaining rows after the users have stopped. A second call does nothing."""
-        if self._flusher is not None:
-            self._flusher.kill()
-            self._flusher = None
+        self._background.kill()
         if self.sender is not None and not self._closed:
             with self._errors_recorded():
                 self.sender.close()
@@ -143,6 +145,15 @@ class LoadShare:
             gevent.sleep(PART_S)
             with self._errors_recorded():
                 self._recorder.flush()
+
+    def _sample_periodically(self) -> None:
+        monitor = Monitor(self._assignment.worker)
+        while self._error is None:
+            due = time.monotonic() + PERIOD_S
+            gevent.sleep(PERIOD_S)
+            now = time.monotonic()
+            with self._errors_recorded():
+                self._recorder.record_samples(monitor.samples(self._clock.at_monotonic(now), now - due))
 
     @contextmanager
     def _errors_recorded(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from loadgen.scenario.settings import (
     Kube,
     Local,
     LogNormal,
+    Pricing,
     Prompts,
     Scenario,
     Seeds,
@@ -27,7 +28,7 @@ from loadgen.scenario.settings import (
 )
 
 GROUPS: dict[str, tuple[type[Settings], ...]] = {
-    "Scenario": (Scenario, Slo, Validity, Seeds),
+    "Scenario": (Scenario, Slo, Validity, Pricing, Seeds),
     "Load": (Constant, Step, Spike, Wave),
     "Prompts": (Prompts, Fixed, Uniform, LogNormal),
     "Targets": (Local, Kube),

@@ -201,6 +201,20 @@ class Validity(Settings):
     min_samples: PositiveInt = 100
 
 
+class Pricing(Settings):
+    """What a replica costs, for the cost in reports; `loadgen report` replaces it by its flags.
+
+    Attributes:
+        per_gpu_hour: Price of one GPU for an hour; None: reports have GPU-hours, or replica-hours, only.
+        currency: Currency of the price, three letters (ISO 4217).
+        gpus_per_replica: GPUs of one replica, where the workload does not request them from Kubernetes.
+    """
+
+    per_gpu_hour: PositiveFloat | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    gpus_per_replica: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+
+
 class Local(Settings):
     """The embedded stack (`--target local`): emulated engine, fleet and autoscaler.
 
@@ -334,6 +348,7 @@ class Scenario(Settings):
         settle_s: How long to continue observing after the last answer, to include the scale-down.
         metrics_url: Metrics address of the server behind a URL target (`http://host:8002`), for its raw counters.
         prometheus_url: Prometheus that scrapes the servers behind a URL target (`http://host:9090`).
+        pricing: What a replica costs, for the cost in reports.
         seeds: Seeds of arrivals and prompts.
         local: The embedded stack, for the targets `local` and `sandbox`.
         kube: The workload on a cluster, for the target `kube`.
@@ -356,6 +371,7 @@ class Scenario(Settings):
     settle_s: NonNegativeFloat = 0.0
     metrics_url: str | None = None
     prometheus_url: str | None = None
+    pricing: Pricing = Pricing()
     seeds: Seeds = Seeds()
     local: Local = Local()
     kube: Kube = Kube()

@@ -282,6 +282,7 @@ def info_of(discovery: ClusterDiscovery) -> TargetInfo:
         assumed=discovery.assumptions,
         skew_s={name: round(skew.ahead_s, 4) for name, skew in discovery.skews.items()},
         skew_error_s={name: round(skew.error_s, 4) for name, skew in discovery.skews.items()},
+        gpus_per_replica=scaled.workload.gpus,
     )
     emulated = EMULATED if scaled.workload.emulated else None
     return TargetInfo(emulated=emulated, autoscaler=discovery.signals.autoscaler, cluster=cluster)

@@ -3,35 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
+from loadgen.analyze.cost.load import Load
+from loadgen.analyze.observed import Floats
 
-Floats = npt.NDArray[np.float64]
+__all__ = ["Floats", "Load", "MetricPath", "Replicas", "Routing"]
+
 Routing = Literal["round_robin", "least_requests"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """Requests in order of their arrival; all arrays have one length.
-
-    Attributes:
-        arrival_s: When each arrived.
-        service_s: How long it occupies one of a replica's slots.
-        first_token_s: Time from its start in a slot to its first token, a part of `service_s`.
-    """
-
-    arrival_s: Floats
-    service_s: Floats
-    first_token_s: Floats
-
-    def __post_init__(self) -> None:
-        if not len(self.arrival_s) == len(self.service_s) == len(self.first_token_s):
-            raise ValueError("a load needs one service time and one time to the first token for each arrival")
-        if len(self.arrival_s) and float(np.diff(self.arrival_s).min(initial=0.0)) < 0:
-            raise ValueError("arrivals are not in order")
-
-    def __len__(self) -> int:
-        return len(self.arrival_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
     """
     import numpy as np
 
-    from loadgen.whatif.model import Load
-    from loadgen.whatif.oracle import Goal, Schedule, fixed_fleet, join_windows, perfect
+    from loadgen.analyze.cost.load import Load
+    from loadgen.analyze.cost.oracle import Goal, Schedule, fixed_fleet, join_windows, perfect
     from loadgen.whatif.trace import read_arrivals
 
     _check(options)

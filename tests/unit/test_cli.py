@@ -48,6 +48,26 @@ def test_an_internal_error_has_its_own_exit_code(
     assert "please report it" in err
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--price-per-gpu-hour", "-1"),
+        ("--price-per-gpu-hour", "nan"),
+        ("--currency", "euros"),
+        ("--gpus-per-replica", "0"),
+    ],
+)
+def test_a_wrong_price_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str
+) -> None:
+    """It names the flag and what to give instead."""
+    assert main(["report", str(folder_of(tmp_path, anchor_unix_s=0.0)), flag, value]) == ExitCode.USAGE
+    err = capsys.readouterr().err
+    assert f"error: {flag} {value}" in err
+    assert ": use " in err
+    assert "Traceback" not in err
+
+
 def test_a_time_out_of_range_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A start of the run that no calendar has."""
     folder = folder_of(tmp_path, anchor_unix_s=0.0)

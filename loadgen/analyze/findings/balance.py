@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from loadgen.analyze.balance.served import served
 from loadgen.analyze.findings import codes
 from loadgen.analyze.observed import Bools, Floats, Observed, Series
 from loadgen.analyze.queueing import MAX_STEP_S, Capacity, last_sample, stale_s
@@ -77,12 +78,14 @@ def old_backlog(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent]) ->
 
 
 def unused_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
-    """Replicas that were ready and answered no request."""
-    if SignalName.RAW_SUCCESS not in run.signals:
-        return []
+    """Replicas that were ready and answered no request, by the requests if they name their replica, or by counters."""
+    counted = run.signals.get(SignalName.RAW_SUCCESS, {})
+    by = served(run, fleet)
+    answered = {by.names[number] for number in np.unique(by.number[by.number >= 0])} if by.by_name else None
     findings = []
-    for pod in fleet.pods.values():
-        if not pod.ready or pod.answered_s is not None or pod.name not in run.signals[SignalName.RAW_SUCCESS]:
+    for name, pod in fleet.pods.items():
+        used = name in answered if answered is not None else pod.answered_s is not None or name not in counted
+        if not pod.ready or used:
             continue
         start, end = max(pod.ready[0][0], 0.0), min(pod.ready[-1][1], run.end_s)
         if end <= start:

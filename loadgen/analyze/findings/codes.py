@@ -238,6 +238,24 @@ OLD_BACKLOG = _warning(
     "s",
     "After a scale-up the old replicas worked off their queues while a new one had no queue.",
 )
+UNEVEN = _warning(
+    "balance.uneven",
+    "Requests unevenly spread over the replicas",
+    "ratio",
+    "The requests of ready replicas differed by more than random choice of a replica can explain.",
+)
+LATE_SHARE = _warning(
+    "balance.late_share",
+    "New replicas got their share of the requests late",
+    "s",
+    "A replica that was added got its fair share of the requests long after it was ready, or never.",
+)
+COLD_REPLICAS = _warning(
+    "replica.cold",
+    "Cold replicas decide the SLO",
+    "s",
+    "A limit on TTFT is missed, and would be met without the answers of replicas that had just begun to serve.",
+)
 SCALING_NEEDLESS = _warning(
     "scaling.needless",
     "Unnecessary scale-ups",
@@ -341,6 +359,9 @@ ALL: tuple[FindingCode, ...] = (
     SIGNAL_REPLICA_GAP,
     SCALING_AT_MAX,
     OLD_BACKLOG,
+    UNEVEN,
+    LATE_SHARE,
+    COLD_REPLICAS,
     SCALING_NEEDLESS,
     SCALING_FLAPPING,
     SCALING_BY_OTHERS,

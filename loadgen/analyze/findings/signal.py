@@ -4,8 +4,8 @@ import numpy as np
 
 from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.validity import longest_gap, ready_spans, sample_times
-from loadgen.analyze.observed import Observed, Series
-from loadgen.analyze.queueing import autoscaler_reads, true_ratio
+from loadgen.analyze.observed import Floats, Observed, Series
+from loadgen.analyze.queueing import autoscaler_reads, true_ratio, true_ratios
 from loadgen.analyze.results import Finding, SignalTruth, Window
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.signal.deviation import TRUTH_TOLERANCE
@@ -18,7 +18,7 @@ _METRIC_READ = {"ValidMetricFound", "ScalingDisabled"}
 """Reasons of the condition ScalingActive without a failure; the last is that of a workload scaled to zero."""
 
 
-def never_crossed(run: Observed, ratio: Series, truth: SignalTruth) -> list[Finding]:
+def never_crossed(run: Observed, fleet: Fleet, ratio: Series, truth: SignalTruth) -> list[Finding]:
     """A ratio that stayed below its target throughout the load, as the autoscaler read it where that is recorded."""
     scaler = run.info.autoscaler
     assert scaler is not None
@@ -36,6 +36,11 @@ def never_crossed(run: Observed, ratio: Series, truth: SignalTruth) -> list[Find
             f"Between its evaluations the ratio reached {between:.2f}, which the autoscaler never read: the peaks are "
             f"shorter than its sync period of {scaler.sync_period_s:g} s, or the metrics API serves another value."
         )
+    elif len(real) and real.max() > threshold and _mean_over_all(run, fleet, sampled.t_s) <= threshold:
+        advice = (
+            f"The replicas that got requests reached a ratio of {real.max():.2f}, and the mean over all replicas, in "
+            f"which an idle one counts as 0, did not: balance requests over the replicas."
+        )
     elif len(real) and real.max() > threshold:
         advice = (
             f"The raw counters of the replicas reached a ratio of {real.max():.2f}, which the HPA metric does not "
@@ -52,6 +57,14 @@ def never_crossed(run: Observed, ratio: Series, truth: SignalTruth) -> list[Find
             "target, or check that the model under test has a queue of its own."
         )
     return [codes.SIGNAL_NEVER_CROSSED.finding(measured=float(highest), limit=threshold, advice=advice)]
+
+
+def _mean_over_all(run: Observed, fleet: Fleet, t_s: Floats) -> float:
+    """The highest mean of the true ratios over all replicas, as the HPA takes it; −inf without one."""
+    rows = list(true_ratios(run, fleet, t_s).values())
+    known = np.isfinite(rows).sum(axis=0) if rows else np.zeros(len(t_s))
+    means = np.nansum(rows, axis=0)[known > 0] / known[known > 0] if rows else np.empty(0)
+    return float(means.max()) if len(means) else -np.inf
 
 
 def _during(run: Observed, series: Series) -> Series:

@@ -43,7 +43,7 @@ def warnings(
     findings += waiting_in_engine(run, ratio, signal.engine)
     if run.info.autoscaler is not None and len(ratio.t_s) and run.length_s:
         findings += blind_signal(run, ratio)
-        findings += never_crossed(run, ratio, signal.truth)
+        findings += never_crossed(run, fleet, ratio, signal.truth)
         capacity = Capacity(demand.capacity.value if demand.capacity else None, demand.why_missing)
         findings += overload_at_max(run, fleet, ratio, capacity)
         findings += deviation_from_counters(signal.deviation)

@@ -16,6 +16,8 @@ from loadgen.analyze.results.audit import (
     AuditSpan,
     AuditStep,
 )
+from loadgen.analyze.results.balance import AgeGroup, Balance, ReplicaAge, ReplicaUse
+from loadgen.analyze.results.cost import Charge, Cost, CostAlternative, UnitCost
 from loadgen.analyze.results.demand import (
     Attribution,
     Demand,
@@ -26,8 +28,9 @@ from loadgen.analyze.results.demand import (
     SmallestFleet,
 )
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
+from loadgen.analyze.results.generator import Generator, SlowRequest
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
-from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
+from loadgen.analyze.results.scaling import Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
 from loadgen.analyze.results.signal import (
     Bottleneck,
@@ -43,6 +46,7 @@ from loadgen.autoscale.rules import Rule
 
 __all__ = [
     "FEWEST_VALUES",
+    "AgeGroup",
     "Analysis",
     "Attainment",
     "AttainmentWindow",
@@ -54,16 +58,20 @@ __all__ = [
     "AuditMismatch",
     "AuditSpan",
     "AuditStep",
+    "Balance",
     "Bottleneck",
+    "Charge",
     "ClockOffset",
     "Correlation",
     "Cost",
+    "CostAlternative",
     "Demand",
     "Direction",
     "Elasticity",
     "EngineUse",
     "Estimate",
     "Finding",
+    "Generator",
     "Headline",
     "Latencies",
     "LevelLag",
@@ -71,6 +79,8 @@ __all__ = [
     "NeededSpan",
     "OutcomeCount",
     "Percentiles",
+    "ReplicaAge",
+    "ReplicaUse",
     "Rule",
     "Run",
     "ScalingEvent",
@@ -79,11 +89,13 @@ __all__ = [
     "SignalGap",
     "SignalTruth",
     "SignalVerdict",
+    "SlowRequest",
     "SmallestFleet",
     "Span",
     "State",
     "Stats",
     "Timeline",
+    "UnitCost",
     "Verdict",
     "Violation",
     "WarmUp",

@@ -5,10 +5,13 @@ from typing import Literal
 
 from loadgen.analyze.results.attainment import Attainment
 from loadgen.analyze.results.audit import Audit
+from loadgen.analyze.results.balance import Balance, ReplicaAge
+from loadgen.analyze.results.cost import Cost
 from loadgen.analyze.results.demand import Demand
 from loadgen.analyze.results.finding import Finding, Span
+from loadgen.analyze.results.generator import Generator
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
-from loadgen.analyze.results.scaling import Cost, ScalingEvent
+from loadgen.analyze.results.scaling import ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
 from loadgen.analyze.results.signal import ClockOffset, EngineUse, SignalGap, SignalTruth
 from loadgen.analyze.results.warm_up import WarmUp
@@ -139,7 +142,7 @@ class Analysis:
         timeline: Series at 1 s.
         marks: Events that the figures draw.
         correlations: Lagged correlations of pairs of series.
-        cost: Replica-seconds.
+        cost: What the run cost, and what other fleets would have cost.
         capacity_per_s: Sustained throughput of one replica in requests per second; None when unknown.
         demand: What the load needed, how the fleet followed, and what the lag did.
         audit: The syncs of the autoscaler, each with the rule that determined it.
@@ -152,6 +155,9 @@ class Analysis:
         engine: Use of the engines, of all replicas together and then of each; empty when it was not collected.
         gaps: Times of the load without a value of the ratio.
         clock_offset: Offset of the clock of samples and events; None when no load started.
+        balance: How evenly requests were spread over the replicas; None when no load started.
+        replica_age: TTFT by the age of the replica; None when no load started.
+        generator: Whether the load generator was the bottleneck; None when no load started.
     """
 
     run: Run
@@ -180,3 +186,6 @@ class Analysis:
     gaps: tuple[SignalGap, ...] = ()
     clock_offset: ClockOffset | None = None
     audit: Audit = field(default_factory=Audit)
+    balance: Balance | None = None
+    replica_age: ReplicaAge | None = None
+    generator: Generator | None = None

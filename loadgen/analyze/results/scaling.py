@@ -1,4 +1,4 @@
-"""How the number of replicas changed, and what it cost."""
+"""How the number of replicas changed."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -58,31 +58,3 @@ class ScalingEvent:
     broke_limit: bool | None = None
     lag_s: float | None = None
     gaps: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """Replica-seconds during the load, from created to stopped, compared with fleets of a fixed size.
-
-    Attributes:
-        replica_seconds: Σ over replicas of the time from created to stopped, within the load.
-        static_replicas: Replicas of the static peak: the most that were desired at once.
-        static_replica_seconds: static_replicas × length of the load.
-        of_static_ratio: replica_seconds / static_replica_seconds.
-        mean_replicas: replica_seconds / length of the load.
-        needed_replicas: Replicas of the smallest fixed fleet that serves this load within the limits on TTFT and E2E
-            (see docs/metrics.md); its interval is in `Analysis.demand`.
-        needed_replica_seconds: needed_replicas × length of the load.
-        of_needed_ratio: replica_seconds / needed_replica_seconds.
-        needed_why_missing: Why the three above are missing.
-    """
-
-    replica_seconds: float | None
-    static_replicas: int | None
-    static_replica_seconds: float | None
-    of_static_ratio: float | None
-    mean_replicas: float | None
-    needed_replicas: int | None = None
-    needed_replica_seconds: float | None = None
-    of_needed_ratio: float | None = None
-    needed_why_missing: str | None = None

@@ -1,8 +1,11 @@
 """Reads Deployments, LeaderWorkerSets and their Services."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
+from loadgen.base.quantity import parse_quantity
 from loadgen.kube.objects.raw import Raw
 from loadgen.kube.objects.server_ports import GRPC_PORT, METRICS_PORT, ServerPorts, server_ports, service_port
 
@@ -17,6 +20,7 @@ CHART_LABEL, MODE_LABEL = "triton-loadgen/chart", "triton-loadgen/mode"
 
 _LWS = "leaderworkerset.sigs.k8s.io"
 _EMULATED = "emulated"
+_MAX_GPUS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,7 @@ class Workload:
         replicas: Desired number of replicas.
         emulated: Whether it is a release of the bundled chart in mode `emulated`.
         port_names: Ports of a pod by their names.
+        gpus: GPUs that one replica requests; None if it requests none as a whole number of a resource.
     """
 
     kind: str
@@ -48,6 +53,7 @@ class Workload:
     replicas: int
     emulated: bool
     port_names: Mapping[str, int] = field(default_factory=dict)
+    gpus: int | None = None
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} in namespace {self.namespace}"
@@ -94,7 +100,30 @@ def workload_of(raw: Raw) -> Workload:
         port_names=ports.by_name,
         replicas=int(raw["spec"].get("replicas", 1)),
         emulated=_is_emulated(raw),
+        gpus=_gpus(raw),
     )
+
+
+def _gpus(raw: Raw) -> int | None:
+    """GPUs of one replica: of a pod, or of all pods of a group; parts of GPUs (MIG, time slices) are not counted."""
+    if raw["kind"] != "LeaderWorkerSet":
+        return _gpus_of_pod(pod_template(raw)) or None
+    group = raw["spec"]["leaderWorkerTemplate"]
+    workers = int(group.get("size", 1)) - 1
+    return _gpus_of_pod(pod_template(raw)) + max(workers, 0) * _gpus_of_pod(group["workerTemplate"]) or None
+
+
+def _gpus_of_pod(template: Raw) -> int:
+    """GPUs that the containers of a pod request; a request of an extended resource equals its limit."""
+    total = Fraction(0)
+    for container in template["spec"]["containers"]:
+        resources = container.get("resources") or {}
+        wanted = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+        for name, quantity in wanted.items():
+            if name.endswith("/gpu"):
+                with contextlib.suppress(ValueError):
+                    total += parse_quantity(quantity)
+    return int(total) if total.denominator == 1 and 0 < total <= _MAX_GPUS else 0
 
 
 def _is_emulated(raw: Raw) -> bool:

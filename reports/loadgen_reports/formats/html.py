@@ -13,7 +13,20 @@ from pathlib import PurePosixPath
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
 from loadgen.analyze.results import Analysis
-from loadgen_reports import audits, chart, demand, distribution, glossary, lags, provenance, signal_tables, tables
+from loadgen_reports import (
+    audits,
+    chart,
+    costs,
+    demand,
+    distribution,
+    generators,
+    glossary,
+    lags,
+    provenance,
+    signal_tables,
+    spread,
+    tables,
+)
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
@@ -82,9 +95,12 @@ def render(analysis: Analysis) -> str:
         marks_table=_marks_table(analysis),
         tables=tables,
         signal_tables=signal_tables,
+        spread=spread,
         attainment=attainment_table(analysis),
         lags=lags,
+        costs=costs,
         demand=demand,
+        generators=generators,
         audits=audits,
         provenance=provenance,
         bars=_bars(analysis),

@@ -23,6 +23,7 @@ def render(analysis: Analysis) -> str:
     if cluster := fields["run"]["cluster"]:
         cluster["workload"] = f"{cluster.pop('kind')} {cluster['workload']}"
         del cluster["hpa_manifest"]  # `run.json` has it
+        del cluster["gpus_per_replica"]  # `cost` has it
     for finding, entry in zip(analysis.findings, fields["findings"], strict=True):
         entry["window"] = window_text(finding)
     return _text({"schema_version": SCHEMA_VERSION, **fields}, "") + "\n"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from loadgen.analyze.results import Analysis
-from loadgen_reports import audits, demand, lags, provenance, signal_tables, tables
+from loadgen_reports import audits, costs, demand, generators, lags, provenance, signal_tables, spread, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
@@ -49,12 +49,18 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(attainment_table(analysis)),
         _section(tables.requests(analysis)),
         *(_section(table) for table in tables.latencies(analysis)),
+        _section(spread.ages(analysis)),
+        _section(spread.replicas(analysis)),
+        _section(generators.slowest(analysis)),
+        _section(generators.generator(analysis)),
         _section(tables.outcomes(analysis)),
         _section(signal_tables.signals(analysis)),
         _section(signal_tables.engine(analysis)),
         _section(tables.correlations(analysis)),
         _section(demand.summary(analysis)),
         _section(tables.cost(analysis)),
+        _section(costs.fleets(analysis)),
+        _section(costs.units(analysis)),
     ]
 
 

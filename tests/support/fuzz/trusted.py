@@ -15,6 +15,7 @@ TRUSTED: dict[str, str] = {
     "loadgen.collect.connections:from_environment": _OWN,
     "loadgen.collect.connections:proxy_of": _VALIDATED,
     "loadgen.collect.raw:fetch": "a replica whose address is not a URL is an error of this replica (`raw._rows`)",
+    "loadgen.collect.scrape_targets:_port_here": "another text than an address of this machine is no port",
     "loadgen.collect.scrape_targets:UrlTargets.__init__": _VALIDATED,
     "loadgen.collect.scrape_targets:UrlTargets.current": _VALIDATED,
     "loadgen.kube.deploy.unknown_values:proposals": "reads the schema of loadgen's own chart",

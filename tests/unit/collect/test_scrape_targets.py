@@ -33,6 +33,16 @@ def test_the_stack_is_followed_at_every_change(tmp_path: Path) -> None:
     assert targets.current().serving
 
 
+def test_a_replica_of_this_machine_has_its_ports(tmp_path: Path) -> None:
+    """Those for requests, of loopback addresses; the pods of a cluster are elsewhere."""
+    folder = run_folder(tmp_path)
+    here = {**replica("a", "ready"), "http": "127.0.0.1:8000", "grpc": "127.0.0.1:8001"}
+    there = {**replica("b", "ready", "10.0.0.7:8002"), "http": "10.0.0.7:8000", "grpc": "x:y"}
+    write_state(folder, prometheus=None, replicas=[here, there])
+    now = StackTargets(folder, folder.read_info()).current()
+    assert [each.ports for each in now.replicas] == [(8000, 8001), ()]
+
+
 def test_a_replica_whose_page_cannot_be_read_still_serves(tmp_path: Path) -> None:
     """A cluster may show Prometheus and not the pods: samples of that replica are still expected."""
     folder = run_folder(tmp_path)

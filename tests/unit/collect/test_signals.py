@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.collect import custom_metrics
 from loadgen.collect.signals import EXPOSED, QUERIED, Gauge, Reading, RecordingRule, queried
-from loadgen.dataset.names import SignalName
+from loadgen.dataset.names import GENERATOR_SIGNALS, SignalName
 from support.runs.tables import SCALER
 from support.servers.metrics import run_folder
 
@@ -65,8 +65,9 @@ def test_an_invalid_response_is_an_error(answer: object) -> None:
 
 
 def test_every_declared_signal_is_collected() -> None:
-    """The two tables and the custom metrics API make exactly the declared signals."""
-    assert {signal.field for signal in (*QUERIED, *EXPOSED)} | {custom_metrics.FIELD} == set(SignalName)
+    """The two tables, the custom metrics API, the kernel and the load generator make exactly the declared signals."""
+    others = {custom_metrics.FIELD, SignalName.CONNECTIONS, *GENERATOR_SIGNALS}
+    assert {signal.field for signal in (*QUERIED, *EXPOSED)} | others == set(SignalName)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 
 from loadgen.base.clock import Clock
@@ -14,6 +15,7 @@ from loadgen.dataset import outage
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
 from loadgen.load import sender
+from loadgen.load import share as share_module
 from loadgen.load.host import Host
 from loadgen.load.share import REFERENCE_MODEL, Assignment, LoadShare
 from loadgen.protocols.answer import Answer
@@ -103,6 +105,28 @@ def send_all(share: LoadShare) -> None:
         gevent.sleep(0)
     share.close()
     assert share.counts().closed
+
+
+def test_the_process_is_sampled_while_it_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sample has the number of the process, and a time on the axis of the run; none comes after the end."""
+    monkeypatch.setattr(share_module, "PERIOD_S", 0.001)
+    share = share_to(Answering(), tmp_path)
+    sampled = gevent.event.Event()
+    record = share._recorder.record_samples
+
+    def recorded(rows: list[dict[str, Any]]) -> None:
+        record(rows)
+        sampled.set()
+
+    monkeypatch.setattr(share._recorder, "record_samples", recorded)
+    share.start(0.0)
+    assert sampled.wait(10)
+    send_all(share)
+    rows = RunFolder(tmp_path).read("samples")
+    assert set(rows.pod) == {"load0"}
+    assert {"generator_cpu_s", "generator_loop_lag_s"} <= set(rows.signal)
+    assert ((rows.t_s > -1) & (rows.t_s < 60)).all()
+    assert (rows[rows.signal == "generator_cpu_s"].value > 0).all()
 
 
 def test_a_value_that_cannot_be_written_costs_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

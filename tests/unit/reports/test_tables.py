@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from loadgen_reports import glossary, lags, provenance, signal_tables, tables
+from loadgen_reports import costs, generators, glossary, lags, provenance, signal_tables, spread, tables
 from loadgen_reports.formats import html, markdown
 
 from loadgen.analyze.results import Analysis, Correlation, EngineUse, OutcomeCount, SignalTruth, Stats
@@ -42,6 +42,12 @@ def test_rows_have_one_cell_for_each_column(name: str) -> None:
         signal_tables.engine(run),
         tables.correlations(run),
         tables.cost(run),
+        spread.ages(run),
+        spread.replicas(run),
+        generators.generator(run),
+        generators.slowest(run),
+        costs.fleets(run),
+        costs.units(run),
         provenance.cluster(run),
         provenance.compressed(run),
         provenance.settings(run),

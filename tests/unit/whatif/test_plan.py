@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loadgen.analyze.cost.oracle import join_windows
 from loadgen.base.errors import SettingsError
 from loadgen.whatif import plan_cli
-from loadgen.whatif.oracle import join_windows
 from loadgen.whatif.trace import read_arrivals
 
 

@@ -228,6 +228,7 @@ class GroupTemplate(Part):
 
     leaderTemplate: Template | None = None
     workerTemplate: Template
+    size: Int32 = 1
 
 
 class GroupSpec(Part):

@@ -53,6 +53,37 @@ def test_an_emulated_engine_is_known(raw: dict, emulated: bool) -> None:
     assert workload_of(raw).emulated is emulated
 
 
+@pytest.mark.parametrize(
+    ("resources", "gpus"),
+    [
+        ({"limits": {"nvidia.com/gpu": 4, "memory": "64Gi"}, "requests": {"nvidia.com/gpu": 4}}, 4),
+        ({"limits": {"amd.com/gpu": "2"}}, 2),
+        ({"requests": {"nvidia.com/gpu": "1"}}, 1),
+        ({}, None),
+        ({"limits": {"nvidia.com/gpu": 0}}, None),
+        ({"limits": {"nvidia.com/mig-1g.10gb": 1}}, None),  # parts of a GPU
+        ({"limits": {"nvidia.com/gpu.shared": 1}}, None),
+        ({"limits": {"nvidia.com/gpu": "many"}}, None),
+    ],
+)
+def test_gpus_of_a_replica(resources: dict, gpus: int | None) -> None:
+    """Whole GPUs that the containers of a pod request; the sum over its containers."""
+    raw = deployment("t", chart=True)
+    (container,) = raw["spec"]["template"]["spec"]["containers"]
+    raw["spec"]["template"]["spec"]["containers"] = [{**container, "resources": resources}, container]
+    assert workload_of(raw).gpus == gpus
+
+
+def test_a_replica_of_a_group_has_the_gpus_of_all_its_pods() -> None:
+    """A leader and two workers with eight each."""
+    raw = leaders("g")
+    group = raw["spec"]["leaderWorkerTemplate"]
+    group["workerTemplate"]["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": 8}}
+    assert workload_of(raw).gpus == 8
+    group["size"] = 3
+    assert workload_of(raw).gpus == 24
+
+
 def test_ports_of_a_service() -> None:
     """By where they lead, by number or name; else by their own name."""
     assert (port_of(service("s", {}), "grpc", WORKLOAD), port_of(service("s", {}), "http", WORKLOAD)) == (9001, 8000)

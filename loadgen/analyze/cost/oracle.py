@@ -15,10 +15,11 @@ from functools import partial
 
 import numpy as np
 
-from loadgen.whatif.model import Floats, Load
-from loadgen.whatif.queues import Queues
+from loadgen.analyze.cost.load import Load
+from loadgen.analyze.cost.queues import Queues
+from loadgen.analyze.observed import Floats
 
-_MOST_STEPS = 20_000_000
+MOST_STEPS = 20_000_000
 """Requests that may be replayed to move single replicas."""
 _NEAR = 3
 """Periods between which a replica is moved."""
@@ -48,7 +49,7 @@ class Schedule:
 
     Attributes:
         begin_s: Start of the first period.
-        period_s: Length of a period.
+        period_s: Length of a period; the last one may be shorter.
         replicas: Replicas of each.
         replica_seconds: Their time, with that in which replicas drain or start.
         least_replica_seconds: A bound that no schedule can be below.
@@ -101,6 +102,7 @@ def perfect(
     start_up_s: float = 0.0,
     minimum: int = 1,
     most: int = 1000,
+    most_steps: int = MOST_STEPS,
 ) -> Schedule | None:
     """The best schedule found; None if no number of replicas keeps the goal, as single services are too long.
 
@@ -114,12 +116,14 @@ def perfect(
         start_up_s: Time for which a replica is billed before it serves.
         minimum: Fewest replicas.
         most: Most replicas.
+        most_steps: Requests that may be replayed to move single replicas.
     """
     count = max(1, math.ceil((end_s - begin_s) / period_s))
+    lengths_s = [period_s] * (count - 1) + [end_s - begin_s - (count - 1) * period_s]
     edges = np.searchsorted(load.arrival_s, begin_s + period_s * np.arange(count + 1), side="left").tolist()
     edges[0], edges[-1] = 0, len(load)
     spans = list(itertools.pairwise(edges))
-    schedule = _Search(load, slots, goal, begin_s, period_s, spans)
+    schedule = _Search(load, slots, goal, begin_s, period_s, spans, lengths_s, most_steps)
     replicas = schedule.greedy(minimum, most)
     if replicas is None:
         return None
@@ -131,16 +135,25 @@ def perfect(
         period_s=period_s,
         replicas=tuple(replicas),
         replica_seconds=schedule.cost(replicas, start_up_s),
-        least_replica_seconds=max(_least_work_s(load, goal) / slots, minimum * count * period_s),
+        least_replica_seconds=max(_least_work_s(load, goal) / slots, minimum * (end_s - begin_s)),
     )
 
 
 class _Search:
     def __init__(
-        self, load: Load, slots: int, goal: Goal, begin_s: float, period_s: float, spans: list[tuple[int, int]]
+        self,
+        load: Load,
+        slots: int,
+        goal: Goal,
+        begin_s: float,
+        period_s: float,
+        spans: list[tuple[int, int]],
+        lengths_s: list[float],
+        most_steps: int,
     ) -> None:
         self._load, self._slots, self._goal = load, slots, goal
         self._begin_s, self._period_s, self._spans = begin_s, period_s, spans
+        self._lengths_s, self._most_steps = lengths_s, most_steps
 
     def greedy(self, minimum: int, most: int) -> list[int] | None:
         """The fewest replicas for each period, one after the other.
@@ -183,12 +196,13 @@ class _Search:
     def cost(self, replicas: Sequence[int], start_up_s: float) -> float:
         """Replica-seconds of a schedule, with those in which replicas drain or start."""
         added = sum(max(after - before, 0) for before, after in itertools.pairwise(replicas))
-        return sum(replicas) * self._period_s + self._replay(replicas)[1] + added * start_up_s
+        there_s = sum(count * length_s for count, length_s in zip(replicas, self._lengths_s, strict=True))
+        return there_s + self._replay(replicas)[1] + added * start_up_s
 
     def improved(self, replicas: list[int], minimum: int, start_up_s: float) -> list[int]:
         """Move single replicas, as long as the goal is kept and the cost falls."""
         best, best_s = replicas, self.cost(replicas, start_up_s)
-        tries = _MOST_STEPS // max(len(self._load), 1)
+        tries = self._most_steps // (len(self._load) + len(self._spans))
         moved = True
         while moved:
             moved = False

@@ -6,7 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from loadgen.whatif.model import Floats, Load
+from loadgen.analyze.cost.load import Load
+from loadgen.analyze.observed import Floats
 
 
 class Queues:

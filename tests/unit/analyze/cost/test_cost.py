@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.analyze.cost.cost import cost
 from loadgen.analyze.results import Demand, SmallestFleet
-from loadgen.analyze.scaling.cost import cost
 from loadgen.analyze.scaling.replicas import fleet
 from support.runs.tables import event, info, life, observed, request, rescale
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from loadgen.whatif.model import Load
-from loadgen.whatif.oracle import Goal, fixed_fleet, perfect
+from loadgen.analyze.cost.load import Load
+from loadgen.analyze.cost.oracle import Goal, fixed_fleet, perfect
 
 PERIOD_S = 10.0
 

@@ -1,0 +1,79 @@
+"""Findings about the spread of requests over the replicas, and about cold replicas."""
+
+from loadgen.analyze.balance.age import ttft_limits
+from loadgen.analyze.findings import codes
+from loadgen.analyze.observed import Observed
+from loadgen.analyze.results import Balance, Finding, ReplicaAge, ReplicaUse
+
+MAX_VARIATION = 0.25
+"""Coefficient of variation beyond that of random choice from which the spread is reported."""
+DEFAULT_SHARE_S = 15.0
+"""Longest time to the fair share without an autoscaler: the sync period of the HPA controller."""
+
+
+def spread(run: Observed, balance: Balance) -> list[Finding]:
+    """New replicas that got their share late, and an uneven spread over replicas that all answered."""
+    return _late_share(run, balance) + _uneven(balance)
+
+
+def _late_share(run: Observed, balance: Balance) -> list[Finding]:
+    """Replicas that answered something; those that answered nothing are a finding of their own."""
+    limit_s = run.info.autoscaler.sync_period_s if run.info.autoscaler else DEFAULT_SHARE_S
+    late = [
+        use
+        for use in balance.replicas
+        if use.added and use.requests and use.to_fair_share_s is not None and use.to_fair_share_s > limit_s
+    ]
+    if not late:
+        return []
+    worst = max(late, key=lambda use: use.to_fair_share_s or 0.0)
+    more = "" if len(late) == 1 else f" It was the last of {len(late)} such replicas."
+    advice = (
+        f"{worst.replica} was ready for this long before it got its fair share of the requests: until then it was paid "
+        f"for and hardly used, as with clients that keep their connections to older replicas. Balance requests and not "
+        f"connections, or limit the age of connections.{more}"
+    )
+    return [codes.LATE_SHARE.finding(measured=worst.to_fair_share_s, limit=limit_s, advice=advice)]
+
+
+def _uneven(balance: Balance) -> list[Finding]:
+    variation, chance = balance.variation, balance.variation_by_chance
+    if variation is None or chance is None or variation <= MAX_VARIATION + chance:
+        return []
+    if balance.verdict == "scaled but not used":
+        return []  # the replicas that answered nothing are why
+    known = [use for use in balance.replicas if use.of_fair_ratio is not None]
+    most = max(known, key=lambda use: use.of_fair_ratio or 0.0)
+    least = min(known, key=lambda use: use.of_fair_ratio or 0.0)
+    if _latency_s(most) < _latency_s(least):
+        return []  # the gateway spared a replica that was slow, or that had a queue
+    advice = (
+        f"The coefficient of variation of the requests for each ready replica; random choice of a replica gives "
+        f"{chance:.2f}. {most.replica} got {(most.of_fair_ratio or 0.0) * 100:.0f} % of its fair share and "
+        f"{least.replica} {(least.of_fair_ratio or 0.0) * 100:.0f} %: balance requests and not connections."
+    )
+    return [codes.UNEVEN.finding(measured=variation, limit=MAX_VARIATION + chance, advice=advice)]
+
+
+def _latency_s(use: ReplicaUse) -> float:
+    """A latency of the requests of a replica, the same for all replicas of a run; 0 if it is not known."""
+    return (use.e2e_p95_s if use.server_mean_s is None else use.server_mean_s) or 0.0
+
+
+def cold_replicas(run: Observed, age: ReplicaAge) -> list[Finding]:
+    """A limit on TTFT that is missed because of the first answers of replicas."""
+    if age.cold_s is None or age.cold_p95_s is None or age.warm_p95_s is None or age.cold_requests is None:
+        return []
+    strictest = min(ttft_limits(run), key=lambda limit: limit.limit)
+    share = age.cold_requests / max(age.answered, 1)
+    advice = (
+        f"Replicas answered {age.cold_requests:,} requests ({share * 100:.1f} %) in their first {age.cold_s:g} s of "
+        f"serving, with TTFT p95 of {_seconds(age.cold_p95_s)}; without them it is {_seconds(age.warm_p95_s)}, and "
+        f"every limit on TTFT is met. Let a replica answer a few requests before it becomes ready, with warm-up "
+        f"requests of the model or with a startup probe that sends some."
+    )
+    return [codes.COLD_REPLICAS.finding(measured=age.cold_p95_s, limit=strictest.limit, advice=advice)]
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"

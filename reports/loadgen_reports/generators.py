@@ -1,0 +1,63 @@
+"""Presents the load generator: whether it was the bottleneck, and the slowest requests."""
+
+from loadgen.analyze.results import Analysis, SlowRequest
+from loadgen_reports import format as fmt
+from loadgen_reports.tables import Cell, Column, Table
+
+
+def generator(analysis: Analysis) -> Table:
+    """What the load generator and its machine did; the verdict is a note. What was not recorded is left out."""
+    found = analysis.generator
+    rows = (
+        ()
+        if found is None
+        else (
+            ("Send lag p99", fmt.seconds(found.send_lag_p99_s)),
+            ("Event loop lag, p99", fmt.seconds(found.loop_lag_p99_s)),
+            ("Event loop lag, longest", fmt.seconds(found.loop_lag_max_s)),
+            ("Processes", fmt.count(found.processes) if found.processes else fmt.MISSING),
+            ("CPU of the busiest process, mean", fmt.percent(found.cpu_mean_ratio)),
+            ("CPU of the busiest process, most in 5 s", fmt.percent(found.cpu_peak_ratio)),
+            ("All CPUs of its machine, most in 5 s", fmt.percent(found.host_cpu_peak_ratio)),
+            ("Time of processes that waited for a CPU, most in 5 s", fmt.percent(found.host_cpu_pressure_peak_ratio)),
+            ("CPU taken by other virtual machines, most in 5 s", fmt.percent(found.host_steal_peak_ratio)),
+        )
+    )
+    return Table(
+        key="generator",
+        title="Load generator",
+        columns=(Column(label="Measure", term="send-lag"), Column(label="Value", numeric=True)),
+        rows=tuple((Cell(text=name), Cell(text=text)) for name, text in rows if text != fmt.MISSING),
+        notes=() if found is None else (fmt.clean(found.reason),),
+    )
+
+
+def slowest(analysis: Analysis) -> Table:
+    """The slowest requests, with their numbers in the table of requests."""
+    found = analysis.generator
+    return Table(
+        key="slowest",
+        title="Slowest requests",
+        columns=(
+            Column(label="Request", numeric=True),
+            Column(label="Due", numeric=True),
+            Column(label="TTFT", numeric=True, term="ttft"),
+            Column(label="E2E", numeric=True, term="e2e"),
+            Column(label="Send lag", numeric=True, term="send-lag"),
+            Column(label="Replica"),
+            Column(label="Outcome"),
+        ),
+        rows=() if found is None else tuple(_row(each) for each in found.slowest),
+    )
+
+
+def _row(each: SlowRequest) -> tuple[Cell, ...]:
+    return (
+        Cell(text=str(each.request_id)),
+        Cell(text=fmt.clock(each.due_s)),
+        Cell(text=fmt.seconds(each.ttft_s)),
+        Cell(text=fmt.seconds(each.e2e_s)),
+        Cell(text=fmt.seconds(each.send_lag_s)),
+        Cell(text=fmt.clean(each.replica) if each.replica is not None else fmt.MISSING),
+        Cell(text=fmt.clean(each.outcome)),
+    )
