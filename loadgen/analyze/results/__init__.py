@@ -26,6 +26,7 @@ from loadgen.analyze.results.demand import (
     SmallestFleet,
 )
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
+from loadgen.analyze.results.group import Group, Repeat, RepeatedFigure, RepeatedLimit
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -64,6 +65,7 @@ __all__ = [
     "EngineUse",
     "Estimate",
     "Finding",
+    "Group",
     "Headline",
     "Latencies",
     "LevelLag",
@@ -71,6 +73,9 @@ __all__ = [
     "NeededSpan",
     "OutcomeCount",
     "Percentiles",
+    "Repeat",
+    "RepeatedFigure",
+    "RepeatedLimit",
     "Rule",
     "Run",
     "ScalingEvent",

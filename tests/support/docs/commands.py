@@ -77,6 +77,10 @@ WITH_SUBSTITUTIONS = {
         "a bucket of an S3 server on this machine",
         "tests/unit/archive/test_upload.py",
     ),
+    "uv run locust -f scenarios/waves.py --headless --repeats 3": (
+        "the reference server and two short loads",
+        "tests/lifecycle/test_repeats.py",
+    ),
     "uv run loadgen report runs/<id>": ("the folder of a run", "tests/lifecycle/test_deaths.py"),
     "uv run loadgen whatif runs/<id> --sweep hpa.target=0.1,0.2,0.4": (
         "the folder of a synthetic run",
