@@ -16,13 +16,15 @@ class Load:
 
     Attributes:
         arrival_s: When each arrived.
-        service_s: How long it occupies one of a replica's slots.
+        service_s: How long it occupies one of a replica's slots while it is alone there.
         first_token_s: Time from its start in a slot to its first token, a part of `service_s`.
+        overhead_s: Part of each TTFT that is neither wait nor service: network, gateway and the current engine step.
     """
 
     arrival_s: Floats
     service_s: Floats
     first_token_s: Floats
+    overhead_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not len(self.arrival_s) == len(self.service_s) == len(self.first_token_s):
@@ -43,6 +45,8 @@ class Replicas:
         create_s: From a change of the desired replicas to the creation of the pods, or to the end of routing to them.
         pending_s: From the creation of a pod until its containers run: scheduling and image pull.
         load_s: From then until it is ready.
+        slowdown_ratio: By how much each further request in the batch slows down all of it: with b of them, a service
+            takes 1 + slowdown_ratio · (b − 1) times as long as alone.
         routing: How the gateway chooses a ready replica.
         timeout_s: A request that waits for longer is given up; None if requests wait for ever.
     """
@@ -51,17 +55,25 @@ class Replicas:
     create_s: float = 0.0
     pending_s: float = 0.0
     load_s: float = 0.0
+    slowdown_ratio: float = 0.0
     routing: Routing = "round_robin"
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.slots < 1:
             raise ValueError(f"a replica needs at least one slot, not {self.slots}")
+        if not self.slowdown_ratio >= 0:
+            raise ValueError(f"requests in a batch do not speed one another up: {self.slowdown_ratio}")
+
+    @property
+    def pace(self) -> tuple[float, ...]:
+        """How many times as long as alone a service takes, by the number of requests in the batch, from 0 on."""
+        return (1.0, *(1.0 + self.slowdown_ratio * others for others in range(self.slots)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricPath:
-    """How the queue-to-compute ratio gets from the counters of a replica to the HPA.
+    """How the metrics get from the counters of a replica to the HPA.
 
     Attributes:
         scrape_s: Scrape interval of Prometheus; the recording rule is evaluated right after each scrape.
