@@ -24,6 +24,8 @@ from loadgen.whatif.settings import Setup
 
 SEED = 20_262
 _MIN_SERVICES = 50
+_MOST_HELD = 0.2
+"""Share of a service for which a request may hold its slot besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = 
 def _load(run: Observed, services: Services, effect: BatchEffect, slots: int, assumptions: list[str]) -> Load:
     requests = run.requests
     due = requests.due & np.isfinite(requests.sent_s)
-    service = effect.alone_s(services.service_s, effect.batch)[due]
+    service = effect.alone_s(services.service_s, effect.batch)[due] + _held_s(run, services)
     first = effect.alone_s(services.prefill_s, effect.batch_at_start)[due]
     unknown = ~services.known[due] | ~np.isfinite(first)
     if unknown.any():
@@ -118,6 +120,26 @@ def _load(run: Observed, services: Services, effect: BatchEffect, slots: int, as
         first_token_s=np.minimum(first, service)[order],
         overhead_s=_overhead_s(run, services, slots),
     )
+
+
+def _held_s(run: Observed, services: Services) -> float:
+    """Mean time for which a request holds its slot besides its service, by Triton's counters; 0 where they differ more.
+
+    A slot is an instance of Triton's model, which also hands the request to the engine and sends the responses. Where
+    the compute time of Triton is much longer than the services, requests wait inside the engine: that is no slot.
+    """
+    compute, success = (_increase(run, name) for name in (SignalName.RAW_COMPUTE_US, SignalName.RAW_SUCCESS))
+    if services.method == "modelled" or not success:
+        return 0.0
+    mean_s = float(np.nanmean(services.service_s))
+    held_s = compute / 1e6 / success - mean_s
+    return held_s if 0 < held_s <= _MOST_HELD * mean_s else 0.0
+
+
+def _increase(run: Observed, counter: str) -> float:
+    """Sum of the increases of a counter of all replicas."""
+    series = run.signals.get(counter, {}).values()
+    return float(sum(np.clip(np.diff(each.value), 0.0, None).sum() for each in series))
 
 
 def _overhead_s(run: Observed, services: Services, slots: int) -> float:
