@@ -118,4 +118,5 @@ class _Served:
         """The mean number over each span; NaN for one that is unknown or empty."""
         total = np.interp(to_s, self._edges, self._total) - np.interp(from_s, self._edges, self._total)
         length = to_s - from_s
-        return np.divide(total, length, out=np.full(len(length), np.nan), where=length > 0)
+        mean: Floats = np.divide(total, length, out=np.full(len(length), np.nan), where=length > 0)
+        return mean

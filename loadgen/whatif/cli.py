@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         unfit = bool(checked.problems)
         lines = [*text.check_lines(checked), *(f"Assumed: {each}." for each in fitted.assumptions), ""]
-        lines += [*text.table(variants, unfit=unfit), "", text.recommendation(best, fitted.limit_s)]
+        lines += [*text.table(variants, unfit=unfit), "", text.recommendation(best, fitted.limit_s, unfit=unfit)]
         lines += [text.cycle_line(cycle)] if cycle else []
         show("\n".join(lines))
         if best is not None and best.changes and not unfit:
@@ -83,5 +83,7 @@ def run(options: argparse.Namespace) -> int:
                 applied=cluster.hpa_manifest if cluster else None,
                 name=cluster.workload if cluster else "triton",
             )
+            if keda := text.keda_line(cluster.hpa_manifest if cluster else None):
+                show(keda)
             show("---\n" + yaml.safe_dump(manifest, sort_keys=False).rstrip("\n"))
     return int(ExitCode.INVALID if checked.problems else ExitCode.PASS)

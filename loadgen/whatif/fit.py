@@ -61,6 +61,8 @@ def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = 
     """
     if run.length_s is None:
         raise SettingsError("the run has no load: nothing can be simulated")
+    if not fleet.pods:
+        raise SettingsError("no replica was observed: only a run with a local stack or a cluster can be simulated")
     scaler = run.info.autoscaler
     if scaler is None:
         raise SettingsError("the run had no autoscaler whose metric is known: there is nothing to change")
@@ -68,8 +70,6 @@ def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = 
         raise SettingsError(
             f"the service times of {services.known.sum()} requests are known: a simulation needs {_MIN_SERVICES}"
         )
-    if not fleet.pods:
-        raise SettingsError("no replica was observed: only a run with a local stack or a cluster can be simulated")
     assumptions: list[str] = []
     hpa = _hpa(run.info, scaler)
     metrics = signals_of(hpa, scaler, assumptions)

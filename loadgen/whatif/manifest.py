@@ -37,7 +37,8 @@ def hpa_manifest(hpa: HpaSpec, *, applied: Mapping[str, Any] | None, name: str) 
 def _name(metric: Mapping[str, Any]) -> str | None:
     """Name of a metric of type Pods or External in a manifest."""
     source = metric.get("pods") or metric.get("external") or {}
-    return source.get("metric", {}).get("name")
+    name: str | None = source.get("metric", {}).get("name")
+    return name
 
 
 def _metric(metric: MetricSpec, before: Mapping[str | None, Mapping[str, Any]]) -> dict[str, Any]:

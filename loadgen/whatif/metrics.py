@@ -39,11 +39,11 @@ def signals_of(hpa: HpaSpec, scaler: Autoscaler, assumptions: list[str]) -> Metr
     Raises:
         SettingsError: a metric is not one of those that a simulation has.
     """
-    known = {scaler.metric: "ratio", **{name: signal for signal, name in NAMES.items()}}
+    known: dict[str, Signal] = {scaler.metric: "ratio", **{name: signal for signal, name in NAMES.items()}}
     signals: list[Signal] = []
     for metric in hpa.metrics:
         if isinstance(metric, PodsMetric) and metric.name in known:
-            signals.append(known[metric.name])  # type: ignore[arg-type]
+            signals.append(known[metric.name])
         elif isinstance(metric, ExternalMetric) and len(hpa.metrics) == 1:
             total = metric.target.average_value_milli is not None
             assumptions.append(
@@ -111,5 +111,7 @@ def with_target(hpa: HpaSpec, metrics: Metrics, signal: Signal, milli: int | Non
 
 
 def _with_milli(metric: MetricSpec, milli: int) -> MetricSpec:
-    name = "average_value_milli" if metric.target.average_value_milli is not None else "value_milli"
-    return replace(metric, target=replace(metric.target, **{name: milli}))
+    target = metric.target
+    if target.average_value_milli is None:
+        return replace(metric, target=replace(target, value_milli=milli))
+    return replace(metric, target=replace(target, average_value_milli=milli))

@@ -84,7 +84,7 @@ def main() -> int:
 
 def folder_of(runs: Path, case: Case) -> RunFolder | None:
     """The newest run of a case whose load has ended; None without one."""
-    for path in sorted(_cases_folder(runs, case).glob("*/run.json"), reverse=True):
+    for path in sorted(cases_folder(runs, case).glob("*/run.json"), reverse=True):
         with suppress(DatasetError):
             folder = RunFolder.open(path.parent)
             if folder.read_info().state == "finished":
@@ -92,7 +92,8 @@ def folder_of(runs: Path, case: Case) -> RunFolder | None:
     return None
 
 
-def _cases_folder(runs: Path, case: Case) -> Path:
+def cases_folder(runs: Path, case: Case) -> Path:
+    """The folder of all runs of a case."""
     return runs / "".join(each if each.isalnum() or each == "." else "-" for each in case.name)
 
 
@@ -104,12 +105,12 @@ def _run(case: Case, runs: Path, target: str, wave_s: float) -> None:
     command = [str(LOCUST), "-f", str(LOCUSTFILE), "--headless", "--target", target]
     env = {
         **os.environ,
-        "LOADGEN_RUNS_DIR": str(_cases_folder(runs, case).absolute()),
+        "LOADGEN_RUNS_DIR": str(cases_folder(runs, case).absolute()),
         "LOADGEN_GROUP": "proof 1 1",  # the first of one repeat: its load starts at a sync
         "PROOF_LOCAL": json.dumps(case.local),
         "PROOF_WAVE_S": str(wave_s),
     }
-    log = _cases_folder(runs, case).with_suffix(".log")
+    log = cases_folder(runs, case).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
@@ -159,7 +160,7 @@ def table(runs: Path, cases: tuple[Case, ...]) -> Iterator[str]:
         f"{replicas.pending_s + replicas.load_s:.1f} s. Assumed: {'; '.join(base.fit.assumptions) or 'nothing'}."
     )
     yield ""
-    yield "| setting | replicas: θ | τ | replica-seconds | TTFT p50 | TTFT p95 |"
+    yield "| predicted / real (error) | replicas: θ | τ | replica-seconds | TTFT p50 | TTFT p95 |"
     yield "|---|---:|---:|---:|---:|---:|"
     for case in (BASE, *cases):
         if case.name not in fits:
