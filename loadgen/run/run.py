@@ -111,10 +111,9 @@ class Run:
 
     def load_start_s(self, lead_s: float) -> float:
         """When the load starts, on the run's time axis: after the lead time, or later, at the phase of a repeat."""
-        if self.info.group is None:
+        group = with_sync(self.folder, self.info)
+        if group is None:
             return self.clock.now_s() + lead_s
-        scaler = self.info.autoscaler
-        group = with_sync(self.info.group, self.folder, scaler.sync_period_s if scaler else None)
         self._update(group=group)
         self._say(start_sentence(group))
         return start_of(group, self.clock.now_s() + lead_s)

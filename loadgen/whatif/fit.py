@@ -24,6 +24,9 @@ from loadgen.whatif.settings import Setup
 
 SEED = 20_262
 _MIN_SERVICES = 50
+_MIN_SYNCS = 3
+_MOST_OFF = 0.05
+"""Share by which the period of the observed syncs may differ from the nominal one."""
 _MOST_HELD = 0.2
 """Share of a service for which a request may hold its slot besides."""
 
@@ -206,18 +209,32 @@ def _median(spans: Iterable[tuple[float | None, float | None]]) -> float | None:
 
 def _path(run: Observed, scaler: Autoscaler, assumptions: list[str]) -> MetricPath:
     syncs = np.array([event.t_s for event in run.of_kind(EventKind.HPA_SYNC)])
-    scrapes = [series.t_s for series in run.signals.get(SignalName.RATIO, {}).values()]
+    if run.info.cluster is not None:
+        syncs = syncs[1:]  # the first is the status that was there already
     if not len(syncs):
         assumptions.append("the HPA synced at the start of the load: no sync of it was observed")
     elif run.info.cluster is not None:
         assumptions.append("the HPA synced when its status was written: its other syncs are not observed")
+    sync_s = _period(syncs, scaler.sync_period_s)
+    scrapes = [series.t_s for series in run.signals.get(SignalName.RATIO, {}).values()]
     return MetricPath(
         scrape_s=scaler.scrape_interval_s,
         scrape_offset_s=_offset(np.concatenate(scrapes) if scrapes else np.empty(0), scaler.scrape_interval_s),
         window_s=scaler.rate_window_s,
-        sync_s=scaler.sync_period_s,
-        sync_offset_s=_offset(syncs, scaler.sync_period_s),
+        sync_s=sync_s,
+        sync_offset_s=_offset(syncs, sync_s),
     )
+
+
+def _period(times_s: Floats, nominal_s: float) -> float:
+    """The period of syncs to the millisecond: a controller starts to wait for it when its sync is over."""
+    if len(times_s) < _MIN_SYNCS:
+        return nominal_s
+    numbers = np.concatenate(([0.0], np.cumsum(np.round(np.diff(times_s) / nominal_s))))
+    if numbers[-1] < _MIN_SYNCS:
+        return nominal_s
+    period_s = round(float(np.polyfit(numbers, times_s, 1)[0]), 3)
+    return period_s if abs(period_s / nominal_s - 1) <= _MOST_OFF else nominal_s
 
 
 def _offset(times_s: Floats, period_s: float) -> float:

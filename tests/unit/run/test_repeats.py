@@ -13,7 +13,7 @@ from loadgen.base.errors import INTERRUPTED, ExitCode, SettingsError
 from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.names import EventKind
-from loadgen.dataset.run_info import GroupInfo
+from loadgen.dataset.run_info import Autoscaler, ClusterInfo, GroupInfo, RunInfo, ValidityLimits
 from loadgen.dataset.stack import StackFolder
 from loadgen.run import phase, repeats
 
@@ -50,18 +50,78 @@ def test_without_a_sync_the_loads_are_spread_blindly() -> None:
     assert "5 s after a sync" in phase.start_sentence(place(2, period_s=15.0, sync_s=1.0))
 
 
+def info(period_s: float | None, cluster: ClusterInfo | None = None) -> RunInfo:
+    """The run has its time axis where Unix times have theirs."""
+    scaler = {"metric": "r", "target": 1.0, "min_replicas": 1, "max_replicas": 2, "scale_down_window_s": 0.0}
+    return RunInfo(
+        run_id="r",
+        scenario="x",
+        anchor_unix_s=0.0,
+        anchor_monotonic_s=0.0,
+        target="local",
+        protocol="grpc",
+        stream=True,
+        validity=ValidityLimits(send_lag_p99_s=0.05, scrape_gap_s=5.0, min_samples=100),
+        autoscaler=None
+        if period_s is None
+        else Autoscaler(**scaler, sync_period_s=period_s, rate_window_s=10.0, scrape_interval_s=1.0),
+        cluster=cluster,
+        group=place(),
+    )
+
+
+def observed(folder: Path, of: RunInfo) -> float | None:
+    group = phase.with_sync(RunFolder(folder), of)
+    assert group is not None
+    return group.sync_s
+
+
 def test_the_last_sync_in_the_journal_counts(tmp_path: Path) -> None:
     """Among other events."""
     events = [(3.0, EventKind.HPA_SYNC), (18.0, EventKind.HPA_SYNC), (19.0, EventKind.REPLICA_READY)]
     StackFolder(tmp_path).emit(*(Event(t_s, kind) for t_s, kind in events))
-    assert phase.with_sync(place(), RunFolder(tmp_path), 15.0).sync_s == 18.0
+    assert observed(tmp_path, info(15.0)) == 18.0
 
 
 def test_a_target_that_shows_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is waited for during a period; a target without an autoscaler has none to wait for."""
     monkeypatch.setattr(phase, "_MARGIN_S", 0.0)
-    assert phase.with_sync(place(), RunFolder(tmp_path), 0.05) == place(period_s=0.05)
-    assert phase.with_sync(place(), RunFolder(tmp_path), None) == place()
+    assert phase.with_sync(RunFolder(tmp_path), info(0.05)) == place(period_s=0.05)
+    assert phase.with_sync(RunFolder(tmp_path), info(None)) == place()
+    assert phase.with_sync(RunFolder(tmp_path), info(15.0).model_copy(update={"group": None})) is None
+
+
+CLUSTER = ClusterInfo(
+    kind="Deployment",
+    workload="w",
+    namespace="n",
+    context="c",
+    endpoint="e",
+    balances="requests",
+    skew_s={"kubernetes": 2.0},
+)
+
+
+@pytest.mark.parametrize(
+    ("transitions", "sync_s"),
+    [
+        (("1970-01-01T00:00:40Z", "1970-01-01T00:01:40Z", None), 98.5),
+        (("1970-01-01T00:00:40Z",), 38.5),
+        (("1969-12-31T23:00:00Z",), None),
+        (("never",), None),
+        ((), None),
+    ],
+)
+def test_the_first_status_of_a_cluster_is_no_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transitions: tuple[str | None, ...], sync_s: float | None
+) -> None:
+    """It was there already; the sync is when its conditions last changed, by the clock of the API server, if lately."""
+    monkeypatch.setattr(phase, "_MARGIN_S", 0.0)
+    data = {"conditions": [{"type": "ScalingActive", "lastTransitionTime": each} for each in transitions]}
+    StackFolder(tmp_path).emit(Event(100.0, EventKind.HPA_SYNC, data=data))
+    assert observed(tmp_path, info(0.05, CLUSTER)) == sync_s
+    StackFolder(tmp_path).emit(Event(115.0, EventKind.HPA_SYNC, data=data))
+    assert observed(tmp_path, info(0.05, CLUSTER)) == 115.0
 
 
 @pytest.mark.parametrize(("text", "number"), [(None, 1), ("", 1), ("1", 1), ("3", 3), ("100", 100)])

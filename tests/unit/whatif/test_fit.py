@@ -20,7 +20,7 @@ from loadgen.base.errors import SettingsError
 from loadgen.dataset.folder import RunFolder
 from loadgen.whatif import cli
 from loadgen.whatif.check import check
-from loadgen.whatif.fit import Fit, _held_s, fit
+from loadgen.whatif.fit import Fit, _held_s, _period, fit
 from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import with_settings
 from loadgen.whatif.text import keda_line
@@ -205,6 +205,21 @@ def test_a_metric_that_nothing_recorded_is_one_sentence(tmp_path: Path) -> None:
     folder.write_info(info.model_copy(update={"cluster": replace(info.cluster, hpa_manifest=manifest)}))
     with pytest.raises(SettingsError, match="the resource metric cpu, which cannot be simulated"):
         fit(*read(folder.path))
+
+
+@pytest.mark.parametrize(
+    ("times", "period_s"),
+    [
+        ([0.0, 15.05, 30.1, 45.15], 15.05),
+        ([0.0, 30.1, 75.25], 15.05),
+        ([0.0, 15.05], 15.0),
+        ([], 15.0),
+        ([0.0, 17.0, 34.0, 51.0], 15.0),
+    ],
+)
+def test_the_period_of_the_syncs_is_the_observed_one(times: list[float], period_s: float) -> None:
+    """Also where some syncs are not observed; with few of them, or 13 % off, it is the nominal one."""
+    assert _period(np.array(times), 15.0) == period_s
 
 
 def counters(compute_us: float) -> Observed:
