@@ -216,14 +216,25 @@ def _path(run: Observed, scaler: Autoscaler, assumptions: list[str]) -> MetricPa
     elif run.info.cluster is not None:
         assumptions.append("the HPA synced when its status was written: its other syncs are not observed")
     sync_s = _period(syncs, scaler.sync_period_s)
-    scrapes = [series.t_s for series in run.signals.get(SignalName.RATIO, {}).values()]
+    scrape_s = scaler.scrape_interval_s
+    rule_s = _offset(_sampled_s(run, SignalName.RATIO), scrape_s)
+    # every replica is scraped at a phase of its own
+    phases = [_offset(series.t_s, scrape_s) for series in run.signals.get(SignalName.UP, {}).values()]
+    after_s = float(np.mean([(rule_s - phase) % scrape_s for phase in phases])) if phases else 0.0
     return MetricPath(
-        scrape_s=scaler.scrape_interval_s,
-        scrape_offset_s=_offset(np.concatenate(scrapes) if scrapes else np.empty(0), scaler.scrape_interval_s),
+        scrape_s=scrape_s,
+        scrape_offset_s=rule_s - after_s,
+        rule_after_s=after_s,
         window_s=scaler.rate_window_s,
         sync_s=sync_s,
         sync_offset_s=_offset(syncs, sync_s),
     )
+
+
+def _sampled_s(run: Observed, signal: str) -> Floats:
+    """The times of all samples of a signal."""
+    times = [series.t_s for series in run.signals.get(signal, {}).values()]
+    return np.concatenate(times) if times else np.empty(0)
 
 
 def _period(times_s: Floats, nominal_s: float) -> float:

@@ -71,9 +71,9 @@ def _unknown(metric: MetricSpec, count: int) -> str:
     )
 
 
-def readings(hpa: HpaSpec, metrics: Metrics, replicas: Sequence[Replica]) -> tuple[Reading, ...]:
-    """The answers of the metrics API about these replicas, one for each metric of the HPA."""
-    measured = [(each.name, each.values) for each in replicas if each.values is not None]
+def readings(hpa: HpaSpec, metrics: Metrics, replicas: Sequence[Replica], now_s: float) -> tuple[Reading, ...]:
+    """The answers of the metrics API about these replicas at a time, one for each metric of the HPA."""
+    measured = [(each.name, values) for each in replicas if (values := each.values(now_s)) is not None]
 
     def reading(metric: MetricSpec, signal: Signal) -> Reading:
         values = {name: getattr(each, signal) for name, each in measured}

@@ -76,8 +76,9 @@ class MetricPath:
     """How the metrics get from the counters of a replica to the HPA.
 
     Attributes:
-        scrape_s: Scrape interval of Prometheus; the recording rule is evaluated right after each scrape.
+        scrape_s: Scrape interval of Prometheus, and interval of its recording rules.
         scrape_offset_s: Time of any one scrape.
+        rule_after_s: From a scrape to the evaluation of the rules that has its sample, less than an interval.
         window_s: Window of the recording rule.
         sync_s: Sync period of the HPA.
         sync_offset_s: Time of any one sync.
@@ -85,6 +86,7 @@ class MetricPath:
 
     scrape_s: float
     scrape_offset_s: float = 0.0
+    rule_after_s: float = 0.0
     window_s: float
     sync_s: float
     sync_offset_s: float = 0.0

@@ -38,7 +38,6 @@ class Replica:
         running_s: When its containers run.
         ready_s: When the gateway begins to send requests to it.
         draining_s: When the gateway stops to do so.
-        values: What the recording rules last gave for it; None before it had two samples.
     """
 
     __slots__ = (
@@ -46,6 +45,7 @@ class Replica:
         "_compute_s",
         "_done_s",
         "_last_end_s",
+        "_next",
         "_pace",
         "_queue_s",
         "_running",
@@ -53,13 +53,13 @@ class Replica:
         "_starts",
         "_timeout_s",
         "_times",
+        "_values",
         "_waiting",
         "created_s",
         "draining_s",
         "number",
         "ready_s",
         "running_s",
-        "values",
     )
 
     def __init__(
@@ -76,7 +76,8 @@ class Replica:
         self.number = number
         self.created_s, self.running_s, self.ready_s = created_s, running_s, ready_s
         self.draining_s = inf
-        self.values: Values | None = None
+        self._values: Values | None = None
+        self._next: tuple[float, Values] | None = None
         self._pace, self._timeout_s, self._starts = pace, timeout_s, starts
         self._running: list[tuple[float, float, float]] = []
         self._waiting: deque[tuple[int, float, float]] = deque()
@@ -146,23 +147,31 @@ class Replica:
             return inf
         return max(self.draining_s, self._last_end_s)
 
-    def scrape(self, now_s: float, window_s: float) -> None:
-        """Record a sample of its counters and evaluate the recording rules."""
+    def values(self, now_s: float) -> Values | None:
+        """What the recording rules last gave for it; None before it had two samples."""
+        if self._next is not None and self._next[0] <= now_s:
+            self._values, self._next = self._next[1], None
+        return self._values
+
+    def scrape(self, now_s: float, window_s: float, rule_after_s: float = 0.0) -> None:
+        """Record a sample of its counters, which the recording rules use a moment later."""
+        self.values(now_s)
         self.advance(now_s)
         self._give_up(now_s)
         times, samples = self._times, self._samples
         times.append(now_s)
         samples.append((self._queue_s, self._compute_s))
-        outdated = bisect_right(times, now_s - window_s)
+        outdated = bisect_right(times, now_s + rule_after_s - window_s)
         if outdated:
             del times[:outdated], samples[:outdated]
         if len(times) < 2:
             return
         length_s = times[-1] - times[0]
         queue_s, compute_s = samples[-1][0] - samples[0][0], samples[-1][1] - samples[0][1]
-        self.values = Values(
+        values = Values(
             # `clamp_min(…, 1)`: at least one microsecond of compute per second
             ratio=queue_s / max(compute_s, 1e-6 * length_s),
             busy=min(compute_s / (length_s * self.slots), 1.0),
             waiting=float(len(self._waiting)),
         )
+        self._next = now_s + rule_after_s, values

@@ -144,6 +144,13 @@ def _path(field: str) -> Callable[[Setup, str], Setup]:
     return lambda setup, text: replace(setup, path=replace(setup.path, **{field: _seconds(text)}))
 
 
+def _scrape(setup: Setup, text: str) -> Setup:
+    """The rules are evaluated at the same share of the interval after a scrape."""
+    interval_s, path = _seconds(text), setup.path
+    after_s = path.rule_after_s * interval_s / path.scrape_s
+    return replace(setup, path=replace(path, scrape_s=interval_s, rule_after_s=after_s))
+
+
 def _start_up(setup: Setup, text: str) -> Setup:
     """All of the start-up takes as long; its parts keep their shares."""
     wanted_s, replicas = _number(text), setup.replicas
@@ -167,7 +174,7 @@ SETTINGS: dict[str, Setting] = {
     "hpa.scale_up_policies": Setting("such as 4pods/15s + 100%/15s", _rules("scale_up", _policies)),
     "hpa.scale_down_policies": Setting("such as 1pods/60s", _rules("scale_down", _policies)),
     "hpa.sync_period_s": Setting("sync period of the HPA controller", _path("sync_s")),
-    "prometheus.scrape_interval_s": Setting("scrape interval", _path("scrape_s")),
+    "prometheus.scrape_interval_s": Setting("scrape interval", _scrape),
     "prometheus.window_s": Setting("window of the recording rule", _path("window_s")),
     "replicas.start_up_s": Setting("from the creation of a pod until it is ready", _start_up),
 }

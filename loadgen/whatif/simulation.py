@@ -158,7 +158,7 @@ class _Simulation:
     def _scrape(self, now_s: float) -> None:
         for replica in self._active:
             if replica.ready_s <= now_s:
-                replica.scrape(now_s, self._path.window_s)
+                replica.scrape(now_s, self._path.window_s, self._path.rule_after_s)
         self._active = [each for each in self._active if each.gone_s > now_s]
 
     def _sync(self, now_s: float) -> None:
@@ -174,7 +174,7 @@ class _Simulation:
             now_s=now_s,
             scale=ScaleState(spec_replicas=before, status_replicas=len(staying)),
             pods=[self._pod(each, now_s) for each in there],
-            readings=readings(self._spec, self._metrics, staying),
+            readings=readings(self._spec, self._metrics, staying, now_s),
             memory=self._memory,
             status=self._status,
             controller=self._controller,

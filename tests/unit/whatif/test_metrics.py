@@ -10,7 +10,7 @@ from loadgen.dataset.run_info import Autoscaler
 from loadgen.whatif.manifest import hpa_manifest
 from loadgen.whatif.metrics import NAMES, Metrics, readings, signals_of, with_target
 from loadgen.whatif.model import Load, MetricPath, Replicas
-from loadgen.whatif.replica import Replica, Starts
+from loadgen.whatif.replica import Replica, Starts, Values
 from loadgen.whatif.simulation import simulate
 
 SCALER = Autoscaler(
@@ -54,12 +54,26 @@ def test_the_values_of_a_replica() -> None:
     """8 s of compute in 5 s of two slots; the third request waits until 4 s, and counts once it has ended, at 13 s."""
     each = replica()
     each.scrape(3.0, 10.0)
-    assert each.values is not None
-    assert (each.values.ratio, each.values.busy, each.values.waiting) == (0.0, 0.0, 1.0)
+    assert each.values(3.0) == Values(ratio=0.0, busy=0.0, waiting=1.0)
     each.scrape(5.0, 10.0)
-    assert (each.values.ratio, each.values.busy, each.values.waiting) == (0.0, pytest.approx(0.8), 0.0)
+    assert each.values(5.0) == Values(ratio=0.0, busy=pytest.approx(0.8), waiting=0.0)
     each.scrape(13.0, 10.0)
-    assert each.values.ratio == pytest.approx(4.0 / 9.0)
+    values = each.values(13.0)
+    assert values is not None
+    assert values.ratio == pytest.approx(4.0 / 9.0)
+
+
+def test_a_sample_counts_from_the_next_evaluation_of_the_rules() -> None:
+    """0.7 s after each scrape: until then, and at the next scrape, there is the value before."""
+    each = replica()
+    each.scrape(3.0, 10.0, 0.7)
+    assert each.values(3.6) is None
+    assert each.values(3.7) is not None
+    each.scrape(5.0, 10.0, 0.7)
+    before, after = each.values(5.6), each.values(5.7)
+    assert before is not None
+    assert after is not None
+    assert (before.busy, after.busy) == (0.0, pytest.approx(0.8))
 
 
 def test_metrics_are_known_by_their_names() -> None:
@@ -79,11 +93,11 @@ def test_the_metric_of_keda(target: str, word: str) -> None:
     assert metrics.signals == ("ratio",)
     assert f"the {word} of the ratio" in assumptions[0]
     replicas = [replica(0), replica(1)]
-    (empty,) = readings(spec, metrics, replicas)
+    (empty,) = readings(spec, metrics, replicas, 20.0)
     assert isinstance(empty, ReadError)
     for each in replicas:
         each.scrape(13.0, 20.0)
-    (reading,) = readings(spec, metrics, replicas)
+    (reading,) = readings(spec, metrics, replicas, 20.0)
     # of 13 s: two services of 4 s that did not wait, and one of 9 s that waited for 4 s
     ratio = 4.0 / 17.0 * (2 if word == "sum" else 1)
     assert isinstance(reading, ExternalValues)
