@@ -15,7 +15,7 @@ from loadgen.dataset.group import create_group, members
 from loadgen.dataset.run_info import GroupInfo
 from loadgen.run.reexec import INFORMATIONAL, early_options
 
-MOST = 100
+MOST = 1000
 GROUP = "LOADGEN_GROUP"
 """Environment variable of each repeat: id of its group, its number and the number of repeats."""
 

@@ -1,7 +1,7 @@
 """Compares what `loadgen whatif` predicts from one run with real runs that have the changed settings.
 
-    uv run python tests/benchmarks/whatif_proof.py local        # eight runs, about 26 minutes
-    uv run python tests/benchmarks/whatif_proof.py sandbox      # four runs, about 20 minutes
+    uv run python tests/benchmarks/whatif_proof.py local        # eight runs, about 25 minutes
+    uv run python tests/benchmarks/whatif_proof.py sandbox      # four runs, about 18 minutes
     uv run python tests/benchmarks/whatif_proof.py local --short    # three runs of half a minute, to try it out
 
 Every run goes to a folder of its own below `--runs`. A run that has finished is used again, so the command can be
@@ -77,7 +77,7 @@ def main() -> int:
     cases = cases[:2] if options.short else cases
     if not options.table:
         for case in (BASE, *cases):
-            _run(case, runs, options.target, wave_s=20.0 if options.short else 75.0)
+            _run(case, runs, options.target, wave_s=20.0 if options.short else 65.0)
     print("\n".join(table(runs, cases)))  # noqa: T201
     return 0
 

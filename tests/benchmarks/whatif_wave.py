@@ -7,7 +7,7 @@ from loadgen.locust import Local, Prompts, Scenario, Slo, TritonUser, Uniform, V
 
 scenario = Scenario(
     name=os.environ.get("PROOF_NAME", "base"),
-    load=Wave(trough_per_s=0.5, peak_per_s=8, period_s=float(os.environ.get("PROOF_WAVE_S", "75")), cycles=2),
+    load=Wave(trough_per_s=0.5, peak_per_s=8, period_s=float(os.environ.get("PROOF_WAVE_S", "65")), cycles=2),
     prompts=Prompts(input_tokens=Uniform(32, 256), output_tokens=Uniform(16, 64), unique_per="seed"),
     slo=Slo(ttft_p95_s=4.0),
     validity=Validity(send_lag_p99_s=1.0, scrape_gap_s=30.0, min_samples=20),

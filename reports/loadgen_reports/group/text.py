@@ -101,7 +101,9 @@ def limits_table(group: Group) -> Table:
                 for value, met in zip(each.figure.values, each.met, strict=True)
             ),
             Cell(text=mean_text(each.figure)),
-            Cell(text=close_sentence(each) or "Decided."),
+            Cell(
+                text=close_sentence(each) or ("The limit is outside the interval." if each.figure.mean else fmt.MISSING)
+            ),
         )
         for each in group.limits
     ]
@@ -182,7 +184,7 @@ def mean_text(figure: RepeatedFigure) -> str:
 
 _METHOD = (
     "Mean with its 95 % interval by Student's t, as if the phases were drawn at random. A group passes if every run "
-    "does; a limit inside the interval, or met in some runs only, is too close to call."
+    "does; a limit inside the interval, or without one met in some runs only, is too close to call."
 )
 
 
