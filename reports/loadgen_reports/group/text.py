@@ -22,9 +22,8 @@ def opening(group: Group) -> list[str]:
     notable = [each for each in group.limits if each.close or not all(each.met)]
     sentences += [limit_sentence(each) for each in notable]
     if group.limits and not notable:
-        which = (
-            "The one limit was" if len(group.limits) == 1 else f"All {fmt.number_word(len(group.limits))} limits were"
-        )
+        words = {1: "The one limit was", 2: "Both limits were"}
+        which = words.get(len(group.limits), f"All {fmt.number_word(len(group.limits))} limits were")
         sentences.append(f"{which} met in every run.")
     return [fmt.clean(each) for each in (*sentences, phases_sentence(group))]
 
