@@ -46,7 +46,7 @@ def command_line() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="analyze a run folder again and rewrite every report")
-    report.add_argument("run", type=Path, help="a folder below runs/")
+    report.add_argument("run", type=Path, help="a folder below runs/, of a run or of a group of repeated runs")
     report.add_argument(
         "--reports",
         default=None,
@@ -119,6 +119,8 @@ def _run(options: argparse.Namespace) -> int:
         return cluster.run(options)
     if options.command == lint.NAME:
         return lint.run(options)
+    if not (options.run / "run.json").exists() and (code := _report_group(options)) is not None:
+        return code
     return _report(options)
 
 
@@ -170,6 +172,41 @@ def _pricing(options: argparse.Namespace) -> "Pricing":
         except SettingsError:
             raise SettingsError(f"{flag} {clean(value, 40)}: {advice}") from None
     return Pricing(**given)
+
+
+def _report_group(options: argparse.Namespace) -> int | None:
+    """Report on the group of runs that a folder is named after; None if there are no runs of such a group."""
+    from loadgen_reports.group.text import summary_lines
+    from loadgen_reports.group.write import write_group
+    from loadgen_reports.write import FORMATS, check_formats
+
+    from loadgen.analyze.group import Judged, judge
+    from loadgen.analyze.read import analyze_folder
+    from loadgen.dataset.group import members
+
+    pricing = _pricing(options)
+    formats = FORMATS if options.reports is None else tuple(name.strip() for name in options.reports.split(","))
+    check_formats(formats)
+    runs = [
+        Judged.of(info.group, analyze_folder(folder, pricing))
+        for folder, info in members(options.run)
+        if info.group is not None and info.load_start_s is not None
+    ]
+    if not runs:
+        return None
+    group = judge(runs)
+    paths = write_group(group, options.run, formats)
+    if options.json:
+        document = {
+            "group": group.group_id,
+            "verdict": group.verdict,
+            "runs": [{"run": run.run_id, "verdict": run.verdict} for run in group.runs],
+            "files": {name: str(path) for name, path in paths.items()},
+        }
+        show(json.dumps(document, indent=2))
+    else:
+        show("\n".join([*summary_lines(group), "", str(paths.get("report.html", options.run))]))
+    return int(_VERDICT_CODE[group.verdict])
 
 
 def _machine(analysis: "Analysis", paths: dict[str, Path]) -> str:

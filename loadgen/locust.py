@@ -25,6 +25,7 @@ from loadgen.run.connection_flags import connection_of
 from loadgen.run.flags import add_flags, scenario_of, with_flags
 from loadgen.run.option_checks import check_command_line
 from loadgen.run.reexec import enter_sandbox_if_requested
+from loadgen.run.repeats import check_repeats, end_with_repeats, own_group, repeat_if_requested
 from loadgen.run.uncaught import errors_exit, exit_with_code
 from loadgen.run.web_ui import show_stop
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
@@ -88,10 +89,11 @@ def _connect_to_events(environment: Environment, runner: Any) -> None:
         environment.process_exit_code = 0  # the master reports the verdict
         options.json = False  # and prints the statistics of all
         return
+    check_repeats(getattr(options, "repeats", None))
     apply_tags(environment)
     scenario = scenario_of(environment.user_classes)
     connection_of(options, options.header or (), with_flags(scenario, environment))
-    conductor = Conductor(environment, scenario)
+    conductor = Conductor(environment, scenario, own_group())
     _interrupt_only_main(conductor)
     show_stop(environment)
     if options.processes:
@@ -145,6 +147,8 @@ def _keep_signals_of_the_terminal_from_workers() -> None:
 
 protect_streams()
 sys.excepthook = exit_with_code
+repeat_if_requested()
+end_with_repeats()
 enter_sandbox_if_requested()
 require_secret_of_workers()
 events.init_command_line_parser.add_listener(listen_on_loopback)

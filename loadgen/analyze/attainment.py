@@ -107,17 +107,27 @@ def _end_s(run: Observed, last_due_s: float) -> float:
     return max([last_due_s, *ends])
 
 
-def window_edges(due_s: Floats, start_s: float, end_s: float, window_s: float) -> list[float]:
-    """The edges of the windows: one with too few requests is joined with the next, the last with the one before."""
+def window_edges(
+    due_s: Floats, start_s: float, end_s: float, window_s: float, least: int = MIN_REQUESTS
+) -> list[float]:
+    """The edges of the windows: one with too few requests is joined with the next, the last with the one before.
+
+    Args:
+        due_s: Due times of the requests, in order.
+        start_s: Start of the first window.
+        end_s: End of the last window.
+        window_s: Length of a window.
+        least: Fewest requests of a window.
+    """
     starts = start_s + window_s * np.arange(max(math.ceil((end_s - start_s) / window_s), 1))
     counts = np.diff([*np.searchsorted(due_s, starts, side="left"), len(due_s)])
     edges, since = [float(starts[0])], 0
     for number, count in enumerate(counts.tolist()):
         since += count
-        if since >= MIN_REQUESTS and number + 1 < len(starts):
+        if since >= least and number + 1 < len(starts):
             edges.append(float(starts[number + 1]))
             since = 0
-    if since < MIN_REQUESTS and len(edges) > 1:
+    if since < least and len(edges) > 1:
         edges.pop()
     return [*edges, end_s]
 

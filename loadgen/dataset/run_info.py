@@ -154,6 +154,30 @@ class PromptInfo(_Frozen):
     """What the heads depend on besides the number of the request: the run's id, or the seed of the prompts."""
 
 
+class GroupInfo(_Frozen):
+    """A run's place among the runs that `--repeats` makes of one scenario.
+
+    Attributes:
+        id: Name of the group, which is also that of the folder with its reports, beside the run folders.
+        number: Number of this run, from 1.
+        repeats: Number of runs that were planned.
+        sync_period_s: Sync period P of the autoscaler; None where it is not known.
+        sync_s: An observed sync of the autoscaler, on the run's time axis: the load starts (number − 1) · P / repeats
+            after one that is a multiple of P later. None where no sync was observed, so that the phase is random.
+    """
+
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    number: Annotated[int, Field(ge=1)]
+    repeats: Annotated[int, Field(ge=1, le=2**31)]
+    sync_period_s: Annotated[float, Field(gt=0, le=MAX_RUN_S)] | None = None
+    sync_s: TimeInRun | None = None
+
+    @property
+    def phase_ratio(self) -> float:
+        """The start of the load after a sync, as a share of the sync period."""
+        return (self.number - 1) / self.repeats
+
+
 class ConnectionInfo(_Frozen):
     """The connection to the server under test, without any secret.
 
@@ -205,6 +229,8 @@ class RunInfo(_Frozen):
     """The error because of which no load was sent, or that ended the load."""
     prompts: PromptInfo | None = None
     """None before the load, and in older folders."""
+    group: GroupInfo | None = None
+    """The group of `--repeats`; None for a run by itself, and in older folders."""
     stages: tuple[Stage, ...] = ()
     limits: tuple[Limit, ...] = ()
     validity: ValidityLimits

@@ -12,6 +12,7 @@ from locust.runners import MasterRunner
 from loadgen.base.console import say
 from loadgen.base.errors import ExitCode
 from loadgen.dataset.names import StopCause
+from loadgen.dataset.run_info import GroupInfo
 from loadgen.load.adapters.generators import DistributedGenerator, Generator, LocalGenerator
 from loadgen.load.plan import LoadPlan
 from loadgen.run.connection_flags import connection_of, take_headers
@@ -27,17 +28,23 @@ _OF_SIGNAL: dict[int, StopCause] = {signal.SIGINT: StopCause.CTRL_C, signal.SIGH
 class Conductor:
     """Runs a scenario in the process that owns the run folder: an ordinary Locust process, or the master of workers.
 
+    Args:
+        environment: That of Locust.
+        scenario: The scenario.
+        group: The place of the run among repeats; None for runs by themselves.
+
     Raises:
         SettingsError: the prompt file is malformed.
     """
 
-    def __init__(self, environment: Environment, scenario: Scenario) -> None:
+    def __init__(self, environment: Environment, scenario: Scenario, group: GroupInfo | None = None) -> None:
         assert environment.parsed_options is not None
         self._environment = environment
         self._options = environment.parsed_options
         self._run_time_flag = self._options.run_time
         self._headers = take_headers(self._options)
         self._scenario = scenario
+        self._group = group
         self._plan = LoadPlan(scenario)
         runner = environment.runner
         self._generator: Generator = (
@@ -71,7 +78,7 @@ class Conductor:
             scenario = with_flags(self._scenario, self._environment)
             if scenario.slo != self._scenario.slo:
                 say("without streaming there are no token times: limits on TTFT, ITL and TPOT are ignored")
-            execution.start(scenario, connection_of(self._options, self._headers, scenario))
+            execution.start(scenario, connection_of(self._options, self._headers, scenario), self._group)
 
     def is_over(self) -> bool:
         """Whether the current run is over; false without one."""

@@ -11,6 +11,7 @@ from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.console import say
 from loadgen.base.errors import Interrupted, LoadgenError, RecordError
 from loadgen.dataset.names import StopCause
+from loadgen.dataset.run_info import GroupInfo
 from loadgen.load.adapters.generators import Generator
 from loadgen.load.adapters.shape import SPAWN_PER_S
 from loadgen.load.host import Host
@@ -73,14 +74,19 @@ class Execution:
         self.folder: Path | None = None
         self.workers: int | None = None
 
-    def start(self, scenario: Scenario, connection: Connection = DIRECT) -> None:
-        """Do everything from the run folder to the first request; `connection` is how to connect to a URL target.
+    def start(self, scenario: Scenario, connection: Connection = DIRECT, group: GroupInfo | None = None) -> None:
+        """Do everything from the run folder to the first request.
+
+        Args:
+            scenario: Scenario to run.
+            connection: How to connect to a URL target.
+            group: The place of the run among repeats.
 
         Raises:
             LoadgenError: the target, the collector or a sending process is not ready.
         """
         self._check_limits(scenario)
-        self._run = run = Run(scenario, say, connection)
+        self._run = run = Run(scenario, say, connection, group)
         self.folder = run.folder.path
         say(f"run folder {self.folder}")
         try:
@@ -127,7 +133,7 @@ class Execution:
     def _start_load(self, run: Run, served: ServedModel) -> None:
         scenario = run.scenario
         assert self.workers is not None
-        load_start_s = run.clock.now_s() + _LEAD_S + self._plan.users(self.workers) / SPAWN_PER_S
+        load_start_s = run.load_start_s(_LEAD_S + self._plan.users(self.workers) / SPAWN_PER_S)
         run.record_start(
             load_start_s, arrivals=len(self._plan), prompts=self._plan.prompts.of_run(run.info.run_id).info()
         )

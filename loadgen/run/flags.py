@@ -52,6 +52,13 @@ def add_flags(parser: LocustArgumentParser) -> None:
         metavar="NAMES",
         help=f"comma-separated reports to write: {', '.join(REPORT_FORMATS)} (all)",
     )
+    group.add_argument(
+        "--repeats",
+        default=None,
+        env_var="LOADGEN_REPEATS",
+        metavar="N",
+        help="run the load N times, each at another phase of the autoscaler, and judge the runs together (1)",
+    )
     add_connection_flags(parser)
     kube = parser.add_argument_group("Cluster (--target kube)")
     for name, about in _KUBE.items():

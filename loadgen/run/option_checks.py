@@ -16,7 +16,7 @@ from loadgen.run.uncaught import errors_exit
 PREFIX = "LOADGEN_"
 WITHOUT_FLAG = ("LOADGEN_HEADERS", "LOADGEN_KUBE_PROMETHEUS_HEADERS", "LOADGEN_RUNS_DIR", "LOADGEN_WORKER_SECRET")
 """Environment variables of the user's that no flag names."""
-BETWEEN_PROCESSES = ("LOADGEN_COLLECTOR_CONNECTION", "LOADGEN_SANDBOX", "LOADGEN_SITE_PACKAGES")
+BETWEEN_PROCESSES = ("LOADGEN_COLLECTOR_CONNECTION", "LOADGEN_GROUP", "LOADGEN_SANDBOX", "LOADGEN_SITE_PACKAGES")
 """Environment variables that processes of ours set for one another."""
 
 _MISSPELLED = 0.8

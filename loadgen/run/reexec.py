@@ -7,7 +7,7 @@ import sys
 from loadgen.base.console import say
 
 _SANDBOX = "sandbox"
-_INFORMATIONAL = {"-h", "--help", "-V", "--version", "-l", "--list", "--show-task-ratio", "--show-task-ratio-json"}
+INFORMATIONAL = {"-h", "--help", "-V", "--version", "-l", "--list", "--show-task-ratio", "--show-task-ratio-json"}
 
 
 def enter_sandbox_if_requested() -> None:
@@ -19,8 +19,8 @@ def enter_sandbox_if_requested() -> None:
     # imported here: most runs need nothing of the sandbox
     from loadgen.sandbox.commands import INSIDE
 
-    options = _options()
-    if options.target != _SANDBOX or INSIDE in os.environ or _INFORMATIONAL & set(sys.argv[1:]):
+    options = early_options()
+    if options.target != _SANDBOX or INSIDE in os.environ or INFORMATIONAL & set(sys.argv[1:]):
         return
     from loadgen.sandbox.session import run_inside, same_command
 
@@ -28,11 +28,18 @@ def enter_sandbox_if_requested() -> None:
     sys.exit(run_inside(same_command(), say=say, web_port=web_port))
 
 
-def _options() -> argparse.Namespace:
+def early_options() -> argparse.Namespace:
+    """The flags that must be known before Locust reads them."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--target", default=os.environ.get("LOADGEN_TARGET"))
+    parser.add_argument("--repeats", default=os.environ.get("LOADGEN_REPEATS"))
     # Locust also reads these from the environment
-    headless = os.environ.get("LOCUST_HEADLESS", "").lower() in ("true", "yes", "1")
-    parser.add_argument("--headless", action="store_true", default=headless)
+    for flag, variable in (
+        ("--headless", "LOCUST_HEADLESS"),
+        ("--master", "LOCUST_MODE_MASTER"),
+        ("--worker", "LOCUST_MODE_WORKER"),
+    ):
+        is_set = os.environ.get(variable, "").lower() in ("true", "yes", "1")
+        parser.add_argument(flag, action="store_true", default=is_set)
     parser.add_argument("-P", "--web-port", type=int, default=os.environ.get("LOCUST_WEB_PORT", "8089"))
     return parser.parse_known_args(sys.argv[1:])[0]

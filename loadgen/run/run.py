@@ -1,13 +1,11 @@
 """Starts the target and the collector of a run, records its load in `run.json`, stops both and writes the reports."""
 
 import os
-import platform
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from loadgen.base.clock import Clock
@@ -20,12 +18,14 @@ from loadgen.dataset.events import Event
 from loadgen.dataset.folder import RunFolder, runs_dir
 from loadgen.dataset.names import EventKind, StopCause
 from loadgen.dataset.outage import Outage
-from loadgen.dataset.run_info import Limit, PromptInfo, RunInfo, Stage, ValidityLimits
+from loadgen.dataset.run_info import GroupInfo, Limit, PromptInfo, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference_process import ReferenceProcess
+from loadgen.run.phase import start_of, start_sentence, with_sync
 from loadgen.run.progress import Fleet
+from loadgen.run.versions import recorded_versions
 from loadgen.scenario.settings import Scenario, Slo, Validity
 from loadgen.targets.info import TargetInfo
 from loadgen.targets.target import RunningTarget, target_of
@@ -33,18 +33,6 @@ from loadgen.targets.target import RunningTarget, target_of
 _COLLECTOR_GRACE_S = 15.0
 _REPORT_TIMEOUT_S = 600.0
 _VERDICTS = (ExitCode.PASS, ExitCode.FAIL, ExitCode.INVALID)
-_RECORDED_PACKAGES = (
-    "triton-loadgen",
-    "locust",
-    "tritonclient",
-    "grpcio",
-    "gevent",
-    "geventhttpclient",
-    "prometheus-api-client",
-    "numpy",
-    "pandas",
-    "pyarrow",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +50,15 @@ class Run:
         scenario: Scenario to run.
         say: Receives progress, one sentence at a time.
         connection: How to connect to a URL target.
+        group: The place of the run among repeats; None for a run by itself.
 
     Raises:
         LoadgenError: the run folder cannot be created.
     """
 
-    def __init__(self, scenario: Scenario, say: Say, connection: Connection = DIRECT) -> None:
+    def __init__(
+        self, scenario: Scenario, say: Say, connection: Connection = DIRECT, group: GroupInfo | None = None
+    ) -> None:
         self.scenario = scenario
         self._connection = connection
         self.clock = Clock.start()
@@ -78,7 +69,7 @@ class Run:
         self._running: RunningTarget | None = None
         self._collector: Child | None = None
         self._reference: ReferenceProcess | None = None
-        self.info = _initial_info(scenario, self._target.info(), self.folder, self.clock)
+        self.info = _initial_info(scenario, self._target.info(), self.folder, self.clock, group)
         self.folder.write_info(self.info)
 
     def start_reference(self) -> Endpoint:
@@ -117,6 +108,15 @@ class Run:
         )
         self._collector = start_collector(self.folder, self._connection)
         return ServedModel(endpoint=endpoint, model=model)
+
+    def load_start_s(self, lead_s: float) -> float:
+        """When the load starts, on the run's time axis: after the lead time, or later, at the phase of a repeat."""
+        group = with_sync(self.folder, self.info)
+        if group is None:
+            return self.clock.now_s() + lead_s
+        self._update(group=group)
+        self._say(start_sentence(group))
+        return start_of(group, self.clock.now_s() + lead_s)
 
     def record_start(self, load_start_s: float, arrivals: int, prompts: PromptInfo | None = None) -> None:
         """Record start, stages, number of arrivals and prompts of the load; call it before the first request."""
@@ -233,7 +233,9 @@ def _how_it_ended(code: int) -> str:
     return f"failed (exit code {code}, message above)"
 
 
-def _initial_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clock: Clock) -> RunInfo:
+def _initial_info(
+    scenario: Scenario, target: TargetInfo, folder: RunFolder, clock: Clock, group: GroupInfo | None
+) -> RunInfo:
     info = RunInfo(
         run_id=folder.path.name,
         scenario=scenario.name,
@@ -247,7 +249,8 @@ def _initial_info(scenario: Scenario, target: TargetInfo, folder: RunFolder, clo
         validity=validity_of(scenario.validity, target),
         seeds=dict(scenario.seeds),
         settings=scenario.model_dump(mode="json"),
-        versions=_versions(),
+        versions=recorded_versions(),
+        group=group,
     )
     return info.model_copy(update=_target_fields(target, scenario.validity))
 
@@ -282,13 +285,3 @@ def limits_of(slo: Slo) -> tuple[Limit, ...]:
         Limit.model_validate({"metric": metric, "statistic": statistic, "limit": limit})
         for (metric, statistic), limit in slo.limits().items()
     )
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _RECORDED_PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed as a package"
-    return versions

@@ -39,15 +39,12 @@ def run(options: argparse.Namespace) -> int:
     """
     import yaml
 
-    from loadgen.analyze.demand.services import measured, modelled
-    from loadgen.analyze.read import read_observed
-    from loadgen.analyze.scaling.replicas import fleet
     from loadgen.dataset.folder import RunFolder
     from loadgen.whatif import text
     from loadgen.whatif.check import check
     from loadgen.whatif.cycle import limit_cycle
-    from loadgen.whatif.fit import fit
     from loadgen.whatif.manifest import hpa_manifest
+    from loadgen.whatif.read import read_fitted
     from loadgen.whatif.settings import with_settings
     from loadgen.whatif.sweep import combinations, recommended, sweep
 
@@ -55,16 +52,11 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError(f"--slots {options.slots}: use at least 1")
     swept = combinations(options.sweep)
     changes = [(*options.set, *each) for each in swept if options.set or each]
-    observed = read_observed(RunFolder.open(options.run))
-    replicas = fleet(observed)
-    requests = observed.requests
-    services = measured(requests.first_s, requests.last_s, requests.service_s)
-    if not services.known.any():
-        services = modelled(requests.sent_s, requests.first_s, requests.last_s, requests.ended_s)
-    fitted = fit(observed, replicas, services, slots=options.slots)
+    read = read_fitted(RunFolder.open(options.run), slots=options.slots)
+    observed, fitted = read.observed, read.fit
     for each in changes:
         with_settings(fitted.setup, each)  # a wrong one is refused before minutes of simulation
-    checked = check(observed, replicas, fitted)
+    checked = check(observed, read.fleet, fitted)
     say(f"simulating {len(fitted.load)} requests with {len(changes) + 1} settings: {text.setup_lines(fitted.setup)}")
     variants = sweep(fitted.load, fitted.setup, fitted.span, fitted.limit_s, changes)
     best = recommended(variants, fitted.limit_s)
@@ -81,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         unfit = bool(checked.problems)
         lines = [*text.check_lines(checked), *(f"Assumed: {each}." for each in fitted.assumptions), ""]
-        lines += [*text.table(variants, unfit=unfit), "", text.recommendation(best, fitted.limit_s)]
+        lines += [*text.table(variants, unfit=unfit), "", text.recommendation(best, fitted.limit_s, unfit=unfit)]
         lines += [text.cycle_line(cycle)] if cycle else []
         show("\n".join(lines))
         if best is not None and best.changes and not unfit:
@@ -91,5 +83,7 @@ def run(options: argparse.Namespace) -> int:
                 applied=cluster.hpa_manifest if cluster else None,
                 name=cluster.workload if cluster else "triton",
             )
+            if keda := text.keda_line(cluster.hpa_manifest if cluster else None):
+                show(keda)
             show("---\n" + yaml.safe_dump(manifest, sort_keys=False).rstrip("\n"))
     return int(ExitCode.INVALID if checked.problems else ExitCode.PASS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loadgen.analyze.demand.services import Services
+from loadgen.analyze.demand.services import MIN_ALONE, Services, others_in_flight
 from loadgen.analyze.demand.services import slots as find_slots
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.scaling.recovery import request_limit
@@ -16,12 +16,19 @@ from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMe
 from loadgen.base.errors import SettingsError
 from loadgen.dataset.names import EventKind, SignalName
 from loadgen.dataset.run_info import Autoscaler, RunInfo
+from loadgen.whatif.batch import BatchEffect, batch_effect
+from loadgen.whatif.metrics import signals_of
 from loadgen.whatif.model import Load, MetricPath, Replicas
 from loadgen.whatif.outcome import Span
 from loadgen.whatif.settings import Setup
 
 SEED = 20_262
 _MIN_SERVICES = 50
+_MIN_SYNCS = 3
+_MOST_OFF = 0.05
+"""Share by which the period of the observed syncs may differ from the nominal one."""
+_MOST_HELD = 0.2
+"""Share of a service for which a request may hold its slot besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,8 @@ def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = 
     """
     if run.length_s is None:
         raise SettingsError("the run has no load: nothing can be simulated")
+    if not fleet.pods:
+        raise SettingsError("no replica was observed: only a run with a local stack or a cluster can be simulated")
     scaler = run.info.autoscaler
     if scaler is None:
         raise SettingsError("the run had no autoscaler whose metric is known: there is nothing to change")
@@ -64,11 +73,10 @@ def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = 
         raise SettingsError(
             f"the service times of {services.known.sum()} requests are known: a simulation needs {_MIN_SERVICES}"
         )
-    if not fleet.pods:
-        raise SettingsError("no replica was observed: only a run with a local stack or a cluster can be simulated")
     assumptions: list[str] = []
-    load = _load(run, services, assumptions)
-    path = _path(run, scaler)
+    hpa = _hpa(run.info, scaler)
+    metrics = signals_of(hpa, scaler, assumptions)
+    path = _path(run, scaler, assumptions)
     span = Span(
         initial=max(1, int(np.nan_to_num(fleet.ready.at(np.zeros(1))[0], nan=1.0))),
         begin_s=min(0.0, path.sync_offset_s),
@@ -76,24 +84,32 @@ def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = 
     )
     if slots is None:
         slots = _slots(run, fleet, services)
+    effect = batch_effect(run, fleet, services, slots)
+    if effect.why_missing is not None and slots > 1:
+        assumptions.append(
+            "a service takes as long in every batch: how much a batch slows it down is unknown, because "
+            f"{effect.why_missing}"
+        )
+    load = _load(run, services, effect, slots, assumptions)
+    replicas = replace(_replicas(run, fleet, slots, assumptions), slowdown_ratio=effect.slowdown_ratio)
     return Fit(
         load=load,
-        setup=Setup(replicas=_replicas(run, fleet, slots, assumptions), path=path, hpa=_hpa(run.info, scaler)),
+        setup=Setup(replicas=replicas, path=path, hpa=hpa, metrics=metrics),
         span=span,
         limit_s=limit.limit if (limit := request_limit(run.info.limits, "ttft")) else math.inf,
         assumptions=tuple(assumptions),
     )
 
 
-def _load(run: Observed, services: Services, assumptions: list[str]) -> Load:
+def _load(run: Observed, services: Services, effect: BatchEffect, slots: int, assumptions: list[str]) -> Load:
     requests = run.requests
     due = requests.due & np.isfinite(requests.sent_s)
-    service, first = services.service_s[due], services.prefill_s[due]
+    service = effect.alone_s(services.service_s, effect.batch)[due] + _held_s(run, services)
+    first = effect.alone_s(services.prefill_s, effect.batch_at_start)[due]
     unknown = ~services.known[due] | ~np.isfinite(first)
     if unknown.any():
         rng = np.random.default_rng(SEED)
         drawn = rng.choice(np.flatnonzero(~unknown), int(unknown.sum()))
-        service, first = service.copy(), first.copy()
         service[unknown], first[unknown] = service[drawn], first[drawn]
         assumptions.append(
             f"the service of {unknown.sum()} of {len(unknown)} requests is unknown: that of others was drawn for them"
@@ -105,7 +121,37 @@ def _load(run: Observed, services: Services, assumptions: list[str]) -> Load:
         arrival_s=requests.sent_s[due][order],
         service_s=service[order],
         first_token_s=np.minimum(first, service)[order],
+        overhead_s=_overhead_s(run, services, slots),
     )
+
+
+def _held_s(run: Observed, services: Services) -> float:
+    """Mean time for which a request holds its slot besides its service, by Triton's counters; 0 where they differ more.
+
+    A slot is an instance of Triton's model, which also hands the request to the engine and sends the responses. Where
+    the compute time of Triton is much longer than the services, requests wait inside the engine: that is no slot.
+    """
+    compute, success = (_increase(run, name) for name in (SignalName.RAW_COMPUTE_US, SignalName.RAW_SUCCESS))
+    if services.method == "modelled" or not success:
+        return 0.0
+    mean_s = float(np.nanmean(services.service_s))
+    held_s = compute / 1e6 / success - mean_s
+    return held_s if 0 < held_s <= _MOST_HELD * mean_s else 0.0
+
+
+def _increase(run: Observed, counter: str) -> float:
+    """Sum of the increases of a counter of all replicas."""
+    series = run.signals.get(counter, {}).values()
+    return float(sum(np.clip(np.diff(each.value), 0.0, None).sum() for each in series))
+
+
+def _overhead_s(run: Observed, services: Services, slots: int) -> float:
+    """Median time from send to service of requests that found a free slot; a modelled service contains it."""
+    requests = run.requests
+    free = services.known & (others_in_flight(requests.sent_s, requests.ended_s) <= slots // 2)
+    if services.method == "modelled" or free.sum() < MIN_ALONE:
+        return 0.0
+    return max(float(np.median((services.start_s - requests.sent_s)[free])), 0.0)
 
 
 def _slots(run: Observed, fleet: Fleet, services: Services) -> int:
@@ -161,16 +207,45 @@ def _median(spans: Iterable[tuple[float | None, float | None]]) -> float | None:
     return max(float(np.median(lengths)), 0.0) if lengths else None
 
 
-def _path(run: Observed, scaler: Autoscaler) -> MetricPath:
+def _path(run: Observed, scaler: Autoscaler, assumptions: list[str]) -> MetricPath:
     syncs = np.array([event.t_s for event in run.of_kind(EventKind.HPA_SYNC)])
-    scrapes = [series.t_s for series in run.signals.get(SignalName.RATIO, {}).values()]
+    if run.info.cluster is not None:
+        syncs = syncs[1:]  # the first is the status that was there already
+    if not len(syncs):
+        assumptions.append("the HPA synced at the start of the load: no sync of it was observed")
+    elif run.info.cluster is not None:
+        assumptions.append("the HPA synced when its status was written: its other syncs are not observed")
+    sync_s = _period(syncs, scaler.sync_period_s)
+    scrape_s = scaler.scrape_interval_s
+    rule_s = _offset(_sampled_s(run, SignalName.RATIO), scrape_s)
+    # every replica is scraped at a phase of its own
+    phases = [_offset(series.t_s, scrape_s) for series in run.signals.get(SignalName.UP, {}).values()]
+    after_s = float(np.mean([(rule_s - phase) % scrape_s for phase in phases])) if phases else 0.0
     return MetricPath(
-        scrape_s=scaler.scrape_interval_s,
-        scrape_offset_s=_offset(np.concatenate(scrapes) if scrapes else np.empty(0), scaler.scrape_interval_s),
+        scrape_s=scrape_s,
+        scrape_offset_s=rule_s - after_s,
+        rule_after_s=after_s,
         window_s=scaler.rate_window_s,
-        sync_s=scaler.sync_period_s,
-        sync_offset_s=_offset(syncs, scaler.sync_period_s),
+        sync_s=sync_s,
+        sync_offset_s=_offset(syncs, sync_s),
     )
+
+
+def _sampled_s(run: Observed, signal: str) -> Floats:
+    """The times of all samples of a signal."""
+    times = [series.t_s for series in run.signals.get(signal, {}).values()]
+    return np.concatenate(times) if times else np.empty(0)
+
+
+def _period(times_s: Floats, nominal_s: float) -> float:
+    """The period of syncs to the millisecond: a controller starts to wait for it when its sync is over."""
+    if len(times_s) < _MIN_SYNCS:
+        return nominal_s
+    numbers = np.concatenate(([0.0], np.cumsum(np.round(np.diff(times_s) / nominal_s))))
+    if numbers[-1] < _MIN_SYNCS:
+        return nominal_s
+    period_s = round(float(np.polyfit(numbers, times_s, 1)[0]), 3)
+    return period_s if abs(period_s / nominal_s - 1) <= _MOST_OFF else nominal_s
 
 
 def _offset(times_s: Floats, period_s: float) -> float:
@@ -183,10 +258,7 @@ def _offset(times_s: Floats, period_s: float) -> float:
 
 def _hpa(info: RunInfo, scaler: Autoscaler) -> HpaSpec:
     if info.cluster is not None and info.cluster.hpa_manifest is not None:
-        spec = parse_hpa(info.cluster.hpa_manifest)
-        if len(spec.metrics) != 1 or not isinstance(spec.metrics[0], PodsMetric):
-            raise SettingsError("the HPA of the run has other metrics than one per-pod ratio: they cannot be simulated")
-        return spec
+        return parse_hpa(info.cluster.hpa_manifest)
     target = Target(type="AverageValue", average_value_milli=round(scaler.target * 1000))
     down = replace(DEFAULT_SCALE_DOWN, stabilization_window_s=round(scaler.scale_down_window_s))
     return HpaSpec(

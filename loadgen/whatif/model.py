@@ -20,6 +20,8 @@ class Replicas:
         create_s: From a change of the desired replicas to the creation of the pods, or to the end of routing to them.
         pending_s: From the creation of a pod until its containers run: scheduling and image pull.
         load_s: From then until it is ready.
+        slowdown_ratio: By how much each further request in the batch slows down all of it: with b of them, a service
+            takes 1 + slowdown_ratio · (b − 1) times as long as alone.
         routing: How the gateway chooses a ready replica.
         timeout_s: A request that waits for longer is given up; None if requests wait for ever.
     """
@@ -28,21 +30,30 @@ class Replicas:
     create_s: float = 0.0
     pending_s: float = 0.0
     load_s: float = 0.0
+    slowdown_ratio: float = 0.0
     routing: Routing = "round_robin"
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.slots < 1:
             raise ValueError(f"a replica needs at least one slot, not {self.slots}")
+        if not self.slowdown_ratio >= 0:
+            raise ValueError(f"requests in a batch do not speed one another up: {self.slowdown_ratio}")
+
+    @property
+    def pace(self) -> tuple[float, ...]:
+        """How many times as long as alone a service takes, by the number of requests in the batch, from 0 on."""
+        return (1.0, *(1.0 + self.slowdown_ratio * others for others in range(self.slots)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricPath:
-    """How the queue-to-compute ratio gets from the counters of a replica to the HPA.
+    """How the metrics get from the counters of a replica to the HPA.
 
     Attributes:
-        scrape_s: Scrape interval of Prometheus; the recording rule is evaluated right after each scrape.
+        scrape_s: Scrape interval of Prometheus, and interval of its recording rules.
         scrape_offset_s: Time of any one scrape.
+        rule_after_s: From a scrape to the evaluation of the rules that has its sample, less than an interval.
         window_s: Window of the recording rule.
         sync_s: Sync period of the HPA.
         sync_offset_s: Time of any one sync.
@@ -50,6 +61,7 @@ class MetricPath:
 
     scrape_s: float
     scrape_offset_s: float = 0.0
+    rule_after_s: float = 0.0
     window_s: float
     sync_s: float
     sync_offset_s: float = 0.0

@@ -87,12 +87,23 @@ def outcome(load: Load, setup: Setup, span: Span, limit_s: float, *, phases: int
 def run(load: Load, setup: Setup, span: Span, *, phase: float = 0.0) -> Simulated:
     """Simulate a load with a setup; `phase` shifts the syncs by this share of their period."""
     path = replace(setup.path, sync_offset_s=setup.path.sync_offset_s + phase * setup.path.sync_s)
-    return simulate(load, setup.replicas, path, setup.hpa, initial=span.initial, begin_s=span.begin_s, end_s=span.end_s)
+    # an HPA with other bounds would have kept them before the load, too
+    initial = min(max(span.initial, setup.hpa.lowest), setup.hpa.max_replicas)
+    return simulate(
+        load,
+        setup.replicas,
+        path,
+        setup.hpa,
+        initial=initial,
+        begin_s=span.begin_s,
+        end_s=span.end_s,
+        metrics=setup.metrics,
+    )
 
 
 def first_token_s(load: Load, simulated: Simulated) -> Floats:
     """Time from arrival to first token of each request; infinite for those that were not served."""
-    return simulated.start_s - load.arrival_s + load.first_token_s
+    return simulated.first_token_s - load.arrival_s + load.overhead_s
 
 
 def percentile(values: Floats, share: float) -> float:

@@ -4,10 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from loadgen.autoscale.spec import Behavior, HpaSpec, PodsMetric, Policy, ScalingRules
+from loadgen.autoscale.spec import Behavior, HpaSpec, Policy, ScalingRules
 from loadgen.base.errors import SettingsError
 from loadgen.base.proposals import listed, meant
+from loadgen.whatif.metrics import Metrics, Signal, with_target
 from loadgen.whatif.model import MetricPath, Replicas
+
+_RATIO = Metrics()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +19,15 @@ class Setup:
 
     Attributes:
         replicas: How replicas start and serve.
-        path: How the ratio gets to the HPA.
-        hpa: The HPA, with one Pods metric: the ratio.
+        path: How the metrics get to the HPA.
+        hpa: The HPA.
+        metrics: What its metrics measure.
     """
 
     replicas: Replicas
     path: MetricPath
     hpa: HpaSpec
+    metrics: Metrics = _RATIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +91,15 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _target(setup: Setup, text: str) -> Setup:
-    milli = round(_number(text) * 1000)
-    if milli < 1:
-        raise SettingsError("use at least 0.001, one milli")
-    (metric,) = setup.hpa.metrics
-    assert isinstance(metric, PodsMetric)
-    metric = replace(metric, target=replace(metric.target, average_value_milli=milli))
-    return replace(setup, hpa=replace(setup.hpa, metrics=(metric,)))
+def _target(signal: Signal) -> Callable[[Setup, str], Setup]:
+    def apply(setup: Setup, text: str) -> Setup:
+        milli = None if text == "none" else round(_number(text) * 1000)
+        if milli is not None and milli < 1:
+            raise SettingsError("use at least 0.001, one milli, or none")
+        hpa, metrics = with_target(setup.hpa, setup.metrics, signal, milli)
+        return replace(setup, hpa=hpa, metrics=metrics)
+
+    return apply
 
 
 def _least(setup: Setup, text: str) -> Setup:
@@ -138,6 +144,13 @@ def _path(field: str) -> Callable[[Setup, str], Setup]:
     return lambda setup, text: replace(setup, path=replace(setup.path, **{field: _seconds(text)}))
 
 
+def _scrape(setup: Setup, text: str) -> Setup:
+    """The rules are evaluated at the same share of the interval after a scrape."""
+    interval_s, path = _seconds(text), setup.path
+    after_s = path.rule_after_s * interval_s / path.scrape_s
+    return replace(setup, path=replace(path, scrape_s=interval_s, rule_after_s=after_s))
+
+
 def _start_up(setup: Setup, text: str) -> Setup:
     """All of the start-up takes as long; its parts keep their shares."""
     wanted_s, replicas = _number(text), setup.replicas
@@ -149,7 +162,9 @@ def _start_up(setup: Setup, text: str) -> Setup:
 
 
 SETTINGS: dict[str, Setting] = {
-    "hpa.target": Setting("target of the queue-to-compute ratio", _target),
+    "hpa.target": Setting("target of the queue-to-compute ratio, or none", _target("ratio")),
+    "hpa.busy_target": Setting("target of the share of slots in use, or none", _target("busy")),
+    "hpa.waiting_target": Setting("target of the waiting requests per replica, or none", _target("waiting")),
     "hpa.min_replicas": Setting("fewest replicas", _least),
     "hpa.max_replicas": Setting("most replicas", _most),
     "hpa.tolerance_up": Setting("tolerance of scale-ups, a ratio", _rules("scale_up", _tolerance)),
@@ -159,7 +174,7 @@ SETTINGS: dict[str, Setting] = {
     "hpa.scale_up_policies": Setting("such as 4pods/15s + 100%/15s", _rules("scale_up", _policies)),
     "hpa.scale_down_policies": Setting("such as 1pods/60s", _rules("scale_down", _policies)),
     "hpa.sync_period_s": Setting("sync period of the HPA controller", _path("sync_s")),
-    "prometheus.scrape_interval_s": Setting("scrape interval", _path("scrape_s")),
+    "prometheus.scrape_interval_s": Setting("scrape interval", _scrape),
     "prometheus.window_s": Setting("window of the recording rule", _path("window_s")),
     "replicas.start_up_s": Setting("from the creation of a pod until it is ready", _start_up),
 }

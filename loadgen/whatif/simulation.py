@@ -8,12 +8,14 @@ from math import ceil, inf
 
 import numpy as np
 
-from loadgen.autoscale.arithmetic import milli_from_sample
 from loadgen.autoscale.hpa import reconcile
 from loadgen.autoscale.spec import DEFAULT_CONTROLLER, ControllerSettings, HpaSpec
-from loadgen.autoscale.state import HpaStatus, Memory, PodState, PodValues, ScaleState
+from loadgen.autoscale.state import HpaStatus, Memory, PodState, ScaleState
+from loadgen.whatif.metrics import Metrics, readings
 from loadgen.whatif.model import Floats, Load, MetricPath, Replicas
-from loadgen.whatif.replica import Replica
+from loadgen.whatif.replica import Replica, Starts
+
+_RATIO = Metrics()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class Simulated:
 
     Attributes:
         start_s: When a slot took each request, in order of arrival; infinity if it gave up, or no replica was ready.
+        first_token_s: When its first token came; infinity without one.
         replica: The replica that got each request, -1 if none was ready.
         replicas: All replicas in order of creation.
         syncs: All syncs of the HPA.
@@ -39,6 +42,7 @@ class Simulated:
     """
 
     start_s: Floats
+    first_token_s: Floats
     replica: np.ndarray
     replicas: tuple[Replica, ...]
     syncs: tuple[Sync, ...]
@@ -59,6 +63,7 @@ def simulate(
     initial: int,
     begin_s: float,
     end_s: float,
+    metrics: Metrics = _RATIO,
     controller: ControllerSettings = DEFAULT_CONTROLLER,
 ) -> Simulated:
     """Simulate a load; the same arguments always give the same result.
@@ -66,19 +71,20 @@ def simulate(
     Args:
         load: The requests.
         replicas: How replicas start and serve.
-        path: How the ratio gets to the HPA.
-        spec: The HPA, with one Pods metric: the ratio; None for a fixed number of replicas.
+        path: How the metrics get to the HPA.
+        spec: The HPA; None for a fixed number of replicas.
         initial: Replicas that are ready from the beginning.
         begin_s: First time at which anything is scraped or decided.
         end_s: Last time; requests that run then still finish.
+        metrics: What the metrics of the HPA measure.
         controller: Flags of the HPA controller.
 
     Raises:
-        ValueError: the HPA has another number of metrics than one.
+        ValueError: it is not known what each metric of the HPA measures.
     """
-    if spec is not None and len(spec.metrics) != 1:
-        raise ValueError(f"the simulation knows one metric, the ratio, and the HPA has {len(spec.metrics)}")
-    return _Simulation(load, replicas, path, spec, initial, begin_s, end_s, controller).run()
+    if spec is not None and len(spec.metrics) != len(metrics.signals):
+        raise ValueError(f"the HPA has {len(spec.metrics)} metrics, and {len(metrics.signals)} are described")
+    return _Simulation(load, replicas, path, spec, metrics, initial, begin_s, end_s, controller).run()
 
 
 class _Simulation:
@@ -88,13 +94,15 @@ class _Simulation:
         replicas: Replicas,
         path: MetricPath,
         spec: HpaSpec | None,
+        metrics: Metrics,
         initial: int,
         begin_s: float,
         end_s: float,
         controller: ControllerSettings,
     ) -> None:
         self._load, self._settings, self._path, self._spec = load, replicas, path, spec
-        self._controller = controller
+        self._metrics, self._controller = metrics, controller
+        self._pace, self._starts = replicas.pace, Starts(len(load))
         self._begin_s, self._end_s = begin_s, end_s
         self._desired = initial
         self._memory, self._status = Memory(), HpaStatus()
@@ -108,9 +116,7 @@ class _Simulation:
 
     def run(self) -> Simulated:
         arrivals, services = self._load.arrival_s.tolist(), self._load.service_s.tolist()
-        taken_s: list[float] = [inf] * len(arrivals)
         numbers = [-1] * len(arrivals)
-        timeout_s = inf if self._settings.timeout_s is None else self._settings.timeout_s
         choose = self._least_requests if self._settings.routing == "least_requests" else self._round_robin
         position, count = 0, len(arrivals)
         for until_s, act in self._spans():
@@ -120,14 +126,16 @@ class _Simulation:
                     at_s = arrivals[position]
                     replica = choose(ready, at_s)
                     numbers[position] = replica.number
-                    start_s = replica.serve(at_s, services[position], timeout_s)
-                    if start_s is not None:
-                        taken_s[position] = start_s
+                    replica.serve(position, at_s, services[position])
                 position += 1
             if act is not None:
                 act(until_s)
+        for each in self._active:
+            each.advance(inf)
+        start_s = np.array(self._starts.at_s)
         return Simulated(
-            start_s=np.array(taken_s),
+            start_s=start_s,
+            first_token_s=start_s + self._load.first_token_s * np.array(self._starts.pace),
             replica=np.array(numbers, dtype=np.int64),
             replicas=tuple(self._replicas),
             syncs=tuple(self._syncs),
@@ -150,21 +158,23 @@ class _Simulation:
     def _scrape(self, now_s: float) -> None:
         for replica in self._active:
             if replica.ready_s <= now_s:
-                replica.scrape(now_s, self._path.window_s)
+                replica.scrape(now_s, self._path.window_s, self._path.rule_after_s)
         self._active = [each for each in self._active if each.gone_s > now_s]
 
     def _sync(self, now_s: float) -> None:
         assert self._spec is not None
-        pods = [self._pod(each, now_s) for each in self._active if each.created_s <= now_s < each.gone_s]
-        names = {pod.name for pod in pods if not pod.deleting}
-        values = {each.name: each.ratio for each in self._active if each.ratio is not None and each.name in names}
+        for each in self._active:
+            if each.ready_s <= now_s:
+                each.advance(now_s)
+        there = [each for each in self._active if each.created_s <= now_s < each.gone_s]
+        staying = [each for each in there if each.draining_s > now_s]
         before = self._desired
         decision = reconcile(
             self._spec,
             now_s=now_s,
-            scale=ScaleState(spec_replicas=before, status_replicas=len(names)),
-            pods=pods,
-            readings=(PodValues(milli={name: milli_from_sample(value) for name, value in values.items()}),),
+            scale=ScaleState(spec_replicas=before, status_replicas=len(staying)),
+            pods=[self._pod(each, now_s) for each in there],
+            readings=readings(self._spec, self._metrics, staying, now_s),
             memory=self._memory,
             status=self._status,
             controller=self._controller,
@@ -198,8 +208,15 @@ class _Simulation:
         self._desired = desired
 
     def _add(self, *, created_s: float, running_s: float, ready_s: float) -> None:
+        timeout_s = inf if self._settings.timeout_s is None else self._settings.timeout_s
         replica = Replica(
-            len(self._replicas), self._settings.slots, created_s=created_s, running_s=running_s, ready_s=ready_s
+            len(self._replicas),
+            self._pace,
+            timeout_s,
+            self._starts,
+            created_s=created_s,
+            running_s=running_s,
+            ready_s=ready_s,
         )
         self._replicas.append(replica)
         self._active.append(replica)

@@ -1,7 +1,7 @@
 """Words the results of a sweep for the console, and as JSON."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,8 @@ from loadgen.whatif.settings import Setup
 from loadgen.whatif.sweep import Variant
 
 OWN = "as in the run"
+_SCALED_OBJECT = "scaledobject.keda.sh/name"
+"""Label of the HPAs that KEDA writes."""
 _HEADER = ("settings", "TTFT p50", "TTFT p95", "over limit", "replica-hours", "peak replicas", "rescales")
 
 
@@ -32,7 +34,7 @@ def check_lines(result: Check) -> list[str]:
 
 
 def table(variants: Sequence[Variant], *, unfit: bool) -> list[str]:
-    """One line for each setup: medians over the phases of the HPA, with the best and the worst of TTFT p95."""
+    """One line for each setup: medians over the phases of the HPA, with the best and the worst where they differ."""
     rows = [_HEADER]
     for each in variants:
         result = each.outcome
@@ -41,9 +43,9 @@ def table(variants: Sequence[Variant], *, unfit: bool) -> list[str]:
             (
                 f"{'unfit: ' if unfit else ''}{name}{' *' if each.efficient else ''}",
                 _seconds(result.ttft_p50_s.median),
-                _spread(result.ttft_p95_s),
-                f"{result.slow_ratio.median:.1%}",
-                f"{result.replica_hours.median:.3f}",
+                _spread(result.ttft_p95_s, _seconds),
+                _spread(result.slow_ratio, "{:.1%}".format),
+                _spread(result.replica_hours, "{:.3f}".format),
                 f"{result.peak_replicas.median:.0f}",
                 f"{result.rescales.median:.0f}",
             )
@@ -72,8 +74,13 @@ def cycle_line(cycle: Cycle) -> str:
     )
 
 
-def recommendation(best: Variant | None, limit_s: float) -> str:
+def recommendation(best: Variant | None, limit_s: float, *, unfit: bool) -> str:
     """Which setup to use."""
+    if unfit:
+        return (
+            "None of these settings is recommended, because the simulation does not repeat the run: simulate a run "
+            "whose own settings it repeats, such as one that lets requests wait and has no failures."
+        )
     if not math.isfinite(limit_s):
         return "The run has no limit on TTFT, so none of these settings is recommended."
     if best is None:
@@ -81,6 +88,18 @@ def recommendation(best: Variant | None, limit_s: float) -> str:
     return (
         f"Recommended: {', '.join(best.changes) or OWN}. Of those that keep TTFT p95 within {limit_s:.3g} s at "
         f"every phase of the HPA, it is the cheapest: {best.outcome.replica_hours.median:.3f} replica-hours."
+    )
+
+
+def keda_line(applied: Mapping[str, Any] | None) -> str | None:
+    """Where the values of an HPA belong that KEDA writes; None for any other HPA."""
+    labels = ((applied or {}).get("metadata") or {}).get("labels") or {}
+    name = labels.get(_SCALED_OBJECT)
+    if name is None:
+        return None
+    return (
+        f"# KEDA writes this HPA: put its bounds, targets and behavior into the ScaledObject {name} (minReplicaCount, "
+        "maxReplicaCount, threshold, advanced.horizontalPodAutoscalerConfig.behavior)"
     )
 
 
@@ -98,7 +117,7 @@ def as_json(
             {"changes": list(each.changes), "efficient": each.efficient, **_finite(asdict(each.outcome))}
             for each in variants
         ],
-        "recommended": None if best is None else list(best.changes),
+        "recommended": None if best is None or checked.problems else list(best.changes),
         "limit_cycles": [asdict(each) for each in cycles],
     }
 
@@ -125,7 +144,7 @@ def _seconds(value: float) -> str:
     return f"{value:.3g} s" if math.isfinite(value) else "never"
 
 
-def _spread(value: Range) -> str:
-    if value.best == value.worst:
-        return _seconds(value.median)
-    return f"{_seconds(value.median)} ({_seconds(value.best)} to {_seconds(value.worst)})"
+def _spread(value: Range, shown: Callable[[float], str]) -> str:
+    """The median, with the best and the worst phase where these differ."""
+    best, median, worst = shown(value.best), shown(value.median), shown(value.worst)
+    return median if best == worst else f"{median} ({best} to {worst})"

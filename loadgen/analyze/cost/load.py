@@ -13,13 +13,15 @@ class Load:
 
     Attributes:
         arrival_s: When each arrived.
-        service_s: How long it occupies one of a replica's slots.
+        service_s: How long it occupies one of a replica's slots while it is alone there.
         first_token_s: Time from its start in a slot to its first token, a part of `service_s`.
+        overhead_s: Part of each TTFT that is neither wait nor service: network, gateway and the current engine step.
     """
 
     arrival_s: Floats
     service_s: Floats
     first_token_s: Floats
+    overhead_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not len(self.arrival_s) == len(self.service_s) == len(self.first_token_s):

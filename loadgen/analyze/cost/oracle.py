@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from loadgen.analyze.attainment import window_edges
 from loadgen.analyze.cost.load import Load
 from loadgen.analyze.cost.queues import Queues
 from loadgen.analyze.observed import Floats
@@ -71,14 +72,8 @@ def join_windows(arrival_s: Floats, end_s: float, window_s: float, least: int) -
         window_s: Length of a window.
         least: Fewest requests; the last windows are joined if they have fewer.
     """
-    starts = window_s * np.arange(1, max(math.ceil(end_s / window_s), 1))
-    edges = [0]
-    for edge in np.searchsorted(arrival_s, starts, side="left").tolist():
-        if edge - edges[-1] >= least:
-            edges.append(edge)
-    if len(edges) > 1 and len(arrival_s) - edges[-1] < least:
-        edges.pop()
-    return list(itertools.pairwise([*edges, len(arrival_s)]))
+    inner = window_edges(arrival_s, 0.0, end_s, window_s, least)[1:-1]
+    return list(itertools.pairwise([0, *np.searchsorted(arrival_s, inner, side="left").tolist(), len(arrival_s)]))
 
 
 def fixed_fleet(load: Load, slots: int, goal: Goal, *, most: int = 1000) -> int | None:

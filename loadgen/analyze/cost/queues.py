@@ -1,12 +1,12 @@
 """The queues of a number of replicas that requests take turns among; numbers change, queues stay."""
 
 import math
-from heapq import heapreplace
 from typing import Self
 
 import numpy as np
 
 from loadgen.analyze.cost.load import Load
+from loadgen.analyze.demand.replay import queue
 from loadgen.analyze.observed import Floats
 
 
@@ -34,13 +34,10 @@ class Queues:
 
     def serve(self, load: Load, low: int, high: int) -> Floats:
         """Serve a range of requests; returns when each starts."""
-        starts, count, turn = [], len(self.free), self.turn
-        arrivals, services = load.arrival_s[low:high].tolist(), load.service_s[low:high].tolist()
-        for arrival_s, service_s in zip(arrivals, services, strict=True):
-            turn += 1
-            free = self.free[turn % count]
-            start_s = free[0] if free[0] > arrival_s else arrival_s
-            heapreplace(free, start_s + service_s)
-            starts.append(start_s)
-        self.turn = turn
-        return np.array(starts)
+        start_s, count = np.empty(high - low), len(self.free)
+        for place in range(min(count, high - low)):
+            free = self.free[(self.turn + 1 + place) % count]
+            mine = slice(low + place, high, count)
+            start_s[place::count] = queue(load.arrival_s[mine], load.service_s[mine], self.slots, free)
+        self.turn += high - low
+        return start_s

@@ -62,7 +62,7 @@ def replay(due_s: Floats, service_s: Floats, supply: Supply) -> Floats:
     replica = _in_turn(at_s[:count], supply)
     for number in np.unique(replica):
         of = np.flatnonzero(replica == number)
-        start_s[of] = _queue(at_s[of], service_s[of], supply.slots)
+        start_s[of] = queue(at_s[of], service_s[of], supply.slots)
     return start_s
 
 
@@ -96,14 +96,21 @@ def _in_turn(at_s: Floats, supply: Supply) -> Ints:
     return replica
 
 
-def _queue(at_s: Floats, service_s: Floats, slots: int) -> Floats:
-    """Starts in one queue before a fixed number of slots, all free at first."""
-    if slots == 1:
+def queue(at_s: Floats, service_s: Floats, slots: int, free_s: list[float] | None = None) -> Floats:
+    """Starts in one queue before a fixed number of slots, first come, first served.
+
+    Args:
+        at_s: When requests arrive, in order.
+        service_s: How long each occupies a slot.
+        slots: Number of slots.
+        free_s: Heap of the times at which the slots become free, which is updated; None for slots that are all free.
+    """
+    if slots == 1 and free_s is None:
         # Lindley's recursion, D_i = max(A_i, D_{i−1}) + S_i, in closed form.
         total = np.cumsum(service_s)
         before = total - service_s
         return np.maximum(before + np.maximum.accumulate(at_s - before), at_s)
-    free = [-math.inf] * slots
+    free = [-math.inf] * slots if free_s is None else free_s
     starts = []
     for at, takes in zip(at_s.tolist(), service_s.tolist(), strict=True):
         start = free[0] if free[0] > at else at
@@ -114,7 +121,7 @@ def _queue(at_s: Floats, service_s: Floats, slots: int) -> Floats:
 
 def _one_queue(due_s: Floats, service_s: Floats, supply: Supply) -> Floats:
     if not (supply.until_s < np.inf).any() and not (supply.from_s > -np.inf).any():
-        return _queue(due_s, service_s, supply.slots * len(supply.from_s))
+        return queue(due_s, service_s, supply.slots * len(supply.from_s))
     free = [
         (since, until)
         for since, until in zip(supply.from_s.tolist(), supply.until_s.tolist(), strict=True)

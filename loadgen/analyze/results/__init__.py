@@ -29,6 +29,7 @@ from loadgen.analyze.results.demand import (
 )
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.generator import Generator, SlowRequest
+from loadgen.analyze.results.group import Group, Repeat, RepeatedFigure, RepeatedLimit
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -72,6 +73,7 @@ __all__ = [
     "Estimate",
     "Finding",
     "Generator",
+    "Group",
     "Headline",
     "Latencies",
     "LevelLag",
@@ -79,6 +81,9 @@ __all__ = [
     "NeededSpan",
     "OutcomeCount",
     "Percentiles",
+    "Repeat",
+    "RepeatedFigure",
+    "RepeatedLimit",
     "ReplicaAge",
     "ReplicaUse",
     "Rule",

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
-from loadgen.analyze.results import Analysis
+from loadgen.analyze.results import Analysis, Verdict
 from loadgen_reports import (
     audits,
     chart,
@@ -55,64 +55,78 @@ def render(analysis: Analysis) -> str:
     Its content security policy allows only these scripts and this style, by their hashes, and no connections, so that
     the page makes no requests, even if the error message of a server contains markup.
     """
-    environment = Environment(
+    # The page contains a copy of the library, so it must contain its licence.
+    library = f"/*!\n{_read('vendor/uPlot.LICENSE')}\n*/\n{_read('vendor/uPlot.iife.min.js')}"
+    script = _read("report.js")
+    style = _read("vendor/uPlot.min.css") + page_style()
+    timeline, factor = chart.page_timeline(analysis.timeline)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            analysis=analysis,
+            verdict=VERDICT[analysis.verdict],
+            symbol=SYMBOL,
+            split_code=split_code,
+            summary=opening(analysis),
+            emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
+            notable=[(f.severity, finding_sentence(f)) for f in listed_findings(analysis)],
+            autoscaler=provenance.autoscaler(analysis),
+            signal=signal_sentence(analysis),
+            repeated_prompts=provenance.repeated_prompts(analysis),
+            measured=analysis.run.state != "never_started",
+            key_figures=_key_figures(analysis),
+            panels=[(panel, chart.measured(panel, timeline)) for panel in panels(analysis)],
+            no_data_reason=_no_data_reason(analysis),
+            has_lanes=bool(chart.lanes(timeline.ratio_by_pod)),
+            factor=factor,
+            bin_s=timeline.bin_s,
+            symbols=_legend_symbols(analysis),
+            unknown=UNKNOWN if unknown_spans(timeline) else None,
+            timeline_table=timeline_table(analysis),
+            marks_table=_marks_table(analysis),
+            tables=tables,
+            signal_tables=signal_tables,
+            spread=spread,
+            attainment=attainment_table(analysis),
+            lags=lags,
+            costs=costs,
+            demand=demand,
+            generators=generators,
+            audits=audits,
+            provenance=provenance,
+            bars=_bars(analysis),
+            glossary=glossary.TERMS,
+            style=style,
+            library=library,
+            script=script,
+            data=_data(analysis),
+            policy=policy(style, library, script),
+            icon=icon(analysis.verdict),
+            dashes=_dashes,
+        )
+    )
+
+
+def environment() -> Environment:
+    """The templates of the package with their filters."""
+    made = Environment(
         loader=_Templates(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
+    made.filters |= {
         "units": _units,
         "rounded_duration": fmt.rounded_duration,
         "utc": fmt.utc,
         "clock": fmt.clock,
         "count": fmt.count,
     }
-    environment.finalize = lambda value: fmt.clean(value) if type(value) is str else value
-    # The page contains a copy of the library, so it must contain its licence.
-    library = f"/*!\n{_read('vendor/uPlot.LICENSE')}\n*/\n{_read('vendor/uPlot.iife.min.js')}"
-    script = _read("report.js")
-    style = _read("vendor/uPlot.min.css") + _palette() + _read("report.css")
-    timeline, factor = chart.page_timeline(analysis.timeline)
-    return environment.get_template("report.html.j2").render(
-        analysis=analysis,
-        verdict=VERDICT[analysis.verdict],
-        symbol=SYMBOL,
-        split_code=split_code,
-        summary=opening(analysis),
-        emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
-        notable=[(f.severity, finding_sentence(f)) for f in listed_findings(analysis)],
-        autoscaler=provenance.autoscaler(analysis),
-        signal=signal_sentence(analysis),
-        repeated_prompts=provenance.repeated_prompts(analysis),
-        measured=analysis.run.state != "never_started",
-        key_figures=_key_figures(analysis),
-        panels=[(panel, chart.measured(panel, timeline)) for panel in panels(analysis)],
-        no_data_reason=_no_data_reason(analysis),
-        has_lanes=bool(chart.lanes(timeline.ratio_by_pod)),
-        factor=factor,
-        bin_s=timeline.bin_s,
-        symbols=_legend_symbols(analysis),
-        unknown=UNKNOWN if unknown_spans(timeline) else None,
-        timeline_table=timeline_table(analysis),
-        marks_table=_marks_table(analysis),
-        tables=tables,
-        signal_tables=signal_tables,
-        spread=spread,
-        attainment=attainment_table(analysis),
-        lags=lags,
-        costs=costs,
-        demand=demand,
-        generators=generators,
-        audits=audits,
-        provenance=provenance,
-        bars=_bars(analysis),
-        glossary=glossary.TERMS,
-        style=style,
-        library=library,
-        script=script,
-        data=_data(analysis),
-        policy=_policy(style, library, script),
-        icon=_icon(analysis),
-        dashes=_dashes,
-    )
+    made.finalize = lambda value: fmt.clean(value) if type(value) is str else value
+    return made
+
+
+def page_style() -> str:
+    """The style of a page without charts."""
+    return _palette() + _read("report.css")
 
 
 class _Templates(BaseLoader):
@@ -134,11 +148,13 @@ def _data(analysis: Analysis) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _policy(style: str, *scripts: str) -> str:
+def policy(style: str, *scripts: str) -> str:
+    """The content security policy of a page with this style and these scripts."""
+
     def digest(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
-    allowed = " ".join(digest(script) for script in scripts)
+    allowed = " ".join(digest(script) for script in scripts) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src {digest(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -165,11 +181,10 @@ def _palette() -> str:
     )
 
 
-def _icon(analysis: Analysis) -> str:
-    colour = {"pass": LIGHT["pass"], "fail": LIGHT["fail"], "invalid": LIGHT["invalid"]}[analysis.verdict]
-    sign = {"pass": "M4 8.5l3 3 5-6", "fail": "M4.5 4.5l7 7m0-7l-7 7", "invalid": "M8 3.5v5.5m0 2.5v1"}[
-        analysis.verdict
-    ]
+def icon(verdict: Verdict) -> str:
+    """The icon of a page, as a data URL."""
+    colour = {"pass": LIGHT["pass"], "fail": LIGHT["fail"], "invalid": LIGHT["invalid"]}[verdict]
+    sign = {"pass": "M4 8.5l3 3 5-6", "fail": "M4.5 4.5l7 7m0-7l-7 7", "invalid": "M8 3.5v5.5m0 2.5v1"}[verdict]
     svg = (
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>"
         f"<rect width='16' height='16' rx='3' fill='{colour}'/>"

@@ -26,7 +26,12 @@ def render(analysis: Analysis) -> str:
         del cluster["gpus_per_replica"]  # `cost` has it
     for finding, entry in zip(analysis.findings, fields["findings"], strict=True):
         entry["window"] = window_text(finding)
-    return _text({"schema_version": SCHEMA_VERSION, **fields}, "") + "\n"
+    return text({"schema_version": SCHEMA_VERSION, **fields}) + "\n"
+
+
+def text(value: Any) -> str:
+    """A value as JSON text, as described above."""
+    return _text(value, "")
 
 
 def _text(value: Any, indent: str) -> str:

@@ -84,6 +84,11 @@ def code(text: str) -> str:
     return f"`{line}`" if line else ""
 
 
+def sections(tables: Iterable[Table]) -> str:
+    """Tables with their headings and notes; those without rows are left out."""
+    return "\n\n".join(text for text in map(_section, tables) if text)
+
+
 def _section(table: Table) -> str:
     if not table.rows:
         return ""

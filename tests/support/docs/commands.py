@@ -77,6 +77,10 @@ WITH_SUBSTITUTIONS = {
         "a bucket of an S3 server on this machine",
         "tests/unit/archive/test_upload.py",
     ),
+    "uv run locust -f scenarios/waves.py --headless --repeats 3": (
+        "the reference server and two short loads",
+        "tests/lifecycle/test_repeats.py",
+    ),
     "uv run loadgen report runs/<id>": ("the folder of a run", "tests/lifecycle/test_deaths.py"),
     "uv run loadgen whatif runs/<id> --sweep hpa.target=0.1,0.2,0.4": (
         "the folder of a synthetic run",
@@ -154,6 +158,8 @@ NOT_HERE = {
     "uv run python tests/support/hpa/record.py fast tests/support/hpa/recorded/fast.jsonl": "records for an hour",
     "uv run python tests/support/hpa/record.py slow tests/support/hpa/recorded/slow.jsonl": "records for an hour",
     "uv run python tests/support/hpa/table.py": "prints a table of the recordings for a document",
+    "uv run python tests/benchmarks/whatif_proof.py local": "eight real runs; test_proof.py has synthetic ones",
+    "uv run python tests/benchmarks/whatif_proof.py sandbox": "four real runs on a sandbox",
     "helm package charts/triton-trtllm charts/loadgen": "a step of a release",
 }
 """Commands that no test runs, and why."""

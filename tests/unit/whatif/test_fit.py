@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,9 +20,10 @@ from loadgen.base.errors import SettingsError
 from loadgen.dataset.folder import RunFolder
 from loadgen.whatif import cli
 from loadgen.whatif.check import check
-from loadgen.whatif.fit import Fit, fit
+from loadgen.whatif.fit import Fit, _held_s, _period, fit
 from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import with_settings
+from loadgen.whatif.text import keda_line
 from support.runs.synthetic import PLANS, Plan, simulate, simulation, write
 from support.runs.synthetic.plan import SCALE_DOWN_WINDOW_S, START_UP_S
 from support.runs.synthetic.simulation import FIRST_SYNC_S, REACTION_S, Truth
@@ -143,7 +146,7 @@ def test_a_changed_setting_is_predicted(fitted: Fit, changes: list[str], plan: P
     ("name", "message"),
     [
         ("no-autoscaler", "had no autoscaler whose metric is known"),
-        ("url", "had no autoscaler whose metric is known"),
+        ("url", "no replica was observed: only a run with a local stack or a cluster can be simulated"),
         ("never-started", "has no load"),
     ],
 )
@@ -151,6 +154,91 @@ def test_a_run_that_cannot_be_simulated_is_one_sentence(tmp_path: Path, name: st
     """It says what is missing."""
     with pytest.raises(SettingsError, match=message):
         fit(*read(write(tmp_path, PLANS[name]).path))
+
+
+KEDA = {
+    "apiVersion": "autoscaling/v2",
+    "kind": "HorizontalPodAutoscaler",
+    "metadata": {"name": "keda-hpa-triton", "labels": {"scaledobject.keda.sh/name": "triton"}},
+    "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "triton"},
+        "minReplicas": 1,
+        "maxReplicas": 4,
+        "metrics": [
+            {
+                "type": "External",
+                "external": {"metric": {"name": "s0-prometheus"}, "target": {"type": "Value", "value": "500m"}},
+            }
+        ],
+    },
+}
+
+
+def test_a_run_with_keda_is_simulated_with_what_is_assumed(
+    tmp_path: Path,
+) -> None:
+    """Its external metric is the mean ratio, its syncs are those that are observed, and its HPA belongs to KEDA."""
+    folder = write(tmp_path, replace(PLAN, target="cluster"))
+    info = folder.read_info()
+    assert info.cluster is not None
+    folder.write_info(info.model_copy(update={"cluster": replace(info.cluster, hpa_manifest=KEDA)}))
+    fitted = fit(*read(folder.path))
+    assert fitted.setup.metrics.signals == ("ratio",)
+    assumed = "; ".join(fitted.assumptions)
+    assert "query of the External metric s0-prometheus is not recorded: it is taken to be the mean" in assumed
+    assert "the HPA synced when its status was written" in assumed
+    line = keda_line(KEDA)
+    assert line is not None
+    assert "ScaledObject triton" in line
+    assert keda_line({"metadata": {"name": "mine"}}) is None
+
+
+def test_a_metric_that_nothing_recorded_is_one_sentence(tmp_path: Path) -> None:
+    """As the CPU of the pods."""
+    folder = write(tmp_path, replace(PLAN, target="cluster"))
+    info = folder.read_info()
+    assert info.cluster is not None
+    assert info.cluster.hpa_manifest is not None
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}
+    spec = info.cluster.hpa_manifest["spec"]
+    manifest = {**info.cluster.hpa_manifest, "spec": {**spec, "metrics": [*spec["metrics"], cpu]}}
+    folder.write_info(info.model_copy(update={"cluster": replace(info.cluster, hpa_manifest=manifest)}))
+    with pytest.raises(SettingsError, match="the resource metric cpu, which cannot be simulated"):
+        fit(*read(folder.path))
+
+
+@pytest.mark.parametrize(
+    ("times", "period_s"),
+    [
+        ([0.0, 15.05, 30.1, 45.15], 15.05),
+        ([0.0, 30.1, 75.25], 15.05),
+        ([0.0, 15.05], 15.0),
+        ([], 15.0),
+        ([0.0, 17.0, 34.0, 51.0], 15.0),
+    ],
+)
+def test_the_period_of_the_syncs_is_the_observed_one(times: list[float], period_s: float) -> None:
+    """Also where some syncs are not observed; with few of them, or 13 % off, it is the nominal one."""
+    assert _period(np.array(times), 15.0) == period_s
+
+
+def counters(compute_us: float) -> Observed:
+    """Two replicas that have answered 30 and 10 requests."""
+    values = {"raw_compute_us": compute_us, "raw_success": 1.0}
+    signals = {
+        name: {pod: SimpleNamespace(value=np.array([0.0, each * count])) for pod, count in (("a", 30), ("b", 10))}
+        for name, each in values.items()
+    }
+    return cast(Observed, SimpleNamespace(signals=signals))
+
+
+@pytest.mark.parametrize(("compute_s", "held_s"), [(1.05, 0.05), (0.9, 0.0), (3.0, 0.0)])
+def test_a_slot_is_held_as_long_as_triton_counts(compute_s: float, held_s: float) -> None:
+    """Beyond services of 1 s: 50 ms at 1.05 s of compute; much more is a wait inside the engine."""
+    times = np.full(40, 1.0)
+    services = Services(start_s=times, service_s=times, prefill_s=0.1 * times, method="measured")
+    assert _held_s(counters(compute_s * 1e6), services) == pytest.approx(held_s)
+    assert _held_s(counters(compute_s * 1e6), replace(services, method="modelled")) == 0.0
 
 
 def test_without_waits_the_slots_are_asked_for(tmp_path: Path) -> None:
@@ -209,13 +297,14 @@ def test_an_unfit_simulation_marks_every_number(folder: Path, capsys: pytest.Cap
     assert "UNFIT" in out
     assert "unfit: as in the run" in out
     assert "unfit: hpa.target=0.1" in out
+    assert "None of these settings is recommended, because the simulation does not repeat the run" in out
     assert "kind: HorizontalPodAutoscaler" not in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "hpa.targt=1"], r"there is no setting hpa.targt \(did you mean hpa.target\?\)"),
+        (["--set", "hpa.targt=1"], r"there is no setting hpa.targt \(did you mean hpa.target or "),
         (["--sweep", "hpa.target"], "write name=value"),
         (["--slots", "0"], "--slots 0: use at least 1"),
         (["--set", "hpa.min_replicas=9"], "minReplicas 9 is above maxReplicas 4"),

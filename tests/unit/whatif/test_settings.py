@@ -19,6 +19,16 @@ SETUP = Setup(
 )
 CHANGES = {
     "hpa.target": ("0.3", lambda each: each.hpa.metrics[0].target.average_value_milli, 300),
+    "hpa.busy_target": (
+        "0.7",
+        lambda each: [one.name for one in each.hpa.metrics],
+        ["queue_ratio", "triton:busy:ratio"],
+    ),
+    "hpa.waiting_target": (
+        "3",
+        lambda each: (each.hpa.metrics[1].target.average_value_milli, each.metrics.signals),
+        (3000, ("ratio", "waiting")),
+    ),
     "hpa.min_replicas": ("2", lambda each: each.hpa.min_replicas, 2),
     "hpa.max_replicas": ("9", lambda each: each.hpa.max_replicas, 9),
     "hpa.tolerance_up": ("0.05", lambda each: each.hpa.behavior.scale_up.tolerance_ratio, 0.05),
@@ -61,10 +71,14 @@ def test_a_setting_changes_its_value_alone(name: str) -> None:
     [
         ("hpa.target", "'hpa.target' is not a setting: write name=value"),
         ("hpa.target=", "is not a setting: write name=value"),
-        ("hpa.targt=1", r"there is no setting hpa.targt \(did you mean hpa.target\?\); the settings are hpa.target, "),
+        (
+            "hpa.targt=1",
+            r"there is no setting hpa.targt \(did you mean hpa.target or .*\?\); the settings are ",
+        ),
         ("hpa.target=high", "hpa.target=high: use a number"),
         ("hpa.target=nan", "hpa.target=nan: use a number"),
         ("hpa.target=0", "hpa.target=0: use at least 0.001"),
+        ("hpa.target=none", "hpa.target=none: the HPA would have no metric left"),
         ("hpa.max_replicas=2.5", "hpa.max_replicas=2.5: use a whole number"),
         ("hpa.max_replicas=0", "hpa.max_replicas=0: maxReplicas is 0: use at least 1"),
         ("hpa.min_replicas=5", "hpa.min_replicas=5: minReplicas 5 is above maxReplicas 4"),

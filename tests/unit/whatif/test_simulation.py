@@ -95,7 +95,7 @@ def test_a_fixed_fleet_is_a_queue_for_each_replica() -> None:
         for row in mine:
             start = max(arrivals[row], heapq.heappop(free))
             heapq.heappush(free, start + services[row])
-            assert simulated.start_s[row] == start
+            assert simulated.start_s[row] == pytest.approx(start, abs=1e-9)
         assert np.all(np.diff(mine) == 2)
 
 
@@ -190,10 +190,10 @@ def test_a_shift_of_time_changes_nothing(
 
 
 def test_an_hpa_with_another_metric_is_refused() -> None:
-    """The simulation knows one metric."""
+    """What each of its metrics measures must be known."""
     cpu = ResourceMetric(resource="cpu", target=Target(type="Utilization", average_utilization_pct=60))
     two = replace(hpa(1, 2, 1.0), metrics=(*hpa(1, 2, 1.0).metrics, cpu))
-    with pytest.raises(ValueError, match="knows one metric, the ratio, and the HPA has 2"):
+    with pytest.raises(ValueError, match="the HPA has 2 metrics, and 1 are described"):
         simulate(load([0.0], 1.0), IMMEDIATE, PATH, two, initial=1, begin_s=0.0, end_s=1.0)
 
 
@@ -203,6 +203,7 @@ def test_an_hpa_with_another_metric_is_refused() -> None:
         (lambda: load([1.0, 0.0], 1.0), "arrivals are not in order"),
         (lambda: load([1.0, 2.0], [1.0]), "one service time"),
         (lambda: Replicas(slots=0), "at least one slot, not 0"),
+        (lambda: Replicas(slots=2, slowdown_ratio=-0.1), "do not speed one another up: -0.1"),
         (lambda: MetricPath(scrape_s=0.0, window_s=10.0, sync_s=15.0), "scrape_s must be more than 0"),
         (lambda: MetricPath(scrape_s=1.0, window_s=math.nan, sync_s=15.0), "window_s must be more than 0"),
     ],

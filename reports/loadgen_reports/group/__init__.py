@@ -1,0 +1,1 @@
+"""Reports of a group: repeated runs that are judged together."""
