@@ -36,7 +36,7 @@ def level_lags(analysis: Analysis) -> Table:
             Column(label="Needed", numeric=True),
             Column(label="Served", numeric=True),
             Column(label="Lag", numeric=True, term="lag"),
-            Column(label="Of it HPA phase", numeric=True),
+            Column(label="HPA phase in it", numeric=True),
             Column(label="Lag at mean phase", numeric=True),
         ),
         rows=rows,

@@ -115,7 +115,9 @@ def test_the_offset_of_the_clocks_is_estimated(offset_s):
     order = "early" if offset_s > 0 else "late"
     notes = [event.gaps[0] for event in made.scaling if event.trigger_s is not None]
     assert len(notes) >= 3
-    assert all(note.startswith("load step: ") and f"s too {order} against all other steps" in note for note in notes)
+    assert all(
+        note.startswith("load step: ") and f"s too {order} relative to all other steps" in note for note in notes
+    )
 
 
 @pytest.mark.parametrize("plan", ["failing", "crash", "gap", "cut-on-drain", "stopped", "no-first-token", "send-lag"])

@@ -46,8 +46,8 @@ class SignalCandidate:
 
     Attributes:
         signal: Its name, as in `loadgen.dataset.names.SignalName`.
-        lead_s: Least time by which it left its noise before a limit on latency was broken; negative where it was late;
-            None where no limit was broken.
+        lead_s: Least time by which it rose above its noise before a limit on latency was broken; negative where it was
+            late; None where no limit was broken.
         blind: Whether it stayed within its noise during a breach.
         monotonicity: Spearman's rank correlation with the requests in flight per ready replica; None where one of the
             two never changed.
@@ -69,12 +69,12 @@ class SignalTruth:
     """Whether the ratio can be trusted as a signal for scaling (docs/metrics.md).
 
     Attributes:
-        verdict: `blind` (it stayed within its noise while a limit was broken), `late` (it left its noise after the
-            limit was broken), `noisy` (at constant load, chance alone moves it past the target), `trustworthy`, or
+        verdict: `blind` (it stayed within its noise while a limit was broken), `late` (it rose above its noise after
+            the limit was broken), `noisy` (at constant load, chance alone moves it past the target), `trustworthy`, or
             `not known`.
         reason: One sentence.
-        lead_s: Least time by which it left its noise before the limit was broken; negative where it was late; None
-            where no limit was broken, and where it never left its noise.
+        lead_s: Least time by which it rose above its noise before the limit was broken; negative where it was late;
+            None where no limit was broken, and where it never rose above its noise.
         noise_limit: Value up to which it is within its noise; None where it is unknown.
         false_ratio: Chance that one evaluation at constant load and replicas reads past the target and its tolerance,
             from a level on the other side; None where there was too little constant load.
