@@ -78,8 +78,8 @@ def signals(analysis: Analysis) -> Table:
         ),
         notes=(
             "Lead: from rising above its noise until a limit was broken. Monotonicity: rank correlation with the "
-            "requests in flight per ready replica. Gain: rise from low to high load, in standard deviations of the noise. "
-            "Noise: share of the time beyond its noise while no limit was broken.",
+            "requests in flight per ready replica. Gain: rise from low to high load, in standard deviations of the "
+            "noise. Noise: share of the time beyond its noise while no limit was broken.",
         )
         if found
         else (),

@@ -29,8 +29,8 @@ class Response:
 
     Attributes:
         breach: The span in which it was broken.
-        lead_s: Time by which the ratio rose above its noise before the limit was broken, negative where after; None where
-            it never did.
+        lead_s: Time by which the ratio rose above its noise before the limit was broken, negative where after; None
+            where it never did.
         highest: Highest ratio until the last of these requests ended; NaN without a sample.
     """
 
