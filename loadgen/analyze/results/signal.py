@@ -64,6 +64,31 @@ class SignalCandidate:
     noise_ratio: float | None
 
 
+CauseName = Literal[
+    "completion delay", "engine wait", "mean of ratios", "missing series", "stale values", "not attributed"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalCause:
+    """A cause of the difference of the ratio that the autoscaler read from the truth; the means add up to it.
+
+    Attributes:
+        name: The cause (docs/metrics.md).
+        mean: Its mean over the syncs, as a part of the ratio; None where it is unknown. Waits inside the engine are
+            then in neither the truth nor a cause, and the others are in `not attributed`.
+        mean_absolute: The mean of its size: causes of both signs cancel in `mean`.
+        syncs: Number of syncs.
+        why_missing: Why it is unknown.
+    """
+
+    name: CauseName
+    mean: float | None
+    mean_absolute: float | None
+    syncs: int
+    why_missing: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalTruth:
     """Whether the ratio can be trusted as a signal for scaling (docs/metrics.md).
@@ -82,6 +107,8 @@ class SignalTruth:
         false_high: Upper end of its 95 % interval.
         constant_s: Seconds of constant load and replicas that were evaluated.
         candidates: The recorded series, the ratio among them, the best first (docs/metrics.md).
+        causes: What the ratio that the autoscaler read differs from the truth by; empty where its reads or the counters
+            were not recorded.
     """
 
     verdict: SignalVerdict
@@ -93,6 +120,7 @@ class SignalTruth:
     false_high: float | None = None
     constant_s: float = 0.0
     candidates: tuple[SignalCandidate, ...] = ()
+    causes: tuple[SignalCause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
