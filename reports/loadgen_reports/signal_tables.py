@@ -2,7 +2,6 @@
 
 from loadgen.analyze.results import Analysis
 from loadgen_reports import format as fmt
-from loadgen_reports.finding_text import sentence
 from loadgen_reports.sentences import SIGNAL_LABELS
 from loadgen_reports.tables import Cell, Column, Table, capped, coefficient
 
@@ -101,7 +100,7 @@ def causes(analysis: Analysis) -> Table:
         ),
         rows=tuple(
             (
-                Cell(text=sentence(each.name)),
+                Cell(text=each.name.capitalize()),
                 Cell(text="not known", note=each.why_missing, style="muted")
                 if each.mean is None
                 else Cell(text=_signed(each.mean)),

@@ -5,30 +5,17 @@ The expected parts are sums over the simulated requests that finished between th
 
 import math
 from functools import cache
-from pathlib import Path
 from statistics import fmean, median
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from loadgen.analyze.read import analyze_folder
-from loadgen.analyze.results import Analysis
-from support.runs.synthetic import Plan, simulate, write
+from support.runs.synthetic import ENGINE, PLANS, UNREACHED, Plan, analysis, simulate
 from support.runs.synthetic.plan import RATE_WINDOW_S
 from support.runs.synthetic.replica import HAND_OFF_S, NETWORK_S
 from support.runs.synthetic.simulation import FIRST_SCRAPE_S
 
-ENGINE = Plan(name="engine", waits_in="engine", engine_times=True, cycles=1)
-UNREACHED = Plan(name="unreached", unreached=True, cycles=1)
-BLIND = Plan(name="blind", blind=True, cycles=1)
-SCALED = Plan(name="scaled", cycles=1)
+BLIND, SCALED = PLANS["blind"], PLANS["failing"]
 ORDER = ["completion delay", "engine wait", "mean of ratios", "missing series", "stale values", "not attributed"]
-
-
-@cache
-def analysis(plan: Plan) -> Analysis:
-    with TemporaryDirectory() as folder:
-        return analyze_folder(write(Path(folder), plan))
 
 
 def parts(plan: Plan) -> dict[str, float | None]:

@@ -136,3 +136,8 @@ PLANS: dict[str, Plan] = {
     "never-started": Plan(name="never started", error="no Triton answers at http://127.0.0.1:1; check --target"),
     "nothing-recorded": Plan(name="nothing recorded", target="url", recorded=False),
 }
+
+# Runs whose signal misleads; a single wave of each shows it.
+ENGINE = Plan(name="engine", waits_in="engine", engine_times=True, cycles=1)
+"""Requests wait inside the engine, whose wait Triton counts as compute; the engine reports its times."""
+UNREACHED = Plan(name="unreached", unreached=True, cycles=1)
