@@ -165,10 +165,10 @@ def _means(run: Observed, fleet: Fleet, at: Floats) -> tuple[Floats, Floats, Flo
     """
     counted = {name for name, each in run.signals.get(SignalName.RAW_COMPUTE_US, {}).items() if len(each.t_s)}
     by_pod = ratio_by_pod(run, fleet)
-    serving, sampled, then = ([], []), ([], []), ([], [])
+    serving, sampled, then = _Columns(), _Columns(), _Columns()
     for name in sorted(counted & set(fleet.pods)):
         now = np.nan_to_num(true_ratio(run, at, [name]))
-        _add(serving, now, _serves(fleet.pods[name], at))
+        serving.add(now, _serves(fleet.pods[name], at))
         series = by_pod.get(name)
         if series is None or not len(series.t_s):
             continue
@@ -176,20 +176,27 @@ def _means(run: Observed, fleet: Fleet, at: Floats) -> tuple[Floats, Floats, Flo
         taken_s = series.t_s[np.maximum(place, 0)]
         draining_s = fleet.pods[name].draining_s
         fresh = (place >= 0) & (at - taken_s <= stale_s(run)) & (at < (np.inf if draining_s is None else draining_s))
-        _add(sampled, now, fresh)
-        _add(then, np.nan_to_num(true_ratio(run, taken_s, [name])), fresh)
-    return _mean(serving), _mean(sampled), _mean(then)
+        sampled.add(now, fresh)
+        then.add(np.nan_to_num(true_ratio(run, taken_s, [name])), fresh)
+    return serving.mean(len(at)), sampled.mean(len(at)), then.mean(len(at))
 
 
-def _add(to: tuple[list[Floats], list[Bools]], values: Floats, counts: Bools) -> None:
-    to[0].append(np.where(counts, values, 0.0))
-    to[1].append(counts)
+class _Columns:
+    """Values of replicas at each time, and whether each counts."""
 
+    def __init__(self) -> None:
+        self._values: list[Floats] = []
+        self._counts: list[Bools] = []
 
-def _mean(of: tuple[list[Floats], list[Bools]]) -> Floats:
-    values, counts = of
-    if not values:
-        return np.array(np.nan)
-    number = np.sum(counts, axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(number > 0, np.sum(values, axis=0) / number, np.nan)
+    def add(self, values: Floats, counts: Bools) -> None:
+        """Add the values of one replica."""
+        self._values.append(np.where(counts, values, 0.0))
+        self._counts.append(counts)
+
+    def mean(self, length: int) -> Floats:
+        """The mean of the values that count at each of this many times; NaN where none does."""
+        if not self._values:
+            return np.full(length, np.nan)
+        number = np.sum(self._counts, axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(number > 0, np.sum(self._values, axis=0) / number, np.nan)
