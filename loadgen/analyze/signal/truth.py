@@ -10,7 +10,7 @@ from loadgen.analyze.queueing import window_s
 from loadgen.analyze.results import SignalCandidate, SignalTruth, SignalVerdict
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.signal.breaches import Breach, breaches
-from loadgen.analyze.signal.noise import Noise, noise
+from loadgen.analyze.signal.noise import MIN_WINDOWS, Noise, noise
 from loadgen.analyze.steps import Interval, runs
 from loadgen.dataset.names import SignalName
 
@@ -137,7 +137,7 @@ def signal_truth(
         return truth("not known", "The ratio deviates from the raw counters of the replicas.")
     before = lead or "It exceeded its target, and no limit on latency was broken"
     if measured.false_ratio is None:
-        return truth("not known", f"{before}; its noise is not known: there was too little constant load.")
+        return truth("not known", f"{before}; {_unknown_noise(run, measured, limit, candidates)}")
     if measured.false_ratio > MAX_FALSE_RATIO:
         return truth("noisy", noisy)
     return truth("trustworthy", f"{before}. {noisy}")
@@ -163,6 +163,19 @@ def _lead_text(lead_s: float, resolution_s: float) -> str:
     if lead_s <= resolution_s:
         return f"It rose above its noise within {resolution_s:g} s of the time at which a limit was broken"
     return f"It rose above its noise at least {lead_s:.1f} s before a limit was broken"
+
+
+def _unknown_noise(run: Observed, measured: Noise, limit: float, candidates: Sequence[SignalCandidate]) -> str:
+    """What is known of the noise where the load was not constant for long enough."""
+    needed_s = MIN_WINDOWS * window_s(run)
+    text = (
+        f"its noise is not known: there was too little constant load ({measured.constant_s:.0f} s of the "
+        f"{needed_s:.0f} s that it takes)."
+    )
+    own = next((each for each in candidates if each.signal == SignalName.RATIO), None)
+    if own is None or own.noise_ratio is None:
+        return text
+    return f"{text} While no limit was broken, it was above {limit:.2g} for {own.noise_ratio * 100:.1f} % of the time."
 
 
 def _chance(measured: Noise) -> str:
