@@ -20,6 +20,7 @@ kube:  ## The tests on a real control plane; builds it first if needed
 nightly: fuzz  ## Everything that CI runs, random inputs for every parser, and the tests that are too long for it
 	bash .ci/run
 	uv run pytest tests/unit tests/accuracy --hypothesis-profile=nightly --timeout=900
+	uv run pytest tests/accuracy/test_coverage.py --nightly
 	uv run pytest tests/kube/chart/test_transitions_under_load.py -n 0 --nightly
 
 fuzz:  ## Random inputs for every parser of outside data, a minute each

@@ -42,9 +42,11 @@ def _shared_samples(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of tests/unit/test_fuzz.py."""
+    """Add the options of tests/unit/test_fuzz.py, and of what is too long for every change."""
     help_text = "how long to try random inputs for each parser; 0 tries a few fixed ones"
     parser.addoption("--fuzz-seconds", type=float, default=0.0, metavar="S", help=help_text)
+    nightly = "run the tests marked `nightly`, too, and measure coverages over 1,000 runs"
+    parser.addoption("--nightly", action="store_true", help=nightly)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -61,9 +63,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many inputs each fuzz target tried."""
+    """Print how many inputs each fuzz target tried, and the coverage of each interval."""
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, text in getattr(report, "user_properties", ()):
-                if name == "fuzz" and getattr(report, "when", "") == "call":
-                    terminalreporter.write_line(f"fuzzed {text}")
+                if name in ("fuzz", "coverage") and getattr(report, "when", "") == "call":
+                    terminalreporter.write_line(f"{name}: {text}")

@@ -16,6 +16,7 @@ from loadgen.analyze.demand.replica import NO_WAITS, fit
 from loadgen.analyze.demand.result import assess, until_backlog_gone
 from loadgen.analyze.findings.attainment import attainment_limits
 from loadgen.analyze.findings.audit import unexplained
+from loadgen.analyze.findings.chance import with_chance
 from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
 from loadgen.analyze.findings.incidents import incidents
@@ -76,7 +77,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
             *damaged_rows(run),
             *clock_steps(run, replicas),
             *clock_offsets(signal.clock),
-            *slo(run, measured, windows),
+            *with_chance(slo(run, measured, windows), demand.percentiles),
             *attainment_limits(run, attained),
             *warnings(run, replicas, ratio, scaling, demand, signal),
             *spread(run, balanced),

@@ -11,7 +11,7 @@ best reaches r = 0.7. Three steps prevent this conclusion:
 2. The largest |r| of a(t) and b(t + lag) over all lags from −120 to 120 s is the result.
 3. Its null distribution: blocks of a get random signs, which keeps the variance and the gaps of each time as they are
    and removes any relation to b (block wild bootstrap); the largest |r| over all lags is computed again for each draw.
-   A result that does not exceed the 95th percentile of these maxima is not told from chance.
+   A result that does not exceed the 95th percentile of these maxima may be chance.
 """
 
 from dataclasses import dataclass, replace

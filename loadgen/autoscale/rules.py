@@ -67,8 +67,8 @@ class Rule(StrEnum):
     METRIC_UNAVAILABLE = (
         "metric_unavailable",
         "metric not available",
-        "A metric could not be read: without any metric nothing changes, and without one of several there is no "
-        "scale-down.",
+        "A metric could not be read. If none could be read, the replicas do not change; if one of several could not, "
+        "the HPA may scale up but not down.",
     )
     DISABLED = "disabled", "scaling disabled", "The workload has 0 replicas that the HPA did not set."
     SCALE_UNAVAILABLE = "scale_unavailable", "scale not available", "The scale of the workload could not be read."

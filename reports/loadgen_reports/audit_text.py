@@ -22,6 +22,7 @@ _WINDOWS = {
     Rule.DOWN_WINDOW: "the scale-down stabilization window",
     Rule.UP_WINDOW: "the scale-up stabilization window",
 }
+_LACKING = "the record lacks what the sync read"
 _POLICIES = {Rule.UP_POLICY: "scale-up", Rule.DOWN_POLICY: "scale-down"}
 
 
@@ -66,7 +67,9 @@ def held_phrase(span: AuditSpan) -> str:
     because = f" ({numbers})" if numbers else ""
     if span.rule is None:
         names = " or ".join(each.label for each in span.candidates)
-        return f"{number} by {names}, which the record does not tell apart" if names else f"{number} not determined"
+        if names:
+            return f"{number} by {names} (the record does not tell which)"
+        return f"{number} for an unknown reason ({span.why_undetermined or _LACKING})"
     if span.rule == Rule.TOLERANCE:
         return f"{number} by the tolerance{because}"
     if span.rule == Rule.RATIO:
@@ -93,7 +96,7 @@ def metric_phrase(metric: AuditMetric) -> str:
 
 def _undetermined(span: AuditSpan) -> str:
     if not span.candidates:
-        return "not determined: the record lacks what the sync read"
+        return f"not determined: {span.why_undetermined or _LACKING}"
     return f"{' or '.join(each.label for each in span.candidates)}: the record does not tell which"
 
 

@@ -36,7 +36,7 @@ def level_lags(analysis: Analysis) -> Table:
             Column(label="Needed", numeric=True),
             Column(label="Served", numeric=True),
             Column(label="Lag", numeric=True, term="lag"),
-            Column(label="Of it HPA phase", numeric=True),
+            Column(label="HPA phase in it", numeric=True),
             Column(label="Lag at mean phase", numeric=True),
         ),
         rows=rows,
@@ -70,7 +70,7 @@ def _seconds(value: float | None) -> Cell:
 def summary(analysis: Analysis) -> Table:
     """Capacity, rates of fleets, what the lag did, and elasticity."""
     demand = analysis.demand
-    rows = [*_capacity(demand), *_causes(demand.attribution)]
+    rows = [*_capacity(demand), *_chances(demand), *_causes(demand.attribution)]
     rows += _elasticity("serving", demand.elasticity_serving) + _elasticity("billed", demand.elasticity_billed)
     notes = (sentence(f"Not measured, because {demand.why_missing}"),) if demand.why_missing else ()
     return Table(
@@ -98,6 +98,19 @@ def _capacity(demand: Demand) -> list[tuple[str, str, str]]:
     for number, rate in enumerate(demand.rates[:8], start=1):
         name = f"Highest rate of {number} {fmt.plural(number, 'replica')} within the limits"
         rows.append((name, fmt.rate(rate.value), interval(rate)))
+    return rows
+
+
+def _chances(demand: Demand) -> list[tuple[str, str, str]]:
+    """What other arrivals at the same rate give for the limited percentiles."""
+    rows = []
+    for each in demand.percentiles:
+        name = f"{each.metric.upper()} {each.statistic} of other arrivals at the same rate"
+        if each.why_missing is not None:
+            rows.append((name, fmt.MISSING, f"no interval from one run, because {each.why_missing}"))
+        else:
+            note = "95 % interval by redrawn arrivals and services, replicas as they served"
+            rows.append((name, f"{fmt.seconds(each.low_s)} … {fmt.seconds(each.high_s)}", note))
     return rows
 
 
@@ -130,6 +143,16 @@ def _elasticity(which: str, value: Elasticity | None) -> list[tuple[str, str, st
             f"υ under, over ({which})",
             f"{fmt.percent(value.upsilon_under)}, {fmt.percent(value.upsilon_over)}",
             "share of the sync periods in which need and supply moved apart",
+        ),
+        (
+            f"Overshoot, reversals ({which})",
+            f"{fmt.percent(value.overshoot_ratio)}, {fmt.count(value.reversals)}",
+            "most supplied beyond most needed, changes of direction",
+        ),
+        (
+            f"Settling, jitter ({which})",
+            f"{fmt.tenths(value.settling_s)}, {fmt.number(60 * value.jitter_per_s)}/min",
+            "longest time from a change of the need until the supply followed, changes beyond those of the need",
         ),
         (f"Autoscaler deviation σ ({which})", fmt.number(value.deviation), "distance from the ideal, 0"),
     ]

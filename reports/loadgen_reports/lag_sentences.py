@@ -69,7 +69,7 @@ def in_time(analysis: Analysis) -> list[str]:
         return []
     if not cause.conclusive:
         share = f"{fmt.count(cause.unexplained)} of {fmt.count(cause.slow)} slow requests"
-        return [f"What the lag did is unknown, because a replay does not explain {share}."]
+        return [f"What the lag did is unknown: the replay does not explain {share}."]
     return ["It was in time: the lag made no request slow."] if not cause.by_lag else []
 
 

@@ -9,6 +9,7 @@ from loadgen.analyze.results import Analysis, Finding, Headline, SignalTruth
 from loadgen.dataset.names import Cause, Outcome, SignalName
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import violation_sentence, worst_windows
+from loadgen_reports.chance import too_close
 from loadgen_reports.finding_text import (
     SYMBOL,
     finding_sentence,
@@ -126,7 +127,7 @@ def _lead(analysis: Analysis, *, lag_first: bool) -> list[str]:
             return [f"{start}: no limit was set, so nothing could fail{untested}."]
         met = {1: "the one limit was", 2: "both limits were"}.get(judged, f"all {fmt.number_word(judged)} limits were")
         exception = f" over the whole run, but {worst}" if worst else ""
-        return [f"{start}: {met} met{exception}{untested}."]
+        return [f"{start}: {met} met{exception}{untested}{too_close(analysis)}."]
     if analysis.verdict == "invalid":
         reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
         items = [list_item(f) for f in missed_limits(analysis)]
@@ -136,7 +137,7 @@ def _lead(analysis: Analysis, *, lag_first: bool) -> list[str]:
             *(finding_sentence(f, advice=False) for f in reasons),
             *unreliable,
         ]
-    also = f"; {worst}" if worst else ""
+    also = (f"; {worst}" if worst else "") + too_close(analysis)
     if lag_first:
         return [f"{start}: {lag_statement(analysis, suffix='')}{also}."]
     missed = missed_limits(analysis)

@@ -77,10 +77,46 @@ def signals(analysis: Analysis) -> Table:
             for each in found
         ),
         notes=(
-            "Lead: from leaving its noise until a limit was broken. Monotonicity: rank correlation with the requests "
-            "in flight per ready replica. Gain: rise from low to high load, in standard deviations of the noise. "
-            "Noise: share of the time beyond its noise while no limit was broken.",
+            "Lead: from rising above its noise until a limit was broken. Monotonicity: rank correlation with the "
+            "requests in flight per ready replica. Gain: rise from low to high load, in standard deviations of the "
+            "noise. Noise: share of the time beyond its noise while no limit was broken.",
         )
         if found
         else (),
     )
+
+
+def causes(analysis: Analysis) -> Table:
+    """What the ratio that the autoscaler read differs from the truth by, cause by cause."""
+    found = analysis.signal.causes if analysis.signal is not None else ()
+    syncs = found[0].syncs if found else 0
+    return Table(
+        key="signal-causes",
+        title="Ratio as read, against the truth",
+        columns=(
+            Column(label="Cause"),
+            Column(label="Mean part", numeric=True),
+            Column(label="Mean size", numeric=True),
+        ),
+        rows=tuple(
+            (
+                Cell(text=each.name.capitalize()),
+                Cell(text="not known", note=each.why_missing, style="muted")
+                if each.mean is None
+                else Cell(text=_signed(each.mean)),
+                Cell(text=fmt.ratio_value(each.mean_absolute)),
+            )
+            for each in found
+        ),
+        notes=(
+            f"Parts of the ratio, over {fmt.count(syncs)} HPA {fmt.plural(syncs, 'sync')}: together they are the ratio "
+            "as read minus Σ queue / Σ compute of the requests in the system. Not attributed: sums over models, a "
+            "floor in the divisor, wrong labels, another window.",
+        )
+        if found
+        else (),
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else fmt.MINUS if value < 0 else ''}{fmt.ratio_value(abs(value))}"

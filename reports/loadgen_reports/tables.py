@@ -302,7 +302,7 @@ def _relation(pair: Correlation) -> str:
         return f"not measured, because {pair.why_missing.rstrip('.')}." if pair.why_missing else ""
     if not pair.significant:
         return (
-            "Not told from chance: the largest |r| of unrelated series is below "
+            "May be chance: the largest |r| of unrelated series is below "
             f"{coefficient(pair.threshold)} in 95 of 100 cases."
         )
     first, second = (pair.leader, pair.follower) if pair.lag_s > 0 else (pair.follower, pair.leader)

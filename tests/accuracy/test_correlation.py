@@ -1,16 +1,15 @@
 """Correlations of simulated series whose relation is known.
 
 The series are first-order autoregressive: x(t) = 0.95 · x(t − 1) + e(t) with independent normal e. Two of them change
-so slowly that the best of 121 lags reaches |r| = 0.7 although they are unrelated.
+so slowly that the best of 121 lags reaches |r| = 0.7 although they are unrelated: `test_coverage.py` has that case.
 """
 
 import numpy as np
 import pytest
 
-from loadgen.analyze.correlation import CHANCE, correlate
+from loadgen.analyze.correlation import correlate
 
 SECONDS = 300
-SEEDS = 100
 RHO = 0.95
 
 
@@ -22,21 +21,11 @@ def autoregressive(seed: int, seconds: int, rho: float = RHO) -> np.ndarray:
     return series[200:]
 
 
-def test_unrelated_series_are_not_told_from_chance():
-    """5 % of 100 pairs exceed their threshold: 5, and 3.1 standard deviations of 2.2 more once in 1,000 tests."""
-    found = sum(
-        correlate("x", autoregressive(seed, SECONDS), "y", autoregressive(10_000 + seed, SECONDS)).significant
-        for seed in range(SEEDS)
-    )
-    expected = SEEDS * (1 - CHANCE)
-    assert found <= expected + 3.1 * (expected * CHANCE) ** 0.5
-
-
 @pytest.mark.parametrize("lead_s", [5, -3, 0, 60])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_known_lead_is_recovered(lead_s, sign):
-    """y(t) = ± x(t − lead) + noise of a third of its size: the lag is the lead, in each of ten draws."""
-    for seed in range(10):
+    """y(t) = ± x(t − lead) + noise of a third of its size: the lag is the lead, in each of four draws."""
+    for seed in range(4):
         x = autoregressive(seed, SECONDS + 120)
         noise = autoregressive(20_000 + seed, SECONDS, rho=0.5)
         y = sign * x[60 - lead_s : 60 - lead_s + SECONDS] + noise

@@ -1,7 +1,6 @@
 """Analyzes runs whose demand is known: capacity, lag, unnecessary scale-ups, what the lag did, the smallest fleet.
 
-Every run is a queue of a few lines, in which replicas of one slot get requests in turn. Nothing of `loadgen.analyze` is
-used for it.
+Every run is a queue of a few lines (`support.runs.queues`), in which replicas of one slot get requests in turn.
 """
 
 import math
@@ -11,37 +10,16 @@ import pytest
 
 from loadgen.analyze.analysis import analyze
 from loadgen.scenario.rates import Constant, Step, Wave
+from support.runs import queues
+from support.runs.queues import ALWAYS, poisson, served
 from support.runs.tables import event, info, life, request, rescale, series, tables
 
 SERVICE_S = 0.2
 """One replica serves five requests a second."""
 
 
-def poisson(rate, length, seed, peak=20.0):
-    random = np.random.default_rng(seed)
-    times = np.sort(random.uniform(0, length, random.poisson(peak * length)))
-    return times[random.uniform(0, peak, len(times)) < rate(times)]
-
-
 def drawn(kind, count, seed, mean=SERVICE_S):
-    random = np.random.default_rng(1000 + seed)
-    if kind == "equal":
-        return np.full(count, mean)
-    if kind == "exponential":
-        return random.exponential(mean, count)
-    return random.lognormal(math.log(mean) - 0.5, 1.0, count)
-
-
-def served(due, service, lives):
-    """Start of each request: replicas with one slot, which exist from … until, get requests in turn."""
-    free = [since for since, _ in lives]
-    start = []
-    for number, (at, takes) in enumerate(zip(due, service, strict=True)):
-        there = [r for r, (since, until) in enumerate(lives) if since <= at < until]
-        chosen = there[number % len(there)]
-        start.append(max(at, free[chosen]))
-        free[chosen] = start[-1] + takes
-    return np.array(start)
+    return queues.drawn(kind, count, seed, mean)
 
 
 def run(due, service, lives, length, *, events=(), limits=(), load=None, samples=()):
@@ -61,9 +39,6 @@ def run(due, service, lives, length, *, events=(), limits=(), load=None, samples
     settings = {} if load is None else {"load": load.model_dump(mode="json")}
     about = info(length_s=length, stages=(("all", 0.0, length),), limits=limits, settings=settings)
     return analyze(about, tables(requests=rows, events=events, samples=counters))
-
-
-ALWAYS = (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize("kind", ["equal", "exponential", "lognormal"])

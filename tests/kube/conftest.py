@@ -17,11 +17,6 @@ _HERE = Path(__file__).parent
 _GIVEN = VARIABLE in os.environ
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option for the tests that are too long for every change."""
-    parser.addoption("--nightly", action="store_true", help="run the tests marked `nightly`, too")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Nightly tests run when asked for; against a given cluster only the tests marked `any_cluster` run."""
     if not config.getoption("--nightly", default=False):

@@ -56,7 +56,7 @@ class DecisionChain:
         if rule_s is None:
             links.skip((*_BEFORE_SYNC, "sync"), "the sampled ratio was not beyond its target at the decision")
         elif since_s is not None and since_s > rule_s:
-            links.skip(_BEFORE_SYNC, "the signal was beyond its target already, before the last decision or load step")
+            links.skip(_BEFORE_SYNC, "the signal was already beyond its target before the last decision or load step")
             links.continue_from(since_s)
             after_s = float(np.nextafter(since_s + self._stamp_s, np.inf))  # not the sync of the last decision
             sync_s = self._first_sync_s(after_s, event.decided_s)

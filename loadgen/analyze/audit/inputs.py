@@ -43,6 +43,10 @@ _MAX_INPUTS = 256
 _MAX_PODS = 10_000
 _REQUEST_MILLI = 100_000
 _LONG_AGO_S = -1e9
+NO_VALUES = "the values that the sync read were not recorded"
+TOO_MANY_COUNTS = "the record leaves the number of pods with a metric open"
+TOO_MANY_VALUES = "the record leaves the values of the metrics open"
+NO_FITTING_VALUES = "no values fit the recorded average and the number of pods"
 
 
 class Counts(NamedTuple):
@@ -130,18 +134,20 @@ class PodCounter:
         return (measured,)
 
 
-def possible_inputs(sync: Sync, counts: Sequence[Counts]) -> list[Inputs]:
-    """All inputs of a sync that the record allows; empty if it says too little."""
+def possible_inputs(sync: Sync, counts: Sequence[Counts]) -> list[Inputs] | str:
+    """All inputs of a sync that the record allows, at least one; a text says why there are none."""
     if sync.inputs is not None:
         return [sync.inputs]
     if sync.values is None:
-        return []
+        return NO_VALUES
+    if not counts:
+        return TOO_MANY_COUNTS
     found: list[Inputs] = []
     for each in counts:
         found += _inputs(sync, each)
         if len(found) > _MAX_INPUTS:
-            return []
-    return found
+            return TOO_MANY_VALUES
+    return found or NO_FITTING_VALUES
 
 
 def _inputs(sync: Sync, counts: Counts) -> Iterator[Inputs]:
@@ -154,7 +160,7 @@ def _inputs(sync: Sync, counts: Counts) -> Iterator[Inputs]:
         selector_error=_selector_error(sync),
         update_error="the update failed" if _reason(sync, "AbleToScale") == "FailedUpdateScale" else None,
     )
-    fleet = _Fleet(exist, sync.desired or 1, _measured(sync.spec.metrics, counts))
+    fleet = _Fleet(exist, sync.desired, _measured(sync.spec.metrics, counts))
     options = [_readings(metric, value, fleet) for metric, value in zip(sync.spec.metrics, sync.values, strict=True)]
     for readings in product(*options):
         yield Inputs(scale=scale, pods=pods, readings=readings)
@@ -207,10 +213,10 @@ def _pods(counts: Counts, containers: tuple[tuple[str, str], ...]) -> tuple[PodS
 
 
 class _Fleet(NamedTuple):
-    """The replicas that existed, those that the sync set, and how many pods may have had a metric."""
+    """The replicas that existed, those that the sync set (None: unknown), and how many pods may have had a metric."""
 
     exist: int
-    desired: int
+    desired: int | None
     measured: tuple[int, ...]
 
 
@@ -226,16 +232,16 @@ def _readings(metric: MetricSpec, value: Value | None, fleet: _Fleet) -> tuple[R
         return (ReadError(message="the value was not available"),)
     match metric:
         case PodsMetric():
-            values = (_per_pod(value.milli or 0, pods) for pods in fleet.measured)
+            values = (_per_pod(value.amount, pods) for pods in fleet.measured)
             return tuple(PodValues(milli=each) for each in chain.from_iterable(values))
         case ObjectMetric():
-            return tuple(ObjectValue(milli=each) for each in _totals(metric, value.milli or 0, fleet))
+            return tuple(ObjectValue(milli=each) for each in _totals(metric, value.amount, fleet))
         case ExternalMetric():
-            return tuple(ExternalValues(milli=(each,)) for each in _totals(metric, value.milli or 0, fleet))
+            return tuple(ExternalValues(milli=(each,)) for each in _totals(metric, value.amount, fleet))
         case ResourceMetric():
-            usage = _per_pod(value.milli or 0, fleet.measured[0])
-            if value.percent is not None:
-                usage = _per_pod(value.percent * _REQUEST_MILLI // 100, fleet.measured[0], _REQUEST_MILLI // 100)
+            usage = _per_pod(value.amount, fleet.measured[0])
+            if value.unit == "percent":
+                usage = _per_pod(value.amount * _REQUEST_MILLI // 100, fleet.measured[0], _REQUEST_MILLI // 100)
             return tuple(ResourceSamples(by_pod={pod: _sample(milli) for pod, milli in each.items()}) for each in usage)
 
 
@@ -253,7 +259,10 @@ def _totals(metric: ObjectMetric | ExternalMetric, value: int, fleet: _Fleet) ->
     if not is_average(metric) or fleet.exist == 1:
         return (value,)
     if fleet.exist == 0:
-        enough = (metric.target.average_value_milli or 0) * fleet.desired
+        per_replica = metric.target.average_value_milli
+        if per_replica is None or fleet.desired is None:
+            return ()
+        enough = per_replica * max(fleet.desired, 1)
         return 0, enough, enough + 1
     return value * fleet.exist, (value - 1) * fleet.exist + 1
 

@@ -44,12 +44,14 @@ class Replayed:
         rules: The rules that can have determined the replicas; empty if it could not be replayed, or differs.
         decision: The twin's decision, one of those that give the recorded result; None without any.
         mismatch: The difference, if no inputs that the record allows give the recorded result.
+        why_undetermined: Why it could not be replayed.
     """
 
     sync: Sync
     rules: tuple[Rule, ...] = ()
     decision: Decision | None = None
     mismatch: AuditMismatch | None = None
+    why_undetermined: str | None = None
 
 
 class Replay:
@@ -83,7 +85,8 @@ class Replay:
         elif sync.after_gap:
             self._unknown = sync.t_s, UNKNOWN_SYNCS
         self._take_status(sync)
-        inputs = possible_inputs(sync, () if sync.inputs is not None else self._counter.counts(sync))
+        found = possible_inputs(sync, () if sync.inputs is not None else self._counter.counts(sync))
+        inputs = [] if isinstance(found, str) else found
         known = [[self._decide(sync, each, memory) for each in inputs] for memory in self._memories]
         tried = [*chain.from_iterable(known), *self._with_unknown_memory(sync, inputs)]
         same = [each for each in tried if _is_recorded(each, sync)]
@@ -91,8 +94,8 @@ class Replay:
             same = [each for each in self._shifted(sync, inputs) if _is_recorded(each, sync)]
         self._remember(sync, same, known)
         self._previous = sync
-        if not tried:
-            return Replayed(sync=sync)
+        if isinstance(found, str):
+            return Replayed(sync=sync, why_undetermined=found)
         if not same:
             return Replayed(sync=sync, mismatch=self._mismatch(sync, tried))
         return Replayed(sync=sync, rules=tuple(dict.fromkeys(each.rule for each in same)), decision=same[0])

@@ -30,7 +30,8 @@ def spans(replayed: Iterable[Replayed]) -> tuple[AuditSpan, ...]:
     def key(item: tuple[int, AuditSpan]) -> tuple[object, ...]:
         number, span = item
         decision = number if span.before != span.after else None
-        return decision, span.before, span.after, span.rule, span.candidates, span.metric, span.target
+        same = span.before, span.after, span.rule, span.candidates, span.metric, span.target, span.why_undetermined
+        return (decision, *same)
 
     return tuple(_merged([span for _, span in group]) for _, group in groupby(single, key))
 
@@ -40,7 +41,7 @@ def by_rule(replayed: Iterable[Replayed]) -> tuple[AuditSpan, ...]:
     groups: dict[object, list[AuditSpan]] = {}
     for each in replayed:
         span = span_of(each)
-        groups.setdefault((span.rule, span.candidates), []).append(span)
+        groups.setdefault((span.rule, span.candidates, span.why_undetermined), []).append(span)
     return tuple(_merged(group) for group in groups.values())
 
 
@@ -110,6 +111,7 @@ def span_of(replayed: Replayed) -> AuditSpan:
         after=after,
         rule=replayed.rules[0] if len(replayed.rules) == 1 else None,
         candidates=replayed.rules if len(replayed.rules) > 1 else (),
+        why_undetermined=replayed.why_undetermined,
     )
     if decision is None:
         return span
@@ -121,7 +123,7 @@ def span_of(replayed: Replayed) -> AuditSpan:
         policy=_policy(last.policy) if last else None,
     )
     largest = next((each for each in _metrics(sync.spec, decision) if each.name == decision.metric), None)
-    if largest is None or largest.value is None:
+    if largest is None or largest.value is None or largest.target is None:
         return span
     tolerances = tolerances_for(sync.spec.behavior, DEFAULT_CONTROLLER)
     return replace(
@@ -176,12 +178,12 @@ def _metric(metric: MetricSpec, proposal: Proposal) -> AuditMetric:
     )
 
 
-def _target_milli(metric: MetricSpec) -> int:
-    """The target that the metric is compared with, in thousandths."""
+def _target_milli(metric: MetricSpec) -> int | None:
+    """The target that the metric is compared with, in thousandths; None if its type names a field that is not set."""
     target = metric.target
     by_type = isinstance(metric, ObjectMetric) and target.type == "Value"
     total = by_type or (isinstance(metric, ExternalMetric) and target.average_value_milli is None)
-    return (target.value_milli if total else target.average_value_milli) or 0
+    return target.value_milli if total else target.average_value_milli
 
 
 def _step(step: Step) -> AuditStep:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from loadgen.analyze.observed import Observed
+from loadgen.analyze.results.audit import Unit
 from loadgen.autoscale.arithmetic import MAX_INT32, MAX_INT64
 from loadgen.autoscale.manifest import parse_hpa
 from loadgen.autoscale.record import Inputs, parse_inputs
@@ -35,10 +36,10 @@ MAX_INFERRED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A metric in the status: thousandths, or percent of the requests."""
+    """A metric in the status, in thousandths or in percent of the requests."""
 
-    milli: int | None = None
-    percent: int | None = None
+    amount: int
+    unit: Unit = "milli"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class Sync:
         desired: Replicas after it (`status.desiredReplicas` if `from_status`); None if unknown.
         reasons: Status and reason of each condition by its type.
         inputs: All that it read; None where that was not recorded.
-        values: One per metric of the spec, None for one that could not be read; None where no value was recorded.
+        values: One per metric of the spec, None for one that could not be read; None where a value that was
+            read is not recorded.
         counted: Pods with a metric, without one, and pending; None where unknown.
     """
 
@@ -111,9 +113,9 @@ def spec_of(run: Observed) -> HpaSpec | str:
             return "the HPA itself was not recorded" if cluster.hpa else "the workload has no HPA"
         return _parsed(cluster.hpa_manifest)
     if scaler is None:
-        return "there is no autoscaler with a known metric"
+        return "the run has no autoscaler whose metric is known"
     if not 0 < scaler.target * 1000 <= MAX_INT64:
-        return f"a target of {scaler.target:g} is not one of an HPA"
+        return f"an HPA cannot have a target of {scaler.target:g}"
     target = Target(type="AverageValue", average_value_milli=round(scaler.target * 1000))
     window_s = round(scaler.scale_down_window_s)
     try:
@@ -223,27 +225,36 @@ def _parsed(manifest: Mapping[str, object]) -> HpaSpec | str:
 def _values(data: _Data, spec: HpaSpec, has_milli: bool) -> tuple[Value | None, ...] | None:
     if data.current_metrics is not None:
         padded: Sequence[dict[str, Any]] = [*data.current_metrics, *({} for _ in spec.metrics)]
-        return tuple(_value(metric, status) for metric, status in zip(spec.metrics, padded, strict=False))
+        pairs = list(zip(spec.metrics, padded, strict=False))
+        values = tuple(_value(*pair) for pair in pairs)
+        # A status that names a metric without its value is damaged: what the sync read is not known.
+        lacking = any(
+            value is None and _current(status) is not None for value, (_, status) in zip(values, pairs, strict=True)
+        )
+        return None if lacking else values
     in_percent = isinstance(spec.metrics[0], ResourceMetric) and spec.metrics[0].target.average_utilization_pct
     if len(spec.metrics) > 1 or in_percent or not has_milli:
         return None  # earlier releases recorded one value
-    return (None if data.metric_milli is None else Value(milli=data.metric_milli),)
+    return (None if data.metric_milli is None else Value(data.metric_milli),)
 
 
 def _value(metric: MetricSpec, status: Mapping[str, Any]) -> Value | None:
-    """The value of a metric in `status.currentMetrics`; None if it could not be read."""
-    current: Any = {}
-    for source in status.values():
-        if isinstance(source, dict) and isinstance(source.get("current"), dict):
-            current = source["current"]
+    """The value of a metric in `status.currentMetrics`; None without one."""
+    current = _current(status) or {}
     if isinstance(metric, ResourceMetric) and metric.target.average_utilization_pct is not None:
         percent = current.get("averageUtilization")
-        return Value(percent=percent) if isinstance(percent, int) and abs(percent) <= MAX_INT32 else None
+        return Value(percent, "percent") if isinstance(percent, int) and abs(percent) <= MAX_INT32 else None
     per_pod = isinstance(metric, PodsMetric | ResourceMetric) or is_average(metric)
     try:
-        return Value(milli=parse_milli(current["averageValue" if per_pod else "value"]))
+        return Value(parse_milli(current["averageValue" if per_pod else "value"]))
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _current(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the status says about a metric; None for one that could not be read, whose entry is empty."""
+    currents = [source.get("current") for source in status.values() if isinstance(source, dict)]
+    return next((current for current in currents if isinstance(current, dict)), None)
 
 
 def is_average(metric: ObjectMetric | ExternalMetric) -> bool:

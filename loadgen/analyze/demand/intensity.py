@@ -64,6 +64,13 @@ class Intensity:
     segments: tuple[Segment, ...]
     changes: tuple[Estimate, ...]
 
+    def at(self, t_s: Floats) -> Floats:
+        """The rate at these times of the load."""
+        starts = np.array([segment.start_s for segment in self.segments])
+        rates = np.array([segment.rate.value for segment in self.segments])
+        place = np.searchsorted(starts, t_s, side="right") - 1
+        return np.asarray(rates[np.clip(place, 0, len(rates) - 1)], dtype=np.float64)
+
     def highest(self) -> float:
         """The highest rate of a segment."""
         return max(segment.rate.value for segment in self.segments)

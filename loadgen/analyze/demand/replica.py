@@ -8,6 +8,7 @@ import numpy as np
 from loadgen.analyze.demand.capacity import MIN_SERVICES, LatencyLimit, Rates, Work, filled, sustained
 from loadgen.analyze.demand.served import gateway_policy, supply
 from loadgen.analyze.demand.services import MIN_FULL, Services, in_full_batch, measured, modelled, most_at_once, slots
+from loadgen.analyze.demand.unstreamed import unstreamed
 from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import QUANTILES
@@ -100,6 +101,8 @@ def _services(run: Observed, last_s: Floats, service_s: Floats | None, *, few: i
     if service_s is not None and _mostly(np.isfinite(service_s), requests.ok):
         return measured(requests.first_s, last_s, service_s)
     first_s = np.where(np.isnan(requests.first_s), last_s, requests.first_s)
+    if not (first_s < last_s).any():
+        return unstreamed(requests.sent_s, last_s, requests.ended_s, requests.output_tokens, few)
     return modelled(requests.sent_s, first_s, last_s, requests.ended_s, few)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from loadgen.analyze.bounds import e2e_bounds, ttft_bounds
 from loadgen.analyze.demand.attribution import attribution, following, smallest_fleet
 from loadgen.analyze.demand.capacity import LatencyLimit, Work, filled
+from loadgen.analyze.demand.chance import percentile_intervals
 from loadgen.analyze.demand.elasticity import elasticity
 from loadgen.analyze.demand.lag import lags, phase_s, with_phase
 from loadgen.analyze.demand.need import Need
@@ -60,11 +61,11 @@ def assess(
     service_s, prefill_s = model.services.service_s[due], model.services.prefill_s[due]
     work = filled(Work(service_s=service_s, prefill_s=prefill_s), known)
     limit, slow = _slow(run)
+    slots, policy = model.rates.slots, model.rates.policy
+    served = as_served(fleet, float(work.service_s.mean()), slots, policy)
     attributed, mask = None, np.zeros(len(due_s), dtype=np.bool_)
     if limit is not None:
         scaler = run.info.autoscaler
-        slots, policy = model.rates.slots, model.rates.policy
-        served = as_served(fleet, float(work.service_s.mean()), slots, policy)
         bounds = (scaler.min_replicas, scaler.max_replicas) if scaler else (1, None)
         ideal = following(needed.curve, max(bounds[0], 1), bounds[1], slots, policy)
         attributed, mask = attribution(due_s, work, slow, [limit], served, ideal)
@@ -86,6 +87,7 @@ def assess(
         in_time=_in_time(level_lags, attributed),
         attribution=attributed,
         smallest=_smallest(run, model, needed, due_s, work),
+        percentiles=percentile_intervals(run, due_s, work, served),
         elasticity_serving=elasticity(needed.curve, served_curve, run.end_s, step_s, slow_ratio),
         elasticity_billed=elasticity(needed.curve, fleet.billed, run.end_s, step_s, slow_ratio),
     )

@@ -118,12 +118,17 @@ def prefill_s(sent_s: Floats, first_s: Floats, ended_s: Floats, few: int = 0) ->
     if not alone.any():
         alone = known & (others == others[known].min())
     times = to_first[alone]
-    middle = float(np.median(times))
     if len(times) < MIN_ALONE:
         # A coefficient of variation of 1 is assumed; the standard error of a median is √(π/2) times that of a mean.
+        middle = float(np.median(times))
         return middle, middle * math.sqrt(math.pi / 2 / len(times))
-    times = times[times <= STALL * middle]
+    times = times[not_stalled(times)]
     return float(times.mean()), float(times.std(ddof=1) / math.sqrt(len(times)))
+
+
+def not_stalled(times_s: Floats) -> Bools:
+    """Which lone requests found a free slot: those that took at most `STALL` medians."""
+    return times_s <= STALL * float(np.median(times_s))
 
 
 def slots(sent_s: Floats, start_s: Floats, ended_s: Floats, replicas: Floats, mean_service_s: float) -> int | None:

@@ -41,7 +41,7 @@ def _attainment(limit: Limit, attained: Attainment) -> Finding:
         )
         return _judged(limit, passed=False, measured=None, severity="invalid", unknown=whole.unknown, advice=advice)
     if whole.unknown:
-        summary += f"; {whole.unknown:,} more, open when the run was stopped, cannot turn this"
+        summary += f"; {whole.unknown:,} more, open when the run was stopped, cannot change this"
     if whole.attainment_lower >= limit.limit:
         return _judged(limit, passed=True, measured=whole.attainment_lower, advice=f"{summary}.")
     advice = f"{summary}: see the windows in violation for when the others were due."

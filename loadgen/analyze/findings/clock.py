@@ -59,8 +59,8 @@ def clock_offsets(offset: ClockOffset) -> list[Finding]:
     advice = (
         f"By the counters of the replicas, the clock of samples and events is {abs(offset.offset_s):.1f} s (± "
         f"{offset.error_s:.1f} s) {order} that of the requests. Times of replicas, of the ratio and of the autoscaler "
-        f"are off by this against those of requests, so are the lag and its steps; nothing was corrected. Synchronize "
-        f"the clocks (NTP) of the hosts that send requests and that collect, then run it again."
+        f"are off by this amount relative to those of requests, and so are the lag and its steps; nothing was "
+        f"corrected. Synchronize the clocks (NTP) of the hosts that send requests and that collect, then run it again."
     )
     return [codes.CLOCK_OFFSET.finding(measured=abs(offset.offset_s), limit=offset.error_s, advice=advice)]
 

@@ -125,7 +125,7 @@ DAMAGED_ROWS = _invalid(
     "Rows that cannot be true",
     "count",
     "Rows of the run folder cannot be true and are left out, such as one with a time that is not a number; a warning "
-    "if they cannot turn the verdict.",
+    "if they cannot change the verdict.",
 )
 GENERATOR = _invalid(
     "validity.generator",

@@ -101,7 +101,7 @@ def _nodes(run: Observed) -> list[Finding]:
             continue
         spans.append(span)
         pods |= set(replicas)
-        last = "" if start == event.t_s else f"renewed its lease last at {start:.1f} s and "
+        last = "" if start == event.t_s else f"last renewed its lease at {start:.1f} s and "
         summaries.append(f"{node} {last}became not ready at {event.t_s:.1f} s")
     if not spans:
         return []

@@ -102,7 +102,7 @@ def _compared(run: Observed, values: Bounds, lag_windows: Sequence[Span], limit:
     slow, due = values.broken(limit.limit), values.due_s
     count, slow_count = len(values), int(slow.sum())
     noun = "token gaps" if limit.metric == "itl" else "requests"
-    left_out = f"; {unknown:,} more, open when the run was stopped, cannot turn this" if unknown else ""
+    left_out = f"; {unknown:,} more, open when the run was stopped, cannot change this" if unknown else ""
     if not slow_count:
         advice = f"All {count - unknown:,} {noun} were within {limit.limit:g} s{left_out}."
         return _finding(limit, passed=True, measured=upper, advice=advice)

@@ -11,7 +11,7 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     """The verdict: `invalid` takes precedence over `fail`, and `fail` over `pass`.
 
     A limit that requests in flight at a stop leave unknown makes the run invalid only if no other limit was missed:
-    they cannot turn the verdict then.
+    they cannot change the verdict then.
     """
     unmet = [finding for finding in findings if not finding.passed]
     failed = any(finding.severity == "fail" for finding in unmet)

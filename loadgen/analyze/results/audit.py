@@ -15,7 +15,7 @@ class AuditMetric:
     Attributes:
         name: The metric as the controller names it.
         value: What the controller read: thousandths, or percent of the requests; None if it could not be read.
-        target: Its target, in the same unit.
+        target: Its target, in the same unit; None if the field that the type of the target names is not set.
         unit: `milli` or `percent`.
         replicas: Replicas that it proposed; None if it could not be read.
         rule: Why it proposed them.
@@ -26,7 +26,7 @@ class AuditMetric:
 
     name: str
     value: int | None
-    target: int
+    target: int | None
     unit: Unit
     replicas: int | None
     rule: Rule | None
@@ -77,6 +77,7 @@ class AuditSpan:
         without_metric: Most pods without a metric.
         until_s: When the stabilization window of the last sync ends.
         policy: Text of the policy that limited the last sync.
+        why_undetermined: Why the syncs could not be replayed, as the end of a sentence after "because".
     """
 
     from_s: float
@@ -97,6 +98,7 @@ class AuditSpan:
     without_metric: int = 0
     until_s: float | None = None
     policy: str | None = None
+    why_undetermined: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,29 @@ class SmallestFleet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PercentileInterval:
+    """What other arrivals at the same rate give for a limited percentile, with the replicas as they served.
+
+    Attributes:
+        metric: `ttft` or `e2e`.
+        statistic: `p50` … `max`.
+        low_s: Lower end of the 95 % interval, seconds.
+        high_s: Upper end.
+        close: Whether the limit is inside the interval: the result may be chance.
+        repeats: Runs that would decide it then; None if no practical number would.
+        why_missing: Why there is no interval.
+    """
+
+    metric: str
+    statistic: str
+    low_s: float | None = None
+    high_s: float | None = None
+    close: bool = False
+    repeats: int | None = None
+    why_missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Elasticity:
     """How well a supply curve followed the needed replicas; ratios and shares of the time, 0 is ideal.
 
@@ -147,6 +170,7 @@ class Demand:
             needed; None if that is unknown, or if the load never needed more than one replica.
         attribution: What the lag did.
         smallest: The smallest fixed fleet.
+        percentiles: Intervals of the limited percentiles of TTFT and E2E.
         elasticity_serving: Serving replicas against needed ones.
         elasticity_billed: Billed replicas against needed ones.
         why_missing: Why the capacity, and everything that follows from it, is unknown.
@@ -164,6 +188,7 @@ class Demand:
     in_time: bool | None = None
     attribution: Attribution | None = None
     smallest: SmallestFleet | None = None
+    percentiles: tuple[PercentileInterval, ...] = ()
     elasticity_serving: Elasticity | None = None
     elasticity_billed: Elasticity | None = None
     why_missing: str | None = None

@@ -98,7 +98,7 @@ class Correlation:
         lag_s: Seconds by which `follower` comes later; negative where `follower` leads.
         samples: Number of pairs at this lag.
         threshold: What the largest absolute value of unrelated series exceeds in 5 of 100 cases.
-        significant: Whether the absolute coefficient exceeds the threshold; otherwise it is not told from chance.
+        significant: Whether the absolute coefficient exceeds the threshold; otherwise it may be chance.
         why_missing: Why the coefficient is unknown.
     """
 

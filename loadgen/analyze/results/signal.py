@@ -46,8 +46,8 @@ class SignalCandidate:
 
     Attributes:
         signal: Its name, as in `loadgen.dataset.names.SignalName`.
-        lead_s: Least time by which it left its noise before a limit on latency was broken; negative where it was late;
-            None where no limit was broken.
+        lead_s: Least time by which it rose above its noise before a limit on latency was broken; negative where it was
+            late; None where no limit was broken.
         blind: Whether it stayed within its noise during a breach.
         monotonicity: Spearman's rank correlation with the requests in flight per ready replica; None where one of the
             two never changed.
@@ -64,17 +64,42 @@ class SignalCandidate:
     noise_ratio: float | None
 
 
+CauseName = Literal[
+    "completion delay", "engine wait", "mean of ratios", "missing series", "stale values", "not attributed"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalCause:
+    """A cause of the difference of the ratio that the autoscaler read from the truth; the means add up to it.
+
+    Attributes:
+        name: The cause (docs/metrics.md).
+        mean: Its mean over the syncs, as a part of the ratio; None where it is unknown. Waits inside the engine are
+            then in neither the truth nor a cause, and the others are in `not attributed`.
+        mean_absolute: The mean of its size: causes of both signs cancel in `mean`.
+        syncs: Number of syncs.
+        why_missing: Why it is unknown.
+    """
+
+    name: CauseName
+    mean: float | None
+    mean_absolute: float | None
+    syncs: int
+    why_missing: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalTruth:
     """Whether the ratio can be trusted as a signal for scaling (docs/metrics.md).
 
     Attributes:
-        verdict: `blind` (it stayed within its noise while a limit was broken), `late` (it left its noise after the
-            limit was broken), `noisy` (at constant load, chance alone moves it past the target), `trustworthy`, or
+        verdict: `blind` (it stayed within its noise while a limit was broken), `late` (it rose above its noise after
+            the limit was broken), `noisy` (at constant load, chance alone moves it past the target), `trustworthy`, or
             `not known`.
         reason: One sentence.
-        lead_s: Least time by which it left its noise before the limit was broken; negative where it was late; None
-            where no limit was broken, and where it never left its noise.
+        lead_s: Least time by which it rose above its noise before the limit was broken; negative where it was late;
+            None where no limit was broken, and where it never rose above its noise.
         noise_limit: Value up to which it is within its noise; None where it is unknown.
         false_ratio: Chance that one evaluation at constant load and replicas reads past the target and its tolerance,
             from a level on the other side; None where there was too little constant load.
@@ -82,6 +107,8 @@ class SignalTruth:
         false_high: Upper end of its 95 % interval.
         constant_s: Seconds of constant load and replicas that were evaluated.
         candidates: The recorded series, the ratio among them, the best first (docs/metrics.md).
+        causes: What the ratio that the autoscaler read differs from the truth by; empty where its reads or the counters
+            were not recorded.
     """
 
     verdict: SignalVerdict
@@ -93,6 +120,7 @@ class SignalTruth:
     false_high: float | None = None
     constant_s: float = 0.0
     candidates: tuple[SignalCandidate, ...] = ()
+    causes: tuple[SignalCause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

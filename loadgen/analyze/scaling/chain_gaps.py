@@ -31,7 +31,7 @@ def _offset(event: ScalingEvent, clock: ClockOffset | None) -> tuple[str, ...]:
     if clock is None or clock.offset_s is None or not clock.is_larger_than_error or event.trigger_s is None:
         return ()
     order = "early" if clock.offset_s > 0 else "late"
-    distance = f"{abs(clock.offset_s):.1f} s too {order} against all other steps"
+    distance = f"{abs(clock.offset_s):.1f} s too {order} relative to all other steps"
     return (f"load step: the load step is {distance}, because the clocks differ",)
 
 

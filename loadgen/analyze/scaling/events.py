@@ -144,7 +144,7 @@ def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[st
     """Start of the last span beyond the target that contains the decision or closely precedes it."""
     scaler = run.info.autoscaler
     if scaler is None:
-        missing.append("over target: there is no autoscaler with a known metric")
+        missing.append("over target: the run has no autoscaler whose metric is known")
         return None
     known = np.isfinite(ratio.value) & (ratio.t_s <= decision.event.t_s)
     times, values = ratio.t_s[known], ratio.value[known]

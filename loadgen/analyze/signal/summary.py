@@ -1,6 +1,6 @@
 """Judges the signal of a run: its truth, the use of the engines, and its gaps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.results import ClockOffset, EngineUse, SignalGap, SignalTruth
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.signal.candidates import candidates
+from loadgen.analyze.signal.causes import causes
 from loadgen.analyze.signal.deviation import TRUTH_TOLERANCE, deviation
 from loadgen.analyze.signal.engine import engine_use, unseen_waiting
 from loadgen.analyze.signal.gaps import signal_gaps
@@ -45,17 +46,18 @@ def judge(run: Observed, fleet: Fleet, ratio: Series) -> Signal:
     """
     clock, unseen = clock_offset(run, fleet), unseen_waiting(run, ratio)
     differs = deviation(run, fleet, ratio) if run.info.autoscaler is not None and run.length_s else None
+    truth = signal_truth(
+        run,
+        fleet,
+        ratio,
+        unseen_waiting=0 if unseen is None else unseen[1],
+        deviates=differs is not None and differs[0] > TRUTH_TOLERANCE,
+        clocks_differ=clock.is_larger_than_error,
+        # Which series leads which is not known either if the clocks differ.
+        candidates=() if clock.is_larger_than_error else candidates(run, fleet, ratio),
+    )
     return Signal(
-        truth=signal_truth(
-            run,
-            fleet,
-            ratio,
-            unseen_waiting=0 if unseen is None else unseen[1],
-            deviates=differs is not None and differs[0] > TRUTH_TOLERANCE,
-            clocks_differ=clock.is_larger_than_error,
-            # Which series leads which is not known either if the clocks differ.
-            candidates=() if clock.is_larger_than_error else candidates(run, fleet, ratio),
-        ),
+        truth=replace(truth, causes=causes(run, fleet)),
         engine=engine_use(run),
         gaps=signal_gaps(run, fleet, ready_spans(run, fleet), np.union1d(sample_times(run), idle_scrapes(run))),
         clock=clock,

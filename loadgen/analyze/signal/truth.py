@@ -10,7 +10,7 @@ from loadgen.analyze.queueing import window_s
 from loadgen.analyze.results import SignalCandidate, SignalTruth, SignalVerdict
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.signal.breaches import Breach, breaches
-from loadgen.analyze.signal.noise import Noise, noise
+from loadgen.analyze.signal.noise import MIN_WINDOWS, Noise, noise
 from loadgen.analyze.steps import Interval, runs
 from loadgen.dataset.names import SignalName
 
@@ -18,7 +18,7 @@ MAX_FALSE_RATIO = 0.05
 MIN_CALM = 10
 """Fewer samples without a broken limit do not show what the noise is."""
 NOISE_WIDTHS = 3.0
-"""The ratio has left its noise this many standard deviations (of the median absolute deviation) above the median."""
+"""The ratio is above its noise this many standard deviations (of the median absolute deviation) above the median."""
 _TO_DEVIATION = 1.4826
 """Standard deviation of a normal distribution / its median absolute deviation."""
 
@@ -29,8 +29,8 @@ class Response:
 
     Attributes:
         breach: The span in which it was broken.
-        lead_s: Time by which the ratio left its noise before the limit was broken, negative where after; None where it
-            never did.
+        lead_s: Time by which the ratio rose above its noise before the limit was broken, negative where after; None
+            where it never did.
         highest: Highest ratio until the last of these requests ended; NaN without a sample.
     """
 
@@ -90,7 +90,7 @@ def signal_truth(
     """
     scaler = run.info.autoscaler
     if scaler is None or not run.end_s:
-        return SignalTruth(verdict="not known", reason="There is no autoscaler with a known metric.")
+        return SignalTruth(verdict="not known", reason="The run has no autoscaler whose metric is known.")
     during = ratio.value[(ratio.t_s >= 0) & (ratio.t_s <= run.end_s)]
     if not np.isfinite(during).any():
         return SignalTruth(verdict="not known", reason="The ratio was not sampled during the load.")
@@ -111,7 +111,7 @@ def signal_truth(
             candidates=candidates,
         )
 
-    noisy = f"At constant load and replicas, one evaluation reads past the target with {_chance(measured)}."
+    noisy = f"At constant load and replicas, an evaluation is on the wrong side of the target with {_chance(measured)}."
     if unseen_waiting:
         waited = f"Up to {unseen_waiting:,} requests waited inside the engine"
         return truth("blind", f"{waited}, and the ratio stayed below its target.")
@@ -127,7 +127,7 @@ def signal_truth(
     if late is not None:
         return truth(
             "late",
-            f"The ratio left its noise {-_lead(late):.1f} s after the first request exceeded its limit at "
+            f"The ratio rose above its noise {-_lead(late):.1f} s after the first request exceeded its limit at "
             f"{late.breach.broke_s:.1f} s.",
         )
     lead = _lead_text(min(map(_lead, each)), resolution_s) if each else ""
@@ -137,7 +137,7 @@ def signal_truth(
         return truth("not known", "The ratio deviates from the raw counters of the replicas.")
     before = lead or "It exceeded its target, and no limit on latency was broken"
     if measured.false_ratio is None:
-        return truth("not known", f"{before}; its noise is not known: there was too little constant load.")
+        return truth("not known", f"{before}; {_unknown_noise(run, measured, limit, candidates)}")
     if measured.false_ratio > MAX_FALSE_RATIO:
         return truth("noisy", noisy)
     return truth("trustworthy", f"{before}. {noisy}")
@@ -161,8 +161,21 @@ def _lead(response: Response) -> float:
 
 def _lead_text(lead_s: float, resolution_s: float) -> str:
     if lead_s <= resolution_s:
-        return f"It left its noise within {resolution_s:g} s of the time at which a limit was broken"
-    return f"It left its noise at least {lead_s:.1f} s before a limit was broken"
+        return f"It rose above its noise within {resolution_s:g} s of the time at which a limit was broken"
+    return f"It rose above its noise at least {lead_s:.1f} s before a limit was broken"
+
+
+def _unknown_noise(run: Observed, measured: Noise, limit: float, candidates: Sequence[SignalCandidate]) -> str:
+    """What is known of the noise where the load was not constant for long enough."""
+    needed_s = MIN_WINDOWS * window_s(run)
+    text = (
+        f"its noise is not known: there was too little constant load ({measured.constant_s:.0f} s of the "
+        f"{needed_s:.0f} s that it takes)."
+    )
+    own = next((each for each in candidates if each.signal == SignalName.RATIO), None)
+    if own is None or own.noise_ratio is None:
+        return text
+    return f"{text} While no limit was broken, it was above {limit:.2g} for {own.noise_ratio * 100:.1f} % of the time."
 
 
 def _chance(measured: Noise) -> str:

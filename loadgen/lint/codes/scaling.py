@@ -11,12 +11,12 @@ RATIO_DIVIDED = error(
 TOTAL_UNDIVIDED = warning(
     "metric.total_undivided",
     "Value compares the total of the fleet with the target and multiplies the replicas by the quotient: a total does "
-    "not fall when replicas are added, so that the fleet grows to maxReplicas.",
+    "not fall when replicas are added, so the fleet grows to maxReplicas.",
     "Use `type: AverageValue` (KEDA: `metricType: AverageValue`) for a total.",
 )
 EXTERNAL_SUM = error(
     "metric.external_sum",
-    "An External metric is the sum of all series, here one for each pod, so that Value compares the sum of the ratios "
+    "An External metric is the sum of all series, here one for each pod, so Value compares the sum of the ratios "
     "with the target.",
     "Use a metric of type Pods with AverageValue, or record one mean for the fleet.",
 )
@@ -47,24 +47,23 @@ TARGET_DEFAULT = warning(
 )
 TARGET_NOISE = warning(
     "metric.target_noise",
-    "The ratio exceeds such a target whenever two requests arrive close together, so that the fleet grows without "
-    "need.",
+    "The ratio exceeds such a target whenever two requests arrive close together, so the fleet grows without need.",
     "Set a target above the ratio of a steady load that one replica carries, usually `100m` or more.",
 )
 RATIO_ONLY = warning(
     "metric.ratio_only",
-    "The ratio is 0 at every load that the replicas carry, so that the fleet shrinks to minReplicas after each peak "
+    "The ratio is 0 at every load that the replicas carry, so the fleet shrinks to minReplicas after each peak "
     "and the queue builds up again, even at constant load.",
     "Add a metric that is proportional to the load, such as the share of slots in use with a target of `800m`.",
 )
 UNRECORDED = warning(
     "metric.unrecorded",
-    "No recording rule here makes this series, so that the HPA gets no metric unless a rule elsewhere does.",
+    "No recording rule here makes this series, so the HPA gets no metric unless a rule elsewhere does.",
     "Add the rule, or correct the name of the metric.",
 )
 ZERO_BLIND = error(
     "metric.zero_blind",
-    "With no replica there is no series of replicas, so that the fleet never leaves zero.",
+    "With 0 replicas there are no pods to report the metric, so the workload can never scale up from 0 again.",
     "Set the least number of replicas to 1, or add a trigger that exists without replicas, such as the request rate of "
     "the gateway.",
 )
@@ -98,7 +97,7 @@ SCALE_DOWN_AT_ONCE = warning(
 )
 SCALE_DOWN_WINDOW = warning(
     "hpa.scale_down_window",
-    "Replicas are removed after a pause that is shorter than the minutes in which a new one loads its model, so that "
+    "Replicas are removed after a pause that is shorter than the minutes in which a new one loads its model, so "
     "the fleet flaps.",
     "Set `scaleDown: {stabilizationWindowSeconds: 300}`, or longer than a model load.",
 )
@@ -120,12 +119,12 @@ TOLERANCE_NARROW = warning(
 )
 TOLERANCE_WIDE = warning(
     "hpa.tolerance_wide",
-    "The metric must be far from its target before anything happens, so that the fleet reacts late.",
+    "The metric must be far from its target before anything happens, so the fleet reacts late.",
     "Leave `tolerance` out, which means 10 %, and choose the target instead.",
 )
 FIXED = warning(
     "hpa.fixed",
-    "The least and the largest number of replicas are the same, so that the autoscaler changes nothing.",
+    "The least and the largest number of replicas are the same, so the autoscaler changes nothing.",
     "Raise the largest number of replicas, or remove the autoscaler.",
 )
 SEVERAL = error(

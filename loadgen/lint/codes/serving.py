@@ -4,7 +4,7 @@ from loadgen.lint.pitfall import error, warning
 
 KILLS_LOADING = error(
     "probe.kills_loading",
-    "Triton does not listen until all models are loaded, so that the liveness probe restarts a server that loads for "
+    "Triton does not listen until all models are loaded, so the liveness probe restarts a server that loads for "
     "longer than this, over and over.",
     "Add `startupProbe: {httpGet: {path: /v2/health/ready, port: http}, periodSeconds: 5, failureThreshold: 360}`.",
 )
@@ -27,8 +27,7 @@ NO_READINESS = error(
 )
 READINESS_LIVE = error(
     "probe.readiness_live",
-    "The probe says that the process runs, not that its models can serve, so that requests reach a server without "
-    "them.",
+    "The probe says that the process runs, not that its models can serve, so requests reach a server without them.",
     "Use `httpGet: {path: /v2/health/ready, port: http}`.",
 )
 LIVENESS_READY = error(
@@ -48,13 +47,12 @@ NOT_STRICT = error(
 )
 EXPLICIT_MODELS = warning(
     "probe.explicit_models",
-    "With explicit model control the server is ready without any model, so that requests fail until a client loads "
-    "one.",
+    "With explicit model control the server is ready without any model, so requests fail until a client loads one.",
     "Add `--load-model=NAME` for each model, or leave `--model-control-mode` out.",
 )
 GRACE_SHORT = error(
     "pod.grace_short",
-    "The kubelet kills the server before its own time for running requests is over, so that a scale-down cuts off "
+    "The kubelet kills the server before its own time for running requests is over, so a scale-down cuts off "
     "responses.",
     "Set `terminationGracePeriodSeconds` to more than the preStop delay plus `--exit-timeout-secs`.",
 )
@@ -102,7 +100,7 @@ NO_BUDGET = warning(
 )
 BLOCKED = warning(
     "disruption.blocked",
-    "The budget allows no eviction at the least number of replicas, so that nodes cannot be drained or upgraded.",
+    "The budget allows no eviction at the least number of replicas, so nodes cannot be drained or upgraded.",
     "Set `maxUnavailable: 1`, or keep more replicas than `minAvailable`.",
 )
 GRPC_PER_CONNECTION = warning(
@@ -119,7 +117,7 @@ NOT_READY = error(
 )
 AFFINITY = warning(
     "traffic.affinity",
-    "Each client stays with one replica, so that replicas that the autoscaler adds get no requests from known clients.",
+    "Each client stays with one replica, so replicas that the autoscaler adds get no requests from known clients.",
     "Set `sessionAffinity: None`.",
 )
 

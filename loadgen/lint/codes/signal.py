@@ -4,8 +4,8 @@ from loadgen.lint.pitfall import error, warning
 
 WINDOW_EMPTY = error(
     "query.window_empty",
-    "A rate needs two samples in its window, and this window holds one or none, so that the query often has no result "
-    "and the autoscaler stands still.",
+    "A rate needs two samples in its window, and this window holds one or none, so the query often has no result "
+    "and the autoscaler does nothing.",
     "Use a window of at least four scrape intervals, for example `[30s]` with `interval: 5s` in the monitor.",
 )
 WINDOW_SHORT = warning(
@@ -22,8 +22,8 @@ WINDOW_LONG = warning(
 )
 PER_MODEL = error(
     "query.per_model",
-    "The result has one series for each model of a pod, and prometheus-adapter adds them up by default, so that "
-    "tokenizers and ensembles decide about the replicas.",
+    "The result has one series for each model of a pod, and prometheus-adapter adds them up by default, so "
+    "tokenizers and ensembles determine the number of replicas.",
     'Select the model that requests go to, for example `{model="tensorrt_llm_bls"}`, and aggregate with '
     "`sum by (namespace, pod) (…)` before the division.",
 )
@@ -34,7 +34,7 @@ ALL_MODELS = warning(
 )
 MEAN_OF_RATIOS = error(
     "query.mean_of_ratios",
-    "The mean of the ratios of several models weighs an idle one as much as a busy one, so that the value is too low, "
+    "The mean of the ratios of several models weighs an idle one as much as a busy one, so the value is too low, "
     "with n models by up to a factor of n.",
     "Divide sums: `sum by (namespace, pod) (rate(A)) / clamp_min(sum by (namespace, pod) (rate(B)), 1)`.",
 )
@@ -46,13 +46,13 @@ UNDEFINED_WHEN_IDLE = warning(
 )
 ABSENT_WHEN_IDLE = warning(
     "query.absent_when_idle",
-    "An idle replica has no series; the HPA assumes that it is at the target before it removes one, so that the fleet "
+    "An idle replica has no series; the HPA assumes that it is at the target before it removes one, so the fleet "
     "shrinks late or never.",
     "Give an idle replica a value: append `or 0 * B`, or use `clamp_min(B, 1)` instead of a comparison.",
 )
 FLOOR = error(
     "query.floor",
-    "The divisor is never below its floor, so that the value is too small at low rates: with one request in five "
+    "The divisor is never below its floor, so the value is too small at low rates: with one request in five "
     "seconds and a floor of 1 per second, a fifth of the truth.",
     "Use a floor far below any real rate, such as `clamp_min(B, 0.001)`, and add no constant to the divisor.",
 )
@@ -63,13 +63,12 @@ COUNTER_WITHOUT_RATE = error(
 )
 RATE_OF_GAUGE = error(
     "query.rate_of_gauge",
-    "The function `rate()` takes each decrease of a gauge for a restart of a counter, so that the value has no "
-    "meaning.",
+    "The function `rate()` treats each decrease of a gauge as a restart of a counter, so the value has no meaning.",
     "Use the gauge itself, or `avg_over_time(GAUGE{…}[30s])`.",
 )
 ENGINE_QUEUE = warning(
     "query.engine_queue",
-    "Triton's queue of this model does not contain the wait inside the engine, so that the ratio stays near 0 or is "
+    "Triton's queue of this model does not contain the wait inside the engine, so the ratio stays near 0 or is "
     "noise while requests wait.",
     "Use the queue of a model that blocks for the whole generation, such as `tensorrt_llm_bls` with as many instances "
     'as the engine\'s batch, or a gauge such as `nv_trt_llm_request_metrics{request_type="waiting"}`.',
@@ -87,8 +86,7 @@ RULE_INTERVAL = warning(
 )
 ADAPTER_SUMS = error(
     "adapter.sums_series",
-    "The adapter adds up the series of a pod, and this ratio has one for each model, so that the HPA reads a sum of "
-    "ratios.",
+    "The adapter adds up the series of a pod, and this ratio has one for each model, so the HPA reads a sum of ratios.",
     "Record one series for each pod, or set `metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)`.",
 )
 ADAPTER_RESOURCES = error(
@@ -103,7 +101,7 @@ ADAPTER_NAMESPACE = error(
 )
 ADAPTER_UNSERVED = warning(
     "adapter.unserved",
-    "None of these rules of the adapter serves the metric, so that the HPA gets none unless a rule elsewhere does.",
+    "None of these rules of the adapter serves the metric, so the HPA gets none unless a rule elsewhere does.",
     "Add a rule whose seriesQuery selects the series.",
 )
 MONITOR_SELECTS_NOTHING = error(
@@ -113,8 +111,7 @@ MONITOR_SELECTS_NOTHING = error(
 )
 MONITOR_PORT = error(
     "monitor.port",
-    "No container or Service port has this name, so that Prometheus scrapes nothing, and the autoscaler gets no "
-    "metric.",
+    "No container or Service port has this name, so Prometheus scrapes nothing, and the autoscaler gets no metric.",
     "Name the port of the metrics, `{name: metrics, containerPort: 8002}`, and set `port: metrics` in the monitor.",
 )
 MONITOR_INTERVAL = warning(

@@ -3,8 +3,9 @@
 The tensors are those of the C++ pipeline for an engine without LoRA, draft model, prompt table or images. Inputs that
 the emulation would have to ignore at the expense of a test are not declared, so the server refuses them by name.
 Sampling inputs are accepted and have no effect: the answer is a function of the prompt, and its length is
-``max_tokens``. One output is not TensorRT-LLM's: ``pod_name``, the environment variable ``POD_NAME``. It is no response
-parameter, because an ensemble forwards none, and Triton's Python backend has them only since release 25.02.
+``max_tokens``. TensorRT-LLM's models do not have the output ``pod_name``: the value of the environment variable
+``POD_NAME``. It is an output and not a response parameter, because an ensemble does not forward the response parameters
+of its models, and Triton's Python backend supports them only from release 25.02 on.
 """
 
 from __future__ import annotations

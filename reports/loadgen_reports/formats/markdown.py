@@ -55,6 +55,7 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(generators.generator(analysis)),
         _section(tables.outcomes(analysis)),
         _section(signal_tables.signals(analysis)),
+        _section(signal_tables.causes(analysis)),
         _section(signal_tables.engine(analysis)),
         _section(tables.correlations(analysis)),
         _section(demand.summary(analysis)),

@@ -31,7 +31,7 @@ def test_a_node_that_is_lost_at_the_peak_is_reported(tmp_path: Path) -> None:
     assert (event["node"], event["pods"]) == (node, [victim])
     assert victim in set(run.events("replica_not_ready").pod)
     lost = run.finding("node.lost")
-    assert lost["advice"].startswith(f"{node} renewed its lease last at ")
+    assert lost["advice"].startswith(f"{node} last renewed its lease at ")
     assert f"Replicas on it: {victim};" in lost["advice"]
     start_s, end_s = peak(run)
     assert start_s - RENEWED_EVERY_S < first_second(lost) < end_s, lost["window"]

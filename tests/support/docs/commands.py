@@ -155,6 +155,7 @@ NOT_HERE = {
     "UPDATE_GOLDEN=1 uv run pytest tests/chart/test_golden.py": "writes files; the tests compare them",
     "uv run pre-commit install": "changes the checkout's Git hooks; it runs the steps of `make check`",
     "uv run pytest tests/kube/chart/test_transitions_under_load.py -n 0 --nightly": "a step of `make nightly`",
+    "uv run pytest tests/accuracy/test_coverage.py --nightly": "a step of `make nightly`",
     "uv run python tests/support/hpa/record.py fast tests/support/hpa/recorded/fast.jsonl": "records for an hour",
     "uv run python tests/support/hpa/record.py slow tests/support/hpa/recorded/slow.jsonl": "records for an hour",
     "uv run python tests/support/hpa/table.py": "prints a table of the recordings for a document",

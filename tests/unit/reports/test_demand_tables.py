@@ -51,7 +51,7 @@ def test_a_lag_with_a_wide_interval_has_no_decimals(failing: Analysis) -> None:
     ("by_lag", "unexplained", "conclusive", "text"),
     [
         (0, 0, True, "It was in time: the lag made no request slow."),
-        (0, 300, False, "What the lag did is unknown, because a replay does not explain 300 of 554 slow requests."),
+        (0, 300, False, "What the lag did is unknown: the replay does not explain 300 of 554 slow requests."),
         (554, 0, True, "exceeded TTFT ≤ 2 s, all of them because of the lag."),
         (277, 0, True, "exceeded TTFT ≤ 2 s, 50 % of them because of the lag."),
         (0, 0, True, "exceeded TTFT ≤ 2 s, none of them because of the lag."),

@@ -118,9 +118,9 @@ def test_a_run_that_never_started_is_one_sentence() -> None:
     ("limits", "text"),
     [
         (0, "PASS: no limit was set, so nothing could fail."),
-        (1, "PASS: the one limit was met."),
-        (2, "PASS: both limits were met."),
-        (3, "PASS: all three limits were met."),
+        (1, "PASS: the one limit was met; TTFT p95 is too close to call."),
+        (2, "PASS: both limits were met; TTFT p95 is too close to call."),
+        (3, "PASS: all three limits were met; TTFT p95 is too close to call."),
     ],
 )
 def test_limits_that_were_met_are_counted(limits: int, text: str) -> None:
@@ -136,7 +136,8 @@ def test_a_pass_that_tested_no_scaling_says_so() -> None:
     run = sample("passing")
     idle = finding("signal.never_crossed", 0.4, 1.1, severity="warning", title="Highest ratio", unit="")
     assert opening(replace(run, findings=(*run.findings, idle)))[0] == (
-        "PASS: all three limits were met; scaling was not tested: the ratio never crossed its target."
+        "PASS: all three limits were met; scaling was not tested: the ratio never crossed its target; TTFT p95 is "
+        "too close to call."
     )
 
 

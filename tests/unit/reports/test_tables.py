@@ -146,7 +146,7 @@ def test_the_whole_run_is_always_the_last_row(failing: Analysis) -> None:
     assert table.rows[-1][0].text == "whole run"
 
 
-CHANCE = "Not told from chance: the largest |r| of unrelated series is below 0.35 in 95 of 100 cases."
+CHANCE = "May be chance: the largest |r| of unrelated series is below 0.35 in 95 of 100 cases."
 
 
 @pytest.mark.parametrize(
@@ -204,6 +204,6 @@ def test_the_engine_table_says_what_limits_a_replica(failing: Analysis) -> None:
 @pytest.mark.parametrize("render", [html.render, markdown.render])
 def test_the_verdict_of_the_signal_is_one_sentence(failing: Analysis, render: Callable[[Analysis], str]) -> None:
     """Page and Markdown have it with its reason."""
-    late = SignalTruth(verdict="late", reason="The ratio left its noise 12.0 s after the first request was slow.")
+    late = SignalTruth(verdict="late", reason="The ratio rose above its noise 12.0 s after the first request was slow.")
     text = re.sub(r"\s+", " ", render(replace(failing, signal=late)))
-    assert "The signal is late: the ratio left its noise 12.0 s after the first request was slow." in text
+    assert "The signal is late: the ratio rose above its noise 12.0 s after the first request was slow." in text

@@ -7,8 +7,20 @@
 """
 
 from support.runs.synthetic.folder import write
-from support.runs.synthetic.plan import PLANS, Plan
-from support.runs.synthetic.samples import SAMPLES, finding, sample
+from support.runs.synthetic.plan import ENGINE, PLANS, UNREACHED, Plan
+from support.runs.synthetic.samples import SAMPLES, analysis, finding, sample
 from support.runs.synthetic.simulation import Truth, simulate
 
-__all__ = ["PLANS", "SAMPLES", "Plan", "Truth", "finding", "sample", "simulate", "write"]
+__all__ = [
+    "ENGINE",
+    "PLANS",
+    "SAMPLES",
+    "UNREACHED",
+    "Plan",
+    "Truth",
+    "analysis",
+    "finding",
+    "sample",
+    "simulate",
+    "write",
+]

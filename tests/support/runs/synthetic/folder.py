@@ -11,7 +11,7 @@ from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.tables import TOKENS
 from support.runs.synthetic.plan import LOAD_START_S, Plan
-from support.runs.synthetic.replica import BACK_S, RESTART_S, Request
+from support.runs.synthetic.replica import BACK_S, HAND_OFF_S, NETWORK_S, RESTART_S, Request
 from support.runs.synthetic.run_info import CLOCK, run_info
 from support.runs.synthetic.simulation import Replica, Sync, Truth, simulate
 
@@ -47,7 +47,7 @@ def _request_row(plan: Plan, request: Request, worker: int) -> dict[str, Any]:
     # Without streaming, the answer that carries output is the last.
     tokens = request.tokens_s if plan.stream or request.outcome == "ok" else request.tokens_s[:0]
     first = -1 if not plan.stream else 0
-    return {
+    return _engine_times(plan, request) | {
         "request_id": request.number,
         "worker": worker,
         "scheduled_s": LOAD_START_S + request.due_s,
@@ -60,6 +60,20 @@ def _request_row(plan: Plan, request: Request, worker: int) -> dict[str, Any]:
         "input_tokens": request.input_tokens,
         "max_tokens": request.max_tokens,
         "output_tokens": len(tokens) if request.pod is not None else None,
+    }
+
+
+def _engine_times(plan: Plan, request: Request) -> dict[str, Any]:
+    """What the server reports of an answered request: its wait, prefill and decode in the engine, and its pod."""
+    if not plan.engine_times or request.outcome != "ok":
+        return {}
+    arrived_s = request.sent_s + NETWORK_S + HAND_OFF_S
+    first_s, last_s = float(request.tokens_s[0]), float(request.tokens_s[-1])
+    return {
+        "engine_queue_s": max(request.start_s - arrived_s, 0.0) if plan.waits_in == "engine" else 0.0,
+        "engine_prefill_s": first_s - request.start_s,
+        "engine_decode_s": last_s - first_s,
+        "pod": request.pod,
     }
 
 

@@ -50,6 +50,7 @@ class Plan:
             compute.
         unreached: Whether replicas that are added get no requests: clients keep their connections to the first ones.
         clock_offset_s: By how much the clock of samples and of the events of the fleet is ahead of that of requests.
+        engine_times: Whether the server reports the pod and the engine's times of each request.
         recorded: False where the tool died before it closed the first part of any table.
         error: Error that kept the load from starting.
         ttft_p95_s: Limit on TTFT p95.
@@ -84,6 +85,7 @@ class Plan:
     waits_in: Literal["triton", "engine"] = "triton"
     unreached: bool = False
     clock_offset_s: float = 0.0
+    engine_times: bool = False
     recorded: bool = True
     error: str | None = None
     ttft_p95_s: float = 2.0
@@ -134,3 +136,8 @@ PLANS: dict[str, Plan] = {
     "never-started": Plan(name="never started", error="no Triton answers at http://127.0.0.1:1; check --target"),
     "nothing-recorded": Plan(name="nothing recorded", target="url", recorded=False),
 }
+
+# Runs whose signal misleads; a single wave of each shows it.
+ENGINE = Plan(name="engine", waits_in="engine", engine_times=True, cycles=1)
+"""Requests wait inside the engine, whose wait Triton counts as compute; the engine reports its times."""
+UNREACHED = Plan(name="unreached", unreached=True, cycles=1)

@@ -12,7 +12,7 @@ from loadgen.analyze.read import analyze_folder
 from loadgen.analyze.results import Analysis, Correlation, Finding, Mark, OutcomeCount, Severity, Span, Window
 from loadgen.dataset.run_info import Compression
 from support.runs.synthetic.folder import write
-from support.runs.synthetic.plan import PLANS
+from support.runs.synthetic.plan import PLANS, Plan
 
 SAMPLES = (*PLANS, "hostile")
 HOSTILE = (
@@ -42,8 +42,19 @@ def sample(name: str) -> Analysis:
 def _make(name: str) -> Analysis:
     if name == "hostile":
         return _hostile(sample("failing"))
+    return _analyzed(PLANS[name])
+
+
+@cache
+def analysis(plan: Plan) -> Analysis:
+    """The analysis of the run folder of a plan, made once per process; of one in `PLANS`, its sample."""
+    name = next((name for name, each in PLANS.items() if each == plan), None)
+    return _analyzed(plan) if name is None else sample(name)
+
+
+def _analyzed(plan: Plan) -> Analysis:
     with TemporaryDirectory() as folder:
-        return analyze_folder(write(Path(folder), PLANS[name]))
+        return analyze_folder(write(Path(folder), plan))
 
 
 def finding(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from loadgen_reports.audit_text import rule_phrase
 
 from loadgen.analyze.analysis import analyze
 from loadgen.analyze.audit import syncs
@@ -165,7 +166,7 @@ def test_damaged_data_does_not_stop_the_audit(data):
 
 def test_a_run_without_autoscaler_says_why():
     """The reason is in the result."""
-    assert audited(autoscaler=None).why_missing == "there is no autoscaler with a known metric"
+    assert audited(autoscaler=None).why_missing == "the run has no autoscaler whose metric is known"
     assert audited().why_missing == "no sync of the autoscaler was recorded"
 
 
@@ -338,6 +339,52 @@ def test_a_metric_without_value_prevents_a_scale_down():
         metrics=[METRIC, other],
     )
     assert {each.rule for each in result.spans} == {Rule.METRIC_UNAVAILABLE}
+
+
+CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+OBJECT = {
+    "type": "Object",
+    "object": {
+        "metric": {"name": "queue"},
+        "describedObject": {"kind": "Service", "name": "triton"},
+        "target": {"type": "Value", "value": "1"},
+    },
+}
+EXTERNAL = {"type": "External", "external": {"metric": {"name": "s0"}, "target": {"type": "Value", "value": "1"}}}
+
+
+@pytest.mark.parametrize(
+    ("metric", "current"),
+    [
+        (METRIC, {}),
+        (METRIC, {"averageUtilization": 80}),
+        (CPU, {"averageValue": "80m"}),
+        (OBJECT, {"averageValue": "3"}),
+        (EXTERNAL, {"value": None}),
+    ],
+    ids=["Pods", "Pods in percent", "Resource", "Object", "External"],
+)
+def test_a_value_that_was_not_recorded_is_not_read_as_zero(metric, current):
+    """0 would be far below every target; the status does not have the value, so no rule is named."""
+    source = next(key for key in metric if key != "type")
+    damaged = {"type": metric["type"], source: {**metric[source], "current": current}}
+    result = on_cluster(
+        *fleet_of("a", "b"), status(0, 2, 2, damaged), samples=sampled("a", "b"), metrics=[metric], length_s=0.0
+    )
+    (span,) = result.spans
+    assert (span.rule, span.candidates, span.lowest, span.proposed) == (None, (), None, None)
+    assert span.why_undetermined == "the values that the sync read were not recorded"
+    assert (result.undetermined, result.mismatch_count) == (result.syncs, 0)
+    assert rule_phrase(span) == "not determined: the values that the sync read were not recorded"
+
+
+def test_a_target_that_is_not_set_is_not_shown_as_zero():
+    """The type names `value`, and only `averageValue` is set: the API server accepts it, and every sync fails."""
+    metric = {**OBJECT, "object": {**OBJECT["object"], "target": {"type": "Value", "averageValue": "1"}}}
+    failed = status(0, 1, 1, {"type": ""}, active=("False", "FailedGetObjectMetric"))
+    result = on_cluster(*fleet_of("a"), failed, status(15, 1, 2, 3000, able="SucceededRescale"), metrics=[metric])
+    assert all(each.target != 0 for each in result.spans)
+    assert all(each.target is None for decision in result.decisions for each in decision.metrics)
 
 
 def test_a_change_of_the_hpa_applies_from_then_on():

@@ -108,6 +108,4 @@ def test_a_second_decision_on_the_same_crossing_waits_from_the_first():
     found = links(*scrapes(), *rule_samples(), over_target_s=30.0, syncs=(15.0, 30.0, 40.0, DECIDED_S))
     assert {name: link.at_s for name, link in found.items() if link.at_s is not None} == {"sync": 40.0, "decided": 45.0}
     assert (found["sync"].took_s, found["decided"].took_s) == (10.0, 5.0)
-    assert (
-        found["rule"].why_missing == "the signal was beyond its target already, before the last decision or load step"
-    )
+    assert found["rule"].why_missing == "the signal was already beyond its target before the last decision or load step"

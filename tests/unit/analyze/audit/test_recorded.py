@@ -29,8 +29,8 @@ def value(metric, status):
     if status is None:
         return None
     if isinstance(metric, ResourceMetric) and metric.target.average_utilization_pct is not None:
-        return Value(percent=status["utilization"])
-    return Value(milli=parse_milli(status["value"]))
+        return Value(status["utilization"], "percent")
+    return Value(parse_milli(status["value"]))
 
 
 def written(step, spec):

@@ -59,7 +59,7 @@ def test_without_a_known_metric_over_target_is_missing_with_a_reason():
     )
     (up,) = chain(run)
     assert up.over_target_s is None
-    assert up.missing[0] == "over target: there is no autoscaler with a known metric"
+    assert up.missing[0] == "over target: the run has no autoscaler whose metric is known"
 
 
 def test_every_time_is_that_of_the_last_new_replica():

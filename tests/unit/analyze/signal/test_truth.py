@@ -91,7 +91,7 @@ def test_a_signal_that_was_not_tested_is_not_known():
 def test_without_an_autoscaler_nothing_is_judged():
     """A URL has no signal."""
     run = observed(info(autoscaler=None, limits=TTFT), requests=[request(0, 0.0)])
-    assert verdict(run).reason == "There is no autoscaler with a known metric."
+    assert verdict(run).reason == "The run has no autoscaler whose metric is known."
 
 
 def test_the_reads_of_the_autoscaler_are_those_that_it_recorded():
