@@ -1,11 +1,14 @@
 """Analyzes a run: the same tables always give the same values, without files, sockets or clock; seeds are fixed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from loadgen.analyze import latency
 from loadgen.analyze.attainment import attainment
 from loadgen.analyze.audit.audit import audit
 from loadgen.analyze.correlation import correlations
+from loadgen.analyze.demand.in_time import in_time
 from loadgen.analyze.demand.need import need
 from loadgen.analyze.demand.replica import NO_WAITS, fit
 from loadgen.analyze.demand.result import assess, until_backlog_gone
@@ -13,6 +16,7 @@ from loadgen.analyze.findings.attainment import attainment_limits
 from loadgen.analyze.findings.audit import unexplained
 from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
+from loadgen.analyze.findings.in_time import not_tested, scale_up_lag
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.findings.validity import never_started, validity
@@ -50,7 +54,8 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     signal = judge(run, replicas, ratio)
     scaling = with_gaps(run, replicas, ratio, scaling_events(run, replicas, ratio, needed), signal.clock)
     assessed = assess(run, replicas, model, needed, scaling)
-    demand = assessed.demand
+    timely = in_time(run, ratio, assessed.demand, scaling, signal.truth, signal.clock)
+    demand = replace(assessed.demand, in_time={"in_time": True, "late": False}.get(timely.answer))
     windows = until_backlog_gone(lag_windows(run, scaling), assessed.slow_by_lag_s)
     audited = audit(run, replicas, scaling, ratio)
     measured = latency.measure(run)
@@ -67,6 +72,8 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
             *clock_offsets(signal.clock),
             *slo(run, measured, windows),
             *attainment_limits(run, attained),
+            *scale_up_lag(run, timely),
+            *not_tested(run, timely),
             *warnings(run, replicas, ratio, scaling, demand, signal),
             *unexplained(audited),
         ]
@@ -75,7 +82,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         run=_run(run),
         verdict=verdict(findings),
         findings=findings,
-        headline=headline(run, replicas, scaling, windows),
+        headline=replace(headline(run, replicas, scaling, windows), in_time=timely),
         whole=latency.whole(run, measured),
         stages=latency.per_stage(run, measured, stages),
         by_replicas=latency.per_replicas(run, measured, replicas),

@@ -15,7 +15,7 @@ from loadgen.analyze.demand.replica import NO_WAITS, ReplicaModel, latency_limit
 from loadgen.analyze.demand.served import as_served, supply
 from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.results import ScalingEvent, Span
-from loadgen.analyze.results.demand import Attribution, Demand, LevelLag, SmallestFleet
+from loadgen.analyze.results.demand import Demand, LevelLag, SmallestFleet
 from loadgen.analyze.scaling.recovery import recovery_limit
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import QUANTILES
@@ -83,7 +83,6 @@ def assess(
         source=needed.source,
         needed=needed.spans,
         lags=level_lags,
-        in_time=_in_time(level_lags, attributed),
         attribution=attributed,
         smallest=_smallest(run, model, needed, due_s, work),
         elasticity_serving=elasticity(needed.curve, served_curve, run.end_s, step_s, slow_ratio),
@@ -146,15 +145,6 @@ def _lags(run: Observed, fleet: Fleet, needed: Need, scaling: Sequence[ScalingEv
         phase = phase_s(over_s, syncs, scaler.sync_period_s) if chance and over_s is not None else None
         made.append(with_phase(lag, phase, scaler.sync_period_s))
     return tuple(made)
-
-
-def _in_time(found: Sequence[LevelLag], cause: Attribution | None) -> bool | None:
-    """Whether the lag broke nothing, by its sign or by the replays; None if neither can tell."""
-    if not found:
-        return None
-    if all(each.lag is not None and each.lag.high <= 0 for each in found):
-        return True
-    return cause.by_lag == 0 if cause is not None and cause.conclusive else None
 
 
 def _smallest(run: Observed, model: ReplicaModel, needed: Need, due_s: Floats, work: Work) -> SmallestFleet | None:

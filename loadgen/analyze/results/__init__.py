@@ -26,6 +26,7 @@ from loadgen.analyze.results.demand import (
     SmallestFleet,
 )
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
+from loadgen.analyze.results.in_time import InTime, InTimeAnswer, LagParts
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Cost, Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -65,6 +66,9 @@ __all__ = [
     "Estimate",
     "Finding",
     "Headline",
+    "InTime",
+    "InTimeAnswer",
+    "LagParts",
     "Latencies",
     "LevelLag",
     "Mark",

@@ -7,6 +7,7 @@ from loadgen.analyze.results.attainment import Attainment
 from loadgen.analyze.results.audit import Audit
 from loadgen.analyze.results.demand import Demand
 from loadgen.analyze.results.finding import Finding, Span
+from loadgen.analyze.results.in_time import InTime
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import Cost, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -101,6 +102,7 @@ class Headline:
         peak_replicas: Most ready replicas at once.
         lowest_replicas: Fewest ready replicas at once during the load, after the first was ready.
         last_replicas: Ready replicas at the end.
+        in_time: Whether the fleet was in time; None in results of earlier releases.
     """
 
     worst_event: int | None
@@ -117,6 +119,7 @@ class Headline:
     lowest_replicas: int | None
     last_replicas: int | None
     unknown_requests: int = 0
+    in_time: InTime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from loadgen_reports import audits, demand, lags, provenance, signal_tables, tab
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
+from loadgen_reports.in_time import in_time_line, lag_parts
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, signal_sentence
 from loadgen_reports.tables import Cell, Table
 
@@ -22,9 +23,11 @@ def render(analysis: Analysis) -> str:
     run = analysis.run
     summary = " ".join(opening(analysis))
     verdict = VERDICT[analysis.verdict]
+    in_time = in_time_line(analysis)
     autoscaler, signal = provenance.autoscaler(analysis), signal_sentence(analysis)
     parts = [
         f"# {escape(run.scenario)}: {verdict}",
+        f"**{escape(in_time)}**" if in_time else "",
         escape(summary).replace(verdict, f"**{verdict}**", 1),
         "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in listed_findings(analysis)),
         prose(autoscaler) if autoscaler else "",
@@ -42,6 +45,7 @@ def _measured(analysis: Analysis) -> list[str]:
     return [
         _section(lags.scale_ups(analysis)),
         _section(lags.scale_downs(analysis)),
+        _section(lag_parts(analysis)),
         _section(demand.level_lags(analysis)),
         _section(audits.decisions(analysis)),
         _section(audits.links(analysis)),
