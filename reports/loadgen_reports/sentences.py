@@ -64,9 +64,7 @@ def opening(analysis: Analysis) -> list[str]:
 
 
 def summary_lines(analysis: Analysis) -> list[str]:
-    """The end-of-run summary for a console: whether the fleet was in time, the opening, then one line for each finding
-    that needs attention.
-    """
+    """The summary for a console: whether the fleet was in time, the opening, and the notable findings."""
     in_time = in_time_line(analysis)
     lines = [*([in_time] if in_time else []), *opening(analysis)]
     for finding in listed_findings(analysis):

@@ -17,7 +17,7 @@ STEP = Step(levels_per_s=(3.0, 8.0), hold_s=100.0)
 
 @cache
 def late_run(limit=None, ttft=2.0):
-    """The signal crosses at 107 s, syncs are at 105 and 120 s, the second replica is ready at 130 s, serves at 131 s."""
+    """The signal crosses at 107 s, syncs: 105 and 120 s; the second replica is ready at 130 s and serves at 131."""
     limits = [("ttft", "p95", ttft)] if ttft else []
     limits += [("scale_up_lag", "worst", limit)] if limit is not None else []
     return queue_run(
@@ -106,7 +106,7 @@ def test_with_another_phase_the_limit_may_be_met():
 
 
 def test_a_limit_on_an_unfinished_lag_cannot_be_judged():
-    """Two replicas are needed for the last 100 s and never serve: 100 s is over a limit of 50 s, and no proof of 150 s."""
+    """Two replicas are needed for the last 100 s and never serve: 100 s is over a limit of 50 s, not of 150."""
     for limit, severity, verdict in ((50.0, "fail", "fail"), (150.0, "invalid", "invalid")):
         made = queue_run(STEP, [ALWAYS], 200.0, limits=[("scale_up_lag", "worst", limit)])
         finding = by_code(made.findings, "slo.scale_up_lag.worst")

@@ -1,4 +1,4 @@
-"""Runs of a queue of a few lines: replicas of one slot get requests in turn, and nothing of `loadgen.analyze` is used."""
+"""Runs of a queue of a few lines: replicas of one slot get requests in turn; without code of the analysis."""
 
 import math
 from collections.abc import Sequence
