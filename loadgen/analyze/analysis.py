@@ -7,6 +7,8 @@ import numpy as np
 from loadgen.analyze import latency
 from loadgen.analyze.attainment import attainment
 from loadgen.analyze.audit.audit import audit
+from loadgen.analyze.chain.fix import fix_first
+from loadgen.analyze.chain.links import Chains
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.demand.in_time import in_time
 from loadgen.analyze.demand.need import need
@@ -58,6 +60,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
     demand = replace(assessed.demand, in_time={"in_time": True, "late": False}.get(timely.answer))
     windows = until_backlog_gone(lag_windows(run, scaling), assessed.slow_by_lag_s)
     audited = audit(run, replicas, scaling, ratio)
+    chains = Chains(run, replicas, ratio, demand, audited, assessed.backlog).of(scaling)
     measured = latency.measure(run)
     attained = attainment(run, measured)
     stages = latency.stage_spans(run)
@@ -105,6 +108,8 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         gaps=signal.gaps,
         clock_offset=None if info.load_start_s is None else signal.clock,
         audit=audited,
+        chains=chains,
+        fix_first=fix_first(chains, scaling),
     )
 
 

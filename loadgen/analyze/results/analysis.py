@@ -5,6 +5,7 @@ from typing import Literal
 
 from loadgen.analyze.results.attainment import Attainment
 from loadgen.analyze.results.audit import Audit
+from loadgen.analyze.results.chain import EventChain, FixFirst
 from loadgen.analyze.results.demand import Demand
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.in_time import InTime
@@ -146,6 +147,8 @@ class Analysis:
         capacity_per_s: Sustained throughput of one replica in requests per second; None when unknown.
         demand: What the load needed, how the fleet followed, and what the lag did.
         audit: The syncs of the autoscaler, each with the rule that determined it.
+        chains: The links of every scaling event, in the order of `scaling`.
+        fix_first: The link that costs most of those that can be changed; None without a late scale-up.
         output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
         warm_up: How long the run was cold, by the setting and by a proposal; None without a load.
         by_warm_up: Latencies of the requests due before and after the warm-up, `cold` and `warm`; empty without one.
@@ -183,3 +186,5 @@ class Analysis:
     gaps: tuple[SignalGap, ...] = ()
     clock_offset: ClockOffset | None = None
     audit: Audit = field(default_factory=Audit)
+    chains: tuple[EventChain, ...] = ()
+    fix_first: FixFirst | None = None

@@ -16,6 +16,7 @@ from loadgen.analyze.results import Analysis
 from loadgen_reports import audits, chart, demand, distribution, glossary, lags, provenance, signal_tables, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
+from loadgen_reports.chains import chain_tables, fix_sentence
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
 from loadgen_reports.in_time import in_time_line, lag_parts
 from loadgen_reports.panels import (
@@ -66,6 +67,8 @@ def render(analysis: Analysis) -> str:
         split_code=split_code,
         in_time=in_time_line(analysis),
         lag_parts=lag_parts(analysis),
+        fix=fix_sentence(analysis),
+        chain_tables=chain_tables(analysis),
         summary=opening(analysis),
         emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
         notable=[(f.severity, finding_sentence(f)) for f in listed_findings(analysis)],

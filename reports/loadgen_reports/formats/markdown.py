@@ -7,6 +7,7 @@ from loadgen.analyze.results import Analysis
 from loadgen_reports import audits, demand, lags, provenance, signal_tables, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
+from loadgen_reports.chains import MOST_IN_MARKDOWN, chain_tables, fix_sentence
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
 from loadgen_reports.in_time import in_time_line, lag_parts
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, signal_sentence
@@ -32,6 +33,7 @@ def render(analysis: Analysis) -> str:
         "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in listed_findings(analysis)),
         prose(autoscaler) if autoscaler else "",
         prose(signal) if signal else "",
+        prose(fix) if (fix := fix_sentence(analysis)) else "",
         f"> {escape(emulation(run.emulated))}" if run.emulated else "",
         _section(provenance.compressed(analysis)),
         _section(provenance.cluster(analysis)),
@@ -49,6 +51,7 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(demand.level_lags(analysis)),
         _section(audits.decisions(analysis)),
         _section(audits.links(analysis)),
+        *(_section(table) for table in chain_tables(analysis, MOST_IN_MARKDOWN)),
         _section(tables.findings(analysis)),
         _section(attainment_table(analysis)),
         _section(tables.requests(analysis)),

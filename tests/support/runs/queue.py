@@ -1,7 +1,7 @@
 """Runs of a queue of a few lines: replicas of one slot get requests in turn; without code of the analysis."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,20 @@ def even(load: Step, length_s: float) -> list[float]:
     return [float(at) for at in np.repeat(np.interp(targets, counts, grid), GROUP)]
 
 
-def starts(due: Sequence[float], lives: Sequence[tuple[float, float]], service_s: float = SERVICE_S) -> list[float]:
-    """When each request starts: replicas with one slot, which exist from … until, get requests in turn."""
-    free = [since for since, _ in lives]
+def places(due: Sequence[float], lives: Sequence[tuple[float, float]]) -> list[int]:
+    """Which replica each request goes to: those that exist, from … until, get requests in turn."""
     found = []
     for number, at in enumerate(due):
         there = [replica for replica, (since, until) in enumerate(lives) if since <= at < until]
-        chosen = there[number % len(there)]
+        found.append(there[number % len(there)])
+    return found
+
+
+def starts(due: Sequence[float], lives: Sequence[tuple[float, float]], service_s: float = SERVICE_S) -> list[float]:
+    """When each request starts, at replicas with one slot."""
+    free = [since for since, _ in lives]
+    found = []
+    for at, chosen in zip(due, places(due, lives), strict=True):
         found.append(max(at, free[chosen]))
         free[chosen] = found[-1] + service_s
     return found
@@ -48,11 +55,14 @@ def queue_run(
     limits: Sequence[tuple[str, str, float]] = (),
     events: Sequence[dict[str, Any]] = (),
     samples: Sequence[dict[str, Any]] = (),
+    start_up: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+    named: bool = False,
     **about: Any,
 ) -> Analysis:
     """The analysis of an evenly spaced load; the first token comes after a tenth of the service.
 
-    A replica that comes during the load was created 6 s before, and its first answer is counted 1 s after it came.
+    A replica that comes during the load was created 6 s before, and its first answer is counted 1 s after it came;
+    `start_up` has other events before the ready of a replica. With `named`, answers name their replica.
     """
     due = even(load, length_s)
     begun = starts(due, lives)
@@ -61,11 +71,16 @@ def queue_run(
         request(number, at, start - at + 0.1 * SERVICE_S, start - at + SERVICE_S) | measured
         for number, (at, start) in enumerate(zip(due, begun, strict=True))
     ]
+    for row, place in zip(rows, places(due, lives), strict=True):
+        row["pod"] = f"p{place}" if named else None
     happened, counters = list(events), list(samples) or ratio_over(0.0, 0.0, length_s)
     for number, (since, until) in enumerate(lives):
         since = max(since, -10.0)
         end = None if until == math.inf else until
-        happened += life(f"p{number}", since - 6.0, since, end, end)
+        own = life(f"p{number}", since - 6.0, since, end, end)
+        if start_up and f"p{number}" in start_up:
+            own = [*start_up[f"p{number}"], *own[3:]]
+        happened += own
         answered = since + 1 if since > 0 else 1.0
         counters += series("raw_success", f"p{number}", {since: 0.0, answered: 1.0, length_s: 9.0})
     settings = {"load": load.model_dump(mode="json")}
@@ -80,4 +95,4 @@ def ratio_over(from_s: float, until_s: float, length_s: float) -> list[dict[str,
     return series("ratio", "p0", values)
 
 
-__all__ = ["ALWAYS", "SERVICE_S", "even", "event", "queue_run", "ratio_over", "rescale", "starts"]
+__all__ = ["ALWAYS", "SERVICE_S", "even", "event", "places", "queue_run", "ratio_over", "rescale", "starts"]
