@@ -14,6 +14,7 @@ from loadgen.analyze.demand.in_time import in_time
 from loadgen.analyze.demand.need import need
 from loadgen.analyze.demand.replica import NO_WAITS, fit
 from loadgen.analyze.demand.result import assess, until_backlog_gone
+from loadgen.analyze.failures import failures
 from loadgen.analyze.findings.attainment import attainment_limits
 from loadgen.analyze.findings.audit import unexplained
 from loadgen.analyze.findings.clock import clock_offsets, clock_steps
@@ -110,6 +111,7 @@ def analyze(info: RunInfo, tables: Tables) -> Analysis:
         audit=audited,
         chains=chains,
         fix_first=fix_first(chains, scaling),
+        failures=None if info.load_start_s is None else failures(run, replicas, scaling, windows, demand),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from loadgen.analyze.audit.chain import DecisionChain
 from loadgen.analyze.audit.inputs import STATUS_SLACK_S
 from loadgen.analyze.chain.pods import Startup, pod_start, startup
-from loadgen.analyze.chain.share import answered, fair_share_s, named_pods
+from loadgen.analyze.chain.share import answered, fair_share_s, named_pods, spans_by_pod
 from loadgen.analyze.demand.backlog import Backlog
 from loadgen.analyze.observed import Event, Observed, Series
 from loadgen.analyze.results import Audit, AuditLink, Demand, ScalingEvent
@@ -39,7 +39,9 @@ class Chains:
         self._run, self._fleet, self._demand, self._backlog = run, fleet, demand, backlog
         self._stamp_s = 0.0 if run.info.cluster is None else STATUS_SLACK_S
         self._answered = answered(run)
-        self._named = named_pods(run)
+        sent = named_pods(run) & np.isfinite(run.requests.sent_s)
+        self._sent = spans_by_pod(run.requests.sent_s[sent], run.requests.pod[sent])
+        self._served = spans_by_pod(self._answered.t_s, self._answered.pod) if self._answered else {}
         self._linked = {each.event: each.links for each in audit.decisions if each.event is not None and each.links}
         self._decisions: DecisionChain | None = None
         if run.info.autoscaler is not None:
@@ -172,15 +174,10 @@ class Chains:
 
     def _sent_s(self, pod: Replica, *, last: bool) -> float | None:
         """When the first or the last request was sent that a replica answered, by the name in the answer."""
-        sent = self._run.requests.sent_s[self._named & (self._run.requests.pod == pod.name)]
-        sent = sent[np.isfinite(sent)]
-        return None if not len(sent) else float(sent.max() if last else sent.min())
+        return self._sent[pod.name][int(last)] if pod.name in self._sent else None
 
     def _last_answer_s(self, pod: Replica) -> float | None:
-        if self._answered is None:
-            return None
-        times = self._answered.t_s[self._answered.pod == pod.name]
-        return float(times[-1]) if len(times) else None
+        return self._served[pod.name][1] if pod.name in self._served else None
 
     def _counters_s(self) -> float | None:
         counters = self._run.signals.get(SignalName.RAW_SUCCESS, {})

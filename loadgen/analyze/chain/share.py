@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from loadgen.analyze.observed import Bools, Floats, Objects, Observed
+from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import SignalName
 
 FEWEST_EACH = 10
 """Answers of a window per ready replica: of ten expected ones, fewer than five come by chance in under 3 %."""
+MOST_ANSWERS = 5_000_000
+"""Counters of more answers are not followed one by one."""
 FAIR = 0.5
 """A replica has its fair share if it answers at least half of its part."""
 
@@ -31,7 +35,7 @@ class Answered:
 
 
 def answered(run: Observed) -> Answered | None:
-    """What each replica answered; None if neither answers nor counters tell."""
+    """What each replica answered; None if neither answers nor counters tell, and if counters count too many answers."""
     requests = run.requests
     named = requests.ok & named_pods(run)
     if named.any() and named.sum() >= requests.ok.sum() / 2:
@@ -40,11 +44,15 @@ def answered(run: Observed) -> Answered | None:
     times: list[Floats] = []
     pods: list[Objects] = []
     steps: list[Floats] = []
+    left = float(MOST_ANSWERS)
     for pod, series in run.signals.get(SignalName.RAW_SUCCESS, {}).items():
         # A counter that falls was reset by a restart, and its new value is what was counted since.
         more = np.diff(series.value, prepend=series.value[:1])
-        more = np.where(more < 0, series.value, more)
-        counted = np.repeat(series.t_s, np.maximum(more, 0).astype(np.int64))
+        more = np.clip(np.where(more < 0, series.value, more), 0, MOST_ANSWERS + 1)
+        left -= float(more.sum())
+        if left < 0:
+            return None
+        counted = np.repeat(series.t_s, more.astype(np.int64))
         times.append(counted)
         pods.append(np.full(len(counted), pod, dtype=object))
         steps.append(np.diff(series.t_s))
@@ -58,6 +66,20 @@ def answered(run: Observed) -> Answered | None:
 def named_pods(run: Observed) -> Bools:
     """Whether each request has the name of the replica that answered it."""
     return np.array([pod is not None for pod in run.requests.pod], dtype=np.bool_)
+
+
+def spans_by_pod(t_s: Floats, pods: Objects) -> dict[str, Interval]:
+    """The first and the last time of each replica.
+
+    Args:
+        t_s: Times, none of them NaN.
+        pods: The replica of each.
+    """
+    codes, names = pd.factorize(pods)
+    first, last = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    np.minimum.at(first, codes, t_s)
+    np.maximum.at(last, codes, t_s)
+    return {str(name): (float(a), float(b)) for name, a, b in zip(names, first, last, strict=True)}
 
 
 def fair_share_s(found: Answered, pods: tuple[str, ...], ready: int, since_s: float, until_s: float) -> float | None:

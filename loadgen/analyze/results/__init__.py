@@ -26,6 +26,7 @@ from loadgen.analyze.results.demand import (
     NeededSpan,
     SmallestFleet,
 )
+from loadgen.analyze.results.failures import FailedWindow, Failures
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.in_time import InTime, InTimeAnswer, LagParts
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
@@ -67,6 +68,8 @@ __all__ = [
     "EngineUse",
     "Estimate",
     "EventChain",
+    "FailedWindow",
+    "Failures",
     "Finding",
     "FixFirst",
     "Headline",

@@ -7,6 +7,7 @@ from loadgen.analyze.results.attainment import Attainment
 from loadgen.analyze.results.audit import Audit
 from loadgen.analyze.results.chain import EventChain, FixFirst
 from loadgen.analyze.results.demand import Demand
+from loadgen.analyze.results.failures import Failures
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.in_time import InTime
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
@@ -149,6 +150,7 @@ class Analysis:
         audit: The syncs of the autoscaler, each with the rule that determined it.
         chains: The links of every scaling event, in the order of `scaling`.
         fix_first: The link that costs most of those that can be changed; None without a late scale-up.
+        failures: Failed requests by cause and scaling event; None when no load started.
         output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
         warm_up: How long the run was cold, by the setting and by a proposal; None without a load.
         by_warm_up: Latencies of the requests due before and after the warm-up, `cold` and `warm`; empty without one.
@@ -188,3 +190,4 @@ class Analysis:
     audit: Audit = field(default_factory=Audit)
     chains: tuple[EventChain, ...] = ()
     fix_first: FixFirst | None = None
+    failures: Failures | None = None

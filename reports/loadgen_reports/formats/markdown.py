@@ -8,6 +8,7 @@ from loadgen_reports import audits, demand, lags, provenance, signal_tables, tab
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
 from loadgen_reports.chains import MOST_IN_MARKDOWN, chain_tables, fix_sentence
+from loadgen_reports.failures import failure_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
 from loadgen_reports.in_time import in_time_line, lag_parts
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, signal_sentence
@@ -57,6 +58,7 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(tables.requests(analysis)),
         *(_section(table) for table in tables.latencies(analysis)),
         _section(tables.outcomes(analysis)),
+        _section(failure_table(analysis)),
         _section(signal_tables.signals(analysis)),
         _section(signal_tables.engine(analysis)),
         _section(tables.correlations(analysis)),

@@ -53,3 +53,9 @@ def test_counters_are_used_where_answers_name_no_replica():
     found = answered(observed(requests=[request(0, 0.0)], samples=samples))
     assert (found.source, list(found.t_s), found.resolution_s) == ("raw_success", [2.0, 4.0, 4.0, 6.0], 2.0)
     assert answered(observed(requests=[request(0, 0.0)])) is None
+
+
+def test_counters_that_cannot_be_followed_are_left():
+    """A counter of another age of the universe costs no memory."""
+    samples = series("raw_success", "a", {0.0: 0.0, 2.0: 1e18, 4.0: 2e18})
+    assert answered(observed(requests=[request(0, 0.0)], samples=samples)) is None
