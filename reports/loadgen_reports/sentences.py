@@ -65,8 +65,7 @@ def opening(analysis: Analysis) -> list[str]:
 
 def summary_lines(analysis: Analysis) -> list[str]:
     """The summary for a console: whether the fleet was in time, the opening, and the notable findings."""
-    in_time = in_time_line(analysis)
-    lines = [*([in_time] if in_time else []), *opening(analysis)]
+    lines = [line for line in (in_time_line(analysis), *opening(analysis)) if line]
     for finding in listed_findings(analysis):
         lines.append(f"  {SYMBOL[finding.severity]} {finding_sentence(finding)}")
     if analysis.run.emulated:
