@@ -1,5 +1,7 @@
 """Analyzes a run: the same tables always give the same values, without files, sockets or clock; seeds are fixed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from loadgen.analyze import latency
@@ -8,17 +10,22 @@ from loadgen.analyze.audit.audit import audit
 from loadgen.analyze.balance.age import replica_age
 from loadgen.analyze.balance.balance import balance
 from loadgen.analyze.balance.served import served
+from loadgen.analyze.chain.fix import fix_first
+from loadgen.analyze.chain.links import Chains
 from loadgen.analyze.correlation import correlations
 from loadgen.analyze.cost.cost import cost, met_latency_limits
 from loadgen.analyze.cost.pricing import prices
+from loadgen.analyze.demand.in_time import in_time
 from loadgen.analyze.demand.need import need
 from loadgen.analyze.demand.replica import NO_WAITS, fit
 from loadgen.analyze.demand.result import assess, until_backlog_gone
+from loadgen.analyze.failures import failures
 from loadgen.analyze.findings.attainment import attainment_limits
 from loadgen.analyze.findings.audit import unexplained
 from loadgen.analyze.findings.chance import with_chance
 from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
+from loadgen.analyze.findings.in_time import not_tested, scale_up_lag
 from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.findings.spread import cold_replicas, spread
@@ -59,9 +66,11 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
     signal = judge(run, replicas, ratio)
     scaling = with_gaps(run, replicas, ratio, scaling_events(run, replicas, ratio, needed), signal.clock)
     assessed = assess(run, replicas, model, needed, scaling)
-    demand = assessed.demand
+    timely = in_time(run, ratio, assessed.demand, scaling, signal.truth, signal.clock)
+    demand = replace(assessed.demand, in_time={"in_time": True, "late": False}.get(timely.answer))
     windows = until_backlog_gone(lag_windows(run, scaling), assessed.slow_by_lag_s)
     audited = audit(run, replicas, scaling, ratio)
+    chains = Chains(run, replicas, ratio, demand, audited, assessed.backlog).of(scaling)
     measured = latency.measure(run)
     attained = attainment(run, measured)
     by = served(run, replicas)
@@ -79,6 +88,8 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
             *clock_offsets(signal.clock),
             *with_chance(slo(run, measured, windows), demand.percentiles),
             *attainment_limits(run, attained),
+            *scale_up_lag(run, timely),
+            *not_tested(run, timely),
             *warnings(run, replicas, ratio, scaling, demand, signal),
             *spread(run, balanced),
             *cold_replicas(run, aged),
@@ -89,7 +100,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
         run=_run(run),
         verdict=verdict(findings),
         findings=findings,
-        headline=headline(run, replicas, scaling, windows),
+        headline=replace(headline(run, replicas, scaling, windows), in_time=timely),
         whole=latency.whole(run, measured),
         stages=latency.per_stage(run, measured, stages),
         by_replicas=latency.per_replicas(run, measured, replicas),
@@ -124,6 +135,9 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
         balance=None if info.load_start_s is None else balanced,
         replica_age=None if info.load_start_s is None else aged,
         generator=None if info.load_start_s is None else generator(run, by),
+        chains=chains,
+        fix_first=fix_first(chains, scaling),
+        failures=None if info.load_start_s is None else failures(run, replicas, scaling, windows, demand),
     )
 
 

@@ -357,3 +357,19 @@ class Cause(_Name):
 
 GENERATOR_CAUSES = frozenset({Cause.USER_STOPPED, Cause.NO_DESCRIPTOR, Cause.NO_PORT, Cause.NO_MEMORY})
 """Causes that lie with the load generator: such requests never count as the server's failures."""
+
+
+class FailureCause(_Name):
+    """Why a request failed, by what the run folder shows; a key of `failures` in `analysis.json`."""
+
+    NOT_READY = "not_ready", "pod not ready", "It reached a replica that was not ready yet."
+    SCALE_DOWN = "scale_down", "scale-down", "Its replica terminated because of a scale-down and cut it off."
+    REPLICA_LOST = "replica_lost", "replica lost", "Its replica crashed, or was killed without a scale-down."
+    OVERLOAD = (
+        "overload",
+        "overload",
+        "A queue was full, or it timed out while requests waited or more replicas were needed than served.",
+    )
+    GATEWAY = "gateway", "gateway", "The gateway answered it: it had no replica, or could not reach one."
+    CLIENT = "client", "load generator", "The load generator did not send it, or ended it itself."
+    NOT_ATTRIBUTED = "not_attributed", "not attributed", "Nothing in the run folder shows why it failed."

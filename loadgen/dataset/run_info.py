@@ -54,11 +54,12 @@ class Limit(_Frozen):
     """An SLO: a limit on a statistic of a metric.
 
     `metric` is ttft, itl, tpot, e2e (seconds) with the statistics p50 … p99 and max; failed and attainment with the
-    statistic ratio; or in_violation (seconds) with the statistic total.
+    statistic ratio; in_violation (seconds) with the statistic total; or scale_up_lag (seconds) with the statistic
+    worst.
     """
 
-    metric: Literal["ttft", "itl", "tpot", "e2e", "failed", "attainment", "in_violation"]
-    statistic: Literal["p50", "p90", "p95", "p99", "max", "ratio", "total"]
+    metric: Literal["ttft", "itl", "tpot", "e2e", "failed", "attainment", "in_violation", "scale_up_lag"]
+    statistic: Literal["p50", "p90", "p95", "p99", "max", "ratio", "total", "worst"]
     limit: float
 
 

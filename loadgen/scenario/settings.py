@@ -140,6 +140,8 @@ class Slo(Settings):
         failed_ratio: Limit on the share of requests whose outcome is not `ok`.
         attainment_ratio: Least share of the requests of the run that attain the SLO.
         in_violation_s: Limit on the total length of the windows in violation.
+        scale_up_lag_s: Limit on the lag of scale-ups: from the need of the load for replicas until they serve. The run
+            is invalid if the lag is not known, or if the load needs no scale-up.
         window_s: Length of these windows, by due time; one with fewer than 20 requests is joined with the next.
     """
 
@@ -157,6 +159,7 @@ class Slo(Settings):
     failed_ratio: Ratio | None = 0.01
     attainment_ratio: Ratio | None = None
     in_violation_s: NonNegativeFloat | None = None
+    scale_up_lag_s: NonNegativeFloat | None = None
     window_s: Annotated[float, Field(ge=1.0)] = 30.0
 
     @model_validator(mode="after")
@@ -173,6 +176,7 @@ class Slo(Settings):
         """Return the limits by metric and statistic, such as `("ttft", "p95")`."""
         names = {name: tuple(name.split("_")[:2]) for name in (*PERCENTILES, "failed_ratio", "attainment_ratio")}
         names["in_violation_s"] = ("in_violation", "total")
+        names["scale_up_lag_s"] = ("scale_up_lag", "worst")
         return {(key[0], key[1]): limit for name, key in names.items() if (limit := getattr(self, name)) is not None}
 
 
@@ -391,6 +395,11 @@ class Scenario(Settings):
             )
         if not self.stream and any(limit is not None for name, limit in self.slo if name in TOKEN_LIMITS):
             raise ValueError("limits on TTFT, ITL and TPOT need stream=True: without it there are no token times")
+        if self.slo.scale_up_lag_s is not None and self.target not in FLEETS:
+            raise ValueError(
+                f"the limit scale_up_lag_s needs a target whose replicas are observed: omit it, or set the target to "
+                f"{', '.join(FLEETS[:-1])} or {FLEETS[-1]}"
+            )
         return self
 
     def _check_urls(self) -> None:

@@ -112,10 +112,11 @@ def measured_text(finding: Finding) -> str:
 
 def result(finding: Finding) -> tuple[str, Style]:
     """A finding's result with its symbol, and how it is styled: met, missed, invalid, warning or note."""
+    close = ", too close to call" if finding.too_close_to_call else ""
     if finding.passed:
-        return f"{SYMBOL['pass']} met", "pass"
+        return f"{SYMBOL['pass']} met{close}", "pass"
     label = {"fail": "missed", "invalid": "invalid", "warning": "warning", "info": "note"}[finding.severity]
-    return f"{SYMBOL[finding.severity]} {label}", finding.severity
+    return f"{SYMBOL[finding.severity]} {label}{close}", finding.severity
 
 
 def window_text(finding: Finding) -> str:

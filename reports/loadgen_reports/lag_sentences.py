@@ -62,17 +62,6 @@ def _lag_text(analysis: Analysis) -> str:
     return f"{fmt.count(abs(wide.value))} s (95 % interval {fmt.count(low)} … {fmt.count(high)} s)"
 
 
-def in_time(analysis: Analysis) -> list[str]:
-    """Whether a late scale-up made requests slow, where the replays can tell."""
-    cause, lag = analysis.demand.attribution, analysis.headline.lag_s
-    if cause is None or not fmt.known(lag) or lag <= 0:
-        return []
-    if not cause.conclusive:
-        share = f"{fmt.count(cause.unexplained)} of {fmt.count(cause.slow)} slow requests"
-        return [f"What the lag did is unknown: the replay does not explain {share}."]
-    return ["It was in time: the lag made no request slow."] if not cause.by_lag else []
-
-
 def lag_sentence(analysis: Analysis) -> list[str]:
     """The lag of the worst scale-up, or why it was not measured; empty without a scale-up."""
     ups = _scale_ups(analysis)
@@ -82,7 +71,7 @@ def lag_sentence(analysis: Analysis) -> list[str]:
             ("the later" if early else "the longer") if len(ups) == 2 else "the latest" if early else "the longest"
         )
         suffix = f", {longest} of {fmt.number_word(len(ups))} scale-ups" if len(ups) > 1 else ""
-        return [sentence(lag_statement(analysis, suffix)), *in_time(analysis)]
+        return [sentence(lag_statement(analysis, suffix))]
     if ups:
         subject = {1: "the scale-up", 2: "both scale-ups"}.get(len(ups), f"all {fmt.number_word(len(ups))} scale-ups")
         reason = _missing_reason(worst_scale_up(analysis) or ups[0]) or ", because its chain of events is incomplete"

@@ -20,6 +20,7 @@ from loadgen_reports.finding_text import (
     sentence,
     uncapitalize,
 )
+from loadgen_reports.in_time import in_time_line
 from loadgen_reports.lag_sentences import lag_breakdown, lag_sentence, lag_statement, worst_scale_up
 from loadgen_reports.warm_up import warm_up_sentences
 
@@ -64,8 +65,8 @@ def opening(analysis: Analysis) -> list[str]:
 
 
 def summary_lines(analysis: Analysis) -> list[str]:
-    """The end-of-run summary for a console: the opening, then one line for each finding that needs attention."""
-    lines = opening(analysis)
+    """The summary for a console: whether the fleet was in time, the opening, and the notable findings."""
+    lines = [line for line in (in_time_line(analysis), *opening(analysis)) if line]
     for finding in listed_findings(analysis):
         lines.append(f"  {SYMBOL[finding.severity]} {finding_sentence(finding)}")
     if analysis.run.emulated:
@@ -120,14 +121,13 @@ def _lead(analysis: Analysis, *, lag_first: bool) -> list[str]:
     worst = worst_windows(analysis)
     if analysis.verdict == "pass":
         judged = sum(f.severity == "fail" for f in analysis.findings)
-        blind = analysis.signal is not None and analysis.signal.verdict == "blind"
-        never_crossed = not blind and any(f.code == codes.SIGNAL_NEVER_CROSSED.code for f in analysis.findings)
-        untested = "; scaling was not tested: the ratio never crossed its target" if never_crossed else ""
+        if any(f.code == codes.SCALING_NOT_TESTED.code for f in analysis.findings):
+            start = f"{start}, scaling not tested"
         if judged == 0:
-            return [f"{start}: no limit was set, so nothing could fail{untested}."]
+            return [f"{start}: no limit was set, so nothing could fail."]
         met = {1: "the one limit was", 2: "both limits were"}.get(judged, f"all {fmt.number_word(judged)} limits were")
         exception = f" over the whole run, but {worst}" if worst else ""
-        return [f"{start}: {met} met{exception}{untested}{too_close(analysis)}."]
+        return [f"{start}: {met} met{exception}{too_close(analysis)}."]
     if analysis.verdict == "invalid":
         reasons = [f for f in analysis.findings if f.severity == "invalid" and not f.passed]
         items = [list_item(f) for f in missed_limits(analysis)]

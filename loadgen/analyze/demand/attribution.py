@@ -48,8 +48,9 @@ def attribution(
     work: Work,
     slow: Bools,
     limits: Sequence[LatencyLimit],
-    served: Supply,
-    ideal: Supply,
+    served_start_s: Floats,
+    ideal_start_s: Floats,
+    replicas: int,
 ) -> tuple[Attribution, Bools]:
     """Attribute slow requests; the second result marks those in blocks in which the lag made some slow.
 
@@ -58,18 +59,19 @@ def attribution(
         work: Their services.
         slow: Whether each exceeded a limit in the run.
         limits: Limits on TTFT and E2E that apply to single requests.
-        served: The replicas as they served.
-        ideal: Replicas that follow the need.
+        served_start_s: Their starts in a replay with the replicas as they served.
+        ideal_start_s: Their starts in a replay with replicas that follow the need.
+        replicas: Number of the replicas as they served, of which each gets requests in turn.
     """
-    size = max(_BLOCK, _TURNS * len(served.from_s))
+    size = max(_BLOCK, _TURNS * replicas)
     block = np.arange(len(due_s)) // size
 
     def counted(flags: Bools) -> Ints:
         return np.bincount(block, weights=flags, minlength=1).astype(np.int64)
 
     in_run = counted(slow)
-    explained = np.minimum(in_run, counted(_slow(due_s, work, limits, served)))
-    otherwise = np.minimum(explained, counted(_slow(due_s, work, limits, ideal)))
+    explained = np.minimum(in_run, counted(_slow(due_s, work, limits, served_start_s)))
+    otherwise = np.minimum(explained, counted(_slow(due_s, work, limits, ideal_start_s)))
     by_lag = explained - otherwise
     count, unexplained = int(slow.sum()), int((in_run - explained).sum())
     found = Attribution(
@@ -82,8 +84,7 @@ def attribution(
     return found, slow & (by_lag > 0)[block]
 
 
-def _slow(due_s: Floats, work: Work, limits: Sequence[LatencyLimit], supply: Supply) -> Bools:
-    start_s = replay(due_s, work.service_s, supply)
+def _slow(due_s: Floats, work: Work, limits: Sequence[LatencyLimit], start_s: Floats) -> Bools:
     over = [latency_s(each.metric, due_s, start_s, work) > each.limit_s for each in limits]
     return np.any(over, axis=0) if over else np.zeros(len(due_s), dtype=np.bool_)
 

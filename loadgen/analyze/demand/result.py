@@ -7,16 +7,18 @@ import numpy as np
 
 from loadgen.analyze.bounds import e2e_bounds, ttft_bounds
 from loadgen.analyze.demand.attribution import attribution, following, smallest_fleet
+from loadgen.analyze.demand.backlog import Backlog, backlog
 from loadgen.analyze.demand.capacity import LatencyLimit, Work, filled
 from loadgen.analyze.demand.chance import percentile_intervals
 from loadgen.analyze.demand.elasticity import elasticity
 from loadgen.analyze.demand.lag import lags, phase_s, with_phase
 from loadgen.analyze.demand.need import Need
+from loadgen.analyze.demand.replay import replay
 from loadgen.analyze.demand.replica import NO_WAITS, ReplicaModel, latency_limits
 from loadgen.analyze.demand.served import as_served, supply
 from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.results import ScalingEvent, Span
-from loadgen.analyze.results.demand import Attribution, Demand, LevelLag, SmallestFleet
+from loadgen.analyze.results.demand import Demand, LevelLag, SmallestFleet
 from loadgen.analyze.scaling.recovery import recovery_limit
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import QUANTILES
@@ -28,10 +30,11 @@ DEFAULT_STEP_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """The demand of a run, and when the requests were due that its lags made slow."""
+    """The demand of a run, when the requests were due that its lags made slow, and the backlog that they left."""
 
     demand: Demand
     slow_by_lag_s: Floats
+    backlog: Backlog | None = None
 
 
 def assess(
@@ -61,15 +64,20 @@ def assess(
     service_s, prefill_s = model.services.service_s[due], model.services.prefill_s[due]
     work = filled(Work(service_s=service_s, prefill_s=prefill_s), known)
     limit, slow = _slow(run)
-    slots, policy = model.rates.slots, model.rates.policy
-    served = as_served(fleet, float(work.service_s.mean()), slots, policy)
     attributed, mask = None, np.zeros(len(due_s), dtype=np.bool_)
-    if limit is not None:
-        scaler = run.info.autoscaler
-        bounds = (scaler.min_replicas, scaler.max_replicas) if scaler else (1, None)
-        ideal = following(needed.curve, max(bounds[0], 1), bounds[1], slots, policy)
-        attributed, mask = attribution(due_s, work, slow, [limit], served, ideal)
-        mask = mask if attributed.conclusive else np.zeros(len(due_s), dtype=np.bool_)
+    scaler, slots, policy = run.info.autoscaler, model.rates.slots, model.rates.policy
+    served = as_served(fleet, float(work.service_s.mean()), slots, policy)
+    bounds = (scaler.min_replicas, scaler.max_replicas) if scaler else (1, None)
+    ideal = following(needed.curve, max(bounds[0], 1), bounds[1], slots, policy)
+    replays = limit is not None or any(event.direction == "up" for event in scaling)
+    gone = None
+    if replays:
+        served_start_s, ideal_start_s = (replay(due_s, work.service_s, each) for each in (served, ideal))
+        gone = backlog(served_start_s, ideal_start_s, work.service_s)
+        if limit is not None:
+            turns = len(served.from_s)
+            attributed, mask = attribution(due_s, work, slow, [limit], served_start_s, ideal_start_s, turns)
+            mask = mask if attributed.conclusive else np.zeros(len(due_s), dtype=np.bool_)
     slow_ratio = None if limit is None else float(slow.mean())
     step_s = run.info.autoscaler.sync_period_s if run.info.autoscaler else DEFAULT_STEP_S
     served_curve = supply(fleet)
@@ -84,14 +92,13 @@ def assess(
         source=needed.source,
         needed=needed.spans,
         lags=level_lags,
-        in_time=_in_time(level_lags, attributed),
         attribution=attributed,
         smallest=_smallest(run, model, needed, due_s, work),
         percentiles=percentile_intervals(run, due_s, work, served),
         elasticity_serving=elasticity(needed.curve, served_curve, run.end_s, step_s, slow_ratio),
         elasticity_billed=elasticity(needed.curve, fleet.billed, run.end_s, step_s, slow_ratio),
     )
-    return Assessed(demand, due_s[mask])
+    return Assessed(demand, due_s[mask], gone)
 
 
 def until_backlog_gone(windows: Sequence[Span], slow_by_lag_s: Floats) -> tuple[Span, ...]:
@@ -148,15 +155,6 @@ def _lags(run: Observed, fleet: Fleet, needed: Need, scaling: Sequence[ScalingEv
         phase = phase_s(over_s, syncs, scaler.sync_period_s) if chance and over_s is not None else None
         made.append(with_phase(lag, phase, scaler.sync_period_s))
     return tuple(made)
-
-
-def _in_time(found: Sequence[LevelLag], cause: Attribution | None) -> bool | None:
-    """Whether the lag broke nothing, by its sign or by the replays; None if neither can tell."""
-    if not found:
-        return None
-    if all(each.lag is not None and each.lag.high <= 0 for each in found):
-        return True
-    return cause.by_lag == 0 if cause is not None and cause.conclusive else None
 
 
 def _smallest(run: Observed, model: ReplicaModel, needed: Need, due_s: Floats, work: Work) -> SmallestFleet | None:

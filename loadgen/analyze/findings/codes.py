@@ -35,6 +35,8 @@ class FindingCode:
         passed: bool = False,
         severity: Severity | None = None,
         unknown: int = 0,
+        low: float | None = None,
+        high: float | None = None,
     ) -> Finding:
         """Make a finding of this code.
 
@@ -46,6 +48,8 @@ class FindingCode:
             passed: Whether the limit was met.
             severity: Overrides the declared severity.
             unknown: Number of values that a stop of the run left open and that could turn the result.
+            low: Lower end of the 95 % interval of the measured value.
+            high: Upper end of that interval.
         """
         return Finding(
             code=self.code,
@@ -58,6 +62,8 @@ class FindingCode:
             window=window,
             advice=advice,
             unknown=unknown,
+            low=low,
+            high=high,
         )
 
 
@@ -100,6 +106,13 @@ IN_VIOLATION = FindingCode(
     unit="s",
     meaning="The total length of the windows whose attainment is below the target exceeds the scenario's limit.",
 )
+SCALE_UP_LAG = FindingCode(
+    code="slo.scale_up_lag.worst",
+    severity="fail",
+    title="Scale-up lag",
+    unit="s",
+    meaning="Replicas served later after the load needed them than the scenario's limit allows.",
+)
 SLO: Mapping[tuple[str, str], FindingCode] = {
     **{
         (term.key, statistic): _latency(term, statistic)
@@ -109,6 +122,7 @@ SLO: Mapping[tuple[str, str], FindingCode] = {
     ("failed", "ratio"): _FAILED,
     ("attainment", "ratio"): ATTAINMENT,
     ("in_violation", "total"): IN_VIOLATION,
+    ("scale_up_lag", "worst"): SCALE_UP_LAG,
 }
 """The findings of the limits, by metric and statistic."""
 
@@ -262,6 +276,12 @@ SCALING_NEEDLESS = _warning(
     "count",
     "The load never exceeded the capacity of the replicas before the scale-up.",
 )
+SCALING_NOT_TESTED = _warning(
+    "scaling.not_tested",
+    "Scaling not tested",
+    "",
+    "The load never needed a scale-up, or nothing asked for one, so the run says nothing about scaling.",
+)
 SCALING_FLAPPING = _warning(
     "scaling.flapping",
     "Replica count flapping",
@@ -363,6 +383,7 @@ ALL: tuple[FindingCode, ...] = (
     LATE_SHARE,
     COLD_REPLICAS,
     SCALING_NEEDLESS,
+    SCALING_NOT_TESTED,
     SCALING_FLAPPING,
     SCALING_BY_OTHERS,
     REPLICA_UNUSED,

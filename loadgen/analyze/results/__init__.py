@@ -17,6 +17,7 @@ from loadgen.analyze.results.audit import (
     AuditStep,
 )
 from loadgen.analyze.results.balance import AgeGroup, Balance, ReplicaAge, ReplicaUse
+from loadgen.analyze.results.chain import ChainLink, EventChain, FixFirst, LinkKind, PodStart
 from loadgen.analyze.results.cost import Charge, Cost, CostAlternative, UnitCost
 from loadgen.analyze.results.demand import (
     Attribution,
@@ -27,9 +28,11 @@ from loadgen.analyze.results.demand import (
     NeededSpan,
     SmallestFleet,
 )
+from loadgen.analyze.results.failures import FailedWindow, Failures
 from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.generator import Generator, SlowRequest
 from loadgen.analyze.results.group import Group, Repeat, RepeatedFigure, RepeatedLimit
+from loadgen.analyze.results.in_time import InTime, InTimeAnswer, LagParts
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -62,6 +65,7 @@ __all__ = [
     "AuditStep",
     "Balance",
     "Bottleneck",
+    "ChainLink",
     "Charge",
     "ClockOffset",
     "Correlation",
@@ -72,16 +76,25 @@ __all__ = [
     "Elasticity",
     "EngineUse",
     "Estimate",
+    "EventChain",
+    "FailedWindow",
+    "Failures",
     "Finding",
+    "FixFirst",
     "Generator",
     "Group",
     "Headline",
+    "InTime",
+    "InTimeAnswer",
+    "LagParts",
     "Latencies",
     "LevelLag",
+    "LinkKind",
     "Mark",
     "NeededSpan",
     "OutcomeCount",
     "Percentiles",
+    "PodStart",
     "Repeat",
     "RepeatedFigure",
     "RepeatedLimit",

@@ -6,10 +6,13 @@ from typing import Literal
 from loadgen.analyze.results.attainment import Attainment
 from loadgen.analyze.results.audit import Audit
 from loadgen.analyze.results.balance import Balance, ReplicaAge
+from loadgen.analyze.results.chain import EventChain, FixFirst
 from loadgen.analyze.results.cost import Cost
 from loadgen.analyze.results.demand import Demand
+from loadgen.analyze.results.failures import Failures
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.generator import Generator
+from loadgen.analyze.results.in_time import InTime
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -104,6 +107,7 @@ class Headline:
         peak_replicas: Most ready replicas at once.
         lowest_replicas: Fewest ready replicas at once during the load, after the first was ready.
         last_replicas: Ready replicas at the end.
+        in_time: Whether the fleet was in time; None in results of earlier releases.
     """
 
     worst_event: int | None
@@ -120,6 +124,7 @@ class Headline:
     lowest_replicas: int | None
     last_replicas: int | None
     unknown_requests: int = 0
+    in_time: InTime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +151,9 @@ class Analysis:
         capacity_per_s: Sustained throughput of one replica in requests per second; None when unknown.
         demand: What the load needed, how the fleet followed, and what the lag did.
         audit: The syncs of the autoscaler, each with the rule that determined it.
+        chains: The links of every scaling event, in the order of `scaling`.
+        fix_first: The link that costs most of those that can be changed; None without a late scale-up.
+        failures: Failed requests by cause and scaling event; None when no load started.
         output_unit: What output tokens count: `chunks` if the server gave no token counts for some requests.
         warm_up: How long the run was cold, by the setting and by a proposal; None without a load.
         by_warm_up: Latencies of the requests due before and after the warm-up, `cold` and `warm`; empty without one.
@@ -189,3 +197,6 @@ class Analysis:
     balance: Balance | None = None
     replica_age: ReplicaAge | None = None
     generator: Generator | None = None
+    chains: tuple[EventChain, ...] = ()
+    fix_first: FixFirst | None = None
+    failures: Failures | None = None

@@ -1,5 +1,6 @@
 """Findings: checked conditions, and where in the run each was measured."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +49,8 @@ class Finding:
         window: Where it was measured: a stage or a window; None for the whole run.
         advice: What the finding means and what to do next.
         unknown: Number of values that a stop of the run left open and that could turn the result; 0 when none could.
+        low: Lower end of the 95 % interval of the measured value; None where it has none.
+        high: Upper end of that interval. A limit from `low` to `high` is too close to call.
     """
 
     code: str
@@ -60,3 +63,12 @@ class Finding:
     window: Span | Window | None
     advice: str
     unknown: int = 0
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def too_close_to_call(self) -> bool:
+        """Whether the limit lies inside the interval of the measured value."""
+        bounds = (self.low, self.limit, self.high)
+        low, limit, high = (math.nan if each is None else each for each in bounds)
+        return low < high and low <= limit <= high

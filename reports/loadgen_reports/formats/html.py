@@ -29,7 +29,10 @@ from loadgen_reports import (
 )
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
+from loadgen_reports.chains import chain_tables, fix_sentence
+from loadgen_reports.failures import failure_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
+from loadgen_reports.in_time import in_time_line, lag_parts
 from loadgen_reports.panels import (
     DARK,
     LIGHT,
@@ -68,6 +71,11 @@ def render(analysis: Analysis) -> str:
             verdict=VERDICT[analysis.verdict],
             symbol=SYMBOL,
             split_code=split_code,
+            in_time=in_time_line(analysis),
+            lag_parts=lag_parts(analysis),
+            fix=fix_sentence(analysis),
+            failures=failure_table(analysis),
+            chain_tables=chain_tables(analysis),
             summary=opening(analysis),
             emulated=emulation(analysis.run.emulated) if analysis.run.emulated else None,
             notable=[(f.severity, finding_sentence(f)) for f in listed_findings(analysis)],

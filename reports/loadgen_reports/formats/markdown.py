@@ -7,7 +7,10 @@ from loadgen.analyze.results import Analysis
 from loadgen_reports import audits, costs, demand, generators, lags, provenance, signal_tables, spread, tables
 from loadgen_reports import format as fmt
 from loadgen_reports.attainment import attainment_table
+from loadgen_reports.chains import MOST_IN_MARKDOWN, chain_tables, fix_sentence
+from loadgen_reports.failures import failure_table
 from loadgen_reports.finding_text import SYMBOL, finding_sentence, split_code
+from loadgen_reports.in_time import in_time_line, lag_parts
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, signal_sentence
 from loadgen_reports.tables import Cell, Table
 
@@ -22,13 +25,16 @@ def render(analysis: Analysis) -> str:
     run = analysis.run
     summary = " ".join(opening(analysis))
     verdict = VERDICT[analysis.verdict]
+    in_time = in_time_line(analysis)
     autoscaler, signal = provenance.autoscaler(analysis), signal_sentence(analysis)
     parts = [
         f"# {escape(run.scenario)}: {verdict}",
+        f"**{escape(in_time)}**" if in_time else "",
         escape(summary).replace(verdict, f"**{verdict}**", 1),
         "\n".join(f"- {SYMBOL[f.severity]} {prose(finding_sentence(f))}" for f in listed_findings(analysis)),
         prose(autoscaler) if autoscaler else "",
         prose(signal) if signal else "",
+        prose(fix) if (fix := fix_sentence(analysis)) else "",
         f"> {escape(emulation(run.emulated))}" if run.emulated else "",
         _section(provenance.compressed(analysis)),
         _section(provenance.cluster(analysis)),
@@ -42,9 +48,11 @@ def _measured(analysis: Analysis) -> list[str]:
     return [
         _section(lags.scale_ups(analysis)),
         _section(lags.scale_downs(analysis)),
+        _section(lag_parts(analysis)),
         _section(demand.level_lags(analysis)),
         _section(audits.decisions(analysis)),
         _section(audits.links(analysis)),
+        *(_section(table) for table in chain_tables(analysis, MOST_IN_MARKDOWN)),
         _section(tables.findings(analysis)),
         _section(attainment_table(analysis)),
         _section(tables.requests(analysis)),
@@ -54,6 +62,7 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(generators.slowest(analysis)),
         _section(generators.generator(analysis)),
         _section(tables.outcomes(analysis)),
+        _section(failure_table(analysis)),
         _section(signal_tables.signals(analysis)),
         _section(signal_tables.causes(analysis)),
         _section(signal_tables.engine(analysis)),

@@ -11,6 +11,7 @@ from loadgen.dataset.names import (
     MARK_SYMBOLS,
     Cause,
     EventKind,
+    FailureCause,
     GapSource,
     Outcome,
     RescaleReason,
@@ -51,6 +52,12 @@ def markdown() -> str:
             "Values of the column `cause` of `requests/`. Other causes are messages of servers and libraries.",
             ("cause", "meaning"),
             ((_code(each), each.meaning) for each in Cause),
+        ),
+        _table(
+            "Causes of failed requests",
+            "Keys of `failures` in `analysis.json`: every failed request has exactly one.",
+            ("cause", "name", "meaning"),
+            ((_code(each), each.label, each.meaning) for each in FailureCause),
         ),
         _table(
             "Signals",

@@ -136,15 +136,23 @@ def test_metrics_urls_may_have_a_path() -> None:
 
 def test_limits_by_metric_and_statistic() -> None:
     """In the order of the settings, without those that have no value; the length of windows is no limit."""
-    slo = Slo(e2e_p99_s=9, ttft_p95_s=2, attainment_ratio=0.97, in_violation_s=0, window_s=60)
+    slo = Slo(e2e_p99_s=9, ttft_p95_s=2, attainment_ratio=0.97, in_violation_s=0, scale_up_lag_s=45, window_s=60)
     assert list(slo.limits().items()) == [
         (("ttft", "p95"), 2.0),
         (("e2e", "p99"), 9.0),
         (("failed", "ratio"), 0.01),
         (("attainment", "ratio"), 0.97),
         (("in_violation", "total"), 0.0),
+        (("scale_up_lag", "worst"), 45.0),
     ]
     assert Slo(failed_ratio=None).limits() == {}
+
+
+def test_a_limit_on_the_lag_needs_observed_replicas() -> None:
+    """Nothing is known about the replicas behind a URL, so the limit is refused before the load."""
+    with pytest.raises(SettingsError, match="scale_up_lag_s needs a target whose replicas are observed"):
+        Scenario(name="x", load=LOAD, target="http://a:1", slo=Slo(scale_up_lag_s=45))
+    Scenario(name="x", load=LOAD, target="kube", slo=Slo(scale_up_lag_s=45))
 
 
 def test_a_scenario_survives_json() -> None:

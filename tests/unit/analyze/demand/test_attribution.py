@@ -29,6 +29,11 @@ STEP = np.concatenate((np.arange(120) / 2, 60 + np.arange(360) / 6, 120 + np.ara
 NEEDED = Step(np.array([0.0, 60.0, 120.0]), np.array([1.0, 2.0, 1.0]))
 
 
+def attributed(due, work, slow, limits, served, ideal):
+    starts = [replay(due, work.service_s, each) for each in (served, ideal)]
+    return attribution(due, work, slow, limits, *starts, replicas=len(served.from_s))
+
+
 def ttft(due, work, fleet):
     return replay(due, work.service_s, fleet) - due + work.prefill_s
 
@@ -40,7 +45,7 @@ def test_a_long_backlog_after_a_step_is_the_lags():
     slow = ttft(STEP, work, served) > 2.0
     after = slow & (STEP > 89.0)
     assert after.sum() > 50
-    made, by_lag = attribution(STEP, work, slow, LIMIT, served, following(NEEDED, 1, 4, 1, "one_queue"))
+    made, by_lag = attributed(STEP, work, slow, LIMIT, served, following(NEEDED, 1, 4, 1, "one_queue"))
     assert (made.slow, made.by_lag, made.otherwise, made.unexplained) == (slow.sum(), slow.sum(), 0, 0)
     assert np.array_equal(by_lag, slow)
     assert made.conclusive
@@ -51,7 +56,7 @@ def test_a_fleet_that_is_too_small_at_its_maximum_is_not_the_lags():
     work = equal(len(STEP))
     served = supply((-np.inf, np.inf))
     slow = ttft(STEP, work, served) > 2.0
-    made, _ = attribution(STEP, work, slow, LIMIT, served, following(NEEDED, 1, 1, 1, "one_queue"))
+    made, _ = attributed(STEP, work, slow, LIMIT, served, following(NEEDED, 1, 1, 1, "one_queue"))
     assert (made.by_lag, made.otherwise) == (0, slow.sum())
 
 
@@ -60,7 +65,7 @@ def test_slow_requests_without_a_queue_are_unexplained():
     work = equal(len(STEP))
     slow = np.zeros(len(STEP), dtype=bool)
     slow[200:230] = True
-    made, _ = attribution(STEP, work, slow, LIMIT, fixed(2, 1, "one_queue"), following(NEEDED, 1, 4, 1, "one_queue"))
+    made, _ = attributed(STEP, work, slow, LIMIT, fixed(2, 1, "one_queue"), following(NEEDED, 1, 4, 1, "one_queue"))
     assert (made.slow, made.unexplained, made.by_lag, made.conclusive) == (30, 30, 0, False)
 
 
@@ -68,7 +73,7 @@ def test_nothing_was_slow():
     """No slow request, nothing to attribute, and that is certain."""
     work = equal(len(STEP))
     none = np.zeros(len(STEP), dtype=bool)
-    made, _ = attribution(STEP, work, none, LIMIT, fixed(2, 1, "one_queue"), fixed(2, 1, "one_queue"))
+    made, _ = attributed(STEP, work, none, LIMIT, fixed(2, 1, "one_queue"), fixed(2, 1, "one_queue"))
     assert (made.slow, made.conclusive) == (0, True)
 
 

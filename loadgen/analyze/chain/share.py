@@ -1,0 +1,105 @@
+"""Finds what each replica answered: by the replica that answers name, else by the counters of the replicas."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from loadgen.analyze.observed import Bools, Floats, Objects, Observed
+from loadgen.analyze.steps import Interval
+from loadgen.dataset.names import SignalName
+
+FEWEST_EACH = 10
+"""Answers of a window per ready replica: of ten expected ones, fewer than five come by chance in under 3 %."""
+MOST_ANSWERS = 5_000_000
+"""Counters of more answers are not followed one by one."""
+FAIR = 0.5
+"""A replica has its fair share if it answers at least half of its part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Answers by replica, in order of time.
+
+    Attributes:
+        t_s: When each ended, or was counted.
+        pod: Who answered it.
+        source: What they were read from: `requests.pod` or `raw_success`.
+        resolution_s: How exactly the times are known.
+    """
+
+    t_s: Floats
+    pod: Objects
+    source: str
+    resolution_s: float
+
+
+def answered(run: Observed) -> Answered | None:
+    """What each replica answered; None if neither answers nor counters tell, and if counters count too many answers."""
+    requests = run.requests
+    named = requests.ok & named_pods(run)
+    if named.any() and named.sum() >= requests.ok.sum() / 2:
+        order = np.argsort(requests.ended_s[named], kind="stable")
+        return Answered(requests.ended_s[named][order], requests.pod[named][order], "requests.pod", 0.0)
+    times: list[Floats] = []
+    pods: list[Objects] = []
+    steps: list[Floats] = []
+    left = float(MOST_ANSWERS)
+    for pod, series in run.signals.get(SignalName.RAW_SUCCESS, {}).items():
+        # A counter that falls was reset by a restart, and its new value is what was counted since.
+        more = np.diff(series.value, prepend=series.value[:1])
+        more = np.clip(np.where(more < 0, series.value, more), 0, MOST_ANSWERS + 1)
+        left -= float(more.sum())
+        if left < 0:
+            return None
+        counted = np.repeat(series.t_s, more.astype(np.int64))
+        times.append(counted)
+        pods.append(np.full(len(counted), pod, dtype=object))
+        steps.append(np.diff(series.t_s))
+    if not times or not sum(map(len, times)):
+        return None
+    at, who = np.concatenate(times), np.concatenate(pods)
+    order = np.argsort(at, kind="stable")
+    return Answered(at[order], who[order], "raw_success", float(np.median(np.concatenate(steps))))
+
+
+def named_pods(run: Observed) -> Bools:
+    """Whether each request has the name of the replica that answered it."""
+    return np.array([pod is not None for pod in run.requests.pod], dtype=np.bool_)
+
+
+def spans_by_pod(t_s: Floats, pods: Objects) -> dict[str, Interval]:
+    """The first and the last time of each replica.
+
+    Args:
+        t_s: Times, none of them NaN.
+        pods: The replica of each.
+    """
+    codes, names = pd.factorize(pods)
+    first, last = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    np.minimum.at(first, codes, t_s)
+    np.maximum.at(last, codes, t_s)
+    return {str(name): (float(a), float(b)) for name, a, b in zip(names, first, last, strict=True)}
+
+
+def fair_share_s(found: Answered, pods: tuple[str, ...], ready: int, since_s: float, until_s: float) -> float | None:
+    """When every new replica first had its fair share, which it kept for `FEWEST_EACH` answers per ready replica.
+
+    Args:
+        found: What each replica answered.
+        pods: The new replicas.
+        ready: Number of ready replicas.
+        since_s: When the last of them had answered its first request.
+        until_s: When the number of replicas changed again.
+    """
+    inside = (found.t_s >= since_s) & (found.t_s < until_s)
+    times, who = found.t_s[inside], found.pod[inside]
+    window = FEWEST_EACH * max(ready, 1)
+    if len(times) < window:
+        return None
+    enough = np.ones(len(times) - window + 1, dtype=np.bool_)
+    for pod in pods:
+        counted = np.concatenate(([0], np.cumsum(who == pod)))
+        enough &= counted[window:] - counted[:-window] >= FAIR * FEWEST_EACH
+    first = np.flatnonzero(enough)
+    return float(times[first[0]]) if len(first) else None
