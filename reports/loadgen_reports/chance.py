@@ -1,4 +1,4 @@
-"""Says where the verdict may be chance: a limit lies inside the interval of its percentile."""
+"""Says where the verdict may be chance: a limit lies inside the interval of what was measured."""
 
 from loadgen.analyze.results import Analysis
 from loadgen_reports import format as fmt
@@ -9,11 +9,10 @@ def too_close(analysis: Analysis) -> str:
 
     They decide a pass if any of them is; they decide a failure only if all limits that were missed are.
     """
-    close = {f"slo.{each.metric}.{each.statistic}" for each in analysis.demand.percentiles if each.close}
     missed = [each for each in analysis.findings if each.severity == "fail" and not each.passed]
-    if missed and not all(each.code in close for each in missed):
+    if missed and not all(each.too_close_to_call for each in missed):
         return ""
-    names = [each.title for each in analysis.findings if each.code in close and each.measured is not None]
+    names = [each.title for each in analysis.findings if each.too_close_to_call]
     if not names:
         return ""
     return f"; {fmt.join_list(names)} {fmt.plural(len(names), 'is', 'are')} too close to call"

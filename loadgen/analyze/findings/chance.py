@@ -8,19 +8,22 @@ from loadgen.analyze.results.demand import PercentileInterval
 
 
 def with_chance(findings: Sequence[Finding], intervals: Sequence[PercentileInterval]) -> list[Finding]:
-    """The findings, with a sentence in the advice of each limit that lies inside the interval of its percentile."""
-    close = {f"slo.{each.metric}.{each.statistic}": each for each in intervals if each.close}
+    """The findings with the intervals of their percentiles, and with advice where a limit lies inside its interval."""
+    known = {f"slo.{each.metric}.{each.statistic}": each for each in intervals if each.low_s is not None}
     return [
-        replace(finding, advice=f"{finding.advice.rstrip('.')}. {_sentence(close[finding.code])}")
-        if finding.code in close and finding.measured is not None
-        else finding
+        finding if finding.measured is None or finding.code not in known else _with(finding, known[finding.code])
         for finding in findings
     ]
 
 
+def _with(finding: Finding, each: PercentileInterval) -> Finding:
+    advice = f"{finding.advice.rstrip('.')}. {_sentence(each)}" if each.close else finding.advice
+    return replace(finding, low=each.low_s, high=each.high_s, advice=advice)
+
+
 def _sentence(each: PercentileInterval) -> str:
     decide = (
-        f"about {each.repeats} runs would decide"
+        f"about {each.repeats} runs would decide: --repeats {each.repeats}"
         if each.repeats is not None
         else "no practical number of runs would decide"
     )

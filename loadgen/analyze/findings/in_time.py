@@ -85,11 +85,13 @@ def _advice(run: Observed, limit_s: float, found: InTime) -> str:
     if lag.low < lag.high and lag.low <= limit_s <= lag.high:
         repeats = repeats_to_decide(lag.low, lag.high, abs(lag.value - limit_s), period_s)
         decide = (
-            f"{repeats} runs like this one" if repeats is not None else f"not even {MOST_REPEATS} runs like this one"
+            f"{repeats} runs like this one would decide: --repeats {repeats}"
+            if repeats is not None
+            else f"not even {MOST_REPEATS} runs like this one would decide"
         )
         parts.append(
             f"too close to call: the limit is inside the 95 % interval of the lag, {lag.low:.1f} … {lag.high:.1f} s, "
-            f"and {decide} would decide"
+            f"and {decide}"
         )
     if found.parts is not None and period_s:
         least = lag.value - found.parts.phase_s
