@@ -1,5 +1,7 @@
 """Analyzes a run: the same tables always give the same values, without files, sockets or clock; seeds are fixed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from loadgen.analyze import latency
@@ -26,6 +28,7 @@ from loadgen.analyze.findings.verdict import ordered, verdict
 from loadgen.analyze.findings.warnings import warnings
 from loadgen.analyze.generator import generator
 from loadgen.analyze.headline import headline
+from loadgen.analyze.measure import measure
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
@@ -61,7 +64,8 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
     demand = assessed.demand
     windows = until_backlog_gone(lag_windows(run, scaling), assessed.slow_by_lag_s)
     audited = audit(run, replicas, scaling, ratio)
-    measured = latency.measure(run)
+    measured = measure(run, replicas.ready)
+    run = replace(run, damage=measured.damage)
     attained = attainment(run, measured)
     by = served(run, replicas)
     balanced, aged = balance(run, replicas, by), replica_age(run, replicas, by)
