@@ -4,7 +4,7 @@ import json
 import math
 import re
 import struct
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -17,6 +17,8 @@ from loadgen.analyze.results import Analysis, Span, Window
 from loadgen.base.errors import ExitCode, LoadgenError, SettingsError
 from loadgen.dataset.run_info import ClusterInfo
 from support.runs.synthetic import SAMPLES, finding, sample
+
+EARLIER = Path(__file__).parents[2] / "golden/run-of-0.1.0"
 
 # JUnit
 
@@ -122,17 +124,67 @@ def test_markdown_keeps_commands_as_code() -> None:
 # JSON
 
 
-def test_json_is_the_analysis(failing: Analysis) -> None:
-    """Read back, the file holds every field in its order, with null where a value is missing."""
-    read = json.loads(machine.render(failing))
+def test_json_is_the_analysis(failing: Analysis, tmp_path: Path) -> None:
+    """Read back, the files hold every field in its order, with null where a value is missing."""
+    write_reports(failing, tmp_path, formats=["json"])
+    document = machine.read(tmp_path)
     expected = asdict(failing)
-    assert list(read) == ["schema_version", *expected]
-    assert list(read["timeline"]) == list(expected["timeline"])
-    assert read["whole"] == expected["whole"]
-    assert read["timeline"]["ready"] == list(failing.timeline.ready)
-    gaps = [value is None for value in read["timeline"]["ttft_p95_s"]]
+    assert list(document) == ["schema_version", *expected]
+    assert set(document["timeline"]) == set(expected["timeline"])
+    assert document["whole"] == expected["whole"]
+    assert document["timeline"]["ready"] == list(failing.timeline.ready)
+    gaps = [value is None for value in document["timeline"]["ttft_p95_s"]]
     assert gaps == [math.isnan(value) for value in failing.timeline.ttft_p95_s]
     assert any(gaps)
+    for pod, series in failing.timeline.ratio_by_pod.items():
+        assert document["timeline"]["ratio_by_pod"][pod] == [None if math.isnan(value) else value for value in series]
+
+
+def test_json_of_an_earlier_version_is_read_as_it_is() -> None:
+    """In version 1 the series were inside."""
+    document = machine.read(EARLIER)
+    assert document["schema_version"] == 1
+    assert len(document["timeline"]["t_s"]) == len(document["timeline"]["ready"]) > 60
+
+
+def test_rows_beyond_a_hundred_are_in_parquet(failing: Analysis, tmp_path: Path) -> None:
+    """The first hundred are in both; a later analysis with fewer rows deletes the file."""
+    groups = tuple(replace(failing.whole, name=f"{n} replicas", start_s=math.inf) for n in range(250))
+    write_reports(replace(failing, by_replicas=groups), tmp_path, formats=["json"])
+    text = json.loads((tmp_path / "analysis.json").read_text())
+    assert [row["name"] for row in text["by_replicas"]] == [row.name for row in groups[:100]]
+    assert text["tables"]["by_replicas"] == {"rows": 250, "file": "analysis/by_replicas.parquet"}
+    document = machine.read(tmp_path)
+    assert document["by_replicas"][:100] == text["by_replicas"]
+    assert [row["name"] for row in document["by_replicas"]] == [row.name for row in groups]
+    write_reports(failing, tmp_path, formats=["json"])
+    assert {each.name for each in (tmp_path / "analysis").iterdir()} == {
+        "timeline.parquet",
+        "timeline.ratio_by_pod.parquet",
+    }
+    assert len(machine.read(tmp_path)["by_replicas"]) == len(failing.by_replicas)
+
+
+def test_the_size_of_json_is_bounded(failing: Analysis) -> None:
+    """300 replicas for 6 hours, in the most bins that these may have, with every table as long as that allows."""
+    line = failing.timeline
+    longer = {
+        each.name: (0.123456789012345,) * 6_000 for each in fields(line) if each.name not in ("bin_s", "ratio_by_pod")
+    }
+    pods = {f"triton-7d9c5b6f4-{n:05d}": longer["ratio"] for n in range(300)}
+    attained = failing.attainment
+    assert attained is not None
+    run = replace(
+        failing,
+        timeline=replace(line, **longer, ratio_by_pod=pods),
+        attainment=replace(attained, windows=attained.windows[:1] * 2_000),
+        by_replicas=(failing.whole,) * 300,
+        stages=(failing.whole,) * 300,
+        scaling=failing.scaling[:1] * 1_000,
+        marks=failing.marks[:1] * 5_000,
+        audit=replace(failing.audit, decisions=failing.audit.decisions[:1] * 1_440),
+    )
+    assert len(machine.render(run)) < 2_000_000
 
 
 def test_json_of_a_cluster_names_kind_and_workload_in_one_field(failing: Analysis) -> None:
@@ -228,7 +280,15 @@ def test_figures_take_any_name() -> None:
 def test_all_reports_are_written(tmp_path: Path, failing: Analysis) -> None:
     """One call writes every format, returns the paths, and leaves no temporary file."""
     written = write_reports(failing, tmp_path / "run")
-    names = {"analysis.json", "report.html", "report.md", "junit.xml", *(f"figures/{n}" for n in figures.NAMES)}
+    tables = {"analysis/timeline.parquet", "analysis/timeline.ratio_by_pod.parquet"}
+    names = {
+        "analysis.json",
+        *tables,
+        "report.html",
+        "report.md",
+        "junit.xml",
+        *(f"figures/{n}" for n in figures.NAMES),
+    }
     assert set(written) == names
     assert {str(p.relative_to(tmp_path / "run")) for p in tmp_path.rglob("*") if p.is_file()} == names
 
@@ -243,7 +303,7 @@ def test_only_requested_formats_are_written(tmp_path: Path, failing: Analysis) -
 
 def test_hostile_text_can_be_written(tmp_path: Path) -> None:
     """Control characters and lone surrogates in external text break no format."""
-    assert len(write_reports(sample("hostile"), tmp_path, formats=set(FORMATS) - {"figures"})) == 4
+    assert len(write_reports(sample("hostile"), tmp_path, formats=set(FORMATS) - {"figures"})) == 6
 
 
 def test_outdated_figures_are_deleted(tmp_path: Path) -> None:
