@@ -16,12 +16,13 @@ EXACT = 2_000_000
 """Most gaps that are kept as they are."""
 WIDTH = 2.0**-10
 """Width of a bin, relative to its values, unless there are hundreds of cells."""
-ERROR = WIDTH / 2
+ERROR = WIDTH / 2 * 1.001
 """Largest relative error of a percentile of more gaps."""
 _LOWEST, _HIGHEST = -20, 22
 """Powers of two between which bins have their width: from a microsecond to 48 days."""
 _MAX_BINS = 1 << 24
-_MANTISSA_BITS = 52
+_MANTISSA_BITS = 23
+"""Of a number of single precision: its first bits are the number of its bin."""
 
 
 class Gaps:
@@ -41,6 +42,7 @@ class Gaps:
         while self._cells * ((_HIGHEST - _LOWEST) << self._bits) > _MAX_BINS:
             self._bits -= 1
         self._bins = (_HIGHEST - _LOWEST) << self._bits
+        self._lowest = int(np.float32(2.0**_LOWEST).view(np.int32)) >> (_MANTISSA_BITS - self._bits)
         self._counts: Ints | None = None
         self._sums = np.zeros(self._cells)
         self._highest = np.full(self._cells, -np.inf)
@@ -90,22 +92,22 @@ class Gaps:
         gap_s = np.concatenate([gaps for gaps, _ in self._kept])
         cell = np.concatenate([self._cell[row] for _, row in self._kept])
         self._kept, self._in_memory = [], 0
-        place = gap_s.view(np.int64) >> (_MANTISSA_BITS - self._bits)
-        place -= np.array(2.0**_LOWEST).view(np.int64) >> (_MANTISSA_BITS - self._bits)
+        place = gap_s.astype(np.float32).view(np.int32) >> (_MANTISSA_BITS - self._bits)
+        place -= self._lowest
         np.clip(place, 0, self._bins - 1, out=place)
-        for number in np.flatnonzero(np.bincount(cell, minlength=self._cells)):
-            use = cell == number
-            self._counts[number] += np.bincount(place[use], minlength=self._bins)
-            self._sums[number] += gap_s[use].sum()
-            self._highest[number] = max(self._highest[number], gap_s[use].max())
+        cells = np.flatnonzero(np.bincount(cell, minlength=self._cells))
+        for number in cells:
+            of_cell = cell == number if len(cells) > 1 else slice(None)
+            self._counts[number] += np.bincount(place[of_cell], minlength=self._bins)
+            self._sums[number] += gap_s[of_cell].sum()
+            self._highest[number] = max(self._highest[number], gap_s[of_cell].max())
 
     def _of_cells(self, cells: Ints) -> Values:
         assert self._counts is not None
         count = self._counts[cells].sum(axis=0)
         used = np.flatnonzero(count)
-        lowest = np.array(2.0**_LOWEST).view(np.int64) >> (_MANTISSA_BITS - self._bits)
-        edges = np.stack((used, used + 1)) + lowest << (_MANTISSA_BITS - self._bits)
-        middle = edges.view(np.float64).mean(axis=0)
+        edges = (np.stack((used, used + 1)) + self._lowest << (_MANTISSA_BITS - self._bits)).astype(np.int32)
+        middle = edges.view(np.float32).astype(np.float64).mean(axis=0)
         total = int(count.sum())
         value = np.minimum(np.where(used == 0, 0.0, middle), self._highest[cells].max(initial=-np.inf))
         if len(value):

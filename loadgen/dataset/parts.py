@@ -3,7 +3,7 @@
 What is checked here is the structure of a part. Values are checked by `loadgen.analyze.rows`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from os import scandir
@@ -39,9 +39,9 @@ def read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
     tables, needed = [], 0
     for part in _parts(folder):
         with _opened(part) as file:
-            needed += _needed_bytes(file.metadata, schema.names)
+            needed += _needed_bytes(file.metadata, schema)
             _check_memory(needed)
-            tables.append(_conforming(file.read(columns=_columns(file, schema)), schema))
+            tables.append(_conforming(file.read(columns=_columns(file, schema), use_threads=False), schema))
     return pa.concat_tables(tables) if tables else _nullable(schema).empty_table()
 
 
@@ -62,11 +62,10 @@ class Parts:
     def __iter__(self) -> Iterator[pa.Table]:
         for part in _parts(self._folder):
             with _opened(part) as file:
-                _check_memory(_needed_bytes(file.metadata, self._schema.names))
+                _check_memory(_needed_bytes(file.metadata, self._schema))
                 columns = _columns(file, self._schema)
                 for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
-                    table = _conforming(pa.Table.from_batches([batch]), self._schema)
-                    yield table
+                    yield _conforming(pa.Table.from_batches([batch]), self._schema)
 
 
 @contextmanager
@@ -91,16 +90,20 @@ def _parts(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _needed_bytes(metadata: pq.FileMetaData, names: Sequence[str]) -> int:
+def _needed_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
     """The least memory that the columns need once they are decoded: a few bytes on disk can be millions of values."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-    needed: int = sum(
-        max(_VALUE_BYTES * chunk.num_values, chunk.total_uncompressed_size)
-        for chunk in chunks
-        if chunk.path_in_schema.split(".")[0] in names
-    )
-    return _COPIES * needed
+    flat = len(schema) - sum(pa.types.is_list(field.type) for field in schema)
+    needed = _VALUE_BYTES * flat * metadata.num_rows
+    if flat < len(schema):
+        lists = [field.name for field in schema if pa.types.is_list(field.type)]
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+        needed += sum(
+            max(_VALUE_BYTES * chunk.num_values, chunk.total_uncompressed_size)
+            for chunk in chunks
+            if chunk.path_in_schema.split(".")[0] in lists
+        )
+    return _COPIES * int(needed)
 
 
 def _check_memory(needed: int) -> None:
