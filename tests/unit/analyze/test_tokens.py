@@ -75,7 +75,7 @@ SHARES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 @pytest.mark.parametrize("exact", [10**6, 5], ids=["exact", "binned"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(runs())
 def test_gaps_equal_the_reference(exact, drawn):
     """Any parts in any order: counts, means, maxima and slow gaps are the same, percentiles within the stated error."""
@@ -106,7 +106,7 @@ def test_gaps_equal_the_reference(exact, drawn):
         assert measured.responses.tolist() == [len(answers[n][1]) for n in order]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(runs(), st.lists(due, min_size=2, max_size=2, unique=True))
 def test_tokens_of_any_span_equal_the_reference(drawn, span):
     """3 output tokens for each answer, spread over its responses: in stages, and in a span that no report has."""
