@@ -52,7 +52,12 @@ _UNITS = {
     "_tokens": "tokens",
     "_hours": "h",
 }
-_WRITTEN = {("Finding", "window"): "text", ("ClusterInfo", "kind"): None, ("ClusterInfo", "hpa_manifest"): None}
+_WRITTEN = {
+    ("Finding", "window"): "text",
+    ("ClusterInfo", "kind"): None,
+    ("ClusterInfo", "hpa_manifest"): None,
+    ("ClusterInfo", "gpus_per_replica"): None,
+}
 """Fields that `analysis.json` has as another type; None for those that it lacks: `workload` begins with the kind."""
 _NAMES: dict[Any, str] = {int: "integer", float: "number", str: "text", bool: "boolean", NoneType: "null", Any: "any"}
 
