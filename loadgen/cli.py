@@ -6,6 +6,7 @@ Each command imports its dependencies when it runs: pandas, matplotlib and the K
 import argparse
 import json
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,16 +32,12 @@ _AFTER_INTERRUPTION = {
 _VERDICT_CODE = {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "invalid": ExitCode.INVALID}
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The parser of every command."""
-    from loadgen.archive import upload
-    from loadgen.kube.deploy import cli as cluster
-    from loadgen.lint import cli as lint
-    from loadgen.local import clean
-    from loadgen.sandbox import cli as sandbox
-    from loadgen.whatif import cli as whatif
-    from loadgen.whatif import plan_cli as plan
+_ALONE = ("report", "settings")
+"""Commands whose parser needs no import of another command."""
 
+
+def command_line(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of every command; for one of `_ALONE` of these only, as the imports of the others cost time."""
     parser: argparse.ArgumentParser = Parser(
         prog="loadgen", description="Load testing and scaling validation of LLM serving on Triton and TensorRT-LLM"
     )
@@ -60,6 +57,20 @@ def command_line() -> argparse.ArgumentParser:
         "--gpus-per-replica", type=int, metavar="N", help="GPUs of one replica (those of the workload, or the setting)"
     )
     commands.add_parser("settings", help="print the reference of all settings of a scenario, as Markdown")
+    if command not in _ALONE:
+        _add_others(commands)
+    return parser
+
+
+def _add_others(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from loadgen.archive import upload
+    from loadgen.kube.deploy import cli as cluster
+    from loadgen.lint import cli as lint
+    from loadgen.local import clean
+    from loadgen.sandbox import cli as sandbox
+    from loadgen.whatif import cli as whatif
+    from loadgen.whatif import plan_cli as plan
+
     whatif.add_command(commands)
     plan.add_command(commands)
     upload.add_command(commands)
@@ -67,13 +78,13 @@ def command_line() -> argparse.ArgumentParser:
     cluster.add_commands(commands)
     lint.add_command(commands)
     sandbox.add_commands(commands)
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     protect_streams()
-    options = command_line().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = command_line(given[0] if given else None).parse_args(given)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _run(options)
@@ -95,6 +106,12 @@ def _interrupt(*_: object) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.command == "settings":
+        return _settings()
+    if options.command == "report":
+        if not (options.run / "run.json").exists() and (code := _report_group(options)) is not None:
+            return code
+        return _report(options)
     from loadgen.archive import upload
     from loadgen.kube.deploy import cli as cluster
     from loadgen.lint import cli as lint
@@ -103,10 +120,6 @@ def _run(options: argparse.Namespace) -> int:
     from loadgen.whatif import cli as whatif
     from loadgen.whatif import plan_cli as plan
 
-    if options.command == "sandbox":
-        return sandbox.run(options)
-    if options.command == "settings":
-        return _settings()
     if options.command == whatif.NAME:
         return whatif.run(options)
     if options.command == plan.NAME:
@@ -119,9 +132,7 @@ def _run(options: argparse.Namespace) -> int:
         return cluster.run(options)
     if options.command == lint.NAME:
         return lint.run(options)
-    if not (options.run / "run.json").exists() and (code := _report_group(options)) is not None:
-        return code
-    return _report(options)
+    return sandbox.run(options)
 
 
 def _settings() -> int:

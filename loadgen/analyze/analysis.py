@@ -34,6 +34,7 @@ from loadgen.analyze.findings.verdict import ordered, verdict
 from loadgen.analyze.findings.warnings import warnings
 from loadgen.analyze.generator import generator
 from loadgen.analyze.headline import headline
+from loadgen.analyze.measure import measure
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
@@ -71,7 +72,8 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
     windows = until_backlog_gone(lag_windows(run, scaling), assessed.slow_by_lag_s)
     audited = audit(run, replicas, scaling, ratio)
     chains = Chains(run, replicas, ratio, demand, audited, assessed.backlog).of(scaling)
-    measured = latency.measure(run)
+    measured = measure(run, replicas.ready)
+    run = replace(run, damage=measured.damage)
     attained = attainment(run, measured)
     by = served(run, replicas)
     balanced, aged = balance(run, replicas, by), replica_age(run, replicas, by)

@@ -82,12 +82,13 @@ def attainment(run: Observed, measured: Measured) -> Attainment | None:
 def _broken(run: Observed, measured: Measured, limit: Limit) -> Bools:
     """Whether each request exceeds the limit for certain: by its own value, or by that percentile of its own gaps."""
     requests = run.requests
-    values = bounds(run, measured, limit.metric) if limit.metric != "itl" else unfinished_gaps(run)
+    values = bounds(run, measured, limit.metric) if limit.metric != "itl" else unfinished_gaps(run, measured)
     slow = np.bincount(values.row[values.broken(limit.limit)], minlength=len(requests))
     if limit.metric != "itl":
         return slow > 0
-    slow += np.bincount(measured.gap_row[measured.gap_s > limit.limit], minlength=len(requests))
-    gaps = np.bincount(measured.gap_row, minlength=len(requests)) + np.bincount(values.row, minlength=len(requests))
+    slow += np.where(requests.due, measured.slow_gaps[limit.limit], 0)
+    ended = np.where(requests.due, np.maximum(measured.responses - 1, 0), 0)
+    gaps = ended + np.bincount(values.row, minlength=len(requests))
     # An open stream gets at most as many gaps as it may get tokens.
     most = np.where(requests.open, np.fmax(requests.max_tokens - 1, gaps), gaps)
     broken: Bools = slow > most - np.ceil(QUANTILES[limit.statistic] * most)
@@ -178,9 +179,7 @@ def _around(
     members = (due_s >= start_s) & before_end & ~run.requests.by_generator
     exceeded: tuple[float, Limit, float, bool] | None = None
     for limit in limits.values():
-        values = bounds(run, measured, limit.metric, members)
-        share = QUANTILES[limit.statistic]
-        lower, upper = quantile(values.lower_s, share), quantile(values.upper_s, share)
+        lower, upper = _percentile(run, measured, limit, members)
         excess = lower / max(limit.limit, 1e-9)
         if lower > limit.limit and (exceeded is None or excess > exceeded[0]):
             exceeded = excess, limit, lower, upper > lower
@@ -197,3 +196,14 @@ def _around(
         measured_s=value,
         at_least=at_least,
     )
+
+
+def _percentile(run: Observed, measured: Measured, limit: Limit, members: Bools) -> tuple[float, float]:
+    """The bounds of the limited percentile of some requests."""
+    share = QUANTILES[limit.statistic]
+    if limit.metric != "itl":
+        values = bounds(run, measured, limit.metric, members)
+        return quantile(values.lower_s, share), quantile(values.upper_s, share)
+    last, gaps = unfinished_gaps(run, measured), measured.gaps.of(members)
+    last = last.where(members[last.row])
+    return gaps.joined(last.lower_s).quantile(share), gaps.joined(last.upper_s).quantile(share)

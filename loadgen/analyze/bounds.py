@@ -51,7 +51,7 @@ class Bounds:
 
 
 def bounds(run: Observed, measured: Measured, metric: str, members: Bools | None = None) -> Bounds:
-    """The values to which a limit on `ttft`, `itl`, `tpot` or `e2e` applies.
+    """The values to which a limit on `ttft`, `tpot` or `e2e` applies; those of `itl` are `Measured.gaps`.
 
     Args:
         run: The run.
@@ -59,8 +59,6 @@ def bounds(run: Observed, measured: Measured, metric: str, members: Bools | None
         metric: The metric.
         members: The requests whose values are returned; None means all.
     """
-    if metric == "itl":
-        return _itl(run, measured, members)
     values = _tpot(run, measured) if metric == "tpot" else ttft_bounds(run) if metric == "ttft" else e2e_bounds(run)
     return values if members is None else values.where(members[values.row])
 
@@ -86,7 +84,7 @@ def _tpot(run: Observed, measured: Measured) -> Bounds:
     if not (started | (requests.ok & np.isfinite(measured.tpot_s))).any():
         return _none(run)
     # An open request gets at least one more token and at most `max_tokens` in all.
-    most = np.fmax(requests.max_tokens, np.fmax(requests.output_tokens, run.answers.count) + 1)
+    most = np.fmax(requests.max_tokens, np.fmax(requests.output_tokens, measured.responses) + 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         least = np.where(started, (requests.ended_s - requests.first_s) / (most - 1), 0.0)
     # An answered request of one token has no gap, and neither will one that may have only one.
@@ -96,28 +94,12 @@ def _tpot(run: Observed, measured: Measured) -> Bounds:
     return _bounds(run, np.where(requests.ok, measured.tpot_s, np.nan), requests.open, least, use)
 
 
-def _itl(run: Observed, measured: Measured, members: Bools | None) -> Bounds:
-    """All gaps of all due requests, and the gap of each stream that ended or was stopped before its last token."""
-    due = run.requests.due if members is None else run.requests.due & members
-    last = unfinished_gaps(run)
-    last = last.where(due[last.row])
-    gaps = due[measured.gap_row]
-    return replace(
-        last,
-        lower_s=np.concatenate((measured.gap_s[gaps], last.lower_s)),
-        upper_s=np.concatenate((measured.gap_s[gaps], last.upper_s)),
-        row=np.concatenate((measured.gap_row[gaps], last.row)),
-    )
-
-
-def unfinished_gaps(run: Observed) -> Bounds:
+def unfinished_gaps(run: Observed, measured: Measured) -> Bounds:
     """The gap of each stream of a due request that ended or was stopped before its last token."""
-    requests, answers = run.requests, run.answers
-    rows = np.flatnonzero(requests.due & ~requests.ok & (answers.count > 0))
-    latest_s = np.full(len(requests), -np.inf)
-    np.maximum.at(latest_s, answers.row, answers.t_s)
+    requests = run.requests
+    rows = np.flatnonzero(requests.due & ~requests.ok & (measured.responses > 0))
     still_open = requests.open[rows]
-    since_s = np.maximum(requests.ended_s[rows] - latest_s[rows], 0.0)
+    since_s = np.maximum(requests.ended_s[rows] - measured.latest_s[rows], 0.0)
     return Bounds(
         lower_s=np.where(still_open, since_s, np.inf),
         upper_s=np.full(len(rows), np.inf),

@@ -5,36 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from loadgen.analyze.bounds import Bounds, bounds, unfinished_gaps
-from loadgen.analyze.measured import Measured, RunningSum
+from loadgen.analyze.measure import measure as measure
+from loadgen.analyze.measured import Counted, Measured, Received
 from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.results import Latencies, OutcomeCount, Span, Stats
 from loadgen.analyze.scaling.replicas import Fleet
-from loadgen.analyze.stats import bounded_stats, stats
+from loadgen.analyze.stats import bounded_stats, stats, weighted_stats
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.causes import MAX_CAUSES, cause_template
 from loadgen.dataset.names import Cause
-
-
-def measure(run: Observed) -> Measured:
-    """Token gaps, TPOT and throughput of the whole run."""
-    requests, answers = run.requests, run.answers
-    same = answers.row[1:] == answers.row[:-1]
-    tokens = np.where(np.isnan(requests.output_tokens), answers.count, requests.output_tokens)
-    several = (tokens >= 2) & (answers.count >= 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tpot = np.where(several, (requests.last_s - requests.first_s) / (tokens - 1), np.nan)
-    at_once = answers.count == 0
-    return Measured(
-        gap_s=np.diff(answers.t_s)[same],
-        gap_row=answers.row[1:][same],
-        tpot_s=tpot,
-        offered=RunningSum(requests.scheduled_s[requests.due]),
-        completed=RunningSum(requests.ended_s[requests.ok]),
-        tokens=RunningSum(
-            np.concatenate((answers.t_s, requests.last_s[at_once])),
-            np.concatenate((answers.tokens, requests.output_tokens[at_once])),
-        ),
-    )
 
 
 def whole(run: Observed, measured: Measured) -> Latencies:
@@ -152,7 +131,7 @@ def _bounds(run: Observed, measured: Measured) -> dict[str, Bounds]:
     """The bounds of the latencies of each request, and of the gaps that did not end; the other gaps are known."""
     return {
         **{metric: bounds(run, measured, metric) for metric in ("ttft", "tpot", "e2e")},
-        "itl": unfinished_gaps(run),
+        "itl": unfinished_gaps(run, measured),
     }
 
 
@@ -181,7 +160,7 @@ def _latencies(
     judged = group & requests.judged
     seconds = sum(end - start for start, end in spans)
 
-    def per_s(sums: RunningSum) -> float | None:
+    def per_s(sums: Counted | Received) -> float | None:
         if seconds <= 0:
             return None
         # The load ends with its last response, which belongs to the span that it ends.
@@ -191,9 +170,7 @@ def _latencies(
         every = known[metric].where(group[known[metric].row])
         return bounded_stats(values, every.lower_s, every.upper_s)
 
-    gaps = measured.gap_s[group[measured.gap_row]]
     unfinished = known["itl"].where(group[known["itl"].row])
-    every_gap = [np.concatenate((gaps, each)) for each in (unfinished.lower_s, unfinished.upper_s)]
     return Latencies(
         name=name,
         start_s=own_span[0] if own_span else None,
@@ -205,7 +182,7 @@ def _latencies(
         completed_per_s=per_s(measured.completed),
         output_tokens_per_s=per_s(measured.tokens),
         ttft=bounded("ttft", requests.ttft_s[group]),
-        itl=bounded_stats(gaps, *every_gap),
+        itl=weighted_stats(measured.gaps.of(group), unfinished.lower_s, unfinished.upper_s),
         tpot=bounded("tpot", measured.tpot_s[judged]),
         e2e=bounded("e2e", requests.e2e_s[group]),
         send_lag=stats(requests.send_lag_s[group]),

@@ -1,13 +1,14 @@
 """Defines the input of every analysis: one run as sorted arrays on the time axis of the load."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from loadgen.dataset.names import EventKind
 from loadgen.dataset.run_info import RunInfo
@@ -20,10 +21,17 @@ Objects = npt.NDArray[np.object_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """The four tables of a run folder; `docs/dataset.md` describes the columns."""
+    """The four tables of a run folder; `docs/dataset.md` describes the columns.
+
+    Attributes:
+        requests: The requests.
+        tokens: The token times as one frame, or part by part; parts are read each time that they are iterated.
+        samples: The samples.
+        events: The events.
+    """
 
     requests: pd.DataFrame
-    tokens: pd.DataFrame
+    tokens: pd.DataFrame | Iterable[pa.Table]
     samples: pd.DataFrame
     events: pd.DataFrame
 
@@ -140,19 +148,22 @@ class Requests:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """All responses that carried output, request by request.
+    """Responses that carried output, of some requests, request by request.
 
     Attributes:
         t_s: Arrival times, in order within a request.
-        row: Index into `Requests` of the request of each response.
-        tokens: Output tokens per response: the request's tokens spread evenly over its responses.
-        count: Number of responses of each request, in the order of `Requests`.
+        row: Index into `Requests` of each request.
+        lengths: Number of responses of each request, at least 1.
     """
 
     t_s: Floats
     row: Ints
-    tokens: Floats
-    count: Ints
+    lengths: Ints
+
+    def gaps(self) -> tuple[Floats, Ints]:
+        """The gaps between consecutive responses of a request, and the row of the request of each."""
+        between = np.cumsum(self.lengths[:-1]) - 1
+        return np.delete(np.diff(self.t_s), between), np.repeat(self.row, self.lengths - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +215,12 @@ class Observed:
         last_s: Time of the last record.
         interrupted: Whether the tool died before the end of the load.
         requests: Scheduled requests.
-        answers: Their responses.
+        answers: Their responses, part by part; they are read each time that they are iterated.
         signals: Signal → replica ("" for the fleet) → samples.
         events: All events in order.
         misdated_s: Times of the samples and events that cannot be of this run, which are left out of everything else: a
             clock was set.
-        damage: Rows that cannot be true.
+        damage: Rows that cannot be true; those of `tokens` are counted when the answers are read.
     """
 
     info: RunInfo
@@ -219,7 +230,7 @@ class Observed:
     last_s: float
     interrupted: bool
     requests: Requests
-    answers: Answers
+    answers: Iterable[Answers]
     signals: Mapping[str, Mapping[str, Series]]
     events: tuple[Event, ...]
     misdated_s: Floats

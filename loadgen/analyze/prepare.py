@@ -1,14 +1,15 @@
 """Converts the tables of a run folder to sorted arrays on the time axis of the load."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from loadgen.analyze.event_data import parse_data
 from loadgen.analyze.incarnations import split_incarnations
 from loadgen.analyze.observed import (
-    Answers,
     Damage,
     Event,
     Floats,
@@ -18,16 +19,19 @@ from loadgen.analyze.observed import (
     Series,
     Tables,
 )
-from loadgen.analyze.rows import MONOTONIC_EVENTS, MONOTONIC_SIGNALS, OUTSIDE_S, Checked, TokenTimes, checked
+from loadgen.analyze.rows import MONOTONIC_EVENTS, MONOTONIC_SIGNALS, OUTSIDE_S, Checked, checked, span
+from loadgen.analyze.tokens import Tokens
 from loadgen.base.text import clean
 from loadgen.dataset.names import GENERATOR_CAUSES, Cause, Outcome
 from loadgen.dataset.run_info import RunInfo
+from loadgen.dataset.tables import TOKENS
 
 
 def observe(info: RunInfo, tables: Tables) -> Observed:
-    """Check, sort and shift the tables; tokens of unknown requests are skipped."""
+    """Check, sort and shift the tables; token times are only read when the answers are iterated."""
     zero = info.load_start_s or 0.0
     rows = checked(info, tables)
+    earliest_s, latest_s = span(info)
     requests = _requests(rows.requests, zero, _timeout_s(info))
     samples, events_table, misdated = _of_this_run(info, rows, requests, zero)
     events, event_damage = _events(events_table, zero, len(tables.events))
@@ -53,7 +57,7 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
         last_s=max(last, length or 0.0),
         interrupted=info.state in ("starting", "loading"),
         requests=requests,
-        answers=_answers(rows.tokens, requests, zero),
+        answers=Tokens(parts=_parts(tables), zero_s=zero, earliest_s=earliest_s, latest_s=latest_s, ids=requests.ids),
         signals=signals,
         events=events,
         misdated_s=misdated,
@@ -100,7 +104,10 @@ def _durations(frame: pd.DataFrame, column: str) -> Floats:
 
 def _texts(frame: pd.DataFrame, column: str) -> Objects:
     """A text column with None for missing values."""
-    values = frame[column].to_numpy(dtype=object, copy=True)
+    texts = frame[column]
+    if isinstance(texts.dtype, pd.CategoricalDtype):
+        return np.array([*texts.cat.categories, None], dtype=object)[texts.cat.codes.to_numpy()]
+    values = texts.to_numpy(dtype=object, copy=True)
     values[pd.isna(values)] = None
     return values
 
@@ -112,43 +119,39 @@ def _timeout_s(info: RunInfo) -> float:
 
 
 def _requests(frame: pd.DataFrame, zero_s: float, timeout_s: float) -> Requests:
-    frame = frame.sort_values(["scheduled_s", "request_id"], kind="stable")
-    outcome, cause = _texts(frame, "outcome"), _texts(frame, "cause")
-    timed_out = _floats(frame, "ended_s") - _floats(frame, "sent_s") >= timeout_s
+    order = np.lexsort((frame["request_id"], frame["scheduled_s"]))
+
+    def times(column: str) -> Floats:
+        return _floats(frame, column)[order] - zero_s
+
+    outcome, cause = _texts(frame, "outcome")[order], _texts(frame, "cause")[order]
+    timed_out = (_floats(frame, "ended_s") - _floats(frame, "sent_s") >= timeout_s)[order]
     return Requests(
-        ids=frame["request_id"].to_numpy(dtype=np.int64),
-        scheduled_s=_floats(frame, "scheduled_s") - zero_s,
-        sent_s=_floats(frame, "sent_s") - zero_s,
-        first_s=_floats(frame, "first_token_s") - zero_s,
-        last_s=_floats(frame, "last_token_s") - zero_s,
-        ended_s=_floats(frame, "ended_s") - zero_s,
+        ids=frame["request_id"].to_numpy(dtype=np.int64)[order],
+        scheduled_s=times("scheduled_s"),
+        sent_s=times("sent_s"),
+        first_s=times("first_token_s"),
+        last_s=times("last_token_s"),
+        ended_s=times("ended_s"),
         outcome=outcome,
         cause=cause,
-        output_tokens=_floats(frame, "output_tokens"),
-        max_tokens=_floats(frame, "max_tokens"),
+        output_tokens=_floats(frame, "output_tokens")[order],
+        max_tokens=_floats(frame, "max_tokens")[order],
         ok=np.asarray(outcome == Outcome.OK, dtype=np.bool_),
         stopped=np.asarray((cause == Cause.RUN_STOPPED) & (outcome != Outcome.OK) & ~timed_out, dtype=np.bool_),
-        by_generator=frame["cause"].isin(GENERATOR_CAUSES).to_numpy(dtype=np.bool_),
-        engine_queue_s=_durations(frame, "engine_queue_s"),
-        engine_prefill_s=_durations(frame, "engine_prefill_s"),
-        engine_decode_s=_durations(frame, "engine_decode_s"),
-        pod=_texts(frame, "pod"),
+        by_generator=frame["cause"].isin(GENERATOR_CAUSES).to_numpy(dtype=np.bool_)[order],
+        engine_queue_s=_durations(frame, "engine_queue_s")[order],
+        engine_prefill_s=_durations(frame, "engine_prefill_s")[order],
+        engine_decode_s=_durations(frame, "engine_decode_s")[order],
+        pod=_texts(frame, "pod")[order],
     )
 
 
-def _answers(tokens: TokenTimes, requests: Requests, zero_s: float) -> Answers:
-    ids, lengths = tokens.ids, tokens.lengths
-    order = np.argsort(requests.ids, kind="stable")
-    place = np.minimum(np.searchsorted(requests.ids[order], ids), max(len(order) - 1, 0))
-    known = requests.ids[order][place] == ids if len(order) else np.zeros(len(ids), dtype=np.bool_)
-    rows = order[place] if len(order) else np.zeros(len(ids), dtype=np.int64)
-    keep = np.repeat(known, lengths)
-    row = np.repeat(rows, lengths)[keep]
-    count = np.bincount(row, minlength=len(requests)).astype(np.int64)
-    per_answer = np.ones(len(requests))
-    counted = (count > 0) & np.isfinite(requests.output_tokens)
-    per_answer[counted] = requests.output_tokens[counted] / count[counted]
-    return Answers(t_s=tokens.t_s[keep] - zero_s, row=row, tokens=per_answer[row], count=count)
+def _parts(tables: Tables) -> Iterable[pa.Table]:
+    """The token times part by part."""
+    if isinstance(tables.tokens, pd.DataFrame):
+        return [pa.Table.from_pandas(tables.tokens, schema=TOKENS, preserve_index=False)]
+    return tables.tokens
 
 
 def _signals(frame: pd.DataFrame, zero_s: float) -> dict[str, dict[str, Series]]:

@@ -50,7 +50,7 @@ def _read(folder: RunFolder) -> tuple[RunInfo, Tables]:
             )
     tables = Tables(
         requests=folder.read("requests"),
-        tokens=folder.read("tokens"),
+        tokens=folder.parts("tokens"),
         samples=folder.read("samples"),
         events=folder.read("events"),
     )

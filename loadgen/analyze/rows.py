@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from loadgen.analyze.observed import Bools, Damage, Floats, Ints, Tables
+from loadgen.analyze.observed import Bools, Damage, Floats, Tables
+from loadgen.analyze.tokens import REPEATED
 from loadgen.base.text import clean
 from loadgen.dataset.names import GENERATOR_SIGNALS, OUTCOMES, REPLICA_EVENTS, Cause, EventKind, Outcome, SignalName
 from loadgen.dataset.run_info import RunInfo
-from loadgen.dataset.tables import MAX_RUN_S
+from loadgen.dataset.tables import MAX_REQUEST_ID, MAX_RUN_S
 
 OUTSIDE_S = 300.0
 """A record this long after everything that the run itself did, or before its start, has a wrong time."""
@@ -22,9 +23,6 @@ MAX_WALL_CLOCK_S = 1e11
 """Samples and events have times of other machines' clocks, which may be set to any year."""
 MAX_VALUE = 1e18
 """No counter reaches this: a hundred thousand requests at once for 30 days are 3e17 µs."""
-MAX_REQUEST_ID = 2**53
-REVERSED = "token times that run backwards"
-REPEATED = "the request_id of an earlier row"
 CONFLICT = "another value than a later row of the same time, signal and replica"
 
 MIXED = "a counter that falls again and again, as those of two sources do"
@@ -49,39 +47,27 @@ _RATIOS = [SignalName.RATIO, SignalName.AUTOSCALER_RATIO]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenTimes:
-    """The rows of `tokens`: request numbers, the number of times of each, and all times, row by row."""
-
-    ids: Ints
-    lengths: Ints
-    t_s: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """The rows that can be true, and the damage."""
 
     requests: pd.DataFrame
-    tokens: TokenTimes
     samples: pd.DataFrame
     events: pd.DataFrame
     damage: tuple[Damage, ...]
 
 
 def checked(info: RunInfo, tables: Tables) -> Checked:
-    """Check every row of a run."""
-    earliest_s, latest_s = _span(info)
+    """Check every row of a run but those of `tokens`, which `loadgen.analyze.tokens` checks part by part."""
+    earliest_s, latest_s = span(info)
     settle_s = info.settings.get("settle_s") or 0.0
     requests = _requests(info, tables.requests, earliest_s, latest_s)
-    tokens, token_rows = _tokens(tables.tokens, earliest_s, latest_s)
     samples = _samples(tables.samples, latest_s + settle_s)
     events = _events(tables.events, latest_s + settle_s)
     return Checked(
         requests=requests.left(),
-        tokens=tokens,
         samples=samples.left(),
         events=events.left(),
-        damage=(*requests.damage, *token_rows.damage, *samples.damage, *events.damage),
+        damage=(*requests.damage, *samples.damage, *events.damage),
     )
 
 
@@ -126,7 +112,7 @@ class _Rows:
         return self.frame if self.good.all() else self.frame[self.good]
 
 
-def _span(info: RunInfo) -> tuple[float, float]:
+def span(info: RunInfo) -> tuple[float, float]:
     """The first and the last time that a request can have: the load, its longest answer, and `OUTSIDE_S`."""
     if info.load_start_s is None:
         return -MAX_RUN_S, MAX_RUN_S
@@ -156,28 +142,6 @@ def _requests(info: RunInfo, frame: pd.DataFrame, earliest_s: float, latest_s: f
         rows.drop(answered & frame[column].isna().to_numpy(), f"the outcome ok without {column}")
     rows.drop(_repeated(frame, rows.good, ["request_id"]), REPEATED)
     return rows
-
-
-def _tokens(frame: pd.DataFrame, earliest_s: float, latest_s: float) -> tuple[TokenTimes, _Rows]:
-    rows = _Rows("tokens", frame, "request_id")
-    rows.drop_missing("request_id", "t_s")
-    rows.drop_outside("request_id", 0, MAX_REQUEST_ID)
-    lists = list(frame["t_s"])
-    if not rows.good.all():
-        lists = [times if good else [] for times, good in zip(lists, rows.good, strict=True)]
-    lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
-    flat = np.concatenate(lists).astype(np.float64, copy=False) if lists else np.empty(0)
-    starts = np.cumsum(lengths) - lengths
-    rows.drop(_any_of_row(~np.isfinite(flat), starts, lengths), "a token time that is not a number")
-    rows.drop(_any_of_row((flat < earliest_s) | (flat > latest_s), starts, lengths), "an impossible token time")
-    falls = np.zeros(len(flat), dtype=np.bool_)
-    falls[1:] = flat[1:] < flat[:-1]
-    falls[starts[lengths > 0]] = False
-    rows.drop(_any_of_row(falls, starts, lengths), REVERSED)
-    rows.drop(_repeated(frame, rows.good, ["request_id"]), REPEATED)
-    if not rows.good.all():
-        flat, lengths = flat[np.repeat(rows.good, lengths)], lengths[rows.good]
-    return TokenTimes(ids=rows.left()["request_id"].to_numpy(dtype=np.int64), lengths=lengths, t_s=flat), rows
 
 
 def _samples(frame: pd.DataFrame, latest_s: float) -> _Rows:
@@ -265,14 +229,6 @@ def _mixed(frame: pd.DataFrame, good: Bools) -> Bools:
     falls = np.bincount(of[1:][same & (value[1:] < value[:-1])], minlength=group.max() + 1)
     mixed[places] = ((falls >= MIN_FALLS) & (falls > FALLS_RATIO * steps))[group]
     return mixed
-
-
-def _any_of_row(flags: Bools, starts: Ints, lengths: Ints) -> Bools:
-    """Whether any flag of each row is set."""
-    found = np.zeros(len(lengths), dtype=np.bool_)
-    places = np.flatnonzero(flags)
-    found[np.searchsorted(starts + lengths, places, side="right")] = True
-    return found
 
 
 def _floats(frame: pd.DataFrame, column: str) -> Floats:

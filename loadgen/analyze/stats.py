@@ -1,11 +1,11 @@
 """Computes percentiles by nearest rank, and latency distributions."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loadgen.analyze.observed import Floats
+from loadgen.analyze.observed import Floats, Ints
 from loadgen.analyze.results import FEWEST_VALUES, Percentiles, Stats
 
 QUANTILES: dict[str, float] = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "max": 1.0}
@@ -27,6 +27,44 @@ def quantile(values: Floats, share: float) -> float:
     return float(np.partition(values, index)[index])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """A distribution of values of which many are equal, or taken as equal.
+
+    Attributes:
+        value: Values in ascending order, seconds.
+        count: How many times each value occurs.
+        mean: Mean of all; NaN without any.
+    """
+
+    value: Floats
+    count: Ints
+    mean: float
+
+    def __len__(self) -> int:
+        return int(self.count.sum())
+
+    def quantile(self, share: float) -> float:
+        """The smallest value that at least `share` of all values do not exceed; NaN without values."""
+        total = len(self)
+        if not total:
+            return float("nan")
+        return float(self.value[np.searchsorted(np.cumsum(self.count), rank(total, share), side="right")])
+
+    def percentiles(self) -> Percentiles:
+        """The percentiles of at least one value."""
+        return Percentiles(**{name: self.quantile(share) for name, share in QUANTILES.items()})
+
+    def joined(self, more: Floats) -> "Values":
+        """With more values, each of which counts once; they may be infinite."""
+        if not len(more):
+            return self
+        value = np.concatenate((self.value, more))
+        count = np.concatenate((self.count, np.ones(len(more), dtype=np.int64)))
+        order = np.argsort(value, kind="stable")
+        return Values(value=value[order], count=count[order], mean=self.mean)
+
+
 def percentiles(values: Floats) -> Percentiles:
     """The percentiles of at least one value."""
     ranks = {name: rank(len(values), share) for name, share in QUANTILES.items()}
@@ -39,20 +77,23 @@ def stats(values: Floats) -> Stats:
     values = values[~np.isnan(values)]
     if not len(values):
         return Stats(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, max=None)
-    found = percentiles(values)
+    return _stats(len(values), float(values.mean()), percentiles(values))
+
+
+def _stats(count: int, mean: float, found: Percentiles) -> Stats:
     return Stats(
-        count=len(values),
-        mean=float(values.mean()),
+        count=count,
+        mean=mean,
         p50=found.p50,
         p90=found.p90,
         p95=found.p95,
         p99=found.p99,
         max=found.max,
-        due=len(values),
-        p50_is_max=len(values) < FEWEST_VALUES["p50"],
-        p90_is_max=len(values) < FEWEST_VALUES["p90"],
-        p95_is_max=len(values) < FEWEST_VALUES["p95"],
-        p99_is_max=len(values) < FEWEST_VALUES["p99"],
+        due=count,
+        p50_is_max=count < FEWEST_VALUES["p50"],
+        p90_is_max=count < FEWEST_VALUES["p90"],
+        p95_is_max=count < FEWEST_VALUES["p95"],
+        p99_is_max=count < FEWEST_VALUES["p99"],
     )
 
 
@@ -80,4 +121,29 @@ def bounded_stats(measured: Floats, lower: Floats, upper: Floats) -> Stats:
         unknown=missing - never,
         lower=percentiles(lower),
         upper=percentiles(upper),
+    )
+
+
+def weighted_stats(measured: Values, lower: Floats, upper: Floats) -> Stats:
+    """The same as `bounded_stats` for measured values of which many are equal.
+
+    Args:
+        measured: The measured values.
+        lower: Lower bounds of the values that were due besides, +inf for what never arrived.
+        upper: Upper bounds of the same values, which are all +inf.
+    """
+    count = len(measured)
+    found = _stats(count, measured.mean, measured.percentiles()) if count else stats(np.empty(0))
+    if not len(lower):
+        both = measured.percentiles() if count else None
+        return replace(found, lower=both, upper=both)
+    never = int((~np.isfinite(lower)).sum())
+    return replace(
+        found,
+        covers="answered",
+        due=count + len(lower),
+        never=never,
+        unknown=len(lower) - never,
+        lower=measured.joined(lower).percentiles(),
+        upper=measured.joined(upper).percentiles(),
     )

@@ -23,7 +23,7 @@ from loadgen.base.errors import DatasetError, FolderGoneError, RecordError
 from loadgen.base.files import disk_problem, record_error, require_file, write_whole
 from loadgen.base.json_text import parse_json
 from loadgen.base.text import clean
-from loadgen.dataset.parts import read_parts
+from loadgen.dataset.parts import Parts, read_parts
 from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo
 from loadgen.dataset.tables import TABLES, table_of
 
@@ -171,13 +171,29 @@ class RunFolder:
     def read(self, table: str) -> "pd.DataFrame":
         """Read all parts of a table into one frame; it has the schema's columns also without any part.
 
-        The frame has the rows as they are: `loadgen.analyze.rows` leaves out those that cannot be true.
+        The frame has the rows as they are: `loadgen.analyze.rows` leaves out those that cannot be true. Text columns of
+        `requests` are categories.
 
         Raises:
             DatasetError: the folder of the table or a part is damaged, or the table does not fit into memory.
         """
-        frame: pd.DataFrame = read_parts(self.path / table, TABLES[table]).to_pandas()
+        data = read_parts(self.path / table, TABLES[table])
+        if table == "requests":  # a few texts, each of which many rows have
+            data = _with_categories(data)
+        frame: pd.DataFrame = data.to_pandas(split_blocks=True)
         return frame
+
+    def parts(self, table: str) -> Parts:
+        """The rows of a table part by part, for a table that may not fit into memory."""
+        return Parts(self.path / table, TABLES[table])
+
+
+def _with_categories(data: pa.Table) -> pa.Table:
+    """The same table with its text columns as dictionaries, which pandas reads as categories."""
+    for number, field in enumerate(data.schema):
+        if pa.types.is_string(field.type):
+            data = data.set_column(number, field.name, data.column(number).dictionary_encode())
+    return data.unify_dictionaries()
 
 
 def _table(table: str, schema: pa.Schema, rows: list[Mapping[str, Any]]) -> pa.Table:

@@ -3,7 +3,8 @@
 What is checked here is the structure of a part. Values are checked by `loadgen.analyze.rows`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from os import scandir
 from pathlib import Path
@@ -18,6 +19,8 @@ from loadgen.base.limits import free_memory_bytes
 from loadgen.base.text import clean
 
 _VALUE_BYTES = 8
+_BATCH_ROWS = 16_384
+"""Most rows in memory at a time where the parts are read one by one."""
 _COPIES = 2
 """A table is in memory at least twice while it is converted."""
 _REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, MemoryError)
@@ -33,18 +36,47 @@ def read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
     Raises:
         DatasetError: the folder or a part cannot be read, or the parts do not fit into memory.
     """
-    nullable = pa.schema([field.with_nullable(True) for field in schema])
     tables, needed = [], 0
     for part in _parts(folder):
-        try:
-            require_file(part)
-            with pq.ParquetFile(part, page_checksum_verification=True) as file:
-                needed += _needed_bytes(file.metadata, schema.names)
-                _check_memory(needed)
-                tables.append(_read(file, schema, nullable))
-        except _REFUSALS as error:
-            raise DatasetError(f"{part} cannot be read ({_reason(error)}); delete it to report on the rest") from error
-    return pa.concat_tables(tables) if tables else nullable.empty_table()
+        with _opened(part) as file:
+            needed += _needed_bytes(file.metadata, schema)
+            _check_memory(needed)
+            tables.append(_conforming(file.read(columns=_columns(file, schema), use_threads=False), schema))
+    return pa.concat_tables(tables) if tables else _nullable(schema).empty_table()
+
+
+class Parts:
+    """The rows of a table, a batch of one part at a time; the parts are read again in each iteration.
+
+    Args:
+        folder: The folder of the table.
+        schema: Its columns, as in `read_parts`.
+
+    Raises:
+        DatasetError: as in `read_parts`, in the course of an iteration.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._folder, self._schema = folder, schema
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for part in _parts(self._folder):
+            with _opened(part) as file:
+                _check_memory(_needed_bytes(file.metadata, self._schema))
+                columns = _columns(file, self._schema)
+                for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
+                    yield _conforming(pa.Table.from_batches([batch]), self._schema)
+
+
+@contextmanager
+def _opened(part: Path) -> Iterator[pq.ParquetFile]:
+    """A part; what cannot be read in it is one sentence."""
+    try:
+        require_file(part)
+        with pq.ParquetFile(part, page_checksum_verification=True) as file:
+            yield file
+    except _REFUSALS as error:
+        raise DatasetError(f"{part} cannot be read ({_reason(error)}); delete it to report on the rest") from error
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -58,16 +90,20 @@ def _parts(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _needed_bytes(metadata: pq.FileMetaData, names: Sequence[str]) -> int:
+def _needed_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
     """The least memory that the columns need once they are decoded: a few bytes on disk can be millions of values."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-    needed: int = sum(
-        max(_VALUE_BYTES * chunk.num_values, chunk.total_uncompressed_size)
-        for chunk in chunks
-        if chunk.path_in_schema.split(".")[0] in names
-    )
-    return _COPIES * needed
+    flat = len(schema) - sum(pa.types.is_list(field.type) for field in schema)
+    needed = _VALUE_BYTES * flat * metadata.num_rows
+    if flat < len(schema):
+        lists = [field.name for field in schema if pa.types.is_list(field.type)]
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+        needed += sum(
+            max(_VALUE_BYTES * chunk.num_values, chunk.total_uncompressed_size)
+            for chunk in chunks
+            if chunk.path_in_schema.split(".")[0] in lists
+        )
+    return _COPIES * int(needed)
 
 
 def _check_memory(needed: int) -> None:
@@ -82,21 +118,36 @@ def _gigabytes(count: int) -> str:
     return f"{count / 1e9:,.1f} GB"
 
 
-def _read(file: pq.ParquetFile, schema: pa.Schema, nullable: pa.Schema) -> pa.Table:
+def _columns(file: pq.ParquetFile, schema: pa.Schema) -> list[str]:
+    """The columns of a part that the schema has.
+
+    Raises:
+        ValueError: a required column is missing, or one is there twice.
+    """
     names = file.schema_arrow.names
     for field in schema:
         if names.count(field.name) > 1:
             raise ValueError(f"it has the column {field.name} twice")
         if field.name not in names and not field.nullable:
             raise ValueError(f"it has no column {field.name}")
-    data = file.read(columns=[name for name in schema.names if name in names])
+    return [name for name in schema.names if name in names]
+
+
+def _conforming(data: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of the schema."""
     columns = [
-        _column(data.column(field.name), field) if field.name in names else pa.nulls(data.num_rows, field.type)
+        _column(data.column(field.name), field)
+        if field.name in data.column_names
+        else pa.nulls(data.num_rows, field.type)
         for field in schema
     ]
-    table = pa.Table.from_arrays(columns, schema=nullable)
+    table = pa.Table.from_arrays(columns, schema=_nullable(schema))
     table.validate(full=True)  # such as for text that is not UTF-8
     return table
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])
 
 
 def _column(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:

@@ -120,6 +120,7 @@ class ClusterInfo:
         lacking: Which data was not collected and why, one sentence each.
         assumed: Which usual values were assumed because they could not be read, one sentence each.
         skew_s: Seconds by which a clock is ahead of this machine's; timestamps of that source are corrected by it.
+        hpa_manifest: The whole HPA at the start of the run; None where there was none or it could not be read.
         skew_error_s: Half the width of the interval that holds the skew.
         gpus_per_replica: GPUs that one replica requests; None where it requests none by a countable resource, and in
             older folders.

@@ -61,6 +61,9 @@ TABLES: Mapping[str, pa.Schema] = {
 MAX_RUN_S = 30 * 86_400.0
 """Longest run: a later time on the axis of the run is damage."""
 
+MAX_REQUEST_ID = 2**53
+"""Largest number of a request."""
+
 _REFUSALS = (pa.ArrowException, ValueError, TypeError, OverflowError)
 """What pyarrow raises for a value that a column cannot hold."""
 

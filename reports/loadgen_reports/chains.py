@@ -8,7 +8,7 @@ from loadgen_reports.lag_sentences import event_name
 from loadgen_reports.lags import event_lag
 from loadgen_reports.tables import Cell, Column, Table, capped
 
-MOST_EVENTS = 12
+MOST_EVENTS = 8
 """Events of each direction whose links are on the page, those with the longest lag; `analysis.json` has all."""
 MOST_IN_MARKDOWN = 2
 _ADVICE = {

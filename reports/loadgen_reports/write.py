@@ -9,7 +9,7 @@ from loadgen.base.files import replace_file
 from loadgen.base.proposals import meant
 
 FORMATS = ("json", "html", "markdown", "junit", "figures")
-_FILES = {"json": "analysis.json", "html": "report.html", "markdown": "report.md", "junit": "junit.xml"}
+_FILES = {"html": "report.html", "markdown": "report.md", "junit": "junit.xml"}
 
 
 def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = FORMATS) -> dict[str, Path]:
@@ -36,6 +36,8 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
                 continue
             if name == "figures":
                 written |= _write_figures(analysis, folder)
+            elif name == "json":
+                written |= _write_json(analysis, folder)
             else:
                 file = _FILES[name]
                 written[file] = _write(folder / file, _render(name, analysis).encode())
@@ -63,10 +65,6 @@ def check_formats(formats: Collection[str]) -> None:
 def _render(name: str, analysis: Analysis) -> str:
     # imported here, since a format that is not written should not cost its imports
     match name:
-        case "json":
-            from loadgen_reports.formats import json
-
-            return json.render(analysis)
         case "html":
             from loadgen_reports.formats import html
 
@@ -79,6 +77,16 @@ def _render(name: str, analysis: Analysis) -> str:
             from loadgen_reports.formats import junit
 
             return junit.render(analysis)
+
+
+def _write_json(analysis: Analysis, folder: Path) -> dict[str, Path]:
+    from loadgen_reports.formats import json
+
+    files = json.files(analysis)  # `analysis.json`, which names the others, comes last
+    written = {name: _write(folder / name, data) for name, data in files.items()}
+    for outdated in set((folder / json.FOLDER).glob("*.parquet")) - set(written.values()):
+        outdated.unlink(missing_ok=True)
+    return written
 
 
 def _write_figures(analysis: Analysis, folder: Path) -> dict[str, Path]:

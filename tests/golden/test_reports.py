@@ -5,6 +5,8 @@ After an intended change, write the files again and read the difference:
     UPDATE_GOLDEN=1 uv run pytest tests/golden/test_reports.py && git diff tests/golden/reports
 """
 
+import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from loadgen_reports.formats import html, junit, markdown
+from loadgen_reports.formats import json as machine
 from loadgen_reports.sentences import summary_lines
 
 from loadgen.analyze.results import Analysis
@@ -102,3 +105,23 @@ def test_the_text_of_reports(name: str, suffix: str) -> None:
         FOLDER.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
     assert text == file.read_text(encoding="utf-8"), "see the first lines of this file for how to accept a change"
+
+
+def equal(golden: object, made: object, path: str = "") -> list[str]:
+    """The paths at which two documents differ by more than rounding on another processor."""
+    if isinstance(golden, dict) and isinstance(made, dict) and list(golden) == list(made):
+        return [each for key in golden for each in equal(golden[key], made[key], f"{path}.{key}")]
+    if isinstance(golden, list) and isinstance(made, list) and len(golden) == len(made):
+        return [each for n, pair in enumerate(zip(golden, made, strict=True)) for each in equal(*pair, f"{path}[{n}]")]
+    if isinstance(golden, float) and isinstance(made, float) and math.isclose(golden, made, rel_tol=1e-9):
+        return []
+    return [] if golden == made else [f"{path}: {golden!r:.60} and {made!r:.60}"]
+
+
+def test_analysis_json() -> None:
+    """The golden file names its schema: a field that is renamed or moved needs another version (docs/analysis.md)."""
+    text = machine.render(sample("failing"))
+    file = FOLDER / f"failing.analysis.{machine.SCHEMA_VERSION}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    assert equal(json.loads(file.read_text(encoding="utf-8")), json.loads(text)) == []

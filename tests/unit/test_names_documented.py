@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
 from typing import get_args
@@ -18,7 +19,7 @@ from loadgen.dataset.names import Cause, EventKind, GapSource, Outcome, RescaleR
 from loadgen.run.flags import add_flags
 from loadgen.scenario import rates, reference, settings
 from loadgen.scenario.settings import FLEETS, EndpointKind, Kube
-from support.docs import glossary
+from support.docs import analysis, glossary
 
 DOCS = Path(__file__).parents[2] / "docs"
 CODE = re.compile(r"`([^`]+)`")
@@ -48,6 +49,22 @@ def test_the_glossary_is_up_to_date() -> None:
     assert file.read_text(encoding="utf-8") == glossary.markdown(), (
         "docs/glossary.md is out of date: run `UPDATE_GOLDEN=1 uv run pytest tests/unit/test_names_documented.py`"
     )
+
+
+def test_the_reference_of_the_analysis_is_up_to_date() -> None:
+    """docs/analysis.md equals the text that is generated from the classes of the result."""
+    file = DOCS / "analysis.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(analysis.markdown(), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == analysis.markdown(), (
+        "docs/analysis.md is out of date: run `UPDATE_GOLDEN=1 uv run pytest tests/unit/test_names_documented.py`"
+    )
+
+
+@pytest.mark.parametrize("each", analysis.classes(), ids=lambda each: each.__name__)
+def test_every_field_of_the_analysis_has_a_meaning(each: type) -> None:
+    """The docstring of a class of the result describes each of its fields, and no other."""
+    assert not differences((field.name for field in fields(each)), analysis.meanings(each))
 
 
 def test_the_reference_of_settings_is_up_to_date() -> None:

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loadgen.analyze.bounds import Bounds, bounds
+from loadgen.analyze.bounds import Bounds, bounds, unfinished_gaps
 from loadgen.analyze.findings import codes
 from loadgen.analyze.measured import Measured
-from loadgen.analyze.observed import Bools, Floats, Observed
+from loadgen.analyze.observed import Bools, Floats, Ints, Observed
 from loadgen.analyze.results import FEWEST_VALUES, Finding, Severity, Span
 from loadgen.analyze.stats import QUANTILES, quantile
 from loadgen.dataset.run_info import Limit
@@ -72,24 +72,85 @@ def _failed(run: Observed, limit: Limit) -> Finding:
 
 def _latency(run: Observed, measured: Measured, lag_windows: Sequence[Span], limit: Limit) -> Finding:
     """A limit on a latency; the advice says so if there are too few values for the percentile."""
-    values = bounds(run, measured, limit.metric, run.warm if run.warm_up_s else None)
+    values = _gaps(run, measured, limit) if limit.metric == "itl" else _values(run, measured, limit)
     found = _compared(run, values, lag_windows, limit)
-    if not 0 < len(values) < FEWEST_VALUES.get(limit.statistic, 0):
+    if not 0 < values.count < FEWEST_VALUES.get(limit.statistic, 0):
         return found
     noun = "token gaps" if limit.metric == "itl" else "requests"
-    few = f"The {limit.statistic} of {len(values)} {noun} is their maximum."
+    few = f"The {limit.statistic} of {values.count} {noun} is their maximum."
     return replace(found, advice=f"{found.advice.rstrip('.')}. {few}")
 
 
-def _compared(run: Observed, values: Bounds, lag_windows: Sequence[Span], limit: Limit) -> Finding:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Values:
+    """The values to which a limit applies.
+
+    Attributes:
+        count: Number of values.
+        unknown: Number of values that may be on either side of the limit.
+        slow: Number of values above the limit for certain, of each request.
+        due_s: Due time of each request.
+        never: Number of values that will never arrive.
+        open_slow: Number of slow values that were open when the run was stopped.
+        lower_s: Lower bound of the limited percentile.
+        upper_s: Upper bound.
+    """
+
+    count: int
+    unknown: int
+    slow: Ints
+    due_s: Floats
+    never: int
+    open_slow: int
+    lower_s: float
+    upper_s: float
+
+
+def _values(run: Observed, measured: Measured, limit: Limit) -> _Values:
+    """The latencies of the requests after the warm-up."""
+    values, share = bounds(run, measured, limit.metric, run.warm if run.warm_up_s else None), QUANTILES[limit.statistic]
+    return _Values(
+        count=len(values),
+        unknown=int(values.unknown(limit.limit).sum()),
+        slow=values.broken(limit.limit).astype(np.int64),
+        due_s=values.due_s,
+        never=int(np.isinf(values.lower_s).sum()),
+        open_slow=_open_slow(values, limit),
+        lower_s=quantile(values.lower_s, share),
+        upper_s=quantile(values.upper_s, share),
+    )
+
+
+def _gaps(run: Observed, measured: Measured, limit: Limit) -> _Values:
+    """The gaps of the requests after the warm-up, and the gap of each stream that ended before its last token."""
+    members, share = run.requests.due & run.warm, QUANTILES[limit.statistic]
+    gaps, last = measured.gaps.of(members), unfinished_gaps(run, measured)
+    last = last.where(members[last.row])
+    slow = np.where(members, measured.slow_gaps[limit.limit], 0)
+    return _Values(
+        count=len(gaps) + len(last),
+        unknown=int(last.unknown(limit.limit).sum()),
+        slow=slow + np.bincount(last.row[last.broken(limit.limit)], minlength=len(slow)),
+        due_s=run.requests.scheduled_s,
+        never=int(np.isinf(last.lower_s).sum()),
+        open_slow=_open_slow(last, limit),
+        lower_s=gaps.joined(last.lower_s).quantile(share),
+        upper_s=gaps.joined(last.upper_s).quantile(share),
+    )
+
+
+def _open_slow(values: Bounds, limit: Limit) -> int:
+    least = values.broken(limit.limit) & ~np.isfinite(values.upper_s) & np.isfinite(values.lower_s)
+    return int(least.sum())
+
+
+def _compared(run: Observed, values: _Values, lag_windows: Sequence[Span], limit: Limit) -> Finding:
     """A limit and the values: met or missed if it is so for every value that open requests may still get."""
-    if not len(values):
+    if not values.count:
         any_due = (run.requests.due & run.warm).any()
         reason = "no response was streamed" if any_due else f"no request was due{_after_warm_up(run)}"
         return _unmeasured(limit, f"Not measured, because {reason}: check `stream` and the load.")
-    share = QUANTILES[limit.statistic]
-    lower, upper = quantile(values.lower_s, share), quantile(values.upper_s, share)
-    unknown = int(values.unknown(limit.limit).sum())
+    lower, upper, unknown = values.lower_s, values.upper_s, values.unknown
     if lower <= limit.limit < upper:
         return _finding(
             limit,
@@ -97,10 +158,9 @@ def _compared(run: Observed, values: Bounds, lag_windows: Sequence[Span], limit:
             measured=None,
             severity="invalid",
             unknown=unknown,
-            advice=_unknown_advice(limit, unknown, len(values), lower),
+            advice=_unknown_advice(limit, unknown, values.count, lower),
         )
-    slow, due = values.broken(limit.limit), values.due_s
-    count, slow_count = len(values), int(slow.sum())
+    count, slow_count = values.count, int(values.slow.sum())
     noun = "token gaps" if limit.metric == "itl" else "requests"
     left_out = f"; {unknown:,} more, open when the run was stopped, cannot change this" if unknown else ""
     if not slow_count:
@@ -112,13 +172,12 @@ def _compared(run: Observed, values: Bounds, lag_windows: Sequence[Span], limit:
         return _finding(limit, passed=True, measured=upper, advice=f"{summary}{left_out}.")
     if math.isinf(lower):
         over = "At least one" if limit.statistic == "max" else f"More than {_allowed(limit)}"
-        never = f"{int(np.isinf(values.lower_s).sum()):,} of {count:,}"
+        never = f"{values.never:,} of {count:,}"
         advice = f"{over} of the {noun} ({never}) {_NEVER[limit.metric]}: see the outcomes table for the causes."
         return _finding(limit, passed=False, measured=None, advice=advice)
-    least = int((slow & ~np.isfinite(values.upper_s) & np.isfinite(values.lower_s)).sum())
-    if least:
-        summary += f", {least:,} of them still open when the run was stopped and counted at their age"
-    return _finding(limit, passed=False, measured=lower, advice=f"{summary}{_scaling_advice(slow, due, lag_windows)}")
+    if values.open_slow:
+        summary += f", {values.open_slow:,} of them still open when the run was stopped and counted at their age"
+    return _finding(limit, passed=False, measured=lower, advice=f"{summary}{_scaling_advice(values, lag_windows)}")
 
 
 def _after_warm_up(run: Observed) -> str:
@@ -145,12 +204,12 @@ def _percent(share: float) -> str:
     return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.1f}".removesuffix(".0") + " %"
 
 
-def _scaling_advice(slow: Bools, due_s: Floats, lag_windows: Sequence[Span]) -> str:
+def _scaling_advice(values: _Values, lag_windows: Sequence[Span]) -> str:
     """Whether the slow requests coincide with scale-ups, and the advice for either case."""
     if not lag_windows:
         return ": the replicas cannot serve this load within the limit; add replicas or lower the load."
-    inside = int((slow & in_spans(lag_windows, due_s)).sum())
-    share = inside / max(int(slow.sum()), 1)
+    inside = int(values.slow[in_spans(lag_windows, values.due_s)].sum())
+    share = inside / max(int(values.slow.sum()), 1)
     summary = f", {share * 100:.0f} % of them due during a scale-up"
     if share >= 0.5:
         return f"{summary}: shorten the longest step of the scale-up, scale earlier, or keep more replicas ready."

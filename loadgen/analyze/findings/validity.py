@@ -11,11 +11,11 @@ from loadgen.analyze.findings.missing_signal import gap_advice, gaps_sentence, n
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.queueing import true_ratio
 from loadgen.analyze.results import Finding, Window
-from loadgen.analyze.rows import REPEATED, REVERSED
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.signal.gaps import signal_gaps
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
+from loadgen.analyze.tokens import REPEATED, REVERSED
 from loadgen.dataset.names import Cause, SignalName
 
 CLOCK_S = 0.001

@@ -9,7 +9,13 @@ RateSource = Literal["plan", "arrivals"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval; `low` ≤ `value` ≤ `high`, all equal where nothing is uncertain."""
+    """A number with its 95 % interval; `low` ≤ `value` ≤ `high`, all equal where nothing is uncertain.
+
+    Attributes:
+        value: The number.
+        low: Lower end of its interval.
+        high: Upper end.
+    """
 
     value: float
     low: float

@@ -9,7 +9,13 @@ Severity = Literal["fail", "invalid", "warning", "info"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A named span of time, such as a stage or a lag window."""
+    """A named span of time, such as a stage or a lag window.
+
+    Attributes:
+        name: Its name.
+        start_s: Its start.
+        end_s: Its end.
+    """
 
     name: str
     start_s: float

@@ -10,7 +10,15 @@ FEWEST_VALUES: Mapping[str, int] = {"p50": 2, "p90": 10, "p95": 20, "p99": 100}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Percentiles:
-    """Percentiles of a latency in seconds; +inf if the percentile is a value that never arrived."""
+    """Percentiles of a latency in seconds; +inf if the percentile is a value that never arrived.
+
+    Attributes:
+        p50: The median.
+        p90: The 90th percentile.
+        p95: The 95th percentile.
+        p99: The 99th percentile.
+        max: The maximum.
+    """
 
     p50: float
     p90: float

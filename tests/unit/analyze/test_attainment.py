@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.analyze.attainment import attainment, request_limits, target_ratio
-from loadgen.analyze.latency import measure
+from loadgen.analyze.measure import measure
 from loadgen.dataset.names import Cause
 from loadgen.dataset.run_info import Limit
 from support.runs.tables import info, observed, request

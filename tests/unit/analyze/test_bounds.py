@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from loadgen.analyze.bounds import bounds
-from loadgen.analyze.latency import measure
+from loadgen.analyze.bounds import bounds, unfinished_gaps
+from loadgen.analyze.measure import measure
 from support.runs.tables import info, observed, request
 
 INF = math.inf
@@ -13,8 +13,10 @@ INF = math.inf
 
 def both(metric, requests, tokens=None, **changes):
     run = observed(info(state="stopped", **changes), requests=requests, tokens=tokens)
-    found = bounds(run, measure(run), metric)
-    return sorted(zip(found.lower_s.tolist(), found.upper_s.tolist(), strict=True))
+    measured = measure(run)
+    known = measured.gaps.of(run.requests.due).value.tolist() if metric == "itl" else []
+    found = unfinished_gaps(run, measured) if metric == "itl" else bounds(run, measured, metric)
+    return sorted([*zip(known, known, strict=True), *zip(found.lower_s.tolist(), found.upper_s.tolist(), strict=True)])
 
 
 def stopped(number, due_s, ended_s, ttft_s=None, tokens=None):

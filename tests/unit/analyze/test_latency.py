@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.analyze.latency import measure, outcomes, per_replicas, per_stage, stage_spans, whole
+from loadgen.analyze.latency import outcomes, per_replicas, per_stage, stage_spans, whole
+from loadgen.analyze.measure import measure
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.causes import MAX_CAUSES
 from loadgen.dataset.names import Cause

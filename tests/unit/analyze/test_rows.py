@@ -4,12 +4,13 @@ import math
 
 import pytest
 
+from loadgen.analyze.measure import measure
 from loadgen.analyze.observed import Observed
 from support.runs.tables import ZERO_S, event, info, life, observed, request, series
 
 
 def faults(run: Observed) -> list[tuple[str, str, int]]:
-    return [(each.table, each.fault, each.count) for each in run.damage]
+    return [(each.table, each.fault, each.count) for each in measure(run).damage]
 
 
 def test_sound_rows_have_no_faults() -> None:

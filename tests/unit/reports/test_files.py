@@ -1,21 +1,17 @@
-"""JUnit, Markdown, JSON and figures, and writing all formats."""
+"""JUnit, Markdown and figures, and writing all formats."""
 
-import json
-import math
 import re
 import struct
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from loadgen_reports.formats import figures, junit, markdown
-from loadgen_reports.formats import json as machine
 from loadgen_reports.write import FORMATS, write_reports
 
 from loadgen.analyze.results import Analysis, Span, Window
 from loadgen.base.errors import ExitCode, LoadgenError, SettingsError
-from loadgen.dataset.run_info import ClusterInfo
 from support.runs.synthetic import SAMPLES, finding, sample
 
 # JUnit
@@ -119,72 +115,6 @@ def test_markdown_keeps_commands_as_code() -> None:
     assert markdown.prose("it`s") == "it\\`s"
 
 
-# JSON
-
-
-def test_json_is_the_analysis(failing: Analysis) -> None:
-    """Read back, the file holds every field in its order, with null where a value is missing."""
-    read = json.loads(machine.render(failing))
-    expected = asdict(failing)
-    assert list(read) == ["schema_version", *expected]
-    assert list(read["timeline"]) == list(expected["timeline"])
-    assert read["whole"] == expected["whole"]
-    assert read["timeline"]["ready"] == list(failing.timeline.ready)
-    gaps = [value is None for value in read["timeline"]["ttft_p95_s"]]
-    assert gaps == [math.isnan(value) for value in failing.timeline.ttft_p95_s]
-    assert any(gaps)
-
-
-def test_json_of_a_cluster_names_kind_and_workload_in_one_field(failing: Analysis) -> None:
-    """The fields of `run.cluster` in analysis.json are those of its schema, in their order."""
-    cluster = ClusterInfo(
-        kind="Deployment",
-        workload="triton",
-        namespace="llm",
-        context="prod",
-        endpoint="ingress 10.96.0.7:80",
-        balances="requests",
-    )
-    read = json.loads(machine.render(replace(failing, run=replace(failing.run, cluster=cluster))))
-    assert list(read["run"]["cluster"].items()) == [
-        ("workload", "Deployment triton"),
-        ("namespace", "llm"),
-        ("context", "prod"),
-        ("hpa", None),
-        ("service", None),
-        ("endpoint", "ingress 10.96.0.7:80"),
-        ("balances", "requests"),
-        ("lacking", []),
-        ("assumed", []),
-        ("skew_s", {}),
-        ("skew_error_s", {}),
-    ]
-
-
-def test_json_is_strict(failing: Analysis) -> None:
-    """NaN becomes null and infinity a string, so that every parser can read the file."""
-    run = replace(failing, findings=(finding("slo.x", math.inf, math.nan),))
-
-    def refuse(token: str) -> None:
-        raise AssertionError(token)
-
-    read = json.loads(machine.render(run), parse_constant=refuse)
-    assert (read["findings"][0]["measured"], read["findings"][0]["limit"]) == ("Infinity", None)
-
-
-@pytest.mark.parametrize("name", SAMPLES)
-def test_json_of_every_sample_can_be_read(name: str) -> None:
-    """Every kind of run, without any data as well, gives a valid file with one line for each series."""
-    text = machine.render(sample(name))
-    read = json.loads(text)
-    assert text.encode("ascii")
-    groups = len(read["stages"]) + len(read["by_replicas"]) + 1
-    audit = 22 * len(read["audit"]["spans"]) + 120 * len(read["audit"]["decisions"])
-    chains = 30 * len(read["chains"])
-    bound = 300 + 12 * len(read["marks"]) + 25 * len(read["scaling"]) + audit + chains + 130 * groups
-    assert len(text.splitlines()) < bound
-
-
 # Figures
 
 
@@ -230,7 +160,15 @@ def test_figures_take_any_name() -> None:
 def test_all_reports_are_written(tmp_path: Path, failing: Analysis) -> None:
     """One call writes every format, returns the paths, and leaves no temporary file."""
     written = write_reports(failing, tmp_path / "run")
-    names = {"analysis.json", "report.html", "report.md", "junit.xml", *(f"figures/{n}" for n in figures.NAMES)}
+    tables = {"analysis/timeline.parquet", "analysis/timeline.ratio_by_pod.parquet"}
+    names = {
+        "analysis.json",
+        *tables,
+        "report.html",
+        "report.md",
+        "junit.xml",
+        *(f"figures/{n}" for n in figures.NAMES),
+    }
     assert set(written) == names
     assert {str(p.relative_to(tmp_path / "run")) for p in tmp_path.rglob("*") if p.is_file()} == names
 
@@ -245,7 +183,7 @@ def test_only_requested_formats_are_written(tmp_path: Path, failing: Analysis) -
 
 def test_hostile_text_can_be_written(tmp_path: Path) -> None:
     """Control characters and lone surrogates in external text break no format."""
-    assert len(write_reports(sample("hostile"), tmp_path, formats=set(FORMATS) - {"figures"})) == 4
+    assert len(write_reports(sample("hostile"), tmp_path, formats=set(FORMATS) - {"figures"})) == 6
 
 
 def test_outdated_figures_are_deleted(tmp_path: Path) -> None:

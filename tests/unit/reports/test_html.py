@@ -183,7 +183,7 @@ def test_a_long_run_is_condensed_and_says_so() -> None:
     page = html.render(replace(run, timeline=replace(line, t_s=t_s, ratio_by_pod=pods, **longer)))
     assert len(page.encode()) <= 2_000_000
     # 377 bins × 80 = 30,160 of them in at most 7,800 is one for every 4
-    assert "One point is 4\N{NO-BREAK SPACE}s (analysis.json holds bins of 1\N{NO-BREAK SPACE}s)" in page
+    assert "One point is 4\N{NO-BREAK SPACE}s (analysis/timeline.parquet holds bins of 1\N{NO-BREAK SPACE}s)" in page
 
 
 def test_findings_name_their_columns_for_a_narrow_screen() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from loadgen.analyze.attainment import attainment
 from loadgen.analyze.findings.attainment import attainment_limits
-from loadgen.analyze.latency import measure
+from loadgen.analyze.measure import measure
 from support.runs.tables import info, observed, request
 
 TTFT = ("ttft", "p95", 2.0)

@@ -3,7 +3,7 @@
 import pytest
 
 from loadgen.analyze.findings.slo import slo
-from loadgen.analyze.latency import measure
+from loadgen.analyze.measure import measure
 from loadgen.analyze.results import Span
 from support.runs.tables import by_code, info, observed, request
 

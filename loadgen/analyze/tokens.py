@@ -1,0 +1,192 @@
+"""Reads the token times of a run part by part, so that those of one part are in memory at once.
+
+Rows that cannot be true are left out and counted, as in `loadgen.analyze.rows`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from loadgen.analyze.observed import Answers, Bools, Damage, Floats, Ints
+from loadgen.base.text import clean
+from loadgen.dataset.tables import MAX_REQUEST_ID
+
+REVERSED = "token times that run backwards"
+REPEATED = "the request_id of an earlier row"
+_FAULTS = (
+    "no request_id",
+    "no t_s",
+    "an impossible request_id",
+    "a token time that is not a number",
+    "an impossible token time",
+    REVERSED,
+    REPEATED,
+)
+"""In the order in which they are looked for: a row counts for the first fault that it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """The token times of the known requests; each iteration reads and checks all parts again.
+
+    Attributes:
+        parts: The parts of the table `tokens`.
+        zero_s: Time of 0 on the axis of the run.
+        earliest_s: First time that a token can have, on the axis of the run.
+        latest_s: Last time.
+        ids: Request numbers by row of `Requests`.
+    """
+
+    parts: Iterable[pa.Table]
+    zero_s: float
+    earliest_s: float
+    latest_s: float
+    ids: Ints
+
+    def __iter__(self) -> Iterator[Answers]:
+        """The answers of one part after the other; tokens of unknown requests are skipped."""
+        return self.read(Faults())
+
+    def read(self, faults: "Faults") -> Iterator[Answers]:
+        """The same; the rows that are left out are counted in `faults`."""
+        rows = _Rows(self.ids)
+        for part in self.parts:
+            if not part.num_rows:
+                continue
+            yield self._answers(part, rows, faults)
+
+    def _answers(self, part: pa.Table, rows: "_Rows", faults: "Faults") -> Answers:
+        ids, lists = part.column("request_id"), part.column("t_s")
+        t_s, lengths = _flat(lists)
+        numbers = ids.fill_null(-1).to_numpy()
+        row = rows.of(numbers)
+        wrong = self._wrong(ids, lists, numbers, t_s, lengths)
+        good = ~np.any(list(wrong.values()), axis=0) if wrong else np.ones(len(numbers), dtype=np.bool_)
+        repeated = rows.repeated(numbers, row, good)
+        if repeated.any():
+            wrong[REPEATED] = repeated
+        faults.count(ids, wrong)
+        keep = good & ~repeated & (row >= 0)
+        if not keep.all():
+            t_s, lengths, row = t_s[np.repeat(keep, lengths)], lengths[keep], row[keep]
+        some = lengths > 0
+        if not some.all():
+            lengths, row = lengths[some], row[some]
+        return Answers(t_s=t_s - self.zero_s, row=row, lengths=lengths)
+
+    def _wrong(
+        self, ids: pa.ChunkedArray, lists: pa.ChunkedArray, numbers: Ints, t_s: Floats, lengths: Ints
+    ) -> dict[str, Bools]:
+        """The rows with each fault of their own; faults that no row has are left out."""
+        wrong: dict[str, Bools] = {}
+        if ids.null_count:
+            wrong["no request_id"] = ids.is_null().to_numpy()
+        if lists.null_count:
+            wrong["no t_s"] = lists.is_null().to_numpy()
+        outside = (numbers < 0) | (numbers > MAX_REQUEST_ID)
+        if outside.any():
+            wrong["an impossible request_id"] = outside
+        if not len(t_s):
+            return wrong
+        starts = np.cumsum(lengths) - lengths
+        low, high = t_s.min(), t_s.max()
+        if not np.isfinite([low, high]).all():
+            wrong["a token time that is not a number"] = _any_of_row(~np.isfinite(t_s), starts, lengths)
+        if not (low >= self.earliest_s and high <= self.latest_s):
+            outside = (t_s < self.earliest_s) | (t_s > self.latest_s)
+            wrong["an impossible token time"] = _any_of_row(outside, starts, lengths)
+        falls = t_s[1:] < t_s[:-1]
+        falls[starts[(lengths > 0) & (starts > 0)] - 1] = False
+        if falls.any():
+            wrong[REVERSED] = _any_of_row(np.concatenate(([False], falls)), starts, lengths)
+        return wrong
+
+
+class Faults:
+    """Counts of rows that cannot be true, by what is wrong with them."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._counts: dict[str, int] = {}
+        self._examples: dict[str, str] = {}
+
+    def count(self, ids: pa.ChunkedArray, wrong: dict[str, Bools]) -> None:
+        """Count the rows of a part; `wrong` has the rows with each fault."""
+        self._rows += len(ids)
+        good = np.ones(len(ids), dtype=np.bool_)
+        for fault in _FAULTS:
+            if fault not in wrong or not (of_fault := wrong[fault] & good).any():
+                continue
+            good &= ~of_fault
+            self._counts[fault] = self._counts.get(fault, 0) + int(of_fault.sum())
+            number = ids[int(np.argmax(of_fault))].as_py()
+            example = "a row that nothing identifies" if number is None else f"request_id {clean(number, 40)}"
+            self._examples.setdefault(fault, example)
+
+    def damage(self) -> list[Damage]:
+        """The damage of the table."""
+        return [
+            Damage(
+                table="tokens",
+                rows=self._rows,
+                count=self._counts[fault],
+                fault=fault,
+                example=self._examples[fault],
+            )
+            for fault in _FAULTS
+            if fault in self._counts
+        ]
+
+
+class _Rows:
+    """Finds the row of each request number, and the numbers that come again."""
+
+    def __init__(self, ids: Ints) -> None:
+        self._order = None if (np.diff(ids) > 0).all() else np.argsort(ids, kind="stable")
+        self._ids = ids if self._order is None else ids[self._order]
+        self._read = np.zeros(len(ids), dtype=np.bool_)
+        self._unknown = np.empty(0, dtype=np.int64)
+
+    def of(self, numbers: Ints) -> Ints:
+        """The row of each request; -1 where there is none."""
+        if not len(self._ids):
+            return np.full(len(numbers), -1)
+        place = np.minimum(np.searchsorted(self._ids, numbers), len(self._ids) - 1)
+        row = place if self._order is None else self._order[place]
+        return np.where(self._ids[place] == numbers, row, -1)
+
+    def repeated(self, numbers: Ints, row: Ints, good: Bools) -> Bools:
+        """Whether each good row has a number that an earlier good row had."""
+        repeated = np.zeros(len(numbers), dtype=np.bool_)
+        places = np.flatnonzero(good)
+        _, first = np.unique(numbers[places], return_index=True)
+        repeated[places] = True
+        repeated[places[first]] = False
+        known = good & (row >= 0)
+        repeated[known] |= self._read[row[known]]
+        self._read[row[known]] = True
+        unknown = good & (row < 0)
+        if unknown.any():
+            repeated[unknown] |= np.isin(numbers[unknown], self._unknown)
+            self._unknown = np.union1d(self._unknown, numbers[unknown])
+        return repeated
+
+
+def _flat(lists: pa.ChunkedArray) -> tuple[Floats, Ints]:
+    """All values of a column of lists, row by row, and the length of each list; null is a list without values."""
+    chunks = [chunk for chunk in lists.chunks if len(chunk)]
+    values = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in chunks]
+    lengths = [chunk.value_lengths().fill_null(0).to_numpy(zero_copy_only=False) for chunk in chunks]
+    if len(chunks) == 1:
+        return values[0], lengths[0].astype(np.int64)
+    return np.concatenate(values), np.concatenate(lengths).astype(np.int64)
+
+
+def _any_of_row(flags: Bools, starts: Ints, lengths: Ints) -> Bools:
+    """Whether any flag of each row is set."""
+    found = np.zeros(len(lengths), dtype=np.bool_)
+    places = np.flatnonzero(flags)
+    found[np.searchsorted(starts + lengths, places, side="right")] = True
+    return found
