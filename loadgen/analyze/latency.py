@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from loadgen.analyze.bounds import Bounds, bounds, unfinished_gaps
-from loadgen.analyze.measure import measure as measure
 from loadgen.analyze.measured import Counted, Measured, Received
 from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.results import Latencies, OutcomeCount, Span, Stats

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from loadgen.analyze import latency
+from loadgen.analyze.measure import measure
 from loadgen.analyze.findings.validity import longest_gap, validity
+from loadgen.analyze.measure import measure
 from loadgen.analyze.results import Window
 from loadgen.analyze.scaling.replicas import fleet
 from loadgen.dataset.names import StopCause
@@ -207,5 +209,5 @@ def test_requests_that_the_load_generator_ended_are_not_judged():
     assert "2 with no file descriptor: the load generator may open no more files: raise the limit" in found.advice
     assert "1 with user stopped: Locust stopped the users" in found.advice
     assert int(run.requests.judged.sum()) == 57
-    whole = latency.whole(run, latency.measure(run))
+    whole = latency.whole(run, measure(run))
     assert whole.failed == 0
