@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from loadgen.analyze import latency
-from loadgen.analyze.measure import measure
 from loadgen.analyze.findings.validity import longest_gap, validity
 from loadgen.analyze.measure import measure
 from loadgen.analyze.results import Window
