@@ -83,10 +83,10 @@ def _transition(event: Event, info: RunInfo) -> float | None:
     """
     assert info.cluster is not None
     skew_s = info.cluster.skew_s.get("kubernetes", 0.0)
-    times = [each.get("lastTransitionTime") for each in (event.data or {}).get("conditions") or ()]
     try:
+        times = [each.get("lastTransitionTime") for each in (event.data or {}).get("conditions") or ()]
         newest = max(datetime.fromisoformat(each).timestamp() for each in times if each)
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return None
     t_s = info.clock.at_unix(newest + 0.5 - skew_s)
     return t_s if event.t_s - t_s <= _MAX_AGE_S else None

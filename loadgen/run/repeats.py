@@ -94,6 +94,7 @@ class _Repeats:
         self._repeats = repeats
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
+        self._to_pass_on: int | None = None
 
     def run(self) -> int:
         """Run them and report on the group; returns the exit code: the verdict on all, or that of an error."""
@@ -119,6 +120,7 @@ class _Repeats:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self._pass_on()
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
@@ -130,7 +132,13 @@ class _Repeats:
 
     def _stop(self, number: int, _: object) -> None:
         self._stopped = True
-        if self._process is not None and self._process.poll() is None:
+        self._to_pass_on = number
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Pass a signal on to the repeat that runs; one that came while it was being started waits for this."""
+        if self._to_pass_on is not None and self._process is not None and self._process.poll() is None:
+            number, self._to_pass_on = self._to_pass_on, None
             self._process.send_signal(number)
 
 

@@ -185,8 +185,9 @@ def test_a_hanging_replica_has_a_gap_and_does_not_delay_the_others(
         reads = good.reads
         eventually(lambda: good.reads >= reads + 8, "eight reads of the other replica")
         assert end(process) == 0
-    [event] = folder.read("events").to_dict("records")
-    assert (event["kind"], event["pod"]) == ("collect_gap", "a")
+    events = folder.read("events").to_dict("records")
+    *_, event = [each for each in events if each["pod"] == "a"]  # a busy machine may exceed the short time-out before
+    assert event["kind"] == "collect_gap"
     span = json.loads(event["data"])
     assert span["source"] == "metrics"
     assert span["from_s"] == pytest.approx(samples(folder, "raw_success", "a").t_s.max(), abs=1e-3)

@@ -159,6 +159,8 @@ NOT_HERE = {
     "uv run python tests/support/hpa/record.py fast tests/support/hpa/recorded/fast.jsonl": "records for an hour",
     "uv run python tests/support/hpa/record.py slow tests/support/hpa/recorded/slow.jsonl": "records for an hour",
     "uv run python tests/support/hpa/table.py": "prints a table of the recordings for a document",
+    "uv run python tests/benchmarks/analysis_scale.py": "takes minutes",
+    "uv run python tests/benchmarks/analysis_scale.py --requests 1000000 --tokens 50 --compare": "takes minutes",
     "uv run python tests/benchmarks/whatif_proof.py local": "eight real runs; test_proof.py has synthetic ones",
     "uv run python tests/benchmarks/whatif_proof.py sandbox": "four real runs on a sandbox",
     "helm package charts/triton-trtllm charts/loadgen": "a step of a release",

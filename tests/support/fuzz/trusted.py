@@ -41,6 +41,7 @@ TRUSTED: dict[str, str] = {
     "loadgen.protocols.triton_http:HttpControlPlane._control": _DECODED,
     "loadgen.protocols.triton_http:_connect": _VALIDATED,
     "loadgen.run.connection_flags:_parsed": "`parse_headers` is a target",
+    "loadgen.run.phase:_transition": "conditions that have no time are no known sync",
     "loadgen.run.run:limits_of": "reads names of settings",
     "loadgen.sandbox.build.build:_copy_crds.<locals>.fill": _SANDBOX,
     "loadgen.sandbox.config:SandboxConfig.read": _SANDBOX,
