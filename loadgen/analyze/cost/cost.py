@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from loadgen.analyze.cost.alternatives import Used, alternatives
+from loadgen.analyze.cost.alternatives import alternatives
 from loadgen.analyze.cost.pricing import Prices
+from loadgen.analyze.cost.sentences import Used
 from loadgen.analyze.demand.replica import ReplicaModel
 from loadgen.analyze.findings.codes import SLO_METRICS
 from loadgen.analyze.observed import Observed

@@ -14,11 +14,14 @@ def test_a_component_that_keeps_exiting_is_restarted_and_reported(tmp_path, monk
     """Every exit is reported with its exit code, the end of its log and the log's path."""
     monkeypatch.setattr(component, "_BACK_OFF_S", (0.01,))
     reports: list[str] = []
+    started = tmp_path / "started"
+    script = f"while [ ! -e {started} ]; do sleep 0.01; done; echo no lease $$; exit 7"
 
     async def run() -> Component:
-        scheduler = Component("scheduler", ["/bin/sh", "-c", "echo no lease $$; exit 7"], health=None, logs=tmp_path)
+        scheduler = Component("scheduler", ["/bin/sh", "-c", script], health=None, logs=tmp_path)
         async with aiohttp.ClientSession() as session:
             await scheduler.start(session)
+            started.touch()
             watching = asyncio.create_task(scheduler.watch(session, reports.append))
             async with asyncio.timeout(60):
                 while scheduler.restarts < 3:
