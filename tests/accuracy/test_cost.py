@@ -95,6 +95,15 @@ def test_a_perfect_autoscaler_has_two_replicas_for_150_s(priced, kind, start_up_
     assert found.least_replica_hours * 3600 == pytest.approx(0.95 * 2550 * SERVICE_S, rel=0.01)
 
 
+def test_a_schedule_that_keeps_its_windows_may_miss_another_limit():
+    """The limit on p95 lets one replica serve the first 30 s of the peak, over 10 % of all requests, which wait."""
+    made, _ = run(limits=(("ttft", "p90", 0.05), ("ttft", "p95", 20.0)))
+    found = of(made.cost, "perfect")
+    assert found.meets_limits is False
+    assert "kept 95 % of the requests of every 30 s within TTFT ≤ 20 s" in found.conclusion
+    assert found.conclusion.endswith("; it would have missed TTFT p90 ≤ 0.05 s over the whole run.")
+
+
 def test_the_cost_of_good_requests_and_of_tokens(priced):
     """Of 2,550 requests those within 0.5 s are good, by the queue of this test; all have ten tokens."""
     made, ttft = priced
