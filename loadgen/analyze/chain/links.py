@@ -1,6 +1,5 @@
 """Builds the links of every scaling event, with the source and the resolution of each time."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -8,10 +7,10 @@ import numpy as np
 from loadgen.analyze.audit.chain import DecisionChain
 from loadgen.analyze.audit.inputs import STATUS_SLACK_S
 from loadgen.analyze.chain.pods import Startup, pod_start, startup
-from loadgen.analyze.chain.share import answered, fair_share_s, named_pods, spans_by_pod
+from loadgen.analyze.chain.share import answered, named_pods, spans_by_pod
 from loadgen.analyze.demand.backlog import Backlog
 from loadgen.analyze.observed import Event, Observed, Series
-from loadgen.analyze.results import Audit, AuditLink, Demand, ScalingEvent
+from loadgen.analyze.results import Audit, AuditLink, Balance, Demand, ScalingEvent
 from loadgen.analyze.results.chain import DOWN_LINKS, UP_LINKS, ChainLink, EventChain, Link, LinkKind
 from loadgen.analyze.scaling.recovery import STEP_S, recovery_limit
 from loadgen.analyze.scaling.replicas import Fleet, Replica
@@ -31,12 +30,22 @@ class Chains:
         demand: What the load needed.
         audit: The syncs of the autoscaler, with the links before its decisions.
         backlog: Departures with and without the lag; None where they are unknown.
+        balance: When new replicas got their fair share.
     """
 
     def __init__(
-        self, run: Observed, fleet: Fleet, ratio: Series, demand: Demand, audit: Audit, backlog: Backlog | None
+        self,
+        run: Observed,
+        fleet: Fleet,
+        ratio: Series,
+        demand: Demand,
+        audit: Audit,
+        backlog: Backlog | None,
+        balance: Balance,
     ) -> None:
         self._run, self._fleet, self._demand, self._backlog = run, fleet, demand, backlog
+        self._share_source = balance.source
+        self._to_fair_share_s = {use.replica: use.to_fair_share_s for use in balance.replicas}
         self._stamp_s = 0.0 if run.info.cluster is None else STATUS_SLACK_S
         self._answered = answered(run)
         sent = named_pods(run) & np.isfinite(run.requests.sent_s)
@@ -54,13 +63,12 @@ class Chains:
 
     def of(self, scaling: Sequence[ScalingEvent]) -> tuple[EventChain, ...]:
         """The links of all events, in order."""
-        ends = [*(event.decided_s for event in scaling), math.inf][1:]
         return tuple(
-            self._up(number, event, end) if event.direction == "up" else self._down(number, event)
-            for number, (event, end) in enumerate(zip(scaling, ends, strict=True))
+            self._up(number, event) if event.direction == "up" else self._down(number, event)
+            for number, event in enumerate(scaling)
         )
 
-    def _up(self, number: int, event: ScalingEvent, next_s: float) -> EventChain:
+    def _up(self, number: int, event: ScalingEvent) -> EventChain:
         pods = [self._fleet.pods[name] for name in event.pods if name in self._fleet.pods]
         starts = [startup(self._run, self._events.get(pod.name, ()), pod) for pod in pods]
         links = _Links(UP_LINKS)
@@ -79,21 +87,24 @@ class Chains:
         possible = None if sent_s is None or event.ready_s is None else max(sent_s - event.ready_s, 0.0)
         links.add("routed", sent_s, possible, "requests.pod", _NO_NAMES)
         self._phase(links, "first_request", event, event.serving_s, "raw_success", label="serving")
-        self._results(links, event, next_s)
+        self._fair_share(links, pods)
+        self._results(links, event)
         made = tuple(pod_start(pod, start) for pod, start in zip(pods, starts, strict=True))
         return EventChain(event=number, links=tuple(links.made), pods=made)
 
-    def _results(self, links: "_Links", event: ScalingEvent, next_s: float) -> None:
+    def _fair_share(self, links: "_Links", pods: Sequence[Replica]) -> None:
+        by_name = self._share_source == "requests"
+        source = "requests.pod" if by_name else "raw_success, raw_pending"
+        resolution_s = 0.0 if by_name or self._answered is None else self._answered.resolution_s
+        took = [(pod.ready_s, self._to_fair_share_s.get(pod.name)) for pod in pods]
+        known = [ready_s + took_s for ready_s, took_s in took if ready_s is not None and took_s is not None]
+        at_s = max(known) if known and len(known) == len(pods) else None
+        why = "requests were not counted by replica" if self._share_source is None else "a new replica never had it"
+        links.add("fair_share", at_s, resolution_s, source, why)
+
+    def _results(self, links: "_Links", event: ScalingEvent) -> None:
         """Add what follows the first answer of the new replicas."""
-        found, since_s = self._answered, event.serving_s
-        if found is None or since_s is None:
-            why = "the new replicas answered nothing" if since_s is None else "answers were not counted by replica"
-            links.add("fair_share", None, None, "requests.pod", why)
-        else:
-            ready = int(np.nan_to_num(self._fleet.ready.at(np.array([since_s]))[0], nan=1.0))
-            at_s = fair_share_s(found, event.pods, ready, since_s, min(next_s, self._run.end_s))
-            why = "a new replica did not have half of its share before the replicas changed again or the load ended"
-            links.add("fair_share", at_s, found.resolution_s, found.source, why)
+        since_s = event.serving_s
         if self._backlog is None or since_s is None:
             why = self._demand.why_missing or "the new replicas answered nothing"
             links.add("backlog", None, None, "two replays", why)

@@ -9,12 +9,8 @@ from loadgen.analyze.observed import Bools, Floats, Objects, Observed
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import SignalName
 
-FEWEST_EACH = 10
-"""Answers of a window per ready replica: of ten expected ones, fewer than five come by chance in under 3 %."""
 MOST_ANSWERS = 5_000_000
 """Counters of more answers are not followed one by one."""
-FAIR = 0.5
-"""A replica has its fair share if it answers at least half of its part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +76,3 @@ def spans_by_pod(t_s: Floats, pods: Objects) -> dict[str, Interval]:
     np.minimum.at(first, codes, t_s)
     np.maximum.at(last, codes, t_s)
     return {str(name): (float(a), float(b)) for name, a, b in zip(names, first, last, strict=True)}
-
-
-def fair_share_s(found: Answered, pods: tuple[str, ...], ready: int, since_s: float, until_s: float) -> float | None:
-    """When every new replica first had its fair share, which it kept for `FEWEST_EACH` answers per ready replica.
-
-    Args:
-        found: What each replica answered.
-        pods: The new replicas.
-        ready: Number of ready replicas.
-        since_s: When the last of them had answered its first request.
-        until_s: When the number of replicas changed again.
-    """
-    inside = (found.t_s >= since_s) & (found.t_s < until_s)
-    times, who = found.t_s[inside], found.pod[inside]
-    window = FEWEST_EACH * max(ready, 1)
-    if len(times) < window:
-        return None
-    enough = np.ones(len(times) - window + 1, dtype=np.bool_)
-    for pod in pods:
-        counted = np.concatenate(([0], np.cumsum(who == pod)))
-        enough &= counted[window:] - counted[:-window] >= FAIR * FEWEST_EACH
-    first = np.flatnonzero(enough)
-    return float(times[first[0]]) if len(first) else None
