@@ -208,7 +208,10 @@ def test_an_upgrade_under_load_leaves_the_replicas_and_breaks_no_stream(engine: 
     assert sizes == {2}
     assert told[0]["broken"] == []
     assert told[0]["ok"] > 20
-    assert not before & {each["metadata"]["uid"] for each in engine.pods() if Release._ready(each)}
+    eventually(
+        lambda: not before & {each["metadata"]["uid"] for each in engine.pods() if Release._ready(each)},
+        "no pod from before the upgrade",
+    )
 
 
 def test_a_load_of_three_minutes_is_not_killed(slow: Release) -> None:

@@ -60,7 +60,7 @@ def test_the_readme_of_the_load_chart_leads_to_verdicts(sandbox: Sandbox, servin
     run(sandbox, wait)
     assert run(sandbox, show).startswith("Complete: ")
     run(sandbox, gate)
-    assert "PASS: " in run(sandbox, logs)
+    assert "\nPASS" in run(sandbox, logs)
     run(sandbox, nightly)
     run(sandbox, now)
     run(sandbox, wait.replace("job/load-loadgen-1", "job/now"))
