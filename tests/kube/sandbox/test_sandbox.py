@@ -148,7 +148,7 @@ def test_sigkill_of_process_1_leaves_nothing() -> None:
         assert init is not None
         os.kill(init, signal.SIGKILL)
         eventually(lambda: processes_of(sandbox.folder) == [], "the exit of all processes")
-        assert sandbox.holder() is None
+        eventually(lambda: sandbox.holder() is None, "the exit of the process outside, which waits for process 1")
 
 
 def test_a_durable_sandbox_keeps_its_data() -> None:
