@@ -72,15 +72,15 @@ def _verdict(found: Generator, send: float | None, loop: float | None, limit_s: 
     if not late and (loop is None or most is None):
         return "not known", (
             f"Whether the generator was the bottleneck is not known: it sent 99 % of the requests within {_ms(send)}, "
-            f"and its CPU and its event loop were not recorded, or for less than {MIN_SAMPLES} s."
+            f"but its CPU and its event loop were not recorded, or only for less than {MIN_SAMPLES} s."
         )
     if most is None:
         return "late", f"The generator was late: {was}; why is not known, because its CPU was not recorded."
     used = f"its busiest process used at most {_percent(most)} of a CPU for {WINDOW_S:g} s"
-    if not late:
+    if not late and loop is not None:
         return "not the bottleneck", (
             f"The generator was not the bottleneck: it sent 99 % of the requests within {_ms(send)}, its event loop "
-            f"was at most {_ms(loop or 0.0)} late in 99 % of the seconds, and {used}."
+            f"was at most {_ms(loop)} late in 99 % of the seconds, and {used}."
         )
     if most >= WHOLE_CPU:
         advice = "Spread the load over more processes (--processes)."

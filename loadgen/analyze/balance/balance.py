@@ -280,12 +280,13 @@ def _verdict(uses: tuple[ReplicaUse, ...]) -> tuple[BalanceVerdict, str]:
     judged = [use for use in added if use.fair is not None and use.fair >= MIN_EACH]
     if not judged:
         return "not known", f"Too few requests came for {of} to show a share."
-    idle = [use for use in judged if not use.requests]
+    idle = [use for use in judged if use.requests == 0]
     if idle:
         return "scaled but not used", f"{len(idle)} of {of} answered no request: {_listed(idle)}."
-    partly = [use for use in judged if use.of_fair_ratio is not None and use.of_fair_ratio < PARTLY]
+    known = [(use.replica, use.of_fair_ratio) for use in judged if use.of_fair_ratio is not None]
+    partly = [(replica, ratio) for replica, ratio in known if ratio < PARTLY]
     if partly:
-        shares = ", ".join(f"{use.replica} {(use.of_fair_ratio or 0.0) * 100:.0f} %" for use in partly[:3])
+        shares = ", ".join(f"{replica} {ratio * 100:.0f} %" for replica, ratio in partly[:3])
         return "partly used", f"{len(partly)} of {of} got less than half of their fair share: {shares}."
     every = "The one" if len(added) == 1 else "Every one of the"
     return "used", f"{every} {of.partition(' ')[2] if len(added) == 1 else of} got at least half of its fair share."

@@ -143,7 +143,7 @@ class Chains:
         for name in _BEFORE:
             link = known.get(name)
             if link is None:
-                links.add(name, None, None, "hpa_sync", "there is no autoscaler with a known metric")
+                links.add(name, None, None, "hpa_sync", "the run has no autoscaler, or its metric is unknown")
             elif name == "rule" and link.at_s is None and event.over_target_s is not None:
                 # The signal was beyond its target before the last decision, from which on it counts for this one.
                 links.add(name, event.over_target_s, None, link.source, "")

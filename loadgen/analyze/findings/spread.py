@@ -19,21 +19,22 @@ def spread(run: Observed, balance: Balance) -> list[Finding]:
 def _late_share(run: Observed, balance: Balance) -> list[Finding]:
     """Replicas that answered something; those that answered nothing are a finding of their own."""
     limit_s = run.info.autoscaler.sync_period_s if run.info.autoscaler else DEFAULT_SHARE_S
-    late = [
-        use
+    took = [
+        (use.to_fair_share_s, use.replica)
         for use in balance.replicas
-        if use.added and use.requests and use.to_fair_share_s is not None and use.to_fair_share_s > limit_s
+        if use.added and use.requests and use.to_fair_share_s is not None
     ]
+    late = [(took_s, replica) for took_s, replica in took if took_s > limit_s]
     if not late:
         return []
-    worst = max(late, key=lambda use: use.to_fair_share_s or 0.0)
+    worst_s, worst = max(late)
     more = "" if len(late) == 1 else f" It was the last of {len(late)} such replicas."
     advice = (
-        f"{worst.replica} was ready for this long before it got its fair share of the requests: until then it was paid "
+        f"{worst} was ready for this long before it got its fair share of the requests: until then it was paid "
         f"for and hardly used, as with clients that keep their connections to older replicas. Balance requests and not "
         f"connections, or limit the age of connections.{more}"
     )
-    return [codes.LATE_SHARE.finding(measured=worst.to_fair_share_s, limit=limit_s, advice=advice)]
+    return [codes.LATE_SHARE.finding(measured=worst_s, limit=limit_s, advice=advice)]
 
 
 def _uneven(balance: Balance) -> list[Finding]:
@@ -42,22 +43,24 @@ def _uneven(balance: Balance) -> list[Finding]:
         return []
     if balance.verdict == "scaled but not used":
         return []  # the replicas that answered nothing are why
-    known = [use for use in balance.replicas if use.of_fair_ratio is not None]
-    most = max(known, key=lambda use: use.of_fair_ratio or 0.0)
-    least = min(known, key=lambda use: use.of_fair_ratio or 0.0)
-    if _latency_s(most) < _latency_s(least):
+    known = [(use.of_fair_ratio, use) for use in balance.replicas if use.of_fair_ratio is not None]
+    if not known:
+        return []
+    (most_ratio, most), (least_ratio, least) = (pick(known, key=lambda each: each[0]) for pick in (max, min))
+    most_s, least_s = _latency_s(most), _latency_s(least)
+    if most_s is not None and least_s is not None and most_s < least_s:
         return []  # the gateway spared a replica that was slow, or that had a queue
     advice = (
         f"The coefficient of variation of the requests for each ready replica; random choice of a replica gives "
-        f"{chance:.2f}. {most.replica} got {(most.of_fair_ratio or 0.0) * 100:.0f} % of its fair share and "
-        f"{least.replica} {(least.of_fair_ratio or 0.0) * 100:.0f} %: balance requests and not connections."
+        f"{chance:.2f}. {most.replica} got {most_ratio * 100:.0f} % of its fair share and "
+        f"{least.replica} {least_ratio * 100:.0f} %: balance requests and not connections."
     )
     return [codes.UNEVEN.finding(measured=variation, limit=MAX_VARIATION + chance, advice=advice)]
 
 
-def _latency_s(use: ReplicaUse) -> float:
-    """A latency of the requests of a replica, the same for all replicas of a run; 0 if it is not known."""
-    return (use.e2e_p95_s if use.server_mean_s is None else use.server_mean_s) or 0.0
+def _latency_s(use: ReplicaUse) -> float | None:
+    """A latency of the requests of a replica, the same for all replicas of a run; None if it is not known."""
+    return use.e2e_p95_s if use.server_mean_s is None else use.server_mean_s
 
 
 def cold_replicas(run: Observed, age: ReplicaAge) -> list[Finding]:

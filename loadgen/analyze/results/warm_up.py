@@ -11,7 +11,7 @@ class WarmUp:
         setting_s: Requests due before this time are not judged.
         cold_requests: Number of requests due before it.
         proposal_s: When the latency was steady by MSER-5; 0 if it was from the start, None if it cannot be told.
-        metric: Latency of which this was told, `ttft` or `e2e`.
+        metric: Latency that was examined, `ttft` or `e2e`.
         mean_before_s: Its mean over the requests due before `proposal_s`; None where that is 0.
         mean_after_s: Its mean over the others of the first stage.
         why_missing: Why there is no proposal.
