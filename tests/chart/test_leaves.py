@@ -4,11 +4,11 @@ import functools
 import json
 
 import pytest
-import yaml
 
 from loadgen.kube.deploy.chart import chart_folder
 from support.charts.helm import rejection, template
 from support.charts.leaves import CHANGES, EMULATED, Values, changed, leaves
+from support.yaml_files import read_yaml
 
 # it renders nothing: it takes a tag that would be refused, which is what its test looks at
 REFUSES_ONLY = "image.checkTag"
@@ -25,7 +25,7 @@ def manifests(values: Values) -> str:
 
 def test_every_value_has_a_case() -> None:
     """The cases are exactly the values of values.yaml."""
-    names = set(leaves(yaml.safe_load((chart_folder() / "values.yaml").read_text())))
+    names = set(leaves(read_yaml(chart_folder() / "values.yaml")))
     assert names == {*CHANGES, REFUSES_ONLY}
 
 

@@ -5,16 +5,16 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
-import yaml
 
 from support.charts.helm import LOADGEN, template
 from support.charts.load_cases import LOAD_CASES
+from support.yaml_files import documents
 
 
 def objects(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The rendered objects by kind and name."""
-    documents = [each for each in yaml.safe_load_all(template(values, chart=LOADGEN)) if each]
-    return {f"{each['kind']}/{each['metadata']['name']}": each for each in documents}
+    rendered = documents(template(values, chart=LOADGEN))
+    return {f"{each['kind']}/{each['metadata']['name']}": each for each in rendered}
 
 
 def containers(rendered: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

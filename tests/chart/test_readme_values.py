@@ -9,6 +9,7 @@ import yaml
 from loadgen.kube.deploy.chart import chart_folder
 from support.charts.helm import LOADGEN, TRITON, objects
 from support.charts.leaves import EMULATED, LLMAPI, merged
+from support.yaml_files import read_yaml
 
 BASE: dict[str, dict[str, Any]] = {TRITON: dict(EMULATED), LOADGEN: {"target": {"url": "grpc://llm.serving:8001"}}}
 NO_MODEL = {"model": {"repository": ""}}
@@ -16,7 +17,7 @@ NO_MODEL = {"model": {"repository": ""}}
 
 def printed(chart: str) -> list[dict[str, Any]]:
     """Indented blocks that begin with the name of a value."""
-    names = yaml.safe_load((chart_folder(chart) / "values.yaml").read_text()).keys()
+    names = read_yaml(chart_folder(chart) / "values.yaml").keys()
     text = (chart_folder(chart) / "README.md").read_text()
     blocks = re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE)
     return [yaml.safe_load(each) for each in blocks if each.strip().partition(":")[0] in names]

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-import yaml
 
 from loadgen.sandbox.build.build import find
 from support.charts.cases import CASES, LEADER_WORKER_SET, TRITON_CASES
 from support.charts.helm import objects, template
 from support.kube.cluster import NO_ONE_NAMESPACE, Cluster
+from support.yaml_files import documents
 
 DRY_RUN = ("--dry-run=server", "--validate=strict", "--filename=-")
 
@@ -32,7 +32,7 @@ def test_the_api_server_accepts_every_object(chart: str, name: str, cluster: Clu
     done = cluster.run("apply", NO_ONE_NAMESPACE, *DRY_RUN, stdin=text)
     assert done.returncode == 0, done.stderr
     accepted = [line for line in done.stdout.splitlines() if line.endswith("(server dry run)")]
-    assert len(accepted) == len([each for each in yaml.safe_load_all(text) if each])
+    assert len(accepted) == len(documents(text))
 
 
 @pytest.mark.parametrize("name", [name for name, values in TRITON_CASES.items() if "multiNode" in values])

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from loadgen.kube.deploy.chart import chart_folder
 from support.charts.helm import LOADGEN, TRITON
 from support.charts.load_cases import LOAD_CASES
+from support.yaml_files import read_yaml
 
 LEADER_WORKER_SET = Path(__file__).parent / "leaderworkerset.yaml"
 _EXAMPLES = Path("examples")
@@ -254,9 +253,7 @@ _OTHERS: dict[str, dict[str, Any]] = {
 
 def _triton_cases() -> dict[str, dict[str, Any]]:
     """Values by name: the examples of the chart, and what they leave out."""
-    examples = {
-        path.stem: yaml.safe_load(path.read_text()) for path in sorted((chart_folder() / _EXAMPLES).glob("*.yaml"))
-    }
+    examples = {path.stem: read_yaml(path) for path in sorted((chart_folder() / _EXAMPLES).glob("*.yaml"))}
     return {**examples, **_OTHERS}
 
 

@@ -9,17 +9,15 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from loadgen.kube.deploy.chart import chart_folder
 from loadgen.sandbox.build.build import fetch_kubectl
 from support.kube.given import given_cluster
+from support.yaml_files import documents
 
 KUBE_VERSION = "1.37.1"
 TRITON = "triton-trtllm"
 LOADGEN = "loadgen"
 _TIMEOUT_S = 60.0
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is many times faster
 
 Values = Mapping[str, Any]
 Objects = dict[tuple[str, str], dict[str, Any]]
@@ -65,9 +63,9 @@ def objects(values: Values, *arguments: str, **names: str) -> Objects:
 @functools.cache
 def parsed(text: str) -> Objects:
     """The objects of a text of manifests, by kind and name."""
-    documents = [each for each in yaml.load_all(text, Loader=_LOADER) if each]
-    by_name = {(each["kind"], each["metadata"]["name"]): each for each in documents}
-    assert len(by_name) == len(documents), "two objects with one name"
+    found = documents(text)
+    by_name = {(each["kind"], each["metadata"]["name"]): each for each in found}
+    assert len(by_name) == len(found), "two objects with one name"
     return by_name
 
 

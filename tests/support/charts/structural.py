@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from support.yaml_files import read_yaml
 
 
 def schemas(name: str) -> dict[str, Any]:
     """Schemas of specs by kind, from a file of this folder such as `keda-2.18`."""
-    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text())
+    found: dict[str, Any] = read_yaml(Path(__file__).parent / f"{name}.yaml")
     return found
 
 

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from loadgen.base.errors import SettingsError
 from loadgen.lint.lint import lint
 from loadgen.lint.manifests import documents_of
@@ -15,6 +13,7 @@ from loadgen.lint.promql.tree import labels_of, walk
 from support.fuzz.damage import damaged_bytes, damaged_text, json_bytes
 from support.fuzz.kubernetes_objects import INGRESS, LWS, ROUTE, SCALED_OBJECT
 from support.fuzz.target import Target
+from support.yaml_files import read_documents
 
 _FOLDER = Path(__file__).parents[1] / "lint"
 _MORE = [
@@ -24,7 +23,7 @@ _MORE = [
     {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", **ROUTE},
 ]
 _SETUPS: list[Any] = [
-    {"apiVersion": "v1", "kind": "List", "items": [*yaml.safe_load_all((_FOLDER / name).read_text()), *more]}
+    {"apiVersion": "v1", "kind": "List", "items": [*read_documents(_FOLDER / name), *more]}
     for name, more in (("good.yaml", _MORE), ("tutorial.yaml", []), ("onprem.yaml", []))
 ]
 _TEXT = b"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n---\n# a comment\n---\n- a\n...\n"

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from loadgen.lint.lint import lint
 from loadgen.lint.objects import Objects, read_objects
 from loadgen.lint.pitfall import Pitfall
+from support.yaml_files import read_documents
 
-GOOD = list(yaml.safe_load_all((Path(__file__).parent / "good.yaml").read_text()))
+GOOD = read_documents(Path(__file__).parent / "good.yaml")
 BLS = 'model="tensorrt_llm_bls"'
 QUEUE, COMPUTE = "nv_inference_queue_duration_us", "nv_inference_compute_infer_duration_us"
 

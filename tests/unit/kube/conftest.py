@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.client.api import Api
@@ -16,12 +15,13 @@ from support.kube.workloads import WORKLOAD
 from support.servers.http import serving
 from support.servers.kubernetes_api import Server, write_contexts
 from support.servers.metrics import run_folder
+from support.yaml_files import read_documents
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "chart"
 
 
 def rendered(case: str) -> dict[str, Any]:
-    documents = yaml.safe_load_all((GOLDEN / f"{case}.yaml").read_text())
+    documents = read_documents(GOLDEN / f"{case}.yaml")
     return next(each for each in documents if each and each["kind"] == "ScaledObject")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from loadgen.base.errors import ExitCode, SettingsError
 from loadgen.cli import main
@@ -17,6 +16,7 @@ from loadgen.lint.lint import lint
 from loadgen.lint.manifests import read_input
 from loadgen.lint.objects import read_objects
 from loadgen.lint.reference import markdown
+from support.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "tests" / "support" / "lint"
@@ -165,7 +165,7 @@ def test_a_rule_file_of_prometheus(tmp_path: Path) -> None:
 
 def test_the_values_behind_pitfalls_exist() -> None:
     """Each value that is named for a pitfall is one of the chart's."""
-    values = yaml.safe_load((ROOT / "charts" / "triton-trtllm" / "values.yaml").read_text())
+    values = read_yaml(ROOT / "charts" / "triton-trtllm" / "values.yaml")
     assert set(CHART_VALUES) <= {each.code for each in ALL}
     for path in CHART_VALUES.values():
         part = values

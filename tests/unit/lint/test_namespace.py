@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from loadgen.base.errors import ExitCode
 from loadgen.cli import main
 from loadgen.lint.objects import KINDS
 from support.servers.http import serving
 from support.servers.kubernetes_api import Server, write_contexts
+from support.yaml_files import read_documents
 
 MANIFESTS = Path(__file__).parents[2] / "support" / "lint"
 SPACE = "/api/v1/namespaces/serving"
@@ -25,7 +25,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A cluster with the good setup: the adapter is beside Prometheus, in another namespace."""
     server = Server()
     server.pages |= {SPACE: {"kind": "Namespace"}, METRICS_API: {"spec": {"service": {"namespace": "monitoring"}}}}
-    for manifest in yaml.safe_load_all((MANIFESTS / "good.yaml").read_text()):
+    for manifest in read_documents(MANIFESTS / "good.yaml"):
         add(server, manifest)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     with serving(server.handler()) as url:

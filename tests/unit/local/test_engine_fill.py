@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.engine.llmapi_repository import render_llmapi_repository
 from loadgen.local.engine.profile import load_profile
 from loadgen.local.engine.repository import render_repository
+from support.yaml_files import read_yaml
 
 CHART = Path(__file__).parents[3] / "charts/triton-trtllm"
-PROFILE: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())["emulated"]["profile"]
+PROFILE: dict[str, Any] = read_yaml(CHART / "values.yaml")["emulated"]["profile"]
 
 
 def fill(folder: Path, plays: str, profile: object) -> "subprocess.CompletedProcess[str]":
