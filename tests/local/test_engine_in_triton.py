@@ -160,8 +160,8 @@ def test_metric_families_and_labels_equal_those_of_the_real_backend(replica):
 def test_queue_and_compute_counters_of_the_front_model_agree_with_the_clients(replica):
     """Of twelve simultaneous requests at four instances eight wait, and the counters equal the client's times."""
     queue_us, compute_us = "nv_inference_queue_duration_us", "nv_inference_compute_infer_duration_us"
-    models = ("tensorrt_llm_bls", "tensorrt_llm")
-    before = {(name, m): replica.counter(name, m) for name in (queue_us, compute_us) for m in models}
+    success, models = "nv_inference_request_success", ("tensorrt_llm_bls", "tensorrt_llm")
+    before = {(name, m): replica.counter(name, m) for name in (queue_us, compute_us, success) for m in models}
     results: queue.Queue[tuple[float, float]] = queue.Queue()
 
     def send() -> None:
@@ -184,8 +184,9 @@ def test_queue_and_compute_counters_of_the_front_model_agree_with_the_clients(re
     for thread in threads:
         thread.join()
     truth = [results.get() for _ in threads]
-    deadline = time.monotonic() + 5
-    while replica.counter("nv_inference_pending_request_count", "tensorrt_llm_bls") and time.monotonic() < deadline:
+    # the server counts a request after its last response has been sent
+    finished, deadline = before[success, models[0]] + len(threads), time.monotonic() + 20
+    while replica.counter(success, models[0]) < finished and time.monotonic() < deadline:
         time.sleep(0.05)
     delta = {key: replica.counter(*key) - value for key, value in before.items()}
     assert pending == 8
