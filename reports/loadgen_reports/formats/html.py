@@ -1,6 +1,7 @@
 """Renders `report.html`, one page that needs no network."""
 
 import base64
+import functools
 import hashlib
 import json
 import math
@@ -116,8 +117,9 @@ def render(analysis: Analysis) -> str:
     )
 
 
+@functools.cache
 def environment() -> Environment:
-    """The templates of the package with their filters."""
+    """The templates of the package with their filters; each is compiled once in a process."""
     made = Environment(
         loader=_Templates(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
