@@ -285,8 +285,8 @@ def _last(pods: list[Replica], phase: str, label: str, decision: _Decision, miss
     """
     unobserved = [pod for pod in pods if getattr(pod, phase) is None]
     for pod in unobserved:
-        end = first_known(pod.draining_s, pod.stopped_s)
-        until = "until the end" if end is None else f"before it was stopped at {end:.1f} s"
+        end = None if phase in ("draining_s", "stopped_s") else first_known(pod.draining_s, pod.stopped_s)
+        until = "before the end of the run" if end is None else f"before it began to terminate at {end:.1f} s"
         missing.append(f"{label}: {pod.name} was not observed {label} {until}")
     if unobserved or not pods:
         return None

@@ -139,7 +139,7 @@ def test_unknown_times_are_missing_with_a_reason_each():
     text = " ".join(up.missing)
     assert "load step: the replicas were not observed" in text
     assert "over target: there is no ratio sample" in text
-    assert "ready: b was not observed ready before it was stopped at 38.0 s" in text
+    assert "ready: b was not observed ready before it began to terminate at 38.0 s" in text
     assert "serving: b was not observed serving" in text
     assert "recovered" in text
 
@@ -244,6 +244,13 @@ def test_a_scale_down_has_its_own_chain_without_start_and_recovery():
     assert (down.scheduled_s, down.started_s, down.serving_s, down.recovered_s) == (None,) * 4
     assert down.complete
     assert lag_windows(run, [down]) == ()
+
+
+def test_a_replica_that_terminates_at_the_end_of_the_run_is_not_observed_terminated():
+    """b begins to terminate at 40 s; it has not stopped when the run ends."""
+    events = [*life("a", -9, -5), *life("b", -9, -5, draining=40), rescale(40, 2, 1)]
+    (down,) = chain(observed(requests=STEP, samples=ratio(0, 50), events=events))
+    assert "terminated: b was not observed terminated before the end of the run" in down.missing
 
 
 def test_a_rescale_without_counts_is_ignored():
