@@ -27,6 +27,7 @@ from loadgen.analyze.findings.clock import clock_offsets, clock_steps
 from loadgen.analyze.findings.damage import damaged_rows
 from loadgen.analyze.findings.in_time import not_tested, scale_up_lag
 from loadgen.analyze.findings.incidents import incidents
+from loadgen.analyze.findings.pressure import nodes_under_pressure
 from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.findings.spread import cold_replicas, spread
 from loadgen.analyze.findings.validity import never_started, validity
@@ -35,6 +36,7 @@ from loadgen.analyze.findings.warnings import warnings
 from loadgen.analyze.generator import generator
 from loadgen.analyze.headline import headline
 from loadgen.analyze.measure import measure
+from loadgen.analyze.nodes import nodes
 from loadgen.analyze.observed import Observed, Tables
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.queueing import mean_over_pods, ratio_by_pod, stale_s
@@ -75,6 +77,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
     run = replace(run, damage=measured.damage)
     attained = attainment(run, measured)
     by = served(run, replicas)
+    hosts = nodes(run, replicas)
     balanced, aged = balance(run, replicas, by), replica_age(run, replicas, by)
     chains = Chains(run, replicas, ratio, demand, audited, assessed.backlog, balanced).of(scaling)
     stages = latency.stage_spans(run)
@@ -96,6 +99,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
             *spread(run, balanced),
             *cold_replicas(run, aged),
             *unexplained(audited),
+            *nodes_under_pressure(run, hosts),
         ]
     )
     return Analysis(
@@ -137,6 +141,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
         balance=None if info.load_start_s is None else balanced,
         replica_age=None if info.load_start_s is None else aged,
         generator=None if info.load_start_s is None else generator(run, by),
+        nodes=None if info.load_start_s is None else hosts,
         chains=chains,
         fix_first=fix_first(chains, scaling),
         failures=None if info.load_start_s is None else failures(run, replicas, scaling, windows, demand),

@@ -68,7 +68,7 @@ _FIELDS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("from_s", "to_s"), _number(MAX_RUN_S)),
     **dict.fromkeys(("late_s", "silent_s", "step_s", "backoff_s"), _number(MAX_WALL_CLOCK_S)),
     **dict.fromkeys(("metric_milli", "target_milli"), _number(MAX_VALUE)),
-    **dict.fromkeys(("node", "part", "source", "watch"), _text),
+    **dict.fromkeys(("condition", "node", "part", "source", "status", "watch"), _text),
     "pods": _texts,
 }
 """The check of each field that an analysis reads; the others are not looked at."""

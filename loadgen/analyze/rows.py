@@ -13,7 +13,16 @@ import pandas as pd
 from loadgen.analyze.observed import Bools, Damage, Floats, Tables
 from loadgen.analyze.tokens import REPEATED
 from loadgen.base.text import clean
-from loadgen.dataset.names import GENERATOR_SIGNALS, OUTCOMES, REPLICA_EVENTS, Cause, EventKind, Outcome, SignalName
+from loadgen.dataset.names import (
+    GENERATOR_SIGNALS,
+    NODE_USE_SIGNALS,
+    OUTCOMES,
+    REPLICA_EVENTS,
+    Cause,
+    EventKind,
+    Outcome,
+    SignalName,
+)
 from loadgen.dataset.run_info import RunInfo
 from loadgen.dataset.tables import MAX_REQUEST_ID, MAX_RUN_S
 
@@ -35,6 +44,7 @@ ODD_RATIO = 0.01
 MONOTONIC_SIGNALS = [name for name in SignalName if name.startswith("raw_")] + [
     SignalName.AUTOSCALER_RATIO,
     SignalName.CONNECTIONS,
+    *sorted(NODE_USE_SIGNALS),
     *sorted(GENERATOR_SIGNALS),
 ]
 """Signals with the time of the collector; the others have that of Prometheus."""

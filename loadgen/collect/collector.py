@@ -11,6 +11,7 @@ from loadgen.base.stop import Stop
 from loadgen.collect import custom_metrics
 from loadgen.collect.gaps import Gaps, Source
 from loadgen.collect.journal import Journal
+from loadgen.collect.node_use import NodeUseReader
 from loadgen.collect.prometheus import PrometheusReader
 from loadgen.collect.raw import TIMEOUT_S, RawReader
 from loadgen.collect.rows import HOST, Rows, Sample, clock_step
@@ -33,6 +34,8 @@ MIN_STEP_S = 1.0
 LAST_RESPONSE_WAIT_S = 3.0
 _PROMETHEUS = Source(GapSource.PROMETHEUS)
 _CUSTOM_METRICS = Source(GapSource.CUSTOM_METRICS)
+_NODE_USE = Source("node use")
+"""It has a new value every 15 s or more, and no sentence depends on a single one, so that gaps are not recorded."""
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +77,8 @@ class Collector:
             only_replicas=info.cluster is not None,
             connection=self._targets.to_prometheus,
         )
-        self._executor = ThreadPoolExecutor(2, thread_name_prefix="query")
+        self._node_use = NodeUseReader(self._clock)
+        self._executor = ThreadPoolExecutor(3, thread_name_prefix="query")
         self._pending: dict[Source, Future[list[Sample]]] = {}
         shortest_gap_s = PERIODS_PER_GAP * period_s
         queried_gap_s = PASSES_PER_PART * shortest_gap_s
@@ -166,6 +170,8 @@ class Collector:
             self._pending[_CUSTOM_METRICS] = self._executor.submit(
                 custom_metrics.read, targets.custom_metrics, self._clock
             )
+        if targets.use.nodes_url and _NODE_USE not in self._pending:
+            self._pending[_NODE_USE] = self._executor.submit(self._node_use.read, targets.use)
 
     def _handle_responses(self, wait_s: float) -> bool:
         """Handle the responses that arrived; False when Prometheus has not answered yet, or with an error."""
@@ -189,7 +195,8 @@ class Collector:
 
     def _handle(self, source: Source, response: list[Sample] | CollectError) -> None:
         if isinstance(response, CollectError):
-            if source in self._gaps.watched and source not in self._failing:
+            watched = source in self._gaps.watched or source == _NODE_USE
+            if watched and source not in self._failing:
                 self._failing.add(source)
                 _log.warning("%s", response)
         else:

@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,6 +34,31 @@ class Replica:
     ports: tuple[int, ...] = ()
 
 
+class Node(BaseModel):
+    """A node with its CPUs and its memory; None where it does not report them."""
+
+    name: str
+    cpu_cores: float | None = None
+    memory_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeUse:
+    """Where the use is read, and what it is divided by.
+
+    Attributes:
+        nodes_url: URL of the nodes; None where they cannot be read.
+        replicas_url: URL of the replicas; None where they cannot be read.
+        nodes: The nodes with replicas on them, by name.
+        node_of: Node of each replica.
+    """
+
+    nodes_url: str | None = None
+    replicas_url: str | None = None
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    node_of: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapeTargets:
     """The addresses to collect from at one time.
@@ -40,6 +66,7 @@ class ScrapeTargets:
     Attributes:
         prometheus: Base URL of Prometheus; None while there is none.
         custom_metrics: URL of the metric in the custom metrics API; None without one.
+        use: Where a cluster's metrics API has the use of nodes and replicas, and what the nodes have.
         model: Model under test, whose counters are read; None while it is unknown.
         replicas: Replicas with an address.
         names: Names of all replicas.
@@ -48,6 +75,7 @@ class ScrapeTargets:
 
     prometheus: str | None = None
     custom_metrics: str | None = None
+    use: NodeUse = field(default_factory=NodeUse)
     model: str | None = None
     replicas: tuple[Replica, ...] = ()
     names: tuple[str, ...] = ()
@@ -60,14 +88,18 @@ class _Replica(BaseModel):
     http: str | None = None
     grpc: str | None = None
     metrics: str | None = None
+    node: str | None = None
 
 
 class _State(BaseModel):
     phase: str = "starting"
     prometheus: str | None = None
     custom_metrics: str | None = None
+    node_use: str | None = None
+    replica_use: str | None = None
     model: str | None = None
     replicas: list[_Replica] = []
+    nodes: list[Node] = []
 
 
 class StackTargets:
@@ -118,6 +150,12 @@ class StackTargets:
         return ScrapeTargets(
             prometheus=state.prometheus,
             custom_metrics=state.custom_metrics,
+            use=NodeUse(
+                nodes_url=state.node_use,
+                replicas_url=state.replica_use,
+                nodes={node.name: node for node in state.nodes},
+                node_of={r.name: r.node for r in state.replicas if r.node is not None},
+            ),
             model=self._model or state.model,
             replicas=replicas,
             names=tuple(r.name for r in state.replicas),

@@ -119,6 +119,11 @@ class EventKind(_Name):
         "A node with replicas on it became not ready or was removed from the cluster.",
     )
     NODE_BACK = "node_back", "node back", "A lost node became ready again."
+    NODE_CONDITION = (
+        "node_condition",
+        "node condition",
+        "A condition of a node with replicas on it, such as MemoryPressure, was first observed or changed.",
+    )
     HPA_SYNC = "hpa_sync", "HPA sync", "The autoscaler evaluated its metric once."
     HPA_RESCALE = (
         "hpa_rescale",
@@ -238,6 +243,30 @@ class SignalName(_Name):
         "Established TCP connections to the ports of a replica that serve requests; replicas of this machine only.",
         "connections",
     )
+    NODE_CPU_RATIO = (
+        "node_cpu_ratio",
+        "CPU use of a node",
+        "Share of its CPUs that a node with replicas on it uses, by the metrics API of a cluster.",
+        "ratio",
+    )
+    NODE_MEMORY_RATIO = (
+        "node_memory_ratio",
+        "memory use of a node",
+        "Share of its memory that a node with replicas on it uses (working set), by the metrics API of a cluster.",
+        "ratio",
+    )
+    REPLICA_CPU_RATIO = (
+        "replica_cpu_ratio",
+        "CPU use of a replica",
+        "Share of the CPUs of its node that a replica uses, by the metrics API of a cluster.",
+        "ratio",
+    )
+    REPLICA_MEMORY_RATIO = (
+        "replica_memory_ratio",
+        "memory use of a replica",
+        "Share of the memory of its node that a replica uses (working set), by the metrics API of a cluster.",
+        "ratio",
+    )
     GENERATOR_CPU_S = (
         "generator_cpu_s",
         "CPU time of the load generator",
@@ -269,6 +298,12 @@ class SignalName(_Name):
         "ratio",
     )
 
+
+NODE_SIGNALS = frozenset({SignalName.NODE_CPU_RATIO, SignalName.NODE_MEMORY_RATIO})
+"""Signals of nodes, whose column `pod` is the name of the node."""
+
+NODE_USE_SIGNALS = NODE_SIGNALS | {SignalName.REPLICA_CPU_RATIO, SignalName.REPLICA_MEMORY_RATIO}
+"""Signals of the metrics API of a cluster."""
 
 GENERATOR_SIGNALS = frozenset(
     {

@@ -28,13 +28,23 @@ DEFAULT_MODEL = "tensorrt_llm_bls"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaState:
-    """One replica; its addresses (`host:port`) are None while it has no server process."""
+    """One replica; its addresses (`host:port`) are None while it has no server process, its node while it has none."""
 
     name: str
     phase: ReplicaPhase
     http: str | None = None
     grpc: str | None = None
     metrics: str | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """What a node with replicas on it has; a value is None where the node does not report it."""
+
+    name: str
+    cpu_cores: float | None = None
+    memory_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +57,14 @@ class StackState:
         gateway: `host:port` of the gateway for HTTP and gRPC.
         prometheus: Base URL of Prometheus.
         custom_metrics: URL of the metric in the custom metrics API of a cluster.
+        node_use: URL of the nodes in the metrics API of a cluster.
+        replica_use: URL of the replicas in the metrics API of a cluster.
         model: Model under test, whose counters make the ratio.
         desired: Replicas that the autoscaler requests.
         metric_milli: The metric that it last read, averaged over the pods; None when it could not read it.
         versions: Version of each program.
         replicas: Oldest first, without stopped ones.
+        nodes: The nodes of a cluster with replicas on them, by name; empty where they may not be read.
     """
 
     phase: StackPhase = "starting"
@@ -59,11 +72,14 @@ class StackState:
     gateway: str | None = None
     prometheus: str | None = None
     custom_metrics: str | None = None
+    node_use: str | None = None
+    replica_use: str | None = None
     model: str
     desired: int
     metric_milli: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     replicas: tuple[ReplicaState, ...] = ()
+    nodes: tuple[NodeState, ...] = ()
 
     @classmethod
     def initial(cls, model: str | None, desired: int) -> "StackState":

@@ -15,7 +15,7 @@ uv run loadgen lint --namespace llm
 | input | how it is read |
 |---|---|
 | a file of values of the bundled chart | rendered with helm, which must be on `PATH`; several files are merged as by `loadgen deploy`, and `--set KEY=VALUE` sets a single value |
-| a file or folder of manifests, or `-` for standard input, such as the output of `helm template` | all objects of all inputs belong together, and so do rule files of Prometheus (`groups:`); of several objects with one name the last counts; those that name no namespace are in that of `--namespace` |
+| a file or folder of manifests, or `-` for standard input, such as the output of `helm template` | all objects of all inputs belong together, and so do rule files of Prometheus (`groups:`), also in ConfigMaps; of several objects with one name the last counts; those that name no namespace are in that of `--namespace` |
 | `--namespace` without files | the live namespace, with the kubeconfig and `--context` as for `loadgen deploy`; also rules and monitors of Prometheus in other namespaces and the configuration of prometheus-adapter, as far as they may be read |
 
 Each pitfall is printed with its evidence (object, file, field and value), its consequence and its fix. With an **error** requests

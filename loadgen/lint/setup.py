@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loadgen.kube.objects.fields.monitoring import Endpoint, PodMonitor, PrometheusRule
+from loadgen.kube.objects.fields.monitoring import Endpoint, PodMonitor
 from loadgen.lint.adapter import AdapterRule, adapter_rules
 from loadgen.lint.autoscalers import Autoscaler, Metric, autoscalers_of
 from loadgen.lint.objects import Object, Objects, selects
 from loadgen.lint.promql.parse import duration_s, parse
 from loadgen.lint.promql.tree import Node, series_in
+from loadgen.lint.rule_files import PlacedGroup, rule_groups
 from loadgen.lint.servers import WORKLOADS, Server, servers_of
 
 TRITON_SERIES = ("nv_", "llmapi_")
@@ -115,7 +116,7 @@ def _is_for_serving(autoscaler: Autoscaler, objects: Objects, servers: tuple[Ser
 def _recording_rules(
     objects: Objects, autoscalers: list[Autoscaler], adapter: tuple[AdapterRule, ...]
 ) -> Iterator[Query]:
-    found = [rule for each in objects.of("PrometheusRule") for rule in _rules_of(each)]
+    found = [rule for each in rule_groups(objects) for rule in _rules_of(each)]
     nodes = {each.record: each.node for each in found}
     read: set[str] = set()
     waiting = {metric.name for each in autoscalers for metric in each.metrics}
@@ -134,18 +135,17 @@ def _recording_rules(
             yield replace(each, is_read=is_read)
 
 
-def _rules_of(rule: Object[PrometheusRule]) -> Iterator[Query]:
-    for number, group in enumerate(rule.fields.spec.groups):
-        for place, each in enumerate(group.rules):
-            node = parse(str(each.expr)) if each.record else None
-            if node is not None:
-                yield Query(
-                    object=rule,
-                    field=f"spec.groups[{number}].rules[{place}].expr",
-                    node=node,
-                    record=each.record,
-                    static_labels=frozenset(each.labels),
-                )
+def _rules_of(placed: PlacedGroup) -> Iterator[Query]:
+    for place, each in enumerate(placed.group.rules):
+        node = parse(str(each.expr)) if each.record else None
+        if node is not None:
+            yield Query(
+                object=placed.object,
+                field=f"{placed.path}.rules[{place}].expr",
+                node=node,
+                record=each.record,
+                static_labels=frozenset(each.labels),
+            )
 
 
 def monitored(monitor: Object[Any], namespace: str) -> bool:

@@ -164,7 +164,7 @@ def _discover(
     metric_wait = _wait_for_metric(api, scaled, sources.metric.value, say, strict=strict)
     autoscaler = sources.autoscaler()
     skews = {"kubernetes": api.skew(), "prometheus": _prometheus_skew(sources.prometheus.value)}
-    pod_metrics, custom_metrics = sources.pod_metrics(), sources.custom_metrics()
+    pod_metrics, custom_metrics, use = sources.pod_metrics(), sources.custom_metrics(), sources.metrics_api()
     results: tuple[Discovered[Any], ...] = (
         workload,
         access,
@@ -174,6 +174,7 @@ def _discover(
         autoscaler,
         pod_metrics,
         custom_metrics,
+        use,
     )
     return ClusterDiscovery(
         context=api.context,
@@ -185,6 +186,7 @@ def _discover(
             prometheus=sources.prometheus.value,
             pod_metrics=pod_metrics.value,
             custom_metrics=custom_metrics.value,
+            use=use.value,
             versions=sources.versions(),
         ),
         skews={name: skew for name, skew in skews.items() if skew is not None},
@@ -260,6 +262,8 @@ def _observer_config(discovery: ClusterDiscovery, scenario: Scenario) -> Observe
         gateway=discovery.access.address,
         prometheus=signals.prometheus,
         custom_metrics=signals.custom_metrics,
+        node_use=signals.use.nodes,
+        replica_use=signals.use.replicas,
         model=scenario.model or DEFAULT_MODEL,
         versions=dict(signals.versions),
     )

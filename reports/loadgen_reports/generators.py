@@ -1,8 +1,11 @@
-"""Presents the load generator: whether it was the bottleneck, and the slowest requests."""
+"""Presents what limited a run beside the fleet: the load generator, the nodes, and the slowest requests."""
 
-from loadgen.analyze.results import Analysis, SlowRequest
+from loadgen.analyze.results import Analysis, NodeUnderLoad, SlowRequest
 from loadgen_reports import format as fmt
 from loadgen_reports.tables import Cell, Column, Table
+
+MOST_NODES = 50
+"""Nodes that are listed."""
 
 
 def generator(analysis: Analysis) -> Table:
@@ -60,4 +63,40 @@ def _row(each: SlowRequest) -> tuple[Cell, ...]:
         Cell(text=fmt.seconds(each.send_lag_s)),
         Cell(text=fmt.clean(each.replica) if each.replica is not None else fmt.MISSING),
         Cell(text=fmt.clean(each.outcome)),
+    )
+
+
+def nodes(analysis: Analysis) -> Table:
+    """The nodes of a cluster with replicas on them; the verdict is a note. Of many, the ones with pressure first."""
+    found = analysis.nodes
+    shown = () if found is None else found.nodes[:MOST_NODES]
+    more = 0 if found is None else len(found.nodes) - len(shown)
+    notes = () if found is None else (fmt.clean(found.reason),)
+    return Table(
+        key="nodes",
+        title="Nodes of the replicas",
+        columns=(
+            Column(label="Node"),
+            Column(label="Replicas", numeric=True),
+            Column(label="Short of"),
+            Column(label="CPU, most", numeric=True),
+            Column(label="of its replicas", numeric=True),
+            Column(label="Memory, most", numeric=True),
+            Column(label="of its replicas", numeric=True),
+        ),
+        rows=tuple(_node(each) for each in shown),
+        notes=(*notes, *((f"{more} more nodes are in analysis.json.",) if more > 0 else ())),
+    )
+
+
+def _node(each: NodeUnderLoad) -> tuple[Cell, ...]:
+    resources = ", ".join(dict.fromkeys(span.resource for span in each.pressure))
+    return (
+        Cell(text=fmt.clean(each.name), literal=True),
+        Cell(text=fmt.count(len(each.replicas))),
+        Cell(text=resources or "none reported", style="" if resources else "muted"),
+        Cell(text=fmt.percent(each.cpu_peak_ratio)),
+        Cell(text=fmt.percent(each.cpu_replicas_ratio)),
+        Cell(text=fmt.percent(each.memory_peak_ratio)),
+        Cell(text=fmt.percent(each.memory_replicas_ratio)),
     )

@@ -72,7 +72,10 @@ def _notes(balance: Balance) -> tuple[str, ...]:
             f"random choice of a replica gives {fmt.number(balance.variation_by_chance, 2)}."
         )
     if all(use.connections_peak is None for use in balance.replicas):
-        notes.append("Connections were not observed: only those to replicas of this machine are.")
+        notes.append(
+            "Connections were not observed: they are counted for replicas on this machine only; on a cluster, neither "
+            "Triton nor gateways report them for each replica."
+        )
     return tuple(notes)
 
 

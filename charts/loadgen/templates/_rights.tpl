@@ -66,12 +66,18 @@ subjects:
 - apiGroups: [custom.metrics.k8s.io]
   resources: ["*"]
   verbs: [get]
+- apiGroups: [metrics.k8s.io]
+  resources: [pods]
+  verbs: [get, list]
 {{- end -}}
 
 {{- define "loadgen.rules.nodes" -}}
 - apiGroups: [""]
   resources: [nodes]
   verbs: [get, list, watch]
+- apiGroups: [metrics.k8s.io]
+  resources: [nodes]
+  verbs: [get, list]
 {{- end -}}
 
 {{- define "loadgen.rules.leases" -}}

@@ -50,7 +50,10 @@ def startup(run: Observed, events: Sequence[Event], pod: Replica) -> Startup:
     pulling = [each.t_s for each in early if each.reason == "Pulling"]
     pulled = [each for each in early if each.reason == "Pulled"]
     present = [_PRESENT in (each.message or "") for each in pulled]
-    nodes = [match[1] for e in early if e.reason == "Scheduled" and (match := _NODE.search(e.message or ""))]
+    placed = (e.data.get("node") for e in events if e.kind == EventKind.REPLICA_SCHEDULED)
+    nodes = [node for node in placed if isinstance(node, str)] or [
+        match[1] for e in early if e.reason == "Scheduled" and (match := _NODE.search(e.message or ""))
+    ]
     return Startup(
         pulling_s=emulated if emulated is not None else min(pulling, default=None),
         image_s=max((each.t_s for each in pulled), default=None),

@@ -7,9 +7,8 @@ d(t) is the need, s(t) the supply, T the length of the load. Ratios are means ov
     υ_U = share of steps with sgn Δd > sgn Δs   υ_O = share of steps with sgn Δs > sgn Δd
     σ   = (Σ x⁶)^(1/6) over θ_U, θ_O, τ_U, τ_O, υ = υ_U + υ_O and the share of slow requests
 
-Sources: θ and τ from Herbst, Kounev and Reussner, "Elasticity in Cloud Computing: What It Is, and What It Is Not" (ICAC
-2013); υ and the jitter from Herbst et al., "Quantifying Cloud Performance and Dependability" (ACM ToMPECS, 2018); σ
-from Bauer et al., "Chameleon" (IEEE TPDS, 2019). Percentages of these papers are ratios here.
+The sources, and how far these formulas were compared with them, are in docs/metrics.md ("Elasticity"). Percentages of
+the sources are ratios here.
 """
 
 import math

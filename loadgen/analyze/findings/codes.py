@@ -339,6 +339,12 @@ CLOCK_OFFSET = _warning(
     "The clock of samples and events differs from that of the requests by more than can be explained otherwise.",
 )
 NODE_LOST = _warning("node.lost", "Nodes lost", "s", "A node with replicas on it was not ready or was removed.")
+NODE_PRESSURE = _warning(
+    "node.pressure",
+    "Nodes under pressure",
+    "s",
+    "A node with replicas on it was short of memory, disk space or process ids, or had no CPU to spare.",
+)
 REPLICA_LOST = _warning(
     "replica.lost", "Replicas lost", "count", "Replicas stopped without a scale-down that accounts for them."
 )
@@ -397,6 +403,7 @@ ALL: tuple[FindingCode, ...] = (
     CLOCK_STEP,
     CLOCK_OFFSET,
     NODE_LOST,
+    NODE_PRESSURE,
     REPLICA_LOST,
     REPLICA_UNSCHEDULABLE,
     DRAIN_BROKEN,

@@ -33,6 +33,7 @@ from loadgen.analyze.results.finding import Finding, Severity, Span, Window
 from loadgen.analyze.results.generator import Generator, SlowRequest
 from loadgen.analyze.results.group import Group, Repeat, RepeatedFigure, RepeatedLimit
 from loadgen.analyze.results.in_time import InTime, InTimeAnswer, LagParts
+from loadgen.analyze.results.nodes import NodePressure, Nodes, NodeUnderLoad
 from loadgen.analyze.results.requests import FEWEST_VALUES, Latencies, OutcomeCount, Percentiles, Stats
 from loadgen.analyze.results.scaling import Direction, ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -92,6 +93,9 @@ __all__ = [
     "LinkKind",
     "Mark",
     "NeededSpan",
+    "NodePressure",
+    "NodeUnderLoad",
+    "Nodes",
     "OutcomeCount",
     "Percentiles",
     "PodStart",

@@ -13,6 +13,7 @@ from loadgen.analyze.results.failures import Failures
 from loadgen.analyze.results.finding import Finding, Span
 from loadgen.analyze.results.generator import Generator
 from loadgen.analyze.results.in_time import InTime
+from loadgen.analyze.results.nodes import Nodes
 from loadgen.analyze.results.requests import Latencies, OutcomeCount
 from loadgen.analyze.results.scaling import ScalingEvent
 from loadgen.analyze.results.series import Correlation, Mark, Timeline
@@ -166,6 +167,7 @@ class Analysis:
         balance: How evenly requests were spread over the replicas; None when no load started.
         replica_age: TTFT by the age of the replica; None when no load started.
         generator: Whether the load generator was the bottleneck; None when no load started.
+        nodes: Whether the nodes with replicas on them had resources to spare; None without a cluster or a load.
     """
 
     run: Run
@@ -197,6 +199,7 @@ class Analysis:
     balance: Balance | None = None
     replica_age: ReplicaAge | None = None
     generator: Generator | None = None
+    nodes: Nodes | None = None
     chains: tuple[EventChain, ...] = ()
     fix_first: FixFirst | None = None
     failures: Failures | None = None

@@ -7,6 +7,7 @@ from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.client.api import Skew
 from loadgen.kube.discover.access_paths import AccessPath
 from loadgen.kube.discover.autoscaler import ScalingMetric
+from loadgen.kube.discover.metrics_api import MetricsUrls
 from loadgen.kube.discover.workload import ScaledWorkload
 
 
@@ -20,6 +21,7 @@ class Signals:
         prometheus: Base URL of Prometheus; None where it cannot be read.
         pod_metrics: URL of a pod's /metrics with placeholders `{ip}` and `{pod}`; None where it cannot be read.
         custom_metrics: URL of the metric in the custom-metrics API; None where the HPA does not read it there.
+        use: URLs of the use of CPU and memory by nodes and replicas.
         versions: Versions of Kubernetes and Prometheus.
     """
 
@@ -28,6 +30,7 @@ class Signals:
     prometheus: str | None
     pod_metrics: str | None
     custom_metrics: str | None
+    use: MetricsUrls
     versions: Mapping[str, str]
 
 

@@ -14,10 +14,11 @@ from loadgen.dataset.run_info import SIGNAL_NOT_OBSERVED, Autoscaler
 from loadgen.kube.client import permissions
 from loadgen.kube.client.api import Api, path_of
 from loadgen.kube.client.prometheus_auth import PrometheusAuth
-from loadgen.kube.discover import autoscaler, keda, prometheus
+from loadgen.kube.discover import autoscaler, keda, metrics_api, prometheus
 from loadgen.kube.discover.access_paths import address
 from loadgen.kube.discover.autoscaler import ScalingMetric
 from loadgen.kube.discover.endpoint import reachable
+from loadgen.kube.discover.metrics_api import MetricsUrls
 from loadgen.kube.discover.prometheus import PrometheusService
 from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.workload import ScaledWorkload
@@ -84,6 +85,7 @@ class Sources:
         return [
             rf"/apis/{re.escape(_CUSTOM)}/[a-z0-9]+/namespaces/{namespace}/pods/\*/([\w:.-]|%7C)+",
             rf"{re.escape(self._pods)}/[a-z0-9.-]+:{self._workload.metrics}/proxy/metrics",
+            *metrics_api.relayed_paths(self._workload),
         ]
 
     def _prometheus_url(
@@ -139,6 +141,10 @@ class Sources:
         query = urlencode({"labelSelector": self._workload.selector})  # as the controller does
         name = quote(metric.name, safe=":")
         return Discovered(f"{self._base}/apis/{version}/namespaces/{namespace}/pods/*/{name}?{query}")
+
+    def metrics_api(self) -> Discovered[MetricsUrls]:
+        """URLs of the use of CPU and memory by nodes and replicas, as far as they may be read."""
+        return metrics_api.discover_metrics_api(self._api, self._workload, self._base)
 
     def autoscaler(self) -> Discovered[Autoscaler | None]:
         """Settings of the HPA, with the timing of its metric as Prometheus has it."""

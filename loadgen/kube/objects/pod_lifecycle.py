@@ -45,7 +45,9 @@ class PodLifecycle:
         if (reason := scheduled.get("reason")) in ("Unschedulable", "SchedulerError"):
             since_s = parse_time(scheduled.get("lastTransitionTime")) or now_s
             yield from once(EventKind.REPLICA_UNSCHEDULABLE, since_s, reason=reason, message=scheduled.get("message"))
-        yield from once(EventKind.REPLICA_SCHEDULED, _true_since_s(conditions.get("PodScheduled"), now_s))
+        node = pod.get("spec", {}).get("nodeName")
+        data = {"node": node} if node else None
+        yield from once(EventKind.REPLICA_SCHEDULED, _true_since_s(conditions.get("PodScheduled"), now_s), data=data)
         for container in containers:
             yield from self._crash(name, container, now_s)
         if containers and all("running" in each.get("state", {}) for each in containers):

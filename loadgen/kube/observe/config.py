@@ -22,6 +22,8 @@ class ObserverConfig(BaseModel):
         gateway: `host:port` that requests go to.
         prometheus: Base URL of Prometheus.
         custom_metrics: URL of the HPA's metric in the custom-metrics API.
+        node_use: URL of the nodes in the metrics API.
+        replica_use: URL of the replicas in the metrics API.
         model: Model under load.
         versions: Version of each program.
     """
@@ -41,5 +43,7 @@ class ObserverConfig(BaseModel):
     gateway: str | None = None
     prometheus: str | None = None
     custom_metrics: str | None = None
+    node_use: str | None = None
+    replica_use: str | None = None
     model: str
     versions: dict[str, str] = {}

@@ -1,10 +1,12 @@
-"""Tracks the nodes of a cluster, and reports those that are lost with replicas on them."""
+"""Tracks the nodes of a cluster: the conditions of those with replicas on them, and which of them are lost."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 
 from loadgen.dataset.names import EventKind
+from loadgen.dataset.stack import NodeState
 from loadgen.kube.objects.events import RunEvent
+from loadgen.kube.objects.node_conditions import NodeConditions, node_state, reduced
 from loadgen.kube.objects.node_readiness import NodeReadiness
 from loadgen.kube.objects.raw import Raw
 from loadgen.kube.observe.pods import PodTracker
@@ -14,7 +16,7 @@ _LEASE_TIMEOUT_S = 30.0
 
 
 class NodeTracker:
-    """Tracks the readiness of all nodes.
+    """Tracks the readiness and the conditions of all nodes.
 
     Args:
         pods: The replicas.
@@ -24,6 +26,8 @@ class NodeTracker:
     def __init__(self, pods: PodTracker, request_lease: Callable[[str], None]) -> None:
         self._pods, self._request_lease = pods, request_lease
         self._nodes: dict[str, NodeReadiness] = {}
+        self._raw: dict[str, Raw] = {}
+        self._conditions: dict[str, NodeConditions] = {}
         self._pending: list[tuple[str, RunEvent, float]] = []
 
     def update(
@@ -45,7 +49,10 @@ class NodeTracker:
             replicas = self._pods.on_node(name, since_s, include_drained=False)
             events = node.remove(raw, replicas, now_s)
             del self._nodes[name]
+            self._raw.pop(name, None)
+            self._conditions.pop(name, None)
         else:
+            self._raw[name] = reduced(raw)
             events = node.update(raw, lambda at_s: self._pods.on_node(name, at_s), now_s)
         for event in events:
             if event.kind == EventKind.NODE_LOST:
@@ -81,3 +88,18 @@ class NodeTracker:
         """Report lost nodes whose lease could not be read in time; all of them where `final`."""
         for name in [name for name, _, at_s in self._pending if final or now_s > at_s + _LEASE_TIMEOUT_S]:
             yield from self.lease_renewed(name, None)
+
+    def conditions(self, names: Set[str], now_s: float) -> Iterator[RunEvent]:
+        """Report the conditions of nodes that have not been reported as they are.
+
+        Args:
+            names: The nodes with replicas on them.
+            now_s: Time of observation (Unix, s).
+        """
+        for name in sorted(names & self._raw.keys()):
+            known = self._conditions.setdefault(name, NodeConditions())
+            yield from known.update(self._raw[name], self._pods.on_node(name, now_s), now_s)
+
+    def states(self, names: Set[str]) -> tuple[NodeState, ...]:
+        """What the known ones of these nodes have."""
+        return tuple(node_state(self._raw[name]) for name in sorted(names & self._raw.keys()))

@@ -64,6 +64,8 @@ class Observer:
             gateway=config.gateway,
             prometheus=config.prometheus,
             custom_metrics=config.custom_metrics,
+            node_use=config.node_use,
+            replica_use=config.replica_use,
             model=config.model,
             desired=0,
             versions=config.versions,
@@ -93,12 +95,20 @@ class Observer:
         disconnected = not self._disconnected.keys().isdisjoint({"hpas", "rescales"})
         self._record(self._rescales.flush(now_s, disconnected=disconnected, final=final))
         self._record(self._nodes.flush(now_s, final=final))
+        nodes = {pod.node for pod in self._pods.pods() if pod.node is not None}
+        self._record(self._nodes.conditions(nodes, now_s))
         if self._rescales.replicas is None:
             self._stack.flush()
             return  # the workload has not been observed yet
         replicas = tuple(self._replica(pod) for pod in self._pods.pods())
         phase = "ready" if any(each.phase == "ready" for each in replicas) else self._state.phase
-        self._state = replace(self._state, replicas=replicas, desired=self._rescales.replicas, phase=phase)
+        self._state = replace(
+            self._state,
+            replicas=replicas,
+            desired=self._rescales.replicas,
+            phase=phase,
+            nodes=self._nodes.states(nodes),
+        )
         self._stack.write(self._state)
 
     def close(self, now_s: float) -> None:
@@ -207,6 +217,7 @@ class Observer:
             http=address(config.http_port),
             grpc=address(config.grpc_port),
             metrics=metrics,
+            node=pod.node,
         )
 
     def _record(self, events: Iterable[RunEvent]) -> None:

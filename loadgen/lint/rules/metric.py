@@ -7,6 +7,7 @@ from loadgen.lint.autoscalers import Autoscaler, Metric
 from loadgen.lint.codes import scaling
 from loadgen.lint.pitfall import Pitfall, Severity
 from loadgen.lint.promql.tree import Aggregate, Binary, Call, Node, Number, Series, is_scalar, labels_of, series_in
+from loadgen.lint.rule_files import rule_groups
 from loadgen.lint.setup import TRITON_SERIES, Setup
 
 _DEFAULT_TOLERANCE = 0.1
@@ -182,8 +183,7 @@ def _of_all(setup: Setup, autoscaler: Autoscaler) -> Iterator[Pitfall]:
 
 def _records(setup: Setup) -> set[str]:
     """Return the names of all recorded series, also of rules whose expression could not be read."""
-    rules = (each.fields for each in setup.objects.of("PrometheusRule"))
-    return {rule.record for fields in rules for group in fields.spec.groups for rule in group.rules if rule.record}
+    return {rule.record for each in rule_groups(setup.objects) for rule in each.group.rules if rule.record}
 
 
 def _from_zero(setup: Setup, autoscaler: Autoscaler) -> Iterator[Pitfall]:

@@ -31,7 +31,10 @@ def _termination(server: Server) -> Iterator[Pitfall]:
     grace_s, pre_stop_s = server.grace_s, server.pre_stop_s or 0
     timeouts = [int(value) for value in server.flags("exit-timeout-secs") if re.fullmatch(r"[0-9]{1,9}", value)]
     needed_s = pre_stop_s + (timeouts[-1] if timeouts else 0)
-    if grace_s < needed_s or (pre_stop_s and grace_s <= pre_stop_s):
+    if grace_s == 0:
+        value = "0 s: the server is killed at once, without its preStop hook"
+        yield server.object.pitfall(serving.GRACE_SHORT, field, value)
+    elif grace_s < needed_s or (pre_stop_s and grace_s <= pre_stop_s):
         value = f"{grace_s} s, with a preStop delay of {pre_stop_s} s"
         value += f" and --exit-timeout-secs={timeouts[-1]}" if timeouts else ""
         yield server.object.pitfall(serving.GRACE_SHORT, field, value)

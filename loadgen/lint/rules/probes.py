@@ -1,5 +1,6 @@
 """Rules for the probes of the servers, and for flags that decide when Triton is ready."""
 
+import re
 from collections.abc import Iterator
 
 from loadgen.kube.objects.fields.workloads import Probe
@@ -11,6 +12,7 @@ from loadgen.lint.setup import Setup
 _SLOW_LOAD_S = 300
 """Loads of LLMs take minutes: a server that is killed before this does not start on a cold node."""
 _HASTY_S = 15
+_HEALTH = re.compile(r"/v2/health/(live|ready)\b")
 
 
 def check(setup: Setup) -> Iterator[Pitfall]:
@@ -75,4 +77,8 @@ def _liveness(server: Server) -> Iterator[Pitfall]:
 
 
 def _path(probe: Probe) -> str:
-    return probe.httpGet.path if probe.httpGet else ""
+    """The path that a probe asks for, by HTTP or with a command such as curl; empty for any other probe."""
+    if probe.httpGet:
+        return probe.httpGet.path
+    found = _HEALTH.search(" ".join(probe.exec.command)) if probe.exec else None
+    return found[0] if found else ""

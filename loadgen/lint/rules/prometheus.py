@@ -10,6 +10,7 @@ from loadgen.lint.objects import Object, selects
 from loadgen.lint.pitfall import Pitfall
 from loadgen.lint.promql.parse import duration_s
 from loadgen.lint.promql.tree import Aggregate, labels_of
+from loadgen.lint.rule_files import rule_groups
 from loadgen.lint.setup import Query, Setup, endpoints_of, monitored, monitors_of, services_of
 
 _SYNC_PERIOD_S = 15.0
@@ -37,12 +38,11 @@ def _labels(setup: Setup) -> Iterator[Pitfall]:
 
 
 def _intervals(setup: Setup) -> Iterator[Pitfall]:
-    read = {(id(each.object), each.field.partition(".rules")[0]) for each in setup.rules if each.is_read}
-    for rule in setup.objects.of("PrometheusRule"):
-        for number, group in enumerate(rule.fields.spec.groups):
-            field, interval_s = f"spec.groups[{number}]", duration_s(group.interval)
-            if (id(rule), field) in read and interval_s is not None and interval_s > _SYNC_PERIOD_S:
-                yield rule.pitfall(signal.RULE_INTERVAL, f"{field}.interval", group.interval)
+    read = {(id(each.object), each.field.rpartition(".rules[")[0]) for each in setup.rules if each.is_read}
+    for rule, path, group in rule_groups(setup.objects):
+        interval_s = duration_s(group.interval)
+        if (id(rule), path) in read and interval_s is not None and interval_s > _SYNC_PERIOD_S:
+            yield rule.pitfall(signal.RULE_INTERVAL, f"{path}.interval", group.interval)
 
 
 def _adapter(setup: Setup) -> Iterator[Pitfall]:

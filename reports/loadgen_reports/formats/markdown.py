@@ -61,6 +61,7 @@ def _measured(analysis: Analysis) -> list[str]:
         _section(spread.replicas(analysis)),
         _section(generators.slowest(analysis)),
         _section(generators.generator(analysis)),
+        _section(generators.nodes(analysis)),
         _section(tables.outcomes(analysis)),
         _section(failure_table(analysis)),
         _section(signal_tables.signals(analysis)),

@@ -1,6 +1,7 @@
 """Targets: objects and answers of the Kubernetes API, kubeconfigs, and HPA manifests."""
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from loadgen.kube.discover import autoscaler, keda
 from loadgen.kube.discover.access_paths import RoutingObjects, access_paths
 from loadgen.kube.discover.prometheus import RuleTiming, choose_prometheus
 from loadgen.kube.discover.selection import choose_hpa, choose_service, choose_workload
+from loadgen.kube.objects import node_conditions
 from loadgen.kube.objects.pod_startup import find_blockers, find_progress, startup_stage, summary
 from loadgen.kube.objects.rollout_status import rollout_pending, updated_pods
 from loadgen.kube.objects.shapes import SHAPES, checked
@@ -141,6 +143,10 @@ def _paths(routing: RoutingObjects) -> None:
 
 def _read_node(raw: Any) -> None:
     _observe("nodes", raw)
+    read = node_conditions.reduced(raw)
+    assert all(math.isfinite(event.unix_s) for event in node_conditions.NodeConditions().update(read, ["a"], 1.7e9))
+    for amount in (node_conditions.node_state(read).cpu_cores, node_conditions.node_state(read).memory_bytes):
+        assert amount is None or 0 < amount < math.inf
     _paths(RoutingObjects(service=SERVICE, nodes=[raw]))
 
 
@@ -202,7 +208,11 @@ _OF_KINDS = (
         "nodes",
         NODE,
         read=_read_node,
-        calls=(f"{_OBJECTS}.node_readiness:NodeReadiness.update", f"{_ACCESS}:_by_node"),
+        calls=(
+            f"{_OBJECTS}.node_readiness:NodeReadiness.update",
+            f"{_OBJECTS}.node_conditions:NodeConditions.update",
+            f"{_ACCESS}:_by_node",
+        ),
     ),
     _objects(
         "horizontalpodautoscalers",

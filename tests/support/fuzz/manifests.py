@@ -21,6 +21,14 @@ _MORE = [
     {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", **SCALED_OBJECT},
     {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", **INGRESS},
     {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", **ROUTE},
+    {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "rules"},
+        "data": {
+            "rules.yml": '{"groups": [{"interval": "1m", "rules": [{"record": "a:b", "expr": "rate(nv_c[1m])"}]}]}'
+        },
+    },
 ]
 _SETUPS: list[Any] = [
     {"apiVersion": "v1", "kind": "List", "items": [*read_documents(_FOLDER / name), *more]}
@@ -55,7 +63,7 @@ TARGETS = (
         valid=tuple(json.dumps(each).encode() for each in _SETUPS),
         inputs=json_bytes(*_SETUPS),
         parse=_lint,
-        calls=("loadgen.kube.objects.shapes:parsed", "loadgen.lint.adapter:_rules"),
+        calls=("loadgen.kube.objects.shapes:parsed", "loadgen.lint.adapter:_rules", "loadgen.lint.rule_files:_groups"),
     ),
     Target(
         name="manifests",

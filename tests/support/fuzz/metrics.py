@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from loadgen.base.clock import Clock
 from loadgen.base.errors import CollectError
-from loadgen.collect import custom_metrics
+from loadgen.collect import custom_metrics, node_use
 from loadgen.collect.journal import Journal
 from loadgen.collect.raw import parse
-from loadgen.collect.scrape_targets import StackTargets
+from loadgen.collect.scrape_targets import Node, NodeUse, StackTargets
 from loadgen.collect.signals import Gauge, RecordingRule
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
@@ -51,6 +51,13 @@ _SERIES: list[Any] = [
     {"metric": {"instance": "127.0.0.1:8002"}, "values": [[1.7e9, "+Inf"], [1.7e9 + 5, "NaN"]]},
 ]
 _CUSTOM: dict[str, Any] = {"items": [{"describedObject": {"kind": "Pod", "name": "a"}, "value": "1500m"}]}
+_USAGE: dict[str, str] = {"cpu": "250m", "memory": "1048576Ki"}
+_USE: dict[str, Any] = {
+    "items": [
+        {"metadata": {"name": "a"}, "timestamp": "2026-11-24T12:00:00Z", "usage": _USAGE},
+        {"metadata": {"name": "a"}, "timestamp": "2026-11-24T12:00:00Z", "containers": [{"usage": _USAGE}]},
+    ]
+}
 _EVENT = {"t_s": 1.5, "kind": "replica_ready", "pod": "a", "reason": None, "message": "x", "data": {"a": [1]}}
 _STATE: dict[str, Any] = {
     "phase": "ready",
@@ -100,6 +107,14 @@ def _custom(body: bytes) -> None:
     with patch.object(custom_metrics, "fetch", return_value=body.decode(errors="replace")):
         for sample in custom_metrics.read("http://127.0.0.1:1", Clock(anchor_unix_s=0.0, anchor_monotonic_s=0.0)):
             assert math.isfinite(sample.value)
+
+
+def _node_use(body: bytes) -> None:
+    node = Node(name="a", cpu_cores=8.0, memory_bytes=2.0**34)
+    where = NodeUse(nodes_url="http://h/n", replicas_url="http://h/p", nodes={"a": node}, node_of={"a": "a"})
+    with patch.object(node_use, "fetch", return_value=body.decode(errors="replace")):
+        for sample in node_use.NodeUseReader(Clock(anchor_unix_s=0.0, anchor_monotonic_s=0.0)).read(where):
+            assert 0 <= sample.value < math.inf
 
 
 def _journal(body: bytes) -> None:
@@ -177,6 +192,18 @@ TARGETS = (
         inputs=json_bytes(_CUSTOM),
         parse=_custom,
         calls=("loadgen.collect.custom_metrics:read", "loadgen.collect.custom_metrics:number"),
+        errors=(CollectError,),
+    ),
+    Target(
+        name="node-use",
+        valid=(json.dumps(_USE).encode(),),
+        inputs=json_bytes(_USE),
+        parse=_node_use,
+        calls=(
+            "loadgen.collect.node_use:NodeUseReader._node",
+            "loadgen.collect.node_use:NodeUseReader._replica",
+            "loadgen.collect.node_use:_items",
+        ),
         errors=(CollectError,),
     ),
     Target(

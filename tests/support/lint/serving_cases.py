@@ -7,6 +7,12 @@ from support.lint.changes import HEADLESS, Change, add, both, command, group, hp
 PORTS = [{"name": "http", "containerPort": 8000}, {"name": "metrics", "containerPort": 9000}]
 """Ports that do not tell that the server is Triton."""
 
+
+def asked_by(name: str, *words: str) -> Change:
+    """A change of a probe that asks with a command."""
+    return lambda setup: server(setup)[name].update(httpGet=None, exec={"command": list(words)})
+
+
 HAS: list[tuple[str, Change]] = [
     ("probe.kills_loading", both(without(server, "startupProbe"), probe("livenessProbe", initialDelaySeconds=60))),
     (
@@ -18,11 +24,24 @@ HAS: list[tuple[str, Change]] = [
     ("probe.no_readiness", without(server, "readinessProbe")),
     ("probe.readiness_live", probe("readinessProbe", httpGet={"path": "/v2/health/live", "port": "http"})),
     ("probe.readiness_live", lambda s: server(s).update(readinessProbe={"tcpSocket": {"port": 8001}})),
+    ("probe.readiness_live", asked_by("readinessProbe", "curl", "-fsS", "http://localhost:8000/v2/health/live")),
     ("probe.liveness_ready", probe("livenessProbe", httpGet={"path": "/v2/health/ready", "port": "http"})),
+    (
+        "probe.liveness_ready",
+        asked_by("livenessProbe", "sh", "-c", "wget -qO- localhost:8000/v2/health/ready || exit 1"),
+    ),
     ("probe.liveness_hasty", probe("livenessProbe", periodSeconds=2)),
     ("probe.not_strict", command("--strict-readiness=false")),
     ("probe.explicit_models", command("--model-control-mode=explicit")),
     ("pod.grace_short", lambda s: pod(s).update(terminationGracePeriodSeconds=60)),
+    ("pod.grace_short", lambda s: pod(s).update(terminationGracePeriodSeconds=0)),
+    (
+        "pod.grace_short",
+        lambda s: [
+            pod(s).update(terminationGracePeriodSeconds=0),
+            server(s).update(args=["--model-repository=/models"]),
+        ],
+    ),
     (
         "pod.grace_short",
         lambda s: server(s)["lifecycle"].update(preStop={"exec": {"command": ["sh", "-c", "sleep 30"]}}),
@@ -58,6 +77,7 @@ HAS: list[tuple[str, Change]] = [
 """A change for each pitfall, often several: the good setup with it has this pitfall and no other."""
 
 HAS_NOT: dict[str, Change | None] = {
+    "a readiness probe with a command": asked_by("readinessProbe", "curl", "-f", "localhost:8000/v2/health/ready"),
     "a startup probe of five minutes": probe("startupProbe", failureThreshold=60),
     "explicit models that are loaded": command("--model-control-mode=explicit", "--load-model=tensorrt_llm_bls"),
     "a GPU by a claim": lambda s: server(s).update(resources={"claims": [{"name": "gpus"}]}),

@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.collect import custom_metrics
 from loadgen.collect.signals import EXPOSED, QUERIED, Gauge, Reading, RecordingRule, queried
-from loadgen.dataset.names import GENERATOR_SIGNALS, SignalName
+from loadgen.dataset.names import GENERATOR_SIGNALS, NODE_USE_SIGNALS, SignalName
 from support.runs.tables import SCALER
 from support.servers.metrics import run_folder
 
@@ -65,8 +65,8 @@ def test_an_invalid_response_is_an_error(answer: object) -> None:
 
 
 def test_every_declared_signal_is_collected() -> None:
-    """The two tables, the custom metrics API, the kernel and the load generator make exactly the declared signals."""
-    others = {custom_metrics.FIELD, SignalName.CONNECTIONS, *GENERATOR_SIGNALS}
+    """The tables, a cluster's metrics APIs, the kernel and the load generator make exactly the declared signals."""
+    others = {custom_metrics.FIELD, SignalName.CONNECTIONS, *NODE_USE_SIGNALS, *GENERATOR_SIGNALS}
     assert {signal.field for signal in (*QUERIED, *EXPOSED)} | others == set(SignalName)
 
 

@@ -45,6 +45,7 @@ def test_rows_have_one_cell_for_each_column(name: str) -> None:
         spread.ages(run),
         spread.replicas(run),
         generators.generator(run),
+        generators.nodes(run),
         generators.slowest(run),
         costs.fleets(run),
         costs.units(run),

@@ -1,6 +1,6 @@
 """Fields of pods, events and nodes that are read."""
 
-from loadgen.kube.objects.fields.parts import Condition, Int32, Object, Part, Time
+from loadgen.kube.objects.fields.parts import Condition, Int32, Object, Part, Quantity, Time
 
 
 class State(Part):
@@ -97,6 +97,7 @@ class NodeStatus(Part):
 
     conditions: list[Condition] = []
     addresses: list[NodeAddress] = []
+    capacity: dict[str, Quantity] = {}
 
 
 class Node(Object):

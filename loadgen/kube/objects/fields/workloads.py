@@ -44,12 +44,19 @@ class TcpProbe(Part):
     port: PortNumber | str = ""
 
 
+class Exec(Part):
+    """The fields of `Exec` that are read."""
+
+    command: list[str] = []
+
+
 class Probe(Part):
     """The fields of `Probe` that are read, with the defaults of the API server."""
 
     httpGet: HttpProbe | None = None
     grpc: GrpcProbe | None = None
     tcpSocket: TcpProbe | None = None
+    exec: Exec | None = None
     initialDelaySeconds: Int32 = 0
     periodSeconds: Int32 = 10
     timeoutSeconds: Int32 = 1
@@ -60,12 +67,6 @@ class Sleep(Part):
     """The fields of `Sleep` that are read."""
 
     seconds: Int64 = 0
-
-
-class Exec(Part):
-    """The fields of `Exec` that are read."""
-
-    command: list[str] = []
 
 
 class Hook(Part):

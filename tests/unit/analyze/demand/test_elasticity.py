@@ -1,6 +1,7 @@
 """Elasticity metrics, each by arithmetic on paper."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -106,3 +107,58 @@ def test_laws_of_elasticity(need, supply, factor):
             assert getattr(large, name) == pytest.approx(getattr(plain, name))
     assert plain.tau_under + plain.tau_over <= 1 + 1e-9
     assert plain.upsilon_under + plain.upsilon_over <= 1 + 1e-9
+
+
+EXAMPLES = {
+    "late by 20 of 100 s": (
+        {0: 1, 40: 2},
+        {0: 1, 60: 2},
+        # θ_U = 1/2 · 20/100; the need rises at 40 s, the supply at 60 s: one of nine steps each
+        {"theta_under": 0.1, "tau_under": 0.2, "upsilon_under": 1 / 9, "upsilon_over": 1 / 9, "jitter_per_s": 0.0},
+    ),
+    "one too many throughout": (
+        {0: 4},
+        {0: 5},
+        {"theta_over": 0.25, "tau_over": 1.0, "upsilon_under": 0.0, "upsilon_over": 0.0, "jitter_per_s": 0.0},
+    ),
+    "flapping at a constant need": (
+        {0: 2},
+        {0: 2, 20: 3, 40: 1, 60: 3, 80: 2},
+        # over 20–40 and 60–80 s by 1/2, under 40–60 s by 1/2; two steps up and two down; four changes against none
+        {
+            "theta_over": 0.2,
+            "theta_under": 0.1,
+            "tau_over": 0.4,
+            "tau_under": 0.2,
+            "upsilon_over": 2 / 9,
+            "upsilon_under": 2 / 9,
+            "jitter_per_s": 0.04,
+            "deviation": (0.2**6 + 0.1**6 + 0.4**6 + 0.2**6 + (4 / 9) ** 6 + 0.3**6) ** (1 / 6),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("need", "supply", "expected"), EXAMPLES.values(), ids=EXAMPLES)
+def test_small_examples(need, supply, expected):
+    """100 s, steps of 10 s, 30 % of the requests slow; all other shares are 0."""
+    made = elasticity(step(*need.items()), step(*supply.items()), 100.0, 10.0, slow_ratio=0.3)
+    shares = ("theta_under", "theta_over", "tau_under", "tau_over", "upsilon_under", "upsilon_over")
+    for name, value in {**dict.fromkeys(shares, 0.0), **expected}.items():
+        assert getattr(made, name) == pytest.approx(value), name
+
+
+@given(CURVE, CURVE)
+def test_integrals_are_the_sums_of_the_papers(need, supply):
+    """The sums with Δt = 1 s over t = 1 … T, for curves that change at whole seconds."""
+    curves = [dict({0: 2} | dict(changes)) for changes in (need, supply)]
+    values = [[curve[max(at for at in curve if at <= t)] for t in range(100)] for curve in curves]
+    pairs = list(zip(*values, strict=True))
+    made = elasticity(*(step(*sorted(curve.items())) for curve in curves), 100.0, 1.0)
+    assert made.theta_under == pytest.approx(sum(max(d - s, 0) / d for d, s in pairs) / 100)
+    assert made.theta_over == pytest.approx(sum(max(s - d, 0) / d for d, s in pairs) / 100)
+    assert made.tau_under == pytest.approx(sum(d > s for d, s in pairs) / 100)
+    assert made.tau_over == pytest.approx(sum(s > d for d, s in pairs) / 100)
+    signs = [[(after > before) - (after < before) for before, after in pairwise(v)] for v in values]
+    both = sum(min(abs(s - d), 1) for d, s in zip(*signs, strict=True)) / 99
+    assert made.upsilon_under + made.upsilon_over == pytest.approx(both)
