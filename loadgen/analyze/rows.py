@@ -51,7 +51,14 @@ MONOTONIC_SIGNALS = [name for name in SignalName if name.startswith("raw_")] + [
 MONOTONIC_EVENTS = [EventKind.LOAD_STARTED, EventKind.LOAD_STOPPED, EventKind.LOAD_ENDED, EventKind.CLOCK_STEP]
 """Events with the time of a process of the run; the others may have that of the Kubernetes API."""
 _TIMES = ("scheduled_s", "sent_s", "first_token_s", "last_token_s", "ended_s")
-_COUNTERS = [SignalName.RAW_QUEUE_US, SignalName.RAW_COMPUTE_US, SignalName.RAW_SUCCESS, SignalName.RAW_FAILURE]
+_COUNTERS = [
+    SignalName.RAW_QUEUE_US,
+    SignalName.RAW_COMPUTE_US,
+    SignalName.RAW_OTHER_QUEUE_US,
+    SignalName.RAW_OTHER_COMPUTE_US,
+    SignalName.RAW_SUCCESS,
+    SignalName.RAW_FAILURE,
+]
 _RATIOS = [SignalName.RATIO, SignalName.AUTOSCALER_RATIO]
 """Signals that may be undefined (NaN): a ratio without compute."""
 

@@ -29,6 +29,7 @@ MAX_LINES = 10_000
 MAX_CONCURRENT = 16
 _ADVICE = {401: NEEDS_CREDENTIALS, 403: REFUSES_CREDENTIALS}
 _NAMES = tuple({name for signal in EXPOSED for name in (signal.metric, *signal.kind.preferred[:1])})
+_OF_OTHERS = {signal.field for signal in EXPOSED if signal.kind.others}
 
 
 class _Page(NamedTuple):
@@ -151,7 +152,7 @@ def _tls_context(connection: Connection) -> ssl.SSLContext:
 
 
 def parse(text: str, model: str) -> dict[str, float]:
-    """Parse the raw signals of a model from the text of a /metrics page.
+    """Parse the raw signals of a model, and those of all others, from the text of a /metrics page.
 
     Signals without a metric are omitted, and so are those with a malformed line: their sum would be too small.
 
@@ -173,9 +174,10 @@ def parse(text: str, model: str) -> dict[str, float]:
             continue
         if total is not None:
             values[signal.field] = total
-    if not values and error:
+    own = values.keys() - _OF_OTHERS
+    if not own and error:
         raise CollectError(f"the page is not a metrics page of Triton: {clean(error)}") from error
-    if not values:
+    if not own:
         raise CollectError(f"the page has no counters of model {model}: set the model under test")
     return values
 

@@ -123,9 +123,11 @@ class Exposed:
     Attributes:
         preferred: Name of a metric that replaces this one where the page has it, optionally with a label and its value:
             the bundled chart's model for the LLM API counts queue and compute time itself, because Triton cannot.
+        others: Whether all models but this one are summed: what a rule without a filter for the model has in addition.
     """
 
     preferred: tuple[str, ...] = ()
+    others: bool = False
 
     def total(self, metric: str, model: str, samples: Sequence[ExposedSample]) -> float | None:
         """Sum the series of a model; None when it has none, or when one is not a number."""
@@ -136,7 +138,8 @@ class Exposed:
             each.value
             for each in samples
             if each.name == name
-            and each.labels.get("model") == model
+            and "model" in each.labels
+            and (each.labels["model"] != model) == self.others
             and all(each.labels.get(label) == value for label, value in narrow)
         ]
         return float(sum(values)) if values and all(map(math.isfinite, values)) else None
@@ -166,8 +169,8 @@ def _queried(field: SignalName, metric: str, kind: Queried, *labels: str) -> Sig
     return Signal(field=field, metric=metric, kind=kind, labels=labels)
 
 
-def _exposed(field: SignalName, metric: str, *preferred: str) -> Signal[Exposed]:
-    return Signal(field=field, metric=metric, kind=Exposed(preferred))
+def _exposed(field: SignalName, metric: str, *preferred: str, others: bool = False) -> Signal[Exposed]:
+    return Signal(field=field, metric=metric, kind=Exposed(preferred, others))
 
 
 # Sources of the metric names: Triton's `metric_model_reporter.cc`, `custom_metrics_reporter.cc` of its TensorRT-LLM
@@ -186,6 +189,8 @@ QUERIED: tuple[Signal[Queried], ...] = (
 EXPOSED: tuple[Signal[Exposed], ...] = (
     _exposed(SignalName.RAW_QUEUE_US, "nv_inference_queue_duration_us", "llmapi_queue_duration_us"),
     _exposed(SignalName.RAW_COMPUTE_US, "nv_inference_compute_infer_duration_us", "llmapi_compute_duration_us"),
+    _exposed(SignalName.RAW_OTHER_QUEUE_US, "nv_inference_queue_duration_us", others=True),
+    _exposed(SignalName.RAW_OTHER_COMPUTE_US, "nv_inference_compute_infer_duration_us", others=True),
     _exposed(SignalName.RAW_SUCCESS, "nv_inference_request_success"),
     _exposed(SignalName.RAW_FAILURE, "nv_inference_request_failure"),
     _exposed(SignalName.RAW_PENDING, "nv_inference_pending_request_count", "llmapi_requests", "state", "waiting"),

@@ -234,6 +234,18 @@ class SignalName(_Name):
     KV_USED_RATIO = "kv_used_ratio", "KV cache usage", "Share of the KV cache blocks in use.", "ratio"
     RAW_QUEUE_US = "raw_queue_us", "queue time", "Time that requests for the model spent in the queue.", "µs, counter"
     RAW_COMPUTE_US = "raw_compute_us", "compute time", "Time that the model spent on inference.", "µs, counter"
+    RAW_OTHER_QUEUE_US = (
+        "raw_other_queue_us",
+        "queue time of other models",
+        "Time that requests for the other models of the replica spent in the queue.",
+        "µs, counter",
+    )
+    RAW_OTHER_COMPUTE_US = (
+        "raw_other_compute_us",
+        "compute time of other models",
+        "Time that the other models of the replica spent on inference.",
+        "µs, counter",
+    )
     RAW_SUCCESS = "raw_success", "successful requests", "Requests for the model that succeeded.", "requests, counter"
     RAW_FAILURE = "raw_failure", "failed requests", "Requests for the model that failed.", "requests, counter"
     RAW_PENDING = "raw_pending", "pending requests", "Requests for the model that wait in Triton's queue.", "requests"

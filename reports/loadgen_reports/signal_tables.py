@@ -110,8 +110,8 @@ def causes(analysis: Analysis) -> Table:
         ),
         notes=(
             f"Parts of the ratio, over {fmt.count(syncs)} HPA {fmt.plural(syncs, 'sync')}: together they are the ratio "
-            "as read minus Σ queue / Σ compute of the requests in the system. Not attributed: sums over models, a "
-            "floor in the divisor, wrong labels, another window.",
+            "as read minus Σ queue / Σ compute of the requests in the system. Not attributed: wrong labels, another "
+            "window, another formula.",
         )
         if found
         else (),

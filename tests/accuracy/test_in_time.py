@@ -117,12 +117,12 @@ def test_a_limit_on_an_unfinished_lag_cannot_be_judged():
 def test_scaling_that_was_not_needed_is_not_tested():
     """4/s need one replica: PASS with a warning, and INVALID with a limit on the lag."""
     load = Step(levels_per_s=(3.0, 4.0), hold_s=100.0)
-    made = queue_run(load, [ALWAYS], 200.0, limits=[("ttft", "p95", 2.0)])
+    made = queue_run(load, [ALWAYS], 200.0, limits=[("ttft", "p95", 4.0)])
     assert (made.verdict, made.headline.in_time.answer) == ("pass", "not_tested")
     assert by_code(made.findings, "scaling.not_tested").severity == "warning"
     assert opening(made)[0] == "PASS, scaling not tested: the one limit was met."
     assert in_time_line(made) == "In time: not tested. The load never needed more than one replica."
-    limited = queue_run(load, [ALWAYS], 200.0, limits=[("ttft", "p95", 2.0), ("scale_up_lag", "worst", 30.0)])
+    limited = queue_run(load, [ALWAYS], 200.0, limits=[("ttft", "p95", 4.0), ("scale_up_lag", "worst", 30.0)])
     finding = by_code(limited.findings, "slo.scale_up_lag.worst")
     assert (limited.verdict, finding.severity, finding.measured) == ("invalid", "invalid", None)
 

@@ -27,6 +27,12 @@ def rows(seed: int, scale: float = 1.0) -> tuple[dict[str, object], ...]:
     return tuple(request(number, *map(float, each)) for number, each in enumerate(times))
 
 
+@cache
+def of_seed(seed: int) -> Analysis:
+    """The analysis of such a run as it is."""
+    return analyzed(rows(seed))
+
+
 def analyzed(requests: object, scale: float = 1.0, limit_s: float = 0.5) -> Analysis:
     about = info(
         length_s=LENGTH_S * scale,
@@ -61,7 +67,7 @@ def test_every_request_is_counted_once(seed, outcomes):
 @given(st.integers(0, 2), st.sampled_from([0.25, 0.5, 2.0, 4.0]))
 def test_time_has_no_unit(seed, scale):
     """All times twice as long: latencies double, rates halve, counts and shares stay."""
-    one, other = analyzed(rows(seed)), analyzed(rows(seed, scale), scale)
+    one, other = of_seed(seed), analyzed(rows(seed, scale), scale)
     for name in ("p50", "p95", "max"):
         assert getattr(other.whole.ttft, name) == pytest.approx(scale * getattr(one.whole.ttft, name))
     assert other.whole.offered_per_s == pytest.approx(one.whole.offered_per_s / scale)
@@ -80,5 +86,5 @@ def test_parts_may_be_merged_in_any_order(seed, random):
     """Workers write parts of their own: the order of the rows has no influence."""
     shuffled = list(rows(seed))
     random.shuffle(shuffled)
-    one, other = analyzed(rows(seed)), analyzed(shuffled)
+    one, other = of_seed(seed), analyzed(shuffled)
     assert repr(dataclasses.asdict(other)) == repr(dataclasses.asdict(one))

@@ -15,7 +15,16 @@ from support.runs.synthetic.replica import HAND_OFF_S, NETWORK_S
 from support.runs.synthetic.simulation import FIRST_SCRAPE_S
 
 BLIND, SCALED = PLANS["blind"], PLANS["failing"]
-ORDER = ["completion delay", "engine wait", "mean of ratios", "missing series", "stale values", "not attributed"]
+ORDER = [
+    "completion delay",
+    "engine wait",
+    "mean of ratios",
+    "missing series",
+    "stale values",
+    "sum over models",
+    "floor in divisor",
+    "not attributed",
+]
 
 
 def parts(plan: Plan) -> dict[str, float | None]:
@@ -80,7 +89,9 @@ def test_the_wait_inside_the_engine_is_what_triton_books_as_compute():
     assert found["engine wait"] == pytest.approx(expected, rel=0.1)
     delay = fmean(Window(ENGINE, t).ratio - Window(ENGINE, t + delay_s(ENGINE)).ratio for t in times)
     assert found["completion delay"] == pytest.approx(delay, rel=0.1)
-    assert [found[name] for name in ORDER[2:]] == pytest.approx([0.0] * 4, abs=0.002)
+    rest = ("mean of ratios", "missing series", "stale values", "floor in divisor", "not attributed")
+    assert [found[name] for name in rest] == pytest.approx([0.0] * 5, abs=0.002)
+    assert found["sum over models"] is None
 
 
 def test_replicas_that_nothing_reaches_pull_the_mean_down():

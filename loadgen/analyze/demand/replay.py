@@ -53,6 +53,8 @@ def replay(due_s: Floats, service_s: Floats, supply: Supply) -> Floats:
     """
     if supply.policy == "one_queue":
         return _one_queue(due_s, service_s, supply)
+    if supply.policy == "round_robin" and _is_fixed(supply):
+        return _each_in_turn(due_s, service_s, supply)
     at_s = _dispatched(due_s, supply)
     count = int(np.searchsorted(at_s, np.inf))
     start_s = np.full(len(due_s), np.inf)
@@ -63,6 +65,19 @@ def replay(due_s: Floats, service_s: Floats, supply: Supply) -> Floats:
     for number in np.unique(replica):
         of = np.flatnonzero(replica == number)
         start_s[of] = queue(at_s[of], service_s[of], supply.slots)
+    return start_s
+
+
+def _is_fixed(supply: Supply) -> bool:
+    return not (supply.until_s < np.inf).any() and not (supply.from_s > -np.inf).any()
+
+
+def _each_in_turn(due_s: Floats, service_s: Floats, supply: Supply) -> Floats:
+    """Starts in a fleet that does not change; most replays are of one."""
+    replicas = len(supply.from_s)
+    start_s = np.full(len(due_s), np.inf)
+    for number in range(replicas):
+        start_s[number::replicas] = queue(due_s[number::replicas], service_s[number::replicas], supply.slots)
     return start_s
 
 
@@ -120,7 +135,7 @@ def queue(at_s: Floats, service_s: Floats, slots: int, free_s: list[float] | Non
 
 
 def _one_queue(due_s: Floats, service_s: Floats, supply: Supply) -> Floats:
-    if not (supply.until_s < np.inf).any() and not (supply.from_s > -np.inf).any():
+    if _is_fixed(supply):
         return queue(due_s, service_s, supply.slots * len(supply.from_s))
     free = [
         (since, until)

@@ -65,7 +65,14 @@ class SignalCandidate:
 
 
 CauseName = Literal[
-    "completion delay", "engine wait", "mean of ratios", "missing series", "stale values", "not attributed"
+    "completion delay",
+    "engine wait",
+    "mean of ratios",
+    "missing series",
+    "stale values",
+    "sum over models",
+    "floor in divisor",
+    "not attributed",
 ]
 
 

@@ -8,11 +8,13 @@ Each cause is the difference of two values that differ in one respect only, so t
       │ mean of ratios     the HPA's mean over serving replicas is not the ratio of sums; an idle one counts as 0
       │ missing series     replicas without a sample are not part of the mean, and others may still be
       │ stale values       samples are older than the sync
-      ▼ not attributed     the rule: sums over models, a floor in its divisor, wrong labels, another window
+      │ sum over models    the rule has other models of the same replica in it
+      │ floor in divisor   the rule's divisor is never below a floor (`clamp_min`), so it is too small at low load
+      ▼ not attributed     the rest of the rule: wrong labels, another window, another formula
     read by the autoscaler
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,10 +31,19 @@ from loadgen.analyze.queueing import (
 )
 from loadgen.analyze.results.signal import CauseName, SignalCause
 from loadgen.analyze.scaling.replicas import Fleet, Replica
+from loadgen.analyze.signal.rule import NO_OTHER_MODELS, PLAIN, Inputs, find_rule, inputs_of, together
 from loadgen.dataset.names import SignalName
 
 NO_ENGINE_TIMES = "the server reports no engine times"
 NO_REPLICAS = "one value of the whole fleet was recorded"
+_OF_REPLICAS: tuple[CauseName, ...] = (
+    "mean of ratios",
+    "missing series",
+    "stale values",
+    "sum over models",
+    "floor in divisor",
+)
+"""Causes that show replica by replica only."""
 _US = 1e6
 
 
@@ -69,16 +80,18 @@ def causes(run: Observed, fleet: Fleet) -> tuple[SignalCause, ...]:
     ]
     by_pod = ratio_by_pod(run, fleet)
     if "" in by_pod or not by_pod:
-        parts += [(name, None, NO_REPLICAS) for name in ("mean of ratios", "missing series", "stale values")]
+        parts += [(name, None, NO_REPLICAS) for name in _OF_REPLICAS]
         last = counted
     else:
-        serving, sampled, then = _means(run, fleet, at)
+        means = _means(run, fleet, at)
         parts += [
-            ("mean of ratios", serving - counted, None),
-            ("missing series", sampled - serving, None),
-            ("stale values", then - sampled, None),
+            ("mean of ratios", means.serving - counted, None),
+            ("missing series", means.sampled - means.serving, None),
+            ("stale values", means.then - means.sampled, None),
+            ("sum over models", means.of_models - means.then if means.other_models else None, NO_OTHER_MODELS),
+            ("floor in divisor", means.of_rule - means.of_models, None),
         ]
-        last = then
+        last = means.of_rule
     parts.append(("not attributed", read - last, None))
     known = np.isfinite(read - later)
     for _, values, _ in parts:
@@ -158,14 +171,32 @@ def _divided(queue_s: Floats, compute_s: Floats) -> Floats:
         return np.where(compute_s > 0.5 / _US, queue_s / compute_s, np.nan)
 
 
-def _means(run: Observed, fleet: Fleet, at: Floats) -> tuple[Floats, Floats, Floats]:
-    """The mean of the true ratios of the serving replicas, of those with a sample, and of these when it was taken.
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """Means over replicas; one that completed nothing in the window counts as 0, as rules record it.
 
-    A replica that completed nothing in the window counts as 0, as rules record it.
+    Attributes:
+        serving: Of the true ratios of the serving replicas.
+        sampled: Of those of the replicas with a sample of the rule.
+        then: Of the same when the sample was taken.
+        of_models: The same, of the models that are in the rule.
+        of_rule: The same, with the floor of the rule.
+        other_models: Whether the counters of other models are known.
     """
+
+    serving: Floats
+    sampled: Floats
+    then: Floats
+    of_models: Floats
+    of_rule: Floats
+    other_models: bool
+
+
+def _means(run: Observed, fleet: Fleet, at: Floats) -> _Means:
     counted = {name for name, each in run.signals.get(SignalName.RAW_COMPUTE_US, {}).items() if len(each.t_s)}
     by_pod = ratio_by_pod(run, fleet)
-    serving, sampled, then = _Columns(), _Columns(), _Columns()
+    serving, sampled, then, of_models, of_rule = (_Columns() for _ in range(5))
+    reads: list[tuple[Floats, Bools, Inputs]] = []
     for name in sorted(counted & set(fleet.pods)):
         now = np.nan_to_num(true_ratio(run, at, [name]))
         serving.add(now, _serves(fleet.pods[name], at))
@@ -178,7 +209,24 @@ def _means(run: Observed, fleet: Fleet, at: Floats) -> tuple[Floats, Floats, Flo
         fresh = (place >= 0) & (at - taken_s <= stale_s(run)) & (at < (np.inf if draining_s is None else draining_s))
         sampled.add(now, fresh)
         then.add(np.nan_to_num(true_ratio(run, taken_s, [name])), fresh)
-    return serving.mean(len(at)), sampled.mean(len(at)), then.mean(len(at))
+        inputs = inputs_of(run, name, taken_s)
+        if inputs is not None:
+            reads.append((series.value[np.maximum(place, 0)], fresh, inputs))
+    rule = PLAIN
+    if reads:
+        values = np.concatenate([np.where(fresh, value, np.nan) for value, fresh, _ in reads])
+        rule = find_rule(values, together([inputs for *_, inputs in reads]))
+    for _, fresh, inputs in reads:
+        of_models.add(replace(rule, floor=0.0).of(inputs), fresh)
+        of_rule.add(rule.of(inputs), fresh)
+    return _Means(
+        serving=serving.mean(len(at)),
+        sampled=sampled.mean(len(at)),
+        then=then.mean(len(at)),
+        of_models=of_models.mean(len(at)),
+        of_rule=of_rule.mean(len(at)),
+        other_models=any(inputs.other_queue_s is not None for *_, inputs in reads),
+    )
 
 
 class _Columns:

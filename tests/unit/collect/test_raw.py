@@ -18,11 +18,13 @@ from support.servers.metrics import MODEL, FakeReplica, page
 
 
 def test_values_are_those_of_the_model_under_test() -> None:
-    """Other models on the page do not count, failures are summed over their reasons."""
+    """The times of other models are apart, failures are summed over their reasons."""
     assert parse(page(4), MODEL) == {
         "raw_success": 4.0,
         "raw_queue_us": 400.0,
         "raw_compute_us": 200.0,
+        "raw_other_queue_us": 28.0,  # 4 other models with 7 each
+        "raw_other_compute_us": 36.0,
         "raw_failure": 3.0,  # 1 rejected + 2 of the backend
         "raw_pending": 2.0,
     }
@@ -36,6 +38,12 @@ def test_versions_and_instances_of_the_model_are_summed() -> None:
         'nv_inference_queue_duration_us{gpu_uuid="G1",model="m",version="2"} 1.2e2\n'
     )
     assert parse(text, "m") == {"raw_queue_us": 150.0}
+
+
+def test_a_page_with_other_models_only_is_an_error() -> None:
+    """The counters of others do not hide that those of the model under test are missing."""
+    with pytest.raises(CollectError, match="no counters of model another"):
+        parse('nv_inference_queue_duration_us{model="m",version="1"} 10\n', "another")
 
 
 def test_a_missing_metric_has_no_value() -> None:

@@ -50,6 +50,12 @@ class Plan:
             compute.
         unreached: Whether replicas that are added get no requests: clients keep their connections to the first ones.
         clock_offset_s: By how much the clock of samples and of the events of the fleet is ahead of that of requests.
+        other_model: Whether a second model of the same Triton post-processes every answer (`replica.OTHER_QUEUE_S`).
+        rule: What the recording rule divides: the times of the model under test, the same with the ratio of the other
+            model added, or the sums of both models.
+        rule_floor: Least divisor of the rule in seconds of compute per second, as `clamp_min` makes it; 0 for none.
+        rule_every_s: Time between two evaluations of the rule, a whole number of scrapes of 1 s.
+        rule_from_s: Time from the readiness of a replica until its first evaluation, such as that of a discovery.
         engine_times: Whether the server reports the pod and the engine's times of each request.
         recorded: False where the tool died before it closed the first part of any table.
         error: Error that kept the load from starting.
@@ -85,6 +91,11 @@ class Plan:
     waits_in: Literal["triton", "engine"] = "triton"
     unreached: bool = False
     clock_offset_s: float = 0.0
+    other_model: bool = False
+    rule: Literal["own", "ratios", "sums"] = "own"
+    rule_floor: float = 0.0
+    rule_every_s: int = 1
+    rule_from_s: float = 0.0
     engine_times: bool = False
     recorded: bool = True
     error: str | None = None

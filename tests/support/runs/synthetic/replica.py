@@ -3,7 +3,7 @@
 import heapq
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,25 @@ NETWORK_S = 0.001
 """Latency from the client to the replica."""
 HAND_OFF_S = 0.0003
 """Time in Triton's queue of a model that hands every request to its engine at once."""
+OTHER_QUEUE_S = 0.03
+"""Time of a request in the queue of the second model, which post-processes answers."""
+OTHER_COMPUTE_S = 0.002
+"""Compute time of the second model for each output token."""
+
+
+class Counted(NamedTuple):
+    """The counters of a replica at a scrape, microseconds."""
+
+    t_s: float
+    queue_us: float
+    compute_us: float
+    other_queue_us: float
+    other_compute_us: float
+
+
+def quotient(queue_us: float, compute_us: float, floor_us: float) -> float:
+    """A ratio as a rule with a floor computes it; 0 without compute."""
+    return queue_us / max(compute_us, floor_us) if compute_us else 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,11 +91,13 @@ class Replica:
     crash_s: float = inf
     queue_us: float = 0.0
     compute_us: float = 0.0
+    other_queue_us: float = 0.0
+    other_compute_us: float = 0.0
     success: int = 0
     failure: int = 0
     _free_s: list[float] = field(default_factory=list)
     _running: list[tuple[float, int, Request]] = field(default_factory=list)
-    _scrapes: list[tuple[float, float, float]] = field(default_factory=list)
+    _scrapes: list[Counted] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._free_s = [self.ready_s] * self.slots
@@ -111,18 +132,25 @@ class Replica:
             taken_s = request.start_s if self.waits_in == "triton" else arrived_s + HAND_OFF_S
             self.queue_us += round((taken_s - arrived_s) * 1e6)
             self.compute_us += round((finished_s - taken_s) * 1e6)
+            self.other_queue_us += round(OTHER_QUEUE_S * 1e6)
+            self.other_compute_us += round(OTHER_COMPUTE_S * len(request.tokens_s) * 1e6)
             self.success += 1
 
-    def scrape(self, t_s: float) -> float | None:
-        """Read the counters; returns the ratio over the rate window, None on the first scrape."""
+    def scrape(self, t_s: float, rule: str = "own", floor: float = 0.0) -> float | None:
+        """Read the counters; returns what the rule gives over the rate window, None on the first scrape."""
         self.count_finished(t_s)
-        self._scrapes.append((t_s, self.queue_us, self.compute_us))
+        counters = self.queue_us, self.compute_us, self.other_queue_us, self.other_compute_us
+        self._scrapes.append(Counted(t_s, *counters))
         while self._scrapes[0][0] < t_s - RATE_WINDOW_S:
             self._scrapes.pop(0)
         if len(self._scrapes) < 2:
             return None
-        queue_us, compute_us = (self._scrapes[-1][i] - self._scrapes[0][i] for i in (1, 2))
-        return queue_us / compute_us if compute_us else 0.0
+        queue, compute, other_queue, other_compute = (self._scrapes[-1][i] - self._scrapes[0][i] for i in (1, 2, 3, 4))
+        floor_us = floor * RATE_WINDOW_S * 1e6
+        if rule == "sums":
+            return quotient(queue + other_queue, compute + other_compute, floor_us)
+        own = quotient(queue, compute, floor_us)
+        return own if rule == "own" else own + quotient(other_queue, other_compute, floor_us)
 
     def waiting(self, t_s: float) -> int:
         """Requests in its queue."""
@@ -145,7 +173,7 @@ class Replica:
         self.count_finished(t_s)
         self._cut(t_s, "UNAVAILABLE: connection reset")
         self.crash_s = t_s
-        self.queue_us = self.compute_us = 0.0
+        self.queue_us = self.compute_us = self.other_queue_us = self.other_compute_us = 0.0
         self.success = self.failure = 0
         self._free_s = [t_s + BACK_S] * self.slots
         self._scrapes.clear()

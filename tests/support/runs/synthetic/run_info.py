@@ -91,7 +91,7 @@ def _autoscaler(plan: Plan) -> Autoscaler:
         max_replicas=plan.replicas[1],
         sync_period_s=SYNC_PERIOD_S,
         rate_window_s=RATE_WINDOW_S,
-        scrape_interval_s=1.0,
+        scrape_interval_s=float(plan.rule_every_s),
         scale_down_window_s=SCALE_DOWN_WINDOW_S,
     )
 

@@ -85,7 +85,7 @@ class _Simulation:
         self.replicas: list[Replica] = []
         self.syncs: list[Sync] = []
         self.samples: list[Sample] = []
-        self.ratios: list[float] = []
+        self.ratios: dict[str, float] = {}
         self.turn = 0
         self.desired = plan.replicas[0]
 
@@ -189,7 +189,8 @@ class _Simulation:
 
     def scrape(self, t_s: float) -> None:
         plan = self.plan
-        self.ratios = []
+        evaluated = round(t_s - FIRST_SCRAPE_S) % plan.rule_every_s == 0
+        self.ratios = {} if evaluated else self.ratios
         hidden = plan.gap_s is not None and plan.gap_s[0] <= t_s < plan.gap_s[1]
         for replica in self.replicas:
             if not replica.ready_s <= t_s < replica.stopped_s:
@@ -197,11 +198,13 @@ class _Simulation:
             if replica.is_down(t_s):
                 values: dict[str, float | None] = {"up": 0.0}
             else:
-                ratio = replica.scrape(t_s)
+                ratio = replica.scrape(t_s, plan.rule, plan.rule_floor)
+                if not evaluated or t_s < replica.ready_s + plan.rule_from_s:
+                    ratio = None
                 if plan.blind and ratio is not None:
                     ratio = 0.0
                 if replica.is_ready(t_s) and ratio is not None:
-                    self.ratios.append(ratio)
+                    self.ratios[replica.name] = ratio
                 values = self.values(replica, t_s, ratio)
                 if plan.counters_gap_s is not None and plan.counters_gap_s[0] <= t_s < plan.counters_gap_s[1]:
                     values = {signal: value for signal, value in values.items() if not signal.startswith("raw_")}
@@ -220,22 +223,28 @@ class _Simulation:
             "engine_waiting": float(inside),
             "kv_used_ratio": 0.15 * active,
         }
-        return (recorded if self.plan.autoscaler else {}) | {
-            "raw_queue_us": replica.queue_us,
-            "raw_compute_us": replica.compute_us,
-            "raw_success": float(replica.success),
-            "raw_failure": float(replica.failure),
-            "raw_pending": float(waiting - inside),
-        }
+        others = {"raw_other_queue_us": replica.other_queue_us, "raw_other_compute_us": replica.other_compute_us}
+        return (
+            (recorded if self.plan.autoscaler else {})
+            | (others if self.plan.other_model else {})
+            | {
+                "raw_queue_us": replica.queue_us,
+                "raw_compute_us": replica.compute_us,
+                "raw_success": float(replica.success),
+                "raw_failure": float(replica.failure),
+                "raw_pending": float(waiting - inside),
+            }
+        )
 
     def sync(self, t_s: float) -> None:
         """One pass of the HPA: proposal, scale-down window, decision."""
         (low, high), target, current = self.plan.replicas, self.plan.ratio_target, self.desired
-        ratio = float(np.mean(self.ratios)) if self.ratios else None
+        ratios = [self.ratios[each.name] for each in self.replicas if each.is_ready(t_s) and each.name in self.ratios]
+        ratio = float(np.mean(ratios)) if ratios else None
         proposal = current
         if ratio is not None:
             # On the way up, replicas that are still starting count as 0.
-            counted = ratio * len(self.ratios) / current if ratio > target else ratio
+            counted = ratio * len(ratios) / current if ratio > target else ratio
             if counted < 0.9 * target or counted > 1.1 * target:
                 proposal = ceil(counted / target * current)
         proposal = min(max(proposal, low), high, max(2 * current, 4))

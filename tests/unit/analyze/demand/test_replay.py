@@ -1,6 +1,7 @@
 """Replays of arrivals and services, against queueing theory and against a slow simulation step by step."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,6 +117,17 @@ def test_a_changing_fleet_gives_the_same_starts_as_a_slow_simulation(gaps, servi
     until = [float(s + lasts) + 0.25 * number for number, (s, lasts) in enumerate(lives)]
     made = replay(due, service, Supply(from_s=np.array(since), until_s=np.array(until), slots=slots, policy=policy))
     assert made.tolist() == slow(due.tolist(), service.tolist(), since, until, slots, policy)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("replicas", [1, 2, 7])
+def test_a_fleet_that_changes_after_the_last_request_is_a_fixed_one(replicas, slots):
+    """The same starts, to the last bit."""
+    random = np.random.default_rng(1)
+    due, service = np.sort(random.uniform(0, 100, 400)), random.exponential(1.0, 400)
+    supply = fixed(replicas, slots, "round_robin")
+    later = replace(supply, until_s=np.full(replicas, 1e6))
+    assert replay(due, service, supply).tolist() == replay(due, service, later).tolist()
 
 
 @pytest.mark.parametrize("policy", POLICIES)
