@@ -42,7 +42,7 @@ def read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
             needed += _needed_bytes(file.metadata, schema)
             _check_memory(needed)
             tables.append(_conforming(file.read(columns=_columns(file, schema), use_threads=False), schema))
-    return pa.concat_tables(tables) if tables else _nullable(schema).empty_table()
+    return pa.concat_tables(tables) if tables else nullable(schema).empty_table()
 
 
 class Parts:
@@ -141,12 +141,13 @@ def _conforming(data: pa.Table, schema: pa.Schema) -> pa.Table:
         else pa.nulls(data.num_rows, field.type)
         for field in schema
     ]
-    table = pa.Table.from_arrays(columns, schema=_nullable(schema))
+    table = pa.Table.from_arrays(columns, schema=nullable(schema))
     table.validate(full=True)  # such as for text that is not UTF-8
     return table
 
 
-def _nullable(schema: pa.Schema) -> pa.Schema:
+def nullable(schema: pa.Schema) -> pa.Schema:
+    """The same columns, each of which may have missing values."""
     return pa.schema([field.with_nullable(True) for field in schema])
 
 
