@@ -6,8 +6,10 @@ outcome. A row is left out for the first fault that it has.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from loadgen.analyze.columns import Bools, Columns, Floats, Ints, Texts, columns, groups
 from loadgen.analyze.observed import Damage, Tables
@@ -201,7 +203,7 @@ def series_of(signal: Texts, pod: Texts) -> Ints:
     return signal.code.astype(np.int64) * (len(pod.names) + 1) + pod.code + 1
 
 
-def _repeated(good: Bools, *keys: Floats | Ints) -> Bools:
+def _repeated(good: Bools, *keys: npt.NDArray[Any]) -> Bools:
     """Whether a good row has the same keys as an earlier good one."""
     places = np.flatnonzero(good)
     order, first = groups(*(key[places] for key in keys))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from loadgen.analyze.columns import groups
 from loadgen.analyze.observed import Answers, Bools, Damage, Floats, Ints
 from loadgen.base.arrow import floats_of, joined, valid_of, values_of
 from loadgen.base.text import clean
@@ -160,17 +161,24 @@ class _Rows:
         """Whether each good row has a number that an earlier good row had."""
         repeated = np.zeros(len(numbers), dtype=np.bool_)
         places = np.flatnonzero(good)
-        _, first = np.unique(numbers[places], return_index=True)
-        repeated[places] = True
-        repeated[places[first]] = False
+        order, first = groups(numbers[places])
+        repeated[places[order[~first]]] = True
         known = good & (row >= 0)
         repeated[known] |= self._read[row[known]]
         self._read[row[known]] = True
         unknown = good & (row < 0)
         if unknown.any():
-            repeated[unknown] |= np.isin(numbers[unknown], self._unknown)
-            self._unknown = np.union1d(self._unknown, numbers[unknown])
+            repeated[unknown] |= _among(numbers[unknown], self._unknown)
+            self._unknown = np.sort(np.concatenate((self._unknown, numbers[unknown])), kind="stable")
         return repeated
+
+
+def _among(numbers: Ints, ordered: Ints) -> Bools:
+    """Whether each number is one of those in order."""
+    place = np.searchsorted(ordered, numbers)
+    there = place < len(ordered)
+    there[there] = ordered[place[there]] == numbers[there]
+    return there
 
 
 def _flat(lists: pa.Array) -> tuple[Floats, Ints]:

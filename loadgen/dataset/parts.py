@@ -36,13 +36,15 @@ def read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
     Raises:
         DatasetError: the folder or a part cannot be read, or the parts do not fit into memory.
     """
-    tables, needed = [], 0
+    tables, needed, free = [], 0, free_memory_bytes()
     for part in _parts(folder):
         with _opened(part) as file:
             needed += _needed_bytes(file.metadata, schema)
-            _check_memory(needed)
+            _check_memory(needed, free)
             tables.append(_conforming(file.read(columns=_columns(file, schema), use_threads=False), schema))
-    return pa.concat_tables(tables) if tables else nullable(schema).empty_table()
+    if not tables:
+        return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=nullable(schema))
+    return pa.concat_tables(tables)
 
 
 class Parts:
@@ -60,9 +62,10 @@ class Parts:
         self._folder, self._schema = folder, schema
 
     def __iter__(self) -> Iterator[pa.Table]:
+        free = free_memory_bytes()
         for part in _parts(self._folder):
             with _opened(part) as file:
-                _check_memory(_needed_bytes(file.metadata, self._schema))
+                _check_memory(_needed_bytes(file.metadata, self._schema), free)
                 columns = _columns(file, self._schema)
                 for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
                     yield _conforming(pa.Table.from_batches([batch]), self._schema)
@@ -106,8 +109,7 @@ def _needed_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
     return _COPIES * int(needed)
 
 
-def _check_memory(needed: int) -> None:
-    free = free_memory_bytes()
+def _check_memory(needed: int, free: int | None) -> None:
     if free is not None and needed > free:
         raise MemoryError(
             f"its table needs {_gigabytes(needed)} of memory or more, of {_gigabytes(free)} that are free"
