@@ -141,8 +141,9 @@ def _requests(info: RunInfo, given: Columns, earliest_s: float, latest_s: float)
     rows.drop_missing("request_id", np.isnan(ids))
     rows.drop_missing("scheduled_s", np.isnan(times["scheduled_s"]))
     rows.drop_missing("outcome", ~outcome.known)
+    counts = {column: given.numbers(column) for column in ("worker", "input_tokens", "max_tokens", "output_tokens")}
     for column in ("worker", "input_tokens", "max_tokens"):
-        rows.drop_missing(column, np.isnan(given.numbers(column)))
+        rows.drop_missing(column, np.isnan(counts[column]))
     of_plan = info.state == "finished" and info.expected_rows is not None
     rows.drop_outside("request_id", ids, 0, (info.expected_rows or 0) - 1 if of_plan else MAX_REQUEST_ID)
     for column in _TIMES:
@@ -150,8 +151,8 @@ def _requests(info: RunInfo, given: Columns, earliest_s: float, latest_s: float)
     for column in given.names:
         if column.endswith("_s") and column not in _TIMES:  # a duration
             rows.drop_outside(column, given.numbers(column), -MAX_RUN_S, latest_s - earliest_s)
-    for column in ("worker", "input_tokens", "max_tokens", "output_tokens"):
-        rows.drop_outside(column, given.numbers(column), 0, math.inf)
+    for column, values in counts.items():
+        rows.drop_outside(column, values, 0, math.inf)
     rows.drop(~outcome.isin(OUTCOMES), "an unknown outcome", "outcome")
     answered = (outcome == Outcome.OK) & ~(given.texts("cause") == Cause.NOT_RECORDABLE)
     for column in ("sent_s", "last_token_s", "ended_s"):

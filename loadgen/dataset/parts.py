@@ -120,8 +120,8 @@ def _gigabytes(count: int) -> str:
     return f"{count / 1e9:,.1f} GB"
 
 
-def _columns(file: pq.ParquetFile, schema: pa.Schema) -> list[str]:
-    """The columns of a part that the schema has.
+def _columns(file: pq.ParquetFile, schema: pa.Schema) -> list[str] | None:
+    """The columns of a part that the schema has; None means all, which are read faster than those of a list.
 
     Raises:
         ValueError: a required column is missing, or one is there twice.
@@ -132,15 +132,15 @@ def _columns(file: pq.ParquetFile, schema: pa.Schema) -> list[str]:
             raise ValueError(f"it has the column {field.name} twice")
         if field.name not in names and not field.nullable:
             raise ValueError(f"it has no column {field.name}")
-    return [name for name in schema.names if name in names]
+    known = [name for name in schema.names if name in names]
+    return None if len(known) == len(names) else known
 
 
 def _conforming(data: pa.Table, schema: pa.Schema) -> pa.Table:
     """The columns of the schema."""
+    given = dict(zip(data.column_names, data.columns, strict=True))
     columns = [
-        _column(data.column(field.name), field)
-        if field.name in data.column_names
-        else pa.nulls(data.num_rows, field.type)
+        _column(given[field.name], field) if field.name in given else pa.nulls(data.num_rows, field.type)
         for field in schema
     ]
     table = pa.Table.from_arrays(columns, schema=nullable(schema))
