@@ -47,7 +47,6 @@ from loadgen.analyze.scaling.replicas import UNKNOWN, fleet
 from loadgen.analyze.signal.summary import judge
 from loadgen.analyze.timeline import marks, timeline
 from loadgen.analyze.warm_up import warm_up
-from loadgen.dataset.names import TokenSource
 from loadgen.dataset.run_info import RunInfo
 from loadgen.scenario.settings import Pricing
 
@@ -81,7 +80,6 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
     balanced, aged = balance(run, replicas, by), replica_age(run, replicas, by)
     chains = Chains(run, replicas, ratio, demand, audited, assessed.backlog, balanced).of(scaling)
     stages = latency.stage_spans(run)
-    chunks = _counts_chunks(tables)
     line = timeline(run, replicas, by_pod, ratio, UNKNOWN if isinstance(needed, str) else needed.curve)
     findings = ordered(
         [never_started(info.error), *damaged_rows(run), *incidents(run)]
@@ -125,11 +123,11 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
             attained=attained,
             met=met_latency_limits(findings),
             prices=prices(info, pricing),
-            chunks=chunks,
+            chunks=run.chunks,
         ),
         capacity_per_s=demand.capacity.value if demand.capacity else None,
         demand=demand,
-        output_unit="chunks" if chunks else "tokens",
+        output_unit="chunks" if run.chunks else "tokens",
         warm_up=None if info.load_start_s is None else warm_up(run, replicas),
         by_warm_up=latency.per_warm_up(run, measured),
         attainment=attained,
@@ -146,11 +144,6 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
         fix_first=fix_first(chains, scaling),
         failures=None if info.load_start_s is None else failures(run, replicas, scaling, windows, demand),
     )
-
-
-def _counts_chunks(tables: Tables) -> bool:
-    sources = tables.requests.get("token_source")  # folders of earlier releases lack it
-    return sources is not None and bool((sources == TokenSource.CHUNKS).any())
 
 
 def _run(run: Observed) -> Run:

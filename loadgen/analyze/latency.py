@@ -78,15 +78,13 @@ def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
     """
     requests = run.requests
     when = np.where(np.isnan(requests.ended_s), requests.scheduled_s, requests.ended_s)
-    templates = {cause: cause_template(cause) for cause in set(requests.cause.tolist()) if cause is not None}
+    causes = len(requests.cause.names) + 1
+    pair = requests.outcome.code.astype(np.int64) * causes + requests.cause.code + 1
+    pairs, place = np.unique(pair, return_inverse=True)
+    templates = [None, *map(cause_template, requests.cause.names)]
     numbers: dict[tuple[str, str | None], int] = {}
-    group = np.array(
-        [
-            numbers.setdefault((outcome, templates.get(cause)), len(numbers))
-            for outcome, cause in zip(requests.outcome, requests.cause, strict=True)
-        ],
-        dtype=np.int64,
-    )
+    names = ((requests.outcome.names[each // causes], templates[each % causes]) for each in pairs.tolist())
+    group = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)[place]
     first, last = np.full(len(numbers), np.inf), np.full(len(numbers), -np.inf)
     np.minimum.at(first, group, when)
     np.maximum.at(last, group, when)

@@ -3,20 +3,20 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
+from loadgen.analyze.columns import Bools as Bools
+from loadgen.analyze.columns import Floats as Floats
+from loadgen.analyze.columns import Ints as Ints
+from loadgen.analyze.columns import Texts
 from loadgen.dataset.names import EventKind
 from loadgen.dataset.run_info import RunInfo
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-Objects = npt.NDArray[np.object_]
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +25,15 @@ class Tables:
 
     Attributes:
         requests: The requests.
-        tokens: The token times as one frame, or part by part; parts are read each time that they are iterated.
+        tokens: The token times in one, or part by part; parts are read each time that they are iterated.
         samples: The samples.
         events: The events.
     """
 
-    requests: pd.DataFrame
-    tokens: pd.DataFrame | Iterable[pa.Table]
-    samples: pd.DataFrame
-    events: pd.DataFrame
+    requests: "pa.Table | pd.DataFrame"
+    tokens: "pd.DataFrame | pa.Table | Iterable[pa.Table]"
+    samples: "pa.Table | pd.DataFrame"
+    events: "pa.Table | pd.DataFrame"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,8 @@ class Requests:
         first_s: When its first token arrived.
         last_s: When its last token arrived.
         ended_s: When its outcome was known.
-        outcome: Outcome, a string.
-        cause: Cause, a string or None.
+        outcome: Outcome.
+        cause: Cause; None without one.
         output_tokens: Tokens received, NaN when unknown.
         max_tokens: Most output tokens that were requested.
         ok: Whether it ended `ok`.
@@ -78,7 +78,7 @@ class Requests:
         engine_queue_s: How long it waited inside the engine, by the engine; NaN where it was not measured.
         engine_prefill_s: From its first iteration in the engine to its first token; NaN where it was not measured.
         engine_decode_s: From its first to its last token in the engine; NaN where it was not measured.
-        pod: Replica that answered, a string; None where it was not observed.
+        pod: Replica that answered; None where it was not observed.
     """
 
     ids: Ints
@@ -87,8 +87,8 @@ class Requests:
     first_s: Floats
     last_s: Floats
     ended_s: Floats
-    outcome: Objects
-    cause: Objects
+    outcome: Texts
+    cause: Texts
     output_tokens: Floats
     max_tokens: Floats
     ok: Bools
@@ -97,7 +97,7 @@ class Requests:
     engine_queue_s: Floats
     engine_prefill_s: Floats
     engine_decode_s: Floats
-    pod: Objects
+    pod: Texts
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -221,6 +221,7 @@ class Observed:
         misdated_s: Times of the samples and events that cannot be of this run, which are left out of everything else: a
             clock was set.
         damage: Rows that cannot be true; those of `tokens` are counted when the answers are read.
+        chunks: Whether chunks of answers were counted, because the server does not count tokens.
     """
 
     info: RunInfo
@@ -235,6 +236,7 @@ class Observed:
     events: tuple[Event, ...]
     misdated_s: Floats
     damage: tuple[Damage, ...] = ()
+    chunks: bool = False
 
     @property
     def warm_up_s(self) -> float:

@@ -49,10 +49,10 @@ def _read(folder: RunFolder) -> tuple[RunInfo, Tables]:
                 f"{limit.metric}); restore it or run the test again"
             )
     tables = Tables(
-        requests=folder.read("requests"),
+        requests=folder.table("requests"),
         tokens=folder.parts("tokens"),
-        samples=folder.read("samples"),
-        events=folder.read("events"),
+        samples=folder.table("samples"),
+        events=folder.table("events"),
     )
     return info, tables
 

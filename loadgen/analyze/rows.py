@@ -6,11 +6,13 @@ outcome. A row is left out for the first fault that it has.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 
-from loadgen.analyze.observed import Bools, Damage, Floats, Tables
+from loadgen.analyze.columns import Bools, Columns, Floats, Ints, Texts, columns, groups
+from loadgen.analyze.observed import Damage, Tables
 from loadgen.analyze.tokens import REPEATED
 from loadgen.base.text import clean
 from loadgen.dataset.names import (
@@ -67,9 +69,9 @@ _RATIOS = [SignalName.RATIO, SignalName.AUTOSCALER_RATIO]
 class Checked:
     """The rows that can be true, and the damage."""
 
-    requests: pd.DataFrame
-    samples: pd.DataFrame
-    events: pd.DataFrame
+    requests: Columns
+    samples: Columns
+    events: Columns
     damage: tuple[Damage, ...]
 
 
@@ -77,9 +79,9 @@ def checked(info: RunInfo, tables: Tables) -> Checked:
     """Check every row of a run but those of `tokens`, which `loadgen.analyze.tokens` checks part by part."""
     earliest_s, latest_s = span(info)
     settle_s = info.settings.get("settle_s") or 0.0
-    requests = _requests(info, tables.requests, earliest_s, latest_s)
-    samples = _samples(tables.samples, latest_s + settle_s)
-    events = _events(tables.events, latest_s + settle_s)
+    requests = _requests(info, columns("requests", tables.requests), earliest_s, latest_s)
+    samples = _samples(columns("samples", tables.samples), latest_s + settle_s)
+    events = _events(columns("events", tables.events), latest_s + settle_s)
     return Checked(
         requests=requests.left(),
         samples=samples.left(),
@@ -93,12 +95,12 @@ class _Rows:
 
     Args:
         table: Name of the table.
-        frame: The table.
+        given: Its columns.
         keys: Columns that identify a row for a reader.
     """
 
-    def __init__(self, table: str, frame: pd.DataFrame, *keys: str) -> None:
-        self.frame, self.good = frame, np.ones(len(frame), dtype=np.bool_)
+    def __init__(self, table: str, given: Columns, *keys: str) -> None:
+        self.given, self.good = given, np.ones(len(given), dtype=np.bool_)
         self.damage: list[Damage] = []
         self._table, self._keys = table, keys
 
@@ -108,25 +110,34 @@ class _Rows:
         count = int(np.count_nonzero(wrong))
         if not count:
             return
-        row = self.frame.iloc[int(np.argmax(wrong))]
-        shown = dict.fromkeys((*(key for key in self._keys if not pd.isna(row[key])), *([column] if column else [])))
-        example = ", ".join(f"{name} {clean(row[name], 40)}" for name in shown) or "a row that nothing identifies"
-        self.damage.append(Damage(table=self._table, rows=len(self.frame), count=count, fault=fault, example=example))
+        row = int(np.argmax(wrong))
+        shown = {key: self.given.value(key, row) for key in self._keys}
+        shown = {key: value for key, value in shown.items() if value is not None}
+        if column:
+            shown[column] = self.given.value(column, row)
+        example = ", ".join(f"{name} {clean(value, 40)}" for name, value in shown.items())
+        self.damage.append(
+            Damage(
+                table=self._table,
+                rows=len(self.good),
+                count=count,
+                fault=fault,
+                example=example or "a row that nothing identifies",
+            )
+        )
         self.good &= ~wrong
 
-    def drop_missing(self, *columns: str) -> None:
-        """Leave out the rows without a value of one of these columns."""
-        for column in columns:
-            self.drop(self.frame[column].isna().to_numpy(dtype=np.bool_), f"no {column}")
+    def drop_missing(self, column: str, missing: Bools) -> None:
+        """Leave out the rows without a value of this column."""
+        self.drop(missing, f"no {column}")
 
-    def drop_outside(self, column: str, low: float, high: float) -> None:
+    def drop_outside(self, column: str, values: Floats, low: float, high: float) -> None:
         """Leave out the rows with a value outside [low, high]; a missing one is not outside."""
-        values = _floats(self.frame, column)
         self.drop((values < low) | (values > high), f"an impossible {column}", column)
 
-    def left(self) -> pd.DataFrame:
+    def left(self) -> Columns:
         """The rows that were not dropped."""
-        return self.frame if self.good.all() else self.frame[self.good]
+        return self.given.where(self.good)
 
 
 def span(info: RunInfo) -> tuple[float, float]:
@@ -140,113 +151,122 @@ def span(info: RunInfo) -> tuple[float, float]:
     return info.load_start_s - OUTSIDE_S, min(max(ends) + timeout_s + OUTSIDE_S, MAX_RUN_S)
 
 
-def _requests(info: RunInfo, frame: pd.DataFrame, earliest_s: float, latest_s: float) -> _Rows:
-    rows = _Rows("requests", frame, "request_id")
-    rows.drop_missing("request_id", "scheduled_s", "outcome", "worker", "input_tokens", "max_tokens")
+def _requests(info: RunInfo, given: Columns, earliest_s: float, latest_s: float) -> _Rows:
+    rows = _Rows("requests", given, "request_id")
+    ids, outcome = given.numbers("request_id"), given.texts("outcome")
+    times = {column: given.numbers(column) for column in _TIMES}
+    rows.drop_missing("request_id", np.isnan(ids))
+    rows.drop_missing("scheduled_s", np.isnan(times["scheduled_s"]))
+    rows.drop_missing("outcome", ~outcome.known)
+    counts = {column: given.numbers(column) for column in ("worker", "input_tokens", "max_tokens", "output_tokens")}
+    for column in ("worker", "input_tokens", "max_tokens"):
+        rows.drop_missing(column, np.isnan(counts[column]))
     of_plan = info.state == "finished" and info.expected_rows is not None
-    rows.drop_outside("request_id", 0, (info.expected_rows or 0) - 1 if of_plan else MAX_REQUEST_ID)
+    rows.drop_outside("request_id", ids, 0, (info.expected_rows or 0) - 1 if of_plan else MAX_REQUEST_ID)
     for column in _TIMES:
-        rows.drop_outside(column, earliest_s, latest_s)
-    for column in frame.columns:
+        rows.drop_outside(column, times[column], earliest_s, latest_s)
+    for column in given.names:
         if column.endswith("_s") and column not in _TIMES:  # a duration
-            rows.drop_outside(column, -MAX_RUN_S, latest_s - earliest_s)
-    for column in ("worker", "input_tokens", "max_tokens", "output_tokens"):
-        rows.drop_outside(column, 0, math.inf)
-    outcome = frame["outcome"].astype(object)
-    rows.drop(~outcome.isin(list(OUTCOMES)).to_numpy(), "an unknown outcome", "outcome")
-    answered = ((outcome == Outcome.OK) & (frame["cause"].astype(object) != Cause.NOT_RECORDABLE)).to_numpy()
+            rows.drop_outside(column, given.numbers(column), -MAX_RUN_S, latest_s - earliest_s)
+    for column, values in counts.items():
+        rows.drop_outside(column, values, 0, math.inf)
+    rows.drop(~outcome.isin(OUTCOMES), "an unknown outcome", "outcome")
+    answered = (outcome == Outcome.OK) & ~(given.texts("cause") == Cause.NOT_RECORDABLE)
     for column in ("sent_s", "last_token_s", "ended_s"):
-        rows.drop(answered & frame[column].isna().to_numpy(), f"the outcome ok without {column}")
-    rows.drop(_repeated(frame, rows.good, ["request_id"]), REPEATED)
+        rows.drop(answered & np.isnan(times[column]), f"the outcome ok without {column}")
+    rows.drop(_repeated(rows.good, ids), REPEATED)
     return rows
 
 
-def _samples(frame: pd.DataFrame, latest_s: float) -> _Rows:
-    rows = _Rows("samples", frame, "signal", "pod", "t_s")
-    rows.drop_missing("t_s", "signal")
-    signal = frame["signal"].astype(object)
-    _drop_times(rows, signal.isin(MONOTONIC_SIGNALS).to_numpy(), latest_s)
-    value = _floats(frame, "value")
-    rows.drop(np.isnan(value) & ~signal.isin(_RATIOS).to_numpy(), "no value")
-    rows.drop_outside("value", -MAX_VALUE, MAX_VALUE)
-    rows.drop((value < 0) & signal.isin(list(SignalName)).to_numpy(), "a negative value", "value")
-    rows.drop(_without_pod(frame, rows.good), "no pod, which the other samples of this signal have")
-    rows.drop(_contradicted(frame, rows.good), CONFLICT, "value")
-    rows.drop(_mixed(frame, rows.good), MIXED)
+def _samples(given: Columns, latest_s: float) -> _Rows:
+    rows = _Rows("samples", given, "signal", "pod", "t_s")
+    t_s, value = given.numbers("t_s"), given.numbers("value")
+    signal, pod = given.texts("signal"), given.texts("pod")
+    rows.drop_missing("t_s", np.isnan(t_s))
+    rows.drop_missing("signal", ~signal.known)
+    _drop_times(rows, t_s, signal.isin(MONOTONIC_SIGNALS), latest_s)
+    rows.drop(np.isnan(value) & ~signal.isin(_RATIOS), "no value")
+    rows.drop_outside("value", value, -MAX_VALUE, MAX_VALUE)
+    rows.drop((value < 0) & signal.isin(SignalName), "a negative value", "value")
+    rows.drop(_without_pod(signal, pod, rows.good), "no pod, which the other samples of this signal have")
+    series = series_of(signal, pod)
+    rows.drop(_contradicted(series, t_s, value, rows.good), CONFLICT, "value")
+    rows.drop(_mixed(series, t_s, value, rows.good & signal.isin(_COUNTERS)), MIXED)
     return rows
 
 
-def _events(frame: pd.DataFrame, latest_s: float) -> _Rows:
-    rows = _Rows("events", frame, "kind", "pod", "t_s")
-    rows.drop_missing("t_s", "kind")
-    kind = frame["kind"].astype(object)
-    _drop_times(rows, kind.isin(MONOTONIC_EVENTS).to_numpy(), latest_s)
-    no_pod = (frame["pod"].isna() | (frame["pod"].astype(object) == "")).to_numpy()
-    rows.drop(kind.isin(REPLICA_EVENTS).to_numpy() & no_pod, "no pod, which such an event has")
+def _events(given: Columns, latest_s: float) -> _Rows:
+    rows = _Rows("events", given, "kind", "pod", "t_s")
+    t_s, kind, pod = given.numbers("t_s"), given.texts("kind"), given.texts("pod")
+    rows.drop_missing("t_s", np.isnan(t_s))
+    rows.drop_missing("kind", ~kind.known)
+    _drop_times(rows, t_s, kind.isin(MONOTONIC_EVENTS), latest_s)
+    no_pod = ~pod.known | (pod == "")
+    rows.drop(kind.isin(REPLICA_EVENTS) & no_pod, "no pod, which such an event has")
     # Two containers of a pod may have the same event in the same second, by the API's whole seconds.
-    once = rows.good & (kind != EventKind.POD_EVENT).to_numpy()
-    rows.drop(_repeated(frame, once, list(frame.columns)), "the same values as an earlier row")
+    once = rows.good & ~(kind == EventKind.POD_EVENT)
+    others = [given.texts(column).code for column in given.names if column != "t_s"]
+    rows.drop(_repeated(once, t_s, *others), "the same values as an earlier row")
     return rows
 
 
-def _drop_times(rows: _Rows, monotonic: Bools, latest_s: float) -> None:
+def _drop_times(rows: _Rows, t_s: Floats, monotonic: Bools, latest_s: float) -> None:
     """Leave out times that no clock has; those of other machines' clocks may be of another year (`clock.step`)."""
-    rows.drop_outside("t_s", -MAX_WALL_CLOCK_S, MAX_WALL_CLOCK_S)
-    t_s = _floats(rows.frame, "t_s")
+    rows.drop_outside("t_s", t_s, -MAX_WALL_CLOCK_S, MAX_WALL_CLOCK_S)
     rows.drop(monotonic & ((t_s < -OUTSIDE_S) | (t_s > latest_s)), "a t_s outside the run", "t_s")
 
 
-def _repeated(frame: pd.DataFrame, good: Bools, columns: list[str]) -> Bools:
-    """Whether a good row has the same values of these columns as an earlier good one."""
-    repeated = np.zeros(len(frame), dtype=np.bool_)
-    repeated[good] = frame.loc[good, columns].duplicated().to_numpy()
+def series_of(signal: Texts, pod: Texts) -> Ints:
+    """The number of the series of each sample: one for each signal and replica."""
+    return signal.code.astype(np.int64) * (len(pod.names) + 1) + pod.code + 1
+
+
+def _repeated(good: Bools, *keys: npt.NDArray[Any]) -> Bools:
+    """Whether a good row has the same keys as an earlier good one."""
+    places = np.flatnonzero(good)
+    order, first = groups(*(key[places] for key in keys))
+    repeated = np.zeros(len(good), dtype=np.bool_)
+    repeated[places[order[~first]]] = True
     return repeated
 
 
-def _contradicted(frame: pd.DataFrame, good: Bools) -> Bools:
-    """Whether a later good row has another value for the same time, signal and replica.
+def _contradicted(series: Ints, t_s: Floats, value: Floats, good: Bools) -> Bools:
+    """Whether a later good row has another value for the same time and series.
 
     Overlapping reads of Prometheus repeat samples with the same value.
     """
-    contradicted = np.zeros(len(frame), dtype=np.bool_)
-    keys = ["t_s", "signal", "pod"]
     places = np.flatnonzero(good)
-    places = places[frame.iloc[places].duplicated(keys, keep=False).to_numpy()]
-    if not len(places):
+    order, first = groups(series[places], t_s[places])
+    contradicted = np.zeros(len(good), dtype=np.bool_)
+    if first.all():
         return contradicted
-    several = frame.iloc[places]
-    group = several.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
-    value = _floats(several, "value")
-    last = np.empty(group.max() + 1)
-    last[group] = value  # the last of several assignments to one place stays
-    differs = (value != last[group]) & ~(np.isnan(value) & np.isnan(last[group]))
-    contradicted[places[differs]] = True
+    places, lasts = places[order], np.append(first[1:], True)
+    last = value[places[lasts]][np.cumsum(first) - 1]
+    own = value[places]
+    contradicted[places[(own != last) & ~(np.isnan(own) & np.isnan(last))]] = True
     return contradicted
 
 
-def _without_pod(frame: pd.DataFrame, good: Bools) -> Bools:
+def _without_pod(signal: Texts, pod: Texts, good: Bools) -> Bools:
     """Whether a good row is one of the few of its signal that have no replica."""
-    names, no_pod = frame["signal"].where(good), frame["pod"].isna()
-    share = no_pod.groupby(names).transform("mean")  # NaN for rows that are not good
-    return (no_pod & (share <= ODD_RATIO)).to_numpy(dtype=np.bool_)
+    without = good & ~pod.known
+    if not without.any():
+        return without
+    rows = np.bincount(signal.code[good], minlength=len(signal.names))
+    missing = np.bincount(signal.code[without], minlength=len(signal.names))
+    few: Bools = missing <= ODD_RATIO * rows
+    return without & few[signal.code]
 
 
-def _mixed(frame: pd.DataFrame, good: Bools) -> Bools:
-    """Whether a good row is of a counter that falls too often: samples of two models or servers in turn."""
-    mixed = np.zeros(len(frame), dtype=np.bool_)
-    places = np.flatnonzero(good & frame["signal"].isin(_COUNTERS).to_numpy())
-    if not len(places):
-        return mixed
-    counters = frame.iloc[places]
-    group = counters.groupby(["signal", "pod"], dropna=False, sort=False).ngroup().to_numpy()
-    order = np.lexsort((_floats(counters, "t_s"), group))
-    of, value = group[order], _floats(counters, "value")[order]
+def _mixed(series: Ints, t_s: Floats, value: Floats, counters: Bools) -> Bools:
+    """Whether a counter's row is of a series that falls too often: samples of two models or servers in turn."""
+    places = np.flatnonzero(counters)
+    places = places[groups(series[places], t_s[places])[0]]
+    mixed = np.zeros(len(counters), dtype=np.bool_)
+    of, value = series[places], value[places]
     same = of[1:] == of[:-1]
-    steps = np.bincount(of[1:][same], minlength=group.max() + 1)
-    falls = np.bincount(of[1:][same & (value[1:] < value[:-1])], minlength=group.max() + 1)
+    group = np.concatenate(([0], np.cumsum(~same))) if len(places) else of
+    steps = np.bincount(group[1:][same], minlength=len(places))
+    falls = np.bincount(group[1:][same & (value[1:] < value[:-1])], minlength=len(places))
     mixed[places] = ((falls >= MIN_FALLS) & (falls > FALLS_RATIO * steps))[group]
     return mixed
-
-
-def _floats(frame: pd.DataFrame, column: str) -> Floats:
-    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)

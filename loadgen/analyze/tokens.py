@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from loadgen.analyze.columns import groups
 from loadgen.analyze.observed import Answers, Bools, Damage, Floats, Ints
+from loadgen.base.arrow import floats_of, joined, valid_of, values_of
 from loadgen.base.text import clean
 from loadgen.dataset.tables import MAX_REQUEST_ID
 
@@ -58,9 +60,9 @@ class Tokens:
             yield self._answers(part, rows, faults)
 
     def _answers(self, part: pa.Table, rows: "_Rows", faults: "Faults") -> Answers:
-        ids, lists = part.column("request_id"), part.column("t_s")
+        ids, lists = joined(part.column("request_id")), joined(part.column("t_s"))
         t_s, lengths = _flat(lists)
-        numbers = ids.fill_null(-1).to_numpy()
+        numbers = np.where(valid_of(ids), values_of(ids), -1) if ids.null_count else values_of(ids)
         row = rows.of(numbers)
         wrong = self._wrong(ids, lists, numbers, t_s, lengths)
         good = ~np.any(list(wrong.values()), axis=0) if wrong else np.ones(len(numbers), dtype=np.bool_)
@@ -76,15 +78,13 @@ class Tokens:
             lengths, row = lengths[some], row[some]
         return Answers(t_s=t_s - self.zero_s, row=row, lengths=lengths)
 
-    def _wrong(
-        self, ids: pa.ChunkedArray, lists: pa.ChunkedArray, numbers: Ints, t_s: Floats, lengths: Ints
-    ) -> dict[str, Bools]:
+    def _wrong(self, ids: pa.Array, lists: pa.Array, numbers: Ints, t_s: Floats, lengths: Ints) -> dict[str, Bools]:
         """The rows with each fault of their own; faults that no row has are left out."""
         wrong: dict[str, Bools] = {}
         if ids.null_count:
-            wrong["no request_id"] = ids.is_null().to_numpy()
+            wrong["no request_id"] = ~valid_of(ids)
         if lists.null_count:
-            wrong["no t_s"] = lists.is_null().to_numpy()
+            wrong["no t_s"] = ~valid_of(lists)
         outside = (numbers < 0) | (numbers > MAX_REQUEST_ID)
         if outside.any():
             wrong["an impossible request_id"] = outside
@@ -112,7 +112,7 @@ class Faults:
         self._counts: dict[str, int] = {}
         self._examples: dict[str, str] = {}
 
-    def count(self, ids: pa.ChunkedArray, wrong: dict[str, Bools]) -> None:
+    def count(self, ids: pa.Array, wrong: dict[str, Bools]) -> None:
         """Count the rows of a part; `wrong` has the rows with each fault."""
         self._rows += len(ids)
         good = np.ones(len(ids), dtype=np.bool_)
@@ -161,27 +161,29 @@ class _Rows:
         """Whether each good row has a number that an earlier good row had."""
         repeated = np.zeros(len(numbers), dtype=np.bool_)
         places = np.flatnonzero(good)
-        _, first = np.unique(numbers[places], return_index=True)
-        repeated[places] = True
-        repeated[places[first]] = False
+        order, first = groups(numbers[places])
+        repeated[places[order[~first]]] = True
         known = good & (row >= 0)
         repeated[known] |= self._read[row[known]]
         self._read[row[known]] = True
         unknown = good & (row < 0)
         if unknown.any():
-            repeated[unknown] |= np.isin(numbers[unknown], self._unknown)
-            self._unknown = np.union1d(self._unknown, numbers[unknown])
+            repeated[unknown] |= _among(numbers[unknown], self._unknown)
+            self._unknown = np.sort(np.concatenate((self._unknown, numbers[unknown])), kind="stable")
         return repeated
 
 
-def _flat(lists: pa.ChunkedArray) -> tuple[Floats, Ints]:
+def _among(numbers: Ints, ordered: Ints) -> Bools:
+    """Whether each number is one of those in order."""
+    place = np.searchsorted(ordered, numbers)
+    there = place < len(ordered)
+    there[there] = ordered[place[there]] == numbers[there]
+    return there
+
+
+def _flat(lists: pa.Array) -> tuple[Floats, Ints]:
     """All values of a column of lists, row by row, and the length of each list; null is a list without values."""
-    chunks = [chunk for chunk in lists.chunks if len(chunk)]
-    values = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in chunks]
-    lengths = [chunk.value_lengths().fill_null(0).to_numpy(zero_copy_only=False) for chunk in chunks]
-    if len(chunks) == 1:
-        return values[0], lengths[0].astype(np.int64)
-    return np.concatenate(values), np.concatenate(lengths).astype(np.int64)
+    return floats_of(lists.flatten()), np.nan_to_num(floats_of(lists.value_lengths())).astype(np.int64)
 
 
 def _any_of_row(flags: Bools, starts: Ints, lengths: Ints) -> Bools:

@@ -177,11 +177,15 @@ class RunFolder:
         Raises:
             DatasetError: the folder of the table or a part is damaged, or the table does not fit into memory.
         """
-        data = read_parts(self.path / table, TABLES[table])
+        data = self.table(table)
         if table == "requests":  # a few texts, each of which many rows have
             data = _with_categories(data)
         frame: pd.DataFrame = data.to_pandas(split_blocks=True)
         return frame
+
+    def table(self, table: str) -> pa.Table:
+        """The same as an Arrow table, which needs no import of pandas."""
+        return read_parts(self.path / table, TABLES[table])
 
     def parts(self, table: str) -> Parts:
         """The rows of a table part by part, for a table that may not fit into memory."""

@@ -61,7 +61,7 @@ def _load_part(
     ended_s = np.where(kind == 0, sent_s + 0.01, last_s + 0.0002)
     order = np.argsort(ended_s, kind="stable")
     ids = first_id + np.arange(count)
-    outcome = np.where(kind == 0, "server_error", np.where(kind == 1, "connection_error", "ok")).astype(object)
+    outcome = np.where(kind == 0, "rejected", np.where(kind == 1, "error", "ok")).astype(object)
     cause = np.where(kind == 0, "HTTP 503", np.where(kind == 1, "connection reset by peer", None))
     missing = np.isnan(last_s)
     columns = {

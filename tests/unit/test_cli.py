@@ -96,13 +96,15 @@ finally:
 
 
 def test_a_report_without_figures_imports_no_matplotlib(tmp_path: Path) -> None:
-    """The selected reports are written without matplotlib, whose import takes about a second."""
+    """The selected reports are written without matplotlib, whose import takes about a second, and without pandas."""
     folder = folder_of(tmp_path, anchor_unix_s=0.0)
+    RunFolder(folder).append("events", "run", [{"t_s": 1.0, "kind": "stack_failed", "message": "no image"}])
+    RunFolder(folder).append("samples", "collector", [{"t_s": 1.0, "signal": "ratio", "value": 1.0}])
     program = f"""
 import sys
 from loadgen.cli import main
 assert main(["report", {str(folder)!r}, "--reports", "json, markdown"]) == 3
-print([name for name in ("matplotlib", "jinja2", "locust", "kubernetes") if name in sys.modules])
+print([name for name in ("matplotlib", "pandas", "jinja2", "locust", "kubernetes") if name in sys.modules])
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     *_, path, imported = run.stdout.splitlines()

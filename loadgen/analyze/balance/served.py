@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from loadgen.analyze.observed import Bools, Ints, Observed
 from loadgen.analyze.scaling.replicas import Fleet
@@ -38,10 +37,9 @@ def served(run: Observed, fleet: Fleet) -> Served:
     A name that is used again, as in a LeaderWorkerSet, is that of the pod that existed when the request was sent.
     """
     requests = run.requests
-    number, found = pd.factorize(requests.pod)
-    number = np.where(np.isfinite(requests.sent_s), number, -1).astype(np.int64)
+    number = np.where(np.isfinite(requests.sent_s), requests.pod.code, -1).astype(np.int64)
     named = number >= 0
-    names = [str(name) for name in found]
+    names = list(requests.pod.names)
     index = {name: place for place, name in enumerate(names)}
 
     def place(name: str) -> int:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from loadgen.analyze.observed import Bools, Floats, Objects, Observed
+from loadgen.analyze.columns import Texts
+from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.steps import Interval
 from loadgen.dataset.names import SignalName
 
@@ -25,7 +25,7 @@ class Answered:
     """
 
     t_s: Floats
-    pod: Objects
+    pod: Texts
     source: str
     resolution_s: float
 
@@ -38,7 +38,7 @@ def answered(run: Observed) -> Answered | None:
         order = np.argsort(requests.ended_s[named], kind="stable")
         return Answered(requests.ended_s[named][order], requests.pod[named][order], "requests.pod", 0.0)
     times: list[Floats] = []
-    pods: list[Objects] = []
+    pods: list[str] = []
     steps: list[Floats] = []
     left = float(MOST_ANSWERS)
     for pod, series in run.signals.get(SignalName.RAW_SUCCESS, {}).items():
@@ -50,29 +50,30 @@ def answered(run: Observed) -> Answered | None:
             return None
         counted = np.repeat(series.t_s, more.astype(np.int64))
         times.append(counted)
-        pods.append(np.full(len(counted), pod, dtype=object))
+        pods.append(pod)
         steps.append(np.diff(series.t_s))
     if not times or not sum(map(len, times)):
         return None
-    at, who = np.concatenate(times), np.concatenate(pods)
+    at = np.concatenate(times)
+    code = np.repeat(np.arange(len(pods), dtype=np.int32), [len(each) for each in times])
     order = np.argsort(at, kind="stable")
-    return Answered(at[order], who[order], "raw_success", float(np.median(np.concatenate(steps))))
+    return Answered(at[order], Texts(code[order], tuple(pods)), "raw_success", float(np.median(np.concatenate(steps))))
 
 
 def named_pods(run: Observed) -> Bools:
     """Whether each request has the name of the replica that answered it."""
-    return np.array([pod is not None for pod in run.requests.pod], dtype=np.bool_)
+    return run.requests.pod.known
 
 
-def spans_by_pod(t_s: Floats, pods: Objects) -> dict[str, Interval]:
+def spans_by_pod(t_s: Floats, pods: Texts) -> dict[str, Interval]:
     """The first and the last time of each replica.
 
     Args:
         t_s: Times, none of them NaN.
         pods: The replica of each.
     """
-    codes, names = pd.factorize(pods)
-    first, last = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-    np.minimum.at(first, codes, t_s)
-    np.maximum.at(last, codes, t_s)
-    return {str(name): (float(a), float(b)) for name, a, b in zip(names, first, last, strict=True)}
+    first, last = np.full(len(pods.names), np.inf), np.full(len(pods.names), -np.inf)
+    np.minimum.at(first, pods.code, t_s)
+    np.maximum.at(last, pods.code, t_s)
+    found = zip(pods.names, first.tolist(), last.tolist(), strict=True)
+    return {name: (since, until) for name, since, until in found if since <= until}

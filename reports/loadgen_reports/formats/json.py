@@ -12,10 +12,12 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loadgen.analyze.results import Analysis, Timeline
+from loadgen.base.arrow import floats, texts
 from loadgen_reports.finding_text import window_text
 
 SCHEMA_VERSION = 2
@@ -116,15 +118,15 @@ def _cut(value: Any, path: str, tables: dict[str, pa.Table]) -> Any:
 def _timeline(line: Timeline) -> dict[str, pa.Table]:
     """The series on the grid of the timeline, and the ratio of each replica on the same grid."""
     names = [each.name for each in fields(line) if each.name not in ("bin_s", "ratio_by_pod")]
-    series = {name: pa.array(getattr(line, name), pa.float64(), from_pandas=True) for name in names}
+    series = {name: floats(getattr(line, name)) for name in names}
     bins = len(line.t_s)
     series = {name: values if len(values) == bins else pa.nulls(bins, pa.float64()) for name, values in series.items()}
-    pods = [_utf8(pod) for pod in line.ratio_by_pod for _ in range(bins)]
     ratio = [value for values in line.ratio_by_pod.values() for value in values]
+    pods = [_utf8(pod) for pod in line.ratio_by_pod]
     by_pod = {
-        "pod": pa.array(pods, pa.string()).dictionary_encode(),
-        "t_s": pa.array(list(line.t_s) * len(line.ratio_by_pod), pa.float64()),
-        "ratio": pa.array(ratio, pa.float64(), from_pandas=True),
+        "pod": texts(pods, np.repeat(np.arange(len(pods), dtype=np.int32), bins)),
+        "t_s": floats(list(line.t_s) * len(pods)),
+        "ratio": floats(ratio),
     }
     return {"timeline": pa.table(series), "timeline.ratio_by_pod": pa.table(by_pod)}
 

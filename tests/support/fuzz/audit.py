@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
 from loadgen.analyze.audit.audit import audit
 from loadgen.analyze.observed import Event, Series, Tables
@@ -84,7 +83,7 @@ def _audit(text: bytes) -> None:
         return
     first = Event(t_s=2.0, kind=EventKind.HPA_SYNC, pod=None, reason=None, message=None, data=data)
     events = (first, replace(first, t_s=5.0), replace(first, t_s=50.0))
-    frames = {name: pa.Table.from_pylist([], schema=TABLES[name]).to_pandas() for name in TABLES}
+    frames = {name: TABLES[name].empty_table() for name in TABLES}
     for cluster in (None, _CLUSTER):
         run = observe(_LOCAL.model_copy(update={"cluster": cluster}), Tables(**frames))
         run = replace(run, events=events, last_s=100.0)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from loadgen.analyze.observed import Observed, Tables
@@ -124,13 +123,13 @@ def tables(
     events: Sequence[Mapping[str, Any]] = (),
     zero_s: float = ZERO_S,
 ) -> Tables:
-    """The four tables as `RunFolder.read` returns them."""
+    """The four tables as `RunFolder.table` returns them."""
     answers = [{"request_id": n, "t_s": [zero_s + t for t in times]} for n, times in (tokens or {}).items()]
     return Tables(
-        requests=_frame("requests", [_shifted(row, zero_s) for row in requests]),
-        tokens=_frame("tokens", answers),
-        samples=_frame("samples", [_shifted(row, zero_s) for row in samples]),
-        events=_frame("events", [_shifted(row, zero_s) for row in events]),
+        requests=_table("requests", [_shifted(row, zero_s) for row in requests]),
+        tokens=_table("tokens", answers),
+        samples=_table("samples", [_shifted(row, zero_s) for row in samples]),
+        events=_table("events", [_shifted(row, zero_s) for row in events]),
     )
 
 
@@ -152,6 +151,5 @@ def _shifted(row: Mapping[str, Any], zero_s: float) -> dict[str, Any]:
     return {**row, **times}
 
 
-def _frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Convert through Arrow as `RunFolder.read` does, so that the types are the same even without rows."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=TABLES[table]).to_pandas()
+def _table(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=TABLES[table])

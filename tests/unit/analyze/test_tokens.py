@@ -15,7 +15,6 @@ from loadgen.analyze.measure import measure
 from loadgen.analyze.prepare import observe
 from loadgen.analyze.scaling.replicas import UNKNOWN
 from loadgen.analyze.steps import Step
-from loadgen.dataset.tables import TOKENS
 from support.runs.tables import info, request, tables
 
 STAGES = (("low", 0.0, 10.0), ("high", 10.0, 20.0))
@@ -45,7 +44,7 @@ def runs(draw):
         for n, (due_s, times, broken) in enumerate(answers)
     ]
     every = tables(requests=rows, tokens={n: times for n, (_, times, _) in enumerate(answers)})
-    whole = pa.Table.from_pandas(every.tokens, schema=TOKENS, preserve_index=False)
+    whole = every.tokens
     order = draw(st.permutations(range(len(answers))))
     whole = whole.take(pa.array(order, pa.int64()))
     cuts = sorted({0, len(answers), *draw(st.lists(st.integers(0, len(answers)), max_size=4))})
@@ -144,7 +143,7 @@ def test_large_and_small_runs_have_the_same_groups():
 def test_repeated_answers_in_another_part_are_left_out():
     """The second of two rows of one request is damage, also where the request is unknown."""
     every = tables(requests=[request(0, 1.0)], tokens={0: [1.5, 2.0], 9: [3.0]})
-    whole = pa.Table.from_pandas(every.tokens, schema=TOKENS, preserve_index=False)
+    whole = every.tokens
     measured = measure(observe(info(), replace(every, tokens=[whole, whole])))
     assert [(each.rows, each.count, each.fault) for each in measured.damage] == [
         (4, 2, "the request_id of an earlier row")
