@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from loadgen.whatif.model import Load, MetricPath, Replicas
 from loadgen.whatif.outcome import Span
 from loadgen.whatif.settings import Setup
 
+Metric = Literal["ttft", "e2e"]
 SEED = 20_262
 _MIN_SERVICES = 50
 _MIN_SYNCS = 3
@@ -38,13 +40,15 @@ class Fit:
         load: Its requests.
         setup: Its replicas, metric path and HPA.
         span: From the first sync of the HPA, or the start of the load, until the end of the observation.
-        limit_s: Its limit on TTFT; infinite without one.
+        metric: What is compared and limited: TTFT, or E2E if no first token was recorded.
+        limit_s: Its limit on that; infinite without one.
         assumptions: What was not measured and had to be assumed, one sentence each.
     """
 
     load: Load
     setup: Setup
     span: Span
+    metric: Metric
     limit_s: float
     assumptions: tuple[str, ...]
 
@@ -94,15 +98,22 @@ def fit(run: Observed, fleet: Fleet, *, slots: int | None = None) -> Fit:
             "a service takes as long in every batch: how much a batch slows it down is unknown, because "
             f"{effect.why_missing}"
         )
+    metric = metric_of(run)
     load = _load(run, services, effect, slots, assumptions)
     replicas = replace(_replicas(run, fleet, slots, assumptions), slowdown_ratio=effect.slowdown_ratio)
     return Fit(
         load=load,
         setup=Setup(replicas=replicas, path=path, hpa=hpa, metrics=metrics),
         span=span,
-        limit_s=limit.limit if (limit := request_limit(run.info.limits, "ttft")) else math.inf,
+        metric=metric,
+        limit_s=limit.limit if (limit := request_limit(run.info.limits, metric)) else math.inf,
         assumptions=tuple(assumptions),
     )
+
+
+def metric_of(run: Observed) -> Metric:
+    """TTFT, or E2E if no time of a first token was recorded."""
+    return "ttft" if np.isfinite(run.requests.first_s).any() else "e2e"
 
 
 def _load(run: Observed, services: Services, effect: BatchEffect, slots: int, assumptions: list[str]) -> Load:
@@ -118,7 +129,12 @@ def _load(run: Observed, services: Services, effect: BatchEffect, slots: int, as
         assumptions.append(
             f"the service of {unknown.sum()} of {len(unknown)} requests is unknown: that of others was drawn for them"
         )
-    if services.method == "modelled":
+    if services.method == "modelled" and not (requests.first_s < requests.last_s).any():
+        assumptions.append(
+            "nothing was streamed and the engine reports no times, so the service of a request follows from its output "
+            "tokens, or is the same for all if these do not determine it"
+        )
+    elif services.method == "modelled":
         assumptions.append("service times are modelled from what the client saw: the engine reports none")
     order = np.argsort(requests.sent_s[due], kind="stable")
     return Load(

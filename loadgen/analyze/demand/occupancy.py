@@ -83,16 +83,21 @@ def _reported(run: Observed, last_s: Floats, service_s: Floats | None) -> Servic
     requests = run.requests
     if service_s is None or not _mostly(np.isfinite(service_s), requests.ok):
         return None
-    services = measured(requests.first_s, last_s, service_s)
-    return measured(requests.first_s, last_s, service_s + held_s(run, services))
+    first_s = _first_s(run, last_s)
+    return measured(first_s, last_s, service_s + held_s(run, measured(first_s, last_s, service_s)))
 
 
 def _modelled(run: Observed, last_s: Floats, *, few: int) -> Services:
     requests = run.requests
-    first_s = np.where(np.isnan(requests.first_s), last_s, requests.first_s)
+    first_s = _first_s(run, last_s)
     if not (first_s < last_s).any():
         return unstreamed(requests.sent_s, last_s, requests.ended_s, requests.output_tokens, few)
     return modelled(requests.sent_s, first_s, last_s, requests.ended_s, few)
+
+
+def _first_s(run: Observed, last_s: Floats) -> Floats:
+    """When the first token arrived: with the last one, if the answer came in one piece."""
+    return np.where(np.isnan(run.requests.first_s), last_s, run.requests.first_s)
 
 
 def _mostly(reported: Bools, ok: Bools) -> bool:

@@ -20,7 +20,7 @@ from loadgen.whatif.check import check
 from loadgen.whatif.fit import Fit, _period, fit
 from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import with_settings
-from loadgen.whatif.text import keda_line
+from loadgen.whatif.text import check_lines, keda_line, recommendation
 from support.runs.synthetic import PLANS, Plan, simulate, simulation, write
 from support.runs.synthetic.plan import SCALE_DOWN_WINDOW_S, START_UP_S
 from support.runs.synthetic.simulation import FIRST_SYNC_S, REACTION_S, Truth
@@ -94,6 +94,30 @@ def test_the_settings_of_a_run_repeat_the_run(folder: Path, fitted: Fit) -> None
     assert result.replicas_off_ratio == result.time_off_ratio == 0.0
     # the prefill of a request that waits for nothing is that of the whole run
     assert result.simulated_s == pytest.approx(result.measured_s, rel=0.05, abs=0.02)
+
+
+def test_without_streaming_the_services_follow_the_output_tokens(tmp_path: Path) -> None:
+    """Longer answers have longer services, and so the run is repeated; the first token comes with the answer."""
+    plan = replace(PLAN, stream=False)
+    observed, replicas = read(write(tmp_path, plan).path)
+    fitted = fit(observed, replicas)
+    in_order = sorted(simulate(plan).requests, key=lambda each: each.sent_s)
+    ok = np.array([each.outcome == "ok" for each in in_order])
+    truth = np.array([float(each.tokens_s[-1]) - each.start_s for each in in_order if each.outcome == "ok"])
+    assert np.corrcoef(fitted.load.service_s[ok], truth)[0, 1] > 0.95
+    assert fitted.load.first_token_s[ok] == pytest.approx(fitted.load.service_s[ok])
+    assert check(observed, replicas, fitted).problems == ()
+    assert any("the service of a request follows from its output tokens" in each for each in fitted.assumptions)
+    # where no first token is recorded, E2E takes the place of TTFT
+    whole = replace(observed, requests=replace(observed.requests, first_s=np.full(len(observed.requests), np.nan)))
+    e2e = fit(whole, replicas)
+    assert (fitted.metric, fitted.limit_s, e2e.metric, e2e.limit_s) == ("ttft", 2.0, "e2e", math.inf)
+    checked = check(whole, replicas, e2e)
+    assert checked.problems == ()
+    assert checked.measured_s[0] > 0
+    line = check_lines(checked, e2e.metric)[0]
+    assert "; E2E p50 " in line
+    assert "TTFT" not in line + recommendation(None, e2e.limit_s, e2e.metric, unfit=False)
 
 
 def test_a_simulation_that_does_not_repeat_the_run_says_so(folder: Path, fitted: Fit) -> None:
