@@ -44,6 +44,7 @@ def headline(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent], lag_w
         lowest_replicas=lowest,
         last_replicas=last,
         unknown_requests=unknown,
+        lag_at_least=number is not None and scaling[number].lag_at_least_s is not None,
     )
 
 
@@ -58,13 +59,15 @@ def _parts(event: ScalingEvent | None) -> tuple[float | None, ...]:
         _between(event.decided_s, event.ready_s),
     )
     known = [step for step in steps if step is not None]
-    rest = _between(event.ready_s, event.serving_s) if lag is None or len(known) < 3 else lag - sum(known)
+    whole = event.lag_at_least_s is None and lag is not None and len(known) == len(steps)
+    rest = lag - sum(known) if whole and lag is not None else _between(event.ready_s, event.serving_s)
     return (lag, *steps, rest)
 
 
 def lag_of(event: ScalingEvent) -> float | None:
-    """The lag of a scale-up; None if it is unknown."""
-    return _between(event.trigger_s, event.serving_s) if event.lag_s is None else event.lag_s
+    """The lag of a scale-up, at least; None if it is unknown."""
+    known = first_known(event.lag_s, event.lag_at_least_s)
+    return _between(event.trigger_s, event.serving_s) if known is None else known
 
 
 def _between(start_s: float | None, end_s: float | None) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.dataset.names import Outcome
-from loadgen.whatif.fit import Fit
+from loadgen.whatif.fit import Fit, metric_of
 from loadgen.whatif.model import Load
 from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import Setup
@@ -29,8 +29,9 @@ class Comparison:
     Attributes:
         replicas_off_ratio: θ: mean difference of the ready replicas, over the mean of those of the run.
         time_off_ratio: τ: share of the time in which they differ by more than the HPA's phase explains.
-        measured_s: TTFT p50, p95 and p99 of the run, infinite for requests that timed out. Those that failed in another
-            way, which no simulation knows, are left out.
+        measured_s: p50, p95 and p99 of the TTFT of the run, or of its E2E if no first token was recorded. Requests
+            that timed out are infinitely slow. Those that failed in another way, which no simulation knows, are left
+            out.
         simulated_s: Those of the simulation.
         measured_replica_s: Replica-seconds of the run during the load, from created to gone.
         simulated_replica_s: Those of the simulation.
@@ -70,9 +71,10 @@ def check(observed: Observed, fleet: Fleet, fitted: Fit) -> Check:
         problems.append(
             f"its replicas differ from those of the run by {off:.0%} on average, and for {time_off:.0%} of the time"
         )
+    metric = fitted.metric.upper()
     for name, is_s, was_s in zip(("p50", "p95"), found.simulated_s, found.measured_s, strict=False):
         if not abs(is_s - was_s) <= max(TTFT_WITHIN * was_s, _NEGLIGIBLE_S) and is_s != was_s:
-            problems.append(f"its TTFT {name} is {_seconds(is_s)}, that of the run {_seconds(was_s)}")
+            problems.append(f"its {metric} {name} is {_seconds(is_s)}, that of the run {_seconds(was_s)}")
     return Check(**asdict(found), problems=tuple(problems))
 
 
@@ -94,9 +96,10 @@ def compare(observed: Observed, fleet: Fleet, load: Load, simulated: Simulated, 
     # a difference that is shorter than a sync period is the phase of the HPA
     apart = _longer_than(np.abs(modelled - real)[known], setup.path.sync_s / _STEP_S)
     requests = observed.requests
-    ttft = requests.first_s - requests.sent_s
-    timed_out = np.isnan(ttft) & np.isfinite(requests.sent_s) & (requests.outcome == Outcome.TIMEOUT)
-    measured = np.concatenate((ttft[np.isfinite(ttft)], np.full(int(timed_out.sum()), np.inf)))
+    answered_s = requests.first_s if metric_of(observed) == "ttft" else np.where(requests.ok, requests.last_s, np.nan)
+    latency_s = answered_s - requests.sent_s
+    timed_out = np.isnan(latency_s) & np.isfinite(requests.sent_s) & (requests.outcome == Outcome.TIMEOUT)
+    measured = np.concatenate((latency_s[np.isfinite(latency_s)], np.full(int(timed_out.sum()), np.inf)))
     measured_s, simulated_s = (
         [percentile(each, share) for share in (0.50, 0.95, 0.99)] for each in (measured, first_token_s(load, simulated))
     )

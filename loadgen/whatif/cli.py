@@ -72,8 +72,12 @@ def run(options: argparse.Namespace) -> int:
         show(json.dumps(text.as_json(fitted, checked, variants, best, cycles), indent=2))
     else:
         unfit = bool(checked.problems)
-        lines = [*text.check_lines(checked), *(f"Assumed: {each}." for each in fitted.assumptions), ""]
-        lines += [*text.table(variants, unfit=unfit), "", text.recommendation(best, fitted.limit_s, unfit=unfit)]
+        lines = [*text.check_lines(checked, fitted.metric), *(f"Assumed: {each}." for each in fitted.assumptions), ""]
+        lines += [
+            *text.table(variants, fitted.metric, unfit=unfit),
+            "",
+            text.recommendation(best, fitted.limit_s, fitted.metric, unfit=unfit),
+        ]
         lines += [text.cycle_line(cycle)] if cycle else []
         show("\n".join(lines))
         if best is not None and best.changes and not unfit:

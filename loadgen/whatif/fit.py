@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
+from loadgen.analyze.demand.capacity import MIN_SERVICES
+from loadgen.analyze.demand.occupancy import occupancy
 from loadgen.analyze.demand.services import MIN_ALONE, Services, others_in_flight
-from loadgen.analyze.demand.services import slots as find_slots
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.scaling.recovery import request_limit
 from loadgen.analyze.scaling.replicas import Fleet
@@ -22,13 +24,12 @@ from loadgen.whatif.model import Load, MetricPath, Replicas
 from loadgen.whatif.outcome import Span
 from loadgen.whatif.settings import Setup
 
+Metric = Literal["ttft", "e2e"]
 SEED = 20_262
 _MIN_SERVICES = 50
 _MIN_SYNCS = 3
 _MOST_OFF = 0.05
 """Share by which the period of the observed syncs may differ from the nominal one."""
-_MOST_HELD = 0.2
-"""Share of a service for which a request may hold its slot besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +40,25 @@ class Fit:
         load: Its requests.
         setup: Its replicas, metric path and HPA.
         span: From the first sync of the HPA, or the start of the load, until the end of the observation.
-        limit_s: Its limit on TTFT; infinite without one.
+        metric: What is compared and limited: TTFT, or E2E if no first token was recorded.
+        limit_s: Its limit on that; infinite without one.
         assumptions: What was not measured and had to be assumed, one sentence each.
     """
 
     load: Load
     setup: Setup
     span: Span
+    metric: Metric
     limit_s: float
     assumptions: tuple[str, ...]
 
 
-def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = None) -> Fit:
+def fit(run: Observed, fleet: Fleet, *, slots: int | None = None) -> Fit:
     """Fit a simulation to a run.
 
     Args:
         run: The run.
         fleet: Its replicas.
-        services: The services of its requests.
         slots: Requests that a replica computes at the same time; None to find out from the requests.
 
     Raises:
@@ -69,10 +71,12 @@ def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = 
     scaler = run.info.autoscaler
     if scaler is None:
         raise SettingsError("the run had no autoscaler whose metric is known: there is nothing to change")
-    if services.known.sum() < _MIN_SERVICES:
-        raise SettingsError(
-            f"the service times of {services.known.sum()} requests are known: a simulation needs {_MIN_SERVICES}"
-        )
+    occupied = occupancy(run, fleet, run.requests.service_s)
+    known = 0 if isinstance(occupied, str) else int(occupied.services.known.sum())
+    if isinstance(occupied, str) or known < _MIN_SERVICES:
+        few = f"of {known} requests" if known else f"of fewer than {MIN_SERVICES} requests"
+        raise SettingsError(f"the service times {few} are known: a simulation needs {_MIN_SERVICES}")
+    services = occupied.services
     assumptions: list[str] = []
     hpa = _hpa(run.info, scaler)
     metrics = signals_of(hpa, scaler, assumptions)
@@ -82,29 +86,40 @@ def fit(run: Observed, fleet: Fleet, services: Services, *, slots: int | None = 
         begin_s=min(0.0, path.sync_offset_s),
         end_s=max(run.last_s, run.end_s),
     )
-    if slots is None:
-        slots = _slots(run, fleet, services)
+    if slots is None and not occupied.slots_known:
+        raise SettingsError(
+            "requests hardly waited in this run, so it is unknown how many a replica computes at the same time: "
+            "give it with --slots"
+        )
+    slots = slots or occupied.slots
     effect = batch_effect(run, fleet, services, slots)
     if effect.why_missing is not None and slots > 1:
         assumptions.append(
             "a service takes as long in every batch: how much a batch slows it down is unknown, because "
             f"{effect.why_missing}"
         )
+    metric = metric_of(run)
     load = _load(run, services, effect, slots, assumptions)
     replicas = replace(_replicas(run, fleet, slots, assumptions), slowdown_ratio=effect.slowdown_ratio)
     return Fit(
         load=load,
         setup=Setup(replicas=replicas, path=path, hpa=hpa, metrics=metrics),
         span=span,
-        limit_s=limit.limit if (limit := request_limit(run.info.limits, "ttft")) else math.inf,
+        metric=metric,
+        limit_s=limit.limit if (limit := request_limit(run.info.limits, metric)) else math.inf,
         assumptions=tuple(assumptions),
     )
+
+
+def metric_of(run: Observed) -> Metric:
+    """TTFT, or E2E if no time of a first token was recorded."""
+    return "ttft" if np.isfinite(run.requests.first_s).any() else "e2e"
 
 
 def _load(run: Observed, services: Services, effect: BatchEffect, slots: int, assumptions: list[str]) -> Load:
     requests = run.requests
     due = requests.due & np.isfinite(requests.sent_s)
-    service = effect.alone_s(services.service_s, effect.batch)[due] + _held_s(run, services)
+    service = effect.alone_s(services.service_s, effect.batch)[due]
     first = effect.alone_s(services.prefill_s, effect.batch_at_start)[due]
     unknown = ~services.known[due] | ~np.isfinite(first)
     if unknown.any():
@@ -114,7 +129,12 @@ def _load(run: Observed, services: Services, effect: BatchEffect, slots: int, as
         assumptions.append(
             f"the service of {unknown.sum()} of {len(unknown)} requests is unknown: that of others was drawn for them"
         )
-    if services.method == "modelled":
+    if services.method == "modelled" and not (requests.first_s < requests.last_s).any():
+        assumptions.append(
+            "nothing was streamed and the engine reports no times, so the service of a request follows from its output "
+            "tokens, or is the same for all if these do not determine it"
+        )
+    elif services.method == "modelled":
         assumptions.append("service times are modelled from what the client saw: the engine reports none")
     order = np.argsort(requests.sent_s[due], kind="stable")
     return Load(
@@ -125,26 +145,6 @@ def _load(run: Observed, services: Services, effect: BatchEffect, slots: int, as
     )
 
 
-def _held_s(run: Observed, services: Services) -> float:
-    """Mean time for which a request holds its slot besides its service, by Triton's counters; 0 where they differ more.
-
-    A slot is an instance of Triton's model, which also hands the request to the engine and sends the responses. Where
-    the compute time of Triton is much longer than the services, requests wait inside the engine: that is no slot.
-    """
-    compute, success = (_increase(run, name) for name in (SignalName.RAW_COMPUTE_US, SignalName.RAW_SUCCESS))
-    if services.method == "modelled" or not success:
-        return 0.0
-    mean_s = float(np.nanmean(services.service_s))
-    held_s = compute / 1e6 / success - mean_s
-    return held_s if 0 < held_s <= _MOST_HELD * mean_s else 0.0
-
-
-def _increase(run: Observed, counter: str) -> float:
-    """Sum of the increases of a counter of all replicas."""
-    series = run.signals.get(counter, {}).values()
-    return float(sum(np.clip(np.diff(each.value), 0.0, None).sum() for each in series))
-
-
 def _overhead_s(run: Observed, services: Services, slots: int) -> float:
     """Median time from send to service of requests that found a free slot; a modelled service contains it."""
     requests = run.requests
@@ -152,23 +152,6 @@ def _overhead_s(run: Observed, services: Services, slots: int) -> float:
     if services.method == "modelled" or free.sum() < MIN_ALONE:
         return 0.0
     return max(float(np.median((services.start_s - requests.sent_s)[free])), 0.0)
-
-
-def _slots(run: Observed, fleet: Fleet, services: Services) -> int:
-    requests = run.requests
-    count = find_slots(
-        requests.sent_s,
-        services.start_s,
-        requests.ended_s,
-        fleet.ready.at(requests.sent_s),
-        float(np.nanmean(services.service_s)),
-    )
-    if count is None:
-        raise SettingsError(
-            "requests hardly waited in this run, so it is unknown how many a replica computes at the same time: "
-            "give it with --slots"
-        )
-    return count
 
 
 def _replicas(run: Observed, fleet: Fleet, slots: int, assumptions: list[str]) -> Replicas:
@@ -194,6 +177,7 @@ def _replicas(run: Observed, fleet: Fleet, slots: int, assumptions: list[str]) -
         create_s=_median(delays) or 0.0,
         pending_s=pending_s,
         load_s=load_s,
+        stop_s=_median((pod.draining_s, pod.stopped_s) for pod in later if pod.stopped_s is not None) or 0.0,
         timeout_s=float(timeout_s) if isinstance(timeout_s, int | float) else None,
     )
 

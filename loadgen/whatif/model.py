@@ -20,6 +20,7 @@ class Replicas:
         create_s: From a change of the desired replicas to the creation of the pods, or to the end of routing to them.
         pending_s: From the creation of a pod until its containers run: scheduling and image pull.
         load_s: From then until it is ready.
+        stop_s: From the end of routing to a pod until it is gone, at least: its termination.
         slowdown_ratio: By how much each further request in the batch slows down all of it: with b of them, a service
             takes 1 + slowdown_ratio · (b − 1) times as long as alone.
         routing: How the gateway chooses a ready replica.
@@ -30,6 +31,7 @@ class Replicas:
     create_s: float = 0.0
     pending_s: float = 0.0
     load_s: float = 0.0
+    stop_s: float = 0.0
     slowdown_ratio: float = 0.0
     routing: Routing = "round_robin"
     timeout_s: float | None = None

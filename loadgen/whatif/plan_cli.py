@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from loadgen.base.console import show
+from loadgen.base.console import say, show
 from loadgen.base.errors import ExitCode, SettingsError
 
 NAME = "plan"
@@ -51,12 +51,17 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     arrivals = read_arrivals(options.trace)
     count = len(arrivals)
+    service_s = options.slots / options.capacity
+    assumed = (
+        f"every request takes {service_s:.3g} s in its slot (--slots / --capacity) and {options.first_token:g} s until "
+        "its first token (--first-token), whatever its input and output tokens, and in every batch"
+    )
     load = Load(
         arrival_s=arrivals,
-        service_s=np.full(count, options.slots / options.capacity),
+        service_s=np.full(count, service_s),
         first_token_s=np.full(count, options.first_token),
     )
-    end_s = float(arrivals[-1]) + options.slots / options.capacity
+    end_s = float(arrivals[-1]) + service_s
     goal = Goal(
         limit_s=options.ttft, share=options.share, windows=join_windows(arrivals, end_s, _WINDOW_S, _MIN_REQUESTS)
     )
@@ -84,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
     fixed_hours = max(fixed, options.min_replicas) * end_s / 3600
     if options.json:
         result = {
+            "assumptions": [assumed],
             "requests": count,
             "length_s": end_s,
             "fixed_replicas": fixed,
@@ -108,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
         if options.price is not None:
             text += f", {hours * options.price:.2f} at {options.price:g} for a replica-hour"
         show(text)
+    say(f"Assumed: {assumed}.")
     return int(ExitCode.PASS)
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from loadgen.analyze.demand.services import measured, modelled
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.read import read_observed
 from loadgen.analyze.scaling.replicas import Fleet, fleet
@@ -31,8 +30,5 @@ def read_fitted(folder: RunFolder, *, slots: int | None = None) -> FittedRun:
         DatasetError: the run folder cannot be read.
     """
     observed = read_observed(folder)
-    replicas, requests = fleet(observed), observed.requests
-    services = measured(requests.first_s, requests.last_s, requests.service_s)
-    if not services.known.any():
-        services = modelled(requests.sent_s, requests.first_s, requests.last_s, requests.ended_s)
-    return FittedRun(observed=observed, fleet=replicas, fit=fit(observed, replicas, services, slots=slots))
+    replicas = fleet(observed)
+    return FittedRun(observed=observed, fleet=replicas, fit=fit(observed, replicas, slots=slots))

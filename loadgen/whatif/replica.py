@@ -51,6 +51,7 @@ class Replica:
         "_running",
         "_samples",
         "_starts",
+        "_stop_s",
         "_timeout_s",
         "_times",
         "_values",
@@ -72,13 +73,14 @@ class Replica:
         created_s: float,
         running_s: float,
         ready_s: float,
+        stop_s: float = 0.0,
     ) -> None:
         self.number = number
         self.created_s, self.running_s, self.ready_s = created_s, running_s, ready_s
         self.draining_s = inf
         self._values: Values | None = None
         self._next: tuple[float, Values] | None = None
-        self._pace, self._timeout_s, self._starts = pace, timeout_s, starts
+        self._pace, self._timeout_s, self._starts, self._stop_s = pace, timeout_s, starts, stop_s
         self._running: list[tuple[float, float, float]] = []
         self._waiting: deque[tuple[int, float, float]] = deque()
         self._at_s = self._done_s = ready_s
@@ -142,10 +144,10 @@ class Replica:
 
     @property
     def gone_s(self) -> float:
-        """When it had finished its last request after it began to drain; infinite as long as it has any."""
+        """When it was gone: its last request was finished, and its termination over; infinite as long as it has any."""
         if self._running or self._waiting:
             return inf
-        return max(self.draining_s, self._last_end_s)
+        return max(self.draining_s + self._stop_s, self._last_end_s)
 
     def values(self, now_s: float) -> Values | None:
         """What the recording rules last gave for it; None before it had two samples."""

@@ -217,6 +217,7 @@ class _Simulation:
             created_s=created_s,
             running_s=running_s,
             ready_s=ready_s,
+            stop_s=self._settings.stop_s,
         )
         self._replicas.append(replica)
         self._active.append(replica)

@@ -7,7 +7,7 @@ from typing import Any
 
 from loadgen.whatif.check import Check
 from loadgen.whatif.cycle import Cycle
-from loadgen.whatif.fit import Fit
+from loadgen.whatif.fit import Fit, Metric
 from loadgen.whatif.outcome import Range
 from loadgen.whatif.settings import Setup
 from loadgen.whatif.sweep import Variant
@@ -15,27 +15,27 @@ from loadgen.whatif.sweep import Variant
 OWN = "as in the run"
 _SCALED_OBJECT = "scaledobject.keda.sh/name"
 """Label of the HPAs that KEDA writes."""
-_HEADER = ("settings", "TTFT p50", "TTFT p95", "over limit", "replica-hours", "peak replicas", "rescales")
+_HEADER = ("settings", "{} p50", "{} p95", "over limit", "replica-hours", "peak replicas", "rescales")
 
 
-def check_lines(result: Check) -> list[str]:
+def check_lines(result: Check, metric: Metric) -> list[str]:
     """What the simulation of the run's own settings gives, beside the run."""
-    ttft = ", ".join(
+    latency = ", ".join(
         f"{name} {is_s:.3g} s (run: {was_s:.3g} s)"
         for name, is_s, was_s in zip(("p50", "p95", "p99"), result.simulated_s, result.measured_s, strict=True)
     )
     lines = [
         f"The run's own settings, simulated: replicas differ by {result.replicas_off_ratio:.1%} on average and for "
-        f"{result.time_off_ratio:.1%} of the time; TTFT {ttft}."
+        f"{result.time_off_ratio:.1%} of the time; {metric.upper()} {latency}."
     ]
     if result.problems:
         lines.append(f"UNFIT: the simulation does not repeat the run: {'; '.join(result.problems)}.")
     return lines
 
 
-def table(variants: Sequence[Variant], *, unfit: bool) -> list[str]:
+def table(variants: Sequence[Variant], metric: Metric, *, unfit: bool) -> list[str]:
     """One line for each setup: medians over the phases of the HPA, with the best and the worst where they differ."""
-    rows = [_HEADER]
+    rows = [tuple(name.format(metric.upper()) for name in _HEADER)]
     for each in variants:
         result = each.outcome
         name = ", ".join(each.changes) or OWN
@@ -74,19 +74,20 @@ def cycle_line(cycle: Cycle) -> str:
     )
 
 
-def recommendation(best: Variant | None, limit_s: float, *, unfit: bool) -> str:
+def recommendation(best: Variant | None, limit_s: float, metric: Metric, *, unfit: bool) -> str:
     """Which setup to use."""
+    name = metric.upper()
     if unfit:
         return (
             "None of these settings is recommended, because the simulation does not repeat the run: simulate a run "
             "whose own settings it repeats, such as one that lets requests wait and has no failures."
         )
     if not math.isfinite(limit_s):
-        return "The run has no limit on TTFT, so none of these settings is recommended."
+        return f"The run has no limit on {name}, so none of these settings is recommended."
     if best is None:
-        return f"None of these settings keeps TTFT p95 within {limit_s:.3g} s at every phase of the HPA."
+        return f"None of these settings keeps {name} p95 within {limit_s:.3g} s at every phase of the HPA."
     return (
-        f"Recommended: {', '.join(best.changes) or OWN}. Of those that keep TTFT p95 within {limit_s:.3g} s at "
+        f"Recommended: {', '.join(best.changes) or OWN}. Of those that keep {name} p95 within {limit_s:.3g} s at "
         f"every phase of the HPA, it is the cheapest: {best.outcome.replica_hours.median:.3f} replica-hours."
     )
 
@@ -110,6 +111,7 @@ def as_json(
     return {
         "fit": not checked.problems,
         "check": _finite(asdict(checked)),
+        "metric": fitted.metric,
         "assumptions": list(fitted.assumptions),
         "limit_s": _finite(fitted.limit_s),
         "requests": len(fitted.load),

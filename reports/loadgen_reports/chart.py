@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from loadgen.analyze.results import Analysis, ScalingEvent, Timeline
 from loadgen_reports import format as fmt
 from loadgen_reports.lag_sentences import event_name
-from loadgen_reports.lags import event_lag
+from loadgen_reports.lags import event_lag, lag_text
 from loadgen_reports.panels import (
     MAX_BINS,
     MAX_POD_VALUES,
@@ -136,8 +136,7 @@ def _event(index: int, event: ScalingEvent) -> list[object]:
     times = (event.trigger_s, event.over_target_s, event.decided_s, event.ready_s, event.serving_s, event.recovered_s)
     known = [at for at in times if fmt.known(at)]
     margin = max(5.0, 0.15 * (max(known) - min(known)))
-    lag = event_lag(event)
-    suffix = f", {fmt.tenths(lag)}" if fmt.known(lag) else ""
+    suffix = f", {lag_text(event)}" if fmt.known(event_lag(event)) else ""
     name = f"{index + 1}: {event_name(event)} at {fmt.clock(event.decided_s)}{suffix}"
     return [name, _rounded(min(known) - margin), _rounded(max(known) + margin)]
 

@@ -57,10 +57,19 @@ def _lag_row(lag: LevelLag) -> tuple[Cell, ...]:
         Cell(text=fmt.count(lag.replicas)),
         Cell(text=fmt.clock(lag.needed.value)),
         served,
-        Cell(text=duration(lag.lag)) if lag.lag else Cell(text=fmt.MISSING, style="muted"),
+        _length(lag),
         _seconds(lag.phase_s),
         _seconds(lag.lag_at_mid_phase_s),
     )
+
+
+def _length(lag: LevelLag) -> Cell:
+    """The lag, or how long the replicas were needed and did not serve."""
+    if lag.lag is not None:
+        return Cell(text=duration(lag.lag))
+    if not fmt.known(lag.lag_at_least_s):
+        return Cell(text=fmt.MISSING, style="muted")
+    return Cell(text=f"at least {fmt.tenths(lag.lag_at_least_s)}", style="over")
 
 
 def _seconds(value: float | None) -> Cell:

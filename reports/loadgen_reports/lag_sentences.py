@@ -43,11 +43,16 @@ def lag_statement(analysis: Analysis, suffix: str) -> str:
     lag = analysis.headline.lag_s
     if fmt.known(lag) and lag < 0:
         return f"{place} was ready {_lag_text(analysis)} before it was needed{suffix}"
+    if analysis.headline.lag_at_least:
+        reason = "its replicas did not serve while they were needed"
+        return f"{place} lagged the load by at least {_lag_text(analysis)}{suffix}; {reason}"
     return f"{place} lagged the load by {_lag_text(analysis)}{suffix}"
 
 
 def _wide(analysis: Analysis) -> Estimate | None:
     """The worst lag with its interval, if that is too wide for tenths of a second."""
+    if analysis.headline.lag_at_least:
+        return None
     lags = [each.lag for each in analysis.demand.lags if each.lag is not None]
     own = next((lag for lag in lags if lag.value == analysis.headline.lag_s), None)
     return own if own is not None and own.high - own.low > NARROW_S else None
@@ -121,7 +126,7 @@ def _steps(analysis: Analysis, event: ScalingEvent) -> list[str]:
     # The load step is as uncertain as the lag, and so is the first part.
     texts = [f"{fmt.count(value)} s" if wide and value == head.signal_s else fmt.tenths(value) for value, _ in measured]
     parts = [text.format(value) for value, (_, text) in zip(texts, measured, strict=True)]
-    if not fmt.known(head.lag_s):
+    if not fmt.known(head.lag_s) or head.lag_at_least:
         return [f"Measured for {event_name(event)}: {', '.join(parts)}.", *held]
     parts[0] = parts[0].replace(texts[0], f"{texts[0]} passed", 1)
     breakdown = f"Of the {total}, {', '.join(parts)}"

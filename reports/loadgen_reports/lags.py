@@ -77,19 +77,31 @@ def _lag_row(index: int, event: ScalingEvent, steps: tuple[tuple[str, str], ...]
         )
         previous_s = at
     if event.direction == "up":
-        lag = event_lag(event)
-        cells.append(Cell(text=fmt.tenths(lag)) if fmt.known(lag) else Cell(text=fmt.MISSING, style="muted"))
+        cells.append(Cell(text=lag_text(event), style="" if fmt.known(event_lag(event)) else "muted"))
     cells.append(Cell(text=event.reason))
     return tuple(cells)
 
 
 def event_lag(event: ScalingEvent) -> float | None:
-    """Seconds from the need until the new replicas served, negative if they were early; None if not observed."""
+    """Seconds from the need until the new replicas served, negative if they were early; None if not observed.
+
+    Of replicas that did not serve while they were needed, it is how long they were needed: the lag is at least that.
+    """
     if event.lag_s is not None:
         return event.lag_s
+    if event.lag_at_least_s is not None:
+        return event.lag_at_least_s
     if not fmt.known(event.trigger_s) or not fmt.known(event.serving_s):
         return None
     return event.serving_s - event.trigger_s
+
+
+def lag_text(event: ScalingEvent) -> str:
+    """The lag of a scale-up in words."""
+    lag = event_lag(event)
+    if not fmt.known(lag):
+        return fmt.MISSING
+    return fmt.tenths(lag) if event.lag_at_least_s is None else f"at least {fmt.tenths(lag)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +162,9 @@ def _bar(index: int, event: ScalingEvent) -> Bar | None:
             previous_s = end_s
     if not segments:
         return None
-    lag = event_lag(event)
     return Bar(
         name=f"{index + 1}: {event_name(event)}",
         start=fmt.clock(zero_s),
         segments=tuple(segments),
-        lag=fmt.tenths(lag) if fmt.known(lag) else fmt.MISSING,
+        lag=lag_text(event),
     )

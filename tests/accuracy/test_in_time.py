@@ -77,6 +77,35 @@ def test_a_positive_lag_that_breaks_nothing_is_in_time():
     assert in_time_line(made).startswith("In time: yes. The lag made no request slow. 2 replicas were needed at 1:40")
 
 
+def test_replicas_that_serve_after_the_need_had_ended_have_one_lag_on_the_page():
+    """Two needed from 40 to 80 s, the second one serves at 91 s: the lag is at least the 40 s, and nowhere 51 s.
+
+    The moment at which it served belongs to no need, so it is no end of a lag (docs/metrics.md).
+    """
+    made = queue_run(
+        Step(levels_per_s=(3.0, 8.0, 3.0), hold_s=40.0),
+        [ALWAYS, (90.0, float("inf"))],
+        120.0,
+        limits=[("ttft", "p95", 2.0)],
+        events=[rescale(75, 1, 2), *(event(t, "hpa_sync", current=1, desired=1) for t in (45.0, 60.0, 75.0))],
+        samples=ratio_over(47.0, 90.0, 120.0),
+    )
+    scale_up, level, found = made.scaling[0], made.demand.lags[0], made.headline.in_time
+    assert (scale_up.trigger_s, scale_up.serving_s, scale_up.lag_s) == (pytest.approx(40.0, abs=1e-6), 91.0, None)
+    assert (level.served_s, level.lag, made.headline.lag_at_least, found.at_least) == (None, None, True, True)
+    lags = [scale_up.lag_at_least_s, level.lag_at_least_s, made.headline.lag_s, found.lag.value]
+    assert lags == [pytest.approx(40.0, abs=1e-6)] * 4
+    assert in_time_line(made).startswith("In time: no, late by at least 40.0 s.")
+    assert "lagged the load by at least 40.0 s; its replicas did not serve while they were needed" in " ".join(
+        opening(made)
+    )
+    text = markdown.render(made)
+    assert "at least 40.0 s |" in text
+    assert "Of the " not in " ".join(opening(made))  # the steps are not parts of the 40 s
+    # the links up to the first answer take 51 s together, which is no lag
+    assert not any("51.0 s" in line and "lag" in line.lower() for line in text.splitlines())
+
+
 def test_a_fleet_that_grows_before_the_need_is_in_time():
     """The second replica serves at 81 s, 19 s before it is needed; nothing of the 8/s waits."""
     made = queue_run(

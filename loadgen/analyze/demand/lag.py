@@ -43,7 +43,8 @@ def lags(needed: Sequence[NeededSpan], serving: Step, end_s: float) -> tuple[Lev
 def _lag(span: NeededSpan, serving: Step, since_s: float | None, until_s: float) -> LevelLag:
     served_s = _served(serving, span, -math.inf if since_s is None else since_s, until_s)
     if served_s is None:
-        return LevelLag(replicas=span.replicas, needed=span.start, served_s=None, lag=None)
+        needed_s = until_s - span.start.value
+        return LevelLag(replicas=span.replicas, needed=span.start, served_s=None, lag=None, lag_at_least_s=needed_s)
     start = span.start
     lag = Estimate(value=served_s - start.value, low=served_s - start.high, high=served_s - start.low)
     already = served_s <= max(0.0, 0.0 if since_s is None else since_s)
@@ -80,6 +81,11 @@ def with_phase(lag: LevelLag, phase: float | None, period_s: float) -> LevelLag:
     return replace(lag, phase_s=phase, lag_at_mid_phase_s=lag.lag.value - phase + period_s / 2)
 
 
+def lag_s(lag: LevelLag) -> float:
+    """The lag; of replicas that did not serve while they were needed, how long that lasted: it is at least as long."""
+    return lag.lag.value if lag.lag is not None else lag.lag_at_least_s or 0.0
+
+
 def worst(
     found: Sequence[LevelLag], needed: Sequence[NeededSpan], levels: range, decided_s: float, gone_s: float
 ) -> LevelLag | None:
@@ -101,7 +107,6 @@ def worst(
         until = math.inf if span.end is None else span.end.value
         answered = since.get(span.replicas, -math.inf) <= decided_s < until and span.start.value < gone_s
         if span.replicas in levels and answered:
-            # Replicas that did not serve while they were needed are at least as late as that lasted.
-            own.append((until - span.start.value if lag.lag is None else lag.lag.value, lag))
+            own.append((lag_s(lag), lag))
         since[span.replicas] = until
     return max(own, key=lambda each: each[0], default=(0.0, None))[1]

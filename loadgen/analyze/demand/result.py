@@ -66,7 +66,7 @@ def assess(
     limit, slow = _slow(run)
     attributed, mask = None, np.zeros(len(due_s), dtype=np.bool_)
     scaler, slots, policy = run.info.autoscaler, model.rates.slots, model.rates.policy
-    served = as_served(fleet, float(work.service_s.mean()), slots, policy)
+    served = as_served(run, fleet, float(work.service_s.mean()), slots, policy)
     bounds = (scaler.min_replicas, scaler.max_replicas) if scaler else (1, None)
     ideal = following(needed.curve, max(bounds[0], 1), bounds[1], slots, policy)
     replays = limit is not None or any(event.direction == "up" for event in scaling)

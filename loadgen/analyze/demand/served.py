@@ -1,9 +1,12 @@
 """Determines how the replicas of a run served: over time, as a supply for replays, and by which gateway policy."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 
 from loadgen.analyze.demand.replay import Policy, Supply, replay
-from loadgen.analyze.observed import Bools, Floats
+from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval, Step, count
 
@@ -14,6 +17,7 @@ _CLEARLY = 0.5
 """Another policy than round robin is told from starts that it explains with at most this share of the error."""
 _MOST = 100_000
 """Requests that are replayed to tell the policy."""
+_NONE = np.empty(0)
 
 
 def supply(fleet: Fleet) -> Step:
@@ -33,13 +37,23 @@ def serving_spans(pod: Replica, fleet: Fleet) -> list[Interval]:
     return early + [span for span in pod.serving if not any(start <= span[0] < end for start, end in early)]
 
 
-def as_served(fleet: Fleet, mean_service_s: float, slots: int, policy: Policy) -> Supply:
-    """The replicas as they served: a replica took its first request one service before its first answer."""
+def as_served(run: Observed, fleet: Fleet, mean_service_s: float, slots: int, policy: Policy) -> Supply:
+    """The replicas as they served.
+
+    A replica took requests from the first to the last that it answered, where the answers name their replica. Elsewhere
+    it took its first request one service before its first answer, and its last when it was no longer ready.
+    """
+    sent_s = _sent_by_pod(run)
     lives = []
     for pod in fleet.pods.values():
         for start, end in serving_spans(pod, fleet):
             ready = max((since for since, _ in pod.ready if since <= start), default=start)
-            lives.append((-np.inf if start <= 0 else max(ready, start - mean_service_s), end))
+            since = max(ready, start - mean_service_s)
+            own = sent_s.get(pod.name, _NONE)
+            own = own[(own >= ready) & (own < min((again for again, _ in pod.ready if again >= end), default=np.inf))]
+            if len(own):
+                since, end = min(float(own[0]), start), max(float(np.nextafter(own[-1], np.inf)), end)
+            lives.append((-np.inf if start <= 0 else since, end))
     return Supply(
         from_s=np.array([start for start, _ in lives]),
         until_s=np.array([end for _, end in lives]),
@@ -48,10 +62,22 @@ def as_served(fleet: Fleet, mean_service_s: float, slots: int, policy: Policy) -
     )
 
 
-def gateway_policy(due_s: Floats, service_s: Floats, start_s: Floats, known: Bools, fleet: Fleet, slots: int) -> Policy:
+def _sent_by_pod(run: Observed) -> dict[str, Floats]:
+    """When the requests were due that each replica answered, in order."""
+    codes, names = pd.factorize(run.requests.pod)
+    order = np.argsort(codes, kind="stable")
+    cuts = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    due_s = run.requests.scheduled_s[order]
+    return {str(name): due_s[first:last] for name, first, last in zip(names, cuts[:-1], cuts[1:], strict=True)}
+
+
+def gateway_policy(
+    run: Observed, due_s: Floats, service_s: Floats, start_s: Floats, known: Bools, fleet: Fleet, slots: int
+) -> Policy:
     """The policy of the gateway: the one whose replay has starts that are closest to those of the run.
 
     Args:
+        run: The run.
         due_s: When requests were due, in order.
         service_s: Their services.
         start_s: When the services started in the run.
@@ -65,8 +91,9 @@ def gateway_policy(due_s: Floats, service_s: Floats, start_s: Floats, known: Boo
     block = np.arange(int(known.sum())) // _BLOCK
     sizes = np.bincount(block)
     errors = []
+    served = as_served(run, fleet, float(service_s.mean()), slots, POLICIES[0])
     for policy in POLICIES:
-        replayed = replay(due_s, service_s, as_served(fleet, float(service_s.mean()), slots, policy))
+        replayed = replay(due_s, service_s, replace(served, policy=policy))
         late = np.clip(replayed[known] - start_s[known], -1e6, 1e6)
         errors.append(float(np.abs(np.bincount(block, weights=late) / sizes).mean()))
     best = int(np.argmin(errors))

@@ -97,11 +97,16 @@ def modelled(sent_s: Floats, first_s: Floats, last_s: Floats, ended_s: Floats, f
 
 
 def others_in_flight(sent_s: Floats, ended_s: Floats) -> Floats:
-    """How many other requests were in flight when each was sent; NaN for one that was not sent."""
+    """How many other requests were in flight when each was sent; NaN for one that was not sent.
+
+    Those that were sent at the same moment are among them: only some of these can find a free slot.
+    """
     sent = np.isfinite(sent_s)
-    before = np.searchsorted(np.sort(sent_s[sent]), sent_s, side="left")
-    ended = np.searchsorted(np.sort(np.where(np.isnan(ended_s), np.inf, ended_s)[sent]), sent_s, side="right")
-    return np.where(sent, (before - ended).astype(np.float64), np.nan)
+    end_s = np.where(np.isnan(ended_s), np.inf, ended_s)
+    begun = np.searchsorted(np.sort(sent_s[sent]), sent_s, side="right")
+    ended = np.searchsorted(np.sort(end_s[sent]), sent_s, side="right")
+    itself = end_s > sent_s
+    return np.where(sent, (begun - ended - itself).astype(np.float64), np.nan)
 
 
 def prefill_s(sent_s: Floats, first_s: Floats, ended_s: Floats, few: int = 0) -> tuple[float, float]:

@@ -6,8 +6,8 @@ these requests, in the output tokens, that gives the service of all others:
 
     service = a + b · output tokens     by least squares over the requests that were sent while few were in flight
 
-    service = a + b · output tokens    by least squares over the requests that were sent while few were in flight
-its requests is not part of it: only a stream or the engine shows that.
+If the output tokens do not determine it, it is the same for all: their mean. How much a batch slows down its requests
+is not part of it: only a stream or the engine shows that.
 """
 
 import math

@@ -93,7 +93,8 @@ class Headline:
 
     Attributes:
         worst_event: Index into `Analysis.scaling` of the scale-up with the longest lag.
-        lag_s: Its lag: from the need of the load until the replicas served; negative if they served before.
+        lag_s: Its lag: from the need of the load until the replicas served; negative if they served before. If they did
+            not serve while they were needed, how long they were needed.
         signal_s: Part of the lag from load step to over target.
         decide_s: Part of the lag from over target to decided.
         start_s: Part of the lag from decided to ready.
@@ -108,6 +109,7 @@ class Headline:
         peak_replicas: Most ready replicas at once.
         lowest_replicas: Fewest ready replicas at once during the load, after the first was ready.
         last_replicas: Ready replicas at the end.
+        lag_at_least: Whether the lag is at least that, because the replicas did not serve while they were needed.
         in_time: Whether the fleet was in time; None in results of earlier releases.
     """
 
@@ -126,6 +128,7 @@ class Headline:
     last_replicas: int | None
     unknown_requests: int = 0
     in_time: InTime | None = None
+    lag_at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

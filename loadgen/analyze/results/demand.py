@@ -52,6 +52,8 @@ class LevelLag:
         phase_s: Part of the lag from the metric over its target to the first HPA sync after that: chance, 0 to one
             sync period; None if unknown.
         lag_at_mid_phase_s: The lag with that part replaced by half a sync period, for comparisons between runs.
+        lag_at_least_s: How long they were needed without serving, up to the end of the load: the lag is at least that.
+            None if they served.
     """
 
     replicas: int
@@ -61,6 +63,7 @@ class LevelLag:
     already_served: bool = False
     phase_s: float | None = None
     lag_at_mid_phase_s: float | None = None
+    lag_at_least_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

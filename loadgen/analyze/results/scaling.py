@@ -33,7 +33,9 @@ class ScalingEvent:
             were gone.
         broke_limit: Whether a request exceeded the limit before the recovery; None when unknown.
         lag_s: Longest lag of its levels: serving − needed, negative if the replicas served before they were needed;
-            None if unknown, if nothing was needed or if they never served.
+            None if unknown, if nothing was needed or if they did not serve while they were needed.
+        lag_at_least_s: In the last case, how long they were needed: replicas that serve later do not belong to that
+            need.
         gaps: Steps whose time is uncertain because of a gap in the samples, or wrong because the clocks differ, one
             sentence each.
     """
@@ -57,4 +59,5 @@ class ScalingEvent:
     needless: bool = False
     broke_limit: bool | None = None
     lag_s: float | None = None
+    lag_at_least_s: float | None = None
     gaps: tuple[str, ...] = ()

@@ -54,12 +54,12 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, needed: Need | st
         crossed = _crossed(run, decision, ratio, missing)
         # A crossing before the previous decision does not belong to this step.
         over = None if crossed is None else max(crossed, decision.previous_s)
-        trigger = lag = None
+        trigger = lag = at_least = None
         if decision.direction == "down":
             trigger = _fell(run, decision, needed, missing)
         elif (answered := _answered(run, decision, needed, found, missing)) is not None:
             trigger = answered.needed.value
-            lag = None if answered.lag is None else answered.lag.value
+            lag, at_least = None if answered.lag is None else answered.lag.value, answered.lag_at_least_s
         event = ScalingEvent(
             direction=decision.direction,
             before=decision.before,
@@ -78,6 +78,7 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, needed: Need | st
             complete=False,
             needless=decision.direction == "up" and trigger is None and _is_comparable(run, decision, needed),
             lag_s=lag,
+            lag_at_least_s=at_least,
         )
         complete = _added if decision.direction == "up" else _removed
         event = complete(run, fleet, decision, event, assigned, missing)

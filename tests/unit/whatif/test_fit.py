@@ -6,13 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
 
-from loadgen.analyze.demand.services import Services, modelled
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.read import read_observed
 from loadgen.analyze.scaling.replicas import Fleet, fleet
@@ -20,10 +17,10 @@ from loadgen.base.errors import SettingsError
 from loadgen.dataset.folder import RunFolder
 from loadgen.whatif import cli
 from loadgen.whatif.check import check
-from loadgen.whatif.fit import Fit, _held_s, _period, fit
+from loadgen.whatif.fit import Fit, _period, fit
 from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import with_settings
-from loadgen.whatif.text import keda_line
+from loadgen.whatif.text import check_lines, keda_line, recommendation
 from support.runs.synthetic import PLANS, Plan, simulate, simulation, write
 from support.runs.synthetic.plan import SCALE_DOWN_WINDOW_S, START_UP_S
 from support.runs.synthetic.simulation import FIRST_SYNC_S, REACTION_S, Truth
@@ -57,10 +54,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("runs"), PLAN).path
 
 
-def read(path: Path) -> tuple[Observed, Fleet, Services]:
+def read(path: Path) -> tuple[Observed, Fleet]:
     observed = read_observed(RunFolder.open(path))
-    requests = observed.requests
-    return observed, fleet(observed), modelled(requests.sent_s, requests.first_s, requests.last_s, requests.ended_s)
+    return observed, fleet(observed)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +88,7 @@ def test_the_services_of_a_run_are_those_of_the_plan(fitted: Fit) -> None:
 
 def test_the_settings_of_a_run_repeat_the_run(folder: Path, fitted: Fit) -> None:
     """Replicas and TTFT are those of the run."""
-    observed, replicas, _ = read(folder)
+    observed, replicas = read(folder)
     result = check(observed, replicas, fitted)
     assert result.problems == ()
     assert result.replicas_off_ratio == result.time_off_ratio == 0.0
@@ -100,9 +96,33 @@ def test_the_settings_of_a_run_repeat_the_run(folder: Path, fitted: Fit) -> None
     assert result.simulated_s == pytest.approx(result.measured_s, rel=0.05, abs=0.02)
 
 
+def test_without_streaming_the_services_follow_the_output_tokens(tmp_path: Path) -> None:
+    """Longer answers have longer services, and so the run is repeated; the first token comes with the answer."""
+    plan = replace(PLAN, stream=False)
+    observed, replicas = read(write(tmp_path, plan).path)
+    fitted = fit(observed, replicas)
+    in_order = sorted(simulate(plan).requests, key=lambda each: each.sent_s)
+    ok = np.array([each.outcome == "ok" for each in in_order])
+    truth = np.array([float(each.tokens_s[-1]) - each.start_s for each in in_order if each.outcome == "ok"])
+    assert np.corrcoef(fitted.load.service_s[ok], truth)[0, 1] > 0.95
+    assert fitted.load.first_token_s[ok] == pytest.approx(fitted.load.service_s[ok])
+    assert check(observed, replicas, fitted).problems == ()
+    assert any("the service of a request follows from its output tokens" in each for each in fitted.assumptions)
+    # where no first token is recorded, E2E takes the place of TTFT
+    whole = replace(observed, requests=replace(observed.requests, first_s=np.full(len(observed.requests), np.nan)))
+    e2e = fit(whole, replicas)
+    assert (fitted.metric, fitted.limit_s, e2e.metric, e2e.limit_s) == ("ttft", 2.0, "e2e", math.inf)
+    checked = check(whole, replicas, e2e)
+    assert checked.problems == ()
+    assert checked.measured_s[0] > 0
+    line = check_lines(checked, e2e.metric)[0]
+    assert "; E2E p50 " in line
+    assert "TTFT" not in line + recommendation(None, e2e.limit_s, e2e.metric, unfit=False)
+
+
 def test_a_simulation_that_does_not_repeat_the_run_says_so(folder: Path, fitted: Fit) -> None:
     """Half of the slots need twice the replicas."""
-    observed, replicas, _ = read(folder)
+    observed, replicas = read(folder)
     wrong = replace(fitted.setup, replicas=replace(fitted.setup.replicas, slots=2))
     result = check(observed, replicas, replace(fitted, setup=wrong))
     assert any("replicas differ" in each for each in result.problems)
@@ -220,25 +240,6 @@ def test_a_metric_that_nothing_recorded_is_one_sentence(tmp_path: Path) -> None:
 def test_the_period_of_the_syncs_is_the_observed_one(times: list[float], period_s: float) -> None:
     """Also where some syncs are not observed; with few of them, or 13 % off, it is the nominal one."""
     assert _period(np.array(times), 15.0) == period_s
-
-
-def counters(compute_us: float) -> Observed:
-    """Two replicas that have answered 30 and 10 requests."""
-    values = {"raw_compute_us": compute_us, "raw_success": 1.0}
-    signals = {
-        name: {pod: SimpleNamespace(value=np.array([0.0, each * count])) for pod, count in (("a", 30), ("b", 10))}
-        for name, each in values.items()
-    }
-    return cast(Observed, SimpleNamespace(signals=signals))
-
-
-@pytest.mark.parametrize(("compute_s", "held_s"), [(1.05, 0.05), (0.9, 0.0), (3.0, 0.0)])
-def test_a_slot_is_held_as_long_as_triton_counts(compute_s: float, held_s: float) -> None:
-    """Beyond services of 1 s: 50 ms at 1.05 s of compute; much more is a wait inside the engine."""
-    times = np.full(40, 1.0)
-    services = Services(start_s=times, service_s=times, prefill_s=0.1 * times, method="measured")
-    assert _held_s(counters(compute_s * 1e6), services) == pytest.approx(held_s)
-    assert _held_s(counters(compute_s * 1e6), replace(services, method="modelled")) == 0.0
 
 
 def test_without_waits_the_slots_are_asked_for(tmp_path: Path) -> None:

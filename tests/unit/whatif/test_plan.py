@@ -48,8 +48,11 @@ def test_the_printed_command(trace: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_the_result_is_one_line_for_each_way(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Fixed, perfect, and perfect with the start-up; each with its price."""
     code = command(trace, "--capacity", 2, "--ttft", 0.5, "--start-up", 30, "--price", 10, "--min-replicas", 2)
-    out = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    out = printed.out.splitlines()
     assert code == 0
+    assert "Assumed: every request takes 0.5 s in its slot" in printed.err
+    assert "whatever its input and output tokens" in printed.err
     assert out[0] == "840 requests in 360 s, 2.34/s on average"
     assert out[1].startswith("fixed fleet of 3: 0.300 replica-hours, 3.00 at 10 for a replica-hour")
     assert out[2].startswith("perfect autoscaler: ")

@@ -131,12 +131,13 @@ def test_without_a_ready_replica_requests_fail() -> None:
     assert (simulated.start_s.tolist(), simulated.replica.tolist()) == ([math.inf, math.inf], [-1, -1])
 
 
-def test_replicas_are_billed_from_creation_until_their_last_request() -> None:
-    """A step of 8/s for 60 s on replicas that carry 2/s each, then nothing."""
+@pytest.mark.parametrize("stop_s", [0.0, 9.0])
+def test_replicas_are_billed_from_creation_until_they_are_gone(stop_s: float) -> None:
+    """A step of 8/s for 60 s on replicas that carry 2/s each, then nothing; a termination takes 9 s at least, or 0."""
     arrivals = np.arange(0, 60, 1 / 8).tolist()
     simulated = simulate(
         load(arrivals, 0.5),
-        Replicas(slots=1, create_s=1.0, pending_s=2.0, load_s=4.0),
+        Replicas(slots=1, create_s=1.0, pending_s=2.0, load_s=4.0, stop_s=stop_s),
         PATH,
         hpa(1, 4, 1.0, window_s=30),
         initial=1,
@@ -151,7 +152,7 @@ def test_replicas_are_billed_from_creation_until_their_last_request() -> None:
     assert simulated.syncs[-1].after == 1
     for each in simulated.replicas:
         ends = simulated.start_s[simulated.replica == each.number] + 0.5
-        assert each.gone_s == (max([each.draining_s, *ends]))
+        assert each.gone_s == max([each.draining_s + stop_s, *ends])
         assert np.all(simulated.start_s[simulated.replica == each.number] >= each.ready_s)
     billed = sum(min(each.gone_s, 600.0) - each.created_s for each in simulated.replicas)
     assert simulated.replica_seconds(0.0, 600.0) == pytest.approx(billed)
