@@ -11,7 +11,6 @@ the engine works on the request. Where they wait inside the engine, it is a plac
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from loadgen.analyze.demand.capacity import MIN_SERVICES
 from loadgen.analyze.demand.served import supply
@@ -130,16 +129,16 @@ def held_s(run: Observed, services: Services) -> Floats:
     taken_s = services.service_s[known]
     all_s = _excess_s(sum(answered.values()), sum(compute_s.values()), len(known), float(taken_s.sum()), _SAME)
     held[known] = all_s
-    codes, names = pd.factorize(run.requests.pod[known])
-    named = codes >= 0
-    counts, sums = np.bincount(codes[named]), np.bincount(codes[named], taken_s[named])
+    pods = run.requests.pod[known]
+    codes, size = pods.code[pods.known], len(pods.names)
+    counts, sums = np.bincount(codes, minlength=size), np.bincount(codes, taken_s[pods.known], size)
     own = [
         _excess_s(answered[pod], compute_s[pod], count, total_s, _SAME_OF_POD)
         if pod in answered and pod in compute_s and count >= MIN_ALONE
         else 0.0
-        for pod, count, total_s in zip(names, counts.tolist(), sums.tolist(), strict=True)
+        for pod, count, total_s in zip(pods.names, counts.tolist(), sums.tolist(), strict=True)
     ]
-    own_s = np.array([*own, 0.0])[codes]  # the last one is that of requests without a known replica
+    own_s = np.array([*own, 0.0])[pods.code]  # the last one is that of requests without a known replica
     held[known] = np.where(own_s > 0, own_s, all_s)
     return held
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from loadgen.analyze.demand.replay import Policy, Supply, replay
 from loadgen.analyze.observed import Bools, Floats, Observed
@@ -64,11 +63,11 @@ def as_served(run: Observed, fleet: Fleet, mean_service_s: float, slots: int, po
 
 def _sent_by_pod(run: Observed) -> dict[str, Floats]:
     """When the requests were due that each replica answered, in order."""
-    codes, names = pd.factorize(run.requests.pod)
-    order = np.argsort(codes, kind="stable")
-    cuts = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    pods = run.requests.pod
+    order = np.argsort(pods.code, kind="stable")
+    cuts = np.searchsorted(pods.code[order], np.arange(len(pods.names) + 1))
     due_s = run.requests.scheduled_s[order]
-    return {str(name): due_s[first:last] for name, first, last in zip(names, cuts[:-1], cuts[1:], strict=True)}
+    return {name: due_s[first:last] for name, first, last in zip(pods.names, cuts[:-1], cuts[1:], strict=True)}
 
 
 def gateway_policy(
