@@ -1,7 +1,8 @@
 """Fits a simulation to a run: its requests and services, its replicas, and the way of its ratio to the HPA."""
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,6 +12,7 @@ from loadgen.analyze.demand.capacity import MIN_SERVICES
 from loadgen.analyze.demand.occupancy import occupancy
 from loadgen.analyze.demand.services import MIN_ALONE, Services, others_in_flight
 from loadgen.analyze.observed import Floats, Observed
+from loadgen.analyze.scaling.events import EARLY_S
 from loadgen.analyze.scaling.recovery import request_limit
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.autoscale.manifest import parse_hpa
@@ -163,23 +165,31 @@ def _replicas(run: Observed, fleet: Fleet, slots: int, assumptions: list[str]) -
         raise SettingsError("the start of no replica was observed: how long one takes is unknown")
     if not later:
         assumptions.append("no replica was added under load: the start-up is that of the first replicas")
-    decided = [event.t_s for event in run.of_kind(EventKind.HPA_RESCALE) if _grew(event.replica_counts)]
-    created = [pod.created_s for pod in later]
-    delays = (
-        (at_s, min((t_s for t_s in created if t_s is not None and t_s >= at_s), default=None)) for at_s in decided
-    )
+    created_s = [pod.created_s for pod in later if pod.created_s is not None]
     balances = run.info.cluster.balances if run.info.cluster else "requests"
     if balances != "requests":
         assumptions.append("requests take turns among the replicas, although the endpoint does not balance requests")
     timeout_s = run.info.settings.get("request_timeout_s")
     return Replicas(
         slots=slots,
-        create_s=_median(delays) or 0.0,
+        create_s=_median(_creations(run, created_s)) or 0.0,
         pending_s=pending_s,
         load_s=load_s,
         stop_s=_median((pod.draining_s, pod.stopped_s) for pod in later if pod.stopped_s is not None) or 0.0,
         timeout_s=float(timeout_s) if isinstance(timeout_s, int | float) else None,
     )
+
+
+def _creations(run: Observed, created_s: Sequence[float]) -> Iterator[tuple[float, float]]:
+    """When each scale-up was decided, and when its first replica was created.
+
+    Kubernetes stamps a creation in whole seconds, so it may be up to `EARLY_S` before the decision.
+    """
+    ups = [event.t_s for event in run.of_kind(EventKind.HPA_RESCALE) if _grew(event.replica_counts)]
+    for decided_s, next_s in itertools.pairwise([*ups, math.inf]):
+        first_s = min((at_s for at_s in created_s if decided_s - EARLY_S <= at_s < next_s - EARLY_S), default=None)
+        if first_s is not None:
+            yield decided_s, max(first_s, decided_s)
 
 
 def _grew(counts: tuple[int, int] | None) -> bool:

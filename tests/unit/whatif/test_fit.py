@@ -77,6 +77,16 @@ def test_what_a_run_was_is_found_in_its_folder(fitted: Fit) -> None:
     assert len(fitted.load) == len(simulate(PLAN).requests)
 
 
+def test_creations_stamped_in_whole_seconds_belong_to_the_decision_just_before(folder: Path) -> None:
+    """Kubernetes rounds down, so that a replica seems to be there before its scale-up, and long after the last one."""
+    observed, replicas = read(folder)
+    early = {
+        name: replace(pod, created_s=None if pod.created_s is None else pod.created_s - REACTION_S - 0.9)
+        for name, pod in replicas.pods.items()
+    }
+    assert fit(observed, replace(replicas, pods=early)).setup.replicas.create_s == 0.0
+
+
 def test_the_services_of_a_run_are_those_of_the_plan(fitted: Fit) -> None:
     """The prefill is one mean for all prompts, so single services differ by the length of the prompt alone."""
     in_order = sorted(simulate(PLAN).requests, key=lambda each: each.sent_s)
