@@ -40,7 +40,8 @@ SERIES = {
     "nv_trt_llm_kv_cache_block_metrics": [{"pod": "a", "kv_cache_block_type": "fraction"}],
 }
 QUERIED = {"ratio", "up", "engine_active", "engine_waiting", "kv_used_ratio"}
-RAW = {"raw_queue_us", "raw_compute_us", "raw_success", "raw_failure", "raw_pending"}
+OF_OTHER_MODELS = {"raw_other_queue_us", "raw_other_compute_us"}
+RAW = {"raw_queue_us", "raw_compute_us", "raw_success", "raw_failure", "raw_pending", *OF_OTHER_MODELS}
 
 COMMAND = [sys.executable, "-m", "loadgen.collect"]
 
@@ -128,6 +129,9 @@ def test_recorded_samples_equal_those_of_the_sources(
     assert success == list(range(1, replica.reads + 1))
     assert samples(folder, "raw_queue_us", "a").value.tolist() == [100 * count for count in success]
     assert samples(folder, "raw_failure", "a").value.unique().tolist() == [3.0]
+    # four other models
+    assert samples(folder, "raw_other_queue_us", "a").value.unique().tolist() == [4 * 7]
+    assert samples(folder, "raw_other_compute_us", "a").value.unique().tolist() == [4 * 9]
     times = samples(folder, "raw_success", "a").t_s
     assert times.is_monotonic_increasing
     assert times.min() >= 0

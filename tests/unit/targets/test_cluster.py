@@ -10,6 +10,7 @@ from loadgen.kube.client.api import Skew
 from loadgen.kube.discover.access_paths import AccessPath
 from loadgen.kube.discover.autoscaler import ScalingMetric
 from loadgen.kube.discover.discovery import ClusterDiscovery, Signals
+from loadgen.kube.discover.metrics_api import MetricsUrls
 from loadgen.kube.discover.workload import ScaledWorkload
 from loadgen.targets.cluster import info_of
 from support.kube.workloads import WORKLOAD, service
@@ -49,6 +50,7 @@ def discovery(hpa: dict[str, Any] | None) -> ClusterDiscovery:
             prometheus=None,
             pod_metrics=None,
             custom_metrics=None,
+            use=MetricsUrls(),
             versions={"kubernetes": "1.33"},
         ),
         skews={"kubernetes": Skew(0.123456, 0.01)},
