@@ -28,20 +28,10 @@ from loadgen.run.reexec import enter_sandbox_if_requested
 from loadgen.run.repeats import check_repeats, end_with_repeats, own_group, repeat_if_requested
 from loadgen.run.uncaught import errors_exit, exit_with_code
 from loadgen.run.web_ui import show_stop
+from loadgen.scenario.fleets import Kube, Local
+from loadgen.scenario.prompts import Fixed, LogNormal, Prompts, Uniform
 from loadgen.scenario.rates import Constant, Rate, Scaled, Sequence, Spike, Step, Sum, Wave
-from loadgen.scenario.settings import (
-    Fixed,
-    Kube,
-    Local,
-    LogNormal,
-    Pricing,
-    Prompts,
-    Scenario,
-    Seeds,
-    Slo,
-    Uniform,
-    Validity,
-)
+from loadgen.scenario.settings import Pricing, Scenario, Seeds, Slo, Validity
 
 __all__ = [
     "Constant",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from loadgen.base.errors import SettingsError
 from loadgen.base.proposals import listed, near
 from loadgen.dataset.run_info import PromptInfo
-from loadgen.scenario.settings import Fixed, Lengths, Prompts, Tokens, Uniform
+from loadgen.scenario.prompts import Fixed, Lengths, Prompts, Tokens, Uniform
 
 CHARACTERS_PER_TOKEN = 4
 """Assumed length of a token of English text; only a server's tokenizer knows the true count."""

@@ -32,7 +32,7 @@ from loadgen.dataset.stack import ReplicaPhase
 from loadgen.local.fleet import Fleet
 from loadgen.local.loopback import Unreachable, get
 from loadgen.local.prometheus import RATIO_METRIC
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 
 _QUERY_TIMEOUT_S = 3.0
 # apierr.NewInternalError of prometheus-adapter

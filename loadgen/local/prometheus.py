@@ -9,7 +9,7 @@ import yaml
 from loadgen.base.files import write_whole
 from loadgen.local.component import Component
 from loadgen.local.loopback import LOOPBACK, Unreachable, get
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 
 RATIO_METRIC = "triton:queue_compute:ratio"
 

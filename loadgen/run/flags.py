@@ -9,7 +9,8 @@ from loadgen.base.errors import SettingsError
 from loadgen.base.proposals import meant, near
 from loadgen.load.adapters.users import TritonUser
 from loadgen.run.connection_flags import add_connection_flags
-from loadgen.scenario.settings import TOKEN_LIMITS, Kube, ReportFormat, Scenario, Slo, WireProtocol
+from loadgen.scenario.fleets import Kube
+from loadgen.scenario.settings import TOKEN_LIMITS, ReportFormat, Scenario, Slo, WireProtocol
 
 REPORT_FORMATS: tuple[str, ...] = get_args(ReportFormat)
 

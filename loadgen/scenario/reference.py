@@ -12,20 +12,10 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from loadgen.base.checked import Settings
+from loadgen.scenario.fleets import Kube, Local
+from loadgen.scenario.prompts import Fixed, LogNormal, Prompts, Uniform
 from loadgen.scenario.rates import Constant, RateBase, Spike, Step, Wave
-from loadgen.scenario.settings import (
-    Fixed,
-    Kube,
-    Local,
-    LogNormal,
-    Pricing,
-    Prompts,
-    Scenario,
-    Seeds,
-    Slo,
-    Uniform,
-    Validity,
-)
+from loadgen.scenario.settings import Pricing, Scenario, Seeds, Slo, Validity
 
 GROUPS: dict[str, tuple[type[Settings], ...]] = {
     "Scenario": (Scenario, Slo, Validity, Pricing, Seeds),

@@ -1,7 +1,6 @@
 """Defines `Scenario` and the other settings of a test; they are frozen and reject unknown fields."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -15,117 +14,13 @@ from pydantic import (
 
 from loadgen.base.checked import Settings
 from loadgen.base.proposals import meant
-from loadgen.base.urls import Url, parse_url
+from loadgen.scenario.fleets import Kube, Local, parsed_url
 from loadgen.scenario.inputs import Inputs
+from loadgen.scenario.prompts import Prompts, Ratio
 from loadgen.scenario.rates import Rate
-
-Tokens = Annotated[int, Field(gt=0, le=2**31 - 1)]
-"""A number of tokens: Triton's tensors and the table of requests hold 32 bits."""
 
 API_PATH = "/v2"
 """Path of Triton's API, below the path of a target."""
-
-Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
-
-_NOT_GIVEN: Any = object()
-"""A setting that may be given by position, and was not given so."""
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not _NOT_GIVEN}
-
-
-class Uniform(Settings):
-    """Uniformly distributed integers.
-
-    Attributes:
-        low: Smallest value.
-        high: Largest value.
-    """
-
-    kind: Literal["uniform"] = "uniform"
-    low: Tokens
-    high: Tokens
-
-    def __init__(self, low: int = _NOT_GIVEN, high: int = _NOT_GIVEN, **fields: Any) -> None:
-        super().__init__(**_given(low=low, high=high), **fields)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.high < self.low:
-            raise ValueError(f"high {self.high} is below low {self.low}: swap them")
-        return self
-
-
-class Fixed(Settings):
-    """Always the same integer.
-
-    Attributes:
-        value: The value.
-    """
-
-    kind: Literal["fixed"] = "fixed"
-    value: Tokens
-
-    def __init__(self, value: int = _NOT_GIVEN, **fields: Any) -> None:
-        super().__init__(**_given(value=value), **fields)
-
-
-class LogNormal(Settings):
-    """Log-normally distributed integers: rounded, and clipped to [low, high].
-
-    Attributes:
-        median: Median of the distribution.
-        sigma: Standard deviation of the logarithm.
-        low: Smallest value.
-        high: Largest value.
-    """
-
-    kind: Literal["lognormal"] = "lognormal"
-    median: PositiveFloat
-    sigma: NonNegativeFloat
-    low: Tokens = 1
-    high: Tokens
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.low <= self.median <= self.high:
-            raise ValueError(f"median {self.median:g} is outside low {self.low} … high {self.high}")
-        return self
-
-
-Lengths = Annotated[Uniform | Fixed | LogNormal, Field(discriminator="kind")]
-
-
-class Prompts(Settings):
-    """Source of the prompts: seeded excerpts of the bundled text, or a JSONL file.
-
-    A prompt from the bundled text is a shared prefix, a unique head and an excerpt. The head differs for every request,
-    so that a prefix cache of the server finds the shared prefix and nothing else.
-
-    Attributes:
-        input_tokens: Length of each prompt, in tokens of about four characters (bundled text only).
-        output_tokens: `max_tokens` of each request; `max_tokens` in a file takes precedence.
-        file: JSONL file, one object per line with `prompt` and optionally `max_tokens`. The lines are used in random
-            order, each once, before any is repeated.
-        shared_prefix: Share of each prompt, from its start, that all prompts have in common (bundled text only).
-        unique_per: `run`: the heads depend on the run's id, so that a second run repeats no prompt of the first;
-            `seed`: they depend on the seed of the prompts, and a second run sends the same prompts.
-    """
-
-    input_tokens: Lengths = Uniform(32, 256)
-    output_tokens: Lengths = Uniform(16, 64)
-    file: Path | None = None
-    shared_prefix: Ratio = 0.0
-    unique_per: Literal["run", "seed"] = "run"
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.file is not None and self.shared_prefix:
-            raise ValueError(
-                "shared_prefix applies to the bundled text only: omit it, and write the prefix into the prompts file"
-            )
-        return self
 
 
 class Slo(Settings):
@@ -219,99 +114,7 @@ class Pricing(Settings):
     gpus_per_replica: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
 
 
-class Local(Settings):
-    """The embedded stack (`--target local`): emulated engine, fleet and autoscaler.
-
-    Attributes:
-        profile: Name of an engine profile in `loadgen/local/engine/profiles`, or the path of a profile.
-        replicas: Minimum and maximum number of replicas.
-        ratio_target: Target of the queue-to-compute ratio (Pods metric, AverageValue).
-        startup_delay_s: Emulated image pull and engine load of a new replica, before the server starts.
-        sync_period_s: Sync period of the autoscaler, as of the HPA controller.
-        rate_window_s: Window of `rate()` in the recording rule of the ratio.
-        scrape_interval_s: Scrape and rule interval of Prometheus.
-        scale_down_window_s: Scale-down stabilization window; 300 s by default in Kubernetes.
-        grace_s: Termination grace period of a replica.
-    """
-
-    profile: str = "demo"
-    replicas: tuple[PositiveInt, PositiveInt] = (1, 4)
-    ratio_target: PositiveFloat = 0.2
-    startup_delay_s: NonNegativeFloat = 10.0
-    sync_period_s: PositiveFloat = 15.0
-    rate_window_s: PositiveFloat = 10.0
-    scrape_interval_s: PositiveFloat = 1.0
-    scale_down_window_s: NonNegativeFloat = 60.0
-    grace_s: PositiveFloat = 30.0
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        low, high = self.replicas
-        if high < low:
-            raise ValueError(f"replicas: the maximum ({high}) is below the minimum ({low}): swap them")
-        if self.rate_window_s < 4 * self.scrape_interval_s:
-            raise ValueError(
-                f"rate_window_s {self.rate_window_s:g} is shorter than 4 scrapes of {self.scrape_interval_s:g} s: "
-                f"increase it to at least {4 * self.scrape_interval_s:g}"
-            )
-        return self
-
-
 WireProtocol = Literal["grpc", "http"]
-
-EndpointKind = Literal["auto", "ingress", "service", "nodeport", "forward"]
-
-
-class Kube(Settings):
-    """A workload on a cluster (`--target kube`), reached by the kubeconfig or, in a pod, by its service account.
-
-    Objects whose name is None are discovered by their labels and must be unambiguous.
-
-    Attributes:
-        context: Context of the kubeconfig, or `in-cluster`; None means the current context.
-        namespace: Namespace of the workload; None means that of the context, then all other namespaces.
-        workload: Name of the Deployment or LeaderWorkerSet.
-        hpa: Name of its autoscaler.
-        service: Name of its Service.
-        endpoint: How requests reach it: `ingress` (balances requests), `service` and `nodeport` (balance connections),
-            `forward` (one pod, through the API server), a URL, or `auto`: the first of these that is reachable.
-        prometheus: URL of Prometheus, or `namespace/service:port`, read directly or through the API server.
-        prometheus_token_file: File with a bearer token for Prometheus; read again for every query, and never recorded.
-        prometheus_ca_file: File with the CA certificates for Prometheus.
-        deploy: Values file of the bundled chart, which is installed or upgraded before the run and kept after it.
-        patience_s: How long a pod may be blocked (no node, no image, crashes) before the run gives up. A pod that loads
-            its model, or that a node is being added for, is not blocked.
-    """
-
-    context: str | None = None
-    namespace: str | None = None
-    workload: str | None = None
-    hpa: str | None = None
-    service: str | None = None
-    endpoint: str = "auto"
-    prometheus: str | None = None
-    prometheus_token_file: Path | None = None
-    prometheus_ca_file: Path | None = None
-    deploy: Path | None = None
-    patience_s: PositiveFloat = 600.0
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        kinds = get_args(EndpointKind)
-        if self.endpoint not in kinds:
-            if "://" not in self.endpoint:
-                raise ValueError(
-                    f"kube endpoint {self.endpoint!r} is invalid{meant(self.endpoint, kinds)}: set it to "
-                    f"{', '.join(kinds)}, or a URL"
-                )
-            _parsed("kube endpoint", self.endpoint, ("http", "https", "grpc", "grpcs"), "grpc://triton.example:80")
-        if self.prometheus is not None and not re.fullmatch(_SERVICE, self.prometheus):
-            example = "http://prometheus.example:9090, or monitoring/prometheus-operated:9090"
-            _parsed("kube prometheus", self.prometheus, ("http", "https"), example, path=True)
-        return self
-
-
-_SERVICE = r"[a-z0-9-]+/[a-z0-9.-]+:\d+"
 
 
 class Seeds(Settings):
@@ -406,16 +209,16 @@ class Scenario(Settings):
         if self.target not in FLEETS:
             example = f"http://127.0.0.1:8000, or 'local', 'sandbox' or 'kube'{meant(self.target, FLEETS)}"
             schemes = ("http", "https", "grpc", "grpcs")
-            scheme = _parsed("target", self.target, schemes, example, path=True, api=API_PATH).scheme.rstrip("s")
+            scheme = parsed_url("target", self.target, schemes, example, path=True, api=API_PATH).scheme.rstrip("s")
             if self.protocol and scheme != self.protocol:
                 raise ValueError(
                     f"protocol {self.protocol} contradicts target {self.target}: omit one, or write the target as "
                     f"{self.protocol}://host:port"
                 )
         if self.metrics_url is not None:
-            _parsed("metrics_url", self.metrics_url, ("http", "https"), "http://127.0.0.1:8002", path=True)
+            parsed_url("metrics_url", self.metrics_url, ("http", "https"), "http://127.0.0.1:8002", path=True)
         if self.prometheus_url is not None:
-            _parsed("prometheus_url", self.prometheus_url, ("http", "https"), "http://127.0.0.1:9090", path=True)
+            parsed_url("prometheus_url", self.prometheus_url, ("http", "https"), "http://127.0.0.1:9090", path=True)
 
     @property
     def wire(self) -> WireProtocol:
@@ -432,12 +235,3 @@ class Scenario(Settings):
             SettingsError: the values contradict one another.
         """
         return Scenario(**{**dict(self), **changes})
-
-
-def _parsed(
-    setting: str, url: str, schemes: tuple[str, ...], example: str, *, path: bool = False, api: str = ""
-) -> Url:
-    try:
-        return parse_url(url, schemes=schemes, example=example, path=path, api=api)
-    except ValueError as error:
-        raise ValueError(f"{setting} {error}") from None

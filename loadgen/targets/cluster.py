@@ -30,7 +30,8 @@ from loadgen.kube.observe.config import ObserverConfig
 from loadgen.kube.proxy.forward import ForwardConfig
 from loadgen.kube.proxy.process import STOP_S, read_port, start_process, wait_for_file
 from loadgen.protocols.endpoint import Endpoint
-from loadgen.scenario.settings import Kube, Scenario
+from loadgen.scenario.fleets import Kube
+from loadgen.scenario.settings import Scenario
 from loadgen.targets.info import TargetInfo
 
 EMULATED = (

@@ -24,7 +24,8 @@ from loadgen.local.prometheus import RATIO_METRIC
 from loadgen.local.resources import check_space
 from loadgen.programs.find import check_platform
 from loadgen.protocols.endpoint import Endpoint
-from loadgen.scenario.settings import Local, Scenario
+from loadgen.scenario.fleets import Local
+from loadgen.scenario.settings import Scenario
 from loadgen.targets.info import TargetInfo
 
 EMULATED = (

@@ -12,7 +12,8 @@ from loadgen.kube.deploy import chart, helm
 from loadgen.local.engine.profile import load_profile
 from loadgen.sandbox import emulated
 from loadgen.sandbox.commands import INSIDE, Sandbox
-from loadgen.scenario.settings import Kube, Scenario
+from loadgen.scenario.fleets import Kube
+from loadgen.scenario.settings import Scenario
 from loadgen.targets.cluster import RunningCluster, start_cluster
 from loadgen.targets.info import TargetInfo
 from loadgen.targets.local import autoscaler_info, compressions

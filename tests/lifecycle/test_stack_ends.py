@@ -14,7 +14,7 @@ from loadgen.base.errors import StackError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder, StackState
 from loadgen.local.environments import environment_folders
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 from loadgen.targets.local import start_stack
 from support.runs.stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
 from support.servers.token_stream import TokenStream

@@ -22,7 +22,7 @@ import tritonclient.grpc as triton
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import ReplicaState
 from loadgen.local.environments import environment_folders
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 from loadgen.targets.local import LocalStack, start_stack
 from support.runs.stack_runs import eventually, journal, left_on_disk, processes_of, run_folder
 from support.servers.token_stream import MODEL, TokenStream

@@ -26,7 +26,9 @@ from loadgen.run.option_checks import (
     check_environment,
     check_options,
 )
-from loadgen.scenario.settings import Fixed, Kube, Scenario, Uniform
+from loadgen.scenario.fleets import Kube
+from loadgen.scenario.prompts import Fixed, Uniform
+from loadgen.scenario.settings import Scenario
 from support.docs.commands import ROOT
 from support.kube.workloads import WORKLOAD
 

@@ -17,8 +17,9 @@ from loadgen.base.checked import Settings
 from loadgen.cli import command_line
 from loadgen.dataset.names import Cause, EventKind, GapSource, Outcome, RescaleReason, SignalName, StopCause
 from loadgen.run.flags import add_flags
-from loadgen.scenario import rates, reference, settings
-from loadgen.scenario.settings import FLEETS, EndpointKind, Kube
+from loadgen.scenario import fleets, prompts, rates, reference, settings
+from loadgen.scenario.fleets import EndpointKind, Kube
+from loadgen.scenario.settings import FLEETS
 from support.docs import analysis, glossary
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -85,7 +86,7 @@ def test_every_setting_has_a_meaning() -> None:
         assert not differences(reference.fields(each), reference.descriptions(each)), each.__name__
     declared = {
         each.__name__
-        for module in (rates, settings)
+        for module in (rates, prompts, fleets, settings)
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, Settings) and each.__module__ == module.__name__
     }

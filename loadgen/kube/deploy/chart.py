@@ -7,7 +7,7 @@ from typing import Any
 from loadgen.base.errors import StackError
 from loadgen.local.engine.config import EngineProfile
 from loadgen.local.prometheus import duration
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 
 _PRE_STOP_S = 3
 

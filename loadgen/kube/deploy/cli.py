@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from loadgen.kube.deploy.release import deploy, destroy  # importing the Kubernetes library takes a second
     from loadgen.kube.deploy.values import merge, parse_set, read_values
-    from loadgen.scenario.settings import Kube
+    from loadgen.scenario.fleets import Kube
 
     if options.command == "destroy":
         destroy(Kube(context=options.context, namespace=options.namespace), say=say, release=options.release)

@@ -11,7 +11,7 @@ from loadgen.kube.deploy import helm
 from loadgen.kube.deploy.readiness import wait_until_ready
 from loadgen.kube.discover.selection import candidates, choose_hpa, choose_workload
 from loadgen.kube.discover.workload import serving_objects
-from loadgen.scenario.settings import Kube
+from loadgen.scenario.fleets import Kube
 
 _TERMINATION_TIMEOUT_S = 900.0
 

@@ -1,7 +1,7 @@
 """What a run discovers on a cluster: the workload, how to reach it, and where to read its signals."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadgen.dataset.run_info import Autoscaler
 from loadgen.kube.client.api import Skew
@@ -21,8 +21,8 @@ class Signals:
         prometheus: Base URL of Prometheus; None where it cannot be read.
         pod_metrics: URL of a pod's /metrics with placeholders `{ip}` and `{pod}`; None where it cannot be read.
         custom_metrics: URL of the metric in the custom-metrics API; None where the HPA does not read it there.
-        use: URLs of the use of CPU and memory by nodes and replicas.
         versions: Versions of Kubernetes and Prometheus.
+        use: URLs of the use of CPU and memory by nodes and replicas.
     """
 
     metric: ScalingMetric | None
@@ -30,8 +30,8 @@ class Signals:
     prometheus: str | None
     pod_metrics: str | None
     custom_metrics: str | None
-    use: MetricsUrls
     versions: Mapping[str, str]
+    use: MetricsUrls = field(default_factory=MetricsUrls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

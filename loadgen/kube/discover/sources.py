@@ -26,7 +26,7 @@ from loadgen.kube.objects.pod_startup import READY, startup_stage
 from loadgen.kube.objects.shapes import checked
 from loadgen.kube.proxy.process import read_port, start_process
 from loadgen.kube.proxy.relay import RelayConfig
-from loadgen.scenario.settings import Kube
+from loadgen.scenario.fleets import Kube
 
 _TIMEOUT_S = 2.0
 _CUSTOM = "custom.metrics.k8s.io"

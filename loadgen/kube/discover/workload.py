@@ -11,7 +11,7 @@ from loadgen.kube.discover.result import Discovered
 from loadgen.kube.discover.selection import candidates, choose_hpa, choose_service, choose_workload
 from loadgen.kube.objects.raw import Raw
 from loadgen.kube.objects.workload import GROUPS, Workload
-from loadgen.scenario.settings import Kube
+from loadgen.scenario.fleets import Kube
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

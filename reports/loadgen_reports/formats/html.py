@@ -4,9 +4,7 @@ import base64
 import functools
 import hashlib
 import json
-import math
 import re
-from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import PurePosixPath
@@ -39,17 +37,14 @@ from loadgen_reports.panels import (
     LIGHT,
     UNKNOWN,
     Panel,
-    downsample,
-    mark_text,
     panels,
     symbol_key,
     symbols,
     unknown_spans,
 )
 from loadgen_reports.sentences import VERDICT, emulation, listed_findings, opening, replica_span, signal_sentence
+from loadgen_reports.timeline_tables import marks_table, timeline_table
 
-_MAX_MARKS = 500
-_TABLE_ROWS = 120
 _UNITS = re.compile(r"(?<=[\d∞]) (?=(?:s|ms|min|h|%)\b|%)")
 
 
@@ -93,7 +88,7 @@ def render(analysis: Analysis) -> str:
             symbols=_legend_symbols(analysis),
             unknown=UNKNOWN if unknown_spans(timeline) else None,
             timeline_table=timeline_table(analysis),
-            marks_table=_marks_table(analysis),
+            marks_table=marks_table(analysis),
             tables=tables,
             signal_tables=signal_tables,
             spread=spread,
@@ -239,73 +234,6 @@ def _legend_symbols(analysis: Analysis) -> list[tuple[str, str, str]]:
     """The symbols that this run uses: shape, colour and name."""
     used = {symbol_key(mark) for mark in analysis.marks}
     return [(s.shape, s.colour, s.name) for key, s in symbols().items() if key in used]
-
-
-def _marks_table(analysis: Analysis) -> tables.Table:
-    ordered = sorted(analysis.marks, key=lambda mark: mark.t_s)
-    rows = [
-        (
-            tables.Cell(text=fmt.clock(mark.t_s, 1)),
-            tables.Cell(text=mark_text(mark)),
-            tables.Cell(text=mark.pod or "", literal=bool(mark.pod)),
-        )
-        for mark in ordered[:_MAX_MARKS]
-    ]
-    omitted = len(ordered) - len(rows)
-    return tables.Table(
-        key="marks",
-        title="Events",
-        columns=tuple(tables.Column(label=label) for label in ("At", "Event", "Replica")),
-        rows=tuple(rows),
-        notes=(f"{fmt.count(omitted)} more events in analysis.json.",) if omitted > 0 else (),
-    )
-
-
-def timeline_table(analysis: Analysis) -> tables.Table:
-    """The timeline as a table of at most `_TABLE_ROWS` rows, each for one or more bins."""
-    timeline = analysis.timeline
-    factor = max(1, math.ceil(len(timeline.t_s) / _TABLE_ROWS))
-    coarse = downsample(timeline, factor)
-    fields = [
-        ("Offered /s", _numbers(coarse.offered_per_s)),
-        ("Completed /s", _numbers(coarse.completed_per_s)),
-        ("Failed /s", _numbers(coarse.failed_per_s)),
-        ("In flight", _numbers(coarse.in_flight)),
-        ("TTFT p50, s", _bounded(coarse.ttft_p50_lower_s, coarse.ttft_p50_upper_s)),
-        ("TTFT p95, s", _bounded(coarse.ttft_p95_lower_s, coarse.ttft_p95_upper_s)),
-        ("E2E p50, s", _bounded(coarse.e2e_p50_lower_s, coarse.e2e_p50_upper_s)),
-        ("E2E p95, s", _bounded(coarse.e2e_p95_lower_s, coarse.e2e_p95_upper_s)),
-        ("Ratio, reconstructed", _numbers(coarse.ratio)),
-        ("Ratio, raw counters", _numbers(coarse.ratio_truth)),
-        ("Desired", _numbers(coarse.desired)),
-        ("Ready", _numbers(coarse.ready)),
-        ("Serving", _numbers(coarse.serving)),
-        ("Needed", _numbers(coarse.needed)),
-    ]
-    note: tuple[str, ...] = ()
-    if factor > 1:
-        note = (
-            f"Each row covers {fmt.seconds(coarse.bin_s)}: rates, ratios and medians are means, p95 is the maximum, "
-            "counts are the last value.",
-        )
-    return tables.Table(
-        key="rows",
-        title="Timeline as a table",
-        columns=(tables.Column(label="At"), *(tables.Column(label=label, numeric=True) for label, _ in fields)),
-        rows=tuple(
-            (tables.Cell(text=fmt.clock(at)), *(tables.Cell(text=texts[i]) for _, texts in fields))
-            for i, at in enumerate(coarse.t_s)
-        ),
-        notes=note,
-    )
-
-
-def _numbers(series: Sequence[float]) -> list[str]:
-    return [fmt.number(value) for value in series]
-
-
-def _bounded(lower: Sequence[float], upper: Sequence[float]) -> list[str]:
-    return [fmt.bounded(low, high) for low, high in zip(lower, upper, strict=True)]
 
 
 def _bars(analysis: Analysis) -> dict[str, object]:

@@ -19,7 +19,7 @@ from loadgen.local.engine.profile import load_profile
 from loadgen.sandbox import emulated
 from loadgen.sandbox.build.build import find
 from loadgen.sandbox.commands import DEFAULT_NODES, Sandbox
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 from support.kube.cluster import Cluster
 from support.kube.given import run
 from support.kube.keda_hpa import hpa_of

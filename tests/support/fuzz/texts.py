@@ -11,7 +11,8 @@ from loadgen.base.quantity import parse_bytes, parse_milli, parse_quantity
 from loadgen.base.text import clean, printable
 from loadgen.base.urls import redacted
 from loadgen.protocols.endpoint import Endpoint
-from loadgen.scenario.settings import Kube, Scenario
+from loadgen.scenario.fleets import Kube
+from loadgen.scenario.settings import Scenario
 from support.fuzz.damage import damaged, damaged_text
 from support.fuzz.target import Target
 

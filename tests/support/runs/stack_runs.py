@@ -13,8 +13,9 @@ from loadgen.base.clock import Clock
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
 from loadgen.local.leftovers import SHARED_MEMORY, prefix
+from loadgen.scenario.fleets import Local
 from loadgen.scenario.rates import Constant
-from loadgen.scenario.settings import Local, Scenario
+from loadgen.scenario.settings import Scenario
 
 FOUR_PLACES = str(Path(__file__).with_name("four_places.yaml"))
 """An engine profile whose places the tests can count on, whatever becomes of the demo's."""

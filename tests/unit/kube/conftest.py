@@ -10,7 +10,7 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.kube.client.api import Api
 from loadgen.kube.discover.sources import Sources
 from loadgen.kube.discover.workload import ScaledWorkload
-from loadgen.scenario.settings import Kube
+from loadgen.scenario.fleets import Kube
 from support.kube.workloads import WORKLOAD
 from support.servers.http import serving
 from support.servers.kubernetes_api import Server, write_contexts

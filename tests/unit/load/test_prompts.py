@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loadgen.base.errors import SettingsError
 from loadgen.dataset.run_info import PromptInfo
 from loadgen.load.prompts import Prompt, PromptSource, bundled_text, draw
-from loadgen.scenario.settings import Fixed, LogNormal, Prompts, Uniform
+from loadgen.scenario.prompts import Fixed, LogNormal, Prompts, Uniform
 
 HEAD = 8 * 4
 """Characters of the head that makes a prompt unique."""

@@ -20,7 +20,7 @@ from loadgen.local.autoscaler import (
     sync_data,
     sync_inputs,
 )
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 
 UNREADABLE = ReadError(message="Internal error occurred: unable to fetch metrics")
 LOCAL = Local(replicas=(1, 4), ratio_target=1.0, scale_down_window_s=30.0)

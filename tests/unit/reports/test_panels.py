@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from loadgen_reports import lags, panels
-from loadgen_reports.formats import html
+from loadgen_reports.timeline_tables import timeline_table
 
 from loadgen.analyze.results import Analysis, Direction, Mark
 from loadgen.dataset.names import MarkSymbol
@@ -122,6 +122,6 @@ def test_every_colour_is_defined_in_both_themes(failing: Analysis) -> None:
 
 def test_the_timeline_table_stays_short() -> None:
     """The table below the charts has about a hundred rows even for hours, and a note says what a row stands for."""
-    table = html.timeline_table(sample("two-hours"))
+    table = timeline_table(sample("two-hours"))
     assert 60 <= len(table.rows) <= 120
     assert table.notes[0].startswith("Each row covers 61 s")

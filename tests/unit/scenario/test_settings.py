@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from loadgen.base.errors import ExitCode, SettingsError
+from loadgen.scenario.fleets import Local
+from loadgen.scenario.prompts import Fixed, LogNormal, Prompts, Uniform
 from loadgen.scenario.rates import Constant, Step
-from loadgen.scenario.settings import Fixed, Local, LogNormal, Prompts, Scenario, Seeds, Slo, Uniform
+from loadgen.scenario.settings import Scenario, Seeds, Slo
 
 LOAD = Constant(per_s=1, duration_s=10)
 

@@ -11,7 +11,7 @@ from loadgen.dataset.events import Event
 from loadgen.dataset.run_info import Compression
 from loadgen.dataset.stack import ReplicaState, StackFolder, StackState
 from loadgen.local.programs import version_in
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 from loadgen.targets.local import EMULATED, autoscaler_info, compressions, start_stack
 from support.runs.stack_runs import run_folder
 

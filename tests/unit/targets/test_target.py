@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.run.run import Run
+from loadgen.scenario.fleets import Local
 from loadgen.scenario.rates import Constant
-from loadgen.scenario.settings import Local, Scenario, Validity
+from loadgen.scenario.settings import Scenario, Validity
 
 PROGRAM = """
 import sys

@@ -10,7 +10,7 @@ from loadgen.analyze.scaling.replicas import fleet
 from loadgen.autoscale.record import inputs_data
 from loadgen.autoscale.state import PodValues, ReadError
 from loadgen.local.autoscaler import Autoscaler, pod_state, sync_data, sync_inputs
-from loadgen.scenario.settings import Local
+from loadgen.scenario.fleets import Local
 from support.runs.tables import SCALER, event, info, observed
 
 NO_RATIO = Series(np.empty(0), np.empty(0))

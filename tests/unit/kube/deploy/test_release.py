@@ -20,7 +20,7 @@ from loadgen.kube.client.api import Api
 from loadgen.kube.deploy import helm
 from loadgen.kube.deploy.release import deploy, destroy
 from loadgen.kube.discover.workload import discover_workload
-from loadgen.scenario.settings import Kube
+from loadgen.scenario.fleets import Kube
 from support.kube.kubeconfigs import write_kubeconfig
 from support.servers.http import ResponseHandler, serving
 

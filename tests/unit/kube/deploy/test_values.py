@@ -10,8 +10,9 @@ from locust.env import Environment
 from loadgen.base.errors import SettingsError
 from loadgen.kube.deploy.values import merge, parse_set, read_values
 from loadgen.run.flags import with_flags
+from loadgen.scenario.fleets import Kube
 from loadgen.scenario.rates import Constant
-from loadgen.scenario.settings import Kube, Scenario
+from loadgen.scenario.settings import Scenario
 
 
 def test_later_files_override_earlier_ones_by_key(tmp_path: Path) -> None:

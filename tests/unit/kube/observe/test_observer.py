@@ -1,82 +1,14 @@
 """State and journal that the observer writes for the events of its watches, as the local stack writes them."""
 
-import json
 import queue
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.stack import StackFolder
-from loadgen.kube.observe.config import ObserverConfig
 from loadgen.kube.observe.observer import Observer, observe
 from loadgen.kube.observe.watch_event import WatchEvent
-from support.servers.metrics import run_folder
-
-CONFIG = ObserverConfig(
-    namespace="triton", workload="triton", hpa="triton", selector="app=triton", gateway="10.96.0.7:80", model="m"
-)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    return run_folder(tmp_path)
-
-
-@pytest.fixture
-def observer(folder: RunFolder) -> Observer:
-    return Observer(folder, CONFIG, request_lease=lambda node: None)
-
-
-def pod(name: str, *, ready: bool = True, uid: str | None = None) -> dict:
-    container = {"name": "server", "restartCount": 0, "state": {"running": {}}}
-    condition = {"type": "Ready", "status": "True" if ready else "False"}
-    return {
-        "metadata": {"name": name, "uid": uid or f"uid-{name}", "creationTimestamp": "2026-11-24T12:00:00Z"},
-        "status": {"podIP": "10.244.1.5", "conditions": [condition], "containerStatuses": [container]},
-    }
-
-
-def deployment(replicas: int) -> dict:
-    return {"metadata": {"name": "triton"}, "spec": {"replicas": replicas}}
-
-
-def stamped(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def rescale_event(size: int, at_unix_s: float) -> dict:
-    involved = {"kind": "HorizontalPodAutoscaler", "name": "triton"}
-    return {
-        "metadata": {"uid": f"to-{size}"},
-        "involvedObject": involved,
-        "reason": "SuccessfulRescale",
-        "message": f"New size: {size}; reason: pods metric r above target",
-        "lastTimestamp": stamped(at_unix_s),
-        "count": 1,
-    }
-
-
-def event(source: str, event_type: str, content: dict, at_s: float) -> WatchEvent:
-    """An event with an object, or with the items of a list."""
-    if event_type == "LISTED":
-        return WatchEvent(source=source, type=event_type, at_s=at_s, items=content["items"])
-    return WatchEvent(source=source, type=event_type, at_s=at_s, object=content)
-
-
-RAW = ("pod_condition", "container_state", "pod_event")
-
-
-def journal(folder: RunFolder, *, raw: bool = False) -> list[dict]:
-    """The recorded events; the raw events of pods only with `raw`."""
-    file = folder.path / "stack" / "journal.jsonl"
-    events = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    return [each for each in events if (each["kind"] in RAW) == raw]
-
-
-def now(folder: RunFolder) -> float:
-    return folder.read_info().clock.anchor_unix_s + 100.0
+from support.kube.watched import CONFIG, deployment, event, journal, now, pod, rescale_event
 
 
 def test_a_pod_is_a_replica_with_addresses_of_its_own(folder, observer):
@@ -117,72 +49,6 @@ def test_the_deletion_of_an_expired_event_is_not_a_rescale(folder, observer):
     observer.handle(event("workloads", "MODIFIED", deployment(3), at + 1))
     observer.flush(at + 9)
     assert journal(folder)[-1]["reason"] == "NotByAutoscaler"
-
-
-def disconnected(source: str, since_unix_s: float, at_s: float, reason: str = "timeout") -> WatchEvent:
-    return WatchEvent(source=source, type="DISCONNECTED", at_s=at_s, last_contact_s=since_unix_s, reason=reason)
-
-
-def gaps(folder: RunFolder) -> list[tuple]:
-    events = [each for each in journal(folder) if each["kind"] == "collect_gap"]
-    return [(each["data"]["watch"], each["data"]["from_s"], each["data"]["to_s"], each["message"]) for each in events]
-
-
-def test_a_pod_that_is_missing_after_a_gap_has_stopped(folder, observer):
-    """The API server was unreachable from 103 to 108 s; the new list does not contain the pod."""
-    at = now(folder)
-    observer.handle(event("workloads", "ADDED", deployment(1), at))
-    observer.handle(event("pods", "LISTED", {"items": [pod("a")]}, at))
-    observer.handle(disconnected("pods", at + 3, at + 5))
-    observer.handle(disconnected("pods", at + 3, at + 7, "another reason"))
-    observer.handle(event("pods", "LISTED", {"items": []}, at + 8))
-    observer.flush(at + 8)
-    assert StackFolder(folder.path).read().replicas == ()
-    kinds = [each["kind"] for each in journal(folder)]
-    assert {"replica_draining", "replica_stopped", "collect_gap"} <= set(kinds)
-    assert gaps(folder) == [("pods", 103.0, 108.0, "watch of pods interrupted: timeout")]
-
-
-@pytest.mark.parametrize("source", ["hpas", "workloads", "events", "rescales", "nodes", "replicasets"])
-def test_each_watch_has_its_own_gaps(folder, observer, source):
-    """Including optional ones."""
-    at = now(folder)
-    observer.handle(disconnected(source, at + 3, at + 5))
-    observer.handle(event(source, "LISTED", {"items": []}, at + 8))
-    assert [gap[:3] for gap in gaps(folder)] == [(source, 103.0, 108.0)]
-
-
-def test_an_outage_that_lasts_to_the_end_of_the_run_is_a_gap(folder, observer):
-    """The watch is never restarted."""
-    at = now(folder)
-    observer.handle(event("pods", "LISTED", {"items": []}, at))
-    observer.handle(disconnected("pods", at + 3, at + 5))
-    observer.close(at + 60)
-    assert [gap[:3] for gap in gaps(folder)] == [("pods", 103.0, 160.0)]
-
-
-def test_a_watch_that_is_restarted_at_once_has_no_gap(folder, observer):
-    """Its resource version expired, and it has a new list half a second later."""
-    at = now(folder)
-    observer.handle(disconnected("pods", at, at + 0.1))
-    observer.handle(event("pods", "LISTED", {"items": []}, at + 0.5))
-    assert journal(folder) == []
-
-
-def test_a_rescale_in_a_gap_waits_for_the_watch_of_its_events(folder, observer):
-    """The workload is listed again at 110 s, the HPA's events only at 130 s: they have 104 s."""
-    at = float(round(now(folder)))
-    observer.handle(event("workloads", "LISTED", {"items": [deployment(1)]}, at))
-    for source in ("workloads", "rescales", "hpas"):
-        observer.handle(disconnected(source, at + 1, at + 2))
-    observer.handle(event("workloads", "LISTED", {"items": [deployment(3)]}, at + 10))
-    observer.flush(at + 29)
-    assert [each["kind"] for each in journal(folder)] == ["collect_gap"]
-    observer.handle(event("hpas", "LISTED", {"items": []}, at + 30))
-    observer.handle(event("rescales", "LISTED", {"items": [rescale_event(3, at + 4)]}, at + 30))
-    observer.flush(at + 30)
-    recorded = next(each for each in journal(folder) if each["kind"] == "hpa_rescale")
-    assert (recorded["t_s"], recorded["reason"]) == (pytest.approx(104, abs=0.5), "SuccessfulRescale")
 
 
 def node(ready: str, at_unix_s: float) -> dict:
