@@ -14,7 +14,8 @@ from loadgen.analyze.stats import Values
 
 EXACT = 2_000_000
 """Most gaps that are kept as they are."""
-WIDTH = 2.0**-10
+_BITS = 10
+WIDTH = 2.0**-_BITS
 """Width of a bin, relative to its values, unless there are hundreds of cells."""
 ERROR = WIDTH / 2 * 1.001
 """Largest relative error of a percentile of more gaps."""
@@ -38,7 +39,7 @@ class Gaps:
         self._cells = int(cell.max(initial=-1)) + 1
         self._kept: list[tuple[Floats, Ints]] = []
         self._in_memory = 0
-        self._bits = 10
+        self._bits = _BITS
         while self._cells * ((_HIGHEST - _LOWEST) << self._bits) > _MAX_BINS:
             self._bits -= 1
         self._bins = (_HIGHEST - _LOWEST) << self._bits
@@ -57,6 +58,11 @@ class Gaps:
         self._in_memory += len(gap_s)
         if self._in_memory > EXACT:
             self._fold()
+
+    @property
+    def error_ratio(self) -> float:
+        """Largest relative error of a percentile: 0 if all gaps are kept as they are."""
+        return 0.0 if self._counts is None else ERROR * 2.0 ** (_BITS - self._bits)
 
     def of(self, members: Bools) -> Values:
         """The distribution of the gaps of some requests."""

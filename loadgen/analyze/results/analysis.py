@@ -166,6 +166,8 @@ class Analysis:
         balance: How evenly requests were spread over the replicas; None when no load started.
         replica_age: TTFT by the age of the replica; None when no load started.
         generator: Whether the load generator was the bottleneck; None when no load started.
+        itl_error_ratio: Largest relative error of a percentile of ITL: 0 if each gap was kept; more than 2,000,000 are
+            counted in bins.
     """
 
     run: Run
@@ -200,3 +202,4 @@ class Analysis:
     chains: tuple[EventChain, ...] = ()
     fix_first: FixFirst | None = None
     failures: Failures | None = None
+    itl_error_ratio: float = 0.0
