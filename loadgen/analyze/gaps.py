@@ -11,6 +11,7 @@ import numpy as np
 
 from loadgen.analyze.observed import Answers, Bools, Floats, Ints
 from loadgen.analyze.stats import Values
+from loadgen.analyze.tokens import Tokens
 
 EXACT = 2_000_000
 """Most gaps that are kept as they are."""
@@ -32,10 +33,11 @@ class Gaps:
     Args:
         answers: The answers of the run; iterated again for members that are no union of cells.
         cell: Cell of each request by row, from 0 on; -1 for requests without gaps.
+        latest_s: Time of the last token of each request by row, once all gaps were added.
     """
 
-    def __init__(self, answers: Iterable[Answers], cell: Ints) -> None:
-        self._answers, self._cell = answers, cell
+    def __init__(self, answers: Iterable[Answers], cell: Ints, latest_s: Floats) -> None:
+        self._answers, self._cell, self._latest_s = answers, cell, latest_s
         self._cells = int(cell.max(initial=-1)) + 1
         self._kept: list[tuple[Floats, Ints]] = []
         self._in_memory = 0
@@ -83,10 +85,14 @@ class Gaps:
         return Values(value=np.sort(gap_s), count=np.ones(len(gap_s), dtype=np.int64), mean=mean)
 
     def _again(self, members: Bools) -> Values:
-        """The distribution by another pass over all answers."""
-        gaps = Gaps(self._answers, np.where(members, 0, -1))
-        for answers in self._answers:
-            gaps.add(*answers.gaps())
+        """The distribution by another pass over the answers."""
+        gaps = Gaps(self._answers, np.where(members, 0, -1), self._latest_s)
+        latest_s = self._latest_s[members & np.isfinite(self._latest_s)]
+        answers = self._answers
+        if len(latest_s) and isinstance(answers, Tokens):
+            answers = answers.between(float(latest_s.min()), float(latest_s.max()))
+        for some in answers:
+            gaps.add(*some.gaps())
         return gaps.of(members)
 
     def _fold(self) -> None:
