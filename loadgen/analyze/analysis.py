@@ -129,6 +129,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
         demand=demand,
         output_unit="chunks" if run.chunks else "tokens",
         warm_up=None if info.load_start_s is None else warm_up(run, replicas),
+        itl_error_ratio=measured.gaps.error_ratio,
         by_warm_up=latency.per_warm_up(run, measured),
         attainment=attained,
         signal=None if info.load_start_s is None else signal.truth,

@@ -11,10 +11,12 @@ import numpy as np
 
 from loadgen.analyze.observed import Answers, Bools, Floats, Ints
 from loadgen.analyze.stats import Values
+from loadgen.analyze.tokens import Tokens
 
 EXACT = 2_000_000
 """Most gaps that are kept as they are."""
-WIDTH = 2.0**-10
+_BITS = 10
+WIDTH = 2.0**-_BITS
 """Width of a bin, relative to its values, unless there are hundreds of cells."""
 ERROR = WIDTH / 2 * 1.001
 """Largest relative error of a percentile of more gaps."""
@@ -31,14 +33,15 @@ class Gaps:
     Args:
         answers: The answers of the run; iterated again for members that are no union of cells.
         cell: Cell of each request by row, from 0 on; -1 for requests without gaps.
+        latest_s: Time of the last token of each request by row, once all gaps were added.
     """
 
-    def __init__(self, answers: Iterable[Answers], cell: Ints) -> None:
-        self._answers, self._cell = answers, cell
+    def __init__(self, answers: Iterable[Answers], cell: Ints, latest_s: Floats) -> None:
+        self._answers, self._cell, self._latest_s = answers, cell, latest_s
         self._cells = int(cell.max(initial=-1)) + 1
         self._kept: list[tuple[Floats, Ints]] = []
         self._in_memory = 0
-        self._bits = 10
+        self._bits = _BITS
         while self._cells * ((_HIGHEST - _LOWEST) << self._bits) > _MAX_BINS:
             self._bits -= 1
         self._bins = (_HIGHEST - _LOWEST) << self._bits
@@ -57,6 +60,11 @@ class Gaps:
         self._in_memory += len(gap_s)
         if self._in_memory > EXACT:
             self._fold()
+
+    @property
+    def error_ratio(self) -> float:
+        """Largest relative error of a percentile: 0 if all gaps are kept as they are."""
+        return 0.0 if self._counts is None else ERROR * 2.0 ** (_BITS - self._bits)
 
     def of(self, members: Bools) -> Values:
         """The distribution of the gaps of some requests."""
@@ -77,10 +85,14 @@ class Gaps:
         return Values(value=np.sort(gap_s), count=np.ones(len(gap_s), dtype=np.int64), mean=mean)
 
     def _again(self, members: Bools) -> Values:
-        """The distribution by another pass over all answers."""
-        gaps = Gaps(self._answers, np.where(members, 0, -1))
-        for answers in self._answers:
-            gaps.add(*answers.gaps())
+        """The distribution by another pass over the answers."""
+        gaps = Gaps(self._answers, np.where(members, 0, -1), self._latest_s)
+        latest_s = self._latest_s[members & np.isfinite(self._latest_s)]
+        answers = self._answers
+        if len(latest_s) and isinstance(answers, Tokens):
+            answers = answers.between(float(latest_s.min()), float(latest_s.max()))
+        for some in answers:
+            gaps.add(*some.gaps())
         return gaps.of(members)
 
     def _fold(self) -> None:

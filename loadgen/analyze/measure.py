@@ -30,7 +30,7 @@ def measure(run: Observed, ready: Step = UNKNOWN) -> Measured:
     limits_s = {limit.limit for limit in run.info.limits if limit.metric == "itl"}
     slow_gaps = {limit_s: np.zeros(count, dtype=np.int64) for limit_s in limits_s}
     edges_s = _edges(run, ready)
-    gaps = Gaps(run.answers, _cells(run, edges_s, ready))
+    gaps = Gaps(run.answers, _cells(run, edges_s, ready), latest_s)
     tokens = Received(run.answers, requests.output_tokens, edges_s)
     faults = Faults()
     for answers in run.answers.read(faults) if isinstance(run.answers, Tokens) else run.answers:

@@ -4,7 +4,7 @@ Rows that cannot be true are left out and counted, as in `loadgen.analyze.rows`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from loadgen.analyze.columns import groups
 from loadgen.analyze.observed import Answers, Bools, Damage, Floats, Ints
 from loadgen.base.arrow import floats_of, joined, valid_of, values_of
 from loadgen.base.text import clean
+from loadgen.dataset.parts import Parts
 from loadgen.dataset.tables import MAX_REQUEST_ID
 
 REVERSED = "token times that run backwards"
@@ -50,6 +51,14 @@ class Tokens:
     def __iter__(self) -> Iterator[Answers]:
         """The answers of one part after the other; tokens of unknown requests are skipped."""
         return self.read(Faults())
+
+    def between(self, first_s: float, last_s: float) -> Iterator[Answers]:
+        """At least the answers with a token in this span of the load, without parts that are known to have none."""
+        if not isinstance(self.parts, Parts):
+            return iter(self)
+        # Wider by more than the rounding of a shift.
+        parts = self.parts.between(first_s + self.zero_s - 1.0, last_s + self.zero_s + 1.0)
+        return iter(replace(self, parts=parts))
 
     def read(self, faults: "Faults") -> Iterator[Answers]:
         """The same; the rows that are left out are counted in `faults`."""

@@ -3,6 +3,7 @@
 What is checked here is the structure of a part. Values are checked by `loadgen.analyze.rows`.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -62,9 +63,15 @@ class Parts:
         self._folder, self._schema = folder, schema
 
     def __iter__(self) -> Iterator[pa.Table]:
+        return self.between(-math.inf, math.inf)
+
+    def between(self, low: float, high: float) -> Iterator[pa.Table]:
+        """The rows of the parts that can have a value in [low, high] in a list, by the statistics of their lists."""
         free = free_memory_bytes()
         for part in _parts(self._folder):
             with _opened(part) as file:
+                if not _can_have(file.metadata, low, high):
+                    continue
                 _check_memory(_needed_bytes(file.metadata, self._schema), free)
                 columns = _columns(file, self._schema)
                 for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
@@ -107,6 +114,16 @@ def _needed_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
             if chunk.path_in_schema.split(".")[0] in lists
         )
     return _COPIES * int(needed)
+
+
+def _can_have(metadata: pq.FileMetaData, low: float, high: float) -> bool:
+    """Whether any list can have a value in [low, high]; unknown statistics rule nothing out."""
+    if not high - low < math.inf:
+        return True
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    found = [chunk.statistics for chunk in chunks if "." in chunk.path_in_schema]
+    return any(each is None or not each.has_min_max or (each.min <= high and each.max >= low) for each in found)
 
 
 def _check_memory(needed: int, free: int | None) -> None:

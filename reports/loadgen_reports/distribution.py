@@ -73,6 +73,14 @@ def notes(metric: str, groups: Sequence[tuple[str, Stats]]) -> list[str]:
     return found
 
 
+def in_bins(error_ratio: float) -> str:
+    """Says that percentiles of gaps come from bins, and how exact they are."""
+    return (
+        f"The gaps are too many to keep each, so they are counted in bins: percentiles are within "
+        f"{100 * error_ratio:.1g} % of the measured value, and means and maxima are exact."
+    )
+
+
 def _due(stat: Stats) -> int:
     """The number of values that a percentile covers."""
     return stat.due or stat.count

@@ -203,6 +203,8 @@ def _latency(analysis: Analysis, metric: str, term: terms.Term) -> Table:
         limit_notes.append(
             "Counted in chunks, because the server gave no token counts: a chunk can hold several tokens."
         )
+    if metric == "itl" and analysis.itl_error_ratio:
+        limit_notes.append(distribution.in_bins(analysis.itl_error_ratio))
     if any(0 < stat.count < MIN_VALUES for _, stat in stats):
         limit_notes.append(
             f"Groups of fewer than {MIN_VALUES} values are grey and not marked: too few for a percentile."
