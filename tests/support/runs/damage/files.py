@@ -128,6 +128,9 @@ def infos() -> Iterator[Damage]:
             impossible = name in ("NaN", "infinite", "an integer of 400 digits")
             impossible |= name == "negative" and path[-1] not in _MAY_BE_NEGATIVE
             yield _info(path, name, value, "refused" if impossible else "any")
+    for period in ("sync_period_s", "rate_window_s", "scrape_interval_s"):
+        for name, number in (("0", 0), ("too short", 1e-9), ("too long", 1e300)):
+            yield _info(("autoscaler", period), name, number, "refused")
     for path in _OTHERS:
         for name in ("text", "a list", "an object", "null", "negative"):
             yield _info(path, name, _ODD[name], "any")
