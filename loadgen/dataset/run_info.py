@@ -28,6 +28,9 @@ _MAX_UNIX_S = 253_000_000_000.0
 _MAX_REPLICAS = 2**31 - 1
 """Kubernetes counts replicas in 32 bits."""
 
+_SHORTEST_PERIOD_S = 0.001
+"""Of something that an autoscaler repeats; a shorter one is damage."""
+
 Seconds = Annotated[float, Field(ge=0)]
 """A duration."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -256,6 +259,9 @@ class RunInfo(_Frozen):
         negative = [name for name, value in scaler if isinstance(value, int | float) and value < 0]
         if negative or not scaler.target:
             raise ValueError(f"its {negative[0]} is negative" if negative else "its target is 0")
+        for name in ("sync_period_s", "rate_window_s", "scrape_interval_s"):
+            if not _SHORTEST_PERIOD_S <= getattr(scaler, name) <= MAX_RUN_S:
+                raise ValueError(f"its {name} is {getattr(scaler, name):g} s")
         if not scaler.min_replicas <= scaler.max_replicas <= _MAX_REPLICAS:
             raise ValueError(f"it cannot have {scaler.min_replicas} to {scaler.max_replicas} replicas")
         return scaler

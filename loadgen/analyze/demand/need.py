@@ -12,6 +12,7 @@ from loadgen.analyze.demand.intensity import intensity
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results.demand import Estimate, NeededSpan, RateSource
 from loadgen.analyze.steps import Step
+from loadgen.base.errors import SettingsError
 from loadgen.scenario.rates import Rate
 
 _RATE: TypeAdapter[Rate] = TypeAdapter(Rate)
@@ -77,7 +78,7 @@ def planned(run: Observed) -> Planned | None:
         return None
     try:
         rate = _RATE.validate_python(load)
-    except ValidationError:
+    except (ValidationError, SettingsError):
         return None
     end_s = min(rate.length_s, run.end_s)
     expected = rate.expected(end_s)

@@ -116,6 +116,7 @@ _OTHERS: tuple[tuple[str | int, ...], ...] = (
     ("autoscaler",), ("cluster",), ("connection",), ("error",), ("prompts",), ("stages",), ("limits",), ("validity",),
     ("limits", 0, "metric"), ("limits", 0, "statistic"), ("seeds",), ("settings",), ("versions",), ("surprise",),
 )  # fmt: skip
+_ENDLESS = {"kind": "wave", "trough_per_s": 0.5, "peak_per_s": 3.0, "period_s": 24.0, "cycles": 10**9}
 _MAY_BE_NEGATIVE = ("anchor_monotonic_s", "load_start_s", "load_end_s", "start_s", "end_s", "local", "arrivals")
 
 
@@ -128,9 +129,14 @@ def infos() -> Iterator[Damage]:
             impossible = name in ("NaN", "infinite", "an integer of 400 digits")
             impossible |= name == "negative" and path[-1] not in _MAY_BE_NEGATIVE
             yield _info(path, name, value, "refused" if impossible else "any")
+    for period in ("sync_period_s", "rate_window_s", "scrape_interval_s"):
+        for name, number in (("0", 0), ("too short", 1e-9), ("too long", 1e300)):
+            yield _info(("autoscaler", period), name, number, "refused")
     for path in _OTHERS:
         for name in ("text", "a list", "an object", "null", "negative"):
             yield _info(path, name, _ODD[name], "any")
+    for name, load in (("of no kind", {"kind": "x"}), ("without its rates", {"kind": "wave"}), ("endless", _ENDLESS)):
+        yield _info(("settings", "load"), name, load, "any")
     yield _info(("load_end_s",), "before the start", LOAD_START_S - 5.0, "refused")
     yield _info(("stages", 0, "end_s"), "before its start", LOAD_START_S - 5.0, "refused")
     yield _info(("limits", 0), "of another metric", {"metric": "failed", "statistic": "p95", "limit": 1.0}, "refused")
