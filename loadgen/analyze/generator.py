@@ -8,6 +8,7 @@ from loadgen.analyze.balance.served import Served
 from loadgen.analyze.observed import Floats, Observed, Series
 from loadgen.analyze.results.generator import Generator, GeneratorVerdict, SlowRequest
 from loadgen.analyze.stats import quantile
+from loadgen.base.display import seconds
 from loadgen.dataset.names import SignalName
 
 SLOWEST = 5
@@ -65,22 +66,22 @@ def _judged(run: Observed, found: Generator, samples: int) -> Generator:
 def _verdict(found: Generator, send: float | None, loop: float | None, limit_s: float) -> tuple[GeneratorVerdict, str]:
     if send is None:
         return "not known", "Whether the generator was the bottleneck is not known: no request was sent."
-    late = [f"it sent 1 % of the requests more than {_ms(send)} late"] if send > limit_s else []
+    late = [f"it sent 1 % of the requests more than {seconds(send)} late"] if send > limit_s else []
     if loop is not None and loop > limit_s:
-        late.append(f"its event loop was more than {_ms(loop)} late in 1 % of the seconds")
+        late.append(f"its event loop was more than {seconds(loop)} late in 1 % of the seconds")
     was, most = " and ".join(late), found.cpu_peak_ratio
     if not late and (loop is None or most is None):
         return "not known", (
-            f"Whether the generator was the bottleneck is not known: it sent 99 % of the requests within {_ms(send)}, "
-            f"but its CPU and its event loop were not recorded, or only for less than {MIN_SAMPLES} s."
+            f"Whether the generator was the bottleneck is not known: it sent 99 % of the requests within "
+            f"{seconds(send)}, but its CPU and its event loop were not recorded, or only for less than {MIN_SAMPLES} s."
         )
     if most is None:
         return "late", f"The generator was late: {was}; why is not known, because its CPU was not recorded."
     used = f"its busiest process used at most {_percent(most)} of a CPU for {WINDOW_S:g} s"
     if not late and loop is not None:
         return "not the bottleneck", (
-            f"The generator was not the bottleneck: it sent 99 % of the requests within {_ms(send)}, its event loop "
-            f"was at most {_ms(loop)} late in 99 % of the seconds, and {used}."
+            f"The generator was not the bottleneck: it sent 99 % of the requests within {seconds(send)}, its event "
+            f"loop was at most {seconds(loop)} late in 99 % of the seconds, and {used}."
         )
     if most >= WHOLE_CPU:
         advice = "Spread the load over more processes (--processes)."
@@ -169,10 +170,6 @@ def _peak(series: Series) -> float | None:
 def _host(run: Observed, name: SignalName) -> float | None:
     peaks = [_peak(_during(run, each)) for each in run.signals.get(name, {}).values()]
     return max((peak for peak in peaks if peak is not None), default=None)
-
-
-def _ms(value: float) -> str:
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
 def _percent(value: float) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadgen.analyze.results import Analysis, ScalingEvent, Timeline
 from loadgen_reports import format as fmt
@@ -63,7 +63,7 @@ def lanes(by_pod: dict[str, tuple[float, ...]]) -> list[Lane]:
 def data(analysis: Analysis) -> dict[str, object]:
     """The data of the page's script, ready for JSON; times are seconds from the start of the load."""
     timeline, _ = page_timeline(analysis.timeline)
-    drawn = panels(analysis)
+    drawn = drawn_panels(analysis)
     fields = {line.field for panel in drawn for line in panel.lines} | {"in_flight"}
     replicas = lanes(timeline.ratio_by_pod)
     lane_bins = max(1, math.ceil(len(replicas) * len(timeline.t_s) / MAX_POD_VALUES))
@@ -121,6 +121,15 @@ def _panel(panel: Panel, timeline: Timeline) -> dict[str, object]:
         "thresholds": [[each.margin_label, each.value] for each in panel.thresholds],
         "measured": measured(panel, timeline),
     }
+
+
+def drawn_panels(analysis: Analysis) -> tuple[Panel, ...]:
+    """The panels without lines that have no value; a panel without any value keeps all of them."""
+    made = []
+    for panel in panels(analysis):
+        lines = tuple(line for line in panel.lines if has_values(getattr(analysis.timeline, line.field)))
+        made.append(replace(panel, lines=lines or panel.lines))
+    return tuple(made)
 
 
 def measured(panel: Panel, timeline: Timeline) -> bool:

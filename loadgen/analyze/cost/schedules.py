@@ -20,6 +20,7 @@ from loadgen.analyze.demand.replica import NO_WAITS, ReplicaModel, latency_limit
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results.cost import AlternativeKind, CostAlternative
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.base.display import rounded_duration
 
 DEFAULT_SYNC_S = 15.0
 """Sync period of an autoscaler where the run has none: that of the HPA controller."""
@@ -152,7 +153,7 @@ def _scheduled(
     if found is None:
         return unknown(kind, f"no number of replicas keeps {kept}")
     missed = _missed(run, search, found)
-    after = "" if kind == "perfect" else f" whose replicas take {start_up_s:.0f} s to start"
+    after = "" if kind == "perfect" else f" whose replicas take {rounded_duration(start_up_s)} to start"
     conclusion = (
         f"A perfect autoscaler{after} would have cost {text.difference(found.replica_seconds)} and kept {kept}, by a "
         f"replay of this run"

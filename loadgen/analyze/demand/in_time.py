@@ -17,6 +17,7 @@ from loadgen.analyze.results import (
     SignalTruth,
 )
 from loadgen.analyze.results.demand import LevelLag, NeededSpan
+from loadgen.base.display import tenths
 
 
 def in_time(
@@ -41,7 +42,7 @@ def in_time(
     if found.lag is None or clock.offset_s is None or not clock.is_larger_than_error:
         return found
     reason = (
-        f"the clocks of the requests and of the fleet differ by {abs(clock.offset_s):.1f} s, and so the lag is wrong"
+        f"the clocks of the requests and of the fleet differ by {tenths(abs(clock.offset_s))}, and so the lag is wrong"
     )
     return replace(found, answer="not_known", reason=reason, clocks_differ=True)
 

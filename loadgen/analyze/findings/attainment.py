@@ -3,6 +3,7 @@
 from loadgen.analyze.findings import codes
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Attainment, Finding, Severity
+from loadgen.base.display import clock
 from loadgen.dataset.run_info import Limit
 
 _LET_FINISH = "Let requests in flight finish (--stop-timeout), or run the load to its end."
@@ -67,7 +68,7 @@ def _in_violation(limit: Limit, attained: Attainment) -> Finding:
         return _judged(limit, passed=True, measured=upper, advice=f"{summary}.")
     worst = attained.windows[attained.worst_window]
     advice = (
-        f"{summary}; the worst, from {worst.start_s:.1f} s to {worst.end_s:.1f} s, had "
+        f"{summary}; the worst, from {clock(worst.start_s)} to {clock(worst.end_s)}, had "
         f"{worst.attainment_upper * 100:.3g} %. See the timeline for what happened then."
     )
     return _judged(limit, passed=False, measured=lower, advice=advice)

@@ -2,6 +2,7 @@
 
 from loadgen.analyze.findings import codes
 from loadgen.analyze.results import Audit, Finding, Window
+from loadgen.base.display import clock
 
 
 def unexplained(audit: Audit) -> list[Finding]:
@@ -11,7 +12,7 @@ def unexplained(audit: Audit) -> list[Finding]:
         return []
     first = mismatches[0]
     advice = (
-        f"Replicas and reasons at {first.t_s:.1f} s: {first.expected} by the algorithm, {first.recorded} in fact. "
+        f"Replicas and reasons at {clock(first.t_s)}: {first.expected} by the algorithm, {first.recorded} in fact. "
         f"Check whether the controller restarted, whether its flags differ from the defaults (tolerance, downscale "
         f"stabilization), and whether another HPA or a user changed the workload."
     )

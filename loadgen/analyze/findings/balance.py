@@ -11,6 +11,7 @@ from loadgen.analyze.queueing import MAX_STEP_S, Capacity, last_sample, stale_s
 from loadgen.analyze.results import Finding, ScalingEvent, Window
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval, runs
+from loadgen.base.display import rounded_duration
 from loadgen.dataset.names import SignalName
 
 LOAD_S = 10.0
@@ -69,10 +70,10 @@ def old_backlog(run: Observed, fleet: Fleet, scaling: Sequence[ScalingEvent]) ->
             measured=end - start,
             limit=BACKLOG_S,
             window=Window(start, end),
-            advice=f"After the new replicas became ready, {old} took {end - start:.0f} s to work off {queues}, while a "
-            f"new one had no queue: a gateway cannot move requests that a replica has queued, so new replicas serve "
-            f"only new requests. Scale earlier, or queue requests in the gateway (limit the requests in flight per "
-            f"replica).{longest_of}",
+            advice=f"After the new replicas became ready, {old} took {rounded_duration(end - start)} to work off "
+            f"{queues}, while a new one had no queue: a gateway cannot move requests that a replica has queued, so new "
+            f"replicas serve only new requests. Scale earlier, or queue requests in the gateway (limit the requests in "
+            f"flight per replica).{longest_of}",
         )
     ]
 

@@ -8,6 +8,7 @@ from loadgen.analyze.findings.windows import window_of
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.results import ClockOffset, Finding
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.base.display import clock, tenths
 from loadgen.dataset.names import EventKind, SignalName
 
 _STAMPED = (
@@ -29,7 +30,7 @@ def clock_steps(run: Observed, fleet: Fleet) -> list[Finding]:
     steps_s = [abs(step_s) for event in events if isinstance(step_s := event.data.get("step_s"), int | float)]
     if len(outside):
         steps_s.append(float(np.max(np.where(outside < 0, -outside, outside - run.end_s))))
-    texts = [f"{event.message} ({event.t_s:.1f} s)" for event in events if event.message]
+    texts = [f"{event.message} (at {clock(event.t_s)})" for event in events if event.message]
     if len(outside):
         texts.append(f"{len(outside):,} samples and events have times outside the run, and are left out")
     advice = f"{'; '.join(texts)}."
@@ -38,7 +39,7 @@ def clock_steps(run: Observed, fleet: Fleet) -> list[Finding]:
     severity = None
     if blind_s is not None and blind_s > limit_s:
         severity = codes.SCRAPE_GAP.severity
-        advice += f" Prometheus has no usable samples for {blind_s:.1f} s of the load, {limit_s:g} s are allowed."
+        advice += f" Prometheus has no usable samples for {tenths(blind_s)} of the load, {limit_s:g} s are allowed."
     advice += " Synchronize the clocks (NTP) and don't set them during a run, then run it again."
     return [
         codes.CLOCK_STEP.finding(
@@ -57,7 +58,7 @@ def clock_offsets(offset: ClockOffset) -> list[Finding]:
         return []
     order = "ahead of" if offset.offset_s > 0 else "behind"
     advice = (
-        f"By the counters of the replicas, the clock of samples and events is {abs(offset.offset_s):.1f} s (± "
+        f"By the counters of the replicas, the clock of samples and events is {tenths(abs(offset.offset_s))} (± "
         f"{offset.error_s:.1f} s) {order} that of the requests. Times of replicas, of the ratio and of the autoscaler "
         f"are off by this amount relative to those of requests, and so are the lag and its steps; nothing was "
         f"corrected. Synchronize the clocks (NTP) of the hosts that send requests and that collect, then run it again."

@@ -5,6 +5,7 @@ import math
 from loadgen.analyze.findings import codes
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Finding, InTime
+from loadgen.base.display import clock, tenths
 from loadgen.dataset.run_info import Limit
 
 MOST_REPEATS = 100
@@ -61,8 +62,8 @@ def _compared(run: Observed, limit: Limit, found: InTime) -> Finding:
         return invalid(f"The lag is not known: {found.reason}.")
     if found.until_load_end and lag.value <= limit.limit:
         advice = (
-            f"The load needed {found.replicas} replicas for its last {lag.value:.1f} s, and they did not serve before "
-            f"it ended, so the lag may be on either side of the limit: make the load longer."
+            f"The load needed {found.replicas} replicas for its last {tenths(lag.value)}, and they did not serve "
+            f"before it ended, so the lag may be on either side of the limit: make the load longer."
         )
         return invalid(advice)
     return declared.finding(
@@ -78,8 +79,8 @@ def _compared(run: Observed, limit: Limit, found: InTime) -> Finding:
 def _advice(run: Observed, limit_s: float, found: InTime) -> str:
     lag = found.lag
     assert lag is not None
-    served = "did not serve while they were needed" if found.served_s is None else f"served at {found.served_s:.1f} s"
-    parts = [f"{found.replicas} replicas were needed at {found.needed_s:.1f} s and {served}"]
+    served = "did not serve while they were needed" if found.served_s is None else f"served at {clock(found.served_s)}"
+    parts = [f"{found.replicas} replicas were needed at {clock(found.needed_s)} and {served}"]
     scaler = run.info.autoscaler
     period_s = scaler.sync_period_s if scaler is not None else 0.0
     if lag.low < lag.high and lag.low <= limit_s <= lag.high:
@@ -97,8 +98,8 @@ def _advice(run: Observed, limit_s: float, found: InTime) -> str:
         least = lag.value - found.parts.phase_s
         if least <= limit_s <= least + period_s:
             parts.append(
-                f"{found.parts.phase_s:.1f} s of it is the phase of the HPA, which is chance: with another one the lag "
-                f"would be {least:.1f} … {least + period_s:.1f} s, so repeat the run"
+                f"{tenths(found.parts.phase_s)} of it is the phase of the HPA, which is chance: with another one the "
+                f"lag would be {least:.1f} … {least + period_s:.1f} s, so repeat the run"
             )
     if lag.value > limit_s:
         parts.append("see the links of the scale-up for the one to fix first")

@@ -10,6 +10,7 @@ from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Finding, Window
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.steps import Interval
+from loadgen.base.display import clock, tenths
 from loadgen.dataset.names import EventKind, Outcome
 
 TIMESTAMP_S = 2.0
@@ -71,7 +72,7 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
     start, end = spans[0][0], max(end for _, end in spans)
     names = ", ".join(name for name, _ in lost)
     longest = max(end - start for start, end in spans)
-    until = f"{longest:.1f} s at most until as many replicas were ready as desired"
+    until = f"{tenths(longest)} at most until as many replicas were ready as desired"
     if None in restored:
         until = "as many replicas as desired were not ready again before the load ended"
     advice = (
@@ -101,8 +102,8 @@ def _nodes(run: Observed) -> list[Finding]:
             continue
         spans.append(span)
         pods |= set(replicas)
-        last = "" if start == event.t_s else f"last renewed its lease at {start:.1f} s and "
-        summaries.append(f"{node} {last}became not ready at {event.t_s:.1f} s")
+        last = "" if start == event.t_s else f"last renewed its lease at {clock(start)} and "
+        summaries.append(f"{node} {last}became not ready at {clock(event.t_s)}")
     if not spans:
         return []
     advice = (

@@ -7,6 +7,7 @@ import numpy as np
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.results import SignalGap, Window
 from loadgen.analyze.steps import Interval
+from loadgen.base.display import tenths
 from loadgen.dataset.names import EventKind, GapSource, SignalName
 from loadgen.dataset.run_info import SIGNAL_NOT_OBSERVED
 
@@ -79,7 +80,7 @@ def gaps_sentence(gaps: Sequence[SignalGap]) -> str:
     for kind, text in _GAP_TEXTS.items():
         if kind in longest:
             start_s, end_s = longest[kind].start_s, longest[kind].end_s
-            texts.append(text.format(f"{end_s - start_s:.1f} s ({Window(start_s, end_s)})") + ".")
+            texts.append(text.format(f"{tenths(end_s - start_s)} ({Window(start_s, end_s)})") + ".")
     return " ".join(texts)
 
 

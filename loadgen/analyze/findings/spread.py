@@ -4,6 +4,7 @@ from loadgen.analyze.balance.age import ttft_limits
 from loadgen.analyze.findings import codes
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Balance, Finding, ReplicaAge, ReplicaUse
+from loadgen.base.display import seconds
 
 MAX_VARIATION = 0.25
 """Coefficient of variation beyond that of random choice from which the spread is reported."""
@@ -71,12 +72,8 @@ def cold_replicas(run: Observed, age: ReplicaAge) -> list[Finding]:
     share = age.cold_requests / max(age.answered, 1)
     advice = (
         f"Replicas answered {age.cold_requests:,} requests ({share * 100:.1f} %) in their first {age.cold_s:g} s of "
-        f"serving, with TTFT p95 of {_seconds(age.cold_p95_s)}; without them it is {_seconds(age.warm_p95_s)}, and "
+        f"serving, with TTFT p95 of {seconds(age.cold_p95_s)}; without them it is {seconds(age.warm_p95_s)}, and "
         f"every limit on TTFT is met. Let a replica answer a few requests before it becomes ready, with warm-up "
         f"requests of the model or with a startup probe that sends some."
     )
     return [codes.COLD_REPLICAS.finding(measured=age.cold_p95_s, limit=strictest.limit, advice=advice)]
-
-
-def _seconds(value: float) -> str:
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"

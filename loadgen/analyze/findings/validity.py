@@ -16,6 +16,7 @@ from loadgen.analyze.signal.gaps import signal_gaps
 from loadgen.analyze.stats import quantile
 from loadgen.analyze.steps import Interval
 from loadgen.analyze.tokens import REPEATED, REVERSED
+from loadgen.base.display import rounded_duration
 from loadgen.dataset.names import Cause, SignalName
 
 CLOCK_S = 0.001
@@ -97,11 +98,11 @@ def _ended(run: Observed) -> Finding:
         by = f" {info.stop_cause.label}" if info.stop_cause else ""
         advice = f"The run was stopped early{by}; requests in flight at the stop are judged by their age."
     elif info.error:
-        advice = f"The load was interrupted after {run.end_s:.0f} s by an error: {info.error.rstrip('.')}."
+        advice = f"The load was interrupted after {rounded_duration(run.end_s)} by an error: {info.error.rstrip('.')}."
     else:
         advice = (
-            f"The load was interrupted after {run.end_s:.0f} s, because the tool or one of its processes died. The "
-            f"data recorded until then is shown: see the logs of the run, then run it again."
+            f"The load was interrupted after {rounded_duration(run.end_s)}, because the tool or one of its processes "
+            f"died. The data recorded until then is shown: see the logs of the run, then run it again."
         )
     return codes.INTERRUPTED.finding(measured=None, limit=None, advice=advice, passed=not run.interrupted)
 

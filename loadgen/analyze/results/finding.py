@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from loadgen.base.display import clock
+
 Severity = Literal["fail", "invalid", "warning", "info"]
 
 
@@ -24,7 +26,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Part of the load that a finding is about; its text is `from 31.0 s to 58.0 s` or `at 31.0 s`.
+    """Part of the load that a finding is about; its text is `from 0:31 to 0:58` or `at 0:31`.
 
     Attributes:
         start_s: Its start.
@@ -35,6 +37,12 @@ class Window:
     end_s: float | None = None
 
     def __str__(self) -> str:
+        start, end = clock(self.start_s), clock(self.end_s)
+        return f"at {start}" if self.end_s is None or start == end else f"from {start} to {end}"
+
+    @property
+    def in_seconds(self) -> str:
+        """The same in seconds, for programs: `from 31.0 s to 58.0 s` or `at 31.0 s`."""
         if self.end_s is None:
             return f"at {self.start_s:.1f} s"
         return f"from {self.start_s:.1f} s to {self.end_s:.1f} s"

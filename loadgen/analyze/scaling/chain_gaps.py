@@ -9,6 +9,7 @@ from loadgen.analyze.observed import Floats, Observed, Series
 from loadgen.analyze.queueing import stale_s
 from loadgen.analyze.results import ClockOffset, ScalingEvent
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.base.display import clock, tenths
 from loadgen.dataset.names import SignalName
 
 
@@ -31,7 +32,7 @@ def _offset(event: ScalingEvent, clock: ClockOffset | None) -> tuple[str, ...]:
     if clock is None or clock.offset_s is None or not clock.is_larger_than_error or event.trigger_s is None:
         return ()
     order = "early" if clock.offset_s > 0 else "late"
-    distance = f"{abs(clock.offset_s):.1f} s too {order} relative to all other steps"
+    distance = f"{tenths(abs(clock.offset_s))} too {order} relative to all other steps"
     return (f"load step: the load step is {distance}, because the clocks differ",)
 
 
@@ -42,8 +43,8 @@ def _gaps(run: Observed, fleet: Fleet, ratio: Series, event: ScalingEvent) -> tu
         before = _previous(ratio.t_s[np.isfinite(ratio.value)], crossed)
         if before is not None and crossed - before > stale:
             notes.append(
-                f"over target: the ratio was not sampled from {before:.1f} s to {crossed:.1f} s, so it crossed its "
-                f"target up to {crossed - before:.1f} s earlier"
+                f"over target: the ratio was not sampled from {clock(before)} to {clock(crossed)}, so it crossed its "
+                f"target up to {tenths(crossed - before)} earlier"
             )
     counters = run.signals.get(SignalName.RAW_SUCCESS, {})
     for name in event.pods if event.direction == "up" else ():
@@ -54,8 +55,8 @@ def _gaps(run: Observed, fleet: Fleet, ratio: Series, event: ScalingEvent) -> tu
         start = pod.ready_s if before is None else max(before, pod.ready_s)
         if pod.answered_s - start > stale:
             notes.append(
-                f"serving: the counters of {name} were not read from {start:.1f} s to {pod.answered_s:.1f} s, so it "
-                f"answered its first request up to {pod.answered_s - start:.1f} s earlier"
+                f"serving: the counters of {name} were not read from {clock(start)} to {clock(pod.answered_s)}, so it "
+                f"answered its first request up to {tenths(pod.answered_s - start)} earlier"
             )
     return tuple(notes)
 

@@ -15,6 +15,7 @@ from loadgen.analyze.results.demand import LevelLag
 from loadgen.analyze.scaling.recovery import broke_limit, recovered_s, recovery_limit
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import runs
+from loadgen.base.display import clock
 from loadgen.dataset.names import EventKind, RescaleReason
 
 EARLY_S = 1.0
@@ -287,7 +288,7 @@ def _last(pods: list[Replica], phase: str, label: str, decision: _Decision, miss
     unobserved = [pod for pod in pods if getattr(pod, phase) is None]
     for pod in unobserved:
         end = None if phase in ("draining_s", "stopped_s") else first_known(pod.draining_s, pod.stopped_s)
-        until = "before the end of the run" if end is None else f"before it began to terminate at {end:.1f} s"
+        until = "before the end of the run" if end is None else f"before it began to terminate at {clock(end)}"
         missing.append(f"{label}: {pod.name} was not observed {label} {until}")
     if unobserved or not pods:
         return None

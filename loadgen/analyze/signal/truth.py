@@ -12,6 +12,7 @@ from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.signal.breaches import Breach, breaches
 from loadgen.analyze.signal.noise import MIN_WINDOWS, Noise, noise
 from loadgen.analyze.steps import Interval, runs
+from loadgen.base.display import clock, tenths
 from loadgen.dataset.names import SignalName
 
 MAX_FALSE_RATIO = 0.05
@@ -127,8 +128,8 @@ def signal_truth(
     if late is not None:
         return truth(
             "late",
-            f"The ratio rose above its noise {-_lead(late):.1f} s after the first request exceeded its limit at "
-            f"{late.breach.broke_s:.1f} s.",
+            f"The ratio rose above its noise {tenths(-_lead(late))} after the first request exceeded its limit at "
+            f"{clock(late.breach.broke_s)}.",
         )
     lead = _lead_text(min(map(_lead, each)), resolution_s) if each else ""
     if not each and during[np.isfinite(during)].max() <= scaler.target * (1 + scaler.tolerance):
@@ -147,8 +148,8 @@ def blindness(run: Observed, response: Response, limit: float) -> str:
     """Why the ratio did not show a breach, as one sentence."""
     breach = response.breach
     highest = "was undefined" if np.isnan(response.highest) else f"stayed within its noise (at most {limit:.2g})"
-    exceeded = f"From {breach.broke_s:.1f} s requests exceeded their limit"
-    start = f"{exceeded}, and the ratio {highest} until {breach.until_s:.1f} s"
+    exceeded = f"From {clock(breach.broke_s)} requests exceeded their limit"
+    start = f"{exceeded}, and the ratio {highest} until {clock(breach.until_s)}"
     if not _completed(run, breach):
         return f"{start}: no request completed, so the counters did not move."
     return f"{start}."
@@ -162,7 +163,7 @@ def _lead(response: Response) -> float:
 def _lead_text(lead_s: float, resolution_s: float) -> str:
     if lead_s <= resolution_s:
         return f"It rose above its noise within {resolution_s:g} s of the time at which a limit was broken"
-    return f"It rose above its noise at least {lead_s:.1f} s before a limit was broken"
+    return f"It rose above its noise at least {tenths(lead_s)} before a limit was broken"
 
 
 def _unknown_noise(run: Observed, measured: Noise, limit: float, candidates: Sequence[SignalCandidate]) -> str:

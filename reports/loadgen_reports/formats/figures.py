@@ -13,9 +13,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from loadgen.analyze.results import Analysis, Timeline
 from loadgen_reports import format as fmt
-from loadgen_reports.chart import lanes, measured
+from loadgen_reports.chart import drawn_panels, lanes, measured
 from loadgen_reports.lags import Bar, bars
-from loadgen_reports.panels import LIGHT, Line, Panel, downsample, panels, symbol_key, symbols, unknown_spans
+from loadgen_reports.panels import LIGHT, Line, Panel, downsample, symbol_key, symbols, unknown_spans
 
 NAMES = ("timeline.png", "load.png", "latency.png", "ratio.png", "replicas.png", "lag.png")
 _DPI = 150
@@ -27,7 +27,7 @@ _MAX_BINS = 1_200
 def render(analysis: Analysis) -> dict[str, bytes]:
     """The figures as PNG images by file name; a figure without measured values is omitted."""
     timeline = downsample(analysis.timeline, math.ceil(len(analysis.timeline.t_s) / _MAX_BINS))
-    drawn = [panel for panel in panels(analysis) if measured(panel, timeline)]
+    drawn = [panel for panel in drawn_panels(analysis) if measured(panel, timeline)]
     images: dict[str, bytes] = {}
     with warnings.catch_warnings():
         # A stage name may have a letter that the font lacks, which is drawn as a box.

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from loadgen.analyze.results import Analysis, Timeline
+from loadgen.analyze.results import Analysis, Timeline, Window
 from loadgen.base.arrow import floats, texts
 from loadgen_reports.finding_text import window_text
 
@@ -82,7 +82,7 @@ def _parts(analysis: Analysis) -> tuple[str, dict[str, pa.Table]]:
         del cluster["hpa_manifest"]  # `run.json` has it
         del cluster["gpus_per_replica"]  # `cost` has it
     for finding, entry in zip(analysis.findings, document["findings"], strict=True):
-        entry["window"] = window_text(finding)
+        entry["window"] = finding.window.in_seconds if isinstance(finding.window, Window) else window_text(finding)
     tables = _timeline(analysis.timeline)
     document = {name: value if name in _WHOLE else _cut(value, name, tables) for name, value in document.items()}
     document = {name: document.get(name, {"bin_s": analysis.timeline.bin_s}) for name in _names(analysis)}

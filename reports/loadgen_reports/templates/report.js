@@ -48,7 +48,7 @@
   let colours = {};
   function readColours() {
     const style = getComputedStyle(root);
-    for (const name of ["page", "band", "ink", "muted", "rule", "grey", "blue", "green", "orange", "vermillion", "purple"])
+    for (const name of ["page", "band", "ink", "muted", "rule", "grey", "blue", "navy", "green", "orange", "vermillion", "purple"])
       colours[name] = style.getPropertyValue("--" + name).trim();
     const canvas = document.createElement("canvas"), size = 8 * devicePixelRatio;
     canvas.width = canvas.height = size;

@@ -16,7 +16,7 @@ STAGE = Span(name="peak 1", start_s=1.0, end_s=9.0)
     [
         ({}, "TTFT p95 was 3.4 s, above the limit of 2 s. Start sooner."),
         ({"window": STAGE}, "TTFT p95 in peak 1 was 3.4 s, above the limit of 2 s. Start sooner."),
-        ({"window": Window(1.0, 9.0), "limit": None}, "TTFT p95 from 1.0 s to 9.0 s was 3.4 s. Start sooner."),
+        ({"window": Window(1.0, 9.0), "limit": None}, "TTFT p95 from 0:01 to 0:09 was 3.4 s. Start sooner."),
         ({"measured": None}, "TTFT p95 has no value, so the limit of 2 s was missed. Start sooner."),
         (
             {"measured": None, "severity": "invalid"},
@@ -31,7 +31,7 @@ STAGE = Span(name="peak 1", start_s=1.0, end_s=9.0)
         ({"severity": "warning", "measured": None, "limit": None}, "TTFT p95: start sooner."),
         (
             {"severity": "warning", "title": "Lost", "measured": 1, "limit": 0, "unit": "count", "window": Window(9.0)},
-            "Lost: 1 at 9.0 s. Start sooner.",
+            "Lost: 1 at 0:09. Start sooner.",
         ),
         (
             {"severity": "warning", "code": "signal.never_crossed", "measured": 0.4, "limit": 1.1, "unit": ""},

@@ -1,10 +1,12 @@
 """Panels, their symbols and their colours."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
-from loadgen_reports import lags, panels
+from loadgen_reports import chart, lags, panels
+from loadgen_reports.formats import html
 from loadgen_reports.timeline_tables import timeline_table
 
 from loadgen.analyze.results import Analysis, Direction, Mark
@@ -118,6 +120,33 @@ def test_every_colour_is_defined_in_both_themes(failing: Analysis) -> None:
     used |= {colour for _, _, colour in lags.SEGMENTS} - {"none"}
     assert used <= set(panels.LIGHT)
     assert set(panels.LIGHT) == set(panels.DARK)
+
+
+def test_every_line_and_its_key_have_their_colour_on_the_page(failing: Analysis) -> None:
+    """The stylesheet has a class for the colour of each line, and the script reads that colour; else nothing is drawn.
+
+    The recorded ratio of the HPA adds a line, so that of the fleet has another colour.
+    """
+    read = replace(failing, timeline=replace(failing.timeline, ratio_read=failing.timeline.ratio))
+    page = html.render(read)
+    names = re.search(r"for \(const name of \[([^]]*)\]\)", page)
+    assert names is not None
+    drawn = chart.drawn_panels(read)
+    used = {line.colour for panel in drawn for line in panel.lines}
+    assert "navy" in used
+    for colour in used | {each.colour for panel in drawn for each in panel.thresholds}:
+        assert f".c-{colour} " in page, colour
+        assert f'"{colour}"' in names[1], colour
+
+
+def test_a_line_without_a_value_has_no_key(failing: Analysis) -> None:
+    """A run of which it is unknown what it needed has three lines of replicas on the page, and three keys."""
+    unknown = tuple(math.nan for _ in failing.timeline.t_s)
+    made = replace(failing, timeline=replace(failing.timeline, needed=unknown))
+    (replicas,) = (panel for panel in chart.drawn_panels(made) if panel.key == "replicas")
+    assert [line.label for line in replicas.lines] == ["serving", "ready", "desired"]
+    legend = html.render(made).partition('aria-label="Series of Replicas"')[2].partition("</span>")[0]
+    assert legend.count("<button") == 3
 
 
 def test_the_timeline_table_stays_short() -> None:

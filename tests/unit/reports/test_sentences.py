@@ -305,10 +305,10 @@ def test_requests_that_the_stop_ended_are_no_failures() -> None:
 
 def test_a_gap_follows_the_steps_of_the_lag(failing: Analysis) -> None:
     """The opening says by how much a step is uncertain; the label of the step is for the table."""
-    gap = "serving: the counters of a were not read from 1.0 s to 9.0 s, so it answered up to 8.0 s earlier"
+    gap = "serving: the counters of a were not read from 0:01 to 0:09, so it answered up to 8.0 s earlier"
     scaling = tuple(replace(event, gaps=(gap,)) for event in failing.scaling)
     text = opening_text(replace(failing, scaling=scaling))
-    assert "the last new replica. The counters of a were not read from 1.0 s to 9.0 s, so it answered up to" in text
+    assert "the last new replica. The counters of a were not read from 0:01 to 0:09, so it answered up to" in text
 
 
 def test_a_blind_signal_is_not_called_an_untested_scaling() -> None:

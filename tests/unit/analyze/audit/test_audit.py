@@ -100,7 +100,7 @@ def test_a_sync_that_differs_from_the_algorithm_is_reported():
     assert [each.rule for each in result.spans] == [Rule.TOLERANCE, None, Rule.TOLERANCE]
     findings = analyze(info(), tables(events=events)).findings
     (finding,) = [each for each in findings if each.code == "autoscaler.unexplained"]
-    assert (finding.measured, finding.severity, str(finding.window)) == (1.0, "warning", "at 30.0 s")
+    assert (finding.measured, finding.severity, str(finding.window)) == (1.0, "warning", "at 0:30")
 
 
 def test_an_unremarkable_run_has_no_such_finding():

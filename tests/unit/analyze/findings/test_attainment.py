@@ -41,7 +41,7 @@ def test_a_limit_on_the_time_in_violation():
     assert (met.passed, met.measured) == (True, 30.0)
     assert (missed.passed, missed.severity, missed.measured) == (False, "fail", 30.0)
     assert "In 1 of 2 windows of 30 s, fewer than 95 % of the requests met TTFT ≤ 2 s" in missed.advice
-    assert "the worst, from 0.0 s to 30.0 s, had 80 %" in missed.advice
+    assert "the worst, from 0:00 to 0:30, had 80 %" in missed.advice
 
 
 @pytest.mark.parametrize(

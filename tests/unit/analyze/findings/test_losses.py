@@ -65,7 +65,7 @@ def test_a_node_is_lost_from_its_last_lease_renewal():
     each = by_code(found(observed(requests=REQUESTS + broken, events=[*TWO, lost, back])), "node.lost")
     assert (each.measured, each.window) == (50.0, Window(5.0, 55.0))
     assert each.advice.startswith(
-        "node-1 last renewed its lease at 5.0 s and became not ready at 50.0 s. Replicas on it: b; "
+        "node-1 last renewed its lease at 0:05 and became not ready at 0:50. Replicas on it: b; "
     )
     assert "2 requests failed" in each.advice
 

@@ -30,7 +30,7 @@ def test_an_unschedulable_replica_is_reported_with_the_schedulers_reason():
     each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
     assert (each.measured, each.window) == (30.0, Window(20.0, 50.0))
     why = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu"
-    assert each.advice.startswith(f"b was unschedulable from 20.0 s to 50.0 s ({why}), until it was scheduled. ")
+    assert each.advice.startswith(f"b was unschedulable from 0:20 to 0:50 ({why}), until it was scheduled. ")
     assert "add more nvidia.com/gpu, " in each.advice
     assert "maxReplicas" in each.advice
 
@@ -40,8 +40,8 @@ def test_overlapping_waits_count_once():
     events = [*READY, *waits(10, "b"), *waits(20, "c"), rescale(29.5, 3, 2), event(30, "replica_draining", "b")]
     each = by_code(found(observed(requests=REQUESTS, events=events)), "replica.unschedulable")
     assert (each.measured, each.window) == (50.0, Window(10.0, 60.0))
-    assert "b was unschedulable from 10.0 s to 30.0 s" in each.advice
-    assert "until it was deleted; c was unschedulable from 20.0 s to 60.0 s" in each.advice
+    assert "b was unschedulable from 0:10 to 0:30" in each.advice
+    assert "until it was deleted; c was unschedulable from 0:20 to 1:00" in each.advice
     assert "until the load ended. " in each.advice
 
 

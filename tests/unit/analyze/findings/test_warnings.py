@@ -75,7 +75,7 @@ def test_a_scale_up_that_the_load_never_outgrew_is_needless():
     run = observed(requests=REQUESTS, samples=samples, events=[*READY, rescale(30, 1, 2), *life("b", 31, 40)])
     each = by_code(found(run, 2.0), "scaling.needless")
     assert (each.measured, each.limit, each.window) == (1.0, 0.0, Window(30.0))
-    assert "1 → 2 at 30.0 s, while the load did not exceed the capacity of 2/s" in each.advice
+    assert "1 → 2 at 0:30, while the load did not exceed the capacity of 2/s" in each.advice
     assert "raise the target" in each.advice
 
 
@@ -182,7 +182,7 @@ def test_gaps_of_several_sources_have_their_own_windows():
     ]
     gap = by_code(found(observed(requests=REQUESTS, events=[*READY, *gaps])), "collect.gap")
     assert (gap.measured, gap.window) == (2.0, Window(20.0, 45.0))
-    assert gap.advice.startswith("custom-metrics (from 25.0 s to 45.0 s), prometheus (from 20.0 s to 30.0 s): ")
+    assert gap.advice.startswith("custom-metrics (from 0:25 to 0:45), prometheus (from 0:20 to 0:30): ")
 
 
 def test_watches_of_one_api_that_break_together_are_one_gap():
@@ -202,7 +202,7 @@ def test_rescales_by_others_are_reported_and_not_judged():
     by_others = [{**each, "reason": "NotByAutoscaler"} for each in changes]
     each = by_code(found(observed(requests=REQUESTS, events=[*READY, *by_others])), "scaling.by_others")
     assert (each.measured, each.window) == (3.0, Window(10.0, 30.0))
-    assert each.advice.startswith("1 → 2 at 10.0 s; 2 → 1 at 20.0 s; 1 → 2 at 30.0 s: something other than")
+    assert each.advice.startswith("1 → 2 at 0:10; 2 → 1 at 0:20; 1 → 2 at 0:30: something other than")
     assert not {"scaling.flapping", "scaling.needless"} & set(
         codes(observed(requests=REQUESTS, events=[*READY, *by_others]))
     )

@@ -139,7 +139,7 @@ def test_unknown_times_are_missing_with_a_reason_each():
     text = " ".join(up.missing)
     assert "load step: the replicas were not observed" in text
     assert "over target: there is no ratio sample" in text
-    assert "ready: b was not observed ready before it began to terminate at 38.0 s" in text
+    assert "ready: b was not observed ready before it began to terminate at 0:38" in text
     assert "serving: b was not observed serving" in text
     assert "recovered" in text
 

@@ -52,8 +52,8 @@ def test_gaps_of_ratio_and_counters_have_their_length():
         ("no_counters", 30.0, 47.5),
     ]
     assert gaps_sentence(found) == (
-        "The ratio was not sampled for up to 4.0 s (from 20.0 s to 24.0 s). The counters of a ready replica were not "
-        "read for up to 17.5 s (from 30.0 s to 47.5 s)."
+        "The ratio was not sampled for up to 4.0 s (from 0:20 to 0:24). The counters of a ready replica were not "
+        "read for up to 17.5 s (from 0:30 to 0:48)."
     )
 
 
@@ -81,7 +81,7 @@ def test_a_gap_before_the_crossing_touches_the_step_over_target():
     (event,) = with_gaps(run, replicas, signal, scaling_events(run, replicas, signal, needed(run, None)))
     assert event.over_target_s == 20.0
     assert event.gaps == (
-        "over target: the ratio was not sampled from 12.0 s to 20.0 s, so it crossed its target up to 8.0 s earlier",
+        "over target: the ratio was not sampled from 0:12 to 0:20, so it crossed its target up to 8.0 s earlier",
     )
 
 
@@ -94,6 +94,6 @@ def test_a_first_answer_after_a_gap_touches_the_step_serving():
     signal = mean_over_pods(ratio_by_pod(run, replicas), stale_s(run))
     (event,) = with_gaps(run, replicas, signal, scaling_events(run, replicas, signal, needed(run, None)))
     assert event.gaps == (
-        "serving: the counters of b were not read from 31.0 s to 40.0 s, so it answered its first request up to 9.0 s "
+        "serving: the counters of b were not read from 0:31 to 0:40, so it answered its first request up to 9.0 s "
         "earlier",
     )
