@@ -163,6 +163,7 @@ NOT_HERE = {
     "uv run python tests/benchmarks/analysis_scale.py --requests 1000000 --tokens 50 --compare": "takes minutes",
     "uv run python tests/benchmarks/whatif_proof.py local": "eight real runs; test_proof.py has synthetic ones",
     "uv run python tests/benchmarks/whatif_proof.py sandbox": "four real runs on a sandbox",
+    "uv run python tests/benchmarks/whatif_scale.py": "measures CPU time on a quiet machine",
     "helm package charts/triton-trtllm charts/loadgen": "a step of a release",
 }
 """Commands that no test runs, and why."""
