@@ -1,43 +1,43 @@
 """Kubeconfigs for tests, and an exec plugin."""
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PLUGIN = f"""#!{sys.executable}
-import json, pathlib, sys
-here = pathlib.Path(__file__).parent
-with (here / "runs").open("a") as runs:
-    runs.write("x")
-if not (here / "status.json").exists():
-    sys.exit("the session has expired")
-status = json.loads((here / "status.json").read_text())
-print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}}))
+from support.programs import program
+
+PLUGIN = """cd "${0%/*}" || exit
+printf x >> runs
+if ! [ -e credential.json ]; then
+    echo "the session has expired" >&2
+    exit 1
+fi
+read -r credential < credential.json
+printf '%s\\n' "$credential"
 """
+_VERSION = "client.authentication.k8s.io/v1"
 
 
 class ExecPlugin:
     """An exec credential plugin that returns a configured status and counts its runs."""
 
     def __init__(self, folder: Path) -> None:
-        self.file, self._folder = folder / "plugin", folder
-        self.file.write_text(PLUGIN)
-        self.file.chmod(0o755)
+        self.file, self._folder = program(folder, "plugin", PLUGIN), folder
 
     def set_status(self, **status: Any) -> None:
         """Set the status that it returns; without one it fails like an expired session."""
+        file = self._folder / "credential.json"
         if status:
-            (self._folder / "status.json").write_text(json.dumps(status))
+            credential = {"apiVersion": _VERSION, "kind": "ExecCredential", "status": status}
+            file.write_text(f"{json.dumps(credential)}\n")
         else:
-            (self._folder / "status.json").unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
 
     @property
     def user(self) -> dict[str, Any]:
         """Return a user of a kubeconfig with this plugin."""
-        version = "client.authentication.k8s.io/v1"
-        return {"exec": {"apiVersion": version, "command": str(self.file), "interactiveMode": "Never"}}
+        return {"exec": {"apiVersion": _VERSION, "command": str(self.file), "interactiveMode": "Never"}}
 
     @property
     def runs(self) -> int:

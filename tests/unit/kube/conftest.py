@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from loadgen.base.processes import Child, spawn
 from loadgen.dataset.folder import RunFolder
 from loadgen.kube.client.api import Api
+from loadgen.kube.discover import sources as sources_module
 from loadgen.kube.discover.sources import Sources
 from loadgen.kube.discover.workload import ScaledWorkload
+from loadgen.kube.proxy.relay import RelayConfig
 from loadgen.scenario.fleets import Kube
 from support.kube.workloads import WORKLOAD
 from support.servers.http import serving
@@ -76,3 +79,15 @@ def sources_of(played: Server, run_dir: RunFolder) -> Iterator[Callable[..., Sou
     yield make
     for each in made:
         each.relay.stop(5)
+
+
+@pytest.fixture
+def no_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces the relay by a shell: most of the time of a test that reads nothing through the relay is its start."""
+
+    def start(folder: RunFolder, module: str, config: RelayConfig) -> Child:
+        config.port_file.parent.mkdir(mode=0o700, exist_ok=True)
+        config.port_file.write_text("1")  # the port on which nothing listens
+        return spawn(["/bin/sh", "-c", "read -r _"], log=folder.logs / "relay.log", lifeline=True)
+
+    monkeypatch.setattr(sources_module, "start_process", start)

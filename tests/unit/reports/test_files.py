@@ -4,6 +4,7 @@ import re
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -130,20 +131,45 @@ def images(failing: Analysis) -> dict[str, bytes]:
     return figures.render(failing)
 
 
+class Written(NamedTuple):
+    """Reports in a folder, and the paths that writing them returned."""
+
+    folder: Path
+    paths: list[str]
+
+
+@pytest.fixture(scope="module")
+def every_format(failing: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """All reports of the failing run, with figures rendered a second time."""
+    folder = tmp_path_factory.mktemp("every-format")
+    return Written(folder, list(write_reports(failing, folder / "run")))
+
+
+@pytest.fixture(scope="module")
+def few_figures(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """The figures of a run without autoscaler and replicas, written over all figures of an earlier analysis."""
+    folder = tmp_path_factory.mktemp("few-figures")
+    (folder / "figures").mkdir()
+    for name in (*figures.NAMES, "other.png"):
+        (folder / "figures" / name).write_bytes(b"x")
+    return Written(folder, list(write_reports(sample("url"), folder, formats=["figures"])))
+
+
 def test_figures_are_images(images: dict[str, bytes]) -> None:
     """A run in which everything was measured has all figures, and all have the same width."""
     assert set(images) == set(figures.NAMES)
     assert {size(image)[0] for image in images.values()} == {1350}
 
 
-def test_figures_are_the_same_for_the_same_analysis(failing: Analysis, images: dict[str, bytes]) -> None:
+def test_figures_are_the_same_for_the_same_analysis(every_format: Written, images: dict[str, bytes]) -> None:
     """The bytes depend only on the analysis, so that a stored figure changes only with its run."""
-    assert figures.render(failing) == images
+    written = {path.name: path.read_bytes() for path in (every_format.folder / "run" / "figures").iterdir()}
+    assert written == images
 
 
-def test_figures_without_data_are_left_out() -> None:
+def test_figures_without_data_are_left_out(few_figures: Written) -> None:
     """A figure with empty axes is not written."""
-    assert set(figures.render(sample("url"))) == {"timeline.png", "load.png", "latency.png"}
+    assert set(few_figures.paths) == {"figures/timeline.png", "figures/load.png", "figures/latency.png"}
     assert figures.render(sample("nothing-recorded")) == {}
 
 
@@ -157,9 +183,8 @@ def test_figures_take_any_name() -> None:
 # All of them
 
 
-def test_all_reports_are_written(tmp_path: Path, failing: Analysis) -> None:
+def test_all_reports_are_written(every_format: Written) -> None:
     """One call writes every format, returns the paths, and leaves no temporary file."""
-    written = write_reports(failing, tmp_path / "run")
     tables = {"analysis/timeline.parquet", "analysis/timeline.ratio_by_pod.parquet"}
     names = {
         "analysis.json",
@@ -169,8 +194,9 @@ def test_all_reports_are_written(tmp_path: Path, failing: Analysis) -> None:
         "junit.xml",
         *(f"figures/{n}" for n in figures.NAMES),
     }
-    assert set(written) == names
-    assert {str(p.relative_to(tmp_path / "run")) for p in tmp_path.rglob("*") if p.is_file()} == names
+    assert set(every_format.paths) == names
+    files = [path for path in every_format.folder.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(every_format.folder / "run")) for path in files} == names
 
 
 def test_only_requested_formats_are_written(tmp_path: Path, failing: Analysis) -> None:
@@ -186,13 +212,9 @@ def test_hostile_text_can_be_written(tmp_path: Path) -> None:
     assert len(write_reports(sample("hostile"), tmp_path, formats=set(FORMATS) - {"figures"})) == 6
 
 
-def test_outdated_figures_are_deleted(tmp_path: Path) -> None:
+def test_outdated_figures_are_deleted(few_figures: Written) -> None:
     """A figure that the new analysis does not have is deleted; files of other names stay."""
-    (tmp_path / "figures").mkdir()
-    for name in (*figures.NAMES, "other.png"):
-        (tmp_path / "figures" / name).write_bytes(b"x")
-    write_reports(sample("url"), tmp_path, formats=["figures"])
-    assert {p.name for p in (tmp_path / "figures").iterdir()} == {
+    assert {p.name for p in (few_figures.folder / "figures").iterdir()} == {
         "timeline.png",
         "load.png",
         "latency.png",

@@ -30,11 +30,13 @@ def test_nodes_and_replicas_are_read_through_the_relay(metrics_server: Server, s
     assert "labelSelector=" in metrics_server.requests[-1]
 
 
+@pytest.mark.usefixtures("no_relay")
 def test_a_cluster_without_metrics_server_is_usual(played: Server, sources_of: Any) -> None:
     """It gives no sentence."""
     assert sources_of(None).metrics_api() == Discovered(MetricsUrls())
 
 
+@pytest.mark.usefixtures("no_relay")
 @pytest.mark.parametrize(
     ("lacks", "sentence"),
     [
@@ -59,6 +61,7 @@ def test_a_missing_permission_is_one_sentence(
     assert (found.value.nodes is None, found.value.replicas) == (len(lacks) == 2, None)
 
 
+@pytest.mark.usefixtures("no_relay")
 def test_an_api_that_does_not_answer_is_one_sentence(played: Server, sources_of: Any) -> None:
     """The run goes on without it."""
     played.raw[GROUP] = (503, b'{"message": "the server is currently unable to handle the request"}')

@@ -48,6 +48,7 @@ def test_only_the_permission_for_the_judged_metric_is_needed(played: Server, sou
     assert f"permissions: get on pods/a|{RATIO}|gauge.custom.metrics.k8s.io in namespace llm (" in sentence
 
 
+@pytest.mark.usefixtures("no_relay")
 def test_the_metric_of_keda_is_read_from_its_scaled_object(
     played: Server, sources_of: Any, scaled: dict[str, Any]
 ) -> None:
@@ -63,6 +64,7 @@ def test_the_metric_of_keda_is_read_from_its_scaled_object(
     assert sources.metric.missing == scaler.missing == ()
 
 
+@pytest.mark.usefixtures("no_relay")
 def test_the_ratio_is_found_among_triggers_of_the_user(played: Server, sources_of: Any, idle: dict[str, Any]) -> None:
     """Of the ScaledObject with a cron, cpu and Kafka trigger; its fallback and its idle replicas are named."""
     played.allowed |= {("get", "scaledobjects", "")}
@@ -72,6 +74,7 @@ def test_the_ratio_is_found_among_triggers_of_the_user(played: Server, sources_o
     assert ["scales to zero" in found.assumptions[0], "a fallback of 3" in found.assumptions[1]] == [True, True]
 
 
+@pytest.mark.usefixtures("no_relay")
 @pytest.mark.parametrize("may", [True, False])
 def test_an_hpa_of_keda_without_its_scaled_object_is_not_judged(
     played: Server,
