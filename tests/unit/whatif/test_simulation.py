@@ -102,7 +102,7 @@ def test_a_fixed_fleet_is_a_queue_for_each_replica() -> None:
 def test_waits_follow_pollaczek_and_khinchine() -> None:
     """One slot, Poisson arrivals at 70 % load, equal services of 1 s: the mean wait is 0.7 / (2 · 0.3) s."""
     rng = np.random.default_rng(11)
-    arrivals = np.cumsum(rng.exponential(1 / 0.7, 50_000)).tolist()
+    arrivals = np.cumsum(rng.exponential(1 / 0.7, 200_000)).tolist()
     simulated = fixed(load(arrivals, 1.0), slots=1, count=1)
     waits = simulated.start_s - np.array(arrivals)
     # autocorrelated waits: batch means of 100 batches give the standard error
