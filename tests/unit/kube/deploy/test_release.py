@@ -32,9 +32,11 @@ call = {{"argv": sys.argv[1:], "kubeconfig": os.environ.get("KUBECONFIG"), "stdi
 if (here / "config.next").exists():
     (here / "config.next").rename(here / "config")
 if (here / "waits").exists():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit((here / "cancelled").write_text("x") and "release cancelled"))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
     (here / "started").write_text("x")
-    signal.pause()
+    signal.sigwait({{signal.SIGTERM}})
+    (here / "cancelled").write_text("x")
+    sys.exit("release cancelled")
 if (here / "fails").exists():
     sys.exit((here / "fails").read_text())
 """
