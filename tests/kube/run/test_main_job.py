@@ -1,6 +1,7 @@
 """The main job on a real control plane: the real HPA controller scales, and a GPU is missing for the third replica."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -85,7 +86,8 @@ def test_a_replica_without_a_free_gpu_is_reported(finished: Job) -> None:
     assert event.pod in set(finished.events("replica_scheduled").pod)
     scarce = finished.finding("replica.unschedulable")
     assert scarce["measured"] >= 9
-    assert scarce["advice"].startswith(f"{event.pod} was unschedulable {scarce['window']} (0/2 nodes are available: ")
+    times = r"from \d+:\d\d to \d+:\d\d"
+    assert re.match(rf"{event.pod} was unschedulable {times} \(0/2 nodes are available: ", scarce["advice"])
     assert f"add more {GPU}, " in scarce["advice"]
     assert 0 < first_second(scarce) < last_second(scarce) < finished.analysis["run"]["length_s"]
     assert event.pod in (finished.folder.path / "report.md").read_text()
