@@ -192,7 +192,7 @@ def _reason(judged: Sequence[NodeUnderLoad]) -> str:
     """The verdict in one sentence, with the evidence of the first node."""
     first = judged[0]
     if first.verdict == "no pressure":
-        most = max(each.cpu_peak_ratio or 0.0 for each in judged)
+        most = max((each.cpu_peak_ratio for each in judged if each.cpu_peak_ratio is not None), default=None)
         return (
             f"The nodes of the replicas ({len(judged)}) had resources to spare: none reported pressure on memory, disk "
             f"or process ids, or used more than {_percent(most)} of its CPUs."

@@ -161,8 +161,8 @@ def _requests(info: RunInfo, given: Columns, earliest_s: float, latest_s: float)
     counts = {column: given.numbers(column) for column in ("worker", "input_tokens", "max_tokens", "output_tokens")}
     for column in ("worker", "input_tokens", "max_tokens"):
         rows.drop_missing(column, np.isnan(counts[column]))
-    of_plan = info.state == "finished" and info.expected_rows is not None
-    rows.drop_outside("request_id", ids, 0, (info.expected_rows or 0) - 1 if of_plan else MAX_REQUEST_ID)
+    planned = info.expected_rows if info.state == "finished" else None
+    rows.drop_outside("request_id", ids, 0, MAX_REQUEST_ID if planned is None else planned - 1)
     for column in _TIMES:
         rows.drop_outside(column, times[column], earliest_s, latest_s)
     for column in given.names:

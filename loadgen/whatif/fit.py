@@ -166,16 +166,22 @@ def _replicas(run: Observed, fleet: Fleet, slots: int, assumptions: list[str]) -
     if not later:
         assumptions.append("no replica was added under load: the start-up is that of the first replicas")
     created_s = [pod.created_s for pod in later if pod.created_s is not None]
+    create_s = _median(_creations(run, created_s))
+    stop_s = _median((pod.draining_s, pod.stopped_s) for pod in later if pod.stopped_s is not None)
+    if create_s is None:
+        assumptions.append("pods are created when the HPA decides: no scale-up with a new pod was observed")
+    if stop_s is None:
+        assumptions.append("pods end with their last request: no termination was observed")
     balances = run.info.cluster.balances if run.info.cluster else "requests"
     if balances != "requests":
         assumptions.append("requests take turns among the replicas, although the endpoint does not balance requests")
     timeout_s = run.info.settings.get("request_timeout_s")
     return Replicas(
         slots=slots,
-        create_s=_median(_creations(run, created_s)) or 0.0,
+        create_s=create_s or 0.0,
         pending_s=pending_s,
         load_s=load_s,
-        stop_s=_median((pod.draining_s, pod.stopped_s) for pod in later if pod.stopped_s is not None) or 0.0,
+        stop_s=stop_s or 0.0,
         timeout_s=float(timeout_s) if isinstance(timeout_s, int | float) else None,
     )
 

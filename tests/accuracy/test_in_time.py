@@ -80,7 +80,7 @@ def test_a_positive_lag_that_breaks_nothing_is_in_time():
 def test_replicas_that_serve_after_the_need_had_ended_have_one_lag_on_the_page():
     """Two needed from 40 to 80 s, the second one serves at 91 s: the lag is at least the 40 s, and nowhere 51 s.
 
-    The moment at which it served belongs to no need, so it is no end of a lag (docs/metrics.md).
+    It served outside every span of need, and so that moment does not end a lag (docs/metrics.md).
     """
     made = queue_run(
         Step(levels_per_s=(3.0, 8.0, 3.0), hold_s=40.0),
@@ -102,7 +102,7 @@ def test_replicas_that_serve_after_the_need_had_ended_have_one_lag_on_the_page()
     text = markdown.render(made)
     assert "at least 40.0 s |" in text
     assert "Of the " not in " ".join(opening(made))  # the steps are not parts of the 40 s
-    # the links up to the first answer take 51 s together, which is no lag
+    # the links up to the first answer take 51 s together, which is not a lag
     assert not any("51.0 s" in line and "lag" in line.lower() for line in text.splitlines())
 
 

@@ -92,7 +92,7 @@ def test_a_percentile_of_few_values_is_their_maximum(count, is_max):
 
 
 def test_rows_that_are_there_twice_count_once():
-    """Every part of a run given twice is no second load, and every row too many is an error."""
+    """Parts given twice do not count as more load, and every surplus row is an error."""
     rows = [answered(number, 1.0 * number) for number in range(200)]
     once, twice = analyzed(rows), analyzed([*rows, *rows])
     assert twice.whole.scheduled == once.whole.scheduled == 200

@@ -83,7 +83,9 @@ def with_phase(lag: LevelLag, phase: float | None, period_s: float) -> LevelLag:
 
 def lag_s(lag: LevelLag) -> float:
     """The lag; of replicas that did not serve while they were needed, how long that lasted: it is at least as long."""
-    return lag.lag.value if lag.lag is not None else lag.lag_at_least_s or 0.0
+    length_s = lag.lag_at_least_s if lag.lag is None else lag.lag.value
+    assert length_s is not None  # one of the two is always known
+    return length_s
 
 
 def worst(

@@ -114,8 +114,8 @@ def held_s(run: Observed, services: Services) -> Floats:
     """For how long each request holds its slot besides its service, seconds; 0 where the slot is the engine's.
 
     It is the mean by which Triton's compute counter exceeds the services, of the replica that answered where that is
-    known and answered enough, otherwise of the fleet. More than a share of a service is no hand-over: then the counter
-    has the wait inside the engine, too.
+    known and answered enough, otherwise of the fleet. If the excess is more than a share of
+    a service, the counter includes the wait inside the engine, and nothing is added.
 
     Args:
         run: The run.

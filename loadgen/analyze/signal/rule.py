@@ -129,8 +129,8 @@ def inputs_of(run: Observed, pod: str, at: Floats) -> Inputs | None:
 def find_rule(read: Floats, inputs: Inputs) -> Rule:
     """The simplest form that explains what was read; the plain one where none does.
 
-    A constant factor is no form: the folder does not say whether labels, units or models are behind it. A form must
-    explain more than the best factor does.
+    A constant factor does not count as a form, because the folder does not say whether labels, units or models cause
+    it. A form must explain more than the best factor does.
 
     Args:
         read: Samples of the rule, of all replicas.
