@@ -145,7 +145,7 @@ def test_a_short_constant_load_shows_no_noise():
     assert text is not None
     assert text.startswith("Whether the signal can be trusted is not known: ")
     assert "too little constant load (0 s of the 200 s that it takes)" in text
-    assert "While no limit was broken, it was above 0.1 for " in text
+    assert "While no limit was broken, it was above 0.1, where its noise is taken to end, for " in text
 
 
 def test_a_wrong_rule_is_blind():

@@ -176,7 +176,8 @@ def _unknown_noise(run: Observed, measured: Noise, limit: float, candidates: Seq
     own = next((each for each in candidates if each.signal == SignalName.RATIO), None)
     if own is None or own.noise_ratio is None:
         return text
-    return f"{text} While no limit was broken, it was above {limit:.2g} for {own.noise_ratio * 100:.1f} % of the time."
+    share = f"{own.noise_ratio * 100:.1f} % of the time"
+    return f"{text} While no limit was broken, it was above {limit:.2g}, where its noise is taken to end, for {share}."
 
 
 def _chance(measured: Noise) -> str:
