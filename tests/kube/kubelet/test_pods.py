@@ -219,7 +219,7 @@ def test_events_of_a_start(cluster: Cluster) -> None:
     """A start is recorded by the events Scheduled, Pulling, Pulled, Created and Started in this order."""
     cluster.event("pulled", "Started")
     events = cluster.events("pulled")
-    assert [reason for reason, _ in events] == ["Scheduled", "Pulling", "Pulled", "Created", "Started"]
+    assert [reason for reason, _ in events] == ["Scheduled", "Pulling", "Pulled", "Created", "Started"], events
     assert dict(events)["Pulling"] == 'Pulling image "busybox:1.37"'
     assert dict(events)["Pulled"].startswith('Successfully pulled image "busybox:1.37" in ')
 

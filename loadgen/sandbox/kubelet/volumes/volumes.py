@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import stat
 import time
+from http import HTTPStatus
 from pathlib import Path
 
 from loadgen.base.quantity import parse_bytes
@@ -26,6 +27,7 @@ from loadgen.sandbox.kubelet.volumes.payload import (
 REFRESH_S = 60.0
 _TOKEN_LIFETIME_S = 3607
 _RENEW_RATIO = 0.8
+_FORBIDDEN_RETRIES_S = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 class Volumes:
@@ -75,21 +77,28 @@ class Volumes:
         return any(is_updatable(volume) for volume in pod["spec"].get("volumes") or [])
 
     async def get_object(self, kind: str, namespace: str, name: str) -> Json | None:
-        """Return a ConfigMap or Secret, or None if it does not exist.
+        """Return a ConfigMap or Secret, or None if it does not exist."""
+        try:
+            return await self._authorized("GET", f"/api/v1/namespaces/{namespace}/{kind}/{name}")
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
 
-        A node may read only the objects that its pods refer to. The API server's authorizer learns of a new pod with a
-        delay, so a forbidden read is retried.
+    async def _authorized(self, method: str, path: str, body: Json | None = None) -> Json:
+        """Call the API server; retry while the call is forbidden.
+
+        A node may use only the objects that its pods refer to, and the API server's authorizer learns of a new pod with
+        a delay.
         """
-        for retry_s in (0.1, 0.2, 0.4, 0.8, None):
+        for retry_s in _FORBIDDEN_RETRIES_S:
             try:
-                return await self._api.get(f"/api/v1/namespaces/{namespace}/{kind}/{name}")
+                return await self._api.call(method, path, body=body)
             except ApiError as error:
-                if error.status == 404:
-                    return None
-                if error.status != 403 or retry_s is None:
+                if error.status != HTTPStatus.FORBIDDEN:
                     raise
             await asyncio.sleep(retry_s)
-        return None
+        return await self._api.call(method, path, body=body)
 
     async def _set_up(self, pod: Json, volume: Json, placement: Placement) -> Path:
         name = volume["name"]
@@ -119,11 +128,11 @@ class Volumes:
 
     async def _persistent_volume(self, pod: Json, claim_name: str) -> Path:
         namespace = pod["metadata"]["namespace"]
-        claim = await self._api.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim_name}")
+        claim = await self._authorized("GET", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim_name}")
         name = claim["spec"].get("volumeName")
         if not name or claim.get("status", {}).get("phase") != "Bound":
             raise VolumeError(f'persistentvolumeclaim "{claim_name}" is not bound')
-        volume = await self._api.get(f"/api/v1/persistentvolumes/{name}")
+        volume = await self._authorized("GET", f"/api/v1/persistentvolumes/{name}")
         if not any(kind in volume["spec"] for kind in ("hostPath", "local")):
             raise VolumeError(f"persistentvolume {name} is neither hostPath nor local")
         folder: Path = self._config.volumes_dir / name
@@ -179,7 +188,7 @@ class Volumes:
             }
             account = pod["spec"].get("serviceAccountName") or "default"
             path = f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token"
-            status = (await self._api.create(path, request))["status"]
+            status = (await self._authorized("POST", path, request))["status"]
             token, expires_unix_s = str(status["token"]), parse_rfc3339(status["expirationTimestamp"])
             now_unix_s = time.time()
             renew_unix_s = now_unix_s + _RENEW_RATIO * (expires_unix_s - now_unix_s)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.sandbox.kubelet.api_client import ApiClient
+from loadgen.sandbox.kubelet.api_client import ApiClient, ApiError
 from loadgen.sandbox.kubelet.config import KubeletConfig
 from loadgen.sandbox.kubelet.downward_api import Placement
 from loadgen.sandbox.kubelet.objects import rfc3339
@@ -137,15 +137,32 @@ def test_unchanged_volume_is_not_written(tmp_path: Path) -> None:
     assert (tmp_path / "..data").readlink() == before
 
 
-class TokenApi(ApiClient):
-    """Issues numbered tokens with the requested lifetime, by a clock that the test sets."""
+TOKEN_SOURCE = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
+TOKEN_POD = {
+    "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+    "spec": {"serviceAccountName": "runner", "volumes": [{"name": "v", "projected": {"sources": [TOKEN_SOURCE]}}]},
+}
+PLACEMENT = Placement(node_ip="", pod_ip="", allocatable={})
 
-    def __init__(self) -> None:
+
+class TokenApi(ApiClient):
+    """Issues numbered tokens with the requested lifetime, by a clock that the test sets.
+
+    Args:
+        forbidden_count: Calls that are forbidden at first.
+    """
+
+    def __init__(self, forbidden_count: int = 0) -> None:
         self.now_unix_s = 1e9
+        self.forbidden_count = forbidden_count
         self.requests: list[dict[str, Any]] = []
 
-    async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        assert path == "/api/v1/namespaces/n/serviceaccounts/runner/token"
+    async def call(self, method: str, path: str, *, body: dict[str, Any] | None = None, **_: Any) -> dict[str, Any]:
+        assert (method, path) == ("POST", "/api/v1/namespaces/n/serviceaccounts/runner/token")
+        assert body is not None
+        if self.forbidden_count:
+            self.forbidden_count -= 1
+            raise ApiError("no relationship found between node and this object", status=403)
         self.requests.append(body["spec"])
         expires = rfc3339(self.now_unix_s + body["spec"]["expirationSeconds"])
         return {"status": {"token": f"token {len(self.requests)}", "expirationTimestamp": expires}}
@@ -155,20 +172,14 @@ def test_token_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """A projected token is bound to its pod and renewed after 80 percent of its lifetime."""
     api = TokenApi()
     monkeypatch.setattr("loadgen.sandbox.kubelet.volumes.volumes.time", SimpleNamespace(time=lambda: api.now_unix_s))
-    source = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
-    pod = {
-        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
-        "spec": {"serviceAccountName": "runner", "volumes": [{"name": "v", "projected": {"sources": [source]}}]},
-    }
-    placement = Placement(node_ip="", pod_ip="", allocatable={})
     volumes = Volumes(KubeletConfig.model_construct(), api, tmp_path / "disk", tmp_path / "memory")
 
     async def tokens(*ages_s: float) -> list[str]:
-        await volumes.set_up(pod, placement)
+        await volumes.set_up(TOKEN_POD, PLACEMENT)
         contents = []
         for age_s in ages_s:
             api.now_unix_s = 1e9 + age_s
-            await volumes.refresh(pod, placement)
+            await volumes.refresh(TOKEN_POD, PLACEMENT)
             contents.append((volumes.paths["v"] / "token").read_text())
         return contents
 
@@ -176,6 +187,21 @@ def test_token_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert asyncio.run(tokens(0, 479, 480, 959, 960)) == ["token 1", "token 1", "token 2", "token 2", "token 3"]
     assert api.requests[0]["audiences"] == ["vault"]
     assert api.requests[0]["boundObjectRef"] == {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+
+
+@pytest.mark.parametrize(("forbidden_count", "text"), [(2, "token 1"), (100, "no relationship found")])
+def test_forbidden_at_first(forbidden_count: int, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authorizer learns of a new pod with a delay: a forbidden call is retried, for a few seconds."""
+    monkeypatch.setattr("loadgen.sandbox.kubelet.volumes.volumes._FORBIDDEN_RETRIES_S", (0.001,) * 5)
+    api = TokenApi(forbidden_count)
+    volumes = Volumes(KubeletConfig.model_construct(), api, tmp_path / "disk", tmp_path / "memory")
+    if forbidden_count > 5:
+        with pytest.raises(VolumeError, match=text):
+            asyncio.run(volumes.set_up(TOKEN_POD, PLACEMENT))
+        assert api.forbidden_count == forbidden_count - 6
+    else:
+        asyncio.run(volumes.set_up(TOKEN_POD, PLACEMENT))
+        assert (volumes.paths["v"] / "token").read_text() == text
 
 
 def test_nested_paths_and_modes(tmp_path: Path) -> None:
