@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import SettingsError, TargetError
@@ -15,10 +15,15 @@ from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
+from loadgen.protocols.wire.client import WireClient, grpc_client, http_client
 from loadgen.scenario.settings import API_PATH, WireProtocol
 
 # Triton's default ports; Triton has no HTTPS, so there a proxy on port 443 is assumed
 _DEFAULT_PORT = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}
+
+
+ClientName = Literal["built-in", "reference"]
+"""The client of this package, or those of tritonclient (gRPC) and geventhttpclient (HTTP)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +35,14 @@ class Endpoint:
         protocol: Wire protocol.
         tls: Whether the connection is encrypted.
         connection: Headers, certificates, path and proxy of the connection.
+        client: Client that sends requests.
     """
 
     address: str
     protocol: WireProtocol
     tls: bool = False
     connection: Connection = DIRECT
+    client: ClientName = "built-in"
 
     @classmethod
     def parse(cls, url: str, protocol: WireProtocol, connection: Connection = DIRECT) -> "Endpoint":
@@ -128,9 +135,16 @@ class Endpoint:
 
     def connect(self, model: Model, *, stream: bool) -> Client:
         """Open a connection that sends one request at a time."""
+        if self.client == "built-in":
+            return self.open(model, stream=stream)
         if self.protocol == "grpc":
             return GrpcClient(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
         return HttpClient(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
+
+    def open(self, model: Model, *, stream: bool) -> WireClient:
+        """Return the built-in client, which sends any number of requests at a time."""
+        create = grpc_client if self.protocol == "grpc" else http_client
+        return create(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
 
     def call_name(self, model: Model, *, stream: bool) -> str:
         """Return the name of the inference call, as in Triton's documentation."""

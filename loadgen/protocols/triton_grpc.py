@@ -20,11 +20,11 @@ from loadgen.base.errors import TargetError
 from loadgen.base.proxies import through
 from loadgen.base.text import clean
 from loadgen.dataset.names import Cause, Outcome
-from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
+from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
-from loadgen.protocols.engine import POD_NAME, TIME_OUTPUTS, engine_times, integer, pod_name
 from loadgen.protocols.grpc_connection import below_path, metadata, open_channel, pod_in_headers
+from loadgen.protocols.grpc_messages import complete, output_text, output_token_count
 from loadgen.protocols.local_fault import local_fault_of_grpc
 from loadgen.protocols.text import valid_text
 
@@ -32,8 +32,6 @@ Call = Literal["ModelStreamInfer", "ModelInfer"]
 
 _POOL_RESERVE = 16
 _CONTROL_TIMEOUT_S = 10.0
-_MAX_STRINGS = 1000
-_INTEGERS = {"INT32": (4, True), "INT64": (8, True), "UINT32": (4, False), "UINT64": (8, False)}
 
 
 def prepare(streams: int) -> None:
@@ -106,7 +104,7 @@ class GrpcClient:
             outcome, cause = classify_failure(*self._failure(error), began=False)
             return Answer(outcome=outcome, cause=cause, ended=now, pod=pod_in_headers(error, failed=True))
         now = time.monotonic()
-        answer = answer_of([_output_text(response)], [output_token_count(response)], [now], now, stream=self._stream)
+        answer = answer_of([output_text(response)], [output_token_count(response)], [now], now, stream=self._stream)
         complete(answer, self._model, response, response)
         answer.pod = answer.pod or pod_in_headers(call)
         return answer
@@ -134,7 +132,7 @@ class GrpcClient:
                     break
                 answered = response.infer_response
                 times.append(now)
-                texts.append(_output_text(answered))
+                texts.append(output_text(answered))
                 counts.append(output_token_count(answered))
                 if answered.outputs:
                     first, last = first or answered, answered
@@ -160,66 +158,6 @@ class GrpcClient:
             message = self._connection.redacted(message)
             answer.outcome, answer.cause = classify_failure(code, message, began=began)
         return answer
-
-
-def complete(answer: Answer, model: Model, first: pb.ModelInferResponse, last: pb.ModelInferResponse) -> None:
-    """Add to an answer what its first and its last response with outputs say about engine and replica."""
-    if model.engine_times:
-        places = {output.name: number for number, output in enumerate(last.outputs)}
-        answer.engine = engine_times({name: _integer(last, places[name]) for name in TIME_OUTPUTS if name in places})
-    answer.pod = _pod(first) or (None if last is first else _pod(last))
-
-
-def _output_text(response: pb.ModelInferResponse, name: str = "text_output") -> bytes:
-    """Return the text in a response; empty for a response with only flags or empty strings."""
-    for number, output in enumerate(response.outputs):
-        if output.name == name:
-            if number < len(response.raw_output_contents):
-                raw = response.raw_output_contents[number]
-                return _strings(raw)
-            return b"".join(output.contents.bytes_contents)
-    return b""
-
-
-def _strings(raw: bytes) -> bytes:
-    """Return the strings of a raw tensor, each after a length prefix of four bytes; at most the first thousand."""
-    texts: list[bytes] = []
-    at = 0
-    while at + 4 <= len(raw) and len(texts) < _MAX_STRINGS:
-        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
-        texts.append(raw[at + 4 : end])
-        at = end
-    return b"".join(texts)
-
-
-def output_token_count(response: pb.ModelInferResponse) -> int | None:
-    """Return the server's count of output tokens, if the response has one."""
-    for number, output in enumerate(response.outputs):
-        if output.name == "num_output_tokens":
-            return valid_token_count(_integer(response, number))
-    return None
-
-
-def _integer(response: pb.ModelInferResponse, number: int) -> int | None:
-    """Return the first element of an output as an integer; Python models may send it as text."""
-    output = response.outputs[number]
-    if number < len(response.raw_output_contents):
-        raw = response.raw_output_contents[number]
-        if output.datatype == "BYTES":
-            return integer(_strings(raw).decode(errors="replace"))
-        size, signed = _INTEGERS.get(output.datatype, (0, False))
-        return int.from_bytes(raw[:size], "little", signed=signed) if raw[:size] else None
-    contents = output.contents
-    values = contents.int_contents or contents.int64_contents or contents.uint_contents or contents.uint64_contents
-    return values[0] if values else None
-
-
-def _pod(response: pb.ModelInferResponse) -> str | None:
-    """Return the replica that a response names, in a parameter or in an output."""
-    if POD_NAME in response.parameters:
-        return pod_name(response.parameters[POD_NAME].string_param)
-    text = _output_text(response, POD_NAME)
-    return pod_name(text.decode(errors="replace")) if text else None
 
 
 class GrpcControlPlane:

@@ -5,7 +5,6 @@ Responses are read line by line: reading blocks of a fixed size would delay the 
 
 import functools
 import json
-import re
 import select
 import time
 from collections.abc import Mapping
@@ -24,22 +23,20 @@ from loadgen.base.connection import DIRECT, NEEDS_CREDENTIALS, REFUSES_CREDENTIA
 from loadgen.base.errors import TargetError
 from loadgen.base.proxies import through
 from loadgen.base.text import clean
-from loadgen.protocols.answer import Answer, Interrupted, answer_of, classify_failure, valid_token_count
+from loadgen.protocols.answer import Answer, Interrupted
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model
-from loadgen.protocols.engine import POD_HEADER, POD_NAME, engine_times, integer, pod_name
+from loadgen.protocols.engine import POD_HEADER
+from loadgen.protocols.generate import JSON_ERRORS, Generate, error_text
 from loadgen.protocols.http_body import TooLargeError, lines, whole
 from loadgen.protocols.local_fault import local_fault
-from loadgen.protocols.text import valid_text
 
 Call = Literal["generate_stream", "generate"]
 
 _CONTROL_TIMEOUT_S = 10.0
-_EXCERPT_BYTES = 4096
 _JSON = {"Content-Type": "application/json"}
 # RuntimeError is the library's error when a proxy refuses a tunnel
 _CONNECTION_ERRORS = (OSError, HTTPParseError, UnicodeError, RuntimeError)
-_JSON_ERRORS = (ValueError, RecursionError)  # text that is not JSON, and JSON that is nested too deeply
 _MAX_ERROR_BYTES = 64 * 2**10
 _MAX_CONTROL_BYTES = 16 * 2**20
 
@@ -103,20 +100,18 @@ class HttpClient:
     ) -> None:
         self._address = address
         self._tls = tls
-        self._model = model
         self._stream = stream
         self._connection = connection
+        self._bodies = Generate(model, stream=stream, redacted=connection.redacted)
         self._headers = {**_JSON, **dict(connection.headers)}
         self._path = f"{connection.path}/v2/models/{quote(model.name, safe='')}/{call_name(stream=stream)}"
-        self._text, self._limit = model.tensors[:2]
-        self._constant = {tensor.name: tensor.json() for tensor in model.constant(stream=stream)}
         self._http: HTTPClient | None = None
         if tls:
             tls_context(connection)  # now rather than during the first request
 
     def infer(self, prompt: str, max_tokens: int, timeout_s: float) -> Answer:
         """Send a prompt and wait for the end of its answer."""
-        body = {**self._constant, self._text.name: valid_text(prompt), self._limit.name: max_tokens}
+        body = self._bodies.body(prompt, max_tokens)
         events: list[bytes] = []
         times: list[float] = []
         code, message = "", ""
@@ -129,14 +124,14 @@ class HttpClient:
                 self._http = _connect(
                     self._address, tls=self._tls, timeout_s=timeout_s + 5, connection=self._connection
                 )
-            response = self._http.request("POST", self._path, body=json.dumps(body).encode(), headers=self._headers)
+            response = self._http.request("POST", self._path, body=body, headers=self._headers)
             if response.status_code != 200:
-                code, message = str(response.status_code), _error_text(whole(response, _MAX_ERROR_BYTES))
+                code, message = str(response.status_code), error_text(whole(response, _MAX_ERROR_BYTES))
             elif self._stream:
                 for line in lines(response):
                     if line.startswith(b"data:"):
                         times.append(time.monotonic())
-                        events.append(line)
+                        events.append(line.removeprefix(b"data:"))
                 if not _has_length(response):
                     message = "the connection closed, and nothing says that the answer was whole"
             else:
@@ -149,7 +144,7 @@ class HttpClient:
         except TooLargeError as error:
             message = str(error)
             if response is not None and response.status_code != 200:
-                code, message = str(response.status_code), _error_text(error.start)
+                code, message = str(response.status_code), error_text(error.start)
         except _CONNECTION_ERRORS as error:
             message = local_fault(error) or str(error) or type(error).__name__
         except gevent.GreenletExit as stop:
@@ -176,66 +171,15 @@ class HttpClient:
         code: str,
         message: str,
         ended: float,
-        response: HTTPSocketPoolResponse | None = None,
+        response: HTTPSocketPoolResponse | None,
     ) -> Answer:
-        """Parse the received events; parsing between tokens would delay their time stamps."""
-        texts: list[bytes] = []
-        counts: list[int | None] = []
-        arrived: list[float] = []
-        first: dict[str, Any] = {}
-        last: dict[str, Any] = {}
-        for data, at in zip(events, times, strict=True):
-            try:
-                event = json.loads(data.removeprefix(b"data:"))
-            except _JSON_ERRORS:
-                message = message or "an answer that is not JSON"
-                continue
-            if not isinstance(event, dict):
-                message = message or "an answer that is not a JSON object"
-            elif event.get("error"):
-                message = message or clean(event["error"])
-            else:
-                texts.append(_text(event.get("text_output")))
-                counts.append(_count(event.get("num_output_tokens")))
-                arrived.append(at)
-                first, last = first or event, event
-        answer = answer_of(texts, counts, arrived, ended, stream=self._stream)
-        if self._model.engine_times:
-            answer.engine = engine_times(last)
-        answer.pod = pod_name(first.get(POD_NAME)) or pod_name(last.get(POD_NAME))
-        if answer.pod is None and response is not None:
-            answer.pod = pod_name(response.get(POD_HEADER))
-        if code or message:
-            message = self._connection.redacted(message)
-            answer.outcome, answer.cause = classify_failure(code, message, began=answer.last is not None)
-        return answer
-
-
-def _text(value: object) -> bytes:
-    """Return the text of an event; several strings are joined."""
-    text = "".join(map(str, value)) if isinstance(value, list) else str(value or "")
-    return text.encode(errors="surrogatepass")  # a token can be half of a pair
+        pod = None if response is None else response.get(POD_HEADER)
+        return self._bodies.answer(events, times, code, message, ended, {} if pod is None else {POD_HEADER: pod})
 
 
 def _has_length(response: HTTPSocketPoolResponse) -> bool:
     """Whether the response declares its end; otherwise it ends whenever the connection closes."""
     return "content-length" in response or "chunked" in str(response.get("transfer-encoding")).lower()
-
-
-def _count(value: object) -> int | None:
-    return valid_token_count(integer(value))
-
-
-def _error_text(body: bytes) -> str:
-    """Return the message in the body of an error: that of Triton's JSON, or else the first line."""
-    try:
-        parsed = json.loads(body)
-    except _JSON_ERRORS:
-        text = body[:_EXCERPT_BYTES].decode(errors="replace")
-        title = re.search(r"<title>([^<]*)</title>", text, re.IGNORECASE)  # of a page by another server
-        first = next((line for line in (title[1] if title else text).splitlines() if line.strip()), "an empty body")
-        return clean(first)
-    return clean(parsed.get("error", parsed) if isinstance(parsed, dict) else parsed)
 
 
 def _is_html(body: bytes) -> bool:
@@ -321,12 +265,12 @@ class HttpControlPlane:
         if status != 200:
             raise TargetError(
                 f"the HTTP server at {self._address} answers {path} with {status}: "
-                f"{self._connection.redacted(_error_text(text))}; "
+                f"{self._connection.redacted(error_text(text))}; "
                 f"is it Triton's HTTP port (usually 8000)?"
             )
         try:
             return json.loads(text)
-        except _JSON_ERRORS:
+        except JSON_ERRORS:
             raise TargetError(
                 f"the HTTP server at {self._address} is not Triton: {path} is not JSON; check host and port"
             ) from None

@@ -10,7 +10,7 @@ import pytest
 from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import SettingsError, TargetError
 from loadgen.protocols.answer import Answer
-from loadgen.protocols.endpoint import Endpoint
+from loadgen.protocols.endpoint import ClientName, Endpoint
 from loadgen.protocols.reference import Script
 from loadgen.protocols.triton_http import tls_context
 from loadgen.scenario.settings import WireProtocol
@@ -19,6 +19,7 @@ from support.servers.proxy import Proxy, proxy_to
 
 SECRET = "s3cret-value"
 KEY = Connection(headers=(("X-Key", SECRET),))
+CLIENTS: tuple[ClientName, ...] = ("built-in", "reference")
 PROXIES = [f"{name}_proxy" for name in ("http", "https", "all", "no", "grpc")]
 
 
@@ -36,10 +37,14 @@ def no_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer_of(endpoint: Endpoint, *, stream: bool = True) -> Answer:
-    """Detect the model and send one request, over one endpoint."""
+    """Detect the model and send one request with every client, over one endpoint; all have the same outcome."""
     model, _ = endpoint.find_model(requested=None, stream=stream)
-    with closing(endpoint.connect(model, stream=stream)) as client:
-        return client.infer(Script(tokens=2).prompt(), 8, 10.0)
+    answers = []
+    for name in CLIENTS:
+        with closing(replace(endpoint, client=name).connect(model, stream=stream)) as client:
+            answers.append(client.infer(Script(tokens=2).prompt(), 8, 10.0))
+    assert len({answer.outcome for answer in answers}) == 1, answers
+    return answers[0]
 
 
 @pytest.fixture
@@ -77,13 +82,13 @@ def test_refused_credentials_are_one_sentence_without_them(protocol: WireProtoco
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_cause_repeats_no_value(protocol: WireProtocol, gateway: Gateway, stream: bool) -> None:
+def test_a_cause_repeats_no_value(client: ClientName, protocol: WireProtocol, gateway: Gateway, stream: bool) -> None:
     """Credentials that are refused during the load: the recorded cause has no value of a header."""
     endpoint = Endpoint.parse(url(protocol, gateway), protocol, KEY)
     model, _ = endpoint.find_model(requested=None, stream=stream)
-    with closing(endpoint.connect(model, stream=stream)) as client:
+    with closing(replace(endpoint, client=client).connect(model, stream=stream)) as opened:
         gateway.secret = "a new one"
-        answer = client.infer(Script().prompt(), 8, 10.0)
+        answer = opened.infer(Script().prompt(), 8, 10.0)
     assert answer.outcome == "error"
     assert answer.cause is not None
     assert SECRET not in answer.cause

@@ -10,8 +10,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from loadgen.base.errors import TargetError
-from loadgen.protocols.endpoint import Endpoint
-from loadgen.protocols.triton_grpc import GrpcClient
+from loadgen.protocols.endpoint import ClientName, Endpoint
 from support.servers.reference import BLS
 
 PREFIX = "/inference.GRPCInferenceService/"
@@ -137,10 +136,12 @@ def response(raw: bytes, *, final: bool = False) -> Any:
     ],
     ids=["20-MB", "length", "strings", "short", "garbage"],
 )
-def test_answers_that_are_anything(answers: list[Any], outcome: str, cause: str | None) -> None:
+def test_answers_that_are_anything(client: ClientName, answers: list[Any], outcome: str, cause: str | None) -> None:
     """Every answer is an outcome with a short, printable cause."""
-    with serving(ModelStreamInfer=answers) as address, closing(GrpcClient(address, BLS, stream=True)) as client:
-        answer = client.infer("half \ud83d", 8, 20.0)
+    with serving(ModelStreamInfer=answers) as address:
+        endpoint = Endpoint(address=address, protocol="grpc", client=client)
+        with closing(endpoint.connect(BLS, stream=True)) as opened:
+            answer = opened.infer("half \ud83d", 8, 20.0)
     assert answer.outcome == outcome
     assert (answer.cause or "").startswith(cause or "")
     assert len(answer.cause or "") <= 160

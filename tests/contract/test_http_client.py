@@ -13,6 +13,7 @@ from geventhttpclient.connectionpool import SSLConnectionPool
 
 from loadgen.base.errors import TargetError
 from loadgen.protocols import triton_http
+from loadgen.protocols.endpoint import ClientName
 from loadgen.protocols.reference import Script
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
 from support.servers.gateway import make_certificates
@@ -45,25 +46,30 @@ def chunks(*parts: bytes) -> bytes:
     ],
     ids=["no-newline", "length", "error-null", "until-close", "until-close-empty", "short", "no-last-chunk"],
 )
-def test_ends_of_http_streams(response: bytes, outcome: str, cause: str | None, tokens: int) -> None:
+def test_ends_of_http_streams(
+    client: ClientName, response: bytes, outcome: str, cause: str | None, tokens: int
+) -> None:
     """Every event counts, even the last one without a line feed; a stream without a declared end was cut off."""
-    with raw_server(EVENTS + response) as port, closing(client_of("http", port, BLS, stream=True)) as client:
-        answer = client.infer("x", 8, 5.0)
+    with (
+        raw_server(EVENTS + response) as port,
+        closing(client_of("http", port, BLS, stream=True, client=client)) as opened,
+    ):
+        answer = opened.infer("x", 8, 5.0)
     assert (answer.outcome, answer.output_tokens) == (outcome, tokens)
     assert (cause or "") in (answer.cause or "")
 
 
 @pytest.mark.parametrize(("count", "tokens"), [("7", 7), ("[5, 7]", 7), ('"7"', 7), (str(2**40), None), ("-1", None)])
-def test_http_count_of_tokens(count: str, tokens: int | None) -> None:
+def test_http_count_of_tokens(client: ClientName, count: str, tokens: int | None) -> None:
     """A count beyond the range of the requests table is not recorded; the request still succeeds."""
     body = b'{"text_output": "x", "num_output_tokens": %s}' % count.encode()
     response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    with raw_server(response) as port, closing(client_of("http", port, BLS, stream=False)) as client:
-        answer = client.infer("x", 8, 5.0)
+    with raw_server(response) as port, closing(client_of("http", port, BLS, stream=False, client=client)) as opened:
+        answer = opened.infer("x", 8, 5.0)
     assert (answer.outcome, answer.output_tokens) == ("ok", tokens)
 
 
-def test_connections_are_kept_beyond_1024_open_files(ports: dict[str, int]) -> None:
+def test_connections_are_kept_beyond_1024_open_files(client: ClientName, ports: dict[str, int]) -> None:
     """A connection with a file descriptor beyond the range of select() is reused."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2048:
@@ -74,9 +80,9 @@ def test_connections_are_kept_beyond_1024_open_files(ports: dict[str, int]) -> N
             files.callback(os.close, descriptor)
         os.close(descriptor)
         connections: set[str] = set()
-        with closing(client_of("http", ports["http"], BLS, stream=True)) as client:
+        with closing(client_of("http", ports["http"], BLS, stream=True, client=client)) as opened:
             for _ in range(3):
-                assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+                assert opened.infer(Script().prompt(), 8, 5.0).outcome == "ok"
                 connections.update(str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if _high(path))
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(connections) == 1
@@ -141,34 +147,34 @@ def http_response(status: str, body: bytes, kind: bytes = b"application/json") -
     ],
     ids=["surrogate", "html", "escape", "nested", "20-MB", "20-MB-of-text"],
 )
-def test_bodies_of_errors(body: bytes, cause: str) -> None:
+def test_bodies_of_errors(client: ClientName, body: bytes, cause: str) -> None:
     """The cause is one short line that can be written, whatever the body holds; at most its start is read."""
     with (
         raw_server(http_response("500 x", body)) as port,
-        closing(client_of("http", port, BLS, stream=True)) as client,
+        closing(client_of("http", port, BLS, stream=True, client=client)) as opened,
     ):
-        answer = client.infer("x", 8, 20.0)
+        answer = opened.infer("x", 8, 20.0)
     assert answer.outcome == "error"
     assert answer.cause is not None
     assert answer.cause.startswith(cause)
     assert len(answer.cause) <= 160
 
 
-def test_an_error_of_megabytes_in_a_stream() -> None:
+def test_an_error_of_megabytes_in_a_stream(client: ClientName) -> None:
     """A line of 20 MB in a stream is an error that says so, and is not parsed."""
     events = http_response("200 OK", EVENT + b"data: {" + b"x" * (20 * 2**20), b"text/event-stream")
-    with raw_server(events) as port, closing(client_of("http", port, BLS, stream=True)) as client:
-        answer = client.infer("x", 8, 20.0)
+    with raw_server(events) as port, closing(client_of("http", port, BLS, stream=True, client=client)) as opened:
+        answer = opened.infer("x", 8, 20.0)
     assert (answer.outcome, answer.cause) == ("cut_off", "an answer of more than N KiB")
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_tokens_that_are_halves_of_pairs(stream: bool) -> None:
+def test_tokens_that_are_halves_of_pairs(client: ClientName, stream: bool) -> None:
     """Text of a token that UTF-8 cannot encode is output like any other."""
     event = rb'{"text_output": "\ud83d"}'
     response = http_response("200 OK", b"data: " + event + b"\n\n" if stream else event)
-    with raw_server(response) as port, closing(client_of("http", port, BLS, stream=stream)) as client:
-        answer = client.infer("half \ud83d", 8, 5.0)
+    with raw_server(response) as port, closing(client_of("http", port, BLS, stream=stream, client=client)) as opened:
+        answer = opened.infer("half \ud83d", 8, 5.0)
     assert (answer.outcome, answer.received_bytes) == ("ok", 3)
 
 
@@ -197,8 +203,8 @@ def test_a_control_plane_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
         HttpControlPlane(f"127.0.0.1:{port}")
 
 
-def test_invalid_json_in_a_stream(ports: dict[str, int]) -> None:
+def test_invalid_json_in_a_stream(client: ClientName, ports: dict[str, int]) -> None:
     """Server-sent events that are not JSON are an error, not a short answer."""
-    with closing(client_of("http", ports["http"], BLS, stream=True)) as client:
-        answer = client.infer(Script(fault="not_json").prompt(), 8, 5.0)
+    with closing(client_of("http", ports["http"], BLS, stream=True, client=client)) as opened:
+        answer = opened.infer(Script(fault="not_json").prompt(), 8, 5.0)
     assert (answer.outcome, answer.cause) == ("error", "an answer that is not JSON")

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -16,10 +17,11 @@ from tritonclient.grpc import service_pb2 as pb
 from loadgen.base.errors import ExitCode, TargetError
 from loadgen.protocols.answer import Answer, Client, classify_failure, valid_token_count
 from loadgen.protocols.detect import find_model
-from loadgen.protocols.endpoint import Endpoint
+from loadgen.protocols.endpoint import ClientName, Endpoint
+from loadgen.protocols.grpc_messages import output_token_count
 from loadgen.protocols.reference import MODEL, Count, Fault, Script
-from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane, output_token_count
-from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
+from loadgen.protocols.triton_grpc import GrpcControlPlane
+from loadgen.protocols.triton_http import HttpControlPlane
 from support.servers.raw import relay
 from support.servers.reference import BLS, client_of, reference_server
 
@@ -41,17 +43,17 @@ def protocol(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def infer(protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
+def infer(client: ClientName, protocol: str, ports: dict[str, int]) -> Iterator[Callable[..., Answer]]:
     clients: list[Client] = []
 
     def _infer(script: Script, *, stream: bool = True, timeout_s: float = 20.0) -> Answer:
-        client = client_of(protocol, ports[protocol], BLS, stream=stream)
-        clients.append(client)
-        return client.infer(script.prompt(), 8, timeout_s)
+        opened = client_of(protocol, ports[protocol], BLS, stream=stream, client=client)
+        clients.append(opened)
+        return opened.infer(script.prompt(), 8, timeout_s)
 
     yield _infer
-    for client in clients:
-        client.close()
+    for each in clients:
+        each.close()
 
 
 def test_every_token_has_its_own_arrival_time(infer: Callable[..., Answer]) -> None:
@@ -148,8 +150,8 @@ from loadgen.protocols.reference import Script
 from loadgen.protocols.triton_grpc import prepare
 from support.servers.reference import BLS, client_of
 prepare(8)
-client = client_of(sys.argv[1], int(sys.argv[2]), BLS, stream=True)
-request = gevent.spawn(client.infer, Script(tokens=2, gap_s=30).prompt(), 8, 20.0)
+opened = client_of(sys.argv[1], int(sys.argv[2]), BLS, stream=True, client=sys.argv[3])
+request = gevent.spawn(opened.infer, Script(tokens=2, gap_s=30).prompt(), 8, 20.0)
 gevent.sleep(0.5)
 request.kill()
 answer = request.value.answer
@@ -157,22 +159,22 @@ print(len(answer.token_times), answer.last == answer.token_times[-1] < answer.en
 """
 
 
-def test_a_killed_request_keeps_its_tokens(protocol: str, ports: dict[str, int]) -> None:
+def test_a_killed_request_keeps_its_tokens(client: ClientName, protocol: str, ports: dict[str, int]) -> None:
     """A stream that is killed while it waits for its second token, as by a stop of Locust, keeps the first.
 
     It needs a process that gevent has patched, as it has Locust's.
     """
-    command = [sys.executable, "-c", KILLED, protocol, str(ports[protocol])]
+    command = [sys.executable, "-c", KILLED, protocol, str(ports[protocol]), client]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split() == ["1", "True"], done.stderr
 
 
-def test_a_client_recovers_from_failures(protocol: str, ports: dict[str, int]) -> None:
+def test_a_client_recovers_from_failures(client: ClientName, protocol: str, ports: dict[str, int]) -> None:
     """After a broken stream, a timeout and a rejection, the same client sends the next request successfully."""
-    client = client_of(protocol, ports[protocol], BLS, stream=True)
+    opened = client_of(protocol, ports[protocol], BLS, stream=True, client=client)
     outcomes = [
-        client.infer(script.prompt(), 8, 0.5).outcome
+        opened.infer(script.prompt(), 8, 0.5).outcome
         for script in (
             Script(fault="cut"),
             Script(),
@@ -182,43 +184,43 @@ def test_a_client_recovers_from_failures(protocol: str, ports: dict[str, int]) -
             Script(),
         )
     ]
-    client.close()
+    opened.close()
     assert outcomes == ["cut_off", "ok", "timeout", "ok", "rejected", "ok"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "nowhere.invalid"])
-def test_a_connection_that_cannot_be_made(protocol: str, host: str) -> None:
+def test_a_connection_that_cannot_be_made(client: ClientName, protocol: Literal["grpc", "http"], host: str) -> None:
     """The outcome is an error, not a rejection, with a cause that does not contain the address."""
-    cls = GrpcClient if protocol == "grpc" else HttpClient
-    with closing(cls(f"{host}:1", BLS, stream=True)) as client:
-        answer = client.infer("x", 8, 5.0)
+    endpoint = Endpoint(address=f"{host}:1", protocol=protocol, client=client)
+    with closing(endpoint.connect(BLS, stream=True)) as opened:
+        answer = opened.infer("x", 8, 5.0)
     assert answer.outcome == "error"
     assert answer.cause is not None
     assert "::1" not in answer.cause
     assert "127.0.0.1" not in answer.cause
 
 
-def test_a_server_that_dies_before_the_first_token(protocol: str) -> None:
+def test_a_server_that_dies_before_the_first_token(client: ClientName, protocol: str) -> None:
     """If the server exits after it accepted a request, the outcome is an error, not a rejection."""
     with ExitStack() as server:
         ports = server.enter_context(reference_server())
-        with closing(client_of(protocol, ports[protocol], BLS, stream=True)) as client:
-            assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+        with closing(client_of(protocol, ports[protocol], BLS, stream=True, client=client)) as opened:
+            assert opened.infer(Script().prompt(), 8, 5.0).outcome == "ok"
             threading.Timer(0.3, server.close).start()
-            answer = client.infer(Script(first_s=30).prompt(), 8, 20.0)
+            answer = opened.infer(Script(first_s=30).prompt(), 8, 20.0)
     assert answer.outcome == "error"
 
 
-def test_a_server_that_comes_back(protocol: str, ports: dict[str, int]) -> None:
+def test_a_server_that_comes_back(client: ClientName, protocol: str, ports: dict[str, int]) -> None:
     """After twenty failed requests, the first one after the outage is answered: the client does not back off."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with closing(client_of(protocol, port, BLS, stream=True)) as client:
-        assert {client.infer(Script().prompt(), 8, 5.0).outcome for _ in range(20)} == {"error"}
+    with closing(client_of(protocol, port, BLS, stream=True, client=client)) as opened:
+        assert {opened.infer(Script().prompt(), 8, 5.0).outcome for _ in range(20)} == {"error"}
         with relay(port, ports[protocol]):
-            assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
-            client.close()
+            assert opened.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+            opened.close()
 
 
 def has_ipv6() -> bool:
@@ -230,13 +232,13 @@ def has_ipv6() -> bool:
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
-def test_ipv6(protocol: Literal["grpc", "http"], ports: dict[str, int]) -> None:
+def test_ipv6(client: ClientName, protocol: Literal["grpc", "http"], ports: dict[str, int]) -> None:
     """A target such as http://[::1]:8000 works over both protocols."""
     with relay(0, ports[protocol], "::1") as port:
-        endpoint = Endpoint.parse(f"{protocol}://[::1]:{port}", protocol)
+        endpoint = replace(Endpoint.parse(f"{protocol}://[::1]:{port}", protocol), client=client)
         model, _ = endpoint.find_model(requested=None, stream=True)
-        with closing(endpoint.connect(model, stream=True)) as client:
-            assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+        with closing(endpoint.connect(model, stream=True)) as opened:
+            assert opened.infer(Script().prompt(), 8, 5.0).outcome == "ok"
 
 
 @pytest.mark.parametrize(
@@ -297,10 +299,10 @@ def test_valid_token_count(value: object, tokens: int | None) -> None:
     assert valid_token_count(value) == tokens
 
 
-def test_a_stream_without_final_answer(ports: dict[str, int]) -> None:
+def test_a_stream_without_final_answer(client: ClientName, ports: dict[str, int]) -> None:
     """A gRPC stream that ends without Triton's final flag was cut off."""
-    with closing(client_of("grpc", ports["grpc"], BLS, stream=True)) as client:
-        answer = client.infer(Script(fault="unfinished").prompt(), 8, 5.0)
+    with closing(client_of("grpc", ports["grpc"], BLS, stream=True, client=client)) as opened:
+        answer = opened.infer(Script(fault="unfinished").prompt(), 8, 5.0)
     assert (answer.outcome, answer.cause) == ("cut_off", "the stream ended without a final answer")
 
 
@@ -320,17 +322,17 @@ def test_a_model_that_is_not_served_is_refused(protocol: str, ports: dict[str, i
     server.close()
 
 
-def test_streaming_needs_a_decoupled_model(protocol: str, plain_ports: dict[str, int]) -> None:
+def test_streaming_needs_a_decoupled_model(client: ClientName, protocol: str, plain_ports: dict[str, int]) -> None:
     """Streaming from a model that is not decoupled is refused, with the setting to change; otherwise it works."""
     server = control_plane(protocol, plain_ports)
     with pytest.raises(TargetError, match="decoupled: true"):
         find_model(server, requested=None, stream=True)
     model = find_model(server, requested=None, stream=False)
     server.close()
-    client = client_of(protocol, plain_ports[protocol], model, stream=False)
-    assert client.infer(Script().prompt(), 8, 5.0).outcome == "ok"
-    assert client.infer(Script(fault="error").prompt(), 8, 5.0).outcome == "error"
-    client.close()
+    opened = client_of(protocol, plain_ports[protocol], model, stream=False, client=client)
+    assert opened.infer(Script().prompt(), 8, 5.0).outcome == "ok"
+    assert opened.infer(Script(fault="error").prompt(), 8, 5.0).outcome == "error"
+    opened.close()
 
 
 def test_unreachable(protocol: str) -> None:

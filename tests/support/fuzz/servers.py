@@ -15,9 +15,9 @@ from loadgen.protocols import http_body
 from loadgen.protocols.answer import answer_of, classify_failure
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model, find_model
+from loadgen.protocols.generate import error_text
+from loadgen.protocols.grpc_messages import complete, output_text, output_token_count
 from loadgen.protocols.http_body import TooLargeError
-from loadgen.protocols.triton_grpc import _output_text, complete, output_token_count
-from loadgen.protocols.triton_http import HttpClient, _error_text
 from support.fuzz.damage import damaged_bytes, damaged_text, json_bytes
 from support.fuzz.target import Target
 
@@ -76,8 +76,8 @@ class _Plane:
 
 
 def _http_events(events: list[bytes]) -> None:
-    client = HttpClient("127.0.0.1:1", MODEL, stream=True)
-    answer = client._answer(events, [float(number) for number in range(len(events))], "", "", 10.0)
+    bodies = Generate(MODEL, stream=True, redacted=str)
+    answer = bodies.answer(events, [float(number) for number in range(len(events))], "", "", 10.0, {})
     assert answer.outcome in (Outcome.OK, Outcome.ERROR, Outcome.CUT_OFF, Outcome.REJECTED)
     assert len((answer.cause or "").encode()) <= 4 * 160
     assert answer.output_tokens is None or 0 <= answer.output_tokens < 2**31
@@ -114,9 +114,9 @@ def _grpc_answer(message: bytes) -> None:
         response = pb.ModelInferResponse.FromString(message)
     except DecodeError:
         return
-    answer = answer_of([_output_text(response)], [output_token_count(response)], [1.0], 2.0, stream=True)
+    answer = answer_of([output_text(response)], [output_token_count(response)], [1.0], 2.0, stream=True)
     assert answer.outcome in (Outcome.OK, Outcome.ERROR)
-    assert len(_output_text(response)) <= len(message)
+    assert len(output_text(response)) <= len(message)
     complete(answer, MODEL, response, response)
     assert all(each is None or each >= 0 for each in answer.engine)
     assert answer.pod is None or answer.pod.isprintable()
@@ -192,7 +192,7 @@ def _http_body(body: bytes) -> None:
 
 
 def _error(body: bytes) -> None:
-    text = _error_text(body)
+    text = error_text(body)
     assert text.isprintable()
     assert len(text) <= 200
 
@@ -213,7 +213,7 @@ TARGETS = (
         inputs=st.lists(json_bytes(*_EVENTS).map(lambda event: b"data:" + event), max_size=4),
         parse=_http_events,
         calls=(
-            "loadgen.protocols.triton_http:HttpClient._answer",
+            "loadgen.protocols.generate:Generate.answer",
             "loadgen.protocols.triton_http:_text",
             "loadgen.protocols.triton_http:_count",
             "loadgen.protocols.tokens:count_tokens",
@@ -235,7 +235,7 @@ TARGETS = (
         inputs=json_bytes({"error": "no model"}, {"message": {"error": ["x"]}}, "text")
         | damaged_bytes(b"<html>\n<title>502 Bad Gateway</title>\n</html>"),
         parse=_error,
-        calls=("loadgen.protocols.triton_http:_error_text", "loadgen.base.text:clean"),
+        calls=("loadgen.protocols.generate:error_text", "loadgen.base.text:clean"),
     ),
     Target(
         name="http-control-plane",
@@ -264,11 +264,11 @@ TARGETS = (
         inputs=damaged_bytes(*(each.SerializeToString() for each in _RESPONSES)),
         parse=_grpc_answer,
         calls=(
-            "loadgen.protocols.triton_grpc:_output_text",
-            "loadgen.protocols.triton_grpc:_strings",
-            "loadgen.protocols.triton_grpc:_integer",
-            "loadgen.protocols.triton_grpc:_pod",
-            "loadgen.protocols.triton_grpc:output_token_count",
+            "loadgen.protocols.grpc_messages:output_text",
+            "loadgen.protocols.grpc_messages:_strings",
+            "loadgen.protocols.grpc_messages:_integer",
+            "loadgen.protocols.grpc_messages:_pod",
+            "loadgen.protocols.grpc_messages:output_token_count",
         ),
     ),
     Target(

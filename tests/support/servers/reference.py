@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import Model
+from loadgen.protocols.endpoint import ClientName, Endpoint
 from loadgen.protocols.reference import MODEL
-from loadgen.protocols.triton_grpc import GrpcClient
-from loadgen.protocols.triton_http import HttpClient
 
 BLS = Model(name=MODEL, family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=False)
 """The model of the reference server."""
@@ -27,7 +27,7 @@ def reference_server(*flags: str) -> Iterator[dict[str, int]]:
         process.communicate(timeout=20)
 
 
-def client_of(protocol: str, port: int, model: Model, *, stream: bool) -> GrpcClient | HttpClient:
+def client_of(protocol: str, port: int, model: Model, *, stream: bool, client: ClientName = "built-in") -> Client:
     """Return a client of a server on loopback."""
-    cls = GrpcClient if protocol == "grpc" else HttpClient
-    return cls(f"127.0.0.1:{port}", model, stream=stream)
+    endpoint = Endpoint(address=f"127.0.0.1:{port}", protocol="grpc" if protocol == "grpc" else "http", client=client)
+    return endpoint.connect(model, stream=stream)

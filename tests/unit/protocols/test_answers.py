@@ -10,7 +10,7 @@ from loadgen.dataset.names import Outcome
 from loadgen.dataset.tables import MAX_RUN_S
 from loadgen.protocols.detect import Model
 from loadgen.protocols.engine import TIME_OUTPUTS
-from loadgen.protocols.triton_http import HttpClient
+from loadgen.protocols.generate import Generate
 
 MODEL = Model(
     name="m", family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=True, engine_times=True
@@ -29,9 +29,9 @@ EVENTS = VALUES | st.fixed_dictionaries(
 @given(events=st.lists(EVENTS, max_size=5), garbage=st.binary(max_size=8))
 def test_any_event(events: list[Any], garbage: bytes) -> None:
     """Any JSON and any bytes give an outcome, a count within its column and a cause that can be written."""
-    client = HttpClient("127.0.0.1:1", MODEL, stream=True)
-    lines = [b"data: " + json.dumps(event).encode() for event in events] + [b"data:" + garbage]
-    answer = client._answer(lines, [float(number) for number in range(len(lines))], "", "", 10.0)
+    bodies = Generate(MODEL, stream=True, redacted=str)
+    lines = [json.dumps(event).encode() for event in events] + [garbage]
+    answer = bodies.answer(lines, [float(number) for number in range(len(lines))], "", "", 10.0, {})
     assert answer.outcome in (Outcome.OK, Outcome.ERROR, Outcome.CUT_OFF, Outcome.REJECTED)
     assert (answer.cause is None) == (answer.outcome == Outcome.OK)
     assert answer.output_tokens is None or 0 <= answer.output_tokens < 2**31

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2 as pb
 
+from loadgen.base.connection import DIRECT
 from loadgen.base.errors import ExitCode, TargetError
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model, find_model
 from loadgen.protocols.engine import TIME_OUTPUTS
-from loadgen.protocols.triton_grpc import GrpcClient
+from loadgen.protocols.wire.grpc_codec import GrpcCodec
 
 TEXT = {"name": "text_input", "datatype": "BYTES", "shape": [-1, 1]}
 LIMIT = {"name": "max_tokens", "datatype": "INT32", "shape": [-1, 1]}
@@ -79,9 +81,8 @@ def found(metadata: Any, config: Any, **inputs: object) -> Model:
 
 def sent(model: Model, max_tokens: int = 300) -> dict[str, tuple[str, list[int], bytes]]:
     """Return the inputs of a gRPC request: data type, shape and content by name."""
-    client = GrpcClient("127.0.0.1:1", model, stream=True)
-    request = client._request("hi", max_tokens)
-    client.close()
+    message = GrpcCodec(model, stream=True, connection=DIRECT).encode("hi", max_tokens)
+    request = pb.ModelInferRequest.FromString(message[5:])
     raw = request.raw_input_contents
     return {each.name: (each.datatype, list(each.shape), raw[n]) for n, each in enumerate(request.inputs)}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.protocols.triton_http import _error_text
+from loadgen.protocols.generate import error_text
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from loadgen.protocols.triton_http import _error_text
 )
 def test_an_error_is_one_line(body: bytes, text: str) -> None:
     """JSON by its error, a page by its title, other text by its first line; bounded."""
-    assert _error_text(body) == text
+    assert error_text(body) == text

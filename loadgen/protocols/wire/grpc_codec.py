@@ -1,0 +1,172 @@
+"""Encodes requests to Triton's inference calls over gRPC, and decodes what HTTP/2 carried of their answers."""
+
+import struct
+import time
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+import grpc
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2 as pb
+
+from loadgen.base.connection import Connection
+from loadgen.base.text import clean
+from loadgen.dataset.names import Cause
+from loadgen.protocols.answer import Answer, answer_of, classify_failure
+from loadgen.protocols.detect import Model
+from loadgen.protocols.engine import POD_HEADER, pod_name
+from loadgen.protocols.generate import error_text, unexpected_body
+from loadgen.protocols.grpc_messages import complete, output_text, output_token_count
+from loadgen.protocols.local_fault import local_fault
+from loadgen.protocols.text import valid_text
+from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange
+
+_SERVICE: Final = "/inference.GRPCInferenceService"
+_PREFIX = struct.Struct(">BI")
+_RAW_INPUT_CONTENTS: Final = b"\x3a"  # field 7, length-delimited
+_MALFORMED: Final = "an answer that is not a message of Triton"
+STATUS_NAMES: Final = tuple(code.name for code in sorted(grpc.StatusCode, key=lambda code: int(code.value[0])))
+"""Names of the gRPC statuses by their number."""
+
+
+class GrpcCodec:
+    """The calls of one model; implements `Codec`.
+
+    Args:
+        model: The model.
+        stream: Whether answers are streamed.
+        connection: Path and headers of the connection.
+    """
+
+    def __init__(self, model: Model, *, stream: bool, connection: Connection) -> None:
+        self._model = model
+        self._stream = stream
+        self._redacted = connection.redacted
+        # Triton rejects ModelInfer for decoupled models, even for a single response
+        self._streamed = stream or model.decoupled
+        self.path = f"{connection.path}{_SERVICE}/{'ModelStreamInfer' if self._streamed else 'ModelInfer'}"
+        self._text, self._limit = model.tensors[:2]
+        constant = model.constant(stream=stream)
+        request = pb.ModelInferRequest(model_name=model.name)
+        for tensor in (*constant, self._text, self._limit):
+            request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        request.raw_input_contents.extend(tensor.encode(*tensor.values) for tensor in constant)
+        if self._streamed:
+            # otherwise Triton does not send a final response that has no output
+            request.parameters["triton_enable_empty_final_response"].bool_param = True
+        self._constant = request.SerializeToString()
+
+    def encode(self, prompt: str, max_tokens: int) -> bytes:
+        """Return the request as a gRPC message: the bytes of repeated fields may follow all others."""
+        text, limit = self._text.encode(valid_text(prompt)), self._limit.encode(max_tokens)
+        message = b"".join((self._constant, *_raw(text), *_raw(limit)))
+        return _PREFIX.pack(0, len(message)) + message
+
+    def decode(self, exchange: Exchange) -> Answer:
+        """Return the answer of an exchange that has ended, or that a stop ends now."""
+        ended = time.monotonic() if exchange.ended_at is None else exchange.ended_at
+        if exchange.status == 200:
+            try:
+                answer, finished = (
+                    self._stream_answer(exchange, ended) if self._streamed else self._one(exchange, ended)
+                )
+            except DecodeError:
+                answer, finished = answer_of([], [], [], ended, stream=self._stream), _MALFORMED
+        else:
+            answer, finished = answer_of([], [], [], ended, stream=self._stream), ""
+        answer.pod = answer.pod or pod_name(exchange.headers.get(POD_HEADER))
+        if finished is not None:
+            code, message = self._failure(exchange, finished, began=answer.last is not None)
+            answer.outcome, answer.cause = classify_failure(
+                code, self._redacted(message), began=answer.last is not None
+            )
+        return answer
+
+    def _one(self, exchange: Exchange, ended: float) -> tuple[Answer, str | None]:
+        """Return the answer of ModelInfer, and what is wrong with it, empty if only the status says so."""
+        for message, end in messages(exchange):
+            response = pb.ModelInferResponse.FromString(message)
+            at = exchange.arrival(end)
+            answer = answer_of(
+                [output_text(response)], [output_token_count(response)], [at], ended, stream=self._stream
+            )
+            complete(answer, self._model, response, response)
+            whole = exchange.complete and exchange.headers.get("grpc-status") == "0"
+            return answer, None if whole else ""
+        return answer_of([], [], [], ended, stream=self._stream), ""
+
+    def _stream_answer(self, exchange: Exchange, ended: float) -> tuple[Answer, str | None]:
+        """Return the answer of ModelStreamInfer, which is whole after Triton's final response, and what is wrong."""
+        texts: list[bytes] = []
+        counts: list[int | None] = []
+        ends: list[int] = []
+        first = last = fault = finished_at = None
+        for message, end in messages(exchange):
+            response = pb.ModelStreamInferResponse.FromString(message)
+            if response.error_message:
+                fault = response.error_message
+                break
+            answered = response.infer_response
+            ends.append(end)
+            texts.append(output_text(answered))
+            counts.append(output_token_count(answered))
+            if answered.outputs:
+                first, last = first or answered, answered
+            if answered.parameters["triton_final_response"].bool_param:
+                finished_at = exchange.arrival(end)
+        answer = answer_of(texts, counts, exchange.arrivals(ends), finished_at or ended, stream=self._stream)
+        if first is not None and last is not None:
+            complete(answer, self._model, first, last)
+        return answer, None if finished_at is not None else fault or ""
+
+    def _failure(self, exchange: Exchange, fault: str, *, began: bool) -> tuple[str, str]:
+        """Return code and message of an answer that is not whole."""
+        headers = exchange.headers
+        if exchange.fault is not None:
+            return "", local_fault(exchange.fault) or exchange.message
+        if exchange.code or exchange.message:
+            return exchange.code, exchange.message
+        if exchange.status != 200:
+            return str(exchange.status), error_text(bytes(exchange.data[:MAX_ERROR_BYTES]))
+        status = headers.get("grpc-status")
+        if fault and status in (None, "0"):
+            return ("INTERNAL" if fault == _MALFORMED else ""), fault
+        if status is None:
+            kind = headers.get("content-type", "")
+            if not kind.startswith("application/grpc"):
+                return "", unexpected_body(bytes(exchange.data[:MAX_ERROR_BYTES]), kind, "gRPC")
+            return "", "the stream ended without a status"
+        if status != "0":
+            known = status.isascii() and status.isdigit() and int(status[:3]) < len(STATUS_NAMES)
+            code = STATUS_NAMES[int(status)] if known else "UNKNOWN"
+            return code, clean(unquote_to_bytes(headers.get("grpc-message", "")).decode(errors="replace"))
+        return "", "the stream ended without a final answer" if began else Cause.EMPTY_ANSWER
+
+
+def messages(exchange: Exchange) -> Iterator[tuple[bytes, int]]:
+    """Yield each whole message of an answer, and where it ends in the body.
+
+    Raises:
+        DecodeError: a message is compressed, which was not offered.
+    """
+    data = exchange.data
+    at = 0
+    while at + _PREFIX.size <= len(data):
+        compressed, size = _PREFIX.unpack_from(data, at)
+        if compressed:
+            raise DecodeError("compressed")
+        start, at = at + _PREFIX.size, at + _PREFIX.size + size
+        if at > len(data):
+            break
+        yield bytes(data[start:at]), at
+
+
+def _raw(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the parts of an element of `raw_input_contents`."""
+    size, length = len(content), bytearray()
+    while size >= 128:
+        length.append(size & 127 | 128)
+        size >>= 7
+    length.append(size)
+    return _RAW_INPUT_CONTENTS, bytes(length), content
