@@ -64,6 +64,10 @@ class Channel:
         self._by_timeout: dict[float, dict[Exchange, None]] = {}  # in the order of submission, so of their deadlines
         self._timer: Any = None
 
+    def open(self, receiver: Receiver) -> Transport:
+        """Open a connection to the server."""
+        return self.route.open(receiver)
+
     @property
     def in_flight(self) -> int:
         """Number of requests without an outcome."""

@@ -21,7 +21,7 @@ class Http1Connection:
         self._parser = Http1Parser(exchange)
         self.created_at = self.idle_since = time.monotonic()
         self.used = False
-        self._transport = channel.route.open(self)
+        self._transport = channel.open(self)
 
     def send(self, exchange: Exchange) -> bool:
         """Send a request over this idle connection; False if the peer has closed it."""

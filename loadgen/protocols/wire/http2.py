@@ -1,16 +1,14 @@
 """An HTTP/2 connection that carries many requests at a time (RFC 9113)."""
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from loadgen.protocols.wire import http2_frames as h2
 from loadgen.protocols.wire.exchange import Exchange
-from loadgen.protocols.wire.hpack import HpackError
+from loadgen.protocols.wire.hpack import Decoder, HpackError
 from loadgen.protocols.wire.http2_frames import ErrorCode, ProtocolError, frame
 from loadgen.protocols.wire.http2_uploads import Uploads
-
-if TYPE_CHECKING:
-    from loadgen.protocols.wire.http2_channel import Http2Channel
+from loadgen.protocols.wire.transport import Receiver, Transport
 
 CLOSED: Final = "connection closed before an answer"
 CUT: Final = "connection closed before the end of the answer"
@@ -23,6 +21,40 @@ _MAX_INTERIM: Final = 100
 """Most answers with a status below 200 on one connection in a row."""
 
 
+class Owner(Protocol):
+    """What a connection needs to know of its channel, and tells it.
+
+    Attributes:
+        block: Header block of every request.
+        max_streams: Most requests in flight on one connection.
+        decoder: Decodes header blocks.
+    """
+
+    block: bytes
+    max_streams: int
+    decoder: Decoder
+
+    def open(self, receiver: Receiver) -> Transport:
+        """Open a connection to the server."""
+        ...
+
+    def resend(self, exchange: Exchange) -> bool:
+        """Send a request again that the peer did not take; False if it must fail."""
+        ...
+
+    def released(self, connection: "Http2Connection") -> None:
+        """A request of this connection has ended."""
+        ...
+
+    def retire(self, connection: "Http2Connection") -> None:
+        """The connection takes no further request."""
+        ...
+
+    def forget(self, connection: "Http2Connection") -> None:
+        """The connection is to be closed."""
+        ...
+
+
 class Http2Connection:
     """One connection; implements `Receiver`.
 
@@ -33,7 +65,7 @@ class Http2Connection:
         accepts: Whether it may take more requests; False after GOAWAY, and once it is too old.
     """
 
-    def __init__(self, channel: "Http2Channel") -> None:
+    def __init__(self, channel: Owner) -> None:
         self._channel = channel
         self.streams: dict[int, Exchange] = {}
         self.created_at = self.idle_since = time.monotonic()
@@ -46,7 +78,7 @@ class Http2Connection:
         self._block = b""
         self._block_of: tuple[int, int] | None = None  # stream and flags of a header block that continues
         self._interim = 0
-        self._transport = channel.route.open(self)
+        self._transport = channel.open(self)
         self._uploads = Uploads(self._transport)
 
     # -- requests -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from loadgen.protocols import http_body
 from loadgen.protocols.answer import answer_of, classify_failure
 from loadgen.protocols.describe import model_names
 from loadgen.protocols.detect import Model, find_model
-from loadgen.protocols.generate import error_text
+from loadgen.protocols.generate import Generate, error_text
 from loadgen.protocols.grpc_messages import complete, output_text, output_token_count
 from loadgen.protocols.http_body import TooLargeError
 from support.fuzz.damage import damaged_bytes, damaged_text, json_bytes
