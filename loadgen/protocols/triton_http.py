@@ -174,7 +174,7 @@ class HttpClient:
         response: HTTPSocketPoolResponse | None,
     ) -> Answer:
         pod = None if response is None else response.get(POD_HEADER)
-        return self._bodies.answer(events, times, code, message, ended, {} if pod is None else {POD_HEADER: pod})
+        return self._bodies.answer(events, times, code, message, ended, {} if pod is None else {POD_HEADER: str(pod)})
 
 
 def _has_length(response: HTTPSocketPoolResponse) -> bool:
