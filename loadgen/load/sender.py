@@ -2,9 +2,8 @@
 
 import heapq
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import gevent
 
@@ -12,61 +11,13 @@ from loadgen.dataset.causes import cause_template
 from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
+from loadgen.load.tally import Counts, OnAnswer, Tally
 from loadgen.protocols.answer import Answer, Client, Interrupted
 from loadgen.protocols.local_fault import local_fault
 
-_RECENT_S = 10.0
 _OVERDUE_S = 1.0
 _POLL_S = 1.0
 """How often a user that waits for a due time checks whether the run was stopped."""
-
-
-OnAnswer = Callable[[Arrival, float, Answer], None]
-"""Called with an arrival, its due time (monotonic clock, seconds) and its answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Progress of one process, or of several together.
-
-    Attributes:
-        total: Arrivals to send.
-        sent: Requests sent.
-        ok: Requests with outcome `ok`.
-        failed: Requests with any other outcome.
-        recent_ttft_s: TTFT of the requests that ended within the last ten seconds.
-        closed: Whether all rows are written.
-        error: Why a process failed, as one sentence.
-    """
-
-    total: int = 0
-    sent: int = 0
-    ok: int = 0
-    failed: int = 0
-    recent_ttft_s: tuple[float, ...] = ()
-    closed: bool = False
-    error: str | None = None
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that were sent and have no outcome yet."""
-        return self.sent - self.ok - self.failed
-
-    @property
-    def complete(self) -> bool:
-        """Whether every arrival has an outcome."""
-        return self.ok + self.failed >= self.total
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            total=self.total + other.total,
-            sent=self.sent + other.sent,
-            ok=self.ok + other.ok,
-            failed=self.failed + other.failed,
-            recent_ttft_s=self.recent_ttft_s + other.recent_ttft_s,
-            closed=self.closed and other.closed,
-            error=self.error or other.error,
-        )
 
 
 class Sender:
@@ -94,14 +45,12 @@ class Sender:
         self._plan = plan
         self._numbers = iter(numbers)
         self._returned: list[int] = []  # a heap: arrivals whose user was stopped before they were due
-        self._total = len(numbers)
+        self._tally = Tally(len(numbers))
         self._start = start
         self._connect = connect
         self._recorder = recorder
         self._on_answer = on_answer
         self._idle: list[Client] = []
-        self._sent = self._ok = self._failed = 0
-        self._recent: deque[tuple[float, float]] = deque()
         self._stopped_at: float | None = None
 
     def send_next(self) -> bool:
@@ -128,24 +77,15 @@ class Sender:
 
     def counts(self) -> Counts:
         """Return the progress of this process."""
-        horizon = time.monotonic() - _RECENT_S
-        while self._recent and self._recent[0][0] < horizon:
-            self._recent.popleft()
-        return Counts(
-            total=self._total,
-            sent=self._sent,
-            ok=self._ok,
-            failed=self._failed,
-            recent_ttft_s=tuple(ttft for _, ttft in self._recent),
-        )
+        return self._tally.counts()
 
-    def close(self) -> None:
+    def close(self, grace_s: float = 0.0) -> None:
         """Record arrivals that were due and never sent, close all connections and write the last part file.
 
-        Call it after all users have stopped. It waits while the disk is full.
+        Call it after all users have stopped.
 
-        Raises:
-            RecordError: the disk stays full.
+        Args:
+            grace_s: Unused: Locust has waited for its users.
         """
         self.stop()
         assert self._stopped_at is not None
@@ -154,14 +94,11 @@ class Sender:
             due = self._start + arrival.due_s
             if due > self._stopped_at:
                 break
-            self._failed += 1
-            self._sent += 1  # `in_flight` counts it neither as sent nor as ended
+            self._tally.not_sent()
             overdue = due < self._stopped_at - _OVERDUE_S
             self._recorder.record_unsent(arrival, due, Cause.NO_FREE_USER if overdue else Cause.RUN_STOPPED)
         while self._idle:
             self._idle.pop().close()
-        while not self._recorder.flush():
-            gevent.sleep(_POLL_S)
 
     def _next_number(self) -> int | None:
         return heapq.heappop(self._returned) if self._returned else next(self._numbers, None)
@@ -175,7 +112,7 @@ class Sender:
     def _send(self, arrival: Arrival, due: float) -> None:
         prompt = arrival.prompt
         client: Client | None = None
-        self._sent += 1
+        self._tally.sent += 1
         sent = time.monotonic()
         try:
             client = self._idle.pop() if self._idle else self._connect()
@@ -204,11 +141,6 @@ class Sender:
         return Answer(outcome=Outcome.CUT_OFF, cause=cause, ended=now)
 
     def _end(self, arrival: Arrival, due: float, sent: float, answer: Answer) -> None:
-        if answer.outcome == Outcome.OK:
-            self._ok += 1
-        else:
-            self._failed += 1
-        if answer.token_times:
-            self._recent.append((answer.ended, answer.token_times[0] - due))
+        self._tally.ended(due, answer)
         self._recorder.record(arrival, due, sent, answer)
         self._on_answer(arrival, due, answer)

@@ -14,17 +14,23 @@ from loadgen.base.errors import LoadgenError, unexpected
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.tables import load_writer
 from loadgen.load.descriptors import check_descriptors
+from loadgen.load.dispatcher import Dispatcher
+from loadgen.load.garbage import PausedCollector
 from loadgen.load.host import Host
 from loadgen.load.monitor import PERIOD_S, Monitor
 from loadgen.load.plan import LoadPlan
 from loadgen.load.recorder import PART_S, Recorder
 from loadgen.load.selfcheck import SelfCheck, self_check, streams_to_check
-from loadgen.load.sender import Counts, OnAnswer, Sender
+from loadgen.load.sender import Sender
+from loadgen.load.tally import Counts, OnAnswer
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.reference import MODEL
 from loadgen.scenario.settings import Scenario
+
+_RETRY_S = 1.0
+"""Time between attempts to write the last rows while the disk is full."""
 
 REFERENCE_MODEL = Model(name=MODEL, family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=False)
 """The model of the self-check's reference server."""
@@ -43,6 +49,7 @@ class Assignment:
         reference: Reference server of the self-check.
         worker: Number of this process, from 0.
         workers: Number of processes.
+        has_users: Whether Locust's users send the requests, rather than the dispatcher.
     """
 
     folder: str
@@ -53,6 +60,7 @@ class Assignment:
     reference: Endpoint
     worker: int
     workers: int
+    has_users: bool = False
 
     def to_message(self) -> dict[str, Any]:
         """Return the assignment as plain values for a Locust message."""
@@ -91,7 +99,8 @@ class LoadShare:
         self._background = Group()
         self._error: str | None = None
         self._closed = False
-        self.sender: Sender | None = None
+        self._collector: PausedCollector | None = None
+        self.sender: Sender | Dispatcher | None = None
 
     def check(self) -> SelfCheck:
         """Prepare this process for its number of streams, then check it against the reference server.
@@ -103,24 +112,43 @@ class LoadShare:
         users = self._plan.users(workers) // workers
         check_descriptors(users)
         if self._assignment.endpoint.protocol == "grpc":
-            triton_grpc.prepare(users)
+            triton_grpc.prepare(users if self._assignment.endpoint.client == "reference" else 0)
         return self_check(
             lambda: self._assignment.reference.connect(REFERENCE_MODEL, stream=True), streams_to_check(users, workers)
         )
 
     def start(self, load_start_s: float) -> None:
         """Start sending; the load starts at `load_start_s` on the run's time axis."""
+        start = self._clock.to_monotonic(load_start_s)
+        if self._assignment.has_users:
+            self.sender = self._sender(start)
+        else:
+            self._collector = PausedCollector()
+            self.sender = self._dispatcher(start)
+        self._background.spawn(self._flush_periodically)
+        self._background.spawn(self._sample_periodically)
+
+    def _sender(self, start: float) -> Sender:
         assignment = self._assignment
-        self.sender = Sender(
+        return Sender(
             plan=self._plan,
             numbers=self._plan.share(assignment.worker, assignment.workers),
-            start=self._clock.to_monotonic(load_start_s),
+            start=start,
             connect=lambda: assignment.endpoint.connect(assignment.model, stream=assignment.stream),
             recorder=self._recorder,
             on_answer=self._on_answer,
         )
-        self._background.spawn(self._flush_periodically)
-        self._background.spawn(self._sample_periodically)
+
+    def _dispatcher(self, start: float) -> Dispatcher:
+        assignment = self._assignment
+        return Dispatcher(
+            plan=self._plan,
+            numbers=self._plan.share(assignment.worker, assignment.workers),
+            start=start,
+            client=assignment.endpoint.open(assignment.model, stream=assignment.stream),
+            recorder=self._recorder,
+            on_answer=self._on_answer,
+        )
 
     def counts(self) -> Counts:
         """Return the progress of this process."""
@@ -132,12 +160,24 @@ class LoadShare:
         if self.sender is not None:
             self.sender.stop()
 
-    def close(self) -> None:
-        """Write the remaining rows after the users have stopped. A second call does nothing."""
-        self._background.kill()
+    def close(self, grace_s: float = 0.0) -> None:
+        """Stop sending and write the remaining rows. A second call does nothing.
+
+        It waits while the disk is full, until the recorder gives up.
+
+        Args:
+            grace_s: Time for requests in flight to end by themselves, seconds.
+        """
         if self.sender is not None and not self._closed:
             with self._errors_recorded():
-                self.sender.close()
+                self.sender.close(grace_s)
+                self._background.kill()
+                while not self._recorder.flush():
+                    gevent.sleep(_RETRY_S)
+        self._background.kill()
+        if self._collector is not None:
+            self._collector.resume()
+            self._collector = None
         self._closed = True
 
     def _flush_periodically(self) -> None:
@@ -152,6 +192,8 @@ class LoadShare:
             due = time.monotonic() + PERIOD_S
             gevent.sleep(PERIOD_S)
             now = time.monotonic()
+            if self._collector is not None:
+                self._collector.check()
             with self._errors_recorded():
                 self._recorder.record_samples(monitor.samples(self._clock.at_monotonic(now), now - due))
 

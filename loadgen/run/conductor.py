@@ -14,7 +14,9 @@ from loadgen.base.errors import ExitCode
 from loadgen.dataset.names import StopCause
 from loadgen.dataset.run_info import GroupInfo
 from loadgen.load.adapters.generators import DistributedGenerator, Generator, LocalGenerator
+from loadgen.load.adapters.users import needs_users
 from loadgen.load.plan import LoadPlan
+from loadgen.protocols.endpoint import ClientName
 from loadgen.run.connection_flags import connection_of, take_headers
 from loadgen.run.execution import Execution
 from loadgen.run.flags import with_flags
@@ -46,6 +48,8 @@ class Conductor:
         self._scenario = scenario
         self._group = group
         self._plan = LoadPlan(scenario)
+        self._client: ClientName = getattr(self._options, "client", "built-in")
+        self._has_users = self._client == "reference" or needs_users(environment.user_classes)
         runner = environment.runner
         self._generator: Generator = (
             DistributedGenerator(runner)
@@ -61,6 +65,8 @@ class Conductor:
 
     def users(self) -> int:
         """Number of Locust users; fixed while a load runs, even when workers connect or disconnect."""
+        if not self._has_users:
+            return 0
         workers = self._execution.workers if self._execution else None
         return self._plan.users(workers or max(1, self._generator.size()))
 
@@ -73,7 +79,9 @@ class Conductor:
         # the web UI leaves its run time in the options for the runs that follow
         run_time_s, self._options.run_time = self._options.run_time, self._run_time_flag
         self._run_time_over_at = time.monotonic() + (run_time_s or math.inf)
-        self._execution = execution = Execution(self._plan, self._generator, run_time_s)
+        self._execution = execution = Execution(
+            self._plan, self._generator, run_time_s, client=self._client, has_users=self._has_users
+        )
         with execution.errors.collected():
             scenario = with_flags(self._scenario, self._environment)
             if scenario.slo != self._scenario.slo:

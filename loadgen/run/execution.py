@@ -1,7 +1,7 @@
 """Executes one run inside Locust: `start`, `is_over` once a second until it is true, then `stop` and `finish`."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gevent
@@ -18,6 +18,7 @@ from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.share import Assignment
 from loadgen.local.resources import check_files
+from loadgen.protocols.endpoint import ClientName
 from loadgen.run.progress import Progress
 from loadgen.run.result import Errors, RunResult
 from loadgen.run.run import Run, ServedModel
@@ -54,6 +55,8 @@ class Execution:
         plan: Arrivals of the scenario.
         generator: Processes that send them.
         run_time_s: Locust's `--run-time`; None or 0 runs the whole load.
+        client: Client that sends requests.
+        has_users: Whether Locust's users send them.
 
     Attributes:
         errors: Errors so far; any of them ends the run.
@@ -61,10 +64,20 @@ class Execution:
         workers: Number of sending processes once the load is assigned to them; None before.
     """
 
-    def __init__(self, plan: LoadPlan, generator: Generator, run_time_s: float | None) -> None:
+    def __init__(
+        self,
+        plan: LoadPlan,
+        generator: Generator,
+        run_time_s: float | None,
+        *,
+        client: ClientName = "built-in",
+        has_users: bool = False,
+    ) -> None:
         self._plan = plan
         self._generator = generator
         self._run_time_s = run_time_s
+        self._client = client
+        self._has_users = has_users
         self._run: Run | None = None
         self._load: LoadPhase | None = None
         self._stopped_at: float | None = None
@@ -118,12 +131,13 @@ class Execution:
                 Assignment(
                     folder=str(run.folder.path.resolve()),
                     master=Host.here(),
-                    endpoint=served.endpoint,
+                    endpoint=replace(served.endpoint, client=self._client),
                     model=served.model,
                     stream=run.scenario.stream,
-                    reference=reference,
+                    reference=replace(reference, client=self._client),
                     worker=worker,
                     workers=workers,
+                    has_users=self._has_users,
                 )
                 for worker in range(workers)
             ]
@@ -133,7 +147,8 @@ class Execution:
     def _start_load(self, run: Run, served: ServedModel) -> None:
         scenario = run.scenario
         assert self.workers is not None
-        load_start_s = run.load_start_s(_LEAD_S + self._plan.users(self.workers) / SPAWN_PER_S)
+        spawning_s = self._plan.users(self.workers) / SPAWN_PER_S if self._has_users else 0.0
+        load_start_s = run.load_start_s(_LEAD_S + spawning_s)
         run.record_start(
             load_start_s, arrivals=len(self._plan), prompts=self._plan.prompts.of_run(run.info.run_id).info()
         )

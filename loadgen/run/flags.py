@@ -8,6 +8,7 @@ from locust.env import Environment
 from loadgen.base.errors import SettingsError
 from loadgen.base.proposals import meant, near
 from loadgen.load.adapters.users import TritonUser
+from loadgen.protocols.endpoint import ClientName
 from loadgen.run.connection_flags import add_connection_flags
 from loadgen.scenario.fleets import Kube
 from loadgen.scenario.settings import TOKEN_LIMITS, ReportFormat, Scenario, Slo, WireProtocol
@@ -44,6 +45,13 @@ def add_flags(parser: LocustArgumentParser) -> None:
     group.add_argument("--stream", dest="stream", action="store_const", const=True, default=None, help="stream tokens")
     group.add_argument(
         "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole response"
+    )
+    group.add_argument(
+        "--client",
+        choices=get_args(ClientName),
+        default="built-in",
+        help="client that sends the requests: the built-in one, or tritonclient (gRPC) and geventhttpclient (HTTP), "
+        "which are meant for comparison and send fewer requests per second",
     )
     group.add_argument("--model", default=None, help="model to send requests to, when several are suitable")
     group.add_argument(

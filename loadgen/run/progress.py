@@ -8,7 +8,7 @@ import numpy as np
 
 from loadgen.base.console import columns, fitted, is_live, show_live
 from loadgen.load.plan import LoadPlan
-from loadgen.load.sender import Counts
+from loadgen.load.tally import Counts
 
 _LIVE_INTERVAL_S = 1.0
 _PLAIN_INTERVAL_S = 10.0

@@ -63,13 +63,14 @@ def values_of(code: str) -> dict[str, Any]:
 def send(user_class: type[TritonUser], folder: Path) -> list[str]:
     """Send ten requests with one user of a class; return their prompts."""
     plan = LoadPlan(user_class.scenario.replace(load=PUBLIC["Constant"](per_s=1000, duration_s=0.01), arrivals="even"))
-    run, clock, server = RunFolder.create(folder, "x", Clock.start()), Clock.start(), Server()
+    run, server = RunFolder.create(folder, "x", Clock.start()), Server()
+    recorder = Recorder(run, Clock.start(), worker=0)
     sender = Sender(
         plan=plan,
         numbers=plan.share(0, 1),
         start=time.monotonic(),
         connect=lambda: server,
-        recorder=Recorder(run, clock, worker=0),
+        recorder=recorder,
         on_answer=lambda *_: None,
     )
     TritonUser.sender = sender
@@ -81,6 +82,7 @@ def send(user_class: type[TritonUser], folder: Path) -> list[str]:
     finally:
         TritonUser.sender = None
         sender.close()
+        recorder.flush()
     assert set(run.read("requests").outcome) == {"ok"}
     return server.prompts
 

@@ -24,8 +24,9 @@ from loadgen.load.adapters.users import TritonUser
 from loadgen.load.descriptors import check_descriptors, check_ports
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
-from loadgen.load.sender import Counts
+from loadgen.load.sender import Sender
 from loadgen.load.share import Assignment, LoadShare
+from loadgen.load.tally import Counts
 from loadgen.protocols.reference_process import ReferenceProcess
 
 _TIMEOUT_S = 60.0
@@ -126,7 +127,8 @@ class LocalGenerator:
         """Start sending from this process's users."""
         assert self._share is not None
         self._share.start(load_start_s)
-        TritonUser.sender = self._share.sender
+        sender = self._share.sender
+        TritonUser.sender = sender if isinstance(sender, Sender) else None
 
     def counts(self) -> Counts:
         """Return the progress of this process."""
@@ -136,7 +138,7 @@ class LocalGenerator:
         """Write the remaining rows."""
         TritonUser.sender = None
         if self._share is not None:
-            self._share.close()
+            self._share.close(self._environment.stop_timeout or 0.0)
 
     def _stop(self, **_: Any) -> None:
         if self._share is not None:

@@ -9,10 +9,10 @@ SPAWN_PER_S = 100.0
 
 
 class ScenarioShape(LoadTestShape):
-    """Keeps as many users as the plan needs until the run is over.
+    """Keeps as many users as the requests need until the run is over.
 
     Args:
-        users: Returns the number of users that an open loop needs.
+        users: Returns the number of users; 0 where the requests need none.
         is_over: Called about once per second; True ends the test.
     """
 
@@ -26,4 +26,4 @@ class ScenarioShape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """Return users and spawn rate, or None at the end of the test."""
         users = self._users()
-        return None if self._is_over() else (users, min(float(users), SPAWN_PER_S))
+        return None if self._is_over() else (users, min(max(users, 1.0), SPAWN_PER_S))

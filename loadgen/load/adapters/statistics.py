@@ -7,7 +7,7 @@ from locust.env import Environment
 from loadgen.dataset.causes import MAX_CAUSES
 from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival
-from loadgen.load.sender import OnAnswer
+from loadgen.load.tally import OnAnswer
 from loadgen.protocols.answer import Answer
 
 

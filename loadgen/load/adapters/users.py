@@ -1,5 +1,6 @@
 """Locust users that drive Triton."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gevent
@@ -12,11 +13,12 @@ from loadgen.scenario.settings import Scenario
 
 
 class TritonUser(User):
-    """Sends one request of the scenario at a time; set `scenario` in a subclass.
+    """Names the scenario of a run; set `scenario` in a subclass.
 
-    The scenario's arrivals determine the load, not the users: there are as many users as requests can be in flight, so
-    every arrival that is due finds a free one. Further methods with `@task` would compete with the arrivals; to do more
-    with each request, override `infer` and call `super().infer()`.
+    The scenario's arrivals determine the load, not Locust's users: each request is sent when it is due, and there are
+    no users. To do more with each request, override `infer` and call `super().infer()`: then there are as many users
+    as requests can be in flight, so that every arrival that is due finds a free one, and one process sends fewer
+    requests per second. Further methods with `@task` would compete with the arrivals.
     """
 
     abstract = True
@@ -37,8 +39,22 @@ class TritonUser(User):
     def infer(self) -> None:
         """Wait for the next arrival and send it; returns after its last token."""
         sender = TritonUser.sender
-        if sender is None or not sender.send_next():
+        if not isinstance(sender, Sender) or not sender.send_next():
             gevent.sleep(0.5)
+
+
+def needs_users(user_classes: Sequence[type[User]]) -> bool:
+    """Whether Locust's users have to send the requests, because a class does more than that.
+
+    True with a class that overrides `infer`, has further tasks or callbacks, or is not a `TritonUser`.
+    """
+    own = ("infer", "on_start", "on_stop", "wait")
+    return not all(
+        issubclass(cls, TritonUser)
+        and len(cls.tasks) == 1
+        and all(getattr(cls, name) is getattr(TritonUser, name) for name in own)
+        for cls in user_classes
+    )
 
 
 def apply_tags(environment: Environment) -> None:

@@ -17,8 +17,8 @@ from loadgen.dataset.run_info import RunInfo, ValidityLimits
 from loadgen.load.adapters import generators
 from loadgen.load.adapters.generators import DistributedGenerator, Worker
 from loadgen.load.host import Host
-from loadgen.load.sender import Counts
 from loadgen.load.share import REFERENCE_MODEL, Assignment
+from loadgen.load.tally import Counts
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.scenario.rates import Constant
 from loadgen.scenario.settings import Scenario

@@ -69,12 +69,13 @@ class Bench:
         self.plan = LoadPlan(scenario)
         self.reported: list[Arrival] = []
         self.start = time.monotonic() + 0.05
+        self.recorder = Recorder(folder, clock, worker=0)
         self.sender = Sender(
             plan=self.plan,
             numbers=self.plan.share(0, 1),
             start=self.start,
             connect=server.connect,
-            recorder=Recorder(folder, clock, worker=0),
+            recorder=self.recorder,
             on_answer=lambda arrival, due, answer: self.reported.append(arrival),
         )
         self.start_s = clock.at_monotonic(self.start)
@@ -91,6 +92,7 @@ class Bench:
 
     def rows(self) -> pd.DataFrame:
         self.sender.close()
+        self.recorder.flush()
         return self.folder.read("requests").set_index("request_id").sort_index()
 
 
@@ -268,6 +270,7 @@ def test_connections_are_reused(folder: RunFolder) -> None:
     bench.spawn(bench.plan.users(1))
     bench.users.join()
     bench.sender.close()
+    bench.recorder.flush()
     # how many overlap depends on the machine: after a stall, all that became due meanwhile do
     assert server.connections <= server.most_at_once
     assert server.closed == server.connections

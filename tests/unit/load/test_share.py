@@ -14,9 +14,9 @@ from loadgen.base.clock import Clock
 from loadgen.dataset import outage
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import RunInfo, ValidityLimits
-from loadgen.load import sender
 from loadgen.load import share as share_module
 from loadgen.load.host import Host
+from loadgen.load.sender import Sender
 from loadgen.load.share import REFERENCE_MODEL, Assignment, LoadShare
 from loadgen.protocols.answer import Answer
 from loadgen.protocols.endpoint import Endpoint
@@ -30,6 +30,7 @@ class Overflowing:
     """A hand-written endpoint whose server counts more tokens than a column can hold."""
 
     protocol = "grpc"
+    client = "reference"
 
     def connect(self, model: object, *, stream: bool) -> "Overflowing":
         return self
@@ -73,6 +74,7 @@ def share_to(endpoint: Any, path: Path) -> LoadShare:
         reference=Endpoint(address="127.0.0.1:1", protocol="grpc"),
         worker=0,
         workers=1,
+        has_users=True,
     )
     return LoadShare(assignment, lambda arrival, due, answer: None)
 
@@ -100,7 +102,7 @@ def test_slow_imports_happen_before_the_load(tmp_path: Path) -> None:
 
 def send_all(share: LoadShare) -> None:
     share.start(0.0)
-    assert share.sender is not None
+    assert isinstance(share.sender, Sender)
     while share.sender.send_next():
         gevent.sleep(0)
     share.close()
@@ -164,12 +166,12 @@ def test_an_unexpected_exception_is_a_message(
 def test_a_full_disk(stays_full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The share waits for space when it closes; if the disk stays full, its error ends the run."""
     monkeypatch.setattr(outage, "FULL_DISK_S", 0.2 if stays_full else 30.0)
-    monkeypatch.setattr(sender, "_POLL_S", 0.05)
+    monkeypatch.setattr(share_module, "_RETRY_S", 0.05)
     share = share_to(Answering(), tmp_path)
     blocked = tmp_path / "requests"
     blocked.write_text("")  # a file in place of the folder, as root ignores permissions and quotas
     share.start(0.0)
-    assert share.sender is not None
+    assert isinstance(share.sender, Sender)
     while share.sender.send_next():
         gevent.sleep(0)
     if not stays_full:

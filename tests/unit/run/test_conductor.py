@@ -20,8 +20,8 @@ from locust.env import Environment
 from loadgen.base.console import say
 from loadgen.base.errors import LoadgenError
 from loadgen.load.plan import LoadPlan
-from loadgen.load.sender import Counts
 from loadgen.load.share import Assignment
+from loadgen.load.tally import Counts
 from loadgen.run import conductor as conductor_module
 from loadgen.run.conductor import Conductor
 from loadgen.run.execution import Execution, LoadPhase
@@ -70,7 +70,7 @@ def conductor_of(
     processes: Processes, ago_s: float, run_time_s: float | None = None
 ) -> tuple[Conductor, Environment, Run]:
     """A conductor whose load began a while ago."""
-    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False, client="built-in"))
     conductor = Conductor(environment, SCENARIO)
     conductor._execution = execution = Execution(LoadPlan(SCENARIO), processes, run_time_s)
     execution._run = run = Run(SCENARIO, say)
@@ -200,7 +200,7 @@ def test_an_error_that_ends_the_load_is_recorded() -> None:
 
 def test_a_stop_before_the_load_is_an_error_and_nothing_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """There is nothing to judge; run.json says why."""
-    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False, client="built-in"))
     conductor = Conductor(environment, SCENARIO)
     conductor._execution = execution = Execution(LoadPlan(SCENARIO), Processes(), run_time_s=None)
     execution._run = run = Run(SCENARIO, say)
@@ -216,7 +216,7 @@ def test_a_stop_before_the_load_is_an_error_and_nothing_is_reported(capsys: pyte
 
 def test_a_stop_after_all_workers_were_lost_is_a_tool_error(capsys: pytest.CaptureFixture[str]) -> None:
     """Locust stops a test without workers; the user did not."""
-    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False, client="built-in"))
     conductor = Conductor(environment, SCENARIO)
     processes = Processes()
     processes.size = lambda: 0  # type: ignore[method-assign]
@@ -258,7 +258,7 @@ class Analysis:
 
 def interrupted(times: int) -> tuple[Environment, Analysis, Conductor]:
     """A conductor in whose analysis Ctrl-C is pressed; the analysis ends later."""
-    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False))
+    environment = Environment(parsed_options=Namespace(run_time=None, autostart=False, client="built-in"))
     conductor = Conductor(environment, SCENARIO)
     analysis = Analysis()
     conductor._execution = analysis  # type: ignore[assignment]

@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.base.console import fitted
 from loadgen.load.plan import LoadPlan
-from loadgen.load.sender import Counts
+from loadgen.load.tally import Counts
 from loadgen.run import progress as module
 from loadgen.run.progress import Fleet, Progress
 from loadgen.scenario.rates import Step
