@@ -25,6 +25,8 @@ REQUESTS = pa.schema(
         pa.field("engine_prefill_s", pa.float64()),
         pa.field("engine_decode_s", pa.float64()),
         pa.field("pod", pa.string()),
+        pa.field("on_wire_s", pa.float64()),
+        pa.field("resent", pa.bool_()),
     ]
 )
 TOKENS = pa.schema(

@@ -194,7 +194,7 @@ class Dispatcher:
 
     def _record_one(self, exchange: Exchange, arrival: Arrival, due: float) -> None:
         try:
-            answer = self._client.codec.decode(exchange)
+            answer = self._client.answer(exchange)
         except Exception as error:  # a bug of ours must not lose the row: it is an outcome, which the report shows
             cause = cause_template(f"client: {error!r}")
             answer = Answer(outcome=Outcome.ERROR, cause=cause, ended=exchange.ended_at or time.monotonic())

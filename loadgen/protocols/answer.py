@@ -50,6 +50,9 @@ class Answer:
         received_bytes: Size of the output text.
         engine: How long the request took in the engine, as far as the server says.
         pod: Name of the replica that answered; None when it was not observed.
+        on_wire: When the kernel took the last byte of the request; None when it was not observed.
+        resent: Whether the request was sent a second time, because the first peer did not take it; None when it was
+            not observed.
     """
 
     outcome: Outcome
@@ -62,6 +65,8 @@ class Answer:
     received_bytes: int = 0
     engine: EngineTimes = _NOT_MEASURED
     pod: str | None = None
+    on_wire: float | None = None
+    resent: bool | None = None
 
 
 class Interrupted(gevent.GreenletExit):  # type: ignore[misc]  # gevent has no types

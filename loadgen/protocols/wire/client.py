@@ -62,8 +62,14 @@ class WireClient:
         except gevent.GreenletExit as stop:
             exchange.on_end = lambda _: None
             self.channel.cancel(exchange)
-            raise Interrupted(self.codec.decode(exchange)) from stop
-        return self.codec.decode(exchange)
+            raise Interrupted(self.answer(exchange)) from stop
+        return self.answer(exchange)
+
+    def answer(self, exchange: Exchange) -> Answer:
+        """Return the answer of an exchange that has ended, or that a stop ends now."""
+        answer = self.codec.decode(exchange)
+        answer.on_wire, answer.resent = exchange.on_wire_at, exchange.resent
+        return answer
 
     def close(self) -> None:
         """Close the connections."""
