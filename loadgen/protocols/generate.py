@@ -15,6 +15,7 @@ from loadgen.protocols.text import valid_text
 JSON_ERRORS = (ValueError, RecursionError)
 """What the parser raises: text that is not JSON, and JSON that is nested too deeply."""
 _EXCERPT_BYTES = 4096
+_scan = json.JSONDecoder().scan_once
 
 
 class Generate:
@@ -64,7 +65,7 @@ class Generate:
         last: dict[str, Any] = {}
         for data, at in zip(events, times, strict=True):
             try:
-                event = json.loads(data.decode("utf-8", "surrogateescape"))
+                event = _parsed(data)
             except JSON_ERRORS:
                 message = message or "an answer that is not JSON"
                 continue
@@ -86,6 +87,18 @@ class Generate:
                 code, self._redacted(message), began=answer.last is not None
             )
         return answer
+
+
+def _parsed(data: bytes) -> object:
+    """Parse JSON; faster than `json.loads`, and bytes that are no UTF-8 stay what they are."""
+    text = data.decode("utf-8", "surrogateescape").strip()
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        raise ValueError("not JSON") from None
+    if end != len(text):
+        raise ValueError("not JSON alone")
+    return value
 
 
 def error_text(body: bytes) -> str:

@@ -7,7 +7,8 @@ from loadgen.protocols.detect import Model
 from loadgen.protocols.engine import POD_NAME, TIME_OUTPUTS, engine_times, integer, pod_name
 
 _MAX_STRINGS = 1000
-_INTEGERS = {"INT32": (4, True), "INT64": (8, True), "UINT32": (4, False), "UINT64": (8, False)}
+INTEGERS = {"INT32": (4, True), "INT64": (8, True), "UINT32": (4, False), "UINT64": (8, False)}
+"""Size in bytes of the integers that count tokens, and whether they are signed."""
 
 
 def complete(answer: Answer, model: Model, first: pb.ModelInferResponse, last: pb.ModelInferResponse) -> None:
@@ -24,12 +25,12 @@ def output_text(response: pb.ModelInferResponse, name: str = "text_output") -> b
         if output.name == name:
             if number < len(response.raw_output_contents):
                 raw = response.raw_output_contents[number]
-                return _strings(raw)
+                return strings_in(raw)
             return b"".join(output.contents.bytes_contents)
     return b""
 
 
-def _strings(raw: bytes) -> bytes:
+def strings_in(raw: bytes) -> bytes:
     """Return the strings of a raw tensor, each after a length prefix of four bytes; at most the first thousand."""
     texts: list[bytes] = []
     at = 0
@@ -54,8 +55,8 @@ def _integer(response: pb.ModelInferResponse, number: int) -> int | None:
     if number < len(response.raw_output_contents):
         raw = response.raw_output_contents[number]
         if output.datatype == "BYTES":
-            return integer(_strings(raw).decode(errors="replace"))
-        size, signed = _INTEGERS.get(output.datatype, (0, False))
+            return integer(strings_in(raw).decode(errors="replace"))
+        size, signed = INTEGERS.get(output.datatype, (0, False))
         return int.from_bytes(raw[:size], "little", signed=signed) if raw[:size] else None
     contents = output.contents
     values = contents.int_contents or contents.int64_contents or contents.uint_contents or contents.uint64_contents

@@ -21,9 +21,11 @@ from loadgen.protocols.grpc_messages import complete, output_text, output_token_
 from loadgen.protocols.local_fault import local_fault
 from loadgen.protocols.text import valid_text
 from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange
+from loadgen.protocols.wire.grpc_scan import Scanner
 
 _SERVICE: Final = "/inference.GRPCInferenceService"
-_PREFIX = struct.Struct(">BI")
+_PREFIX = struct.Struct(">BI")  # whether the message is compressed, and its size
+_PREFIX_BYTES: Final = _PREFIX.size
 _RAW_INPUT_CONTENTS: Final = b"\x3a"  # field 7, length-delimited
 _MALFORMED: Final = "an answer that is not a message of Triton"
 STATUS_NAMES: Final = tuple(code.name for code in sorted(grpc.StatusCode, key=lambda code: int(code.value[0])))
@@ -56,6 +58,7 @@ class GrpcCodec:
             # otherwise Triton does not send a final response that has no output
             request.parameters["triton_enable_empty_final_response"].bool_param = True
         self._constant = request.SerializeToString()
+        self._scanner = Scanner()
 
     def encode(self, prompt: str, max_tokens: int) -> bytes:
         """Return the request as a gRPC message: the bytes of repeated fields may follow all others."""
@@ -85,8 +88,9 @@ class GrpcCodec:
 
     def _one(self, exchange: Exchange, ended: float) -> tuple[Answer, str | None]:
         """Return the answer of ModelInfer, and what is wrong with it, empty if only the status says so."""
-        for message, end in messages(exchange):
-            response = pb.ModelInferResponse.FromString(message)
+        data = bytes(exchange.data)
+        for start, end in messages(data):
+            response = pb.ModelInferResponse.FromString(data[start:end])
             at = exchange.arrival(end)
             answer = answer_of(
                 [output_text(response)], [output_token_count(response)], [at], ended, stream=self._stream
@@ -101,24 +105,28 @@ class GrpcCodec:
         texts: list[bytes] = []
         counts: list[int | None] = []
         ends: list[int] = []
-        first = last = fault = finished_at = None
-        for message, end in messages(exchange):
-            response = pb.ModelStreamInferResponse.FromString(message)
-            if response.error_message:
-                fault = response.error_message
+        first = last = None
+        fault = ""
+        finished_at = None
+        scan = self._scanner.response
+        data = bytes(exchange.data)
+        for at, end in messages(data):
+            text, count, has_outputs, final, fault = scan(data, at, end)
+            if fault:
                 break
-            answered = response.infer_response
             ends.append(end)
-            texts.append(output_text(answered))
-            counts.append(output_token_count(answered))
-            if answered.outputs:
-                first, last = first or answered, answered
-            if answered.parameters["triton_final_response"].bool_param:
+            texts.append(text)
+            counts.append(count)
+            if has_outputs:
+                first, last = first or (at, end), (at, end)
+            if final:
                 finished_at = exchange.arrival(end)
         answer = answer_of(texts, counts, exchange.arrivals(ends), finished_at or ended, stream=self._stream)
         if first is not None and last is not None:
-            complete(answer, self._model, first, last)
-        return answer, None if finished_at is not None else fault or ""
+            one = pb.ModelStreamInferResponse.FromString(data[slice(*first)]).infer_response
+            other = one if last is first else pb.ModelStreamInferResponse.FromString(data[slice(*last)]).infer_response
+            complete(answer, self._model, one, other)
+        return answer, None if finished_at is not None else fault
 
     def _failure(self, exchange: Exchange, fault: str, *, began: bool) -> tuple[str, str]:
         """Return code and message of an answer that is not whole."""
@@ -144,22 +152,21 @@ class GrpcCodec:
         return "", "the stream ended without a final answer" if began else Cause.EMPTY_ANSWER
 
 
-def messages(exchange: Exchange) -> Iterator[tuple[bytes, int]]:
-    """Yield each whole message of an answer, and where it ends in the body.
+def messages(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each whole message of a body begins and ends.
 
     Raises:
         DecodeError: a message is compressed, which was not offered.
     """
-    data = exchange.data
-    at = 0
-    while at + _PREFIX.size <= len(data):
-        compressed, size = _PREFIX.unpack_from(data, at)
-        if compressed:
+    size, end = len(data), 0
+    while end + _PREFIX_BYTES <= size:
+        if data[end]:
             raise DecodeError("compressed")
-        start, at = at + _PREFIX.size, at + _PREFIX.size + size
-        if at > len(data):
+        start = end + _PREFIX_BYTES
+        end = start + int.from_bytes(data[end + 1 : start], "big")
+        if end > size:
             break
-        yield bytes(data[start:at]), at
+        yield start, end
 
 
 def _raw(content: bytes) -> tuple[bytes, bytes, bytes]:

@@ -265,7 +265,7 @@ TARGETS = (
         parse=_grpc_answer,
         calls=(
             "loadgen.protocols.grpc_messages:output_text",
-            "loadgen.protocols.grpc_messages:_strings",
+            "loadgen.protocols.grpc_messages:strings_in",
             "loadgen.protocols.grpc_messages:_integer",
             "loadgen.protocols.grpc_messages:_pod",
             "loadgen.protocols.grpc_messages:output_token_count",
