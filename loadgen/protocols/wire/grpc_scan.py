@@ -23,14 +23,14 @@ class Response(NamedTuple):
 
     Attributes:
         text: Output text; empty without any.
-        count: The server's number of output tokens; None without one.
+        tokens: The server's number of output tokens; None without one.
         has_outputs: Whether it has outputs.
         final: Whether it is the last response to the request.
         error: The server's error message; empty without one.
     """
 
     text: bytes
-    count: int | None
+    tokens: int | None
     has_outputs: bool
     final: bool
     error: str = ""
@@ -43,7 +43,7 @@ class _Layout(NamedTuple):
         start: Their first bytes, up to the first content.
         others: Further bytes that they have in common, with their places.
         text: Place of the text; 0 twice without one.
-        count: Place of the number of tokens; 0 twice without one.
+        tokens: Place of the number of tokens; 0 twice without one.
         signed: Whether that number has a sign.
         has_outputs: Whether there are outputs.
         final: Whether this is the last response to the request.
@@ -52,7 +52,7 @@ class _Layout(NamedTuple):
     start: bytes
     others: tuple[tuple[int, bytes], ...]
     text: tuple[int, int]
-    count: tuple[int, int]
+    tokens: tuple[int, int]
     signed: bool
     has_outputs: bool
     final: bool
