@@ -1,0 +1,23 @@
+"""Fixtures of the accuracy tests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from support.servers.null_server import NoCompilerError, NullServer, null_server
+
+
+@pytest.fixture(scope="session")
+def start_null_server() -> Iterator[Callable[..., NullServer]]:
+    """Start null servers, and stop all of them at the end; without a compiler the test is skipped."""
+    with ExitStack() as servers:
+
+        def start(**options: Any) -> NullServer:
+            try:
+                return servers.enter_context(null_server(**options))
+            except NoCompilerError as error:
+                pytest.skip(str(error))
+
+        yield start
