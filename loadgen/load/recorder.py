@@ -142,4 +142,13 @@ class Recorder:
 
     def _append(self, name: str, rows: Any) -> None:
         writer = f"load{self._worker}"
-        gevent.get_hub().threadpool.apply(self._folder.append, (name, writer, rows))
+
+        def write() -> RecordError | None:
+            try:
+                self._folder.append(name, writer, rows)
+            except RecordError as error:
+                return error  # gevent prints what a thread raises
+            return None
+
+        if (error := gevent.get_hub().threadpool.apply(write)) is not None:
+            raise error
