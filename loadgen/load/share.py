@@ -25,7 +25,7 @@ from loadgen.load.sender import Sender
 from loadgen.load.tally import Counts, OnAnswer
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
-from loadgen.protocols.endpoint import Endpoint
+from loadgen.protocols.endpoint import Endpoint, connections
 from loadgen.protocols.reference import MODEL
 from loadgen.scenario.settings import Scenario
 
@@ -110,9 +110,12 @@ class LoadShare:
         """
         workers = self._assignment.workers
         users = self._plan.users(workers) // workers
-        check_descriptors(users)
-        if self._assignment.endpoint.protocol == "grpc":
-            triton_grpc.prepare(users if self._assignment.endpoint.client == "reference" else 0)
+        endpoint = self._assignment.endpoint
+        check_descriptors(
+            users if self._assignment.has_users else connections(endpoint.protocol, endpoint.client, users)
+        )
+        if endpoint.protocol == "grpc":
+            triton_grpc.prepare(users if endpoint.client == "reference" else 0)
         return self_check(
             lambda: self._assignment.reference.connect(REFERENCE_MODEL, stream=True), streams_to_check(users, workers)
         )

@@ -16,6 +16,7 @@ from loadgen.protocols.detect import ControlPlane, Model, find_model
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
 from loadgen.protocols.wire.client import WireClient, grpc_client, http_client
+from loadgen.protocols.wire.http2_channel import MAX_STREAMS
 from loadgen.scenario.settings import API_PATH, WireProtocol
 
 # Triton's default ports; Triton has no HTTPS, so there a proxy on port 443 is assumed
@@ -24,6 +25,16 @@ _DEFAULT_PORT = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}
 
 ClientName = Literal["built-in", "reference"]
 """The client of this package, or those of tritonclient (gRPC) and geventhttpclient (HTTP)."""
+
+
+def connections(protocol: WireProtocol, client: ClientName, in_flight: int) -> int:
+    """Return how many connections a load generator needs for so many requests in flight.
+
+    A connection over gRPC carries many; while it is replaced because of its age, there are two in its place.
+    """
+    if protocol == "http" or client == "reference":
+        return in_flight
+    return 2 * -(-in_flight // MAX_STREAMS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,8 @@ class Conductor:
         )
         with execution.errors.collected():
             scenario = with_flags(self._scenario, self._environment)
+            if any(getattr(self._options, name, None) for name in ("num_users", "spawn_rate")):
+                say("-u and -r have no effect: the scenario decides when each request is sent")
             if scenario.slo != self._scenario.slo:
                 say("without streaming there are no token times: limits on TTFT, ITL and TPOT are ignored")
             execution.start(scenario, connection_of(self._options, self._headers, scenario), self._group)

@@ -18,13 +18,15 @@ from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.share import Assignment
 from loadgen.local.resources import check_files
-from loadgen.protocols.endpoint import ClientName
+from loadgen.protocols.endpoint import ClientName, connections
 from loadgen.run.progress import Progress
 from loadgen.run.result import Errors, RunResult
 from loadgen.run.run import Run, ServedModel
 from loadgen.scenario.settings import Scenario
 
 _LEAD_S = 1.0
+"""Time from the last preparation to the load; more where the start has to reach other processes."""
+_LEAD_OF_WORKERS_S = 2.0
 _OVERTIME_S = 15.0
 _STOP_MARGIN_S = 1.0
 """Workers receive a stop at different moments, so the last arrivals before it may have no row."""
@@ -118,7 +120,8 @@ class Execution:
             StackError: those of the local stack are.
         """
         users = self._plan.users(max(1, self._generator.size()))
-        self._generator.check_limits(users)
+        needed = users if self._has_users else connections(scenario.wire, self._client, users)
+        self._generator.check_limits(needed)
         if scenario.target == "local":
             check_files(users)
 
@@ -148,7 +151,8 @@ class Execution:
         scenario = run.scenario
         assert self.workers is not None
         spawning_s = self._plan.users(self.workers) / SPAWN_PER_S if self._has_users else 0.0
-        load_start_s = run.load_start_s(_LEAD_S + spawning_s)
+        lead_s = _LEAD_S if self.workers == 1 else _LEAD_OF_WORKERS_S
+        load_start_s = run.load_start_s(lead_s + spawning_s)
         run.record_start(
             load_start_s, arrivals=len(self._plan), prompts=self._plan.prompts.of_run(run.info.run_id).info()
         )
