@@ -110,6 +110,13 @@ class Recorder:
         Raises:
             RecordError: the disk stays full, `MAX_ROWS` are in memory, or the run folder is gone.
         """
+        # Locust may kill the caller, which must not end a write halfway; gevent prints what a greenlet raises
+        written: bool | RecordError = gevent.spawn(self._flush).get()
+        if isinstance(written, RecordError):
+            raise written
+        return written
+
+    def _flush(self) -> bool | RecordError:
         with self._flushing:
             self._take("requests", self._requests.table(), len(self._requests))
             self._requests = Columns(REQUESTS)
@@ -127,13 +134,17 @@ class Recorder:
                 if (delay := self._outage.event()) is not None:
                     self._append("events", [delay.row()])
             except RecordError as error:
-                self._outage.failed(error)
-                if self._rows > MAX_ROWS:
-                    raise
-                return False
+                return self._failed(error)
             self._rows = 0
             self._outage.end()
             return True
+
+    def _failed(self, error: RecordError) -> bool | RecordError:
+        try:
+            self._outage.failed(error)
+        except RecordError as final:
+            return final
+        return error if self._rows > MAX_ROWS else False
 
     def _take(self, name: str, table: pa.Table, rows: int) -> None:
         if rows:

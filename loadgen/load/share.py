@@ -174,7 +174,6 @@ class LoadShare:
         if self.sender is not None and not self._closed:
             with self._errors_recorded():
                 self.sender.close(grace_s)
-                self._background.kill()
                 while not self._recorder.flush():
                     gevent.sleep(_RETRY_S)
         self._background.kill()
