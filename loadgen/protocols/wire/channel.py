@@ -101,7 +101,7 @@ class Channel:
 
     def close(self) -> None:
         """Close all connections; requests in flight end as cancelled."""
-        for in_flight in self._by_timeout.values():
+        for in_flight in list(self._by_timeout.values()):  # an end may submit a request
             for exchange in list(in_flight):
                 self.cancel(exchange)
         if self._timer is not None:
@@ -111,9 +111,11 @@ class Channel:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        for in_flight in self._by_timeout.values():
+        for timeout_s, in_flight in list(self._by_timeout.items()):  # an end may submit a request
             while in_flight and (oldest := next(iter(in_flight))).deadline <= now:
                 self.cancel(oldest, "timed out", "TIMEOUT")
+            if not in_flight:  # time-outs may be many, as each request can have its own
+                del self._by_timeout[timeout_s]
         self._expire(now)
 
     def _send(self, exchange: Exchange) -> None:

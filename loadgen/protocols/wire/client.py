@@ -63,6 +63,10 @@ class WireClient:
             exchange.on_end = lambda _: None
             self.channel.cancel(exchange)
             raise Interrupted(self.answer(exchange)) from stop
+        except BaseException:  # such as gevent.Timeout of the caller
+            exchange.on_end = lambda _: None
+            self.channel.cancel(exchange)
+            raise
         return self.answer(exchange)
 
     def answer(self, exchange: Exchange) -> Answer:

@@ -69,7 +69,6 @@ class Exchange:
         self.timeout_s = timeout_s
         self.on_end = on_end
         self.submitted_at = self.deadline = 0.0
-        self.on_wire_at: float | None = None
         self.resent = False
         self.ended_at: float | None = None
         self.connection: object = None
@@ -88,6 +87,7 @@ class Exchange:
         self.bounded = True
         self.code = self.message = ""
         self.fault: BaseException | None = None
+        self.on_wire_at: float | None = None
 
     @property
     def answered(self) -> bool:
@@ -97,8 +97,11 @@ class Exchange:
     def add(self, data: bytes | memoryview, stamp: float) -> bool:
         """Add a part of the body that one read returned; False when the answer is too large, which ends it."""
         self.data += data
-        self.ends.append(len(self.data))
-        self.stamps.append(stamp)
+        if self.stamps and self.stamps[-1] == stamp:  # another frame or record of the same read
+            self.ends[-1] = len(self.data)
+        else:
+            self.ends.append(len(self.data))
+            self.stamps.append(stamp)
         return len(self.data) <= MAX_ANSWER_BYTES
 
     def arrival(self, length: int) -> float:

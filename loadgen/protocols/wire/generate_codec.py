@@ -1,6 +1,8 @@
 """Encodes requests to Triton's `generate` and `generate_stream` calls, and decodes their answers."""
 
+import re
 import time
+from typing import Final
 from urllib.parse import quote
 
 from loadgen.base.connection import Connection
@@ -10,8 +12,11 @@ from loadgen.protocols.generate import Generate, error_text, unexpected_body
 from loadgen.protocols.local_fault import local_fault
 from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange
 
-MAX_LINE_BYTES = 2**20
+MAX_LINE_BYTES: Final = 2**20
 """Longest line of a stream of events."""
+MAX_EVENTS: Final = 2**18
+"""Most events of one answer."""
+_DATA: Final = re.compile(rb"data:(?<![^\r\n]data:)([^\r\n]*)(\r\n?|\n|$)")
 
 
 class GenerateCodec:
@@ -42,15 +47,16 @@ class GenerateCodec:
                     fault = fault or "the connection closed, and nothing says that the answer was whole"
                 elif exchange.complete and not events:
                     kind = exchange.headers.get("content-type", "")
-                    fault = unexpected_body(bytes(exchange.data), kind, "a stream of events")
+                    fault = unexpected_body(bytes(exchange.data[:MAX_ERROR_BYTES]), kind, "a stream of events")
                 message = message or fault
             elif exchange.complete:
                 events, times = [bytes(exchange.data)], [exchange.stamps[-1] if exchange.stamps else ended]
                 if "html" in exchange.headers.get("content-type", ""):
-                    message = message or unexpected_body(events[0], exchange.headers["content-type"], "JSON")
+                    message = message or unexpected_body(events[0][:MAX_ERROR_BYTES], exchange.headers["content-type"], "JSON")
                     events, times = [], []
-        elif exchange.status and exchange.complete:
-            code, message = str(exchange.status), error_text(bytes(exchange.data[:MAX_ERROR_BYTES]))
+        elif exchange.status and not code:  # also an error whose body is not whole
+            body = bytes(exchange.data[:MAX_ERROR_BYTES])
+            code, message = str(exchange.status), error_text(body) if body or exchange.complete else message
         return self._bodies.answer(events, times, code, message, ended, exchange.headers)
 
 
@@ -62,15 +68,16 @@ def events_in(exchange: Exchange) -> tuple[list[bytes], list[float], str]:
     data = bytes(exchange.data)
     events: list[bytes] = []
     ends: list[int] = []
-    at = 0
-    lines = data.splitlines(keepends=True)
-    if lines and not exchange.complete and not lines[-1].endswith((b"\n", b"\r")):
-        lines.pop()
-    for line in lines:
-        at += len(line)
-        if len(line) > MAX_LINE_BYTES:
-            return events, exchange.arrivals(ends), f"an answer of more than {MAX_LINE_BYTES // 2**10} KiB"
-        if line.startswith(b"data:"):
-            events.append(line[5:])
-            ends.append(at)
-    return events, exchange.arrivals(ends), ""
+    fault = ""
+    for line in _DATA.finditer(data):  # rather than a list of all lines: a server can send millions of empty ones
+        if not line[2] and not exchange.complete:
+            break
+        if line.end() - line.start() > MAX_LINE_BYTES:
+            fault = f"an answer of more than {MAX_LINE_BYTES // 2**10} KiB"
+            break
+        if len(events) == MAX_EVENTS:
+            fault = f"an answer of more than {MAX_EVENTS} events"
+            break
+        events.append(line[1])
+        ends.append(line.end())
+    return events, exchange.arrivals(ends), fault

@@ -28,8 +28,11 @@ _PREFIX = struct.Struct(">BI")  # whether the message is compressed, and its siz
 _PREFIX_BYTES: Final = _PREFIX.size
 _RAW_INPUT_CONTENTS: Final = b"\x3a"  # field 7, length-delimited
 _MALFORMED: Final = "an answer that is not a message of Triton"
-STATUS_NAMES: Final = tuple(code.name for code in sorted(grpc.StatusCode, key=lambda code: int(code.value[0])))
-"""Names of the gRPC statuses by their number."""
+_COMPRESSED: Final = "a compressed message, which was not requested"
+_STATUS_NAMES: Final = {str(code.value[0]): code.name for code in grpc.StatusCode}
+MAX_MESSAGES: Final = 2**18
+"""Most messages of one answer."""
+_TOO_MANY: Final = f"an answer of more than {MAX_MESSAGES} messages"
 
 
 class GrpcCodec:
@@ -69,18 +72,14 @@ class GrpcCodec:
     def decode(self, exchange: Exchange) -> Answer:
         """Return the answer of an exchange that has ended, or that a stop ends now."""
         ended = time.monotonic() if exchange.ended_at is None else exchange.ended_at
+        fault: str | None
         if exchange.status == 200:
-            try:
-                answer, finished = (
-                    self._stream_answer(exchange, ended) if self._streamed else self._one(exchange, ended)
-                )
-            except DecodeError:
-                answer, finished = answer_of([], [], [], ended, stream=self._stream), _MALFORMED
+            answer, fault = self._stream_answer(exchange, ended) if self._streamed else self._one(exchange, ended)
         else:
-            answer, finished = answer_of([], [], [], ended, stream=self._stream), ""
+            answer, fault = answer_of([], [], [], ended, stream=self._stream), ""
         answer.pod = answer.pod or pod_name(exchange.headers.get(POD_HEADER))
-        if finished is not None:
-            code, message = self._failure(exchange, finished, began=answer.last is not None)
+        if fault is not None:
+            code, message = self._failure(exchange, fault, began=answer.last is not None)
             answer.outcome, answer.cause = classify_failure(
                 code, self._redacted(message), began=answer.last is not None
             )
@@ -88,17 +87,19 @@ class GrpcCodec:
 
     def _one(self, exchange: Exchange, ended: float) -> tuple[Answer, str | None]:
         """Return the answer of ModelInfer, and what is wrong with it, empty if only the status says so."""
+        nothing = answer_of([], [], [], ended, stream=self._stream)
         data = bytes(exchange.data)
-        for start, end in messages(data):
-            response = pb.ModelInferResponse.FromString(data[start:end])
-            at = exchange.arrival(end)
-            answer = answer_of(
-                [output_text(response)], [output_token_count(response)], [at], ended, stream=self._stream
-            )
-            complete(answer, self._model, response, response)
-            whole = exchange.complete and exchange.headers.get("grpc-status") == "0"
-            return answer, None if whole else ""
-        return answer_of([], [], [], ended, stream=self._stream), ""
+        try:
+            for start, end in messages(data):
+                response = pb.ModelInferResponse.FromString(data[start:end])
+                texts, counts = [output_text(response)], [output_token_count(response)]
+                answer = answer_of(texts, counts, [exchange.arrival(end)], ended, stream=self._stream)
+                complete(answer, self._model, response, response)
+                whole = exchange.complete and exchange.headers.get("grpc-status") == "0"
+                return answer, None if whole else ""
+        except DecodeError as error:
+            return nothing, _malformed(error)
+        return nothing, ""
 
     def _stream_answer(self, exchange: Exchange, ended: float) -> tuple[Answer, str | None]:
         """Return the answer of ModelStreamInfer, which is whole after Triton's final response, and what is wrong."""
@@ -110,17 +111,20 @@ class GrpcCodec:
         finished_at = None
         scan = self._scanner.response
         data = bytes(exchange.data)
-        for at, end in messages(data):
-            text, count, has_outputs, final, fault = scan(data, at, end)
-            if fault:
-                break
-            ends.append(end)
-            texts.append(text)
-            counts.append(count)
-            if has_outputs:
-                first, last = first or (at, end), (at, end)
-            if final:
-                finished_at = exchange.arrival(end)
+        try:
+            for at, end in messages(data):
+                text, count, has_outputs, final, fault = scan(data, at, end)
+                if fault:
+                    break
+                ends.append(end)
+                texts.append(text)
+                counts.append(count)
+                if has_outputs:
+                    first, last = first or (at, end), (at, end)
+                if final:
+                    finished_at = exchange.arrival(end)
+        except DecodeError as error:
+            fault = _malformed(error)
         answer = answer_of(texts, counts, exchange.arrivals(ends), finished_at or ended, stream=self._stream)
         if first is not None and last is not None:
             one = pb.ModelStreamInferResponse.FromString(data[slice(*first)]).infer_response
@@ -133,21 +137,21 @@ class GrpcCodec:
         headers = exchange.headers
         if exchange.fault is not None:
             return "", local_fault(exchange.fault) or exchange.message
+        if exchange.status not in (0, 200) and not exchange.code:  # also of an error whose body is not whole
+            body = bytes(exchange.data[:MAX_ERROR_BYTES])
+            return str(exchange.status), error_text(body) if body or exchange.complete else exchange.message
         if exchange.code or exchange.message:
             return exchange.code, exchange.message
-        if exchange.status != 200:
-            return str(exchange.status), error_text(bytes(exchange.data[:MAX_ERROR_BYTES]))
         status = headers.get("grpc-status")
         if fault and status in (None, "0"):
-            return ("INTERNAL" if fault == _MALFORMED else ""), fault
+            return ("INTERNAL" if fault in (_MALFORMED, _COMPRESSED) else ""), fault
         if status is None:
             kind = headers.get("content-type", "")
             if not kind.startswith("application/grpc"):
                 return "", unexpected_body(bytes(exchange.data[:MAX_ERROR_BYTES]), kind, "gRPC")
             return "", "the stream ended without a status"
         if status != "0":
-            known = status.isascii() and status.isdigit() and int(status[:3]) < len(STATUS_NAMES)
-            code = STATUS_NAMES[int(status)] if known else "UNKNOWN"
+            code = _STATUS_NAMES.get(status, "UNKNOWN")
             return code, clean(unquote_to_bytes(headers.get("grpc-message", "")).decode(errors="replace"))
         return "", "the stream ended without a final answer" if began else Cause.EMPTY_ANSWER
 
@@ -156,17 +160,27 @@ def messages(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield where each whole message of a body begins and ends.
 
     Raises:
-        DecodeError: a message is compressed, which was not offered.
+        DecodeError: a message is compressed, which was not offered, or there are more than `MAX_MESSAGES`.
     """
     size, end = len(data), 0
+    count = 0
     while end + _PREFIX_BYTES <= size:
         if data[end]:
-            raise DecodeError("compressed")
+            raise DecodeError(_COMPRESSED)
+        if count == MAX_MESSAGES:
+            raise DecodeError(_TOO_MANY)
+        count += 1
         start = end + _PREFIX_BYTES
         end = start + int.from_bytes(data[end + 1 : start], "big")
         if end > size:
             break
         yield start, end
+
+
+def _malformed(error: DecodeError) -> str:
+    """Say what is wrong with a message: the decoder's own words differ between its versions."""
+    text = str(error)
+    return text if text in (_COMPRESSED, _TOO_MANY) else _MALFORMED
 
 
 def _raw(content: bytes) -> tuple[bytes, bytes, bytes]:

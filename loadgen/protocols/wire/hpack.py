@@ -19,6 +19,10 @@ _MAX_KNOWN_BYTES: Final = 1024
 """Longest block that is remembered."""
 
 
+_MAX_NAME_BYTES: Final = 64
+"""Longest name that is decoded; those of `WANTED` are shorter in any code."""
+
+
 class HpackError(Exception):
     """A header block breaks the rules of HPACK; the message says how."""
 
@@ -101,13 +105,16 @@ class Decoder:
         return fields
 
     def _name(self, raw: bytes) -> str:
+        if len(raw) > _MAX_NAME_BYTES:
+            if _end_of_string(raw, 0) > len(raw):
+                raise HpackError("a header block ends too early")
+            return ""
         name = self._names.get(raw)
         if name is None:
             name = _text(raw)
             if len(self._names) >= _MAX_KNOWN:
                 self._names.clear()
-            if len(raw) <= _MAX_KNOWN_BYTES:
-                self._names[raw] = name
+            self._names[raw] = name
         return name
 
 

@@ -55,7 +55,9 @@ class Http1Connection:
             self._give_up(exchange, str(error))
             return
         if parser.done:
-            self._end(exchange, stamp, keep=parser.keep_alive and not parser.rest)
+            # the rest of a request that the server did not wait for may be waiting
+            whole = exchange.on_wire_at is not None
+            self._end(exchange, stamp, keep=parser.keep_alive and whole and not parser.rest)
         elif exchange.status != 200 and len(exchange.data) > MAX_ERROR_BYTES:
             exchange.complete = True  # the start of an error is enough
             self._end(exchange, stamp, keep=False)

@@ -6,6 +6,7 @@ from loadgen.protocols.wire.channel import Channel, Route
 from loadgen.protocols.wire.exchange import Exchange
 from loadgen.protocols.wire.hpack import Decoder
 from loadgen.protocols.wire.http2 import Http2Connection
+from loadgen.protocols.wire.http2_frames import MAX_STREAM_ID
 
 MAX_STREAMS = 50
 """Most requests in flight on one connection."""
@@ -18,12 +19,16 @@ class Http2Channel(Channel):
         route: How to reach the server.
         block: Header block of every request.
         max_streams: Most requests in flight on one connection.
+
+    Attributes:
+        peer_max_streams: What the server said last about the same; a new connection starts with it.
     """
 
     def __init__(self, route: Route, block: bytes, max_streams: int = MAX_STREAMS) -> None:
         super().__init__(route)
         self.block = block
         self.max_streams = max_streams
+        self.peer_max_streams = MAX_STREAM_ID
         self.decoder = Decoder()
         self._free: dict[Http2Connection, None] = {}  # may have room; the least recently used first
         self._connections: set[Http2Connection] = set()
@@ -40,17 +45,21 @@ class Http2Channel(Channel):
         """Return the connection that was used last among those with room; the others can then become idle."""
         now = time.monotonic()
         for connection in reversed(list(self._free)):
-            if not connection.streams and connection.is_stale():
+            if connection.is_idle and connection.is_stale():
                 self.forget(connection)
             elif now - connection.created_at > self.route.max_age_s:
                 self.retire(connection)
-                if not connection.streams:
+                if connection.is_idle:
                     self.forget(connection)
             elif connection.is_full:
                 del self._free[connection]  # until one of its requests has ended
             elif connection.has_window(len(exchange.body)):
                 return connection
         return None
+
+    def move(self, exchange: Exchange) -> None:
+        """Send a request over another connection, as it was not sent."""
+        self._send(exchange)
 
     def _cancel(self, exchange: Exchange) -> None:
         connection = exchange.connection
@@ -61,7 +70,7 @@ class Http2Channel(Channel):
         """Note that a request of this connection has ended."""
         if connection.accepts:
             self._free.setdefault(connection)
-        elif not connection.streams:
+        elif connection.is_idle:
             self.forget(connection)
 
     def retire(self, connection: Http2Connection) -> None:
@@ -77,7 +86,7 @@ class Http2Channel(Channel):
 
     def _expire(self, now: float) -> None:
         for connection in list(self._free):
-            if not connection.streams and not self.route.is_fresh(connection.created_at, connection.idle_since, now):
+            if connection.is_idle and not self.route.is_fresh(connection.created_at, connection.idle_since, now):
                 self.forget(connection)
 
     def _close(self) -> None:

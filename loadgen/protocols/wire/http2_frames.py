@@ -7,6 +7,9 @@ from typing import Final
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 
+OF_CONNECTION: Final = frozenset((SETTINGS, PING, GOAWAY))
+"""Frames that belong to no stream."""
+
 END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = (
@@ -28,16 +31,27 @@ unpack_header: Final = _HEADER.unpack_from
 
 
 class ErrorCode(IntEnum):
-    """Error codes of RST_STREAM and GOAWAY that are used here."""
+    """Error codes of RST_STREAM and GOAWAY."""
 
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
     FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
     FRAME_SIZE_ERROR = 6
     REFUSED_STREAM = 7
     CANCEL = 8
     COMPRESSION_ERROR = 9
+    CONNECT_ERROR = 10
     ENHANCE_YOUR_CALM = 11
+    INADEQUATE_SECURITY = 12
+    HTTP_1_1_REQUIRED = 13
+
+
+def error_name(code: int) -> str:
+    """Return the name of an error code, or its number."""
+    return ErrorCode(code).name if code in ErrorCode._value2member_map_ else str(code)
 
 
 class ProtocolError(Exception):
@@ -83,17 +97,15 @@ def without_padding(payload: bytes, flags: int) -> bytes:
     """Return the content of a DATA or HEADERS frame, without padding and priority.
 
     Raises:
-        ProtocolError: there is more padding than content.
+        ProtocolError: the frame is shorter than its padding and priority.
     """
     start, end = 0, len(payload)
     if flags & PADDED:
-        if not payload:
-            raise ProtocolError("a padded frame is empty", ErrorCode.FRAME_SIZE_ERROR)
-        start, end = 1, end - payload[0]
+        start, end = 1, end - (payload[0] if payload else 0)
     if flags & WITH_PRIORITY:
         start += 5
     if start > end:
-        raise ProtocolError("the padding of a frame is longer than the frame")
+        raise ProtocolError("a frame is shorter than its padding and priority", ErrorCode.FRAME_SIZE_ERROR)
     return payload[start:end]
 
 

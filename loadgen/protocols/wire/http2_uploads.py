@@ -31,6 +31,10 @@ class Uploads:
         self._waiting: dict[int, _Upload] = {}
         self.max_frame_bytes = h2.MAX_FRAME_BYTES
 
+    def has_room(self, size: int) -> bool:
+        """Whether the connection's window takes as much of a body as a new connection would, or all of it."""
+        return self._window >= min(size, h2.DEFAULT_WINDOW)
+
     @property
     def waiting(self) -> bool:
         """Whether a body waits for a window."""
@@ -48,7 +52,7 @@ class Uploads:
             header = frame(h2.HEADERS, h2.END_HEADERS, stream_id, block)
         else:
             header = self._continued(stream_id, block)
-        if size <= self.max_frame_bytes and self.fits(size):
+        if not size or (size <= self.max_frame_bytes and self.fits(size)):
             self._window -= size
             self._transport.write(header + frame(h2.DATA, h2.END_STREAM, stream_id, body), exchange)
             return
@@ -89,7 +93,7 @@ class Uploads:
             upload.window += step
             window = upload.window
         else:
-            return
+            return  # sent to its end
         if window > h2.MAX_WINDOW:
             raise ProtocolError("a window is larger than allowed", ErrorCode.FLOW_CONTROL_ERROR)
         self._flush()
@@ -97,18 +101,20 @@ class Uploads:
     def _flush(self) -> None:
         """Send what the windows allow, in the order of the requests."""
         for stream_id, upload in list(self._waiting.items()):
-            body = upload.exchange.body
-            while upload.sent_bytes < len(body) or not body:
-                size = min(self._window, upload.window, self.max_frame_bytes, len(body) - upload.sent_bytes)
-                if size <= 0 and body:
+            exchange, size = upload.exchange, len(upload.exchange.body)
+            while upload.sent_bytes < size:
+                room = min(self._window, upload.window, self.max_frame_bytes)
+                if room <= 0:
                     break
-                part = body[upload.sent_bytes : upload.sent_bytes + size]
-                upload.sent_bytes += size
-                upload.window -= size
-                self._window -= size
-                is_last = upload.sent_bytes == len(body)
-                flags = h2.END_STREAM if is_last else 0
-                self._transport.write(frame(h2.DATA, flags, stream_id, part), upload.exchange if is_last else None)
-                if is_last:
-                    del self._waiting[stream_id]
-                    break
+                part = exchange.body[upload.sent_bytes : upload.sent_bytes + room]
+                upload.sent_bytes += len(part)
+                upload.window -= len(part)
+                self._window -= len(part)
+                is_last = upload.sent_bytes == size
+                self._transport.write(
+                    frame(h2.DATA, h2.END_STREAM if is_last else 0, stream_id, part), exchange if is_last else None
+                )
+            if upload.sent_bytes == size:
+                del self._waiting[stream_id]
+            if self._window <= 0:
+                return

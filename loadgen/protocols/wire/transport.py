@@ -12,12 +12,16 @@ from typing import Any, Protocol
 
 import gevent
 
+from loadgen.protocols.local_fault import local_fault
 from loadgen.protocols.wire.exchange import Exchange
+from loadgen.protocols.wire.tls import Tls, handshakes_of, tls_fault
 
 READ_BYTES = 2**16
 """Most bytes of one read. Each turn of the event loop reads a connection once, so that none can keep it from others."""
 MAX_UNSENT_BYTES = 256 * 2**20
 """Most bytes that wait for the peer on one connection."""
+_LAST_READS = 16
+"""Most reads of a connection that takes nothing more."""
 CONNECT_TIMEOUT_S = 10.0
 """Time for the connection to one address of a host; the time-out of a request limits all of them."""
 
@@ -62,9 +66,7 @@ class Transport:
         "_addresses",
         "_alpn",
         "_fd",
-        "_incoming",
         "_loop",
-        "_outgoing",
         "_read",
         "_receiver",
         "_sock",
@@ -97,8 +99,7 @@ class Transport:
         self._tls_context = tls
         self._alpn = alpn
         self._tunnel = tunnel
-        self._tls: ssl.SSLObject | None = None
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls: Tls | None = None
         self._unsent: deque[tuple[memoryview, Exchange | None]] = deque()
         self.unsent_bytes = 0
         self._sock: Any = None
@@ -114,33 +115,38 @@ class Transport:
     def _connect_next(self) -> None:
         if self._receiver is None:
             return  # closed meanwhile
-        if not self._addresses:
-            reason = self._unresolved.strerror if self._unresolved else "no address"
-            self._lost(f"failed to connect: {reason}", self._unresolved)
-            return
-        family, address = self._addresses.popleft()
+        error = self._unresolved
+        while self._addresses:
+            error = self._connect(*self._addresses.popleft())
+            if error is None:
+                return
+            self._release()
+            if local_fault(error) is not None:
+                break  # the other addresses need the same descriptor or port
+        self._lost(f"failed to connect: {(error.strerror or error) if error else 'no address'}", error)
+
+    def _connect(self, family: int, address: Any) -> OSError | None:
+        """Start to connect to an address; return why that is impossible, if it is."""
         try:
             self._sock = sock = _socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._fd = sock.fileno()
             result = sock.connect_ex(address)
         except OSError as error:
-            self._not_connected(error)
-            return
+            return error
         if result not in (0, errno.EINPROGRESS):
-            self._not_connected(OSError(result, os.strerror(result)))
-            return
+            return OSError(result, os.strerror(result))
         self._write = self._loop.io(self._fd, WRITE)
         self._write.start(self._connected)
         self._timer = self._loop.timer(CONNECT_TIMEOUT_S)
         self._timer.start(self._not_connected, TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
+        return None
 
     def _not_connected(self, error: OSError) -> None:
+        """Try the next address after one that does not answer or refuses."""
         self._release()
-        if self._addresses:
-            self._connect_next()
-        else:
-            self._lost(f"failed to connect: {error.strerror or error}", error)
+        self._unresolved = error
+        self._connect_next()
 
     def _connected(self) -> None:
         self._timer.close()
@@ -176,31 +182,41 @@ class Transport:
             self._stage = self._receiver.received
             self._opened()
             return
-        context, name = self._tls_context
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        try:
+            self._tls = Tls(*self._tls_context)
+        except ValueError as error:
+            self._lost(f"failed to connect: TLS: {error}", error)
+            return
         self._stage = self._handshake
         self._handshake(b"", 0.0)
 
     def _handshake(self, data: bytes, stamp: float) -> None:
+        """Leave the next step to one of the next turns, and read nothing until then, not even the end."""
         assert self._tls is not None
-        self._incoming.write(data)
+        self._tls.received(data)
+        self._read.stop()
+        handshakes_of(self._loop).add(lambda: self._handshake_step(stamp))
+
+    def _handshake_step(self, stamp: float) -> None:
+        if self._tls is None or self._receiver is None:
+            return  # closed meanwhile
         try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._flush_tls(None)
-            return
-        except (ssl.SSLError, ValueError) as error:  # ValueError: a name that no certificate can have
+            done = self._tls.handshake()
+        except ssl.SSLError as error:
             self._flush_tls(None)  # the alert says why
-            self._lost(f"failed to connect: TLS: {getattr(error, 'verify_message', None) or error}", error)
+            self._lost(f"failed to connect: TLS: {tls_fault(error)}", error)
             return
         self._flush_tls(None)
-        if self._alpn is not None and self._tls.selected_alpn_protocol() not in (self._alpn, None):
+        self._read.start(self._readable)
+        if not done:
+            return
+        if self._alpn is not None and self._tls.protocol not in (self._alpn, None):
             self._lost(f"failed to connect: the server does not speak {self._alpn} over TLS", None)
             return
         self._stage = self._decrypt
         self._opened()
-        if self._incoming.pending:
-            self._decrypt(b"", time.monotonic())
+        if self.is_open:
+            self._decrypt(b"", stamp)  # what came with the last step
 
     def _opened(self) -> None:
         self.is_open = True
@@ -222,22 +238,20 @@ class Transport:
             self._lost("connection closed", None)
 
     def _decrypt(self, data: bytes, stamp: float) -> None:
-        assert self._tls is not None
-        self._incoming.write(data)
-        while self.is_open:
-            try:
-                plain = self._tls.read(READ_BYTES)
-            except ssl.SSLWantReadError:
-                break
-            except ssl.SSLZeroReturnError:
-                self._lost("connection closed", None)
-                return
-            except ssl.SSLError as error:
-                self._lost(f"TLS: {error}", error)
-                return
-            self._receiver.received(plain, stamp)
-        if self.is_open and self._outgoing.pending:  # a key update
-            self._flush_tls(None)
+        tls = self._tls
+        assert tls is not None
+        tls.received(data)
+        try:
+            for plain in tls.decrypted():
+                self._receiver.received(plain, stamp)
+                if not self.is_open:
+                    return
+        except ssl.SSLZeroReturnError:
+            self._lost("connection closed", None)
+        except ssl.SSLError as error:
+            self._lost(f"TLS: {tls_fault(error)}", error)
+        else:
+            self._flush_tls(None)  # the answer to a key update
 
     def peek(self) -> bytes | None:
         """Return a byte that has arrived and was not read; None if there is none, b"" if the connection is closed."""
@@ -260,13 +274,17 @@ class Transport:
         """
         if self._tls is None:
             self._send(data, exchange)
-        else:
-            self._tls.write(data)
-            self._flush_tls(exchange)
+            return
+        try:
+            self._tls.encrypt(data)
+        except ssl.SSLError as error:
+            self._loop.run_callback(self._lost, f"TLS: {tls_fault(error)}", error)
+            return
+        self._flush_tls(exchange)
 
     def _flush_tls(self, exchange: Exchange | None) -> None:
-        if self._outgoing.pending:
-            self._send(self._outgoing.read(), exchange)
+        if self._tls is not None and (data := self._tls.to_send()):
+            self._send(data, exchange)
 
     def _send(self, data: bytes, exchange: Exchange | None) -> None:
         if self._sock is None:
@@ -292,8 +310,10 @@ class Transport:
             self._loop.run_callback(self._lost, "the peer does not read", None)
 
     def _broken_pipe(self, error: OSError) -> None:
-        if self._sock is not None:
-            self._readable()
+        """Read what the peer said before it closed, such as the reason why it does not want the request."""
+        for _ in range(_LAST_READS):
+            if self._sock is not None:
+                self._readable()
         if self._sock is not None:
             self._lost(error.strerror or str(error), error)
 

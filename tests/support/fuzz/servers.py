@@ -209,13 +209,13 @@ _VALID_PLANE = tuple(json.dumps(each).encode() for each in (_INDEX, _METADATA, _
 TARGETS = (
     Target(
         name="http-events",
-        valid=([b"data: " + json.dumps(each).encode() + b"\n" for each in _EVENTS],),
-        inputs=st.lists(json_bytes(*_EVENTS).map(lambda event: b"data:" + event), max_size=4),
+        valid=([json.dumps(each).encode() for each in _EVENTS],),
+        inputs=st.lists(json_bytes(*_EVENTS), max_size=4),
         parse=_http_events,
         calls=(
             "loadgen.protocols.generate:Generate.answer",
-            "loadgen.protocols.triton_http:_text",
-            "loadgen.protocols.triton_http:_count",
+            "loadgen.protocols.generate:_text",
+            "loadgen.protocols.engine:integer",
             "loadgen.protocols.tokens:count_tokens",
             "loadgen.protocols.engine:engine_times",
             "loadgen.protocols.engine:pod_name",

@@ -1,6 +1,6 @@
 """All fuzz targets."""
 
-from support.fuzz import audit, cluster, files, manifests, metrics, servers, texts
+from support.fuzz import audit, cluster, files, manifests, metrics, servers, texts, wire
 
 TARGETS = (
     *servers.TARGETS,
@@ -10,4 +10,5 @@ TARGETS = (
     *audit.TARGETS,
     *manifests.TARGETS,
     *texts.TARGETS,
+    *wire.TARGETS,
 )

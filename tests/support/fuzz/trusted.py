@@ -40,6 +40,8 @@ TRUSTED: dict[str, str] = {
     "loadgen.protocols.triton_grpc:GrpcControlPlane._control": _DECODED,
     "loadgen.protocols.triton_http:HttpControlPlane._control": _DECODED,
     "loadgen.protocols.triton_http:_connect": _VALIDATED,
+    "loadgen.protocols.wire.client:_proxy_authorization": _VALIDATED,
+    "loadgen.protocols.wire.client:_route": _VALIDATED,
     "loadgen.run.connection_flags:_parsed": "`parse_headers` is a target",
     "loadgen.run.phase:_transition": "conditions that have no time are no known sync",
     "loadgen.run.run:limits_of": "reads names of settings",
