@@ -52,7 +52,9 @@ class GenerateCodec:
             elif exchange.complete:
                 events, times = [bytes(exchange.data)], [exchange.stamps[-1] if exchange.stamps else ended]
                 if "html" in exchange.headers.get("content-type", ""):
-                    message = message or unexpected_body(events[0][:MAX_ERROR_BYTES], exchange.headers["content-type"], "JSON")
+                    message = message or unexpected_body(
+                        events[0][:MAX_ERROR_BYTES], exchange.headers["content-type"], "JSON"
+                    )
                     events, times = [], []
         elif exchange.status and not code:  # also an error whose body is not whole
             body = bytes(exchange.data[:MAX_ERROR_BYTES])

@@ -28,12 +28,16 @@ class Owner(Protocol):
         block: Header block of every request.
         max_streams: Most requests in flight on one connection.
         peer_max_streams: The same as servers of this channel have it, as far as known.
+        peer_window: The largest body that they take at first, as far as known.
+        has_settings: Whether a server of this channel has announced its limits.
         decoder: Decodes header blocks.
     """
 
     block: bytes
     max_streams: int
     peer_max_streams: int
+    peer_window: int
+    has_settings: bool
     decoder: Decoder
 
     def open(self, receiver: Receiver) -> Transport:
@@ -62,7 +66,10 @@ class Owner(Protocol):
 
 
 class Http2Connection:
-    """One connection; implements `Receiver`. It sends requests once the server has announced its limits.
+    """One connection; implements `Receiver`.
+
+    The first one of a channel sends requests once the server has announced its limits. Later ones assume the same limits
+    at once, so that requests leave also while the server is stopped.
 
     Attributes:
         streams: Requests that were sent and have not ended, by the number of their stream.
@@ -77,7 +84,7 @@ class Http2Connection:
         self._queue: dict[Exchange, None] = {}  # not sent yet
         self.created_at = self.idle_since = time.monotonic()
         self.accepts = True
-        self._is_open = self._is_ready = False
+        self._is_open = self._is_ready = self._may_send = False
         self._next_id = 1
         self._max_streams = channel.peer_max_streams
         self._buffer = bytearray()
@@ -88,7 +95,7 @@ class Http2Connection:
         self._errors: set[int] = set()  # streams whose body is an error
         self._interim = 0
         self._transport = channel.open(self)
-        self._uploads = Uploads(self._transport)
+        self._uploads = Uploads(self._transport, channel.peer_window)
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -113,7 +120,7 @@ class Http2Connection:
     def send(self, exchange: Exchange) -> None:
         """Send a request on a new stream, as soon as the server allows one."""
         exchange.connection = self
-        if self._is_ready and self._has_stream:
+        if self._may_send and self._has_stream:
             self._start(exchange)
         else:
             self._queue[exchange] = None
@@ -152,15 +159,18 @@ class Http2Connection:
 
     def close(self) -> None:
         """Close the connection."""
-        self._is_open = self._is_ready = False
+        self._is_open = self._is_ready = self._may_send = False
         self._transport.close()
 
     # -- connection ---------------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """Send the preface."""
+        """Send the preface, and requests if the limits of the server are known."""
         self._is_open = True
         self._transport.write(h2.PREFACE)
+        if self._channel.has_settings:
+            self._may_send = True
+            self._send_queue()
 
     def closed(self, message: str, fault: BaseException | None) -> None:
         """End all requests with the connection; those that were not sent get another one."""
@@ -221,7 +231,7 @@ class Http2Connection:
             self._replies += frame(h2.WINDOW_UPDATE, 0, 0, h2.UINT32.pack(self._received_bytes))
             self._received_bytes = 0
         self._reply()
-        if self._queue and self._is_ready:  # after all frames of the read: windows often follow the settings
+        if self._queue and self._may_send:  # after all frames of the read: windows often follow the settings
             self._send_queue()
 
     def _not_a_frame(self, data: bytes) -> str:
@@ -360,7 +370,7 @@ class Http2Connection:
             return
         values = dict(h2.settings_in(payload))
         self._acknowledge(frame(h2.SETTINGS, h2.ACK, 0))
-        self._is_ready = True
+        self._is_ready = self._may_send = self._channel.has_settings = True
         if (streams := values.get(h2.MAX_CONCURRENT_STREAMS)) is not None:
             self._max_streams = streams
             self._channel.peer_max_streams = max(1, streams)
@@ -368,6 +378,7 @@ class Http2Connection:
         if (window := values.get(h2.INITIAL_WINDOW_SIZE)) is not None:
             self._reply()  # data that the new window allows comes after the acknowledgement
             self._uploads.set_initial_window(window)
+            self._channel.peer_window = min(window, h2.DEFAULT_WINDOW)
 
     def _acknowledge(self, reply: bytes) -> None:
         if self._transport.unsent_bytes > _MAX_UNSENT_BYTES and not self._uploads.waiting:

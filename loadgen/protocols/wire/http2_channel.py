@@ -6,7 +6,7 @@ from loadgen.protocols.wire.channel import Channel, Route
 from loadgen.protocols.wire.exchange import Exchange
 from loadgen.protocols.wire.hpack import Decoder
 from loadgen.protocols.wire.http2 import Http2Connection
-from loadgen.protocols.wire.http2_frames import MAX_STREAM_ID
+from loadgen.protocols.wire.http2_frames import DEFAULT_WINDOW, MAX_STREAM_ID
 
 MAX_STREAMS = 50
 """Most requests in flight on one connection."""
@@ -22,6 +22,8 @@ class Http2Channel(Channel):
 
     Attributes:
         peer_max_streams: What the server said last about the same; a new connection starts with it.
+        peer_window: The same of the window of a stream; at most that which the protocol grants before any settings.
+        has_settings: Whether it said anything.
     """
 
     def __init__(self, route: Route, block: bytes, max_streams: int = MAX_STREAMS) -> None:
@@ -29,6 +31,8 @@ class Http2Channel(Channel):
         self.block = block
         self.max_streams = max_streams
         self.peer_max_streams = MAX_STREAM_ID
+        self.peer_window = DEFAULT_WINDOW
+        self.has_settings = False
         self.decoder = Decoder()
         self._free: dict[Http2Connection, None] = {}  # may have room; the least recently used first
         self._connections: set[Http2Connection] = set()

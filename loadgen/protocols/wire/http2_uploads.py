@@ -24,10 +24,10 @@ class Uploads:
         max_frame_bytes: Largest frame that the peer takes.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, initial_window: int = h2.DEFAULT_WINDOW) -> None:
         self._transport = transport
         self._window = h2.DEFAULT_WINDOW
-        self._initial_window = h2.DEFAULT_WINDOW
+        self._initial_window = initial_window
         self._waiting: dict[int, _Upload] = {}
         self.max_frame_bytes = h2.MAX_FRAME_BYTES
 

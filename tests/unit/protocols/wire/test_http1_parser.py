@@ -181,7 +181,16 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         (HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", "no valid Content-Length"),
         *(
             (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + size, "no valid size")
-            for size in (b"-1\r\n", b"0x10\r\n", b"+5\r\n", b"1_0\r\n", b"\r\n", b"g\r\n", b"f" * 16 + b"\r\n", b" " * 5000)
+            for size in (
+                b"-1\r\n",
+                b"0x10\r\n",
+                b"+5\r\n",
+                b"1_0\r\n",
+                b"\r\n",
+                b"g\r\n",
+                b"f" * 16 + b"\r\n",
+                b" " * 5000,
+            )
         ),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", "longer than its size"),
     ],

@@ -572,17 +572,30 @@ def test_a_goaway_that_took_nothing(world: World) -> None:
 
 def test_a_connection_that_breaks(world: World) -> None:
     """A request that was sent fails; one that was not, as the settings did not come, is sent again elsewhere."""
+    unsent = world.submit()
+    world.peers[0].receiver.opened()
+    world.peers[0].receiver.closed("connection closed", None)
+    assert (unsent.resent, unsent.ended_at) == (True, None)
+    world.peers[1].receiver.opened()
+    world.peers[1].receiver.closed("connection closed", None)
+    assert unsent.message == "connection closed before an answer"
+
+
+def test_a_connection_that_breaks_under_a_request(world: World) -> None:
+    """A request that was sent fails with the reason and is not sent again: the peer may have taken it."""
     peer, sent = world.connected()
     peer.receiver.closed("Connection reset by peer", ConnectionResetError(104, "Connection reset by peer"))
     assert sent.message == "connection closed before an answer (Connection reset by peer)"
     assert not sent.resent
-    unsent = world.submit()
+
+
+def test_a_later_connection_assumes_the_limits_of_the_first(world: World) -> None:
+    """Once a server has announced its limits, a new connection sends before it has: it may be stopped just then."""
+    world.connected(MAX_CONCURRENT_STREAMS=1, INITIAL_WINDOW_SIZE=1000)
+    exchange = world.submit(b"x" * 2000)
     world.peers[1].receiver.opened()
-    world.peers[1].receiver.closed("connection closed", None)
-    assert (unsent.resent, unsent.ended_at) == (True, None)
-    world.peers[2].receiver.opened()
-    world.peers[2].receiver.closed("connection closed", None)
-    assert unsent.message == "connection closed before an answer"
+    assert exchange.stream_id == 1
+    assert exchange.on_wire_at is None  # 1,000 bytes were sent, and the rest waits for a window
 
 
 def test_an_answer_that_is_cut(world: World) -> None:
