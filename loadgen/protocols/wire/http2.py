@@ -68,8 +68,8 @@ class Owner(Protocol):
 class Http2Connection:
     """One connection; implements `Receiver`.
 
-    The first one of a channel sends requests once the server has announced its limits. Later ones assume the same limits
-    at once, so that requests leave also while the server is stopped.
+    The first one of a channel sends requests once the server has announced its limits. Later ones assume the same
+    limits at once, so that requests leave also while the server is stopped.
 
     Attributes:
         streams: Requests that were sent and have not ended, by the number of their stream.

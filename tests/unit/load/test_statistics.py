@@ -3,11 +3,13 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from locust.env import Environment
-from locust.stats import RequestStats
+from locust.stats import RequestStats, StatsEntry
 
 from loadgen.dataset.causes import MAX_CAUSES
-from loadgen.load.adapters.statistics import statistics_listener
+from loadgen.load.adapters.statistics import log_all, statistics_listener
 from loadgen.load.plan import Arrival
 from loadgen.load.prompts import Prompt
 from loadgen.protocols.answer import Answer
@@ -66,3 +68,16 @@ def test_the_number_of_failure_messages_is_bounded() -> None:
     occurrences = {str(error.error): error.occurrences for error in environment.stats.errors.values()}
     assert len(occurrences) == MAX_CAUSES + 1
     assert occurrences["error: other causes"] == 200 - MAX_CAUSES
+
+
+@given(times_ms=st.lists(st.floats(0, 1e5), max_size=30))
+def test_times_logged_together(times_ms: list[float]) -> None:
+    """Many times at once give the same statistics as Locust's own log of each."""
+    together, each = (StatsEntry(RequestStats(), "call model", "ITL") for _ in range(2))
+    log_all(together, times_ms)
+    for time_ms in times_ms:
+        each.log(time_ms, 0)  # type: ignore[arg-type]
+    assert together.response_times == each.response_times
+    assert together.num_requests == each.num_requests == sum(together.num_reqs_per_sec.values())
+    assert together.total_response_time == pytest.approx(each.total_response_time)
+    assert (together.min_response_time, together.max_response_time) == (each.min_response_time, each.max_response_time)
