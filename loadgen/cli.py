@@ -68,9 +68,11 @@ def _add_others(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     from loadgen.lint import cli as lint
     from loadgen.local import clean
     from loadgen.sandbox import cli as sandbox
+    from loadgen.selftest import cli as selftest
     from loadgen.whatif import cli as whatif
     from loadgen.whatif import plan_cli as plan
 
+    selftest.add_command(commands)
     whatif.add_command(commands)
     plan.add_command(commands)
     upload.add_command(commands)
@@ -117,9 +119,12 @@ def _run(options: argparse.Namespace) -> int:
     from loadgen.lint import cli as lint
     from loadgen.local import clean
     from loadgen.sandbox import cli as sandbox
+    from loadgen.selftest import cli as selftest
     from loadgen.whatif import cli as whatif
     from loadgen.whatif import plan_cli as plan
 
+    if options.command == selftest.NAME:
+        return selftest.run(options)
     if options.command == whatif.NAME:
         return whatif.run(options)
     if options.command == plan.NAME:

@@ -14,6 +14,7 @@ from loadgen.dataset.names import StopCause
 from loadgen.dataset.run_info import GroupInfo
 from loadgen.load.adapters.generators import Generator
 from loadgen.load.adapters.shape import SPAWN_PER_S
+from loadgen.load.arrivals import max_in_any_window
 from loadgen.load.host import Host
 from loadgen.load.plan import LoadPlan
 from loadgen.load.share import Assignment
@@ -23,6 +24,7 @@ from loadgen.run.progress import Progress
 from loadgen.run.result import Errors, RunResult
 from loadgen.run.run import Run, ServedModel
 from loadgen.scenario.settings import Scenario
+from loadgen.selftest.ceilings import last, remark
 
 _LEAD_S = 1.0
 """Time from the last preparation to the load; more where the start has to reach other processes."""
@@ -163,6 +165,10 @@ class Execution:
             f"sending {len(self._plan)} requests in {scenario.load.length_s:g} s to {served.model.name} "
             f"({call}, {scenario.target})"
         )
+        if not self._has_users:
+            peak_per_s = float(max_in_any_window(self._plan.due_s, 1.0))
+            if remarked := remark(last(), scenario.wire, peak_per_s, self.workers):
+                say(remarked)
         if repeated := len(self._plan) - self._plan.prompts.distinct:
             say(
                 f"{repeated} of the {len(self._plan)} prompts repeat an earlier one, because there are only "

@@ -26,7 +26,7 @@ FLOORS = (
         "loadgen.whatif",
         "loadgen_reports",
     ),
-    ("loadgen.kube.proxy", "loadgen.kube.observe", "loadgen.sandbox"),
+    ("loadgen.kube.proxy", "loadgen.kube.observe", "loadgen.sandbox", "loadgen.selftest"),
     ("loadgen.kube.discover",),
     ("loadgen.kube.deploy",),
     ("loadgen.targets", "loadgen.lint"),

@@ -158,7 +158,7 @@ def test_misspelled_keys_of_a_profile(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["reprot", "x"], "invalid choice: 'reprot' (did you mean report?); choose from report, settings, whatif, "),
+        (["reprot", "x"], "invalid choice: 'reprot' (did you mean report?); choose from report, settings, selftest, "),
         (["sandbox", "biuld"], "loadgen sandbox: error: argument verb: invalid choice: 'biuld' (did you mean build?)"),
         (
             ["report", "x", "--jsn"],

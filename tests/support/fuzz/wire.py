@@ -70,6 +70,8 @@ class _Silent:
     block = b"\x83"
     max_streams = 50
     peer_max_streams = h2.MAX_STREAM_ID
+    peer_window = h2.DEFAULT_WINDOW
+    has_settings = False
     unsent_bytes = 0
 
     def __init__(self) -> None:

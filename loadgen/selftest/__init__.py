@@ -1,0 +1,1 @@
+"""`loadgen selftest`: what the load generator can do on this machine."""
