@@ -152,13 +152,15 @@ def _scrape(setup: Setup, text: str) -> Setup:
 
 
 def _start_up(setup: Setup, text: str) -> Setup:
-    """All of the start-up takes as long; its parts keep their shares."""
+    """That of as many replicas as start together at most; its parts, and the times of fewer, keep their shares."""
     wanted_s, replicas = _number(text), setup.replicas
     if wanted_s < 0:
         raise SettingsError("use 0 seconds or more")
-    now_s = replicas.pending_s + replicas.load_s
-    pending_s = wanted_s * replicas.pending_s / now_s if now_s else 0.0
-    return replace(setup, replicas=replace(replicas, pending_s=pending_s, load_s=wanted_s - pending_s))
+    if not replicas.start_up_s:
+        return replace(setup, replicas=replace(replicas, loads_s=(wanted_s,)))
+    share = wanted_s / replicas.start_up_s
+    loads_s = tuple(share * each_s for each_s in replicas.loads_s)
+    return replace(setup, replicas=replace(replicas, pending_s=share * replicas.pending_s, loads_s=loads_s))
 
 
 SETTINGS: dict[str, Setting] = {

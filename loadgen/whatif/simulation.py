@@ -184,9 +184,11 @@ class _Simulation:
 
     def _scale(self, desired: int, at_s: float) -> None:
         settings = self._settings
-        for _ in range(desired - self._desired):
-            running_s = at_s + settings.pending_s
-            self._add(created_s=at_s, running_s=running_s, ready_s=running_s + settings.load_s)
+        running_s, added = at_s + settings.pending_s, desired - self._desired
+        loading = added + sum(each.ready_s > running_s and each.draining_s == inf for each in self._active)
+        for _ in range(added):
+            load_s = settings.loads_s[min(loading, len(settings.loads_s)) - 1]
+            self._add(created_s=at_s, running_s=running_s, ready_s=running_s + load_s)
         if desired < self._desired:
             # as a ReplicaSet: those that are not ready first, then those that became ready last
             staying = sorted(

@@ -129,7 +129,7 @@ def setup_lines(setup: Setup) -> str:
     replicas, path = setup.replicas, setup.path
     return (
         f"{replicas.slots} requests at a time on a replica, which is ready "
-        f"{replicas.create_s + replicas.pending_s + replicas.load_s:.3g} s after a scale-up; scrapes every "
+        f"{replicas.create_s + replicas.start_up_s:.3g} s after a scale-up; scrapes every "
         f"{path.scrape_s:g} s, a window of {path.window_s:g} s, syncs every {path.sync_s:g} s"
     )
 

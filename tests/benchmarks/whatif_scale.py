@@ -34,7 +34,7 @@ def main() -> int:
     load = _load(options.per_s, length_s)
     target = Target(type="AverageValue", average_value_milli=200)
     setup = Setup(
-        replicas=Replicas(slots=6, create_s=0.2, pending_s=2.0, load_s=30.0, slowdown_ratio=options.slowdown),
+        replicas=Replicas(slots=6, create_s=0.2, pending_s=2.0, loads_s=(30.0,), slowdown_ratio=options.slowdown),
         path=MetricPath(scrape_s=5.0, window_s=30.0, sync_s=15.0),
         hpa=HpaSpec(
             min_replicas=1,

@@ -69,7 +69,7 @@ def test_what_a_run_was_is_found_in_its_folder(fitted: Fit) -> None:
     replicas, path, hpa = fitted.setup.replicas, fitted.setup.path, fitted.setup.hpa
     assert replicas.slots == PLAN.slots
     assert replicas.create_s == pytest.approx(REACTION_S, abs=0.01)
-    assert replicas.pending_s + replicas.load_s == pytest.approx(START_UP_S, abs=0.01)
+    assert replicas.start_up_s == pytest.approx(START_UP_S, abs=0.01)
     assert path.sync_offset_s == pytest.approx(FIRST_SYNC_S, abs=0.01)
     assert (path.scrape_s, path.window_s, path.sync_s) == (1.0, 10.0, 15.0)
     assert (hpa.min_replicas, hpa.max_replicas, hpa.metrics[0].target.average_value_milli) == (1, 4, 500)

@@ -13,7 +13,7 @@ from loadgen.whatif.settings import SETTINGS, Setup, with_settings
 
 METRIC = PodsMetric(name="queue_ratio", target=Target(type="AverageValue", average_value_milli=150))
 SETUP = Setup(
-    replicas=Replicas(slots=4, pending_s=10.0, load_s=30.0),
+    replicas=Replicas(slots=4, pending_s=10.0, loads_s=(30.0,)),
     path=MetricPath(scrape_s=1.0, window_s=30.0, sync_s=15.0),
     hpa=HpaSpec(min_replicas=1, max_replicas=4, metrics=(METRIC,), behavior=Behavior()),
 )
@@ -48,7 +48,7 @@ CHANGES = {
     "hpa.sync_period_s": ("30", lambda each: each.path.sync_s, 30.0),
     "prometheus.scrape_interval_s": ("5", lambda each: each.path.scrape_s, 5.0),
     "prometheus.window_s": ("60", lambda each: each.path.window_s, 60.0),
-    "replicas.start_up_s": ("20", lambda each: (each.replicas.pending_s, each.replicas.load_s), (5.0, 15.0)),
+    "replicas.start_up_s": ("20", lambda each: (each.replicas.pending_s, each.replicas.loads_s), (5.0, (15.0,))),
 }
 
 

@@ -16,7 +16,7 @@ from loadgen.whatif.sweep import combinations, recommended, sweep
 
 NEVER = replace(DEFAULT_SCALE_DOWN, select_policy="Disabled")
 SETUP = Setup(
-    replicas=Replicas(slots=1, create_s=0.0, load_s=10.0),
+    replicas=Replicas(slots=1, create_s=0.0, loads_s=(10.0,)),
     path=MetricPath(scrape_s=1.0, window_s=10.0, sync_s=15.0),
     hpa=HpaSpec(
         min_replicas=1,
