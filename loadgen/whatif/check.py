@@ -14,9 +14,9 @@ from loadgen.dataset.names import Outcome
 from loadgen.whatif.evidence import contradictions
 from loadgen.whatif.fit import Fit, metric_of
 from loadgen.whatif.model import Load
-from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import Setup
 from loadgen.whatif.simulation import Simulated
+from loadgen.whatif.sweep import first_token_s, percentile, run
 
 REPLICAS_WITHIN = 0.10
 """Share by which the simulated replicas may differ on average, and share of the time for which they may differ."""

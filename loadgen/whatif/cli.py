@@ -43,10 +43,10 @@ def run(options: argparse.Namespace) -> int:
     from loadgen.whatif import text
     from loadgen.whatif.check import check
     from loadgen.whatif.cycle import limit_cycle
-    from loadgen.whatif.manifest import hpa_manifest
     from loadgen.whatif.read import read_fitted
     from loadgen.whatif.settings import with_settings
     from loadgen.whatif.sweep import combinations, recommended, sweep
+    from loadgen.whatif.text import hpa_manifest
 
     if options.slots is not None and options.slots < 1:
         raise SettingsError(f"--slots {options.slots}: use at least 1")

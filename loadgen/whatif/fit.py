@@ -20,8 +20,7 @@ from loadgen.dataset.run_info import Autoscaler, RunInfo
 from loadgen.whatif.batch import BatchEffect, batch_effect
 from loadgen.whatif.metrics import signals_of
 from loadgen.whatif.model import Load, MetricPath
-from loadgen.whatif.outcome import Span
-from loadgen.whatif.settings import Setup
+from loadgen.whatif.settings import Setup, Span
 from loadgen.whatif.start_up import fitted_replicas
 
 Metric = Literal["ttft", "e2e"]

@@ -30,6 +30,15 @@ class Setup:
     metrics: Metrics = _RATIO
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The span of a run that is simulated: replicas that are ready at its beginning, and its ends in seconds."""
+
+    initial: int
+    begin_s: float
+    end_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A setting that can be changed: what it means, and how a text changes a setup."""

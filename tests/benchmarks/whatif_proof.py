@@ -30,9 +30,9 @@ from loadgen.base.errors import DatasetError
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.run_info import Limit, RunInfo
 from loadgen.whatif.check import Comparison, compare
-from loadgen.whatif.outcome import run
 from loadgen.whatif.read import FittedRun, read_fitted
 from loadgen.whatif.settings import with_settings
+from loadgen.whatif.sweep import run
 
 LOCUST = Path(sys.executable).with_name("locust")
 LOCUSTFILE = Path(__file__).with_name("whatif_wave.py")

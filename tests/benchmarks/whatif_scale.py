@@ -16,8 +16,8 @@ import numpy as np
 
 from loadgen.autoscale.spec import Behavior, HpaSpec, PodsMetric, Target
 from loadgen.whatif.model import Load, MetricPath, Replicas
-from loadgen.whatif.outcome import PHASES, Span, outcome
-from loadgen.whatif.settings import Setup, with_settings
+from loadgen.whatif.settings import Setup, Span, with_settings
+from loadgen.whatif.sweep import PHASES, outcome
 
 SEED = 7
 CHANGES = ((), ("hpa.target=0.1",), ("hpa.target=0.4",), ("hpa.scale_down_window_s=60",), ("hpa.min_replicas=4",))

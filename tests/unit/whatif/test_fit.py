@@ -18,8 +18,8 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.whatif import cli
 from loadgen.whatif.check import check
 from loadgen.whatif.fit import Fit, _period, fit
-from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import with_settings
+from loadgen.whatif.sweep import first_token_s, percentile, run
 from loadgen.whatif.text import check_lines, keda_line, recommendation
 from support.runs.synthetic import PLANS, Plan, simulate, simulation, write
 from support.runs.synthetic.plan import SCALE_DOWN_WINDOW_S, START_UP_S

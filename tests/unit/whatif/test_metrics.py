@@ -7,11 +7,11 @@ from loadgen.autoscale.spec import ExternalMetric, HpaSpec, MetricSpec, PodsMetr
 from loadgen.autoscale.state import ExternalValues, ReadError
 from loadgen.base.errors import SettingsError
 from loadgen.dataset.run_info import Autoscaler
-from loadgen.whatif.manifest import hpa_manifest
 from loadgen.whatif.metrics import NAMES, Metrics, readings, signals_of, with_target
 from loadgen.whatif.model import Load, MetricPath, Replicas
 from loadgen.whatif.replica import Replica, Starts, Values
 from loadgen.whatif.simulation import simulate
+from loadgen.whatif.text import hpa_manifest
 
 SCALER = Autoscaler(
     metric="my:ratio",

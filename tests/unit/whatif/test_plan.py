@@ -136,7 +136,7 @@ def test_services_of_a_run(trace: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_what_a_replica_can_do_is_given_once(trace: Path, tmp_path: Path) -> None:
-    """By its capacity or by a run, whose times to the first token count; a run without waits does not show its slots."""
+    """By its capacity or by a run, which also has the times to the first token; one without waits has no slots."""
     with pytest.raises(SettingsError, match="give one of --capacity and --services"):
         command(trace, "--ttft", 1)
     with pytest.raises(SettingsError, match="--first-token does not go with --services"):

@@ -7,9 +7,9 @@ import pytest
 from loadgen.autoscale.manifest import parse_hpa
 from loadgen.autoscale.spec import Behavior, HpaSpec, PodsMetric, Target
 from loadgen.base.errors import SettingsError
-from loadgen.whatif.manifest import hpa_manifest
 from loadgen.whatif.model import MetricPath, Replicas
 from loadgen.whatif.settings import SETTINGS, Setup, with_settings
+from loadgen.whatif.text import hpa_manifest
 
 METRIC = PodsMetric(name="queue_ratio", target=Target(type="AverageValue", average_value_milli=150))
 SETUP = Setup(

@@ -10,9 +10,8 @@ from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMe
 from loadgen.base.errors import SettingsError
 from loadgen.whatif.cycle import limit_cycle
 from loadgen.whatif.model import Load, MetricPath, Replicas
-from loadgen.whatif.outcome import PHASES, Span, outcome, percentile
-from loadgen.whatif.settings import Setup
-from loadgen.whatif.sweep import combinations, recommended, sweep
+from loadgen.whatif.settings import Setup, Span
+from loadgen.whatif.sweep import PHASES, combinations, outcome, percentile, recommended, sweep
 
 NEVER = replace(DEFAULT_SCALE_DOWN, select_policy="Disabled")
 SETUP = Setup(
