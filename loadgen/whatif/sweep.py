@@ -1,6 +1,8 @@
 """Simulates setups, condenses what users waited and what it cost, and chooses among them."""
 
 import itertools
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
@@ -14,6 +16,7 @@ from loadgen.whatif.simulation import Simulated, simulate
 
 PHASES = 5
 """Simulations with one setup: its syncs begin at this many moments, evenly spread over a sync period."""
+_RANGE = re.compile(r"-?[\d.]*\d(\.\.+|-|:)-?[\d.]+")
 MOST = 500
 """Combinations of one sweep."""
 
@@ -80,7 +83,15 @@ def combinations(sweeps: Sequence[str]) -> list[tuple[str, ...]]:
         if name in names:
             raise SettingsError(f"{name} is swept twice: give all of its values in one sweep")
         names.append(name)
-        values.append([part.strip() for part in text.split(",") if part.strip()])
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if not parts:
+            raise SettingsError(f"the sweep {each!r} has no value: write name=a,b,c, such as {name}=1,2,3")
+        for part, times in Counter(parts).items():
+            if times > 1:
+                raise SettingsError(f"the sweep of {name} has the value {part} more than once: give it once")
+            if _RANGE.fullmatch(part):
+                raise SettingsError(f"{name}={part}: a sweep has single values and no ranges: write {name}=1,2,3")
+        values.append(parts)
     count = 1
     for each_values in values:
         count *= len(each_values)
@@ -88,6 +99,33 @@ def combinations(sweeps: Sequence[str]) -> list[tuple[str, ...]]:
         raise SettingsError(f"the sweeps have {count} combinations: use at most {MOST}")
     chosen = itertools.product(*values)
     return [tuple(f"{name}={value}" for name, value in zip(names, row, strict=True)) for row in chosen]
+
+
+def possible(
+    setup: Setup, fixed: Sequence[str], chosen: Sequence[tuple[str, ...]]
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """The combinations that a setup can have, each with the fixed changes, and a sentence on each of the others.
+
+    A value that no combination can have is wrong by itself.
+
+    Raises:
+        SettingsError: a setting is wrong, or both fixed and swept.
+    """
+    able: list[tuple[str, ...]] = []
+    errors: dict[tuple[str, ...], SettingsError] = {}
+    for each in chosen:
+        try:
+            with_settings(setup, (*fixed, *each))
+        except SettingsError as error:
+            errors[each] = error
+        else:
+            able.append(each)
+    used = {value for each in able for value in each}
+    for each, error in errors.items():
+        if not each or any(value not in used for value in each):
+            raise error
+    changes = [(*fixed, *each) for each in able if fixed or each]
+    return changes, [f"{', '.join(each)} is left out: {error}" for each, error in errors.items()]
 
 
 def sweep(
@@ -108,9 +146,16 @@ def sweep(
 
 
 def recommended(variants: Sequence[Variant], limit_s: float) -> Variant | None:
-    """The cheapest setup that keeps the limit at every phase of the HPA; None if none does."""
-    able = [each for each in variants if meets(each.outcome, limit_s)]
-    return min(able, key=lambda each: each.outcome.replica_hours.median, default=None)
+    """The cheapest setup that keeps the limit at every phase of the HPA; None if none does.
+
+    Of those that cost as much, it is the one that costs least at its worst phase, and then the fastest.
+    """
+
+    def cost(each: Variant) -> tuple[float, ...]:
+        result = each.outcome
+        return result.replica_hours.median, result.replica_hours.worst, result.ttft_p95_s.worst
+
+    return min((each for each in variants if meets(each.outcome, limit_s)), key=cost, default=None)
 
 
 def _efficient(results: Sequence[Outcome]) -> Iterator[int]:

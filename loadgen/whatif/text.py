@@ -17,6 +17,17 @@ from loadgen.whatif.sweep import Range, Variant
 OWN = "as in the run"
 _SCALED_OBJECT = "scaledobject.keda.sh/name"
 """Label of the HPAs that KEDA writes."""
+_HELM_RELEASE = "meta.helm.sh/release-name"
+"""Annotation of the objects that Helm writes."""
+_SERVER_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
+"""Fields of the metadata that the API server sets: an old `resourceVersion` would make it refuse the manifest."""
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_ELSEWHERE = {
+    "hpa.sync_period_s": "flag --horizontal-pod-autoscaler-sync-period of the controller manager",
+    "prometheus.scrape_interval_s": "scrape interval of the ServiceMonitor or PodMonitor",
+    "prometheus.window_s": "range of the rates in the recording rule",
+    "replicas.start_up_s": "image, model load and probes of the pods",
+}
 _HEADER = ("settings", "{} p50", "{} p95", "over limit", "replica-hours", "peak replicas", "rescales")
 
 
@@ -112,6 +123,11 @@ def hpa_manifest(hpa: HpaSpec, *, applied: Mapping[str, Any] | None, name: str) 
             "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}},
         }
     )
+    manifest.pop("status", None)
+    metadata = {key: each for key, each in manifest["metadata"].items() if key not in _SERVER_FIELDS}
+    if annotations := metadata.get("annotations"):
+        metadata["annotations"] = {key: each for key, each in annotations.items() if key != _LAST_APPLIED}
+    manifest["metadata"] = metadata
     spec = manifest["spec"]
     spec["minReplicas"], spec["maxReplicas"] = hpa.lowest, hpa.max_replicas
     before = {_metric_name(each): each for each in spec.get("metrics", ())}
@@ -121,16 +137,29 @@ def hpa_manifest(hpa: HpaSpec, *, applied: Mapping[str, Any] | None, name: str) 
     return manifest
 
 
-def keda_line(applied: Mapping[str, Any] | None) -> str | None:
-    """Where the values of an HPA belong that KEDA writes; None for any other HPA."""
-    labels = ((applied or {}).get("metadata") or {}).get("labels") or {}
-    name = labels.get(_SCALED_OBJECT)
-    if name is None:
+def owner_line(applied: Mapping[str, Any] | None) -> str | None:
+    """Where the values of an HPA belong that KEDA or Helm writes; None for any other HPA."""
+    metadata = (applied or {}).get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    if name := labels.get(_SCALED_OBJECT):
+        return (
+            f"# KEDA writes this HPA: put its bounds, targets and behavior into the ScaledObject {name} "
+            "(minReplicaCount, maxReplicaCount, threshold, advanced.horizontalPodAutoscalerConfig.behavior)"
+        )
+    if name := annotations.get(_HELM_RELEASE):
+        return (
+            f"# Helm writes this HPA: put its bounds, targets and behavior into the values of the release {name}, or "
+            "its next upgrade takes them back"
+        )
+    return None
+
+
+def elsewhere_line(changes: Sequence[str]) -> str | None:
+    """What of a setup is no part of the HPA, and where it belongs; None if all of it is."""
+    named = [(each, place) for each in changes if (place := _ELSEWHERE.get(each.partition("=")[0].strip()))]
+    if not named:
         return None
-    return (
-        f"# KEDA writes this HPA: put its bounds, targets and behavior into the ScaledObject {name} (minReplicaCount, "
-        "maxReplicaCount, threshold, advanced.horizontalPodAutoscalerConfig.behavior)"
-    )
+    return f"# not in the HPA: {'; '.join(f'{each} ({place})' for each, place in named)}"
 
 
 def as_json(
