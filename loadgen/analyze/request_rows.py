@@ -6,8 +6,10 @@ in memory.
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from loadgen.analyze.columns import Bools, Columns, Floats, Ints, Texts, arrow
@@ -40,9 +42,9 @@ class RequestRows:
     """
 
     def __init__(self, info: RunInfo, tables: Tables) -> None:
-        self._ids: list[Ints] = []
-        self._numbers: dict[str, list[Floats]] = {name: [] for name in _NUMBERS}
-        self._codes: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {name: [] for name in _TEXTS}
+        ids = _Grown(np.dtype(np.int64))
+        self._numbers = {name: _Grown(np.dtype(np.float64)) for name in _NUMBERS}
+        self._codes = {name: _Grown(np.dtype(np.int32)) for name in _TEXTS}
         self._names: dict[str, dict[str, int]] = {name: {} for name in _TEXTS}
         self._use: Bools | None = None
         faults, self._damage, every = list[str](), dict[str, Damage](), 0
@@ -52,8 +54,10 @@ class RequestRows:
             faults = rows.faults
             for each in rows.damage:
                 self._count(each)
-            self._keep(rows.left())
-        self.ids = np.concatenate(self._ids) if self._ids else np.empty(0, dtype=np.int64)
+            left = rows.left()
+            ids.add(left.numbers("request_id"))
+            self._keep(left)
+        self.ids: Ints = ids.values
         self._drop_repeated()
         found = (self._damage[fault] for fault in (*faults, REPEATED) if fault in self._damage)
         self.damage = tuple(
@@ -63,14 +67,12 @@ class RequestRows:
 
     def take(self, column: str) -> Floats:
         """A column of numbers, NaN for a missing one."""
-        parts = self._numbers.pop(column)
-        values = np.concatenate(parts) if parts else np.empty(0)
+        values = self._numbers.pop(column).values
         return values if self._use is None else values[self._use]
 
     def take_texts(self, column: str) -> Texts:
         """A column of texts."""
-        parts = self._codes.pop(column)
-        code = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+        code = self._codes.pop(column).values
         return Texts(code if self._use is None else code[self._use], tuple(self._names[column]))
 
     def _count(self, damage: Damage) -> None:
@@ -81,13 +83,12 @@ class RequestRows:
         )
 
     def _keep(self, given: Columns) -> None:
-        self._ids.append(given.numbers("request_id").astype(np.int64))
         for name, numbers in self._numbers.items():
-            numbers.append(given.numbers(name))
+            numbers.add(given.numbers(name))
         for name, codes in self._codes.items():
             texts, names = given.texts(name), self._names[name]
             number = [names.setdefault(text, len(names)) for text in texts.names]
-            codes.append(np.array([*number, -1], dtype=np.int32)[texts.code])
+            codes.add(np.array([*number, -1], dtype=np.int32)[texts.code])
 
     def _drop_repeated(self) -> None:
         """Leave out all rows of a number but the first."""
@@ -101,6 +102,27 @@ class RequestRows:
         self._count(Damage(table="requests", rows=0, count=int(again.sum()), fault=REPEATED, example=example))
         self._use = ~again
         self.ids = self.ids[self._use]
+
+
+class _Grown:
+    """An array that grows: one block of memory, which goes back to the system when it is dropped."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._room, self._count = np.empty(0, dtype=dtype), 0
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        count = self._count + len(values)
+        if count > len(self._room):
+            room = np.empty(max(2 * len(self._room), count), dtype=self._room.dtype)
+            room[: self._count] = self.values
+            self._room = room
+        self._room[self._count : count] = values
+        self._count = count
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """All that was added."""
+        return self._room[: self._count]
 
 
 def _chunks(tables: Tables) -> Iterator[pa.Table]:
