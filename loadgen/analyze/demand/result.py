@@ -94,7 +94,7 @@ def assess(
         lags=level_lags,
         attribution=attributed,
         smallest=_smallest(run, model, needed, due_s, work),
-        percentiles=percentile_intervals(run, due_s, work, served),
+        percentiles=percentile_intervals(run, due_s, work, served, needed.rate),
         elasticity_serving=elasticity(needed.curve, served_curve, run.end_s, step_s, slow_ratio),
         elasticity_billed=elasticity(needed.curve, fleet.billed, run.end_s, step_s, slow_ratio),
     )
