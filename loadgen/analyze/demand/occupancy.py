@@ -27,7 +27,10 @@ _MOST_HELD = 0.2
 _SAME = 0.1
 """Share by which the successes that Triton counted may differ from the answered requests."""
 _SAME_OF_POD = 0.02
-NOT_FOR_A_SLOT = "some requests waited while their replica served fewer others than at other times, so what they waited for is unknown"
+NOT_FOR_A_SLOT = (
+    "some requests waited while their replica served fewer others than at other times, so what they waited for is "
+    "unknown"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
