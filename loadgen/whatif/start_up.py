@@ -45,8 +45,7 @@ def fitted_replicas(run: Observed, fleet: Fleet, slots: int, slowdown_ratio: flo
         faster = {count: load_s for count, load_s in first.items() if load_s < loads[min(loads)]}
         if faster:
             assumptions.append(
-                f"{_counted(max(faster))} less time to load than the {min(loads)} that started together under load, "
-                "as before the load"
+                f"{_counted(max(faster))} as fast as before the load: under load at least {min(loads)} started together"
             )
         loads = {**faster, **loads}
     created_s = [pod.created_s for pod in later if pod.created_s is not None]
@@ -72,7 +71,7 @@ def fitted_replicas(run: Observed, fleet: Fleet, slots: int, slowdown_ratio: flo
 
 
 def _counted(count: int) -> str:
-    return "a replica that starts alone takes" if count == 1 else f"{count} replicas or fewer that start together take"
+    return "a replica that starts alone loads" if count == 1 else f"{count} replicas or fewer that start together load"
 
 
 def _loads(pods: Iterable[Replica]) -> dict[int, float]:

@@ -121,11 +121,11 @@ def possible(
         else:
             able.append(each)
     used = {value for each in able for value in each}
-    for each, error in errors.items():
+    for each, reason in errors.items():
         if not each or any(value not in used for value in each):
-            raise error
+            raise reason
     changes = [(*fixed, *each) for each in able if fixed or each]
-    return changes, [f"{', '.join(each)} is left out: {error}" for each, error in errors.items()]
+    return changes, [f"{', '.join(each)} is left out: {reason}" for each, reason in errors.items()]
 
 
 def sweep(

@@ -124,10 +124,11 @@ def hpa_manifest(hpa: HpaSpec, *, applied: Mapping[str, Any] | None, name: str) 
         }
     )
     manifest.pop("status", None)
-    metadata = {key: each for key, each in manifest["metadata"].items() if key not in _SERVER_FIELDS}
+    metadata = {key: each for key, each in manifest.get("metadata", {}).items() if key not in _SERVER_FIELDS}
     if annotations := metadata.get("annotations"):
         metadata["annotations"] = {key: each for key, each in annotations.items() if key != _LAST_APPLIED}
-    manifest["metadata"] = metadata
+    if metadata:
+        manifest["metadata"] = metadata
     spec = manifest["spec"]
     spec["minReplicas"], spec["maxReplicas"] = hpa.lowest, hpa.max_replicas
     before = {_metric_name(each): each for each in spec.get("metrics", ())}
