@@ -45,7 +45,7 @@ from loadgen.analyze.scaling.chain_gaps import with_gaps
 from loadgen.analyze.scaling.events import lag_windows, scaling_events
 from loadgen.analyze.scaling.replicas import UNKNOWN, fleet
 from loadgen.analyze.signal.summary import judge
-from loadgen.analyze.timeline import marks, timeline
+from loadgen.analyze.timeline import marks, timeline, ttft_p95_of_bins
 from loadgen.analyze.warm_up import warm_up
 from loadgen.dataset.run_info import RunInfo
 from loadgen.scenario.settings import Pricing
@@ -114,7 +114,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
         stage_spans=stages,
         timeline=line,
         marks=marks(run, replicas),
-        correlations=correlations(line, run.end_s),
+        correlations=correlations(line, ttft_p95_of_bins(run, line), run.end_s),
         cost=cost(
             run,
             replicas,

@@ -1,5 +1,6 @@
 """Bounds of each latency of each request: what was open when the run was stopped is known only to be longer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,13 +11,13 @@ from loadgen.analyze.observed import Bools, Floats, Ints, Observed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Values of a latency metric, each between two bounds; the order of the values has no meaning.
+    """Values of a latency metric, each between two bounds.
 
     Attributes:
         lower_s: Lower bounds, seconds: the value where it is known, +inf for what will never arrive, and the age at the
             stop of what was open then.
-        upper_s: Upper bounds, seconds: the same, except for +inf for what was open.
-        row: Row of the request of each value.
+        upper_s: Upper bounds, seconds: the same, except for +inf for what was open; the same array if nothing was.
+        row: Row of the request of each value, in order.
         scheduled_s: Due times of all requests, by row.
     """
 
@@ -47,7 +48,18 @@ class Bounds:
 
     def where(self, use: Bools) -> "Bounds":
         """Some of the values."""
-        return replace(self, lower_s=self.lower_s[use], upper_s=self.upper_s[use], row=self.row[use])
+        if use.all():
+            return self
+        lower_s = self.lower_s[use]
+        upper_s = lower_s if self.upper_s is self.lower_s else self.upper_s[use]
+        return replace(self, lower_s=lower_s, upper_s=upper_s, row=self.row[use])
+
+    def of(self, rows: slice) -> "Bounds":
+        """The values of the requests in these rows."""
+        first, last = np.searchsorted(self.row, (rows.start, rows.stop))
+        lower_s = self.lower_s[first:last]
+        upper_s = lower_s if self.upper_s is self.lower_s else self.upper_s[first:last]
+        return replace(self, lower_s=lower_s, upper_s=upper_s, row=self.row[first:last])
 
 
 def bounds(run: Observed, measured: Measured, metric: str, members: Bools | None = None) -> Bounds:
@@ -68,13 +80,14 @@ def ttft_bounds(run: Observed) -> Bounds:
     requests = run.requests
     if not run.info.stream and np.isnan(requests.first_s).all():
         return _none(run)
-    return _bounds(run, requests.ttft_s, requests.open & np.isnan(requests.first_s), requests.age_s, requests.due)
+    still_open = requests.open & np.isnan(requests.first_s)
+    return _bounds(run, requests.ttft_s, still_open, lambda: requests.age_s, requests.due)
 
 
 def e2e_bounds(run: Observed) -> Bounds:
     """E2E of every due request: known once it was answered."""
     requests = run.requests
-    return _bounds(run, requests.e2e_s, requests.open, requests.age_s, requests.due)
+    return _bounds(run, requests.e2e_s, requests.open, lambda: requests.age_s, requests.due)
 
 
 def _tpot(run: Observed, measured: Measured) -> Bounds:
@@ -83,10 +96,13 @@ def _tpot(run: Observed, measured: Measured) -> Bounds:
     started = requests.open & ~np.isnan(requests.first_s)
     if not (started | (requests.ok & np.isfinite(measured.tpot_s))).any():
         return _none(run)
-    # An open request gets at least one more token and at most `max_tokens` in all.
-    most = np.fmax(requests.max_tokens, np.fmax(requests.output_tokens, measured.responses) + 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        least = np.where(started, (requests.ended_s - requests.first_s) / (most - 1), 0.0)
+
+    def least() -> Floats:
+        # An open request gets at least one more token and at most `max_tokens` in all.
+        most = np.fmax(requests.max_tokens, np.fmax(requests.output_tokens, measured.responses) + 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(started, (requests.ended_s - requests.first_s) / (most - 1), 0.0)
+
     # An answered request of one token has no gap, and neither will one that may have only one.
     use = np.where(
         requests.open, requests.max_tokens != 1, requests.judged & ~(requests.ok & np.isnan(measured.tpot_s))
@@ -108,15 +124,16 @@ def unfinished_gaps(run: Observed, measured: Measured) -> Bounds:
     )
 
 
-def _bounds(run: Observed, values: Floats, still_open: Bools, least: Floats, use: Bools) -> Bounds:
+def _bounds(run: Observed, values: Floats, still_open: Bools, least: Callable[[], Floats], use: Bools) -> Bounds:
     """Bounds of one value a request: at least `least` where it was open, +inf where it is missing otherwise."""
-    known = np.where(np.isnan(values), np.inf, values)
-    return Bounds(
-        lower_s=np.where(still_open, np.nan_to_num(least, nan=0.0), known)[use],
-        upper_s=np.where(still_open, np.inf, known)[use],
-        row=np.flatnonzero(use),
-        scheduled_s=run.requests.scheduled_s,
-    )
+    known = values.copy()
+    known[np.isnan(values)] = np.inf
+    lower_s = upper_s = known
+    if still_open.any():
+        lower_s = np.where(still_open, np.nan_to_num(least(), nan=0.0), known)
+        upper_s = np.where(still_open, np.inf, known)
+    every = Bounds(lower_s=lower_s, upper_s=upper_s, row=np.arange(len(values)), scheduled_s=run.requests.scheduled_s)
+    return every.where(use)
 
 
 def _none(run: Observed) -> Bounds:

@@ -147,3 +147,10 @@ def groups(*keys: npt.NDArray[Any]) -> tuple[Ints, Bools]:
     if len(order):
         first[1:] = np.any([key[order[1:]] != key[order[:-1]] for key in keys], axis=0)
     return order, first
+
+
+def extent(flags: Bools) -> slice:
+    """The rows from the first to the last that is set."""
+    if not flags.any():
+        return slice(0, 0)
+    return slice(int(np.argmax(flags)), len(flags) - int(np.argmax(flags[::-1])))

@@ -36,8 +36,14 @@ SEED = 20_261_124
 """The same series always have the same threshold."""
 
 
-def correlations(timeline: Timeline, end_s: float) -> tuple[Correlation, ...]:
-    """The correlations that a working autoscaler produces, during the load."""
+def correlations(timeline: Timeline, ttft_p95_s: Floats, end_s: float) -> tuple[Correlation, ...]:
+    """The correlations that a working autoscaler produces, during the load.
+
+    Args:
+        timeline: The run, bin by bin.
+        ttft_p95_s: TTFT p95 of the requests of each bin alone, without those of its neighbours.
+        end_s: End of the load.
+    """
     start = np.asarray(timeline.t_s)
     load = (start >= 0) & (start < end_s)
 
@@ -47,7 +53,7 @@ def correlations(timeline: Timeline, end_s: float) -> tuple[Correlation, ...]:
     offered, ratio = pick(timeline.offered_per_s), pick(timeline.ratio)
     found = (
         correlate("offered rate", offered, "ratio", ratio),
-        correlate("ratio", ratio, "TTFT p95", pick(timeline.ttft_p95_s)),
+        correlate("ratio", ratio, "TTFT p95", ttft_p95_s[load]),
         correlate("ratio", ratio, "ready replicas", pick(timeline.ready)),
     )
     # a lag is counted in bins, which are wider than a second in a very long run

@@ -9,12 +9,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from loadgen.analyze.columns import extent
 from loadgen.analyze.observed import Answers, Bools, Floats, Ints
 from loadgen.analyze.stats import Values
 from loadgen.analyze.tokens import Tokens
 
 EXACT = 2_000_000
 """Most gaps that are kept as they are."""
+_FOLDED = 1 << 17
+"""Beyond it, so many are counted at a time: their arrays fit into the cache."""
 _BITS = 10
 WIDTH = 2.0**-_BITS
 """Width of a bin, relative to its values, unless there are hundreds of cells."""
@@ -39,7 +42,8 @@ class Gaps:
     def __init__(self, answers: Iterable[Answers], cell: Ints, latest_s: Floats) -> None:
         self._answers, self._cell, self._latest_s = answers, cell, latest_s
         self._cells = int(cell.max(initial=-1)) + 1
-        self._kept: list[tuple[Floats, Ints]] = []
+        self._requests = np.bincount(cell[cell >= 0], minlength=self._cells)
+        self._kept: list[tuple[Floats, Ints, Ints]] = []
         self._in_memory = 0
         self._bits = _BITS
         while self._cells * ((_HIGHEST - _LOWEST) << self._bits) > _MAX_BINS:
@@ -50,15 +54,20 @@ class Gaps:
         self._sums = np.zeros(self._cells)
         self._highest = np.full(self._cells, -np.inf)
 
-    def add(self, gap_s: Floats, row: Ints) -> None:
-        """Add some gaps, with the row of the request of each."""
-        of = self._cell[row]
-        if of.min(initial=0) < 0:
-            use = of >= 0
-            gap_s, row = gap_s[use], row[use]
-        self._kept.append((gap_s, row.astype(np.int32)))
+    def add(self, gap_s: Floats, row: Ints, count: Ints) -> None:
+        """Add the gaps of some requests.
+
+        Args:
+            gap_s: The gaps, request by request.
+            row: Row of each request.
+            count: Number of gaps of each request.
+        """
+        due = self._cell[row] >= 0
+        if not due.all():
+            gap_s, row, count = gap_s[np.repeat(due, count)], row[due], count[due]
+        self._kept.append((gap_s, row, count))
         self._in_memory += len(gap_s)
-        if self._in_memory > EXACT:
+        if self._in_memory > (EXACT if self._counts is None else _FOLDED):
             self._fold()
 
     @property
@@ -71,15 +80,15 @@ class Gaps:
         if self._counts is None:
             return self._exact(members)
         self._fold()
-        with_gaps = members & (self._cell >= 0)
-        chosen = np.bincount(self._cell[with_gaps], minlength=self._cells)
-        everyone = np.bincount(self._cell[self._cell >= 0], minlength=self._cells)
-        if ((chosen > 0) & (chosen < everyone)).any():
-            return self._again(with_gaps)
+        rows = extent(members)
+        cell = self._cell[rows][members[rows]]
+        chosen = np.bincount(cell[cell >= 0], minlength=self._cells)
+        if ((chosen > 0) & (chosen < self._requests)).any():
+            return self._again(members & (self._cell >= 0))
         return self._of_cells(np.flatnonzero(chosen))
 
     def _exact(self, members: Bools) -> Values:
-        parts = [gap_s[members[row]] for gap_s, row in self._kept]
+        parts = [gap_s[np.repeat(members[row], count)] for gap_s, row, count in self._kept]
         gap_s = np.concatenate(parts) if parts else np.empty(0)
         mean = float(gap_s.mean()) if len(gap_s) else float("nan")
         return Values(value=np.sort(gap_s), count=np.ones(len(gap_s), dtype=np.int64), mean=mean)
@@ -92,24 +101,27 @@ class Gaps:
         if len(latest_s) and isinstance(answers, Tokens):
             answers = answers.between(float(latest_s.min()), float(latest_s.max()))
         for some in answers:
-            gaps.add(*some.gaps())
+            gaps.add(some.gaps(), some.row, some.lengths - 1)
         return gaps.of(members)
 
     def _fold(self) -> None:
         """Count the gaps in memory in their bins."""
         if self._counts is None:
             self._counts = np.zeros((self._cells, self._bins), dtype=np.int64)
-        if not self._kept:
-            return
-        gap_s = np.concatenate([gaps for gaps, _ in self._kept])
-        cell = np.concatenate([self._cell[row] for _, row in self._kept])
-        self._kept, self._in_memory = [], 0
+        kept, self._kept, self._in_memory = self._kept, [], 0
+        for gap_s, row, count in kept:
+            self._count(gap_s, self._cell[row], count)
+
+    def _count(self, gap_s: Floats, cell: Ints, count: Ints) -> None:
+        """Count gaps in the bins of the cells of their requests."""
+        assert self._counts is not None
         place = gap_s.astype(np.float32).view(np.int32) >> (_MANTISSA_BITS - self._bits)
         place -= self._lowest
         np.clip(place, 0, self._bins - 1, out=place)
-        cells = np.flatnonzero(np.bincount(cell, minlength=self._cells))
+        cells = np.flatnonzero(np.bincount(cell[count > 0], minlength=self._cells))
+        of_gap = np.repeat(cell, count) if len(cells) > 1 else None
         for number in cells:
-            of_cell = cell == number if len(cells) > 1 else slice(None)
+            of_cell = slice(None) if of_gap is None else of_gap == number
             self._counts[number] += np.bincount(place[of_cell], minlength=self._bins)
             self._sums[number] += gap_s[of_cell].sum()
             self._highest[number] = max(self._highest[number], gap_s[of_cell].max())

@@ -1,10 +1,12 @@
 """Computes latencies from the scheduled time: of the whole run, per stage and per number of ready replicas."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from loadgen.analyze.bounds import Bounds, bounds, unfinished_gaps
+from loadgen.analyze.bounds import bounds, unfinished_gaps
+from loadgen.analyze.columns import extent
 from loadgen.analyze.measured import Counted, Measured, Received
 from loadgen.analyze.observed import Bools, Floats, Observed
 from loadgen.analyze.results import Latencies, OutcomeCount, Span, Stats
@@ -15,11 +17,41 @@ from loadgen.dataset.causes import MAX_CAUSES, cause_template
 from loadgen.dataset.names import Cause
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Requests whose latencies are reported together.
+
+    Attributes:
+        name: Name of the group.
+        rows: The rows from its first to its last request.
+        members: Which of these rows are in the group; None for all.
+        spans: The time over which rates are averaged.
+        own_span: The span of the group itself, if it has one.
+    """
+
+    name: str
+    rows: slice
+    members: Bools | None
+    spans: list[Interval]
+    own_span: Interval | None
+
+    def of(self, flags: Bools) -> Bools:
+        """The flags of its rows, set only for the group."""
+        own = flags[self.rows]
+        return own if self.members is None else own & self.members
+
+
+def _group(name: str, members: Bools, spans: list[Interval], own_span: Interval | None) -> _Group:
+    rows = extent(members)
+    inside = members[rows]
+    return _Group(name, rows, None if inside.all() else inside, spans, own_span)
+
+
 def whole(run: Observed, measured: Measured) -> Latencies:
     """All requests of the run, over the length of the load."""
-    everything = np.ones(len(run.requests), dtype=np.bool_)
     span = None if run.length_s is None else (0.0, run.length_s)
-    return _latencies(run, measured, _bounds(run, measured), "whole run", everything, [span] if span else [], span)
+    every = _Group("whole run", slice(0, len(run.requests)), None, [span] if span else [], span)
+    return _latencies(run, measured, [every])[0]
 
 
 def stage_spans(run: Observed) -> tuple[Span, ...]:
@@ -35,13 +67,13 @@ def per_stage(run: Observed, measured: Measured, spans: tuple[Span, ...]) -> tup
     """One group per stage: the requests due from its start to the start of the next, so every request is in one."""
     if not spans:
         return ()
-    starts = np.array([span.start_s for span in spans])
-    stage = np.maximum(np.searchsorted(starts, run.requests.scheduled_s, side="right") - 1, 0)
-    known = _bounds(run, measured)
-    return tuple(
-        _latencies(run, measured, known, span.name, stage == number, [edges := (span.start_s, span.end_s)], edges)
+    starts = [span.start_s for span in spans]
+    edges = [0, *np.searchsorted(run.requests.scheduled_s, starts[1:], side="left").tolist(), len(run.requests)]
+    groups = [
+        _Group(span.name, slice(*edges[number : number + 2]), None, [own := (span.start_s, span.end_s)], own)
         for number, span in enumerate(spans)
-    )
+    ]
+    return _latencies(run, measured, groups)
 
 
 def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Latencies, ...]:
@@ -49,25 +81,22 @@ def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Laten
     ready = fleet.ready.at(run.requests.scheduled_s)
     edges = np.concatenate(([0.0], fleet.ready.t_s[(fleet.ready.t_s > 0) & (fleet.ready.t_s < run.end_s)], [run.end_s]))
     counts = fleet.ready.at(edges[:-1])
-    groups, known = [], _bounds(run, measured)
+    groups = []
     for count in np.unique(ready[np.isfinite(ready)]):
         spans = [(float(edges[i]), float(edges[i + 1])) for i in np.flatnonzero(counts == count)]
         name = f"{int(count)} replica" + ("" if count == 1 else "s")
-        groups.append(_latencies(run, measured, known, name, ready == count, spans, None))
-    return tuple(groups)
+        groups.append(_group(name, ready == count, spans, None))
+    return _latencies(run, measured, groups)
 
 
 def per_warm_up(run: Observed, measured: Measured) -> tuple[Latencies, ...]:
     """The requests due before and after the warm-up; empty without one."""
     if not run.warm_up_s or run.length_s is None:
         return ()
-    known = _bounds(run, measured)
     middle_s = min(run.warm_up_s, run.length_s)
     cold, warm = (0.0, middle_s), (middle_s, run.length_s)
-    return (
-        _latencies(run, measured, known, "cold", ~run.warm, [cold], cold),
-        _latencies(run, measured, known, "warm", run.warm, [warm], warm),
-    )
+    groups = [_group("cold", ~run.warm, [cold], cold), _group("warm", run.warm, [warm], warm)]
+    return _latencies(run, measured, groups)
 
 
 def outcomes(run: Observed) -> tuple[OutcomeCount, ...]:
@@ -124,64 +153,71 @@ def _others(rest: list[OutcomeCount]) -> list[OutcomeCount]:
     ]
 
 
-def _bounds(run: Observed, measured: Measured) -> dict[str, Bounds]:
-    """The bounds of the latencies of each request, and of the gaps that did not end; the other gaps are known."""
-    return {
-        **{metric: bounds(run, measured, metric) for metric in ("ttft", "tpot", "e2e")},
-        "itl": unfinished_gaps(run, measured),
-    }
-
-
-def _latencies(
-    run: Observed,
-    measured: Measured,
-    known: Mapping[str, Bounds],
-    name: str,
-    members: Bools,
-    spans: list[Interval],
-    own_span: Interval | None,
-) -> Latencies:
-    """Compute one group.
-
-    Args:
-        run: The run.
-        measured: Its measured values.
-        known: Bounds of its latencies.
-        name: Name of the group.
-        members: The requests of the group.
-        spans: The time over which rates are averaged.
-        own_span: The span of the group itself, if it has one.
-    """
+def _latencies(run: Observed, measured: Measured, groups: Sequence[_Group]) -> tuple[Latencies, ...]:
+    """Compute some groups, one metric after the other: the values of one are in memory at a time."""
     requests = run.requests
-    group = members & requests.due
-    judged = group & requests.judged
-    seconds = sum(end - start for start, end in spans)
+    due, ok, still_open = requests.due, requests.ok, requests.open
+    judged = due & requests.judged
 
-    def per_s(sums: Counted | Received) -> float | None:
-        if seconds <= 0:
-            return None
-        # The load ends with its last response, which belongs to the span that it ends.
-        return sum(sums.within(start, end, closed=end == run.end_s) for start, end in spans) / seconds
+    def bounded(metric: str, values: Floats, among: Bools) -> list[Stats]:
+        every = bounds(run, measured, metric)
+        found = []
+        for group in groups:
+            own = every.of(group.rows)
+            if group.members is not None:
+                own = own.where(group.members[own.row - group.rows.start])
+            found.append(bounded_stats(_chosen(values[group.rows], group.of(among)), own.lower_s, own.upper_s))
+        return found
 
-    def bounded(metric: str, values: Floats) -> Stats:
-        every = known[metric].where(group[known[metric].row])
-        return bounded_stats(values, every.lower_s, every.upper_s)
+    def gaps() -> list[Stats]:
+        every = unfinished_gaps(run, measured)
+        found = []
+        for group in groups:
+            own = every.of(group.rows)
+            members = np.zeros(len(requests), dtype=np.bool_)
+            members[group.rows] = group.of(due)
+            own = own.where(members[own.row])
+            found.append(weighted_stats(measured.gaps.of(members), own.lower_s, own.upper_s))
+        return found
 
-    unfinished = known["itl"].where(group[known["itl"].row])
-    return Latencies(
-        name=name,
-        start_s=own_span[0] if own_span else None,
-        end_s=own_span[1] if own_span else None,
-        scheduled=int(group.sum()),
-        answered=int((group & requests.ok).sum()),
-        failed=int((judged & ~requests.ok).sum()),
-        offered_per_s=per_s(measured.offered),
-        completed_per_s=per_s(measured.completed),
-        output_tokens_per_s=per_s(measured.tokens),
-        ttft=bounded("ttft", requests.ttft_s[group]),
-        itl=weighted_stats(measured.gaps.of(group), unfinished.lower_s, unfinished.upper_s),
-        tpot=bounded("tpot", measured.tpot_s[judged]),
-        e2e=bounded("e2e", requests.e2e_s[group]),
-        send_lag=stats(requests.send_lag_s[group]),
-        stopped=int((group & requests.open).sum()),
+    ttft, itl = bounded("ttft", requests.ttft_s, due), gaps()
+    tpot, e2e = bounded("tpot", measured.tpot_s, judged), bounded("e2e", requests.e2e_s, due)
+    lag_s = requests.send_lag_s
+    send_lag = [stats(_chosen(lag_s[group.rows], group.of(due))) for group in groups]
+    return tuple(
+        Latencies(
+            name=group.name,
+            start_s=group.own_span[0] if group.own_span else None,
+            end_s=group.own_span[1] if group.own_span else None,
+            scheduled=_count(group.of(due)),
+            answered=_count(group.of(due) & ok[group.rows]),
+            failed=_count(group.of(judged) & ~ok[group.rows]),
+            offered_per_s=_per_s(run, measured.offered, group.spans),
+            completed_per_s=_per_s(run, measured.completed, group.spans),
+            output_tokens_per_s=_per_s(run, measured.tokens, group.spans),
+            ttft=ttft[number],
+            itl=itl[number],
+            tpot=tpot[number],
+            e2e=e2e[number],
+            send_lag=send_lag[number],
+            stopped=_count(group.of(due) & still_open[group.rows]),
+        )
+        for number, group in enumerate(groups)
     )
+
+
+def _chosen(values: Floats, members: Bools) -> Floats:
+    return values if members.all() else values[members]
+
+
+def _count(flags: Bools) -> int:
+    return int(np.count_nonzero(flags))
+
+
+def _per_s(run: Observed, sums: Counted | Received, spans: list[Interval]) -> float | None:
+    """The mean rate over some spans; None if they have no length."""
+    seconds = sum(end - start for start, end in spans)
+    if seconds <= 0:
+        return None
+    # The load ends with its last response, which belongs to the span that it ends.
+    return sum(sums.within(start, end, closed=end == run.end_s) for start, end in spans) / seconds

@@ -6,7 +6,7 @@ import numpy as np
 
 from loadgen.analyze.gaps import Gaps
 from loadgen.analyze.measured import Counted, Measured, Received
-from loadgen.analyze.observed import Damage, Floats, Ints, Observed
+from loadgen.analyze.observed import Bools, Damage, Floats, Ints, Observed
 from loadgen.analyze.scaling.replicas import UNKNOWN
 from loadgen.analyze.steps import Step
 from loadgen.analyze.tokens import Faults, Tokens
@@ -25,10 +25,10 @@ def measure(run: Observed, ready: Step = UNKNOWN) -> Measured:
         ready: Ready replicas over time.
     """
     requests = run.requests
-    count = len(requests)
-    responses, latest_s = np.zeros(count, dtype=np.int64), np.full(count, np.nan)
+    size = len(requests)
+    responses, latest_s = np.zeros(size, dtype=np.int64), np.full(size, np.nan)
     limits_s = {limit.limit for limit in run.info.limits if limit.metric == "itl"}
-    slow_gaps = {limit_s: np.zeros(count, dtype=np.int64) for limit_s in limits_s}
+    slow_gaps = {limit_s: np.zeros(size, dtype=np.int64) for limit_s in limits_s}
     edges_s = _edges(run, ready)
     gaps = Gaps(run.answers, _cells(run, edges_s, ready), latest_s)
     tokens = Received(run.answers, requests.output_tokens, edges_s)
@@ -36,11 +36,11 @@ def measure(run: Observed, ready: Step = UNKNOWN) -> Measured:
     for answers in run.answers.read(faults) if isinstance(run.answers, Tokens) else run.answers:
         responses[answers.row] = answers.lengths
         latest_s[answers.row] = answers.t_s[np.cumsum(answers.lengths) - 1]
-        gap_s, row = answers.gaps()
-        gaps.add(gap_s, row)
+        gap_s, count = answers.gaps(), answers.lengths - 1
+        gaps.add(gap_s, answers.row, count)
         tokens.add(answers)
         for limit_s, slow in slow_gaps.items():
-            _count(slow, row[gap_s > limit_s])
+            slow[answers.row] = _flagged(gap_s > limit_s, count)
     at_once = responses == 0
     tokens.add_at_once(requests.last_s[at_once], requests.output_tokens[at_once])
     return Measured(
@@ -56,11 +56,10 @@ def measure(run: Observed, ready: Step = UNKNOWN) -> Measured:
     )
 
 
-def _count(counts: Ints, row: Ints) -> None:
-    """Add one for each row; a row may come several times, one after the other."""
-    if len(row):
-        first = np.flatnonzero(np.concatenate(([True], row[1:] != row[:-1])))
-        counts[row[first]] += np.diff(np.append(first, len(row)))
+def _flagged(flags: Bools, count: Ints) -> Ints:
+    """How many flags of each request are set, of which each has so many."""
+    request = np.searchsorted(np.cumsum(count), np.flatnonzero(flags), side="right")
+    return np.bincount(request, minlength=len(count))
 
 
 def _tpot(run: Observed, responses: Ints) -> Floats:

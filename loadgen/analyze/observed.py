@@ -24,13 +24,13 @@ class Tables:
     """The four tables of a run folder; `docs/dataset.md` describes the columns.
 
     Attributes:
-        requests: The requests.
+        requests: The requests in one, or part by part.
         tokens: The token times in one, or part by part; parts are read each time that they are iterated.
         samples: The samples.
         events: The events.
     """
 
-    requests: "pa.Table | pd.DataFrame"
+    requests: "pd.DataFrame | pa.Table | Iterable[pa.Table]"
     tokens: "pd.DataFrame | pa.Table | Iterable[pa.Table]"
     samples: "pa.Table | pd.DataFrame"
     events: "pa.Table | pd.DataFrame"
@@ -160,10 +160,10 @@ class Answers:
     row: Ints
     lengths: Ints
 
-    def gaps(self) -> tuple[Floats, Ints]:
-        """The gaps between consecutive responses of a request, and the row of the request of each."""
+    def gaps(self) -> Floats:
+        """The gaps between consecutive responses of a request: one fewer than responses, request by request."""
         between = np.cumsum(self.lengths[:-1]) - 1
-        return np.delete(np.diff(self.t_s), between), np.repeat(self.row, self.lengths - 1)
+        return np.delete(np.diff(self.t_s), between)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ from loadgen.analyze.observed import (
     Damage,
     Event,
     Floats,
+    Ints,
     Observed,
     Requests,
     Series,
     Tables,
 )
+from loadgen.analyze.request_rows import RequestRows
 from loadgen.analyze.rows import MONOTONIC_EVENTS, MONOTONIC_SIGNALS, OUTSIDE_S, Checked, checked, series_of, span
 from loadgen.analyze.tokens import Tokens
 from loadgen.base.text import clean
@@ -28,24 +30,22 @@ from loadgen.dataset.run_info import RunInfo
 def observe(info: RunInfo, tables: Tables) -> Observed:
     """Check, sort and shift the tables; token times are only read when the answers are iterated."""
     zero = info.load_start_s or 0.0
+    given = RequestRows(info, tables)
     rows = checked(info, tables)
     earliest_s, latest_s = span(info)
-    requests = _requests(rows.requests, zero, _timeout_s(info))
+    requests, chunks = _requests(given, zero, _timeout_s(info))
     samples, events_table, misdated = _of_this_run(info, rows, requests, zero)
     events, event_damage = _events(events_table, zero, len(tables.events))
     events, signals = split_incarnations(events, _signals(samples, zero))
-    request_times = [requests.scheduled_s[requests.due], requests.ended_s[requests.due]]
-    recorded = np.concatenate(request_times)
-    recorded = recorded[np.isfinite(recorded)]
+    due = requests.due
+    recorded = _range(requests.scheduled_s[due], requests.ended_s[due])
     others = [np.array([event.t_s for event in events])]
     others += [series.t_s for pods in signals.values() for series in pods.values()]
-    everything = np.concatenate([recorded, *others])
-    first = float(everything.min()) if len(everything) else 0.0
-    last = float(everything.max()) if len(everything) else 0.0
+    everything = _range(np.array(recorded), *others)
+    first, last = everything or (0.0, 0.0)
     length: float | None = None
     if info.load_start_s is not None:
-        known = recorded if len(recorded) else everything
-        last_record = float(known.max()) if len(known) else 0.0
+        last_record = (recorded or everything or (0.0, 0.0))[1]
         length = max(last_record if info.load_end_s is None else info.load_end_s - zero, 0.0)
     return Observed(
         info=info,
@@ -59,9 +59,16 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
         signals=signals,
         events=events,
         misdated_s=misdated,
-        damage=(*rows.damage, *event_damage),
-        chunks=bool((rows.requests.texts("token_source") == TokenSource.CHUNKS).any()),
+        damage=(*given.damage, *rows.damage, *event_damage),
+        chunks=chunks,
     )
+
+
+def _range(*times: Floats) -> tuple[float, float] | tuple[()]:
+    """The first and the last of the times that are finite; empty without one."""
+    found = [each[np.isfinite(each)] for each in times]
+    found = [each for each in found if len(each)]
+    return (min(float(each.min()) for each in found), max(float(each.max()) for each in found)) if found else ()
 
 
 def _of_this_run(info: RunInfo, rows: Checked, requests: Requests, zero_s: float) -> tuple[Columns, Columns, Floats]:
@@ -75,8 +82,7 @@ def _of_this_run(info: RunInfo, rows: Checked, requests: Requests, zero_s: float
         return samples, events, np.empty(0)
     sampled, happened = samples.numbers("t_s"), events.numbers("t_s")
     by_us = [
-        requests.scheduled_s + zero_s,
-        requests.ended_s + zero_s,
+        np.array(_range(requests.scheduled_s, requests.ended_s)) + zero_s,
         sampled[samples.texts("signal").isin(MONOTONIC_SIGNALS)],
         happened[events.texts("kind").isin(MONOTONIC_EVENTS)],
         np.array([info.load_start_s, info.load_end_s or np.nan]),
@@ -89,47 +95,63 @@ def _of_this_run(info: RunInfo, rows: Checked, requests: Requests, zero_s: float
     return samples.where(~wrong_samples), events.where(~wrong_events), times
 
 
-def _durations(given: Columns, column: str) -> Floats:
-    """A column of durations with NaN for those that are negative, which are damage."""
-    values = given.numbers(column)
-    return np.where(values >= 0, values, np.nan)
-
-
 def _timeout_s(info: RunInfo) -> float:
     """The time limit of a request; +inf when the settings do not have it."""
     timeout_s = info.settings.get("request_timeout_s")
     return float(timeout_s) if isinstance(timeout_s, int | float) else math.inf
 
 
-def _requests(given: Columns, zero_s: float, timeout_s: float) -> Requests:
-    ids, scheduled_s = given.numbers("request_id").astype(np.int64), given.numbers("scheduled_s")
-    order = np.lexsort((ids, scheduled_s))
+def _requests(given: RequestRows, zero_s: float, timeout_s: float) -> tuple[Requests, bool]:
+    """The requests in order of their due time, and whether chunks of any answer were counted."""
+    chunks = bool((given.take_texts("token_source") == TokenSource.CHUNKS).any())
+    scheduled_s = given.take("scheduled_s")
+    order = _by_due_time(scheduled_s, given.ids)
 
     def times(column: str) -> Floats:
-        return given.numbers(column)[order] - zero_s
+        values = given.take(column)[order]
+        values -= zero_s
+        return values
 
-    outcome, cause = given.texts("outcome")[order], given.texts("cause")[order]
+    def durations(column: str) -> Floats:
+        """Without those that are negative, which are damage."""
+        values = given.take(column)[order]
+        values[values < 0] = np.nan
+        return values
+
+    outcome, cause = given.take_texts("outcome")[order], given.take_texts("cause")[order]
+    scheduled_s = scheduled_s[order]
     ok = outcome == Outcome.OK
-    timed_out = (given.numbers("ended_s") - given.numbers("sent_s") >= timeout_s)[order]
-    return Requests(
-        ids=ids[order],
-        scheduled_s=scheduled_s[order] - zero_s,
-        sent_s=times("sent_s"),
+    sent_s, ended_s = given.take("sent_s")[order], given.take("ended_s")[order]
+    timed_out = ended_s - sent_s >= timeout_s
+    for values in (scheduled_s, sent_s, ended_s):
+        values -= zero_s
+    requests = Requests(
+        ids=given.ids[order],
+        scheduled_s=scheduled_s,
+        sent_s=sent_s,
         first_s=times("first_token_s"),
         last_s=times("last_token_s"),
-        ended_s=times("ended_s"),
+        ended_s=ended_s,
         outcome=outcome,
         cause=cause,
-        output_tokens=given.numbers("output_tokens")[order],
-        max_tokens=given.numbers("max_tokens")[order],
+        output_tokens=given.take("output_tokens")[order],
+        max_tokens=given.take("max_tokens")[order],
         ok=ok,
         stopped=(cause == Cause.RUN_STOPPED) & ~ok & ~timed_out,
         by_generator=cause.isin(GENERATOR_CAUSES),
-        engine_queue_s=_durations(given, "engine_queue_s")[order],
-        engine_prefill_s=_durations(given, "engine_prefill_s")[order],
-        engine_decode_s=_durations(given, "engine_decode_s")[order],
-        pod=given.texts("pod")[order],
+        engine_queue_s=durations("engine_queue_s"),
+        engine_prefill_s=durations("engine_prefill_s"),
+        engine_decode_s=durations("engine_decode_s"),
+        pod=given.take_texts("pod")[order],
     )
+    return requests, chunks
+
+
+def _by_due_time(scheduled_s: Floats, ids: Ints) -> Ints:
+    """Rows in order of their due time; those that were due at the same time in order of their numbers."""
+    order = np.argsort(scheduled_s)
+    ordered = scheduled_s[order]
+    return np.lexsort((ids, scheduled_s)) if (ordered[1:] == ordered[:-1]).any() else order
 
 
 def _parts(tables: Tables) -> Iterable[pa.Table]:

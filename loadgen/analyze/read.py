@@ -49,7 +49,7 @@ def _read(folder: RunFolder) -> tuple[RunInfo, Tables]:
                 f"{limit.metric}); restore it or run the test again"
             )
     tables = Tables(
-        requests=folder.table("requests"),
+        requests=folder.parts("requests", copies=1),
         tokens=folder.parts("tokens"),
         samples=folder.table("samples"),
         events=folder.table("events"),

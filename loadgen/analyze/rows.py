@@ -4,7 +4,6 @@ Every analysis begins here, so that no other module meets a time that is not fin
 outcome. A row is left out for the first fault that it has.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,20 +12,16 @@ import numpy.typing as npt
 
 from loadgen.analyze.columns import Bools, Columns, Floats, Ints, Texts, columns, groups
 from loadgen.analyze.observed import Damage, Tables
-from loadgen.analyze.tokens import REPEATED
 from loadgen.base.text import clean
 from loadgen.dataset.names import (
     GENERATOR_SIGNALS,
     NODE_USE_SIGNALS,
-    OUTCOMES,
     REPLICA_EVENTS,
-    Cause,
     EventKind,
-    Outcome,
     SignalName,
 )
 from loadgen.dataset.run_info import RunInfo
-from loadgen.dataset.tables import MAX_REQUEST_ID, MAX_RUN_S
+from loadgen.dataset.tables import MAX_RUN_S
 
 OUTSIDE_S = 300.0
 """A record this long after everything that the run itself did, or before its start, has a wrong time."""
@@ -52,7 +47,6 @@ MONOTONIC_SIGNALS = [name for name in SignalName if name.startswith("raw_")] + [
 """Signals with the time of the collector; the others have that of Prometheus."""
 MONOTONIC_EVENTS = [EventKind.LOAD_STARTED, EventKind.LOAD_STOPPED, EventKind.LOAD_ENDED, EventKind.CLOCK_STEP]
 """Events with the time of a process of the run; the others may have that of the Kubernetes API."""
-_TIMES = ("scheduled_s", "sent_s", "first_token_s", "last_token_s", "ended_s")
 _COUNTERS = [
     SignalName.RAW_QUEUE_US,
     SignalName.RAW_COMPUTE_US,
@@ -69,43 +63,50 @@ _RATIOS = [SignalName.RATIO, SignalName.AUTOSCALER_RATIO]
 class Checked:
     """The rows that can be true, and the damage."""
 
-    requests: Columns
     samples: Columns
     events: Columns
     damage: tuple[Damage, ...]
 
 
 def checked(info: RunInfo, tables: Tables) -> Checked:
-    """Check every row of a run but those of `tokens`, which `loadgen.analyze.tokens` checks part by part."""
-    earliest_s, latest_s = span(info)
+    """Check every sample and event; `request_rows` and `tokens` check the other two tables part by part."""
+    _, latest_s = span(info)
     settle_s = info.settings.get("settle_s") or 0.0
-    requests = _requests(info, columns("requests", tables.requests), earliest_s, latest_s)
     samples = _samples(columns("samples", tables.samples), latest_s + settle_s)
     events = _events(columns("events", tables.events), latest_s + settle_s)
     return Checked(
-        requests=requests.left(),
         samples=samples.left(),
         events=events.left(),
-        damage=(*requests.damage, *samples.damage, *events.damage),
+        damage=(*samples.damage, *events.damage),
     )
 
 
-class _Rows:
+class Rows:
     """The rows of a table that can still be true.
 
     Args:
         table: Name of the table.
         given: Its columns.
         keys: Columns that identify a row for a reader.
+
+    Attributes:
+        given: Its columns.
+        good: Whether each row can still be true.
+        damage: The rows that were dropped.
+        faults: What was looked for, in order.
     """
 
     def __init__(self, table: str, given: Columns, *keys: str) -> None:
         self.given, self.good = given, np.ones(len(given), dtype=np.bool_)
         self.damage: list[Damage] = []
+        self.faults: list[str] = []
         self._table, self._keys = table, keys
 
     def drop(self, wrong: Bools, fault: str, column: str | None = None) -> None:
         """Leave out the rows that are wrong; `column` has the value to show."""
+        self.faults.append(fault)
+        if not wrong.any():
+            return
         wrong = wrong & self.good
         count = int(np.count_nonzero(wrong))
         if not count:
@@ -151,35 +152,8 @@ def span(info: RunInfo) -> tuple[float, float]:
     return info.load_start_s - OUTSIDE_S, min(max(ends) + timeout_s + OUTSIDE_S, MAX_RUN_S)
 
 
-def _requests(info: RunInfo, given: Columns, earliest_s: float, latest_s: float) -> _Rows:
-    rows = _Rows("requests", given, "request_id")
-    ids, outcome = given.numbers("request_id"), given.texts("outcome")
-    times = {column: given.numbers(column) for column in _TIMES}
-    rows.drop_missing("request_id", np.isnan(ids))
-    rows.drop_missing("scheduled_s", np.isnan(times["scheduled_s"]))
-    rows.drop_missing("outcome", ~outcome.known)
-    counts = {column: given.numbers(column) for column in ("worker", "input_tokens", "max_tokens", "output_tokens")}
-    for column in ("worker", "input_tokens", "max_tokens"):
-        rows.drop_missing(column, np.isnan(counts[column]))
-    planned = info.expected_rows if info.state == "finished" else None
-    rows.drop_outside("request_id", ids, 0, MAX_REQUEST_ID if planned is None else planned - 1)
-    for column in _TIMES:
-        rows.drop_outside(column, times[column], earliest_s, latest_s)
-    for column in given.names:
-        if column.endswith("_s") and column not in _TIMES:  # a duration
-            rows.drop_outside(column, given.numbers(column), -MAX_RUN_S, latest_s - earliest_s)
-    for column, values in counts.items():
-        rows.drop_outside(column, values, 0, math.inf)
-    rows.drop(~outcome.isin(OUTCOMES), "an unknown outcome", "outcome")
-    answered = (outcome == Outcome.OK) & ~(given.texts("cause") == Cause.NOT_RECORDABLE)
-    for column in ("sent_s", "last_token_s", "ended_s"):
-        rows.drop(answered & np.isnan(times[column]), f"the outcome ok without {column}")
-    rows.drop(_repeated(rows.good, ids), REPEATED)
-    return rows
-
-
-def _samples(given: Columns, latest_s: float) -> _Rows:
-    rows = _Rows("samples", given, "signal", "pod", "t_s")
+def _samples(given: Columns, latest_s: float) -> Rows:
+    rows = Rows("samples", given, "signal", "pod", "t_s")
     t_s, value = given.numbers("t_s"), given.numbers("value")
     signal, pod = given.texts("signal"), given.texts("pod")
     rows.drop_missing("t_s", np.isnan(t_s))
@@ -195,8 +169,8 @@ def _samples(given: Columns, latest_s: float) -> _Rows:
     return rows
 
 
-def _events(given: Columns, latest_s: float) -> _Rows:
-    rows = _Rows("events", given, "kind", "pod", "t_s")
+def _events(given: Columns, latest_s: float) -> Rows:
+    rows = Rows("events", given, "kind", "pod", "t_s")
     t_s, kind, pod = given.numbers("t_s"), given.texts("kind"), given.texts("pod")
     rows.drop_missing("t_s", np.isnan(t_s))
     rows.drop_missing("kind", ~kind.known)
@@ -206,11 +180,11 @@ def _events(given: Columns, latest_s: float) -> _Rows:
     # Two containers of a pod may have the same event in the same second, by the API's whole seconds.
     once = rows.good & ~(kind == EventKind.POD_EVENT)
     others = [given.texts(column).code for column in given.names if column != "t_s"]
-    rows.drop(_repeated(once, t_s, *others), "the same values as an earlier row")
+    rows.drop(repeated(once, t_s, *others), "the same values as an earlier row")
     return rows
 
 
-def _drop_times(rows: _Rows, t_s: Floats, monotonic: Bools, latest_s: float) -> None:
+def _drop_times(rows: Rows, t_s: Floats, monotonic: Bools, latest_s: float) -> None:
     """Leave out times that no clock has; those of other machines' clocks may be of another year (`clock.step`)."""
     rows.drop_outside("t_s", t_s, -MAX_WALL_CLOCK_S, MAX_WALL_CLOCK_S)
     rows.drop(monotonic & ((t_s < -OUTSIDE_S) | (t_s > latest_s)), "a t_s outside the run", "t_s")
@@ -221,13 +195,13 @@ def series_of(signal: Texts, pod: Texts) -> Ints:
     return signal.code.astype(np.int64) * (len(pod.names) + 1) + pod.code + 1
 
 
-def _repeated(good: Bools, *keys: npt.NDArray[Any]) -> Bools:
+def repeated(good: Bools, *keys: npt.NDArray[Any]) -> Bools:
     """Whether a good row has the same keys as an earlier good one."""
     places = np.flatnonzero(good)
     order, first = groups(*(key[places] for key in keys))
-    repeated = np.zeros(len(good), dtype=np.bool_)
-    repeated[places[order[~first]]] = True
-    return repeated
+    found = np.zeros(len(good), dtype=np.bool_)
+    found[places[order[~first]]] = True
+    return found
 
 
 def _contradicted(series: Ints, t_s: Floats, value: Floats, good: Bools) -> Bools:

@@ -74,7 +74,9 @@ def percentiles(values: Floats) -> Percentiles:
 
 def stats(values: Floats) -> Stats:
     """The distribution of the values; NaN means not measured and is skipped."""
-    values = values[~np.isnan(values)]
+    missing = np.isnan(values)
+    if missing.any():
+        values = values[~missing]
     if not len(values):
         return Stats(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, max=None)
     return _stats(len(values), float(values.mean()), percentiles(values))
@@ -108,19 +110,19 @@ def bounded_stats(measured: Floats, lower: Floats, upper: Floats) -> Stats:
     known = stats(measured)
     if not len(lower):
         return known
-    missing = int((~np.isfinite(upper)).sum())
+    missing = len(upper) - int(np.isfinite(upper).sum())
+    both = percentiles(upper)
     if not missing:
-        both = percentiles(upper)
         return replace(known, lower=both, upper=both)
-    never = int((~np.isfinite(lower)).sum())
+    never = missing if upper is lower else len(lower) - int(np.isfinite(lower).sum())
     return replace(
         known,
         covers="answered",
         due=len(lower),
         never=never,
         unknown=missing - never,
-        lower=percentiles(lower),
-        upper=percentiles(upper),
+        lower=both if upper is lower else percentiles(lower),
+        upper=both,
     )
 
 

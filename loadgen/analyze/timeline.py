@@ -95,6 +95,14 @@ def timeline(
     )
 
 
+def ttft_p95_of_bins(run: Observed, line: Timeline) -> Floats:
+    """TTFT p95 of the requests that were due in each bin alone, NaN without any; neighbours would blur delays."""
+    use = np.isfinite(run.requests.ttft_s)
+    start = np.asarray(line.t_s)
+    _, highs = _percentiles(run.requests.scheduled_s[use], run.requests.ttft_s[use], start, line.bin_s, least=1)
+    return np.asarray(highs)
+
+
 def bin_width_s(length_s: float, series: int) -> float:
     """The width of a bin: a second, or as many seconds as keep this number of series within the bounds."""
     most = max(min(MAX_BINS, MAX_VALUES // series), 1)
@@ -168,15 +176,23 @@ def _bounded_percentiles(due_s: Floats, values: Floats, bounds: Bounds, start_s:
     return _Bounded(known, lower, upper)
 
 
-def _percentiles(due: Floats, values: Floats, start_s: Floats, width_s: float) -> _Pair:
-    """Median and 95th percentile of the values by due time, in bins that start at these times, in order of due time."""
+def _percentiles(due: Floats, values: Floats, start_s: Floats, width_s: float, least: int = MIN_REQUESTS) -> _Pair:
+    """Median and 95th percentile of the values by due time, in bins that start at these times.
+
+    Args:
+        due: Due times, in order.
+        values: The value of each.
+        start_s: Starts of the bins.
+        width_s: Their width.
+        least: A bin with fewer values takes those of its neighbours, too; with 1, one without any has none.
+    """
     bins = len(start_s)
     numbers = np.arange(-_NEIGHBOURS, bins + _NEIGHBOURS + 1, dtype=np.float64)
     edges = np.searchsorted(due, start_s[0] + width_s * numbers, side="left")
     medians, highs = np.full(bins, np.nan), np.full(bins, np.nan)
     for number in range(bins):
         low, high = edges[number + _NEIGHBOURS], edges[number + _NEIGHBOURS + 1]
-        if high - low < MIN_REQUESTS:
+        if high - low < least and least > 1:
             low, high = edges[number], edges[number + 2 * _NEIGHBOURS + 1]
         if high > low:
             ordered = np.sort(values[low:high])

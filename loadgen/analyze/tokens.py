@@ -99,17 +99,17 @@ class Tokens:
             wrong["an impossible request_id"] = outside
         if not len(t_s):
             return wrong
-        starts = np.cumsum(lengths) - lengths
+        ends = np.cumsum(lengths)
         low, high = t_s.min(), t_s.max()
         if not np.isfinite([low, high]).all():
-            wrong["a token time that is not a number"] = _any_of_row(~np.isfinite(t_s), starts, lengths)
+            wrong["a token time that is not a number"] = _any_of_row(~np.isfinite(t_s), ends)
         if not (low >= self.earliest_s and high <= self.latest_s):
             outside = (t_s < self.earliest_s) | (t_s > self.latest_s)
-            wrong["an impossible token time"] = _any_of_row(outside, starts, lengths)
+            wrong["an impossible token time"] = _any_of_row(outside, ends)
         falls = t_s[1:] < t_s[:-1]
-        falls[starts[(lengths > 0) & (starts > 0)] - 1] = False
+        falls[ends[(ends > 0) & (ends < len(t_s))] - 1] = False
         if falls.any():
-            wrong[REVERSED] = _any_of_row(np.concatenate(([False], falls)), starts, lengths)
+            wrong[REVERSED] = _any_of_row(np.concatenate(([False], falls)), ends)
         return wrong
 
 
@@ -169,9 +169,11 @@ class _Rows:
     def repeated(self, numbers: Ints, row: Ints, good: Bools) -> Bools:
         """Whether each good row has a number that an earlier good row had."""
         repeated = np.zeros(len(numbers), dtype=np.bool_)
-        places = np.flatnonzero(good)
-        order, first = groups(numbers[places])
-        repeated[places[order[~first]]] = True
+        ordered = np.sort(numbers)
+        if (ordered[1:] == ordered[:-1]).any():
+            places = np.flatnonzero(good)
+            order, first = groups(numbers[places])
+            repeated[places[order[~first]]] = True
         known = good & (row >= 0)
         repeated[known] |= self._read[row[known]]
         self._read[row[known]] = True
@@ -192,12 +194,16 @@ def _among(numbers: Ints, ordered: Ints) -> Bools:
 
 def _flat(lists: pa.Array) -> tuple[Floats, Ints]:
     """All values of a column of lists, row by row, and the length of each list; null is a list without values."""
-    return floats_of(lists.flatten()), np.nan_to_num(floats_of(lists.value_lengths())).astype(np.int64)
+    if lists.null_count:
+        return floats_of(lists.flatten()), np.nan_to_num(floats_of(lists.value_lengths())).astype(np.int64)
+    ends = values_of(lists.offsets).astype(np.int64)
+    if len(ends) < 2:
+        return np.empty(0), np.empty(0, dtype=np.int64)
+    return floats_of(lists.values[int(ends[0]) : int(ends[-1])]), np.diff(ends)
 
 
-def _any_of_row(flags: Bools, starts: Ints, lengths: Ints) -> Bools:
-    """Whether any flag of each row is set."""
-    found = np.zeros(len(lengths), dtype=np.bool_)
-    places = np.flatnonzero(flags)
-    found[np.searchsorted(starts + lengths, places, side="right")] = True
+def _any_of_row(flags: Bools, ends: Ints) -> Bools:
+    """Whether any flag of each row is set; the flags of a row end before its end."""
+    found = np.zeros(len(ends), dtype=np.bool_)
+    found[np.searchsorted(ends, np.flatnonzero(flags), side="right")] = True
     return found

@@ -25,7 +25,7 @@ from loadgen.base.json_text import parse_json
 from loadgen.base.text import clean
 from loadgen.dataset.parts import Parts, read_parts
 from loadgen.dataset.run_info import SCHEMA_VERSION, RunInfo
-from loadgen.dataset.tables import TABLES, table_of
+from loadgen.dataset.tables import TABLES, encoding, table_of
 
 if TYPE_CHECKING:
     import pandas as pd  # its import takes a second, which only readers should pay
@@ -155,7 +155,7 @@ class RunFolder:
             part = folder / f"part-{writer}-{number:06d}.parquet"
             temporary = part.with_suffix(".tmp")
             try:
-                pq.write_table(data.cast(schema), temporary, compression="zstd", write_page_checksum=True)
+                pq.write_table(data.cast(schema), temporary, **encoding(schema))
                 temporary.replace(part)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -187,9 +187,14 @@ class RunFolder:
         """The same as an Arrow table, which needs no import of pandas."""
         return read_parts(self.path / table, TABLES[table])
 
-    def parts(self, table: str) -> Parts:
-        """The rows of a table part by part, for a table that may not fit into memory."""
-        return Parts(self.path / table, TABLES[table])
+    def parts(self, table: str, *, copies: int = 0) -> Parts:
+        """The rows of a table part by part, for a table that may not fit into memory.
+
+        Args:
+            table: Name of the table.
+            copies: How many times the reader has all rows in memory; 0 if it keeps none.
+        """
+        return Parts(self.path / table, TABLES[table], copies=copies)
 
 
 def _with_categories(data: pa.Table) -> pa.Table:

@@ -4,11 +4,13 @@ What is checked here is the structure of a part. Values are checked by `loadgen.
 """
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from os import scandir
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,8 +24,14 @@ from loadgen.base.text import clean
 _VALUE_BYTES = 8
 _BATCH_ROWS = 16_384
 """Most rows in memory at a time where the parts are read one by one."""
+_AHEAD_BYTES = 32 << 20
+"""A part that needs more memory is not read ahead of its turn."""
+_AHEAD = 4
+_THREADS = 2
+_FEW = 100
+"""Parts of a short run, for which threads cost more than they save."""
 _COPIES = 2
-"""A table is in memory at least twice while it is converted."""
+"""Rows are in memory at least twice while they are converted."""
 _REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, MemoryError)
 """What is raised for a part that is not what it should be."""
 
@@ -37,54 +45,114 @@ def read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
     Raises:
         DatasetError: the folder or a part cannot be read, or the parts do not fit into memory.
     """
-    tables, needed, free = [], 0, free_memory_bytes()
-    for part in _parts(folder):
-        with _opened(part) as file:
-            needed += _needed_bytes(file.metadata, schema)
-            _check_memory(needed, free)
-            tables.append(_conforming(file.read(columns=_columns(file, schema), use_threads=False), schema))
+    tables = list(Parts(folder, schema, copies=_COPIES))
     if not tables:
         return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=nullable(schema))
     return pa.concat_tables(tables)
 
 
+class _Span(NamedTuple):
+    """Lowest and highest value of all lists of a part; -inf and +inf where its statistics do not have them."""
+
+    low: float
+    high: float
+
+
 class Parts:
     """The rows of a table, a batch of one part at a time; the parts are read again in each iteration.
+
+    Small parts are read by threads, a few ahead of their turn.
 
     Args:
         folder: The folder of the table.
         schema: Its columns, as in `read_parts`.
+        copies: How many times the reader has all rows in memory; 0 if it keeps none.
 
     Raises:
         DatasetError: as in `read_parts`, in the course of an iteration.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        self._folder, self._schema = folder, schema
+    def __init__(self, folder: Path, schema: pa.Schema, *, copies: int = 0) -> None:
+        self._folder, self._schema, self._copies = folder, schema, copies
+        self._spans: dict[Path, _Span] = {}
 
     def __iter__(self) -> Iterator[pa.Table]:
         return self.between(-math.inf, math.inf)
 
     def between(self, low: float, high: float) -> Iterator[pa.Table]:
         """The rows of the parts that can have a value in [low, high] in a list, by the statistics of their lists."""
-        free = free_memory_bytes()
-        for part in _parts(self._folder):
+        kept, free = 0, free_memory_bytes()
+
+        def read(part: Path) -> tuple[int, pa.Table | None]:
             with _opened(part) as file:
-                if not _can_have(file.metadata, low, high):
-                    continue
-                _check_memory(_needed_bytes(file.metadata, self._schema), free)
+                metadata = file.metadata
+                self._spans[part] = _span(metadata)
+                size = _decoded_bytes(metadata, self._schema)
+                _check_memory(_COPIES * size, free)
+                small = size <= _AHEAD_BYTES and metadata.num_rows <= _BATCH_ROWS
+                return size, _whole(file, self._schema) if small else None
+
+        def can_have(part: Path) -> bool:
+            span = self._spans.get(part)
+            if span is None and high - low < math.inf:
+                with _opened(part) as file:
+                    span = self._spans[part] = _span(file.metadata)
+            return span is None or (span.low <= high and span.high >= low)
+
+        for part, (size, table) in _in_order(filter(can_have, _parts(self._folder)), read):
+            kept += self._copies * size
+            with _named(part):
+                _check_memory(kept, free)
+            if table is not None:
+                yield table
+                continue
+            with _opened(part) as file:
                 columns = _columns(file, self._schema)
                 for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
                     yield _conforming(pa.Table.from_batches([batch]), self._schema)
 
 
+_T = TypeVar("_T")
+
+
+def _in_order(parts: Iterable[Path], read: Callable[[Path], _T]) -> Iterator[tuple[Path, _T]]:
+    """Read parts by threads, some ahead of their turn; errors are raised in order."""
+    parts = list(parts)
+    if len(parts) <= _FEW:
+        yield from ((part, read(part)) for part in parts)
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    pool, ahead = ThreadPoolExecutor(_THREADS), deque[tuple[Path, Future[_T]]]()
+    try:
+        for part in parts:
+            ahead.append((part, pool.submit(read, part)))
+            if len(ahead) > _AHEAD:
+                first, future = ahead.popleft()
+                yield first, future.result()
+        for first, future in ahead:
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _whole(file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
+    return _conforming(file.read(columns=_columns(file, schema), use_threads=False), schema)
+
+
 @contextmanager
 def _opened(part: Path) -> Iterator[pq.ParquetFile]:
     """A part; what cannot be read in it is one sentence."""
-    try:
+    with _named(part):
         require_file(part)
         with pq.ParquetFile(part, page_checksum_verification=True) as file:
             yield file
+
+
+@contextmanager
+def _named(part: Path) -> Iterator[None]:
+    try:
+        yield
     except _REFUSALS as error:
         raise DatasetError(f"{part} cannot be read ({_reason(error)}); delete it to report on the rest") from error
 
@@ -100,7 +168,7 @@ def _parts(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _needed_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
+def _decoded_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
     """The least memory that the columns need once they are decoded: a few bytes on disk can be millions of values."""
     flat = len(schema) - sum(pa.types.is_list(field.type) for field in schema)
     needed = _VALUE_BYTES * flat * metadata.num_rows
@@ -113,17 +181,18 @@ def _needed_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
             for chunk in chunks
             if chunk.path_in_schema.split(".")[0] in lists
         )
-    return _COPIES * int(needed)
+    return int(needed)
 
 
-def _can_have(metadata: pq.FileMetaData, low: float, high: float) -> bool:
-    """Whether any list can have a value in [low, high]; unknown statistics rule nothing out."""
-    if not high - low < math.inf:
-        return True
+def _span(metadata: pq.FileMetaData) -> _Span:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
     found = [chunk.statistics for chunk in chunks if "." in chunk.path_in_schema]
-    return any(each is None or not each.has_min_max or (each.min <= high and each.max >= low) for each in found)
+    if any(each is None or not each.has_min_max for each in found):
+        return _Span(-math.inf, math.inf)
+    return _Span(
+        min((each.min for each in found), default=math.inf), max((each.max for each in found), default=-math.inf)
+    )
 
 
 def _check_memory(needed: int, free: int | None) -> None:

@@ -121,13 +121,22 @@ def _rules(text: str) -> Iterator[tuple[str, bool, _Rule]]:
         document = parse_yaml(text)
     except ValueError:
         return
-    rules = document.get("rules") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return
+    yield from _rules_of(document)
+    for key, part in document.items():  # values of a chart that contains the adapter's
+        if isinstance(part, dict) and key != "rules":
+            yield from ((f"{key}.{path}", external, rule) for path, external, rule in _rules_of(part))
+
+
+def _rules_of(document: dict[str, Any]) -> Iterator[tuple[str, bool, _Rule]]:
+    rules = document.get("rules")
     of_chart = rules if isinstance(rules, dict) else {}
     lists = [
         ("rules", False, rules),
         ("rules.custom", False, of_chart.get("custom")),
         ("rules.external", True, of_chart.get("external")),
-        ("externalRules", True, document.get("externalRules") if isinstance(document, dict) else None),
+        ("externalRules", True, document.get("externalRules")),
     ]
     for path, external, each in lists:
         for number, rule in enumerate(each if isinstance(each, list) else ()):

@@ -10,6 +10,7 @@ from loadgen.autoscale.spec import ExternalMetric, HpaSpec, MetricSpec, ObjectMe
 from loadgen.base.errors import SettingsError
 from loadgen.kube.objects.fields.autoscalers import AnyHpa, ScaledObject, Trigger
 from loadgen.lint.objects import Object, Objects
+from loadgen.lint.old_hpas import as_v2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +81,7 @@ def _is_made_from(hpa: Object[AnyHpa], scaled: Object[ScaledObject]) -> bool:
 
 def _of_hpa(hpa: Object[AnyHpa]) -> Autoscaler:
     reference = hpa.fields.spec.scaleTargetRef
-    given = {key: value for key, value in hpa.raw.items() if key != "status"}
-    if given["apiVersion"] == "autoscaling/v2beta2":  # the same fields
-        given["apiVersion"] = "autoscaling/v2"
-    spec, problem = _spec(given)
+    spec, problem = _spec(as_v2({key: value for key, value in hpa.raw.items() if key != "status"}))
     return Autoscaler(
         object=hpa,
         target=(reference.kind, reference.name),
@@ -159,19 +157,20 @@ def _of_trigger(number: int, trigger: Trigger) -> Metric:
             type="Resource",
             name=trigger.type,
             target_type=trigger.metricType,
-            target=_number(trigger.metadata.get("value", "")),
+            target=finite_number(trigger.metadata.get("value", "")),
         )
     return Metric(
         field=field,
         type="Trigger",
         name=trigger.type,
         target_type=trigger.metricType,
-        target=_number(trigger.metadata.get("threshold", "")),
+        target=finite_number(trigger.metadata.get("threshold", "")),
         query=trigger.metadata.get("query", "") if trigger.type == "prometheus" else "",
     )
 
 
-def _number(text: str) -> float | None:
+def finite_number(text: str) -> float | None:
+    """Return the number in a text; None if it is not one, or not finite."""
     try:
         value = float(text)
     except ValueError:

@@ -8,10 +8,10 @@ from loadgen.base.text import clean
 from loadgen.lint.chart_values import CHART_VALUES
 from loadgen.lint.objects import CHART, Object, Objects
 from loadgen.lint.pitfall import Pitfall
-from loadgen.lint.rules import autoscaler, metric, pods, probes, prometheus, query, traffic
+from loadgen.lint.rules import autoscaler, keda, metric, pods, probes, prometheus, query, traffic
 from loadgen.lint.setup import Setup, setup_of
 
-_RULES = (query, prometheus, metric, autoscaler, probes, pods, traffic)
+_RULES = (query, prometheus, metric, autoscaler, keda, probes, pods, traffic)
 
 
 class Findings(NamedTuple):
@@ -50,6 +50,7 @@ def _checked(setup: Setup) -> list[str]:
     named += [each.object for each in setup.autoscalers]
     named += [each.object for each in setup.rules]
     named += [each.object for each in setup.adapter]
+    named += [each.object for each in setup.prometheus if each.jobs]
     if not setup.objects.live:
         named += list(setup.objects.of("PodMonitor", "ServiceMonitor"))
     return list(dict.fromkeys(clean(f"{each.kind} {each.name}") for each in named))

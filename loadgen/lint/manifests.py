@@ -1,5 +1,6 @@
 """Reads files: manifests of Kubernetes, rule files of Prometheus, and values of the bundled chart."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from loadgen.base.yaml_text import parse_yaml_documents
 STANDARD_INPUT = "-"
 _ENDINGS = (".yaml", ".yml", ".json")
 _MAX_BYTES = 16 << 20
+_CONFIG = {"apiVersion": "v1", "kind": "ConfigMap"}
 _RULES = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule"}
 
 
@@ -113,7 +115,10 @@ def _documents(source: str, text: str) -> list[Any]:
 
 
 def _objects(source: str, documents: list[Any]) -> list[tuple[str, Any]]:
-    """Return the objects of Kubernetes of some documents; a rule file of Prometheus counts as a PrometheusRule."""
+    """Return the objects of Kubernetes of some documents.
+
+    A rule file of Prometheus counts as a PrometheusRule, its configuration and that of the adapter as a ConfigMap.
+    """
     objects = []
     for each in documents:
         if _is_object(each):
@@ -121,7 +126,21 @@ def _objects(source: str, documents: list[Any]) -> list[tuple[str, Any]]:
         elif isinstance(each, dict) and isinstance(each.get("groups"), list):
             metadata = {"name": Path(source).stem}
             objects.append((source, {**_RULES, "metadata": metadata, "spec": {"groups": each["groups"]}}))
+        elif isinstance(each, dict) and _is_configuration(each):
+            data = {Path(source).name: json.dumps(each)}
+            objects.append((source, {**_CONFIG, "metadata": {"name": Path(source).stem}, "data": data}))
     return objects
+
+
+def _is_configuration(document: dict[str, Any]) -> bool:
+    """Whether a document is `prometheus.yml`, or has rules of prometheus-adapter, also as values of its chart."""
+    rules = document.get("rules")
+    lists = [rules, *(rules.get(key) for key in ("custom", "external"))] if isinstance(rules, dict) else [rules]
+    has_rules = any(
+        isinstance(each, list) and any(isinstance(rule, dict) and "seriesQuery" in rule for rule in each)
+        for each in lists
+    )
+    return has_rules or isinstance(document.get("scrape_configs"), list)
 
 
 def _is_object(document: Any) -> bool:

@@ -8,6 +8,7 @@ from loadgen.kube.objects.fields.monitoring import Endpoint, PodMonitor
 from loadgen.lint.adapter import AdapterRule, adapter_rules
 from loadgen.lint.autoscalers import Autoscaler, Metric, autoscalers_of
 from loadgen.lint.objects import Object, Objects, selects
+from loadgen.lint.prometheus_files import PrometheusFile, prometheus_files
 from loadgen.lint.promql.parse import duration_s, parse
 from loadgen.lint.promql.tree import Node, series_in
 from loadgen.lint.rule_files import PlacedGroup, rule_groups
@@ -48,7 +49,9 @@ class Setup:
         autoscalers: HPAs and ScaledObjects of servers, as far as that can be told.
         rules: Recording rules that read Triton's series, or that an autoscaler reads, as far as they can be read.
         adapter: Rules of prometheus-adapter.
-        scrape_interval_s: Shortest interval at which a monitor scrapes the servers; None where that is not known.
+        prometheus: Configurations of Prometheus without an operator.
+        scrape_interval_s: Shortest interval at which a monitor scrapes the servers, or without one that of a job of
+            these configurations; None where that is not known.
     """
 
     objects: Objects
@@ -56,6 +59,7 @@ class Setup:
     autoscalers: tuple[Autoscaler, ...]
     rules: tuple[Query, ...]
     adapter: tuple[AdapterRule, ...]
+    prometheus: tuple[PrometheusFile, ...]
     scrape_interval_s: float | None
 
     def rule(self, record: str, namespace: str) -> Query | None:
@@ -87,6 +91,7 @@ def setup_of(objects: Objects) -> Setup:
     servers = tuple(servers_of(objects, every))
     autoscalers = [each for each in every if _is_for_serving(each, objects, servers)]
     adapter = tuple(adapter_rules(objects))
+    files = tuple(prometheus_files(objects))
     rules = list(_recording_rules(objects, autoscalers, adapter))
     if not (every or servers or objects.live):  # rules alone: what reads them is elsewhere
         rules = [replace(each, is_read=True) for each in rules]
@@ -96,7 +101,8 @@ def setup_of(objects: Objects) -> Setup:
         autoscalers=tuple(autoscalers),
         rules=tuple(rules),
         adapter=adapter,
-        scrape_interval_s=_scrape_interval_s(objects, servers),
+        prometheus=files,
+        scrape_interval_s=_scrape_interval_s(objects, servers, files),
     )
 
 
@@ -183,7 +189,9 @@ def monitors_of(objects: Objects, server: Server) -> Iterator[Object[Any]]:
             yield each
 
 
-def _scrape_interval_s(objects: Objects, servers: tuple[Server, ...]) -> float | None:
+def _scrape_interval_s(
+    objects: Objects, servers: tuple[Server, ...], files: tuple[PrometheusFile, ...]
+) -> float | None:
     intervals = [
         interval_s
         for server in servers
@@ -191,4 +199,4 @@ def _scrape_interval_s(objects: Objects, servers: tuple[Server, ...]) -> float |
         for _, endpoint in endpoints_of(monitor)
         if (interval_s := duration_s(endpoint.interval)) is not None
     ]
-    return min(intervals, default=None)
+    return min(intervals or [job.interval_s for each in files for job in each.jobs], default=None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.base.console import columns, fitted, is_live, show_live
+from loadgen.base.display import rounded_duration, seconds
 from loadgen.load.plan import LoadPlan
 from loadgen.load.tally import Counts
 
@@ -75,12 +76,12 @@ class Progress:
         previous = self._previous
         parts = [
             stage,
-            f"{max(0.0, self._end_s - t_s):.0f} s left",
+            f"{rounded_duration(float(round(max(0.0, self._end_s - t_s))))} left",
             f"due {due / span_s:.1f}/s sent {(counts.sent - previous.sent) / span_s:.1f} "
             f"done {(counts.ok - previous.ok) / span_s:.1f} failed {(counts.failed - previous.failed) / span_s:.1f}",
         ]
         if fleet.desired is not None:
             parts.append(f"replicas {fleet.ready}/{fleet.desired}")
             parts.append(f"ratio {'–' if fleet.ratio is None else f'{fleet.ratio:.2f}'}")
-        ttft = f"{np.percentile(counts.recent_ttft_s, 95):.2f} s" if counts.recent_ttft_s else "–"
-        return [*parts, f"TTFT p95 of answered {ttft}", f"in flight {counts.in_flight}"]
+        ttft_s = float(np.percentile(counts.recent_ttft_s, 95)) if counts.recent_ttft_s else None
+        return [*parts, f"TTFT p95 of answered {seconds(ttft_s)}", f"in flight {counts.in_flight}"]

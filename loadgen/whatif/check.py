@@ -1,24 +1,30 @@
 """Checks a simulation against its run: with the run's own settings it has to repeat the run."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from loadgen.analyze.observed import Floats, Observed
+from loadgen.analyze.queueing import autoscaler_reads
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.base.display import clock, number, seconds
 from loadgen.dataset.names import Outcome
+from loadgen.whatif.evidence import contradictions
 from loadgen.whatif.fit import Fit, metric_of
 from loadgen.whatif.model import Load
-from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import Setup
 from loadgen.whatif.simulation import Simulated
+from loadgen.whatif.sweep import first_token_s, percentile, run
 
 REPLICAS_WITHIN = 0.10
 """Share by which the simulated replicas may differ on average, and share of the time for which they may differ."""
 TTFT_WITHIN = 0.20
 """Share by which a simulated percentile of TTFT may differ."""
 _NEGLIGIBLE_S = 0.05
+_FEWEST_FOR_P99 = 100
+"""Of fewer requests p99 is the slowest, and a matter of chance."""
 _STEP_S = 0.5
 
 
@@ -64,15 +70,18 @@ def check(observed: Observed, fleet: Fleet, fitted: Fit) -> Check:
         fleet: Its replicas.
         fitted: The simulation.
     """
-    found = compare(observed, fleet, fitted.load, run(fitted.load, fitted.setup, fitted.span), fitted.setup)
+    simulated = run(fitted.load, fitted.setup, fitted.span)
+    found = compare(observed, fleet, fitted.load, simulated, fitted.setup)
     off, time_off = found.replicas_off_ratio, found.time_off_ratio
-    problems = []
+    problems = list(contradictions(observed, fleet))
     if off > REPLICAS_WITHIN or time_off > REPLICAS_WITHIN:
         problems.append(
             f"its replicas differ from those of the run by {off:.0%} on average, and for {time_off:.0%} of the time"
         )
+        problems += _first_other_decision(observed, fleet, simulated, fitted.setup.path.sync_s)
     metric = fitted.metric.upper()
-    for name, is_s, was_s in zip(("p50", "p95"), found.simulated_s, found.measured_s, strict=False):
+    names = ("p50", "p95", "p99") if len(observed.requests) >= _FEWEST_FOR_P99 else ("p50", "p95")
+    for name, is_s, was_s in zip(names, found.simulated_s, found.measured_s, strict=False):
         if not abs(is_s - was_s) <= max(TTFT_WITHIN * was_s, _NEGLIGIBLE_S) and is_s != was_s:
             problems.append(f"its {metric} {name} is {_seconds(is_s)}, that of the run {_seconds(was_s)}")
     return Check(**asdict(found), problems=tuple(problems))
@@ -114,8 +123,25 @@ def compare(observed: Observed, fleet: Fleet, load: Load, simulated: Simulated, 
     )
 
 
+def _first_other_decision(observed: Observed, fleet: Fleet, simulated: Simulated, sync_s: float) -> Iterator[str]:
+    """The first sync after which the HPA wants other replicas than that of the run, and what both of them read."""
+    reads = autoscaler_reads(observed)
+    for sync in simulated.syncs:
+        wanted = float(fleet.desired.at(np.array([sync.t_s + sync_s / 2]))[0])
+        if not 0 <= sync.t_s <= observed.end_s or math.isnan(wanted) or wanted == sync.after:
+            continue
+        its, that = f"wants {sync.after}", f"wanted {wanted:.0f}"
+        near = np.flatnonzero(np.abs(reads.t_s - sync.t_s) <= sync_s / 2)
+        if len(near) and sync.metric_milli is not None:
+            nearest = near[np.abs(reads.t_s[near] - sync.t_s).argmin()]
+            its = f"reads {number(sync.metric_milli / 1000)} and {its}"
+            that = f"read {number(float(reads.value[nearest]))} and {that}"
+        yield f"its HPA first decides otherwise at {clock(sync.t_s)}, where it {its}, and that of the run {that}"
+        return
+
+
 def _seconds(value: float) -> str:
-    return f"{value:.3g} s" if math.isfinite(value) else "that of requests without an answer"
+    return seconds(value) if math.isfinite(value) else "that of requests without an answer"
 
 
 def _longer_than(values: Floats, steps: float) -> Floats:

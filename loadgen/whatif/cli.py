@@ -8,6 +8,8 @@ from loadgen.base.console import say, show
 from loadgen.base.errors import ExitCode, SettingsError
 
 NAME = "whatif"
+_LEFT_OUT = 5
+"""Combinations that cannot be, each with its reason; of further ones only their number is printed."""
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,19 +45,21 @@ def run(options: argparse.Namespace) -> int:
     from loadgen.whatif import text
     from loadgen.whatif.check import check
     from loadgen.whatif.cycle import limit_cycle
-    from loadgen.whatif.manifest import hpa_manifest
     from loadgen.whatif.read import read_fitted
-    from loadgen.whatif.settings import with_settings
-    from loadgen.whatif.sweep import combinations, recommended, sweep
+    from loadgen.whatif.sweep import combinations, possible, recommended, sweep
+    from loadgen.whatif.text import hpa_manifest
 
     if options.slots is not None and options.slots < 1:
         raise SettingsError(f"--slots {options.slots}: use at least 1")
     swept = combinations(options.sweep)
-    changes = [(*options.set, *each) for each in swept if options.set or each]
     read = read_fitted(RunFolder.open(options.run), slots=options.slots)
     observed, fitted = read.observed, read.fit
-    for each in changes:
-        with_settings(fitted.setup, each)  # a wrong one is refused before minutes of simulation
+    # a wrong setting is refused before minutes of simulation
+    changes, left_out = possible(fitted.setup, options.set, swept)
+    for sentence in left_out[:_LEFT_OUT]:
+        say(sentence)
+    if len(left_out) > _LEFT_OUT:
+        say(f"and {len(left_out) - _LEFT_OUT} more combinations are left out")
     checked = check(observed, read.fleet, fitted)
     say(f"simulating {len(fitted.load)} requests with {len(changes) + 1} settings: {text.setup_lines(fitted.setup)}")
     variants = sweep(fitted.load, fitted.setup, fitted.span, fitted.limit_s, changes)
@@ -87,7 +91,8 @@ def run(options: argparse.Namespace) -> int:
                 applied=cluster.hpa_manifest if cluster else None,
                 name=cluster.workload if cluster else "triton",
             )
-            if keda := text.keda_line(cluster.hpa_manifest if cluster else None):
-                show(keda)
+            notes = (text.owner_line(cluster.hpa_manifest if cluster else None), text.elsewhere_line(best.changes))
+            for note in filter(None, notes):
+                show(note)
             show("---\n" + yaml.safe_dump(manifest, sort_keys=False).rstrip("\n"))
     return int(ExitCode.INVALID if checked.problems else ExitCode.PASS)

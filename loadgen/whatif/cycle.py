@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.whatif.model import Floats, Load
-from loadgen.whatif.outcome import Span, run
-from loadgen.whatif.settings import Setup
+from loadgen.whatif.settings import Setup, Span
+from loadgen.whatif.sweep import run
 
 SEED = 20_261
 _CYCLES = 3

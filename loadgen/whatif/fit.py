@@ -1,8 +1,6 @@
 """Fits a simulation to a run: its requests and services, its replicas, and the way of its ratio to the HPA."""
 
-import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +10,6 @@ from loadgen.analyze.demand.capacity import MIN_SERVICES
 from loadgen.analyze.demand.occupancy import occupancy
 from loadgen.analyze.demand.services import MIN_ALONE, Services, others_in_flight
 from loadgen.analyze.observed import Floats, Observed
-from loadgen.analyze.scaling.events import EARLY_S
 from loadgen.analyze.scaling.recovery import request_limit
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.autoscale.manifest import parse_hpa
@@ -22,9 +19,9 @@ from loadgen.dataset.names import EventKind, SignalName
 from loadgen.dataset.run_info import Autoscaler, RunInfo
 from loadgen.whatif.batch import BatchEffect, batch_effect
 from loadgen.whatif.metrics import signals_of
-from loadgen.whatif.model import Load, MetricPath, Replicas
-from loadgen.whatif.outcome import Span
-from loadgen.whatif.settings import Setup
+from loadgen.whatif.model import Load, MetricPath
+from loadgen.whatif.settings import Setup, Span
+from loadgen.whatif.start_up import fitted_replicas
 
 Metric = Literal["ttft", "e2e"]
 SEED = 20_262
@@ -102,7 +99,7 @@ def fit(run: Observed, fleet: Fleet, *, slots: int | None = None) -> Fit:
         )
     metric = metric_of(run)
     load = _load(run, services, effect, slots, assumptions)
-    replicas = replace(_replicas(run, fleet, slots, assumptions), slowdown_ratio=effect.slowdown_ratio)
+    replicas = fitted_replicas(run, fleet, slots, effect.slowdown_ratio, assumptions)
     return Fit(
         load=load,
         setup=Setup(replicas=replicas, path=path, hpa=hpa, metrics=metrics),
@@ -154,57 +151,6 @@ def _overhead_s(run: Observed, services: Services, slots: int) -> float:
     if services.method == "modelled" or free.sum() < MIN_ALONE:
         return 0.0
     return max(float(np.median((services.start_s - requests.sent_s)[free])), 0.0)
-
-
-def _replicas(run: Observed, fleet: Fleet, slots: int, assumptions: list[str]) -> Replicas:
-    later = [pod for pod in fleet.pods.values() if pod.created_s is not None and pod.created_s > 0]
-    pods = later or list(fleet.pods.values())
-    pending_s = _median((pod.created_s, pod.started_s) for pod in pods)
-    load_s = _median((pod.started_s, pod.ready_s) for pod in pods)
-    if pending_s is None or load_s is None:
-        raise SettingsError("the start of no replica was observed: how long one takes is unknown")
-    if not later:
-        assumptions.append("no replica was added under load: the start-up is that of the first replicas")
-    created_s = [pod.created_s for pod in later if pod.created_s is not None]
-    create_s = _median(_creations(run, created_s))
-    stop_s = _median((pod.draining_s, pod.stopped_s) for pod in later if pod.stopped_s is not None)
-    if create_s is None:
-        assumptions.append("pods are created when the HPA decides: no scale-up with a new pod was observed")
-    if stop_s is None:
-        assumptions.append("pods end with their last request: no termination was observed")
-    balances = run.info.cluster.balances if run.info.cluster else "requests"
-    if balances != "requests":
-        assumptions.append("requests take turns among the replicas, although the endpoint does not balance requests")
-    timeout_s = run.info.settings.get("request_timeout_s")
-    return Replicas(
-        slots=slots,
-        create_s=create_s or 0.0,
-        pending_s=pending_s,
-        load_s=load_s,
-        stop_s=stop_s or 0.0,
-        timeout_s=float(timeout_s) if isinstance(timeout_s, int | float) else None,
-    )
-
-
-def _creations(run: Observed, created_s: Sequence[float]) -> Iterator[tuple[float, float]]:
-    """When each scale-up was decided, and when its first replica was created.
-
-    Kubernetes stamps a creation in whole seconds, so it may be up to `EARLY_S` before the decision.
-    """
-    ups = [event.t_s for event in run.of_kind(EventKind.HPA_RESCALE) if _grew(event.replica_counts)]
-    for decided_s, next_s in itertools.pairwise([*ups, math.inf]):
-        first_s = min((at_s for at_s in created_s if decided_s - EARLY_S <= at_s < next_s - EARLY_S), default=None)
-        if first_s is not None:
-            yield decided_s, max(first_s, decided_s)
-
-
-def _grew(counts: tuple[int, int] | None) -> bool:
-    return counts is not None and counts[1] > counts[0]
-
-
-def _median(spans: Iterable[tuple[float | None, float | None]]) -> float | None:
-    lengths = [end_s - start_s for start_s, end_s in spans if start_s is not None and end_s is not None]
-    return max(float(np.median(lengths)), 0.0) if lengths else None
 
 
 def _path(run: Observed, scaler: Autoscaler, assumptions: list[str]) -> MetricPath:

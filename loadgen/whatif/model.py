@@ -19,7 +19,8 @@ class Replicas:
         slots: Requests that one replica computes at the same time; others wait in its queue, first come, first served.
         create_s: From a change of the desired replicas to the creation of the pods, or to the end of routing to them.
         pending_s: From the creation of a pod until its containers run: scheduling and image pull.
-        load_s: From then until it is ready.
+        loads_s: From then until it is ready, by the number of replicas that load when it begins to, itself included,
+            from one on; the last one is that of more.
         stop_s: From the end of routing to a pod until it is gone, at least: its termination.
         slowdown_ratio: By how much each further request in the batch slows down all of it: with b of them, a service
             takes 1 + slowdown_ratio · (b − 1) times as long as alone.
@@ -30,7 +31,7 @@ class Replicas:
     slots: int
     create_s: float = 0.0
     pending_s: float = 0.0
-    load_s: float = 0.0
+    loads_s: tuple[float, ...] = (0.0,)
     stop_s: float = 0.0
     slowdown_ratio: float = 0.0
     routing: Routing = "round_robin"
@@ -39,8 +40,15 @@ class Replicas:
     def __post_init__(self) -> None:
         if self.slots < 1:
             raise ValueError(f"a replica needs at least one slot, not {self.slots}")
+        if not self.loads_s:
+            raise ValueError("a replica needs a time to load")
         if not self.slowdown_ratio >= 0:
             raise ValueError(f"requests in a batch do not speed one another up: {self.slowdown_ratio}")
+
+    @property
+    def start_up_s(self) -> float:
+        """From the creation of a pod until it is ready, where as many load at the same time as in `loads_s`."""
+        return self.pending_s + self.loads_s[-1]
 
     @property
     def pace(self) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Settings that a simulation can change, by the names that `--set` and `--sweep` take."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,10 @@ from loadgen.whatif.metrics import Metrics, Signal, with_target
 from loadgen.whatif.model import MetricPath, Replicas
 
 _RATIO = Metrics()
+_SHORTEST_S = 0.1
+"""Shortest interval between two scrapes or syncs: an hour of them is simulated in seconds."""
+_HIGHEST_MILLI = 10**12
+_MOST_REPLICAS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,15 @@ class Setup:
     metrics: Metrics = _RATIO
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The span of a run that is simulated: replicas that are ready at its beginning, and its ends in seconds."""
+
+    initial: int
+    begin_s: float
+    end_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A setting that can be changed: what it means, and how a text changes a setup."""
@@ -39,17 +53,28 @@ class Setting:
 
 
 def with_settings(setup: Setup, assignments: Sequence[str]) -> Setup:
-    """Return the setup with settings changed, each given as `name=value`.
+    """Return the setup with settings changed, each given as `name=value`, in any order.
 
     Raises:
-        SettingsError: a name does not exist, a value is wrong, or Kubernetes would reject the HPA.
+        SettingsError: a name does not exist or is given twice, a value is wrong, or Kubernetes would reject the HPA.
     """
-    for assignment in assignments:
-        name, value = split(assignment)
-        try:
-            setup = SETTINGS[name].change(setup, value)
-        except SettingsError as error:
-            raise SettingsError(f"{name}={value}: {error}") from None
+    left = [split(each) for each in assignments]
+    for name, count in Counter(name for name, _ in left).items():
+        if count > 1:
+            raise SettingsError(f"{name} is given {'twice' if count == 2 else f'{count} times'}: give it once")
+    while left:
+        # one change may need another one first, such as a higher minimum a higher maximum
+        refused: list[tuple[str, str]] = []
+        errors: list[str] = []
+        for name, value in left:
+            try:
+                setup = SETTINGS[name].change(setup, value)
+            except SettingsError as error:
+                refused.append((name, value))
+                errors.append(f"{name}={value}: {error}")
+        if len(refused) == len(left):
+            raise SettingsError(errors[0])
+        left = refused
     return setup
 
 
@@ -88,6 +113,8 @@ def _seconds(text: str) -> float:
     value = _number(text)
     if value <= 0:
         raise SettingsError("use more than 0 seconds")
+    if value < _SHORTEST_S:
+        raise SettingsError(f"use at least {_SHORTEST_S:g} seconds")
     return value
 
 
@@ -96,6 +123,8 @@ def _target(signal: Signal) -> Callable[[Setup, str], Setup]:
         milli = None if text == "none" else round(_number(text) * 1000)
         if milli is not None and milli < 1:
             raise SettingsError("use at least 0.001, one milli, or none")
+        if milli is not None and milli > _HIGHEST_MILLI:
+            raise SettingsError(f"use at most {_HIGHEST_MILLI // 1000:,}")
         hpa, metrics = with_target(setup.hpa, setup.metrics, signal, milli)
         return replace(setup, hpa=hpa, metrics=metrics)
 
@@ -107,7 +136,10 @@ def _least(setup: Setup, text: str) -> Setup:
 
 
 def _most(setup: Setup, text: str) -> Setup:
-    return replace(setup, hpa=replace(setup.hpa, max_replicas=_integer(text)))
+    count = _integer(text)
+    if count > _MOST_REPLICAS:
+        raise SettingsError(f"a simulation has at most {_MOST_REPLICAS:,} replicas")
+    return replace(setup, hpa=replace(setup.hpa, max_replicas=count))
 
 
 def _rules(direction: str, change: Callable[[ScalingRules, str], ScalingRules]) -> Callable[[Setup, str], Setup]:
@@ -152,13 +184,15 @@ def _scrape(setup: Setup, text: str) -> Setup:
 
 
 def _start_up(setup: Setup, text: str) -> Setup:
-    """All of the start-up takes as long; its parts keep their shares."""
+    """That of as many replicas as start together at most; its parts, and the times of fewer, keep their shares."""
     wanted_s, replicas = _number(text), setup.replicas
     if wanted_s < 0:
         raise SettingsError("use 0 seconds or more")
-    now_s = replicas.pending_s + replicas.load_s
-    pending_s = wanted_s * replicas.pending_s / now_s if now_s else 0.0
-    return replace(setup, replicas=replace(replicas, pending_s=pending_s, load_s=wanted_s - pending_s))
+    if not replicas.start_up_s:
+        return replace(setup, replicas=replace(replicas, loads_s=(wanted_s,)))
+    share = wanted_s / replicas.start_up_s
+    loads_s = tuple(share * each_s for each_s in replicas.loads_s)
+    return replace(setup, replicas=replace(replicas, pending_s=share * replicas.pending_s, loads_s=loads_s))
 
 
 SETTINGS: dict[str, Setting] = {

@@ -1,8 +1,8 @@
 """Simulates a load, the replicas that serve it and the HPA that scales them, in a closed loop."""
 
-import heapq
+import functools
 import itertools
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from math import ceil, inf
 
@@ -102,78 +102,75 @@ class _Simulation:
     ) -> None:
         self._load, self._settings, self._path, self._spec = load, replicas, path, spec
         self._metrics, self._controller = metrics, controller
-        self._pace, self._starts = replicas.pace, Starts(len(load))
+        self._starts = Starts(len(load))
+        self._arrivals, self._services = load.arrival_s.tolist(), load.service_s.tolist()
+        self._numbers = np.full(len(load), -1)
         self._begin_s, self._end_s = begin_s, end_s
         self._desired = initial
         self._memory, self._status = Memory(), HpaStatus()
         self._replicas: list[Replica] = []
         self._active: list[Replica] = []
         self._syncs: list[Sync] = []
-        self._turn = 0
-        self._since_s = begin_s
+        self._turn = self._position = 0
         for _ in range(initial):
             self._add(created_s=begin_s, running_s=begin_s, ready_s=begin_s)
 
     def run(self) -> Simulated:
-        arrivals, services = self._load.arrival_s.tolist(), self._load.service_s.tolist()
-        numbers = [-1] * len(arrivals)
-        choose = self._least_requests if self._settings.routing == "least_requests" else self._round_robin
-        position, count = 0, len(arrivals)
-        for until_s, act in self._spans():
-            ready = [each for each in self._active if each.ready_s < until_s <= each.draining_s]
-            while position < count and arrivals[position] < until_s:
-                if ready:
-                    at_s = arrivals[position]
-                    replica = choose(ready, at_s)
-                    numbers[position] = replica.number
-                    replica.serve(position, at_s, services[position])
-                position += 1
-            if act is not None:
-                act(until_s)
+        path = self._path
+        scrapes = _times(path.scrape_offset_s, path.scrape_s, self._begin_s, self._end_s)
+        syncs = _times(path.sync_offset_s, path.sync_s, self._begin_s, self._end_s) if self._spec else []
+        # a choice by the requests in flight advances the replicas, so it has to wait for the scrape before
+        stops = scrapes if self._settings.routing == "least_requests" else []
+        steps = sorted([*((t_s, True) for t_s in syncs), *((t_s, False) for t_s in (*stops, self._end_s))])
+        position, since_s = 0, self._begin_s
+        for at_s, to_sync in steps:
+            self._route(since_s, at_s)
+            end = bisect_right(scrapes, at_s, position)
+            for each in self._active:
+                each.scrape(scrapes[position:end])
+            position, since_s = end, at_s
+            if to_sync:
+                self._sync(at_s)
         for each in self._active:
             each.advance(inf)
         start_s = np.array(self._starts.at_s)
         return Simulated(
             start_s=start_s,
             first_token_s=start_s + self._load.first_token_s * np.array(self._starts.pace),
-            replica=np.array(numbers, dtype=np.int64),
+            replica=self._numbers,
             replicas=tuple(self._replicas),
             syncs=tuple(self._syncs),
             end_s=self._end_s,
         )
 
-    def _spans(self) -> Iterator[tuple[float, Callable[[float], None] | None]]:
-        """The ends of spans in which the same replicas are ready, with what happens at each."""
-        path = self._path
-        scrapes = _times(path.scrape_offset_s, path.scrape_s, self._begin_s, self._end_s)
-        syncs = _times(path.sync_offset_s, path.sync_s, self._begin_s, self._end_s) if self._spec else iter(())
-        planned = heapq.merge(((t_s, 0) for t_s in scrapes), ((t_s, 1) for t_s in syncs))
-        for at_s, kind in [*planned, (self._end_s, 2)]:
-            # what a sync decides comes later than the sync, so that all changes before `at_s` are known
-            changes = {each.ready_s for each in self._active} | {each.draining_s for each in self._active}
-            yield from ((change_s, None) for change_s in sorted(changes) if self._since_s < change_s < at_s)
-            self._since_s = at_s
-            yield at_s, (self._scrape, self._sync, None)[kind]
-
-    def _scrape(self, now_s: float) -> None:
-        for replica in self._active:
-            if replica.ready_s <= now_s:
-                replica.scrape(now_s, self._path.window_s, self._path.rule_after_s)
-        self._active = [each for each in self._active if each.gone_s > now_s]
+    def _route(self, since_s: float, until_s: float) -> None:
+        """Hand the requests of a span to the replicas; what a sync decides comes later than the sync."""
+        changes = {each.ready_s for each in self._active} | {each.draining_s for each in self._active}
+        choose = self._least_requests if self._settings.routing == "least_requests" else self._round_robin
+        for end_s in [*sorted(each_s for each_s in changes if since_s < each_s < until_s), until_s]:
+            end = bisect_left(self._arrivals, end_s, self._position)
+            ready = [each for each in self._active if each.ready_s < end_s <= each.draining_s]
+            if ready and self._position < end:
+                choose(ready, self._position, end)
+            self._position = end
 
     def _sync(self, now_s: float) -> None:
         assert self._spec is not None
         for each in self._active:
-            if each.ready_s <= now_s:
+            if each.draining_s <= now_s:
                 each.advance(now_s)
-        there = [each for each in self._active if each.created_s <= now_s < each.gone_s]
+        self._active = [each for each in self._active if each.gone_s > now_s]
+        there = [each for each in self._active if each.created_s <= now_s]
         staying = [each for each in there if each.draining_s > now_s]
         before = self._desired
         decision = reconcile(
             self._spec,
             now_s=now_s,
             scale=ScaleState(spec_replicas=before, status_replicas=len(staying)),
-            pods=[self._pod(each, now_s) for each in there],
+            pods=[
+                _pod(each.name, each.running_s <= now_s, each.ready_s <= now_s, each.draining_s <= now_s)
+                for each in there
+            ],
             readings=readings(self._spec, self._metrics, staying, now_s),
             memory=self._memory,
             status=self._status,
@@ -185,19 +182,13 @@ class _Simulation:
         self._syncs.append(Sync(t_s=now_s, before=before, after=after, metric_milli=metric_milli))
         self._scale(after, now_s + self._settings.create_s)
 
-    def _pod(self, replica: Replica, now_s: float) -> PodState:
-        return PodState(
-            name=replica.name,
-            phase="Running" if replica.running_s <= now_s else "Pending",
-            ready="True" if replica.ready_s <= now_s else "False",
-            deleting=replica.draining_s <= now_s,
-        )
-
     def _scale(self, desired: int, at_s: float) -> None:
         settings = self._settings
-        for _ in range(desired - self._desired):
-            running_s = at_s + settings.pending_s
-            self._add(created_s=at_s, running_s=running_s, ready_s=running_s + settings.load_s)
+        running_s, added = at_s + settings.pending_s, desired - self._desired
+        loading = added + sum(each.ready_s > running_s and each.draining_s == inf for each in self._active)
+        for _ in range(added):
+            load_s = settings.loads_s[min(loading, len(settings.loads_s)) - 1]
+            self._add(created_s=at_s, running_s=running_s, ready_s=running_s + load_s)
         if desired < self._desired:
             # as a ReplicaSet: those that are not ready first, then those that became ready last
             staying = sorted(
@@ -208,32 +199,46 @@ class _Simulation:
         self._desired = desired
 
     def _add(self, *, created_s: float, running_s: float, ready_s: float) -> None:
-        timeout_s = inf if self._settings.timeout_s is None else self._settings.timeout_s
         replica = Replica(
             len(self._replicas),
-            self._pace,
-            timeout_s,
+            self._settings,
+            self._path,
             self._starts,
             created_s=created_s,
             running_s=running_s,
             ready_s=ready_s,
-            stop_s=self._settings.stop_s,
         )
         self._replicas.append(replica)
         self._active.append(replica)
 
-    def _round_robin(self, ready: list[Replica], now_s: float) -> Replica:
-        self._turn += 1
-        return ready[self._turn % len(ready)]
+    def _round_robin(self, ready: list[Replica], position: int, end: int) -> None:
+        count = len(ready)
+        for number, replica in enumerate(ready):
+            mine = slice(position + (number - self._turn - 1) % count, end, count)
+            self._numbers[mine] = replica.number
+            rows = range(mine.start, end, count)
+            replica.take(zip(rows, self._arrivals[mine], self._services[mine], strict=True))
+        self._turn += end - position
 
-    def _least_requests(self, ready: list[Replica], now_s: float) -> Replica:
-        self._turn += 1
-        turned = ready[self._turn % len(ready) :] + ready[: self._turn % len(ready)]
-        return min(turned, key=lambda each: each.in_flight(now_s))
+    def _least_requests(self, ready: list[Replica], position: int, end: int) -> None:
+        for row in range(position, end):
+            at_s = self._arrivals[row]
+            self._turn += 1
+            turned = ready[self._turn % len(ready) :] + ready[: self._turn % len(ready)]
+            replica = min(turned, key=lambda each: each.in_flight(at_s))
+            self._numbers[row] = replica.number
+            replica.take([(row, at_s, self._services[row])])
 
 
-def _times(offset_s: float, period_s: float, begin_s: float, end_s: float) -> Iterator[float]:
+@functools.lru_cache(maxsize=1024)
+def _pod(name: str, running: bool, ready: bool, deleting: bool) -> PodState:
+    return PodState(
+        name=name, phase="Running" if running else "Pending", ready="True" if ready else "False", deleting=deleting
+    )
+
+
+def _times(offset_s: float, period_s: float, begin_s: float, end_s: float) -> list[float]:
     """The multiples of a period, from an offset, within a span."""
     first = ceil((begin_s - offset_s) / period_s)
     times = (offset_s + number * period_s for number in itertools.count(first))
-    return itertools.takewhile(lambda t_s: t_s < end_s, times)
+    return list(itertools.takewhile(lambda t_s: t_s < end_s, times))

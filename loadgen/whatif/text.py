@@ -1,27 +1,40 @@
-"""Words the results of a sweep for the console, and as JSON."""
+"""Words the results of a sweep for the console, as JSON, and as the manifest of an HPA."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from loadgen.autoscale.spec import ExternalMetric, HpaSpec, MetricSpec, PodsMetric, ScalingRules
+from loadgen.base.display import number, rounded_duration, seconds
 from loadgen.whatif.check import Check
 from loadgen.whatif.cycle import Cycle
 from loadgen.whatif.fit import Fit, Metric
-from loadgen.whatif.outcome import Range
 from loadgen.whatif.settings import Setup
-from loadgen.whatif.sweep import Variant
+from loadgen.whatif.sweep import Range, Variant
 
 OWN = "as in the run"
 _SCALED_OBJECT = "scaledobject.keda.sh/name"
 """Label of the HPAs that KEDA writes."""
+_HELM_RELEASE = "meta.helm.sh/release-name"
+"""Annotation of the objects that Helm writes."""
+_SERVER_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
+"""Fields of the metadata that the API server sets: an old `resourceVersion` would make it refuse the manifest."""
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_ELSEWHERE = {
+    "hpa.sync_period_s": "flag --horizontal-pod-autoscaler-sync-period of the controller manager",
+    "prometheus.scrape_interval_s": "scrape interval of the ServiceMonitor or PodMonitor",
+    "prometheus.window_s": "range of the rates in the recording rule",
+    "replicas.start_up_s": "image, model load and probes of the pods",
+}
 _HEADER = ("settings", "{} p50", "{} p95", "over limit", "replica-hours", "peak replicas", "rescales")
 
 
 def check_lines(result: Check, metric: Metric) -> list[str]:
     """What the simulation of the run's own settings gives, beside the run."""
     latency = ", ".join(
-        f"{name} {is_s:.3g} s (run: {was_s:.3g} s)"
+        f"{name} {_seconds(is_s)} (run: {_seconds(was_s)})"
         for name, is_s, was_s in zip(("p50", "p95", "p99"), result.simulated_s, result.measured_s, strict=True)
     )
     lines = [
@@ -67,10 +80,10 @@ def table(variants: Sequence[Variant], metric: Metric, *, unfit: bool) -> list[s
 def cycle_line(cycle: Cycle) -> str:
     """What a limit cycle is and why it is there."""
     return (
-        f"At a constant {cycle.rate_per_s:.3g} requests/s this HPA never settles: it goes from {cycle.low} to "
-        f"{cycle.high} replicas and back every {cycle.period_s:.0f} s. The ratio is 0 as soon as nothing waits, which "
-        "proposes the fewest replicas, and these let a queue grow again: add a metric that is not 0 below saturation, "
-        "or forbid fast scale-downs."
+        f"At a constant {number(cycle.rate_per_s)} requests/s this HPA never settles: it goes from {cycle.low} to "
+        f"{cycle.high} replicas and back every {rounded_duration(cycle.period_s)}. The ratio is 0 as soon as nothing "
+        "waits, which proposes the fewest replicas, and these let a queue grow again: add a metric that is not 0 below "
+        "saturation, or forbid fast scale-downs."
     )
 
 
@@ -85,23 +98,69 @@ def recommendation(best: Variant | None, limit_s: float, metric: Metric, *, unfi
     if not math.isfinite(limit_s):
         return f"The run has no limit on {name}, so none of these settings is recommended."
     if best is None:
-        return f"None of these settings keeps {name} p95 within {limit_s:.3g} s at every phase of the HPA."
+        return f"None of these settings keeps {name} p95 within {seconds(limit_s)} at every phase of the HPA."
     return (
-        f"Recommended: {', '.join(best.changes) or OWN}. Of those that keep {name} p95 within {limit_s:.3g} s at "
+        f"Recommended: {', '.join(best.changes) or OWN}. Of those that keep {name} p95 within {seconds(limit_s)} at "
         f"every phase of the HPA, it is the cheapest: {best.outcome.replica_hours.median:.3f} replica-hours."
     )
 
 
-def keda_line(applied: Mapping[str, Any] | None) -> str | None:
-    """Where the values of an HPA belong that KEDA writes; None for any other HPA."""
-    labels = ((applied or {}).get("metadata") or {}).get("labels") or {}
-    name = labels.get(_SCALED_OBJECT)
-    if name is None:
-        return None
-    return (
-        f"# KEDA writes this HPA: put its bounds, targets and behavior into the ScaledObject {name} (minReplicaCount, "
-        "maxReplicaCount, threshold, advanced.horizontalPodAutoscalerConfig.behavior)"
+def hpa_manifest(hpa: HpaSpec, *, applied: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """Return an HPA with the settings of a simulation.
+
+    Args:
+        hpa: Its spec.
+        applied: The HPA of the run, whose name, labels, target and metric selectors stay; None if the run had none.
+        name: Name of the HPA and of the Deployment that it scales, if the run had none.
+    """
+    manifest: dict[str, Any] = (
+        copy.deepcopy(dict(applied))
+        if applied
+        else {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": name},
+            "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}},
+        }
     )
+    manifest.pop("status", None)
+    metadata = {key: each for key, each in manifest.get("metadata", {}).items() if key not in _SERVER_FIELDS}
+    if annotations := metadata.get("annotations"):
+        metadata["annotations"] = {key: each for key, each in annotations.items() if key != _LAST_APPLIED}
+    if metadata:
+        manifest["metadata"] = metadata
+    spec = manifest["spec"]
+    spec["minReplicas"], spec["maxReplicas"] = hpa.lowest, hpa.max_replicas
+    before = {_metric_name(each): each for each in spec.get("metrics", ())}
+    spec["metrics"] = [_metric(each, before) for each in hpa.metrics]
+    if hpa.behavior is not None:
+        spec["behavior"] = {"scaleUp": _rules(hpa.behavior.scale_up), "scaleDown": _rules(hpa.behavior.scale_down)}
+    return manifest
+
+
+def owner_line(applied: Mapping[str, Any] | None) -> str | None:
+    """Where the values of an HPA belong that KEDA or Helm writes; None for any other HPA."""
+    metadata = (applied or {}).get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    if name := labels.get(_SCALED_OBJECT):
+        return (
+            f"# KEDA writes this HPA: put its bounds, targets and behavior into the ScaledObject {name} "
+            "(minReplicaCount, maxReplicaCount, threshold, advanced.horizontalPodAutoscalerConfig.behavior)"
+        )
+    if name := annotations.get(_HELM_RELEASE):
+        return (
+            f"# Helm writes this HPA: put its bounds, targets and behavior into the values of the release {name}, or "
+            "its next upgrade takes them back"
+        )
+    return None
+
+
+def elsewhere_line(changes: Sequence[str]) -> str | None:
+    """What of a setup is no part of the HPA, and where it belongs; None if all of it is."""
+    named = [(each, place) for each in changes if (place := _ELSEWHERE.get(each.partition("=")[0].strip()))]
+    if not named:
+        return None
+    return f"# not in the HPA: {'; '.join(f'{each} ({place})' for each, place in named)}"
 
 
 def as_json(
@@ -129,8 +188,8 @@ def setup_lines(setup: Setup) -> str:
     replicas, path = setup.replicas, setup.path
     return (
         f"{replicas.slots} requests at a time on a replica, which is ready "
-        f"{replicas.create_s + replicas.pending_s + replicas.load_s:.3g} s after a scale-up; scrapes every "
-        f"{path.scrape_s:g} s, a window of {path.window_s:g} s, syncs every {path.sync_s:g} s"
+        f"{seconds(replicas.create_s + replicas.start_up_s)} after a scale-up; scrapes every "
+        f"{seconds(path.scrape_s)}, a window of {seconds(path.window_s)}, syncs every {seconds(path.sync_s)}"
     )
 
 
@@ -143,10 +202,44 @@ def _finite(value: Any) -> Any:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.3g} s" if math.isfinite(value) else "never"
+    return seconds(value) if math.isfinite(value) else "never"
 
 
 def _spread(value: Range, shown: Callable[[float], str]) -> str:
     """The median, with the best and the worst phase where these differ."""
     best, median, worst = shown(value.best), shown(value.median), shown(value.worst)
     return median if best == worst else f"{median} ({best} to {worst})"
+
+
+def _metric_name(metric: Mapping[str, Any]) -> str | None:
+    """Name of a metric of type Pods or External in a manifest."""
+    source = metric.get("pods") or metric.get("external") or {}
+    name: str | None = source.get("metric", {}).get("name")
+    return name
+
+
+def _metric(metric: MetricSpec, before: Mapping[str | None, Mapping[str, Any]]) -> dict[str, Any]:
+    assert isinstance(metric, PodsMetric | ExternalMetric)
+    kind = "pods" if isinstance(metric, PodsMetric) else "external"
+    written: dict[str, Any] = copy.deepcopy(
+        dict(before.get(metric.name, {"type": kind.capitalize(), kind: {"metric": {"name": metric.name}}}))
+    )
+    target = metric.target
+    if target.average_value_milli is not None:
+        written[kind]["target"] = {"type": "AverageValue", "averageValue": f"{target.average_value_milli}m"}
+    else:
+        written[kind]["target"] = {"type": "Value", "value": f"{target.value_milli}m"}
+    return written
+
+
+def _rules(rules: ScalingRules) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    if rules.stabilization_window_s is not None:
+        written["stabilizationWindowSeconds"] = rules.stabilization_window_s
+    if rules.tolerance_ratio is not None:
+        written["tolerance"] = f"{round(rules.tolerance_ratio * 1000)}m"
+    written["selectPolicy"] = rules.select_policy
+    written["policies"] = [
+        {"type": each.type, "value": each.value, "periodSeconds": each.period_s} for each in rules.policies
+    ]
+    return written

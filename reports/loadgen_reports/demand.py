@@ -119,6 +119,9 @@ def _chances(demand: Demand) -> list[tuple[str, str, str]]:
             rows.append((name, fmt.MISSING, f"no interval from one run, because {each.why_missing}"))
         else:
             note = "95 % interval by redrawn arrivals and services, replicas as they served"
+            if each.sampled is not None:
+                of = f"{fmt.count(each.sampled)} requests in {each.windows} windows"
+                note += f", from a sample of {of} at random places in equal parts of the run"
             rows.append((name, f"{fmt.seconds(each.low_s)} … {fmt.seconds(each.high_s)}", note))
     return rows
 

@@ -216,12 +216,16 @@ def _share_by_lag(analysis: Analysis) -> str:
     cause = analysis.demand.attribution
     if cause is None or not cause.conclusive or cause.slow != analysis.headline.slow_requests:
         return ""
+    timely = analysis.headline.in_time
+    # Without an autoscaler nothing lags: the fleet is too small.
+    too_small = cause.by_lag and timely is not None and timely.answer == "not_tested"
+    why = "the fleet was too small" if too_small else "of the lag"
     if cause.slow == 1:
-        return f", {'' if cause.by_lag else 'not '}because of the lag"
+        return f", {'' if cause.by_lag else 'not '}because {why}"
     if not cause.by_lag:
-        return ", none of them because of the lag"
+        return f", none of them because {why}"
     share = "all" if cause.by_lag == cause.slow else fmt.percent(cause.by_lag / cause.slow)
-    return f", {share} of them because of the lag"
+    return f", {share} of them because {why}"
 
 
 def _share_in_lag_windows(head: Headline, windows: int) -> str:

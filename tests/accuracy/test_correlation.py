@@ -7,7 +7,9 @@ so slowly that the best of 121 lags reaches |r| = 0.7 although they are unrelate
 import numpy as np
 import pytest
 
+from loadgen.analyze.analysis import analyze
 from loadgen.analyze.correlation import correlate
+from support.runs.tables import info, life, request, series, tables
 
 SECONDS = 300
 RHO = 0.95
@@ -45,3 +47,24 @@ def test_a_lead_survives_missing_seconds():
     made = correlate("x", leader, "y", follower)
     assert (made.lag_s, made.significant) == (5.0, True)
     assert made.samples < SECONDS - 5
+
+
+@pytest.mark.parametrize("lag_s", [6, -4])
+def test_the_lag_of_a_run_is_that_of_its_requests_and_samples(lag_s):
+    """The ratio of each second is the latency of the requests that are due `lag_s` seconds later, 4 requests a second.
+
+    Exact: p95 of one second is one of its four requests. With the requests of two seconds on either side, as in the
+    chart, the largest of 20 would be found up to 2 s off.
+    """
+    latency = 0.1 * np.exp(0.3 * autoregressive(7, 620, rho=0.8))
+    rows = [
+        request(4 * t + k, t + k / 4, float(latency[t + 10] * (0.8 + 0.05 * k)), 4.0)
+        for t in range(600)
+        for k in range(4)
+    ]
+    ratio = {t + 0.5: float(latency[t + 10 + lag_s]) for t in range(600)}
+    about = info(length_s=600.0, limits=(("ttft", "p95", 9.0),), stages=(("all", 0.0, 600.0),))
+    made = analyze(about, tables(requests=rows, samples=series("ratio", "a", ratio), events=life("a", -9, -5)))
+    found = next(each for each in made.correlations if each.follower == "TTFT p95")
+    assert (found.lag_s, found.significant) == (float(lag_s), True)
+    assert found.coefficient > 0.8

@@ -7,9 +7,10 @@ import pytest
 from loadgen_reports.formats import html, markdown
 from loadgen_reports.sentences import signal_sentence, summary_lines
 
+from loadgen.analyze.analysis import analyze
 from loadgen.analyze.results import Analysis
 from support.runs.synthetic import ENGINE, PLANS, UNREACHED, Plan, analysis, sample, simulate
-from support.runs.tables import by_code
+from support.runs.tables import by_code, info, life, request, series, tables
 
 COUNTERS_GAP = Plan(name="counters gap", counters_gap_s=(52.0, 68.0))
 BUSY = Plan(name="busy", trough_per_s=2.9, peak_per_s=2.9, period_s=600.0, cycles=1, replicas=(1, 1))
@@ -171,3 +172,16 @@ def test_the_best_alternative_is_where_requests_wait(plan, best, ratio_is_blind)
     assert (by_signal[best].blind, by_signal[best].noise_ratio) == (False, 0.0)
     assert by_signal[best].lead_s > 0
     assert "responded best" in (signal_sentence(made) or "")
+
+
+def test_noise_before_a_step_is_no_lead():
+    """At low load the ratio is 0.2 for 8 of every 20 s; from 203 s on it is 3, and a limit breaks at 204 s.
+
+    Noise that is followed by noise within a sync period does not make the lead longer: it is 1 s, ± one sample of 1 s
+    (a request that is due at 202 s exceeds its limit of 2 s at 204 s). A lead from the first noise would be 196 s.
+    """
+    ratio = {float(t): 3.0 if t >= 203 else 0.2 if t % 20 < 8 else 0.0 for t in range(300)}
+    rows = [request(n, n / 2, 5.0 if 202 <= n / 2 < 260 else 0.1, 5.5) for n in range(560)]
+    about = info(length_s=300.0, limits=(("ttft", "p95", 2.0),), stages=(("all", 0.0, 300.0),))
+    made = analyze(about, tables(requests=rows, samples=series("ratio", "a", ratio), events=life("a", -9, -5)))
+    assert made.signal.lead_s == pytest.approx(1.0, abs=1.0)

@@ -8,7 +8,9 @@ Every run goes to a folder of its own below `--runs`. A run that has finished is
 interrupted and continued. It prints a table in Markdown, for docs/whatif.md; `--table` prints it without any run.
 
 All predictions come from the base run. Of a changed run they know the phase of its syncs alone, which is chance. On the
-local stack even that is the same in all runs, as each load starts at a sync.
+local stack even that is the same in all runs, as each load starts at a sync. How long replicas took to start is chance
+too, and no prediction knows it: the last column repeats the prediction with the start-up of the changed run, so what is
+left is the error of the simulation. The intervals are what other arrivals at the same rate would have given.
 """
 
 import argparse
@@ -23,12 +25,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from loadgen.analyze.read import analyze_folder
 from loadgen.base.errors import DatasetError
 from loadgen.dataset.folder import RunFolder
+from loadgen.dataset.run_info import Limit, RunInfo
 from loadgen.whatif.check import Comparison, compare
-from loadgen.whatif.outcome import run
 from loadgen.whatif.read import FittedRun, read_fitted
 from loadgen.whatif.settings import with_settings
+from loadgen.whatif.sweep import run
 
 LOCUST = Path(sys.executable).with_name("locust")
 LOCUSTFILE = Path(__file__).with_name("whatif_wave.py")
@@ -135,15 +139,41 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def predict(base: FittedRun, real: FittedRun, case: Case) -> Comparison:
-    """The simulation of a changed setting from the base run, beside the run with that setting."""
-    changes, fitted = list(case.changes), base.fit
+def predict(base: FittedRun, real: FittedRun, case: Case, *, start_up: bool = False) -> Comparison:
+    """The simulation of a changed setting from the base run, beside the run with that setting.
+
+    Args:
+        base: The base run.
+        real: The run with the changed setting.
+        case: The setting.
+        start_up: Whether the replicas start as in the changed run, and not as in the base run.
+    """
+    changes, fitted, was = list(case.changes), base.fit, real.fit.setup
     if case.start_up_s:
-        replicas = fitted.setup.replicas
-        changes.append(f"replicas.start_up_s={replicas.pending_s + replicas.load_s + case.start_up_s}")
+        changes.append(f"replicas.start_up_s={fitted.setup.replicas.start_up_s + case.start_up_s}")
     setup = with_settings(fitted.setup, changes)
-    setup = replace(setup, path=replace(setup.path, sync_offset_s=real.fit.setup.path.sync_offset_s))
+    replicas = setup.replicas
+    if start_up:
+        replicas = replace(replicas, pending_s=was.replicas.pending_s, loads_s=was.replicas.loads_s)
+    setup = replace(setup, replicas=replicas, path=replace(setup.path, sync_offset_s=was.path.sync_offset_s))
     return compare(real.observed, real.fleet, fitted.load, run(fitted.load, setup, fitted.span), setup)
+
+
+class _Limited(RunFolder):
+    """A run with limits on TTFT p50 and p95: an analysis has the intervals of limited percentiles."""
+
+    def read_info(self) -> RunInfo:
+        limits = tuple(Limit(metric="ttft", statistic=each, limit=1.0) for each in ("p50", "p95"))
+        return super().read_info().model_copy(update={"limits": limits})
+
+
+def intervals(folder: RunFolder) -> dict[str, str]:
+    """What other arrivals at the same rate would have given for TTFT p50 and p95, as the report says it of a limit."""
+    found = analyze_folder(_Limited(folder.path)).demand.percentiles
+    return {
+        each.statistic: "no interval" if each.low_s is None else f"{each.low_s:.2f} … {each.high_s:.2f} s"
+        for each in found
+    }
 
 
 def table(runs: Path, cases: tuple[Case, ...]) -> Iterator[str]:
@@ -157,22 +187,32 @@ def table(runs: Path, cases: tuple[Case, ...]) -> Iterator[str]:
     replicas = base.fit.setup.replicas
     yield (
         f"{len(base.fit.load)} requests; a replica computes {replicas.slots} at a time and starts within "
-        f"{replicas.pending_s + replicas.load_s:.1f} s. Assumed: {'; '.join(base.fit.assumptions) or 'nothing'}."
+        f"{replicas.start_up_s:.1f} s. Assumed: {'; '.join(base.fit.assumptions) or 'nothing'}."
     )
     yield ""
-    yield "| predicted / real (error) | replicas: θ | τ | replica-seconds | TTFT p50 | TTFT p95 |"
-    yield "|---|---:|---:|---:|---:|---:|"
+    yield (
+        "| predicted / real (error) | replicas: θ | τ | replica-seconds | TTFT p50 | interval of the real p50 "
+        "| TTFT p95 | interval of the real p95 | errors of p50, p95 with the real start-up |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
     for case in (BASE, *cases):
-        if case.name not in fits:
-            yield f"| {case.name} | not run | | | | |"
+        folder = found[case.name]
+        if folder is None:
+            yield f"| {case.name} | not run | | | | | | | |"
             continue
         result = predict(base, fits[case.name], case)
+        started = predict(base, fits[case.name], case, start_up=True)
+        chance = intervals(folder)
         cells = (
             f"{result.replicas_off_ratio:.1%}",
             f"{result.time_off_ratio:.1%}",
             _pair(result.simulated_replica_s, result.measured_replica_s, ""),
             _pair(result.simulated_s[0], result.measured_s[0], " s"),
+            chance.get("p50", "no interval"),
             _pair(result.simulated_s[1], result.measured_s[1], " s"),
+            chance.get("p95", "no interval"),
+            f"{_error(started.simulated_s[0], started.measured_s[0])}, "
+            f"{_error(started.simulated_s[1], started.measured_s[1])}",
         )
         yield f"| {case.name} | {' | '.join(cells)} |"
 
@@ -180,8 +220,11 @@ def table(runs: Path, cases: tuple[Case, ...]) -> Iterator[str]:
 def _pair(predicted: float, real: float, unit: str) -> str:
     """Predicted, real and the difference."""
     digits = 0 if not unit else 2
-    error = f"{(predicted - real) / real:+.0%}" if real else ""
-    return f"{predicted:.{digits}f}{unit} / {real:.{digits}f}{unit} ({error})"
+    return f"{predicted:.{digits}f}{unit} / {real:.{digits}f}{unit} ({_error(predicted, real)})"
+
+
+def _error(predicted: float, real: float) -> str:
+    return f"{(predicted - real) / real:+.0%}" if real else "–"
 
 
 def _say(text: str) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from loadgen.autoscale.spec import Behavior, HpaSpec, PodsMetric, Target
 from loadgen.whatif.model import Load, MetricPath, Replicas
-from loadgen.whatif.outcome import PHASES, Span, outcome
-from loadgen.whatif.settings import Setup, with_settings
+from loadgen.whatif.settings import Setup, Span, with_settings
+from loadgen.whatif.sweep import PHASES, outcome
 
 SEED = 7
 CHANGES = ((), ("hpa.target=0.1",), ("hpa.target=0.4",), ("hpa.scale_down_window_s=60",), ("hpa.min_replicas=4",))
@@ -34,7 +34,7 @@ def main() -> int:
     load = _load(options.per_s, length_s)
     target = Target(type="AverageValue", average_value_milli=200)
     setup = Setup(
-        replicas=Replicas(slots=6, create_s=0.2, pending_s=2.0, load_s=30.0, slowdown_ratio=options.slowdown),
+        replicas=Replicas(slots=6, create_s=0.2, pending_s=2.0, loads_s=(30.0,), slowdown_ratio=options.slowdown),
         path=MetricPath(scrape_s=5.0, window_s=30.0, sync_s=15.0),
         hpa=HpaSpec(
             min_replicas=1,

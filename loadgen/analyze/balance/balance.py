@@ -47,13 +47,14 @@ def balance(run: Observed, fleet: Fleet, by: Served) -> Balance:
     source: BalanceSource | None = "requests" if by.by_name else None
     if source is None and any(name in run.signals.get(SignalName.RAW_SUCCESS, {}) for name in ready):
         source = "counters"
-    uses = _uses(run, by, ready, source)
+    answers = None if source is None else _answers(run, by, source, tuple(ready))
+    uses = _uses(run, by, ready, source, answers)
     verdict, reason = _verdict(uses)
-    if source is None:
+    if answers is None:
         if verdict != "not scaled":
             verdict, reason = "not known", "Neither requests nor counters show which replica answered."
         return Balance(verdict=verdict, reason=reason, replicas=uses)
-    variation, by_chance = variation_of(_answers(run, by, source, tuple(ready)), ready, run.end_s)
+    variation, by_chance = variation_of(answers, ready, run.end_s)
     return Balance(
         verdict=verdict,
         reason=reason,
@@ -117,10 +118,11 @@ def _fair(answers: Answers, ready: dict[str, Replica]) -> Floats:
     return np.where(count > 0, 1.0 / np.maximum(count, 1.0), 0.0)
 
 
-def _uses(run: Observed, by: Served, ready: dict[str, Replica], source: BalanceSource | None) -> tuple[ReplicaUse, ...]:
-    if source is None:
+def _uses(
+    run: Observed, by: Served, ready: dict[str, Replica], source: BalanceSource | None, answers: Answers | None
+) -> tuple[ReplicaUse, ...]:
+    if answers is None:
         return tuple(_unknown(run, name, pod, added=_added(pod, run.end_s)) for name, pod in ready.items())
-    answers = _answers(run, by, source, tuple(ready))
     fair, total = _fair(answers, ready), len(answers.t_s)
     latencies = _latencies(run, by, tuple(ready)) if source == "requests" else {}
     counted = run.signals.get(SignalName.RAW_SUCCESS, {})

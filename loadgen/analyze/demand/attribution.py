@@ -4,6 +4,9 @@ Arrivals and services are those of the run: once with the replicas as they serve
 need without delay. A slow request that is slow in the first replay and not in the second is slow because of the lag;
 one that is slow in both has another cause. What was slow in the run and is not in the first replay is unexplained.
 
+Only requests that were due while fewer replicas served than needed, or before the backlog of that time was gone, can be
+slow because of the lag: at other times the replays differ in which replica gets which request.
+
 Which replica gets which request is not known, so requests are compared as counts in blocks of consecutive ones, which
 hold several turns of the gateway.
 """
@@ -16,7 +19,7 @@ from loadgen.analyze.demand.capacity import SEED, LatencyLimit, Work, latency_s,
 from loadgen.analyze.demand.replay import Policy, Supply, fixed, replay
 from loadgen.analyze.observed import Bools, Floats, Ints
 from loadgen.analyze.results.demand import Attribution, SmallestFleet
-from loadgen.analyze.steps import Step
+from loadgen.analyze.steps import Interval, Step, count, runs
 
 MOST_UNEXPLAINED = 0.1
 _BLOCK = 20
@@ -43,6 +46,17 @@ def following(needed: Step, lowest: int, highest: int | None, slots: int, policy
     return Supply(from_s=np.array(from_s), until_s=np.array(until_s), slots=slots, policy=policy)
 
 
+def shortages(served: Supply, ideal: Supply) -> list[Interval]:
+    """The spans in which fewer replicas served than follow the need, in order; the first and last may be unbounded."""
+    lives = [zip(each.from_s.tolist(), each.until_s.tolist(), strict=True) for each in (served, ideal)]
+    finite = [t for each in (served, ideal) for t in (*each.from_s.tolist(), *each.until_s.tolist()) if np.isfinite(t)]
+    first_s = min(finite, default=0.0) - 1.0
+    there, needed = (count(each, first_s) for each in lives)
+    at = np.union1d(there.t_s, needed.t_s)
+    edges = np.concatenate(([-np.inf], at[1:], [np.inf]))
+    return [(float(edges[first]), float(edges[last + 1])) for first, last in runs(there.at(at) < needed.at(at))]
+
+
 def attribution(
     due_s: Floats,
     work: Work,
@@ -51,6 +65,7 @@ def attribution(
     served_start_s: Floats,
     ideal_start_s: Floats,
     replicas: int,
+    lagged: Sequence[Interval] = ((-np.inf, np.inf),),
 ) -> tuple[Attribution, Bools]:
     """Attribute slow requests; the second result marks those in blocks in which the lag made some slow.
 
@@ -62,6 +77,7 @@ def attribution(
         served_start_s: Their starts in a replay with the replicas as they served.
         ideal_start_s: Their starts in a replay with replicas that follow the need.
         replicas: Number of the replicas as they served, of which each gets requests in turn.
+        lagged: Spans in which the lag can have made requests slow: `shortages`, each until its backlog was gone.
     """
     size = max(_BLOCK, _TURNS * replicas)
     block = np.arange(len(due_s)) // size
@@ -71,8 +87,12 @@ def attribution(
 
     in_run = counted(slow)
     explained = np.minimum(in_run, counted(_slow(due_s, work, limits, served_start_s)))
-    otherwise = np.minimum(explained, counted(_slow(due_s, work, limits, ideal_start_s)))
-    by_lag = explained - otherwise
+    possible = np.zeros(len(due_s), dtype=np.bool_)
+    for start_s, end_s in lagged:
+        possible |= (due_s >= start_s) & (due_s <= end_s)
+    both = np.minimum(explained, counted(_slow(due_s, work, limits, ideal_start_s)))
+    by_lag = np.where(counted(possible) > 0, explained - both, 0)
+    otherwise = explained - by_lag
     count, unexplained = int(slow.sum()), int((in_run - explained).sum())
     found = Attribution(
         slow=count,

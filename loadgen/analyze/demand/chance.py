@@ -16,9 +16,9 @@ import numpy as np
 from loadgen.analyze.bounds import e2e_bounds, ttft_bounds
 from loadgen.analyze.demand.capacity import SEED, LatencyLimit, Work, latency_s
 from loadgen.analyze.demand.demand import Planned
-from loadgen.analyze.demand.intensity import intensity
-from loadgen.analyze.demand.need import planned
+from loadgen.analyze.demand.intensity import Intensity
 from loadgen.analyze.demand.replay import Supply, replay
+from loadgen.analyze.demand.sampled import SAMPLED, ArrivalsWithin, poisson, sampled_interval
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.results.demand import PercentileInterval
 from loadgen.analyze.stats import QUANTILES, quantile
@@ -30,7 +30,6 @@ _DRAWS = 200
 _FEWEST_DRAWS = 40
 _REPLAYED = 100_000
 """Requests of all draws together: a run of many requests has fewer draws, at least `_FEWEST_DRAWS`."""
-MOST_REQUESTS = 50_000
 _MOST_REPEATS = 1000
 
 _OUTSIDE = 0.025
@@ -40,7 +39,9 @@ Arrivals = Callable[[np.random.Generator], Floats]
 """Draws due times, in order."""
 
 
-def percentile_intervals(run: Observed, due_s: Floats, work: Work, supply: Supply) -> tuple[PercentileInterval, ...]:
+def percentile_intervals(
+    run: Observed, due_s: Floats, work: Work, supply: Supply, rate: Planned | Intensity
+) -> tuple[PercentileInterval, ...]:
     """The interval of every limited percentile of TTFT and E2E, or the reason why it is not known.
 
     Args:
@@ -48,52 +49,65 @@ def percentile_intervals(run: Observed, due_s: Floats, work: Work, supply: Suppl
         due_s: When its requests were due, in order; at least one.
         work: Their services.
         supply: Its replicas as they served.
+        rate: The offered rate.
     """
     limits = [each for each in run.info.limits if each.metric in ("ttft", "e2e") and each.statistic in QUANTILES]
-    arrivals = _arrivals(run, due_s)
+    if not limits:
+        return ()
+    again_s = replay(due_s, work.service_s, supply)
+    arrivals, within = _arrivals(run, due_s, rate)
     made = []
     for each in limits:
         values = ttft_bounds(run) if each.metric == "ttft" else e2e_bounds(run)
         values = values.where(run.warm[values.row])
         limit = LatencyLimit(metric=each.metric, share=QUANTILES[each.statistic], limit_s=each.limit)
         low, high = (quantile(bound, limit.share) for bound in (values.lower_s, values.upper_s))
-        found = _interval(due_s, work, supply, limit, arrivals, (low, high), run.warm_up_s)
-        if isinstance(found, str):
+        found = _unsuited(due_s, work, again_s, limit, (low, high), run.warm_up_s)
+        sample = None
+        if found is None and len(due_s) > SAMPLED:
+            sampled = sampled_interval(due_s, work, supply, again_s, limit, within, run.warm_up_s)
+            if isinstance(sampled, str):
+                found = sampled
+            else:
+                interval, sample = (sampled.low_s, sampled.high_s), sampled.sample
+        elif found is None:
+            draws = max(_FEWEST_DRAWS, min(_DRAWS, _REPLAYED // len(due_s)))
+            interval = drawn_interval(arrivals, work, supply, limit, draws, run.warm_up_s)
+            found = "no other draw of the load has a request that counts" if math.isnan(interval[0]) else None
+        if found is not None:
             made.append(PercentileInterval(metric=each.metric, statistic=each.statistic, why_missing=found))
             continue
-        close = found[0] <= each.limit <= found[1]
+        close = interval[0] <= each.limit <= interval[1]
         made.append(
             PercentileInterval(
                 metric=each.metric,
                 statistic=each.statistic,
-                low_s=found[0],
-                high_s=found[1],
+                low_s=interval[0],
+                high_s=interval[1],
                 close=close,
-                repeats=repeats(found, low, each.limit) if close else None,
+                repeats=repeats(interval, low, each.limit) if close else None,
+                sampled=sample.requests if sample else None,
+                windows=len(sample) if sample else None,
             )
         )
     return tuple(made)
 
 
-def _interval(
+def _unsuited(
     due_s: Floats,
     work: Work,
-    supply: Supply,
+    start_s: Floats,
     limit: LatencyLimit,
-    arrivals: Arrivals,
     measured: tuple[float, float],
     warm_up_s: float,
-) -> tuple[float, float] | str:
-    if len(due_s) > MOST_REQUESTS:
-        return f"the run has more than {MOST_REQUESTS:,} requests"
+) -> str | None:
+    """Why replays do not tell of this percentile, if they do not."""
     if not measured[1] < math.inf:
         return "the percentile itself has no value"
-    again = _percentile(due_s, work, supply, limit, warm_up_s)
+    again = quantile(latency_s(limit.metric, due_s, start_s, work)[due_s >= warm_up_s], limit.share)
     if not abs(again - measured[0]) <= max(FITS_RATIO * measured[0], FITS_S):
         return f"a replay of the run gives {again:.3g} s instead of {measured[0]:.3g} s"
-    draws = max(_FEWEST_DRAWS, min(_DRAWS, _REPLAYED // len(due_s)))
-    found = drawn_interval(arrivals, work, supply, limit, draws, warm_up_s)
-    return "no other draw of the load has a request that counts" if math.isnan(found[0]) else found
+    return None
 
 
 def drawn_interval(
@@ -138,25 +152,20 @@ def _percentile(due_s: Floats, work: Work, supply: Supply, limit: LatencyLimit, 
     return quantile(values[due_s >= warm_up_s], limit.share)
 
 
-def _arrivals(run: Observed, due_s: Floats) -> Arrivals:
-    """How the load of a run is drawn again: from its plan, or from the estimated rate; evenly spaced ones stay."""
+def _arrivals(run: Observed, due_s: Floats, rate: Planned | Intensity) -> tuple[Arrivals, ArrivalsWithin]:
+    """How the load of a run is drawn again, in all and within spans: by its offered rate; evenly spaced ones stay."""
     if run.info.settings.get("arrivals") == "even":
-        return lambda random: due_s
-    rate = planned(run) or intensity(due_s, run.end_s)
+        return lambda random: due_s, lambda random, start_s, end_s: due_s[(due_s >= start_s) & (due_s < end_s)]
     # The plan has no rate at its end, and the load lasts until the last response.
     last_s = float(rate.edges_s[-1]) if isinstance(rate, Planned) else run.end_s
-    return from_rate(rate.at, rate.highest(), last_s)
+    highest = rate.highest()
+    return from_rate(rate.at, highest, last_s), poisson(rate.at, highest)
 
 
 def from_rate(rate: Callable[[Floats], Floats], highest: float, length_s: float) -> Arrivals:
-    """Poisson arrivals of a rate, by thinning."""
-    peak = highest * (1 + 1e-6)
-
-    def draw(random: np.random.Generator) -> Floats:
-        times = np.sort(random.uniform(0.0, length_s, random.poisson(peak * length_s)))
-        return times[random.uniform(0.0, peak, len(times)) < rate(times)]
-
-    return draw
+    """Poisson arrivals of a rate in [0, length_s)."""
+    within = poisson(rate, highest)
+    return lambda random: within(random, 0.0, length_s)
 
 
 def repeats(interval: tuple[float, float], value: float, limit: float) -> int | None:

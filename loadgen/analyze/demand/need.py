@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from loadgen.analyze.demand.capacity import Rates
 from loadgen.analyze.demand.demand import Planned, needed_of_arrivals, needed_of_plan, needed_replicas
-from loadgen.analyze.demand.intensity import intensity
+from loadgen.analyze.demand.intensity import Intensity, intensity
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results.demand import Estimate, NeededSpan, RateSource
 from loadgen.analyze.steps import Step
@@ -32,6 +32,7 @@ class Need:
         spans: Spans that needed 2 replicas or more.
         curve: Needed replicas over time.
         highest_per_s: Highest offered rate.
+        rate: The offered rate.
     """
 
     rates: tuple[Estimate, ...]
@@ -39,6 +40,7 @@ class Need:
     spans: tuple[NeededSpan, ...]
     curve: Step
     highest_per_s: float
+    rate: Planned | Intensity
 
 
 def need(run: Observed, rates: Rates, bound: str | None = None) -> Need | str:
@@ -68,6 +70,7 @@ def need(run: Observed, rates: Rates, bound: str | None = None) -> Need | str:
         spans=spans,
         curve=needed_replicas(spans, run.end_s),
         highest_per_s=highest,
+        rate=rate,
     )
 
 

@@ -27,6 +27,10 @@ _MOST_HELD = 0.2
 _SAME = 0.1
 """Share by which the successes that Triton counted may differ from the answered requests."""
 _SAME_OF_POD = 0.02
+NOT_FOR_A_SLOT = (
+    "some requests waited while their replica served fewer others than at other times, so what they waited for is "
+    "unknown"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,8 @@ def occupancy(run: Observed, fleet: Fleet, service_s: Floats | None = None) -> O
         mean_s = float(services.service_s[known].mean())
         before = slot_count
         slot_count = slots(requests.sent_s, _starts(run, services), requests.ended_s, replicas, mean_s)
+        if slot_count == 0:
+            return NOT_FOR_A_SLOT
         if slot_count in (None, before):
             break
     return Occupancy(

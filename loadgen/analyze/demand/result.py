@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.analyze.bounds import e2e_bounds, ttft_bounds
-from loadgen.analyze.demand.attribution import attribution, following, smallest_fleet
+from loadgen.analyze.demand.attribution import attribution, following, shortages, smallest_fleet
 from loadgen.analyze.demand.backlog import Backlog, backlog
 from loadgen.analyze.demand.capacity import LatencyLimit, Work, filled
 from loadgen.analyze.demand.chance import percentile_intervals
@@ -76,7 +76,8 @@ def assess(
         gone = backlog(served_start_s, ideal_start_s, work.service_s)
         if limit is not None:
             turns = len(served.from_s)
-            attributed, mask = attribution(due_s, work, slow, [limit], served_start_s, ideal_start_s, turns)
+            lagged = [(start, gone.gone_s(end, turns) or np.inf) for start, end in shortages(served, ideal)]
+            attributed, mask = attribution(due_s, work, slow, [limit], served_start_s, ideal_start_s, turns, lagged)
             mask = mask if attributed.conclusive else np.zeros(len(due_s), dtype=np.bool_)
     slow_ratio = None if limit is None else float(slow.mean())
     step_s = run.info.autoscaler.sync_period_s if run.info.autoscaler else DEFAULT_STEP_S
@@ -94,7 +95,7 @@ def assess(
         lags=level_lags,
         attribution=attributed,
         smallest=_smallest(run, model, needed, due_s, work),
-        percentiles=percentile_intervals(run, due_s, work, served),
+        percentiles=percentile_intervals(run, due_s, work, served, needed.rate),
         elasticity_serving=elasticity(needed.curve, served_curve, run.end_s, step_s, slow_ratio),
         elasticity_billed=elasticity(needed.curve, fleet.billed, run.end_s, step_s, slow_ratio),
     )

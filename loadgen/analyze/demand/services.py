@@ -28,6 +28,11 @@ MIN_WAITED = 5
 """Requests that must have waited before the slots of a replica can be told."""
 CLEAR_WAIT = 0.25
 """A request waited if it did for this share of a mean service: shorter waits may be variations of the prefill."""
+SLOTS_VARY = 0.25
+"""Share by which the number in service may differ from the slots while requests wait, as starts are estimates."""
+MIN_CONSTANT = 0.5
+"""Share of the time with waiting requests in which it does not differ by more, if they wait for a slot."""
+_MEDIAN = 0.5
 MIN_FULL = 20
 """Services that must have started in a full batch before only those count."""
 
@@ -137,11 +142,14 @@ def not_stalled(times_s: Floats) -> Bools:
 
 
 def slots(sent_s: Floats, start_s: Floats, ended_s: Floats, replicas: Floats, mean_service_s: float) -> int | None:
-    """How many requests a replica serves at the same time; None if too few waited to tell.
+    """How many requests a replica serves at the same time; None if too few waited to tell, 0 if not for a slot.
 
     While a request waits, every slot of its replica is taken. With one replica the number in service at such times is
     the number of slots: it is the median over that time. With several, one may have a free slot while requests wait at
     another, so it is the 90th percentile of the number in service for each replica.
+
+    Where one replica serves now more and now fewer requests while others wait, they wait for something else than a
+    slot, such as the compilation of a cold engine, or for a server that does not answer.
 
     Args:
         sent_s: When each request was sent; NaN if it was not.
@@ -163,10 +171,13 @@ def slots(sent_s: Floats, start_s: Floats, ended_s: Floats, replicas: Floats, me
     order = np.flatnonzero(sent)[np.argsort(sent_s[sent], kind="stable")]
     at = np.clip(np.searchsorted(sent_s[order], middle, side="right") - 1, 0, len(order) - 1)
     fleet = np.nan_to_num(replicas[order][at], nan=1.0)
-    for use, share in ((waiting & (fleet == 1), 0.5), (waiting & (fleet >= 1), 0.9)):
+    for use, share in ((waiting & (fleet == 1), _MEDIAN), (waiting & (fleet >= 1), 0.9)):
         lasts = np.diff(edges)[use]
         if lasts.sum() >= CLEAR_WAIT * MIN_WAITED * mean_service_s:
-            return max(1, round(_quantile(busy[use] / fleet[use], lasts, share)))
+            found = max(1, round(_quantile(busy[use] / fleet[use], lasts, share)))
+            constant = np.abs(busy[use] - found) <= SLOTS_VARY * found
+            one = share == _MEDIAN
+            return 0 if one and (lasts * constant).sum() < MIN_CONSTANT * lasts.sum() else found
     return None
 
 

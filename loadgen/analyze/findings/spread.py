@@ -1,6 +1,7 @@
 """Findings about the spread of requests over the replicas, and about cold replicas."""
 
 from loadgen.analyze.balance.age import ttft_limits
+from loadgen.analyze.balance.balance import WINDOW_S
 from loadgen.analyze.findings import codes
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Balance, Finding, ReplicaAge, ReplicaUse
@@ -51,10 +52,16 @@ def _uneven(balance: Balance) -> list[Finding]:
     most_s, least_s = _latency_s(most), _latency_s(least)
     if most_s is not None and least_s is not None and most_s < least_s:
         return []  # the gateway spared a replica that was slow, or that had a queue
+    shares = (
+        f"{most.replica} got {most_ratio * 100:.0f} % of its fair share and {least.replica} {least_ratio * 100:.0f} %"
+    )
+    if max(most_ratio - 1, 1 - least_ratio) < MAX_VARIATION:
+        what = f"Over the whole run {shares}, but not at all times: see when one of them gets more than its share."
+    else:
+        what = f"{shares}: balance requests and not connections."
     advice = (
-        f"The coefficient of variation of the requests for each ready replica; random choice of a replica gives "
-        f"{chance:.2f}. {most.replica} got {most_ratio * 100:.0f} % of its fair share and "
-        f"{least.replica} {least_ratio * 100:.0f} %: balance requests and not connections."
+        f"The coefficient of variation of the requests for each ready replica, in windows of {WINDOW_S:g} s; random "
+        f"choice of a replica gives {chance:.2f}. {what}"
     )
     return [codes.UNEVEN.finding(measured=variation, limit=MAX_VARIATION + chance, advice=advice)]
 

@@ -112,6 +112,8 @@ class PercentileInterval:
         close: Whether the limit is inside the interval: the result may be chance.
         repeats: Runs that would decide it then; None if no practical number would.
         why_missing: Why there is no interval.
+        sampled: Requests of the sample that the interval is from; None if it is from all.
+        windows: Windows of consecutive requests in the sample; None without one.
     """
 
     metric: str
@@ -121,6 +123,8 @@ class PercentileInterval:
     close: bool = False
     repeats: int | None = None
     why_missing: str | None = None
+    sampled: int | None = None
+    windows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

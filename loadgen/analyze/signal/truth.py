@@ -56,9 +56,9 @@ def responses(run: Observed, signal: Series, least: float, without_calm: float) 
     use = (signal.t_s >= 0) & (signal.t_s <= run.end_s)
     at, values = signal.t_s[use], signal.value[use]
     limit = _noise_limit(run, at, values, found, least, without_calm)
-    spans = _merged(at, values > limit, run)
+    spans = _merged(at, values > limit, scaler.scrape_interval_s)
     long = [each for each in found if each.until_s - each.broke_s > scaler.sync_period_s]
-    return tuple(_response(each, at, values, spans) for each in long), limit
+    return tuple(_response(each, at, values, spans, scaler.sync_period_s) for each in long), limit
 
 
 def ratio_responses(run: Observed, ratio: Series) -> tuple[tuple[Response, ...], float]:
@@ -201,27 +201,34 @@ def _noise_limit(
         return without_calm
     median = float(np.median(values[calm]))
     deviation = _TO_DEVIATION * float(np.median(np.abs(values[calm] - median)))
-    return median + max(NOISE_WIDTHS * deviation, least)
+    # At low load a ratio is 0 most of the time, and yet its noise is not.
+    usual = min(float(np.quantile(values[calm], 1 - MAX_FALSE_RATIO)), without_calm)
+    return max(median + max(NOISE_WIDTHS * deviation, least), usual)
 
 
-def _merged(at: Floats, above: Bools, run: Observed) -> list[Interval]:
-    """Spans above the noise; pauses shorter than a sync period do not end one, as the autoscaler may miss them."""
-    scaler = run.info.autoscaler
-    assert scaler is not None
+def _merged(at: Floats, above: Bools, scrape_s: float) -> list[Interval]:
+    """Spans above the noise; a missing sample does not end one."""
     spans: list[Interval] = []
     for first, last in runs(above):
-        start, end = float(at[first]), float(at[last]) + scaler.scrape_interval_s
-        if spans and start - spans[-1][1] < scaler.sync_period_s:
+        start, end = float(at[first]), float(at[last]) + scrape_s
+        if spans and start - spans[-1][1] <= scrape_s:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((start, end))
     return spans
 
 
-def _response(breach: Breach, at: Floats, values: Floats, spans: Sequence[Interval]) -> Response:
+def _response(breach: Breach, at: Floats, values: Floats, spans: Sequence[Interval], sync_s: float) -> Response:
+    """The span above the noise in which the limit was broken; else one just before, or the first one after.
+
+    Just before is within a sync period, as the autoscaler may have missed the pause. Earlier spans are left out: at low
+    load, noise can follow noise.
+    """
     inside = values[(at >= breach.start_s) & (at <= breach.until_s)]
     highest = float(np.nanmax(inside)) if np.isfinite(inside).any() else float("nan")
-    start_s = next((start for start, end in spans if end > breach.broke_s and start <= breach.until_s), None)
+    before = [start for start, end in spans if start <= breach.broke_s < end + sync_s]
+    after = [start for start, _ in spans if breach.broke_s < start <= breach.until_s]
+    start_s = before[-1] if before else after[0] if after else None
     return Response(breach, None if start_s is None else breach.broke_s - start_s, highest)
 
 

@@ -73,6 +73,30 @@ NULL_AS_ZERO = warning(
     "load.",
     'Set `ignoreNullValues: "false"` in the metadata of the trigger.',
 )
+KEDA_ACTIVATION = error(
+    "keda.activation",
+    "While no trigger exceeds its activationThreshold, KEDA removes the last replica and starts none, here also under "
+    "a load that needs one: requests find no server.",
+    "Set `activationThreshold` below `threshold`, or leave it out, which means 0.",
+)
+KEDA_POLLING = warning(
+    "keda.polling",
+    "Without replicas, KEDA queries the trigger only once in this interval, and the first request waits for that and "
+    "for a whole model load.",
+    "Set `pollingInterval: 5`, or keep one replica.",
+)
+KEDA_CACHED = warning(
+    "keda.cached",
+    "With useCachedMetrics each sync of the HPA reads what KEDA last polled, which is older by up to pollingInterval, "
+    "instead of a query of its own.",
+    "Remove `useCachedMetrics`, or set `pollingInterval` to 15 or less.",
+)
+KEDA_COOLDOWN = warning(
+    "keda.cooldown",
+    "The last replica is removed after a pause that is shorter than the minutes in which a new one loads its model, "
+    "and the next request waits for that.",
+    "Set `cooldownPeriod: 300`, or longer than the pauses between requests.",
+)
 HPA_INVALID = error(
     "hpa.invalid",
     "The API server rejects this autoscaler, and nothing scales.",
@@ -162,6 +186,10 @@ ALL = (
     UNRECORDED,
     ZERO_BLIND,
     NULL_AS_ZERO,
+    KEDA_ACTIVATION,
+    KEDA_POLLING,
+    KEDA_CACHED,
+    KEDA_COOLDOWN,
     HPA_INVALID,
     HPA_VERSION,
     NO_BEHAVIOR,

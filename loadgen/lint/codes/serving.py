@@ -35,6 +35,17 @@ LIVENESS_READY = error(
     "A server that is not ready for a moment, as during a model reload, is restarted and loads its models again.",
     "Use `httpGet: {path: /v2/health/live, port: http}`.",
 )
+LIVENESS_TCP = warning(
+    "probe.liveness_tcp",
+    "The port accepts connections while the server behind it hangs, so it is never restarted.",
+    "Use `httpGet: {path: /v2/health/live, port: http}`.",
+)
+LIVENESS_AS_READINESS = error(
+    "probe.liveness_as_readiness",
+    "Both probes ask the same, and liveness gives up as soon as readiness: a server that should get no requests for a "
+    "while is restarted, and loads its models again.",
+    "Use `httpGet: {path: /v2/health/live, port: http}` for liveness, with a longer periodSeconds × failureThreshold.",
+)
 LIVENESS_HASTY = warning(
     "probe.liveness_hasty",
     "A server that is slow to answer its probe under load is restarted, and its requests move to the other replicas.",
@@ -76,6 +87,11 @@ NO_GPU = warning(
     "pod.no_gpu",
     "The scheduler may place the pod on a node without a free GPU, where the server fails or shares a GPU.",
     "Set `resources: {limits: {nvidia.com/gpu: 1}}`.",
+)
+GPU_REQUEST = error(
+    "pod.gpu_request",
+    "The API server rejects a pod whose limit of GPUs is missing or differs from its request, and no replica starts.",
+    "Set `resources: {limits: {nvidia.com/gpu: 1}}`; the request is then the same.",
 )
 SHARED_MEMORY = warning(
     "pod.shared_memory",
@@ -128,6 +144,8 @@ ALL = (
     NO_READINESS,
     READINESS_LIVE,
     LIVENESS_READY,
+    LIVENESS_TCP,
+    LIVENESS_AS_READINESS,
     LIVENESS_HASTY,
     NOT_STRICT,
     EXPLICIT_MODELS,
@@ -136,6 +154,7 @@ ALL = (
     EXIT_TIMEOUT,
     NO_PRESTOP,
     NO_GPU,
+    GPU_REQUEST,
     SHARED_MEMORY,
     RECREATE,
     UNAVAILABLE,

@@ -125,6 +125,21 @@ MONITOR_SLOW = warning(
     "The HPA syncs every 15 s, and reads the same samples several times before there are new ones.",
     "Set `interval: 5s` in the endpoint, and a window of at least four intervals in the rules.",
 )
+SCRAPE_SLOW = warning(
+    "scrape.slow",
+    "The HPA syncs every 15 s, and reads the same samples several times before there are new ones.",
+    "Set `scrape_interval: 5s` in the job, and a window of at least four intervals in the rules.",
+)
+SCRAPE_TIMEOUT = error(
+    "scrape.timeout",
+    "Prometheus refuses a configuration whose time-out exceeds the interval: it does not start, or keeps the former.",
+    "Set `scrape_timeout` to at most `scrape_interval`.",
+)
+EVALUATION_SLOW = warning(
+    "scrape.evaluation",
+    "It applies to rule groups without an interval of their own, and the HPA reads the same value several times.",
+    "Set `evaluation_interval: 5s`, or `interval: 5s` in the rule group.",
+)
 MONITOR_TIMEOUT = error(
     "monitor.timeout",
     "The operator rejects an endpoint whose timeout exceeds its interval, and Prometheus scrapes nothing.",
@@ -155,4 +170,7 @@ ALL = (
     MONITOR_INTERVAL,
     MONITOR_SLOW,
     MONITOR_TIMEOUT,
+    SCRAPE_SLOW,
+    SCRAPE_TIMEOUT,
+    EVALUATION_SLOW,
 )

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 
+from loadgen.base.quantity import parse_quantity
 from loadgen.kube.objects.fields.monitoring import BudgetSpec
 from loadgen.kube.objects.fields.workloads import LeaderWorkerSet
 from loadgen.lint.codes import serving
@@ -58,6 +59,12 @@ def _resources(server: Server) -> Iterator[Pitfall]:
         field = f"{server.container_field}.resources"
         value = f"no GPU, with the image {container.image or 'not set'}"
         yield server.object.pitfall(serving.NO_GPU, field, value, severity=severity)
+    limits, requests = container.resources.limits, container.resources.requests
+    for name in sorted(filter(is_gpu, requests)):
+        if name.startswith("nvidia.com/") and parse_quantity(requests[name]) != parse_quantity(limits.get(name, 0)):
+            field = f"{server.container_field}.resources.requests"
+            value = f"{name}: {requests[name]}, with a limit of {limits.get(name, 'nothing')}"
+            yield server.object.pitfall(serving.GPU_REQUEST, field, value)
     if not any(each.mountPath.rstrip("/") == "/dev/shm" for each in container.volumeMounts):  # noqa: S108
         yield server.object.pitfall(serving.SHARED_MEMORY, f"{server.container_field}.volumeMounts", "no /dev/shm")
 

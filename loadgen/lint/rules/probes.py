@@ -12,6 +12,8 @@ from loadgen.lint.setup import Setup
 _SLOW_LOAD_S = 300
 """Loads of LLMs take minutes: a server that is killed before this does not start on a cold node."""
 _HASTY_S = 15
+_SAME_S = 30
+"""A liveness probe that asks the same as the readiness probe gives a server at least this long."""
 _HEALTH = re.compile(r"/v2/health/(live|ready)\b")
 
 
@@ -71,9 +73,26 @@ def _liveness(server: Server) -> Iterator[Pitfall]:
         return
     if _path(probe).startswith("/v2/health/ready"):
         yield server.object.pitfall(serving.LIVENESS_READY, field, _path(probe))
+    elif probe.tcpSocket is not None:
+        yield server.object.pitfall(serving.LIVENESS_TCP, field, f"tcpSocket, port {probe.tcpSocket.port}")
+    elif (readiness := server.container.readinessProbe) is not None and _gives_up_as_soon(probe, readiness):
+        value = f"{_path(probe) or 'the same call'}, as readiness: {_repeated_s(probe)} s until the restart"
+        yield server.object.pitfall(serving.LIVENESS_AS_READINESS, field, value)
+        return
     if _repeated_s(probe) < _HASTY_S:
         value = f"{probe.failureThreshold} failures, {probe.periodSeconds} s apart: {_repeated_s(probe)} s"
         yield server.object.pitfall(serving.LIVENESS_HASTY, field, value)
+
+
+def _gives_up_as_soon(liveness: Probe, readiness: Probe) -> bool:
+    """Whether a liveness probe makes the same call as the readiness probe, and fails as soon or within seconds.
+
+    Where both ask for `/v2/health/live`, the readiness probe is wrong.
+    """
+    if _path(liveness).startswith("/v2/health/live"):
+        return False
+    calls = ((each.httpGet, each.grpc, each.exec) for each in (liveness, readiness))
+    return next(calls) == next(calls) and _repeated_s(liveness) <= max(_repeated_s(readiness), _SAME_S)
 
 
 def _path(probe: Probe) -> str:

@@ -8,6 +8,7 @@ from loadgen.lint.adapter import AdapterRule
 from loadgen.lint.codes import signal
 from loadgen.lint.objects import Object, selects
 from loadgen.lint.pitfall import Pitfall
+from loadgen.lint.prometheus_files import DEFAULT_S
 from loadgen.lint.promql.parse import duration_s
 from loadgen.lint.promql.tree import Aggregate, labels_of
 from loadgen.lint.rule_files import rule_groups
@@ -23,6 +24,7 @@ def check(setup: Setup) -> Iterator[Pitfall]:
     yield from _intervals(setup)
     yield from _adapter(setup)
     yield from _monitors(setup)
+    yield from _files(setup)
 
 
 def _labels(setup: Setup) -> Iterator[Pitfall]:
@@ -103,6 +105,30 @@ def _monitors(setup: Setup) -> Iterator[Pitfall]:
                 services = services_of(setup.objects, server)
                 ports = {port.name for service in services for port in service.fields.spec.ports}
             yield from _endpoints(monitor, ports)
+
+
+def _files(setup: Setup) -> Iterator[Pitfall]:
+    """Yield the pitfalls of configurations of Prometheus without an operator."""
+    read = {(id(each.object), each.field.rpartition(".rules[")[0]) for each in setup.rules if each.is_read}
+    inherits = any(
+        group.object.kind == "ConfigMap" and (id(group.object), group.path) in read and not group.group.interval
+        for group in rule_groups(setup.objects)
+    )
+    has_monitors = any(True for server in setup.servers for _ in monitors_of(setup.objects, server))
+    for file in setup.prometheus:
+        # which job scrapes the servers is not known: none does so more often than the fastest
+        fastest = min(file.jobs, key=lambda job: job.interval_s, default=None)
+        if fastest is not None and fastest.interval_s > _SYNC_PERIOD_S and not has_monitors:
+            value = fastest.interval or f"not set: {DEFAULT_S:g} s"
+            field = f"{fastest.field}.scrape_interval"
+            yield file.object.pitfall(signal.SCRAPE_SLOW, field, f"{value}, the fastest job for pods or Services")
+        for job in file.jobs:
+            if job.timeout_s is not None and job.timeout_s > job.interval_s:
+                value = f"{job.timeout_s:g} s, with an interval of {job.interval_s:g} s"
+                yield file.object.pitfall(signal.SCRAPE_TIMEOUT, f"{job.field}.scrape_timeout", value)
+        if inherits and file.evaluation_s > _SYNC_PERIOD_S:
+            value = file.evaluation or f"not set: {DEFAULT_S:g} s"
+            yield file.object.pitfall(signal.EVALUATION_SLOW, f"{file.field}.global.evaluation_interval", value)
 
 
 def _looks_here(setup: Setup, monitor: Object[Any]) -> bool:

@@ -180,7 +180,18 @@ HPA = {
 MANIFEST = {**HPA, "metadata": {"name": "llm"}}
 SCALED_OBJECT = {
     "metadata": _meta("llm"),
-    "spec": {"triggers": [{"type": "prometheus", "metadata": {"query": 'avg(ratio{a="b"})', "threshold": "1"}}]},
+    "spec": {
+        "scaleTargetRef": {"name": "llm"},
+        "pollingInterval": 15,
+        "cooldownPeriod": 60,
+        "triggers": [
+            {
+                "type": "prometheus",
+                "useCachedMetrics": True,
+                "metadata": {"query": 'avg(ratio{a="b"})', "threshold": "1", "activationThreshold": "0.5"},
+            }
+        ],
+    },
 }
 SERVICE = {
     "metadata": _meta("llm", labels={"app.kubernetes.io/name": "prometheus"}),

@@ -26,7 +26,23 @@ _MORE = [
         "kind": "ConfigMap",
         "metadata": {"name": "rules"},
         "data": {
-            "rules.yml": '{"groups": [{"interval": "1m", "rules": [{"record": "a:b", "expr": "rate(nv_c[1m])"}]}]}'
+            "rules.yml": '{"groups": [{"interval": "1m", "rules": [{"record": "a:b", "expr": "rate(nv_c[1m])"}]}]}',
+            "prometheus.yml": '{"global": {"scrape_interval": "1m", "evaluation_interval": "1m"}, "scrape_configs": ['
+            '{"job_name": "pods", "scrape_timeout": "10s", "kubernetes_sd_configs": [{"role": "pod"}]}]}',
+            "values.yaml": '{"prometheus-adapter": {"rules": {"custom": [{"seriesQuery": "a"}]}}}',
+        },
+    },
+    {
+        "apiVersion": "autoscaling/v2beta1",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "first"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llm"},
+            "maxReplicas": 4,
+            "metrics": [
+                {"type": "Pods", "pods": {"metricName": "a", "targetAverageValue": "1"}},
+                {"type": "External", "external": {"metricName": "b", "targetValue": "1", "metricSelector": {}}},
+            ],
         },
     },
 ]
@@ -63,7 +79,13 @@ TARGETS = (
         valid=tuple(json.dumps(each).encode() for each in _SETUPS),
         inputs=json_bytes(*_SETUPS),
         parse=_lint,
-        calls=("loadgen.kube.objects.shapes:parsed", "loadgen.lint.adapter:_rules", "loadgen.lint.rule_files:_groups"),
+        calls=(
+            "loadgen.kube.objects.shapes:parsed",
+            "loadgen.lint.adapter:_rules",
+            "loadgen.lint.adapter:_rules_of",
+            "loadgen.lint.prometheus_files:_parsed",
+            "loadgen.lint.rule_files:_groups",
+        ),
     ),
     Target(
         name="manifests",

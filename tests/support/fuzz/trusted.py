@@ -11,7 +11,7 @@ TRUSTED: dict[str, str] = {
     "loadgen.analyze.demand.need:planned": "a load that is no rate is no plan: the rate is then told from the arrivals",
     "loadgen.selftest.ceilings:last": _OWN,
     "loadgen.selftest.cli:_measured": _OWN,
-    "loadgen.whatif.trace:read_arrivals": "a row is a time that is a number, or a sentence; `float` reads nothing else",
+    "loadgen.whatif.plan_cli:read_arrivals": "a row is a time that is a number, or a sentence: `float` reads no more",
     "loadgen.base.http_connection:HttpConnection.__init__": _VALIDATED,
     "loadgen.base.proxies:without_credentials": _VALIDATED,
     "loadgen.collect.connections:from_environment": _OWN,

@@ -1,6 +1,7 @@
 """Changes of a setup without pitfalls, `good.yaml`."""
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,21 @@ def without(part: Callable[[Setup], Any], key: str) -> Change:
 
 def endpoint(**fields: Any) -> Change:
     return lambda setup: setup["PodMonitor"]["spec"]["podMetricsEndpoints"][0].update(fields)
+
+
+def scraped_by(jobs: str, rules: dict[str, Any] | None = None, **intervals: str) -> Change:
+    """Prometheus without an operator: a ConfigMap with its configuration, and with the rules if they are given."""
+
+    def change(setup: Setup) -> None:
+        del setup["PodMonitor"]
+        data = {"prometheus.yml": f"global: {json.dumps(intervals)}\nscrape_configs: {jobs}\n"}
+        if rules is not None:
+            group = {**setup.pop("PrometheusRule")["spec"]["groups"][0], **rules}
+            data["rules.yml"] = json.dumps({"groups": [{key: group[key] for key in group if group[key] is not None}]})
+        metadata = {"name": "prometheus", "namespace": "monitoring"}
+        setup["Prometheus"] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+    return change
 
 
 def adapter(text: str, instead: str) -> Change:

@@ -6,6 +6,7 @@ from support.lint.changes import (
     BLS,
     SECOND_HPA,
     Change,
+    Setup,
     add,
     behavior,
     both,
@@ -20,6 +21,21 @@ from support.lint.changes import (
     trigger,
     without,
 )
+
+FROM_GATEWAY = trigger(
+    1, {"query": "sum(rate(traefik_service_requests_total[1m]))", "threshold": "2"}, metricType="AverageValue"
+)
+"""A trigger that exists without replicas."""
+
+
+def in_v2beta1(setup: Setup) -> None:
+    """The same HPA in the version that has its targets beside the names of the metrics."""
+    setup["HorizontalPodAutoscaler"].update(apiVersion="autoscaling/v2beta1")
+    hpa(setup)["metrics"] = [
+        {"type": "Pods", "pods": {"metricName": "triton:queue_compute:ratio", "targetAverageValue": "150m"}},
+        {"type": "Pods", "pods": {"metricName": "triton:busy:ratio", "targetAverageValue": "800m"}},
+    ]
+
 
 HAS: list[tuple[str, Change]] = [
     (
@@ -84,7 +100,23 @@ HAS: list[tuple[str, Change]] = [
     ("metric.zero_blind", keda(minReplicaCount=0)),
     ("metric.zero_blind", keda(minReplicaCount=1, idleReplicaCount=0)),
     ("keda.null_as_zero", both(keda(), trigger(0, {"ignoreNullValues": "true"}))),
+    (
+        "keda.activation",
+        both(keda(minReplicaCount=0), FROM_GATEWAY, trigger(0, {"activationThreshold": "0.15"})),
+    ),
+    ("keda.polling", both(keda(minReplicaCount=0, pollingInterval=60), FROM_GATEWAY)),
+    ("keda.polling", both(keda(idleReplicaCount=0, pollingInterval=300), FROM_GATEWAY)),
+    ("keda.cooldown", both(keda(minReplicaCount=0, cooldownPeriod=30), FROM_GATEWAY)),
+    (
+        "keda.cached",
+        both(keda(), lambda s: s["ScaledObject"]["spec"]["triggers"][0].update(useCachedMetrics=True)),
+    ),
     ("hpa.invalid", lambda s: hpa(s).update(minReplicas=9)),
+    (
+        "hpa.invalid",
+        metric_is(0, {"type": "Pods", "pods": {"metricName": "triton:busy:ratio", "targetAverageValue": "1"}}),
+    ),
+    ("hpa.version", in_v2beta1),
     ("hpa.version", lambda s: s["HorizontalPodAutoscaler"].update(apiVersion="autoscaling/v2beta2")),
     (
         "hpa.version",
@@ -129,6 +161,16 @@ HAS_NOT: dict[str, Change | None] = {
     "KEDA from zero by the gateway": both(
         keda(minReplicaCount=0),
         trigger(1, {"query": "sum(rate(traefik_service_requests_total[1m]))"}, metricType="AverageValue"),
+    ),
+    "KEDA with one replica at least: activation, polling and cooldown are of no account": both(
+        keda(pollingInterval=60, cooldownPeriod=10), trigger(0, {"activationThreshold": "5"})
+    ),
+    "KEDA from zero with an activation below the threshold": both(
+        keda(minReplicaCount=0), FROM_GATEWAY, trigger(1, {"activationThreshold": "0.5"})
+    ),
+    "KEDA with a cache that is polled in each sync": both(
+        keda(pollingInterval=15),
+        lambda s: s["ScaledObject"]["spec"]["triggers"][0].update(useCachedMetrics=True),
     ),
     "the sum of External series, divided": metric_is(
         1, external("triton:busy:ratio", {"type": "AverageValue", "averageValue": "800m"})

@@ -30,6 +30,21 @@ HAS: list[tuple[str, Change]] = [
         "probe.liveness_ready",
         asked_by("livenessProbe", "sh", "-c", "wget -qO- localhost:8000/v2/health/ready || exit 1"),
     ),
+    ("probe.liveness_tcp", probe("livenessProbe", httpGet=None, tcpSocket={"port": 8001})),
+    (
+        "probe.liveness_as_readiness",
+        both(
+            probe("livenessProbe", httpGet={"path": "/health/ready", "port": 9000}),
+            probe("readinessProbe", httpGet={"path": "/health/ready", "port": 9000}),
+        ),
+    ),
+    (
+        "probe.liveness_as_readiness",
+        both(
+            probe("livenessProbe", httpGet=None, grpc={"port": 8001}, failureThreshold=6),
+            probe("readinessProbe", httpGet=None, grpc={"port": 8001}, failureThreshold=30),
+        ),
+    ),
     ("probe.liveness_hasty", probe("livenessProbe", periodSeconds=2)),
     ("probe.not_strict", command("--strict-readiness=false")),
     ("probe.explicit_models", command("--model-control-mode=explicit")),
@@ -50,6 +65,11 @@ HAS: list[tuple[str, Change]] = [
     ("pod.exit_timeout", lambda s: server(s).update(args=["--model-repository=/models"])),
     ("pod.no_prestop", without(server, "lifecycle")),
     ("pod.no_gpu", without(server, "resources")),
+    ("pod.gpu_request", lambda s: server(s).update(resources={"requests": {"nvidia.com/gpu": 1}})),
+    (
+        "pod.gpu_request",
+        lambda s: server(s).update(resources={"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": "2"}}),
+    ),
     ("pod.shared_memory", without(server, "volumeMounts")),
     ("rollout.recreate", lambda s: s["Deployment"]["spec"].update(strategy={"type": "Recreate"})),
     (
@@ -80,6 +100,13 @@ HAS_NOT: dict[str, Change | None] = {
     "a readiness probe with a command": asked_by("readinessProbe", "curl", "-f", "localhost:8000/v2/health/ready"),
     "a startup probe of five minutes": probe("startupProbe", failureThreshold=60),
     "explicit models that are loaded": command("--model-control-mode=explicit", "--load-model=tensorrt_llm_bls"),
+    "the same call with a long liveness": both(
+        probe("livenessProbe", httpGet=None, grpc={"port": 8001}, failureThreshold=12),
+        probe("readinessProbe", httpGet=None, grpc={"port": 8001}),
+    ),
+    "a request of GPUs that is its limit": lambda s: server(s).update(
+        resources={"requests": {"nvidia.com/gpu": 1, "cpu": "2"}, "limits": {"nvidia.com/gpu": "1"}}
+    ),
     "a GPU by a claim": lambda s: server(s).update(resources={"claims": [{"name": "gpus"}]}),
     "a GPU by the runtime": lambda s: server(s).update(
         resources={}, env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]

@@ -9,6 +9,7 @@ from support.lint.changes import (
     QUEUE,
     SUM,
     Change,
+    Setup,
     adapter,
     add,
     both,
@@ -20,7 +21,21 @@ from support.lint.changes import (
     ratio,
     ratio_is,
     record,
+    scraped_by,
 )
+
+
+def windows_of(window: str) -> Change:
+    """A change of the window of every rate."""
+
+    def change(setup: Setup) -> None:
+        for rule in setup["PrometheusRule"]["spec"]["groups"][0]["rules"]:
+            rule["expr"] = rule["expr"].replace("[30s]", f"[{window}]")
+
+    return change
+
+
+JOB = "job_name: pods, kubernetes_sd_configs: [{role: pod}]"
 
 HAS: list[tuple[str, Change]] = [
     ("query.window_empty", ratio_is(ratio(window="9s"))),
@@ -100,6 +115,22 @@ HAS: list[tuple[str, Change]] = [
     ("monitor.interval", lambda s: s["PodMonitor"]["spec"].update(podMetricsEndpoints=[{"port": "metrics"}])),
     ("monitor.slow", both(endpoint(interval="20s", scrapeTimeout="5s"), lambda s: s.pop("PrometheusRule"))),
     ("monitor.timeout", endpoint(scrapeTimeout="10s")),
+    ("scrape.slow", both(windows_of("2m"), scraped_by(f"[{{{JOB}, scrape_interval: 20s}}]"))),
+    ("scrape.slow", both(windows_of("2m"), scraped_by(f"[{{{JOB}}}]", scrape_interval="30s"))),
+    ("query.window_short", both(windows_of("30s"), scraped_by(f"[{{{JOB}, scrape_interval: 10s}}]"))),
+    ("scrape.timeout", scraped_by(f"[{{{JOB}}}]", scrape_interval="5s", scrape_timeout="10s")),
+    (
+        "scrape.evaluation",
+        scraped_by(f"[{{{JOB}}}]", {"interval": None}, scrape_interval="5s", evaluation_interval="1m"),
+    ),
+    ("scrape.evaluation", scraped_by(f"[{{{JOB}}}]", {"interval": None}, scrape_interval="5s")),
+    (
+        "adapter.resources",
+        both(
+            adapter("rules:", "prometheus-adapter:\n rules:\n  custom:"),
+            adapter("pod: {resource: pod}", "node: {resource: node}"),
+        ),
+    ),
 ]
 """A change for each pitfall, often several: the good setup with it has this pitfall and no other."""
 
@@ -136,6 +167,16 @@ HAS_NOT: dict[str, Change | None] = {
         adapter("    metricsQuery", '    name: {matches: "^triton:(.*)$", as: "$1"}\n    metricsQuery'),
         metric_is(0, pods_metric("queue_compute:ratio", "150m")),
         metric_is(1, pods_metric("busy:ratio", "800m")),
+    ),
+    "a job that scrapes often, and a slow one": scraped_by(
+        f"[{{{JOB}}}, {{{JOB}, scrape_interval: 5m}}]", scrape_interval="5s"
+    ),
+    "a slow job for nodes": scraped_by(
+        f"[{{{JOB}, scrape_interval: 5s}}, {{job_name: n, kubernetes_sd_configs: [{{role: node}}]}}]"
+    ),
+    "rules with an interval of their own": scraped_by(f"[{{{JOB}}}]", {}, scrape_interval="5s"),
+    "an adapter whose rules are values of a chart that contains its chart": adapter(
+        "rules:", "prometheus-adapter:\n rules:\n  custom:"
     ),
     "an adapter whose rules are values of its chart": adapter("rules:", "rules:\n  default: false\n  custom:"),
     "a monitor in another namespace": lambda s: [

@@ -10,7 +10,7 @@ import pytest
 from loadgen.base.errors import DatasetError
 from loadgen.dataset import parts
 from loadgen.dataset.folder import RunFolder
-from loadgen.dataset.parts import read_parts
+from loadgen.dataset.parts import Parts, read_parts
 from loadgen.dataset.tables import REQUESTS, SAMPLES, TOKENS
 
 ROW = {"t_s": 1.0, "signal": "ratio", "pod": "a", "value": 2.0}
@@ -95,3 +95,30 @@ def test_a_table_beyond_the_memory_is_refused_before_it_is_read(
     put(tmp_path, SAMPLE, 1)
     with pytest.raises(DatasetError, match=r"part-a-000001.* needs 0\.0 GB of memory or more"):
         read_parts(tmp_path, SAMPLES)
+
+
+def test_parts_of_a_long_run_are_read_in_order(tmp_path: Path) -> None:
+    """Threads read them ahead of their turn; the error of a damaged one comes in its turn."""
+    for number in range(150):
+        put(tmp_path, replaced("t_s", pa.array([float(number)])), number)
+    read = [table.column("t_s")[0].as_py() for table in Parts(tmp_path, SAMPLES)]
+    assert read == [float(number) for number in range(150)]
+    damaged = tmp_path / "part-a-000120.parquet"
+    damaged.write_bytes(b"PAR1")
+    read = []
+    with pytest.raises(DatasetError, match=r"part-a-000120\.parquet cannot be read"):
+        read.extend(table.num_rows for table in Parts(tmp_path, SAMPLES))
+    assert len(read) == 120
+
+
+def test_times_have_no_dictionary(tmp_path: Path) -> None:
+    """All are different: they are split by the place of their bytes; texts keep their dictionary."""
+    folder = RunFolder(tmp_path)
+    samples = folder.append("samples", "a", [ROW])
+    tokens = folder.append("tokens", "a", [{"request_id": 1, "t_s": [1.0, 2.5]}])
+    assert samples is not None
+    assert tokens is not None
+    chunks = [pq.read_metadata(part).row_group(0) for part in (samples, tokens)]
+    assert [chunks[0].column(n).has_dictionary_page for n in range(4)] == [False, True, True, False]
+    assert "BYTE_STREAM_SPLIT" in chunks[1].column(1).encodings
+    assert folder.table("tokens").to_pylist() == [{"request_id": 1, "t_s": [1.0, 2.5]}]

@@ -51,6 +51,19 @@ def old_version(documents: Documents) -> None:
     del scaler["spec"]["behavior"]
 
 
+def first_version(documents: Documents) -> None:
+    """Every kind of metric as autoscaling/v2beta1 has it: targets beside names."""
+    scaler = of(documents, "HorizontalPodAutoscaler")
+    scaler["apiVersion"] = "autoscaling/v2beta1"
+    service = {"apiVersion": "v1", "kind": "Service", "name": "llm"}
+    scaler["spec"]["metrics"] = [
+        {"type": "Pods", "pods": {"metricName": "triton:queue_compute:ratio", "targetAverageValue": "1000m"}},
+        {"type": "Object", "object": {"target": service, "metricName": "triton:busy:ratio", "averageValue": "800m"}},
+        {"type": "External", "external": {"metricName": "triton:busy:ratio", "targetValue": "800m"}},
+        {"type": "Resource", "resource": {"name": "cpu", "targetAverageUtilization": 80}},
+    ]
+
+
 def adapter_in_json(documents: Documents) -> None:
     config = of(documents, "ConfigMap")
     rules = yaml.safe_load(config["data"]["config.yaml"])
@@ -132,6 +145,16 @@ CASES: dict[str, tuple[Callable[[Documents], None], Found]] = {
             ("hpa.no_behavior", _SCALER, "spec.behavior"),
         },
     ),
+    "an HPA of the first version with several metrics": (
+        first_version,
+        {
+            ("hpa.version", _SCALER, "apiVersion"),
+            ("metric.target_default", _SCALER, "spec.metrics[0]"),
+            ("metric.ratio_divided", _SCALER, "spec.metrics[1].object.target"),
+            ("metric.external_sum", _SCALER, "spec.metrics[2].external.target"),
+            ("metric.cpu", _SCALER, "spec.metrics[3]"),
+        },
+    ),
     "the adapter's configuration as JSON": (
         adapter_in_json,
         {("adapter.resources", "ConfigMap", "data[config.yaml].rules[0].resources")},
@@ -160,7 +183,13 @@ CASES: dict[str, tuple[Callable[[Documents], None], Found]] = {
         },
     ),
     "replicas beside an HPA": (replicas, {("autoscaler.replicas_field", _SERVER, "spec.replicas")}),
-    "probes by TCP only": (tcp_probes, {("probe.readiness_live", _SERVER, f"{_POD}.containers[0].readinessProbe")}),
+    "probes by TCP only": (
+        tcp_probes,
+        {
+            ("probe.readiness_live", _SERVER, f"{_POD}.containers[0].readinessProbe"),
+            ("probe.liveness_tcp", _SERVER, f"{_POD}.containers[0].livenessProbe"),
+        },
+    ),
     "no grace period": (no_grace, {("pod.grace_short", _SERVER, f"{_POD}.terminationGracePeriodSeconds")}),
     "a ServiceMonitor of a port that no Service has": (
         service_monitor,
@@ -191,3 +220,32 @@ def test_rules_in_a_config_map_are_read_as_those_of_a_prometheus_rule(tmp_path: 
     metadata = {"name": "other", "namespace": "monitoring"}
     documents.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
     assert found(tmp_path / "good.yaml", yaml.safe_dump_all(documents)) == set()
+
+
+ADAPTER = """
+rules:
+  default: false
+  custom:
+    - seriesQuery: triton:queue_compute:ratio
+      resources: {overrides: {pod: {resource: pod}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("adapter-values.yaml", ADAPTER, ("adapter.resources", "data[adapter-values.yaml].rules.custom[0].resources")),
+        (
+            "prometheus.yml",
+            "scrape_configs: [{job_name: pods, kubernetes_sd_configs: [{role: pod}]}]",
+            ("scrape.slow", "data[prometheus.yml].scrape_configs[0].scrape_interval"),
+        ),
+    ],
+)
+def test_a_file_beside_the_manifests(tmp_path: Path, name: str, text: str, expected: tuple[str, str]) -> None:
+    """The values of prometheus-adapter's chart, and `prometheus.yml`: files of a folder with the manifests."""
+    documents = [each for each in GOOD if each["kind"] not in ("ConfigMap", "PodMonitor")]
+    (tmp_path / "manifests.yaml").write_text(yaml.safe_dump_all(documents))
+    (tmp_path / name).write_text(text)
+    pitfalls = lint(read_objects(read_input(str(tmp_path)).manifests)).pitfalls
+    assert expected in [(each.declared.code, each.field) for each in pitfalls if each.kind == "ConfigMap"]

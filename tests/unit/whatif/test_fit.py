@@ -18,9 +18,9 @@ from loadgen.dataset.folder import RunFolder
 from loadgen.whatif import cli
 from loadgen.whatif.check import check
 from loadgen.whatif.fit import Fit, _period, fit
-from loadgen.whatif.outcome import first_token_s, percentile, run
 from loadgen.whatif.settings import with_settings
-from loadgen.whatif.text import check_lines, keda_line, recommendation
+from loadgen.whatif.sweep import first_token_s, percentile, run
+from loadgen.whatif.text import check_lines, owner_line, recommendation
 from support.runs.synthetic import PLANS, Plan, simulate, simulation, write
 from support.runs.synthetic.plan import SCALE_DOWN_WINDOW_S, START_UP_S
 from support.runs.synthetic.simulation import FIRST_SYNC_S, REACTION_S, Truth
@@ -69,7 +69,7 @@ def test_what_a_run_was_is_found_in_its_folder(fitted: Fit) -> None:
     replicas, path, hpa = fitted.setup.replicas, fitted.setup.path, fitted.setup.hpa
     assert replicas.slots == PLAN.slots
     assert replicas.create_s == pytest.approx(REACTION_S, abs=0.01)
-    assert replicas.pending_s + replicas.load_s == pytest.approx(START_UP_S, abs=0.01)
+    assert replicas.start_up_s == pytest.approx(START_UP_S, abs=0.01)
     assert path.sync_offset_s == pytest.approx(FIRST_SYNC_S, abs=0.01)
     assert (path.scrape_s, path.window_s, path.sync_s) == (1.0, 10.0, 15.0)
     assert (hpa.min_replicas, hpa.max_replicas, hpa.metrics[0].target.average_value_milli) == (1, 4, 500)
@@ -217,10 +217,10 @@ def test_a_run_with_keda_is_simulated_with_what_is_assumed(
     assumed = "; ".join(fitted.assumptions)
     assert "query of the External metric s0-prometheus is not recorded: it is taken to be the mean" in assumed
     assert "the HPA synced when its status was written" in assumed
-    line = keda_line(KEDA)
+    line = owner_line(KEDA)
     assert line is not None
     assert "ScaledObject triton" in line
-    assert keda_line({"metadata": {"name": "mine"}}) is None
+    assert owner_line({"metadata": {"name": "mine"}}) is None
 
 
 def test_a_metric_that_nothing_recorded_is_one_sentence(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from loadgen.autoscale.spec import ExternalMetric, HpaSpec, MetricSpec, PodsMetr
 from loadgen.autoscale.state import ExternalValues, ReadError
 from loadgen.base.errors import SettingsError
 from loadgen.dataset.run_info import Autoscaler
-from loadgen.whatif.manifest import hpa_manifest
 from loadgen.whatif.metrics import NAMES, Metrics, readings, signals_of, with_target
 from loadgen.whatif.model import Load, MetricPath, Replicas
 from loadgen.whatif.replica import Replica, Starts, Values
 from loadgen.whatif.simulation import simulate
+from loadgen.whatif.text import hpa_manifest
 
 SCALER = Autoscaler(
     metric="my:ratio",
@@ -41,35 +41,47 @@ def hpa(*metrics: MetricSpec) -> HpaSpec:
     return HpaSpec(min_replicas=1, max_replicas=4, metrics=metrics)
 
 
-def replica(number: int = 0) -> Replica:
+def replica(number: int = 0, *, window_s: float = 10.0, rule_after_s: float = 0.0) -> Replica:
     """Two slots, both taken for 4 s of the first 5, and one request that waits."""
-    made = Replica(number, (1.0, 1.0, 1.0), 60.0, Starts(3), created_s=0.0, running_s=0.0, ready_s=0.0)
-    made.scrape(0.0, 10.0)
-    for request, service_s in enumerate((4.0, 4.0, 9.0)):
-        made.serve(request, 0.0, service_s)
+    path = MetricPath(scrape_s=1.0, window_s=window_s, rule_after_s=rule_after_s, sync_s=15.0)
+    made = Replica(number, Replicas(slots=2), path, Starts(3), created_s=0.0, running_s=0.0, ready_s=0.0)
+    made.scrape([0.0])
+    made.take((request, 0.0, work_s) for request, work_s in enumerate((4.0, 4.0, 9.0)))
     return made
 
 
 def test_the_values_of_a_replica() -> None:
     """8 s of compute in 5 s of two slots; the third request waits until 4 s, and counts once it has ended, at 13 s."""
     each = replica()
-    each.scrape(3.0, 10.0)
+    assert each.values(0.0) is None
+    each.scrape([3.0])
     assert each.values(3.0) == Values(ratio=0.0, busy=0.0, waiting=1.0)
-    each.scrape(5.0, 10.0)
+    each.scrape([5.0])
     assert each.values(5.0) == Values(ratio=0.0, busy=pytest.approx(0.8), waiting=0.0)
-    each.scrape(13.0, 10.0)
+    each.scrape([9.0, 13.0])
     values = each.values(13.0)
     assert values is not None
     assert values.ratio == pytest.approx(4.0 / 9.0)
 
 
+def test_a_request_that_arrives_after_a_scrape_does_not_wait_at_it() -> None:
+    """Both slots are taken; one request waits at 3 s, and another one from 3.5 s on."""
+    each = replica()
+    each.take([(2, 3.5, 1.0)])
+    each.scrape([3.0, 3.9])
+    before, after = each.values(3.0), each.values(3.9)
+    assert before is not None
+    assert after is not None
+    assert (before.waiting, after.waiting) == (1.0, 2.0)
+
+
 def test_a_sample_counts_from_the_next_evaluation_of_the_rules() -> None:
     """0.7 s after each scrape: until then, and at the next scrape, there is the value before."""
-    each = replica()
-    each.scrape(3.0, 10.0, 0.7)
+    each = replica(rule_after_s=0.7)
+    each.scrape([3.0])
     assert each.values(3.6) is None
     assert each.values(3.7) is not None
-    each.scrape(5.0, 10.0, 0.7)
+    each.scrape([5.0])
     before, after = each.values(5.6), each.values(5.7)
     assert before is not None
     assert after is not None
@@ -92,11 +104,11 @@ def test_the_metric_of_keda(target: str, word: str) -> None:
     metrics = signals_of(spec, SCALER, assumptions)
     assert metrics.signals == ("ratio",)
     assert f"the {word} of the ratio" in assumptions[0]
-    replicas = [replica(0), replica(1)]
+    replicas = [replica(number, window_s=20.0) for number in (0, 1)]
     (empty,) = readings(spec, metrics, replicas, 20.0)
     assert isinstance(empty, ReadError)
     for each in replicas:
-        each.scrape(13.0, 20.0)
+        each.scrape([13.0])
     (reading,) = readings(spec, metrics, replicas, 20.0)
     # of 13 s: two services of 4 s that did not wait, and one of 9 s that waited for 4 s
     ratio = 4.0 / 17.0 * (2 if word == "sum" else 1)

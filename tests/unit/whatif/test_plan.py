@@ -2,15 +2,17 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from loadgen.analyze.cost.oracle import join_windows
-from loadgen.base.errors import SettingsError
+from loadgen.base.errors import DatasetError, SettingsError
 from loadgen.whatif import plan_cli
-from loadgen.whatif.trace import read_arrivals
+from loadgen.whatif.plan_cli import read_arrivals
+from support.runs.synthetic import PLANS, simulate, write
 
 
 def command(*arguments: object) -> int:
@@ -51,7 +53,7 @@ def test_the_result_is_one_line_for_each_way(trace: Path, capsys: pytest.Capture
     printed = capsys.readouterr()
     out = printed.out.splitlines()
     assert code == 0
-    assert "Assumed: every request takes 0.5 s in its slot" in printed.err
+    assert "Assumed: every request takes 500 ms in its slot" in printed.err
     assert "whatever its input and output tokens" in printed.err
     assert out[0] == "840 requests in 360 s, 2.34/s on average"
     assert out[1].startswith("fixed fleet of 3: 0.300 replica-hours, 3.00 at 10 for a replica-hour")
@@ -98,6 +100,7 @@ def test_a_wrong_trace_is_one_sentence(tmp_path: Path, content: bytes, message: 
         (["--ttft", "nan"], "--ttft nan: use more than 0"),
         (["--share", "1.5"], "--share 1.5: use more than 0 and at most 1"),
         (["--slots", "0"], "--slots 0: use at least 1"),
+        (["--services", "runs/none"], "give one of --capacity and --services"),
         (["--start-up", "-1"], "--start-up -1: use 0 or more"),
         (["--sync-period", "inf"], "--sync-period inf: use more than 0"),
         (
@@ -110,6 +113,39 @@ def test_wrong_values_are_one_sentence(trace: Path, arguments: list[str], messag
     """The last of two flags counts."""
     with pytest.raises(SettingsError, match=message):
         command(trace, "--capacity", 2, "--ttft", 0.5, *arguments)
+
+
+def test_services_of_a_run(trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Arrivals as in the trace, services as in the run: at 5/s the fleet must have the slots that these keep busy."""
+    plan = replace(PLANS["failing"], peak_per_s=6.0, engine_times=True)
+    run = write(tmp_path, plan).path
+    assert command(trace, "--services", run, "--ttft", 2, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    mean_s = np.mean(
+        [float(each.tokens_s[-1]) - each.start_s for each in simulate(plan).requests if each.outcome == "ok"]
+    )
+    busy = 5 * mean_s / plan.slots
+    assert busy < result["fixed_replicas"] < busy + 1.5
+    assert max(result["perfect"]["replicas"]) >= result["fixed_replicas"]
+    (assumed,) = result["assumptions"]
+    assert "the services are drawn from those of" in assumed
+    assert assumed.endswith("a replica computes 4 at the same time")
+    # half of the slots need twice the replicas
+    assert command(trace, "--services", run, "--slots", 2, "--ttft", 2, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["fixed_replicas"] >= 2 * busy
+
+
+def test_what_a_replica_can_do_is_given_once(trace: Path, tmp_path: Path) -> None:
+    """By its capacity or by a run, which also has the times to the first token; one without waits has no slots."""
+    with pytest.raises(SettingsError, match="give one of --capacity and --services"):
+        command(trace, "--ttft", 1)
+    with pytest.raises(SettingsError, match="--first-token does not go with --services"):
+        command(trace, "--services", tmp_path, "--first-token", 0.1, "--ttft", 1)
+    calm = write(tmp_path, replace(PLANS["failing"], trough_per_s=0.5, peak_per_s=1.0, replicas=(4, 4))).path
+    with pytest.raises(SettingsError, match="give it with --slots"):
+        command(trace, "--services", calm, "--ttft", 1)
+    with pytest.raises(DatasetError, match="is not a run folder"):
+        command(trace, "--services", tmp_path, "--ttft", 1)
 
 
 def test_windows_with_few_requests_are_joined() -> None:

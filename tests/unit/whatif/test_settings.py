@@ -1,19 +1,22 @@
 """Settings of a simulation: their names, values and limits, and the HPA that they give."""
 
+import json
 from dataclasses import replace
 
 import pytest
+import yaml
+from kubernetes.client import ApiClient
 
 from loadgen.autoscale.manifest import parse_hpa
 from loadgen.autoscale.spec import Behavior, HpaSpec, PodsMetric, Target
 from loadgen.base.errors import SettingsError
-from loadgen.whatif.manifest import hpa_manifest
 from loadgen.whatif.model import MetricPath, Replicas
 from loadgen.whatif.settings import SETTINGS, Setup, with_settings
+from loadgen.whatif.text import elsewhere_line, hpa_manifest, owner_line
 
 METRIC = PodsMetric(name="queue_ratio", target=Target(type="AverageValue", average_value_milli=150))
 SETUP = Setup(
-    replicas=Replicas(slots=4, pending_s=10.0, load_s=30.0),
+    replicas=Replicas(slots=4, pending_s=10.0, loads_s=(30.0,)),
     path=MetricPath(scrape_s=1.0, window_s=30.0, sync_s=15.0),
     hpa=HpaSpec(min_replicas=1, max_replicas=4, metrics=(METRIC,), behavior=Behavior()),
 )
@@ -48,7 +51,7 @@ CHANGES = {
     "hpa.sync_period_s": ("30", lambda each: each.path.sync_s, 30.0),
     "prometheus.scrape_interval_s": ("5", lambda each: each.path.scrape_s, 5.0),
     "prometheus.window_s": ("60", lambda each: each.path.window_s, 60.0),
-    "replicas.start_up_s": ("20", lambda each: (each.replicas.pending_s, each.replicas.load_s), (5.0, 15.0)),
+    "replicas.start_up_s": ("20", lambda each: (each.replicas.pending_s, each.replicas.loads_s), (5.0, (15.0,))),
 }
 
 
@@ -88,6 +91,10 @@ def test_a_setting_changes_its_value_alone(name: str) -> None:
         ("hpa.scale_up_policies=4pods/1h", "write policies as `4pods/15s` or `100%/15s`"),
         ("hpa.scale_up_policies=0pods/15s", "a policy value of 0 allows nothing"),
         ("hpa.sync_period_s=0", "hpa.sync_period_s=0: use more than 0 seconds"),
+        ("hpa.sync_period_s=1e-6", "hpa.sync_period_s=1e-6: use at least 0.1 seconds"),
+        ("prometheus.scrape_interval_s=1e-9", "use at least 0.1 seconds"),
+        ("hpa.max_replicas=100000", "a simulation has at most 10,000 replicas"),
+        ("hpa.target=1e30", "hpa.target=1e30: use at most 1,000,000,000"),
         ("replicas.start_up_s=-1", "replicas.start_up_s=-1: use 0 seconds or more"),
     ],
 )
@@ -114,6 +121,68 @@ def test_the_manifest_of_a_setup_is_the_setup() -> None:
     read = parse_hpa(manifest)
     assert read.behavior == hpa.behavior
     assert (read.min_replicas, read.max_replicas, read.namespace) == (2, 9, "llm")
+
+
+def test_the_manifest_is_one_of_the_api_of_kubernetes() -> None:
+    """The models of the Kubernetes client have every field of it; the tolerance is newer than these models."""
+    hpa = with_settings(SETUP, [f"{name}={value}" for name, (value, _, _) in CHANGES.items()]).hpa
+    manifest = yaml.safe_load(yaml.safe_dump(hpa_manifest(hpa, applied=None, name="triton")))
+    client = ApiClient()
+    read = client.deserialize(json.dumps(manifest), "V2HorizontalPodAutoscaler", "application/json")
+    back = client.sanitize_for_serialization(read)
+    for rules in manifest["spec"]["behavior"].values():
+        rules.pop("tolerance", None)
+    for rules in back["spec"]["behavior"].values():
+        rules.pop("tolerance", None)
+    assert back == manifest
+
+
+def test_the_manifest_of_a_running_hpa_can_be_applied() -> None:
+    """What the API server sets is left out: it refuses an old resourceVersion, and another uid."""
+    applied = hpa_manifest(SETUP.hpa, applied=None, name="llm")
+    own = {"name": "llm", "namespace": "llm", "labels": {"team": "a"}}
+    last = "kubectl.kubernetes.io/last-applied-configuration"
+    applied["metadata"] = {
+        **own,
+        "annotations": {last: "{}", "meta.helm.sh/release-name": "llm"},
+        "uid": "ea90c3b9",
+        "resourceVersion": "597",
+        "generation": 1,
+        "creationTimestamp": "2026-11-30T23:50:22Z",
+        "managedFields": [{}],
+    }
+    applied["status"] = {"currentReplicas": 1}
+    manifest = hpa_manifest(SETUP.hpa, applied=applied, name="unused")
+    assert manifest["metadata"] == {**own, "annotations": {"meta.helm.sh/release-name": "llm"}}
+    assert "status" not in manifest
+    assert applied["metadata"]["uid"] == "ea90c3b9"
+    line = owner_line(applied)
+    assert line is not None
+    assert "values of the release llm" in line
+
+
+def test_what_is_not_in_the_manifest_is_named() -> None:
+    """With the place where it is set."""
+    assert elsewhere_line(["hpa.target=1", "hpa.scale_down_window_s=60"]) is None
+    assert elsewhere_line(["hpa.target=1", "prometheus.window_s=30"]) == (
+        "# not in the HPA: prometheus.window_s=30 (range of the rates in the recording rule)"
+    )
+    hpa = {name for name in SETTINGS if name.startswith("hpa.")} - {"hpa.sync_period_s"}
+    assert {name for name in SETTINGS if elsewhere_line([f"{name}=1"])} == SETTINGS.keys() - hpa
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["hpa.min_replicas=5", "hpa.max_replicas=8"],
+        ["hpa.max_replicas=8", "hpa.min_replicas=5"],
+        ["hpa.max_replicas=1", "hpa.min_replicas=1"],
+        ["hpa.target=none", "hpa.min_replicas=5", "hpa.max_replicas=8", "hpa.busy_target=0.6"],
+    ],
+)
+def test_settings_that_need_one_another_have_no_order(changes: list[str]) -> None:
+    """A minimum above the maximum of the run is right if the maximum changes, too."""
+    assert with_settings(SETUP, changes) == with_settings(SETUP, changes[::-1])
 
 
 def test_without_behavior_the_first_rule_that_changes_adds_it() -> None:

@@ -50,7 +50,7 @@ def closed_loop(plan: Plan, truth: Truth) -> Simulated:
             service_s=services,
             first_token_s=np.array([float(each.tokens_s[0]) - each.start_s for each in truth.requests]),
         ),
-        Replicas(slots=plan.slots, create_s=REACTION_S, pending_s=START_UP_S - 1.6, load_s=1.6),
+        Replicas(slots=plan.slots, create_s=REACTION_S, pending_s=START_UP_S - 1.6, loads_s=(1.6,)),
         # a scrape at either end of 10 s belongs to the window of the synthetic run
         MetricPath(
             scrape_s=1.0,
@@ -137,7 +137,7 @@ def test_replicas_are_billed_from_creation_until_they_are_gone(stop_s: float) ->
     arrivals = np.arange(0, 60, 1 / 8).tolist()
     simulated = simulate(
         load(arrivals, 0.5),
-        Replicas(slots=1, create_s=1.0, pending_s=2.0, load_s=4.0, stop_s=stop_s),
+        Replicas(slots=1, create_s=1.0, pending_s=2.0, loads_s=(4.0,), stop_s=stop_s),
         PATH,
         hpa(1, 4, 1.0, window_s=30),
         initial=1,
@@ -176,7 +176,7 @@ def test_a_shift_of_time_changes_nothing(
     def run(shift_s: float) -> Simulated:
         return simulate(
             load([t_s + shift_s for t_s in arrivals], services),
-            Replicas(slots=slots, create_s=0.2, load_s=3.0),
+            Replicas(slots=slots, create_s=0.2, loads_s=(3.0,)),
             replace(PATH, scrape_offset_s=0.25 + shift_s, sync_offset_s=0.5 + shift_s),
             hpa(low, 5, 0.5, window_s=30),
             initial=low,

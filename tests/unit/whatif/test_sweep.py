@@ -10,13 +10,12 @@ from loadgen.autoscale.spec import DEFAULT_SCALE_DOWN, Behavior, HpaSpec, PodsMe
 from loadgen.base.errors import SettingsError
 from loadgen.whatif.cycle import limit_cycle
 from loadgen.whatif.model import Load, MetricPath, Replicas
-from loadgen.whatif.outcome import PHASES, Span, outcome, percentile
-from loadgen.whatif.settings import Setup
-from loadgen.whatif.sweep import combinations, recommended, sweep
+from loadgen.whatif.settings import Setup, Span
+from loadgen.whatif.sweep import PHASES, combinations, outcome, percentile, possible, recommended, sweep
 
 NEVER = replace(DEFAULT_SCALE_DOWN, select_policy="Disabled")
 SETUP = Setup(
-    replicas=Replicas(slots=1, create_s=0.0, load_s=10.0),
+    replicas=Replicas(slots=1, create_s=0.0, loads_s=(10.0,)),
     path=MetricPath(scrape_s=1.0, window_s=10.0, sync_s=15.0),
     hpa=HpaSpec(
         min_replicas=1,
@@ -76,6 +75,60 @@ def test_combinations_of_two_sweeps() -> None:
     values = ",".join(str(number) for number in range(1, 27))
     with pytest.raises(SettingsError, match=r"the sweeps have 676 combinations: use at most 500"):
         combinations([f"hpa.max_replicas={values}", f"hpa.scale_down_window_s={values}"])
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "message"),
+    [
+        (["hpa.target=,"], "the sweep 'hpa.target=,' has no value: write name=a,b,c"),
+        (["hpa.target=0.1,0.2,0.1"], "the sweep of hpa.target has the value 0.1 more than once"),
+        (["hpa.target=0.1..0.5"], "hpa.target=0.1..0.5: a sweep has single values and no ranges"),
+        (["hpa.max_replicas=9-2"], "hpa.max_replicas=9-2: a sweep has single values and no ranges"),
+        (["hpa.max_replicas=" + ",".join(map(str, range(1, 1001)))], "the sweeps have 1000 combinations"),
+    ],
+)
+def test_a_wrong_sweep_is_one_sentence(sweeps: list[str], message: str) -> None:
+    """It says what to write."""
+    with pytest.raises(SettingsError, match=message):
+        combinations(sweeps)
+
+
+def test_a_million_combinations_are_refused_without_making_them() -> None:
+    """Their number is known from those of the values."""
+    values = ",".join(map(str, range(1, 1001)))
+    with pytest.raises(SettingsError, match="the sweeps have 1000000 combinations: use at most 500"):
+        combinations([f"hpa.max_replicas={values}", f"hpa.scale_down_window_s={values}"])
+
+
+def test_combinations_that_cannot_be_are_left_out() -> None:
+    """No metric at all, and a minimum above the maximum; each value is in another combination."""
+    swept = combinations(
+        ["hpa.target=none,1", "hpa.busy_target=none,0.6", "hpa.min_replicas=1,3", "hpa.max_replicas=2,4"]
+    )
+    changes, left_out = possible(SETUP, ["hpa.tolerance_up=0.2"], swept)
+    assert len(changes) == 3 * 3
+    assert len(left_out) == 16 - 9
+    assert all(each[0] == "hpa.tolerance_up=0.2" for each in changes)
+    assert left_out[0] == (
+        "hpa.target=none, hpa.busy_target=none, hpa.min_replicas=1, hpa.max_replicas=2 is left out: "
+        "hpa.target=none: the HPA would have no metric left: keep one"
+    )
+    assert possible(SETUP, [], combinations([])) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("fixed", "sweeps", "message"),
+    [
+        ([], ["hpa.target=1,x", "hpa.max_replicas=3,4"], "hpa.target=x: use a number"),
+        ([], ["hpa.min_replicas=3", "hpa.max_replicas=2"], "minReplicas 3 is above maxReplicas 2"),
+        (["hpa.target=1"], ["hpa.target=2,3"], "hpa.target is given twice"),
+        (["hpa.target=x"], [], "hpa.target=x: use a number"),
+    ],
+)
+def test_a_value_that_no_combination_can_have_is_an_error(fixed: list[str], sweeps: list[str], message: str) -> None:
+    """It is wrong by itself."""
+    with pytest.raises(SettingsError, match=message):
+        possible(SETUP, fixed, combinations(sweeps))
 
 
 def test_a_sweep_finds_the_cheapest_setup_that_keeps_the_limit() -> None:

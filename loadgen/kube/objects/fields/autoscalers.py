@@ -106,6 +106,7 @@ class Trigger(Part):
     type: str = ""
     metricType: str = "AverageValue"
     metadata: dict[str, str] = {}
+    useCachedMetrics: bool = False
 
 
 class AnyHpaSpec(Part):
@@ -147,6 +148,8 @@ class ScaledObjectSpec(Part):
     minReplicaCount: Int32 = 0
     maxReplicaCount: Int32 = 100
     idleReplicaCount: Int32 | None = None
+    pollingInterval: Int32 = 30
+    cooldownPeriod: Int32 = 300
     advanced: Advanced = Advanced()
     triggers: list[Trigger] = []
 

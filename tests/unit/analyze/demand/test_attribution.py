@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from loadgen.analyze.demand.attribution import attribution, following, smallest_fleet
+from loadgen.analyze.demand.attribution import attribution, following, shortages, smallest_fleet
 from loadgen.analyze.demand.capacity import LatencyLimit, Work, filled
 from loadgen.analyze.demand.replay import Supply, fixed, replay
 from loadgen.analyze.steps import Step
@@ -49,6 +49,34 @@ def test_a_long_backlog_after_a_step_is_the_lags():
     assert (made.slow, made.by_lag, made.otherwise, made.unexplained) == (slow.sum(), slow.sum(), 0, 0)
     assert np.array_equal(by_lag, slow)
     assert made.conclusive
+
+
+@pytest.mark.parametrize(
+    ("lives", "spans"),
+    [
+        (((-np.inf, np.inf), (89.0, np.inf)), [(60.0, 89.0)]),
+        (((-np.inf, np.inf), (50.0, np.inf)), []),
+        (((-np.inf, np.inf), (89.0, 100.0)), [(60.0, 89.0), (100.0, 120.0)]),
+        (((30.0, np.inf),), [(-np.inf, 30.0), (60.0, 120.0)]),
+    ],
+)
+def test_a_shortage_lasts_while_fewer_serve_than_needed(lives, spans):
+    """Two are needed from 60 to 120 s, one at other times; late, early, gone too soon, and none at the start."""
+    assert shortages(supply(*lives), following(NEEDED, 1, 4, 1, "one_queue")) == spans
+
+
+def test_only_the_requests_of_a_shortage_are_the_lags():
+    """Two replicas throughout were enough; the replays differ in 40 requests before and 30 in the shortage: 30 count.
+
+    The shortage begins and ends with blocks of 20 requests, by which requests are compared.
+    """
+    due, work = np.arange(200.0), equal(200)
+    slow = np.zeros(200, dtype=bool)
+    slow[20:60] = slow[100:130] = True
+    late = due + np.where(slow, 3.0, 0.0)
+    made, mask = attribution(due, work, slow, LIMIT, late, due, 2, [(100.0, 139.0)])
+    assert (made.slow, made.by_lag, made.otherwise, made.unexplained) == (70, 30, 40, 0)
+    assert np.array_equal(np.flatnonzero(mask), np.arange(100, 130))
 
 
 def test_a_fleet_that_is_too_small_at_its_maximum_is_not_the_lags():

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from loadgen_reports.chance import too_close
+from loadgen_reports.demand import summary
 
 from loadgen.analyze.analysis import analyze
+from loadgen.analyze.demand import chance, sampled
 from loadgen.analyze.demand.capacity import LatencyLimit, Work
 from loadgen.analyze.demand.chance import drawn_interval, from_rate, repeats
 from loadgen.analyze.demand.replay import fixed
@@ -109,3 +111,16 @@ def test_draws_without_a_request_that_counts_have_no_interval():
 def test_the_number_of_runs_that_would_decide(interval, value, limit, expected):
     """Half the width over the square root of the number is the distance from the limit."""
     assert repeats(interval, value, limit) == expected
+
+
+def test_a_sample_of_a_long_run_is_named(monkeypatch):
+    """With how many requests are too many to replay set to 500: the result and the page have what was sampled."""
+    for module in (chance, sampled):
+        monkeypatch.setattr(module, "SAMPLED", 500)
+    monkeypatch.setattr(sampled, "WINDOWS", {10: 2.26})
+    made = run(100.0, busy=0.6)
+    (interval,) = made.demand.percentiles
+    assert (interval.sampled, interval.windows) == (400, 10)
+    assert interval.low_s < by_code(made.findings, "slo.ttft.p95").measured < interval.high_s
+    (note,) = [row[-1].text for row in summary(made).rows if "of other arrivals" in row[0].text]
+    assert note.endswith("from a sample of 400 requests in 10 windows at random places in equal parts of the run")
