@@ -5,27 +5,21 @@ How late stamps are is compared with how late the event loop of this process was
 """
 
 import os
-import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 
 import gevent
 import pytest
 
-from loadgen.protocols.answer import Answer
-from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
 from loadgen.protocols.wire.exchange import Exchange
 from loadgen.scenario.settings import WireProtocol
-from support.servers.null_server import MODEL, PLAIN_MODEL, TOKEN_BYTES, NoCompilerError, NullServer, null_server
+from support.servers.null_server import TOKEN_BYTES, NoCompilerError, NullServer, null_server
+from support.token_times import CLOCK, SINGLE, check_token_times, send
 
-STREAMS = Model(name=MODEL, family="trtllm", batched=True, decoupled=True, streams=True, counts_tokens=True)
-SINGLE = Model(name=PLAIN_MODEL, family="trtllm", batched=True, decoupled=False, streams=False, counts_tokens=True)
 TOKENS, ITL_S = 20, 0.02
-_CLOCK = re.compile(rb"(\d{16}) ")
 
 
 @pytest.fixture(scope="module")
@@ -43,66 +37,10 @@ def protocol(request: pytest.FixtureRequest) -> WireProtocol:
     return name
 
 
-class LoopDelay:
-    """How late the event loop of this process was, at most and mostly, seconds."""
-
-    def __init__(self) -> None:
-        self.delays_s: list[float] = []
-
-    @contextmanager
-    def measured(self) -> Iterator[None]:
-        greenlet = gevent.spawn(self._measure)
-        try:
-            yield
-        finally:
-            greenlet.kill()
-
-    def _measure(self) -> None:
-        while True:
-            due = time.monotonic() + 0.002
-            gevent.sleep(0.002)
-            self.delays_s.append(time.monotonic() - due)
-
-    def quantile_s(self, share: float) -> float:
-        return sorted(self.delays_s)[int(share * (len(self.delays_s) - 1))]
-
-
-def send(
-    server: NullServer, protocol: WireProtocol, requests: int, tokens: int, model: Model = STREAMS
-) -> list[tuple[Exchange, Answer]]:
-    """Send requests at once over one channel and wait for all."""
-    endpoint = Endpoint(address=f"127.0.0.1:{getattr(server, protocol)}", protocol=protocol)
-    client = endpoint.open(model, stream=tokens > 1)
-    ended: list[Exchange] = []
-    for _ in range(requests):
-        client.channel.submit(Exchange(client.codec.encode("x", tokens), 30.0, ended.append))
-    with gevent.Timeout(60):
-        while len(ended) < requests:
-            gevent.sleep(0.005)
-    answers = [(exchange, client.answer(exchange)) for exchange in ended]
-    client.close()
-    return answers
-
-
 @pytest.mark.parametrize("streams", [1, 50])
 def test_every_token_has_its_time(server: NullServer, protocol: WireProtocol, streams: int) -> None:
     """Every token arrives once and in order, is stamped after the server sent it, and mostly at once."""
-    delay = LoopDelay()
-    with delay.measured():
-        answers = send(server, protocol, streams, TOKENS)
-    late_s = []
-    for exchange, answer in answers:
-        assert (answer.outcome, answer.output_tokens, len(answer.token_times)) == ("ok", TOKENS, TOKENS)
-        sent = [int(ns) / 1e9 for ns in _CLOCK.findall(bytes(exchange.data))]
-        assert len(sent) == TOKENS
-        assert answer.token_times == sorted(answer.token_times)
-        late_s += [at - by for at, by in zip(answer.token_times, sent, strict=True)]
-        assert answer.on_wire is not None
-        assert exchange.submitted_at <= answer.on_wire <= sent[0]
-    assert min(late_s) >= 0
-    # a token can wait for one turn of the loop, in which all other streams are read; 2 ms is for the kernel
-    bound_s = 0.002 + 3 * delay.quantile_s(0.99)
-    assert sum(late <= bound_s for late in late_s) >= 0.95 * len(late_s), (bound_s, sorted(late_s)[-20:])
+    check_token_times(server, protocol, streams, TOKENS)
 
 
 def test_a_stall_of_the_server_is_seen_whole(protocol: WireProtocol) -> None:
@@ -115,7 +53,7 @@ def test_a_stall_of_the_server_is_seen_whole(protocol: WireProtocol) -> None:
     except NoCompilerError as reason:
         pytest.skip(str(reason))
     for exchange, answer in answers:
-        sent = [int(ns) / 1e9 for ns in _CLOCK.findall(bytes(exchange.data))]
+        sent = [int(ns) / 1e9 for ns in CLOCK.findall(bytes(exchange.data))]
         longest = max(range(1, TOKENS), key=lambda k: sent[k] - sent[k - 1])
         assert sent[longest] - sent[longest - 1] >= 0.45
         # the token before the stall arrived before it ended, or the gap would be shorter
@@ -127,7 +65,7 @@ def test_single_answers(server: NullServer, protocol: WireProtocol, requests: in
     """Without streaming, each request has one answer whose time is not before the server's."""
     for exchange, answer in send(server, protocol, requests, 1, SINGLE):
         assert (answer.outcome, answer.received_bytes, answer.token_times) == ("ok", TOKEN_BYTES, [])
-        (sent,) = [int(ns) / 1e9 for ns in _CLOCK.findall(bytes(exchange.data))]
+        (sent,) = [int(ns) / 1e9 for ns in CLOCK.findall(bytes(exchange.data))]
         assert answer.last is not None
         assert answer.last >= sent
 
