@@ -9,9 +9,9 @@ import pytest
 from support.servers.null_server import NoCompilerError, NullServer, null_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def start_null_server() -> Iterator[Callable[..., NullServer]]:
-    """Start null servers, and stop all of them at the end; without a compiler the test is skipped."""
+    """Start null servers, and stop them after the tests of a module; without a compiler the test is skipped."""
     with ExitStack() as servers:
 
         def start(**options: Any) -> NullServer:
