@@ -1,6 +1,7 @@
 """Computes latencies from the scheduled time: of the whole run, per stage and per number of ready replicas."""
 
 from collections.abc import Mapping
+from itertools import islice
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from loadgen.analyze.results import Latencies, OutcomeCount, Span, Stats
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import bounded_stats, stats, weighted_stats
 from loadgen.analyze.steps import Interval
+from loadgen.analyze.too_many import MAX_STAGES
 from loadgen.dataset.causes import MAX_CAUSES, cause_template
 from loadgen.dataset.names import Cause
 
@@ -23,19 +25,23 @@ def whole(run: Observed, measured: Measured) -> Latencies:
 
 
 def stage_spans(run: Observed) -> tuple[Span, ...]:
-    """The stages that began before the end of the load, up to that end."""
+    """The stages that began before the end of the load, up to that end, at most `MAX_STAGES`."""
+    return _first_spans(run, MAX_STAGES)
+
+
+def _first_spans(run: Observed, most: int) -> tuple[Span, ...]:
     spans = (
         Span(name=stage.name, start_s=stage.start_s - run.zero_s, end_s=min(stage.end_s - run.zero_s, run.end_s))
         for stage in run.info.stages
     )
-    return tuple(span for span in spans if span.start_s < run.end_s)
+    return tuple(islice((span for span in spans if span.start_s < run.end_s), most))
 
 
 def per_stage(run: Observed, measured: Measured, spans: tuple[Span, ...]) -> tuple[Latencies, ...]:
     """One group per stage: the requests due from its start to the start of the next, so every request is in one."""
     if not spans:
         return ()
-    starts = np.array([span.start_s for span in spans])
+    starts = np.array([span.start_s for span in _first_spans(run, len(spans) + 1)])
     stage = np.maximum(np.searchsorted(starts, run.requests.scheduled_s, side="right") - 1, 0)
     known = _bounds(run, measured)
     return tuple(
@@ -50,7 +56,7 @@ def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Laten
     edges = np.concatenate(([0.0], fleet.ready.t_s[(fleet.ready.t_s > 0) & (fleet.ready.t_s < run.end_s)], [run.end_s]))
     counts = fleet.ready.at(edges[:-1])
     groups, known = [], _bounds(run, measured)
-    for count in np.unique(ready[np.isfinite(ready)]):
+    for count in np.unique(ready[np.isfinite(ready)])[:MAX_STAGES]:
         spans = [(float(edges[i]), float(edges[i + 1])) for i in np.flatnonzero(counts == count)]
         name = f"{int(count)} replica" + ("" if count == 1 else "s")
         groups.append(_latencies(run, measured, known, name, ready == count, spans, None))

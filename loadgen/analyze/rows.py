@@ -14,6 +14,7 @@ import numpy.typing as npt
 from loadgen.analyze.columns import Bools, Columns, Floats, Ints, Texts, columns, groups
 from loadgen.analyze.observed import Damage, Tables
 from loadgen.analyze.tokens import REPEATED
+from loadgen.analyze.too_many import MAX_REPLICAS, extra_replicas, extra_series
 from loadgen.base.text import clean
 from loadgen.dataset.names import (
     GENERATOR_SIGNALS,
@@ -37,6 +38,7 @@ MAX_VALUE = 1e18
 CONFLICT = "another value than a later row of the same time, signal and replica"
 
 MIXED = "a counter that falls again and again, as those of two sources do"
+EXTRA = f"a replica beyond the first {MAX_REPLICAS:,}"
 MIN_FALLS = 5
 FALLS_RATIO = 0.4
 """Of two sources in turn every second step is a fall; a server that crashes again and again has fewer."""
@@ -80,8 +82,9 @@ def checked(info: RunInfo, tables: Tables) -> Checked:
     earliest_s, latest_s = span(info)
     settle_s = info.settings.get("settle_s") or 0.0
     requests = _requests(info, columns("requests", tables.requests), earliest_s, latest_s)
-    samples = _samples(columns("samples", tables.samples), latest_s + settle_s)
     events = _events(columns("events", tables.events), latest_s + settle_s)
+    replicas = frozenset(filter(None, set(events.left().texts("pod").tolist())))
+    samples = _samples(columns("samples", tables.samples), latest_s + settle_s, replicas)
     return Checked(
         requests=requests.left(),
         samples=samples.left(),
@@ -178,7 +181,7 @@ def _requests(info: RunInfo, given: Columns, earliest_s: float, latest_s: float)
     return rows
 
 
-def _samples(given: Columns, latest_s: float) -> _Rows:
+def _samples(given: Columns, latest_s: float, replicas: frozenset[str]) -> _Rows:
     rows = _Rows("samples", given, "signal", "pod", "t_s")
     t_s, value = given.numbers("t_s"), given.numbers("value")
     signal, pod = given.texts("signal"), given.texts("pod")
@@ -189,6 +192,7 @@ def _samples(given: Columns, latest_s: float) -> _Rows:
     rows.drop_outside("value", value, -MAX_VALUE, MAX_VALUE)
     rows.drop((value < 0) & signal.isin(SignalName), "a negative value", "value")
     rows.drop(_without_pod(signal, pod, rows.good), "no pod, which the other samples of this signal have")
+    rows.drop(extra_series(pod, rows.good, replicas), EXTRA)
     series = series_of(signal, pod)
     rows.drop(_contradicted(series, t_s, value, rows.good), CONFLICT, "value")
     rows.drop(_mixed(series, t_s, value, rows.good & signal.isin(_COUNTERS)), MIXED)
@@ -203,6 +207,7 @@ def _events(given: Columns, latest_s: float) -> _Rows:
     _drop_times(rows, t_s, kind.isin(MONOTONIC_EVENTS), latest_s)
     no_pod = ~pod.known | (pod == "")
     rows.drop(kind.isin(REPLICA_EVENTS) & no_pod, "no pod, which such an event has")
+    rows.drop(extra_replicas(t_s, kind, pod, rows.good), EXTRA)
     # Two containers of a pod may have the same event in the same second, by the API's whole seconds.
     once = rows.good & ~(kind == EventKind.POD_EVENT)
     others = [given.texts(column).code for column in given.names if column != "t_s"]

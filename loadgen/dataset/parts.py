@@ -16,14 +16,13 @@ import pyarrow.parquet as pq
 
 from loadgen.base.errors import DatasetError
 from loadgen.base.files import require_file
-from loadgen.base.limits import free_memory_bytes
 from loadgen.base.text import clean
+from loadgen.dataset.part_size import Room, check_copies, long_texts, needed_bytes
 
-_VALUE_BYTES = 8
 _BATCH_ROWS = 16_384
 """Most rows in memory at a time where the parts are read one by one."""
-_COPIES = 2
-"""A table is in memory at least twice while it is converted."""
+_BATCH_BYTES = 64 << 20
+"""Fewer rows, if they have long lists."""
 _REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, MemoryError)
 """What is raised for a part that is not what it should be."""
 
@@ -37,12 +36,12 @@ def read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
     Raises:
         DatasetError: the folder or a part cannot be read, or the parts do not fit into memory.
     """
-    tables, needed, free = [], 0, free_memory_bytes()
+    tables, room = [], Room()
     for part in _parts(folder):
-        with _opened(part) as file:
-            needed += _needed_bytes(file.metadata, schema)
-            _check_memory(needed, free)
-            tables.append(_conforming(file.read(columns=_columns(file, schema), use_threads=False), schema))
+        with _opened(part, schema) as file:
+            room.take(part, file.metadata, schema)
+            data = file.read(columns=_columns(file, schema), use_threads=False)
+            tables.append(_conforming(data, schema, room))
     if not tables:
         return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=nullable(schema))
     return pa.concat_tables(tables)
@@ -67,24 +66,35 @@ class Parts:
 
     def between(self, low: float, high: float) -> Iterator[pa.Table]:
         """The rows of the parts that can have a value in [low, high] in a list, by the statistics of their lists."""
-        free = free_memory_bytes()
         for part in _parts(self._folder):
-            with _opened(part) as file:
+            with _opened(part, self._schema) as file:
                 if not _can_have(file.metadata, low, high):
                     continue
-                _check_memory(_needed_bytes(file.metadata, self._schema), free)
+                room = Room()  # for this part alone: the rows before are no longer in memory
+                room.take(part, file.metadata, self._schema)
                 columns = _columns(file, self._schema)
-                for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
-                    yield _conforming(pa.Table.from_batches([batch]), self._schema)
+                for batch in file.iter_batches(_batch_rows(file, self._schema), columns=columns, use_threads=False):
+                    yield _conforming(pa.Table.from_batches([batch]), self._schema, room)
+
+
+def _batch_rows(file: pq.ParquetFile, schema: pa.Schema) -> int:
+    """The rows of a batch, by their mean size."""
+    rows: int = max(file.metadata.num_rows, 1)
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(needed_bytes(file.metadata, schema), 1)))
 
 
 @contextmanager
-def _opened(part: Path) -> Iterator[pq.ParquetFile]:
-    """A part; what cannot be read in it is one sentence."""
+def _opened(part: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+    """A part, in which texts that may become large are still encoded; what cannot be read in it is one sentence."""
     try:
         require_file(part)
         with pq.ParquetFile(part, page_checksum_verification=True) as file:
-            yield file
+            texts = long_texts(file.metadata, schema)
+            if not texts:
+                yield file
+        if texts:
+            with pq.ParquetFile(part, page_checksum_verification=True, read_dictionary=texts) as file:
+                yield file
     except _REFUSALS as error:
         raise DatasetError(f"{part} cannot be read ({_reason(error)}); delete it to report on the rest") from error
 
@@ -93,27 +103,22 @@ def _parts(folder: Path) -> list[Path]:
     try:
         with scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if fnmatch(entry.name, "part-*.parquet"))
+    except FileNotFoundError as error:
+        if folder.is_symlink():
+            raise _unreadable(folder, error) from error
+        return []
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not folder.is_symlink():
-            return []
-        raise DatasetError(f"{folder} cannot be read ({_reason(error)}); restore it or run the test again") from error
-    return [folder / name for name in names]
+        raise _unreadable(folder, error) from error
+    parts = [folder / name for name in names]
+    try:
+        check_copies(folder, parts)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return parts
 
 
-def _needed_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
-    """The least memory that the columns need once they are decoded: a few bytes on disk can be millions of values."""
-    flat = len(schema) - sum(pa.types.is_list(field.type) for field in schema)
-    needed = _VALUE_BYTES * flat * metadata.num_rows
-    if flat < len(schema):
-        lists = [field.name for field in schema if pa.types.is_list(field.type)]
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-        needed += sum(
-            max(_VALUE_BYTES * chunk.num_values, chunk.total_uncompressed_size)
-            for chunk in chunks
-            if chunk.path_in_schema.split(".")[0] in lists
-        )
-    return _COPIES * int(needed)
+def _unreadable(folder: Path, error: OSError) -> DatasetError:
+    return DatasetError(f"{folder} cannot be read ({_reason(error)}); restore it or run the test again")
 
 
 def _can_have(metadata: pq.FileMetaData, low: float, high: float) -> bool:
@@ -124,17 +129,6 @@ def _can_have(metadata: pq.FileMetaData, low: float, high: float) -> bool:
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
     found = [chunk.statistics for chunk in chunks if "." in chunk.path_in_schema]
     return any(each is None or not each.has_min_max or (each.min <= high and each.max >= low) for each in found)
-
-
-def _check_memory(needed: int, free: int | None) -> None:
-    if free is not None and needed > free:
-        raise MemoryError(
-            f"its table needs {_gigabytes(needed)} of memory or more, of {_gigabytes(free)} that are free"
-        )
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB"
 
 
 def _columns(file: pq.ParquetFile, schema: pa.Schema) -> list[str] | None:
@@ -153,9 +147,12 @@ def _columns(file: pq.ParquetFile, schema: pa.Schema) -> list[str] | None:
     return None if len(known) == len(names) else known
 
 
-def _conforming(data: pa.Table, schema: pa.Schema) -> pa.Table:
+def _conforming(data: pa.Table, schema: pa.Schema, room: Room) -> pa.Table:
     """The columns of the schema."""
     given = dict(zip(data.column_names, data.columns, strict=True))
+    for field in schema:
+        if field.name in given and pa.types.is_dictionary(given[field.name].type):
+            room.take_texts(given[field.name])
     columns = [
         _column(given[field.name], field) if field.name in given else pa.nulls(data.num_rows, field.type)
         for field in schema
