@@ -4,6 +4,7 @@ import io
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from loadgen.analyze.results import Analysis, Timeline
+from loadgen.dataset.names import MarkSymbol
 from loadgen_reports import format as fmt
 from loadgen_reports.chart import drawn_panels, lanes, measured
 from loadgen_reports.lags import Bar, bars
@@ -83,6 +85,8 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
         if i % 2 and span.end_s - span.start_s > pixel_s:
             axes.axvspan(span.start_s, span.end_s, color=LIGHT["band"], zorder=0)
     for window in analysis.lag_windows:
+        if window.end_s - window.start_s <= pixel_s:
+            continue
         axes.axvspan(
             window.start_s,
             window.end_s,
@@ -128,7 +132,7 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
 
 def _marks(axes: Axes, analysis: Analysis, pixel_s: float) -> None:
     """Draw the marks that have a line; of several of one kind in one pixel, the first."""
-    times: dict[str, list[float]] = {}
+    times: dict[MarkSymbol, list[float]] = {}
     for mark in analysis.marks:
         own = times.setdefault(symbol_key(mark), [])
         if not own or mark.t_s - own[-1] >= pixel_s:
@@ -136,9 +140,18 @@ def _marks(axes: Axes, analysis: Analysis, pixel_s: float) -> None:
     for key, at_s in times.items():
         symbol = symbols()[key]
         if symbol.line:
-            dash = ":" if symbol.shape == "disc" else "-" if symbol.shape == "cross" else "--"
-            style = {"colors": LIGHT[symbol.colour], "linestyles": dash, "linewidth": 0.8, "alpha": 0.6, "zorder": 2}
-            axes.vlines(at_s, 0, 1, transform=axes.get_xaxis_transform(), **style)
+            dash: Literal[":", "-", "--"] = ":" if symbol.shape == "disc" else "-" if symbol.shape == "cross" else "--"
+            axes.vlines(
+                at_s,
+                0,
+                1,
+                transform=axes.get_xaxis_transform(),
+                colors=LIGHT[symbol.colour],
+                linestyles=dash,
+                linewidth=0.8,
+                alpha=0.6,
+                zorder=2,
+            )
 
 
 def _line(axes: Axes, timeline: Timeline, line: Line) -> None:
