@@ -1,10 +1,10 @@
-"""Run folders that have very many of one thing: replicas, rescales, stages, series, faults and the like.
+"""Run folders that have very many of one thing: stages, syncs, replicas, rescales and events of every kind.
 
 Each is small on disk, and none of its rows is impossible.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,55 +136,6 @@ def _of_kind(folder: Path, count: int, kind: str) -> None:
     _events(folder, count, kind=kind, pod=pods, reason="Reason", message=messages, data=data)
 
 
-def _nodes(folder: Path, count: int, kind: str) -> None:
-    data = [
-        json.dumps({"node": f"node-{n}", "condition": "MemoryPressure", "status": "True", "pods": [f"pod-{n}"]})
-        for n in range(count)
-    ]
-    _events(folder, count, kind=kind, data=data)
-
-
-def _scheduled(folder: Path, count: int) -> None:
-    """As many nodes, each with a replica, and with samples of its use."""
-    pods = [f"pod-{n}" for n in range(count)]
-    data = [json.dumps({"node": f"node-{n}"}) for n in range(count)]
-    _events(folder, count, kind="replica_scheduled", pod=pods, data=data)
-    nodes = [f"node-{n}" for n in range(count)]
-    use = _table("samples", count, t_s=_times(count).tolist(), signal="node_memory_ratio", pod=nodes, value=0.99)
-    put(folder, "samples", use, SECOND)
-
-
-def _samples(folder: Path, count: int, series: int, signal: str | None) -> None:
-    each = np.arange(count)
-    pods = pa.DictionaryArray.from_arrays(pa.array(each % series, pa.int32()), [f"pod-{n}" for n in range(series)])
-    names = [f"signal-{n}" for n in range(series)] if signal is None else [signal]
-    signals = pa.DictionaryArray.from_arrays(pa.array(each % len(names), pa.int32()), names)
-    value = each / count if signal in ("ratio", "autoscaler_ratio", None) else each.astype(np.float64)
-    put(folder, "samples", base()[1]["samples"])
-    data = pa.table({"t_s": _times(count), "signal": signals, "pod": pods, "value": value})
-    put(folder, "samples", data, SECOND)
-
-
-def _request_texts(folder: Path, column: str, outcome: str) -> None:
-    """A text of its own for each request."""
-    data = _copies(base()[1]["requests"], len(base()[1]["requests"]))
-    texts = pa.array([f"{column} {n}" for n in range(len(data))])
-    data = data.set_column(data.schema.get_field_index(column), column, texts)
-    data = data.set_column(data.schema.get_field_index("outcome"), "outcome", pa.array([outcome] * len(data)))
-    put(folder, "requests", data)
-
-
-def _faults(folder: Path, count: int) -> None:
-    """Events with a fault of its own in the data of each."""
-    fields = ("before", "after", "current", "desired", "from_s", "to_s", "late_s", "node", "part")
-    data = [json.dumps({fields[n % len(fields)]: [n]}) for n in range(count)]
-    _events(folder, count, kind="pod_event", data=data)
-
-
-def _limits(folder: Path, count: int) -> None:
-    _info(folder, limits=[{"metric": "ttft", "statistic": "p95", "limit": 0.001 * n} for n in range(count)])
-
-
 def many() -> Iterator[tuple[str, Make]]:
     """Every folder, by its name."""
     yield "stages", lambda folder: _stages(folder, 100_000)
@@ -197,39 +148,3 @@ def many() -> Iterator[tuple[str, Make]]:
     for kind in sorted(EVENT_KINDS):
         if kind not in (EventKind.HPA_SYNC, EventKind.HPA_RESCALE):
             yield f"events {kind}", lambda folder, kind=kind: _of_kind(folder, 100_000, kind)  # type: ignore[misc]
-    yield "events of no known kind", lambda folder: _of_kind(folder, 100_000, "surprise")
-    yield "lost nodes", lambda folder: _nodes(folder, 10_000, "node_lost")
-    yield "conditions of nodes", lambda folder: _nodes(folder, 10_000, "node_condition")
-    yield "nodes", lambda folder: _scheduled(folder, 10_000)
-    for signal in ("ratio", "autoscaler_ratio", "raw_success", "raw_queue_us", "engine_waiting", "up", "connections",
-                   "generator_cpu_s", "generator_loop_lag_s"):  # fmt: skip
-        yield f"series of {signal}", lambda folder, signal=signal: _samples(folder, 1_000_000, 10_000, signal)  # type: ignore[misc]
-    yield "unknown signals", lambda folder: _samples(folder, 1_000_000, 10_000, None)
-    yield "series of one sample", lambda folder: _samples(folder, 50_000, 50_000, "ratio")
-    yield "pods of requests", lambda folder: _request_texts(folder, "pod", "ok")
-    yield "causes of requests", lambda folder: _request_texts(folder, "cause", "error")
-    yield "faults", lambda folder: _faults(folder, 100_000)
-    yield "limits", lambda folder: _limits(folder, 10_000)
-    yield "settings", lambda folder: _info(folder, settings={f"name{n}": n for n in range(100_000)})
-    yield "versions", lambda folder: _info(folder, versions={f"name{n}": "1" for n in range(100_000)})
-    yield "seeds", lambda folder: _info(folder, seeds={f"name{n}": n for n in range(100_000)})
-    yield (
-        "compressions",
-        lambda folder: _info(
-            folder, compressions=[{"what": f"w{n}", "local": 1.0, "production": 2.0} for n in range(100_000)]
-        ),
-    )
-    yield "lacking data", lambda folder: _info(folder, cluster=_CLUSTER, target="kube")
-
-
-_CLUSTER: Mapping[str, Any] = {
-    "kind": "Deployment",
-    "workload": "triton",
-    "namespace": "default",
-    "context": "here",
-    "hpa": "triton",
-    "endpoint": "ingress 10.96.0.7:80",
-    "balances": "requests",
-    "lacking": [f"data {n} was not collected" for n in range(100_000)],
-    "assumed": [f"value {n} was assumed" for n in range(100_000)],
-}
