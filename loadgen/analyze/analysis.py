@@ -30,6 +30,7 @@ from loadgen.analyze.findings.incidents import incidents
 from loadgen.analyze.findings.pressure import nodes_under_pressure
 from loadgen.analyze.findings.slo import slo
 from loadgen.analyze.findings.spread import cold_replicas, spread
+from loadgen.analyze.findings.too_large import too_large
 from loadgen.analyze.findings.validity import never_started, validity
 from loadgen.analyze.findings.verdict import ordered, verdict
 from loadgen.analyze.findings.warnings import warnings
@@ -97,6 +98,7 @@ def analyze(info: RunInfo, tables: Tables, pricing: Pricing | None = None) -> An
             *spread(run, balanced),
             *cold_replicas(run, aged),
             *unexplained(audited),
+            *too_large(run, replicas, audited),
             *nodes_under_pressure(run, hosts),
         ]
     )

@@ -73,7 +73,7 @@ class Texts:
 
 
 class Columns:
-    """The columns of some rows of a table; each is converted when it is asked for.
+    """The columns of some rows of a table; each is converted when it is first asked for.
 
     Args:
         table: The table.
@@ -82,6 +82,8 @@ class Columns:
 
     def __init__(self, table: pa.Table, use: Bools | None = None) -> None:
         self._table, self._use = table, use
+        self._numbers: dict[str, Floats] = {}
+        self._texts: dict[str, Texts] = {}
 
     def __len__(self) -> int:
         return int(self._table.num_rows if self._use is None else np.count_nonzero(self._use))
@@ -94,13 +96,17 @@ class Columns:
 
     def numbers(self, column: str) -> Floats:
         """A column of numbers, NaN for a missing one."""
-        values = floats_of(self._table.column(column))
-        return values if self._use is None else values[self._use]
+        if column not in self._numbers:
+            values = floats_of(self._table.column(column))
+            self._numbers[column] = values if self._use is None else values[self._use]
+        return self._numbers[column]
 
     def texts(self, column: str) -> Texts:
         """A column of texts."""
-        found = _texts(self._table.column(column))
-        return found if self._use is None else found[self._use]
+        if column not in self._texts:
+            found = _texts(self._table.column(column))
+            self._texts[column] = found if self._use is None else found[self._use]
+        return self._texts[column]
 
     def value(self, column: str, row: int) -> object:
         """One value; None for a missing one."""

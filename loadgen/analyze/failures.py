@@ -129,11 +129,19 @@ class _Judge:
         self._removed = {
             name: number for number, event in enumerate(scaling) if event.direction == "down" for name in event.pods
         }
-        self._lost = [
+        lost = [
             (event.t_s, event.pod)
             for event in run.of_kind(EventKind.REPLICA_CRASHED, EventKind.REPLICA_KILLED)
             if event.pod not in self._removed
         ]
+        self._lost_s = np.array([at for at, _ in lost])
+        self._lost_pods = [pod for _, pod in lost]
+        removed = [(number, fleet.pods[name]) for name, number in self._removed.items() if name in fleet.pods]
+        removed = [(number, pod) for number, pod in removed if pod.draining_s is not None]
+        self._removed_pods = [(number, pod.name) for number, pod in removed]
+        self._draining_s = np.array([pod.draining_s for _, pod in removed], dtype=np.float64)
+        stopped = [math.inf if pod.stopped_s is None else pod.stopped_s for _, pod in removed]
+        self._stopped_s = np.array(stopped, dtype=np.float64)
         self._waiting: dict[str, Floats] = {}
         for signal in (SignalName.RAW_PENDING, SignalName.ENGINE_WAITING):
             for pod, series in run.signals.get(signal, {}).items():
@@ -181,20 +189,18 @@ class _Judge:
         if not self._broke(row):
             return None
         at_s, own = self.at_s(row), self._run.requests.pod[row]
-        for name, number in self._removed.items():
-            pod = self._fleet.pods.get(name)
-            if pod is None or pod.draining_s is None or own not in (None, name):
-                continue
-            until_s = math.inf if pod.stopped_s is None else pod.stopped_s
-            if pod.draining_s <= at_s <= until_s + DRAIN_S:
+        for place in np.flatnonzero((self._draining_s <= at_s) & (at_s <= self._stopped_s + DRAIN_S)).tolist():
+            number, name = self._removed_pods[place]
+            if own in (None, name):
                 return number
         return None
 
     def _was_lost(self, row: int) -> bool:
         at_s, own = self.at_s(row), self._run.requests.pod[row]
-        return self._broke(row) and any(
-            abs(at_s - lost_s) <= _CRASH_S and own in (None, pod) for lost_s, pod in self._lost
-        )
+        if not self._broke(row):
+            return False
+        near = np.flatnonzero(np.abs(at_s - self._lost_s) <= _CRASH_S).tolist()
+        return any(own in (None, self._lost_pods[place]) for place in near)
 
     def _not_ready(self, row: int) -> bool:
         at_s, own = self.at_s(row), self._run.requests.pod[row]

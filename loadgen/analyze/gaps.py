@@ -46,7 +46,7 @@ class Gaps:
         self._kept: list[tuple[Floats, Ints, Ints]] = []
         self._in_memory = 0
         self._bits = _BITS
-        while self._cells * ((_HIGHEST - _LOWEST) << self._bits) > _MAX_BINS:
+        while self._bits and self._cells * ((_HIGHEST - _LOWEST) << self._bits) > _MAX_BINS:
             self._bits -= 1
         self._bins = (_HIGHEST - _LOWEST) << self._bits
         self._lowest = int(np.float32(2.0**_LOWEST).view(np.int32)) >> (_MANTISSA_BITS - self._bits)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from loadgen.analyze.results import Latencies, OutcomeCount, Span, Stats
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.stats import bounded_stats, stats, weighted_stats
 from loadgen.analyze.steps import Interval
+from loadgen.analyze.too_many import MAX_STAGES
 from loadgen.dataset.causes import MAX_CAUSES, cause_template
 from loadgen.dataset.names import Cause
 
@@ -55,20 +57,25 @@ def whole(run: Observed, measured: Measured) -> Latencies:
 
 
 def stage_spans(run: Observed) -> tuple[Span, ...]:
-    """The stages that began before the end of the load, up to that end."""
+    """The stages that began before the end of the load, up to that end, at most `MAX_STAGES`."""
+    return _first_spans(run, MAX_STAGES)
+
+
+def _first_spans(run: Observed, most: int) -> tuple[Span, ...]:
     spans = (
         Span(name=stage.name, start_s=stage.start_s - run.zero_s, end_s=min(stage.end_s - run.zero_s, run.end_s))
         for stage in run.info.stages
     )
-    return tuple(span for span in spans if span.start_s < run.end_s)
+    return tuple(islice((span for span in spans if span.start_s < run.end_s), most))
 
 
 def per_stage(run: Observed, measured: Measured, spans: tuple[Span, ...]) -> tuple[Latencies, ...]:
     """One group per stage: the requests due from its start to the start of the next, so every request is in one."""
     if not spans:
         return ()
-    starts = [span.start_s for span in spans]
-    edges = [0, *np.searchsorted(run.requests.scheduled_s, starts[1:], side="left").tolist(), len(run.requests)]
+    starts = [span.start_s for span in _first_spans(run, len(spans) + 1)]
+    last = np.searchsorted(run.requests.scheduled_s, starts[1:], side="left").tolist()
+    edges = [0, *last, len(run.requests)] if len(starts) == len(spans) else [0, *last]
     groups = [
         _Group(span.name, slice(*edges[number : number + 2]), None, [own := (span.start_s, span.end_s)], own)
         for number, span in enumerate(spans)
@@ -82,7 +89,7 @@ def per_replicas(run: Observed, measured: Measured, fleet: Fleet) -> tuple[Laten
     edges = np.concatenate(([0.0], fleet.ready.t_s[(fleet.ready.t_s > 0) & (fleet.ready.t_s < run.end_s)], [run.end_s]))
     counts = fleet.ready.at(edges[:-1])
     groups = []
-    for count in np.unique(ready[np.isfinite(ready)]):
+    for count in np.unique(ready[np.isfinite(ready)])[:MAX_STAGES]:
         spans = [(float(edges[i]), float(edges[i + 1])) for i in np.flatnonzero(counts == count)]
         name = f"{int(count)} replica" + ("" if count == 1 else "s")
         groups.append(_group(name, ready == count, spans, None))

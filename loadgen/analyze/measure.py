@@ -10,6 +10,7 @@ from loadgen.analyze.observed import Bools, Damage, Floats, Ints, Observed
 from loadgen.analyze.scaling.replicas import UNKNOWN
 from loadgen.analyze.steps import Step
 from loadgen.analyze.tokens import Faults, Tokens
+from loadgen.analyze.too_many import MAX_STAGES
 
 _TABLES = ("requests", "tokens", "samples", "events")
 
@@ -73,14 +74,16 @@ def _tpot(run: Observed, responses: Ints) -> Floats:
 
 def _edges(run: Observed, ready: Step) -> list[float]:
     """The edges of the spans of every group of a report, in order."""
-    stages = [edge_s - run.zero_s for stage in run.info.stages for edge_s in (stage.start_s, stage.end_s)]
+    stages = [
+        edge_s - run.zero_s for stage in run.info.stages[: MAX_STAGES + 1] for edge_s in (stage.start_s, stage.end_s)
+    ]
     within = [edge_s for edge_s in (*stages, *ready.t_s.tolist(), run.warm_up_s) if 0 < edge_s < run.end_s]
     return sorted({0.0, run.end_s, *within, *stages})
 
 
 def _cells(run: Observed, edges_s: Sequence[float], ready: Step) -> Ints:
     """The cell of each request: those of one cell are in the same groups; -1 for requests that were not due."""
-    starts = np.unique([stage.start_s - run.zero_s for stage in run.info.stages])
+    starts = np.unique([stage.start_s - run.zero_s for stage in run.info.stages[: MAX_STAGES + 1]])
     edges = np.unique(np.concatenate((edges_s, ready.t_s)))
     since = np.concatenate(([-np.inf], edges))
     stage = np.searchsorted(starts, since, side="right")

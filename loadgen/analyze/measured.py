@@ -66,9 +66,9 @@ class Received:
     def within(self, start_s: float, end_s: float, closed: bool) -> float:
         """The tokens in [start, end), or in [start, end] when closed."""
         until_s = np.nextafter(end_s, np.inf) if closed else end_s
-        if not np.isin((start_s, until_s), self._edges).all():
-            return self._again(start_s, end_s).within(start_s, end_s, closed)
         first, last = np.searchsorted(self._edges, (start_s, until_s))
+        if max(first, last) == len(self._edges) or self._edges[first] != start_s or self._edges[last] != until_s:
+            return self._again(start_s, end_s).within(start_s, end_s, closed)
         return float(self._sums[first + 1 : last + 1].sum())
 
     def _again(self, *edges_s: float) -> "Received":

@@ -183,8 +183,9 @@ def _events(given: Columns, zero_s: float, rows: int) -> tuple[tuple[Event, ...]
     order = np.argsort(times, kind="stable")
     texts = [given.texts(name)[order].tolist() for name in ("kind", "pod", "reason", "message", "data")]
     events, counts, examples = [], dict[str, int](), dict[str, str]()
+    parsed = {text: parse_data(text) for text in set(texts[-1])}
     for t_s, kind, pod, reason, message, text in zip(times[order].tolist(), *texts, strict=True):
-        data, faults = parse_data(text)
+        data, faults = parsed[text]
         for fault, value in faults.items():
             counts[fault] = counts.get(fault, 0) + 1
             examples.setdefault(fault, f"kind {clean(kind, 40)}, t_s {t_s}: {value}")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from loadgen.analyze.columns import Bools, Columns, Floats, Ints, Texts, columns, groups
 from loadgen.analyze.observed import Damage, Tables
+from loadgen.analyze.too_many import MAX_REPLICAS, extra_replicas, extra_series
 from loadgen.base.text import clean
 from loadgen.dataset.names import (
     GENERATOR_SIGNALS,
@@ -32,6 +33,7 @@ MAX_VALUE = 1e18
 CONFLICT = "another value than a later row of the same time, signal and replica"
 
 MIXED = "a counter that falls again and again, as those of two sources do"
+EXTRA = f"a replica beyond the first {MAX_REPLICAS:,}"
 MIN_FALLS = 5
 FALLS_RATIO = 0.4
 """Of two sources in turn every second step is a fall; a server that crashes again and again has fewer."""
@@ -72,8 +74,9 @@ def checked(info: RunInfo, tables: Tables) -> Checked:
     """Check every sample and event; `request_rows` and `tokens` check the other two tables part by part."""
     _, latest_s = span(info)
     settle_s = info.settings.get("settle_s") or 0.0
-    samples = _samples(columns("samples", tables.samples), latest_s + settle_s)
     events = _events(columns("events", tables.events), latest_s + settle_s)
+    replicas = frozenset(filter(None, set(events.left().texts("pod").tolist())))
+    samples = _samples(columns("samples", tables.samples), latest_s + settle_s, replicas)
     return Checked(
         samples=samples.left(),
         events=events.left(),
@@ -152,7 +155,7 @@ def span(info: RunInfo) -> tuple[float, float]:
     return info.load_start_s - OUTSIDE_S, min(max(ends) + timeout_s + OUTSIDE_S, MAX_RUN_S)
 
 
-def _samples(given: Columns, latest_s: float) -> Rows:
+def _samples(given: Columns, latest_s: float, replicas: frozenset[str]) -> Rows:
     rows = Rows("samples", given, "signal", "pod", "t_s")
     t_s, value = given.numbers("t_s"), given.numbers("value")
     signal, pod = given.texts("signal"), given.texts("pod")
@@ -163,6 +166,7 @@ def _samples(given: Columns, latest_s: float) -> Rows:
     rows.drop_outside("value", value, -MAX_VALUE, MAX_VALUE)
     rows.drop((value < 0) & signal.isin(SignalName), "a negative value", "value")
     rows.drop(_without_pod(signal, pod, rows.good), "no pod, which the other samples of this signal have")
+    rows.drop(extra_series(pod, rows.good, replicas), EXTRA)
     series = series_of(signal, pod)
     rows.drop(_contradicted(series, t_s, value, rows.good), CONFLICT, "value")
     rows.drop(_mixed(series, t_s, value, rows.good & signal.isin(_COUNTERS)), MIXED)
@@ -177,6 +181,7 @@ def _events(given: Columns, latest_s: float) -> Rows:
     _drop_times(rows, t_s, kind.isin(MONOTONIC_EVENTS), latest_s)
     no_pod = ~pod.known | (pod == "")
     rows.drop(kind.isin(REPLICA_EVENTS) & no_pod, "no pod, which such an event has")
+    rows.drop(extra_replicas(t_s, kind, pod, rows.good), EXTRA)
     # Two containers of a pod may have the same event in the same second, by the API's whole seconds.
     once = rows.good & ~(kind == EventKind.POD_EVENT)
     others = [given.texts(column).code for column in given.names if column != "t_s"]

@@ -4,6 +4,8 @@ Values are in base units. A missing value (None or NaN) is `MISSING`; it is neve
 """
 
 import math
+from collections.abc import Collection
+from itertools import islice
 from typing import TypeGuard
 
 MISSING = "–"
@@ -80,3 +82,13 @@ def clock(value: float | None, decimals: int = 0) -> str:
     second = f"{rest / scale:0{2 if decimals == 0 else 3 + decimals}.{decimals}f}"
     sign = MINUS if value < 0 and ticks else ""
     return f"{sign}{hours}:{minutes:02d}:{second}" if hours else f"{sign}{minutes}:{second}"
+
+
+MOST_LISTED = 50
+"""Most items of a list in a sentence."""
+
+
+def listed(items: Collection[str], between: str = "; ") -> str:
+    """The first items of a list in a sentence, and the number of the others: `a; b; 9,998 more`."""
+    rest = len(items) - MOST_LISTED
+    return between.join([*islice(items, MOST_LISTED), *([f"{rest:,} more"] if rest > 0 else [])])

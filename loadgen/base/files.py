@@ -64,7 +64,32 @@ def disk_problem(error: OSError, folder: Path) -> tuple[str, str]:
         return os.strerror(error.errno), "make it writable"
     if error.errno == errno.ENOSPC and _has_no_inodes(folder):
         return "the disk has no free inodes", "delete files there"
+    if error.errno == errno.EFBIG:
+        return "it would be larger than the limit on the size of a file", "raise the limit (ulimit -f)"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT):
+        obstacle = _obstacle(error)
+        if obstacle is not None:
+            return obstacle, "move or delete it"
     return error.strerror or str(error), "free space"
+
+
+def _obstacle(error: OSError) -> str | None:
+    """What is in place of a folder or file that was to be written; None if nothing is."""
+    if error.filename is None:
+        return None
+    target = Path(os.fsdecode(error.filename2 or error.filename))
+    if error.errno == errno.EISDIR or (error.filename2 and target.is_dir()):
+        return f"{target} is a folder and not a file"
+    for path in (*reversed(target.parents), target):
+        if path.is_symlink() and not path.exists():
+            return f"{path} is a link that leads nowhere"
+        if path.exists() and not path.is_dir():
+            return f"{path} is {_kind(path)} and not a folder"
+    return None
+
+
+def _kind(path: Path) -> str:
+    return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "a file")
 
 
 def _has_no_inodes(folder: Path) -> bool:

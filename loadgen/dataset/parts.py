@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 
 from loadgen.base.errors import DatasetError
 from loadgen.base.files import require_file
-from loadgen.base.limits import free_memory_bytes
 from loadgen.base.text import clean
+from loadgen.dataset.part_size import Room, check_copies, long_texts, needed_bytes
 
-_VALUE_BYTES = 8
 _BATCH_ROWS = 16_384
 """Most rows in memory at a time where the parts are read one by one."""
+_BATCH_BYTES = 64 << 20
+"""Fewer rows, if they have long lists."""
 _AHEAD_BYTES = 32 << 20
 """A part that needs more memory is not read ahead of its turn."""
 _AHEAD = 4
@@ -81,35 +82,39 @@ class Parts:
 
     def between(self, low: float, high: float) -> Iterator[pa.Table]:
         """The rows of the parts that can have a value in [low, high] in a list, by the statistics of their lists."""
-        kept, free = 0, free_memory_bytes()
+        # without copies, the rows of the parts before are no longer in memory
+        shared = Room(self._copies) if self._copies else None
 
-        def read(part: Path) -> tuple[int, pa.Table | None]:
-            with _opened(part) as file:
-                metadata = file.metadata
+        def read(part: Path) -> pa.Table | None:
+            with _opened(part, self._schema) as file:
+                metadata, room = file.metadata, shared or Room()
                 self._spans[part] = _span(metadata)
-                size = _decoded_bytes(metadata, self._schema)
-                _check_memory(_COPIES * size, free)
-                small = size <= _AHEAD_BYTES and metadata.num_rows <= _BATCH_ROWS
-                return size, _whole(file, self._schema) if small else None
+                room.take(part, metadata, self._schema)
+                small = needed_bytes(metadata, self._schema) <= _AHEAD_BYTES and metadata.num_rows <= _BATCH_ROWS
+                return _whole(file, self._schema, room) if small else None
 
         def can_have(part: Path) -> bool:
             span = self._spans.get(part)
             if span is None and high - low < math.inf:
-                with _opened(part) as file:
+                with _opened(part, self._schema) as file:
                     span = self._spans[part] = _span(file.metadata)
             return span is None or (span.low <= high and span.high >= low)
 
-        for part, (size, table) in _in_order(filter(can_have, _parts(self._folder)), read):
-            kept += self._copies * size
-            with _named(part):
-                _check_memory(kept, free)
+        for part, table in _in_order(filter(can_have, _parts(self._folder)), read):
             if table is not None:
                 yield table
                 continue
-            with _opened(part) as file:
+            with _opened(part, self._schema) as file:
+                room = shared or Room()
                 columns = _columns(file, self._schema)
-                for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
-                    yield _conforming(pa.Table.from_batches([batch]), self._schema)
+                for batch in file.iter_batches(_batch_rows(file, self._schema), columns=columns, use_threads=False):
+                    yield _conforming(pa.Table.from_batches([batch]), self._schema, room)
+
+
+def _batch_rows(file: pq.ParquetFile, schema: pa.Schema) -> int:
+    """The rows of a batch, by their mean size."""
+    rows: int = max(file.metadata.num_rows, 1)
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(needed_bytes(file.metadata, schema), 1)))
 
 
 _T = TypeVar("_T")
@@ -136,23 +141,22 @@ def _in_order(parts: Iterable[Path], read: Callable[[Path], _T]) -> Iterator[tup
         pool.shutdown(cancel_futures=True)
 
 
-def _whole(file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
-    return _conforming(file.read(columns=_columns(file, schema), use_threads=False), schema)
+def _whole(file: pq.ParquetFile, schema: pa.Schema, room: Room) -> pa.Table:
+    return _conforming(file.read(columns=_columns(file, schema), use_threads=False), schema, room)
 
 
 @contextmanager
-def _opened(part: Path) -> Iterator[pq.ParquetFile]:
-    """A part; what cannot be read in it is one sentence."""
-    with _named(part):
+def _opened(part: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+    """A part, in which texts that may become large are still encoded; what cannot be read in it is one sentence."""
+    try:
         require_file(part)
         with pq.ParquetFile(part, page_checksum_verification=True) as file:
-            yield file
-
-
-@contextmanager
-def _named(part: Path) -> Iterator[None]:
-    try:
-        yield
+            texts = long_texts(file.metadata, schema)
+            if not texts:
+                yield file
+        if texts:
+            with pq.ParquetFile(part, page_checksum_verification=True, read_dictionary=texts) as file:
+                yield file
     except _REFUSALS as error:
         raise DatasetError(f"{part} cannot be read ({_reason(error)}); delete it to report on the rest") from error
 
@@ -161,27 +165,22 @@ def _parts(folder: Path) -> list[Path]:
     try:
         with scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if fnmatch(entry.name, "part-*.parquet"))
+    except FileNotFoundError as error:
+        if folder.is_symlink():
+            raise _unreadable(folder, error) from error
+        return []
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not folder.is_symlink():
-            return []
-        raise DatasetError(f"{folder} cannot be read ({_reason(error)}); restore it or run the test again") from error
-    return [folder / name for name in names]
+        raise _unreadable(folder, error) from error
+    parts = [folder / name for name in names]
+    try:
+        check_copies(folder, parts)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return parts
 
 
-def _decoded_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
-    """The least memory that the columns need once they are decoded: a few bytes on disk can be millions of values."""
-    flat = len(schema) - sum(pa.types.is_list(field.type) for field in schema)
-    needed = _VALUE_BYTES * flat * metadata.num_rows
-    if flat < len(schema):
-        lists = [field.name for field in schema if pa.types.is_list(field.type)]
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-        needed += sum(
-            max(_VALUE_BYTES * chunk.num_values, chunk.total_uncompressed_size)
-            for chunk in chunks
-            if chunk.path_in_schema.split(".")[0] in lists
-        )
-    return int(needed)
+def _unreadable(folder: Path, error: OSError) -> DatasetError:
+    return DatasetError(f"{folder} cannot be read ({_reason(error)}); restore it or run the test again")
 
 
 def _span(metadata: pq.FileMetaData) -> _Span:
@@ -193,17 +192,6 @@ def _span(metadata: pq.FileMetaData) -> _Span:
     return _Span(
         min((each.min for each in found), default=math.inf), max((each.max for each in found), default=-math.inf)
     )
-
-
-def _check_memory(needed: int, free: int | None) -> None:
-    if free is not None and needed > free:
-        raise MemoryError(
-            f"its table needs {_gigabytes(needed)} of memory or more, of {_gigabytes(free)} that are free"
-        )
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB"
 
 
 def _columns(file: pq.ParquetFile, schema: pa.Schema) -> list[str] | None:
@@ -222,9 +210,12 @@ def _columns(file: pq.ParquetFile, schema: pa.Schema) -> list[str] | None:
     return None if len(known) == len(names) else known
 
 
-def _conforming(data: pa.Table, schema: pa.Schema) -> pa.Table:
+def _conforming(data: pa.Table, schema: pa.Schema, room: Room) -> pa.Table:
     """The columns of the schema."""
     given = dict(zip(data.column_names, data.columns, strict=True))
+    for field in schema:
+        if field.name in given and pa.types.is_dictionary(given[field.name].type):
+            room.take_texts(given[field.name])
     columns = [
         _column(given[field.name], field) if field.name in given else pa.nulls(data.num_rows, field.type)
         for field in schema

@@ -21,6 +21,9 @@ from loadgen_reports.panels import (
     unknown_spans,
 )
 
+MAX_MARKS = 2_000
+"""Most marks of the charts of the page."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
@@ -90,7 +93,7 @@ def data(analysis: Analysis) -> dict[str, object]:
         "unknown": [[_rounded(start_s), _rounded(end_s)] for start_s, end_s in unknown_spans(timeline)],
         "marks": [
             [_rounded(mark.t_s), symbol_key(mark), fmt.clean(", ".join(filter(None, (mark_text(mark), mark.pod))))]
-            for mark in sorted(analysis.marks, key=lambda mark: mark.t_s)
+            for mark in sorted(analysis.marks, key=lambda mark: mark.t_s)[:MAX_MARKS]
         ],
         "symbols": {
             key: {"shape": symbol.shape, "colour": symbol.colour, "name": symbol.name, "line": symbol.line}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from loadgen.analyze.results import Analysis
 from loadgen_reports import format as fmt
+from loadgen_reports.chart import MAX_MARKS
 from loadgen_reports.panels import downsample, mark_text
 from loadgen_reports.tables import Cell, Column, Table
 
@@ -24,12 +25,15 @@ def marks_table(analysis: Analysis) -> Table:
         for mark in ordered[:_MAX_MARKS]
     ]
     omitted = len(ordered) - len(rows)
+    notes = [f"{fmt.count(omitted)} more events in analysis.json."] if omitted > 0 else []
+    if len(ordered) > MAX_MARKS:
+        notes.append(f"The charts have the first {fmt.count(MAX_MARKS)}.")
     return Table(
         key="marks",
         title="Events",
         columns=tuple(Column(label=label) for label in ("At", "Event", "Replica")),
         rows=tuple(rows),
-        notes=(f"{fmt.count(omitted)} more events in analysis.json.",) if omitted > 0 else (),
+        notes=tuple(notes),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from loadgen.analyze.results import Analysis
 from loadgen.base.errors import LoadgenError, SettingsError
-from loadgen.base.files import replace_file
+from loadgen.base.files import disk_problem, replace_file
 from loadgen.base.proposals import meant
 
 FORMATS = ("json", "html", "markdown", "junit", "figures")
@@ -42,11 +42,14 @@ def write_reports(analysis: Analysis, folder: Path, formats: Collection[str] = F
                 file = _FILES[name]
                 written[file] = _write(folder / file, _render(name, analysis).encode())
     except OSError as error:
-        raise LoadgenError(
-            f"cannot write reports into {folder}: {error.strerror or error}; "
-            f"free space or fix its permissions, then run `loadgen report {folder}`"
-        ) from error
+        raise cannot_write(folder, error) from error
     return written
+
+
+def cannot_write(folder: Path, error: OSError) -> LoadgenError:
+    """The error for reports that could not be written: why, and what to do about it."""
+    reason, advice = disk_problem(error, folder)
+    return LoadgenError(f"cannot write reports into {folder}: {reason}; {advice}, then run `loadgen report {folder}`")
 
 
 def check_formats(formats: Collection[str]) -> None:

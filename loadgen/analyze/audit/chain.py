@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from loadgen.analyze.audit.inputs import STATUS_SLACK_S
-from loadgen.analyze.observed import Bools, Floats, Observed, Series
+from loadgen.analyze.observed import Floats, Observed, Series
 from loadgen.analyze.queueing import mean_over_pods, mean_true_ratio, stale_s
 from loadgen.analyze.results import AuditLink, ScalingEvent
+from loadgen.analyze.scaling.beyond import Beyond
 from loadgen.analyze.scaling.replicas import Fleet
-from loadgen.analyze.steps import runs
 from loadgen.dataset.names import SignalName
 from loadgen.dataset.run_info import Autoscaler
 
@@ -45,13 +45,19 @@ class DecisionChain:
         start_s = max(run.first_s, -_MAX_GRID)
         at = start_s + _STEP_S * np.arange(min(max(run.last_s - start_s, 0.0), _MAX_GRID))
         self._true = Series(at, mean_true_ratio(run, fleet, at))
+        self._read = mean_over_pods(self._polled, stale_s(run))
+        self._rule_interval_s = _interval_s(run.signals.get(SignalName.RATIO, {}))
+        self._polled_interval_s = _interval_s(self._polled)
+        scrapes = [series.t_s[series.value > 0] for series in run.signals.get(SignalName.UP, {}).values()]
+        self._scrapes_s = [times for times in scrapes if len(times)]
+        self._beyond: dict[tuple[int, bool], Beyond] = {}
 
     def links(self, event: ScalingEvent) -> tuple[AuditLink, ...]:
         """The links of one decision, in order; one that was not observed has the reason."""
         scaler, up = self._scaler, event.direction == "up"
         threshold = scaler.target * (1 + scaler.tolerance if up else 1 - scaler.tolerance)
         links = _Links()
-        rule_s = _crossed(self._ratio, threshold, event.decided_s, scaler.sync_period_s, up=up)
+        rule_s = self._crossed(self._ratio, threshold, event.decided_s, scaler.sync_period_s, up=up)
         since_s = event.over_target_s
         if rule_s is None:
             links.skip((*_BEFORE_SYNC, "sync"), "the sampled ratio was not beyond its target at the decision")
@@ -64,7 +70,7 @@ class DecisionChain:
         else:
             self._add_signal(links, threshold, rule_s, up=up)
             adapter_s = self._adapted_s(threshold, event.decided_s, rule_s, up=up)
-            links.add("adapter", adapter_s, _interval_s(self._polled), self._no_adapter())
+            links.add("adapter", adapter_s, self._polled_interval_s, self._no_adapter())
             sync_s = self._first_sync_s(rule_s if adapter_s is None else adapter_s, event.decided_s)
             links.add("sync", sync_s, self._stamp_s, "no sync was recorded")
         links.add("decided", event.decided_s, self._stamp_s, "")
@@ -73,30 +79,26 @@ class DecisionChain:
     def _add_signal(self, links: "_Links", threshold: float, rule_s: float, *, up: bool) -> None:
         """Add the links up to the rule, which is known."""
         scrape_interval_s = self._scaler.scrape_interval_s
-        rule_interval_s = _interval_s(self._run.signals.get(SignalName.RATIO, {}))
         until_s = rule_s + _TRUE_S
-        within_s = scrape_interval_s + (rule_interval_s or 0.0) + 2 * _TRUE_S
-        signal_s = _crossed(self._true, threshold, until_s, within_s, up=up)
+        within_s = scrape_interval_s + (self._rule_interval_s or 0.0) + 2 * _TRUE_S
+        signal_s = self._crossed(self._true, threshold, until_s, within_s, up=up)
         signal_s = None if signal_s is None else min(signal_s, rule_s)
         links.add("signal", signal_s, _TRUE_S, "the counters were not beyond the target before the rule")
         scrape_s = None if signal_s is None else self._scraped_s(signal_s, rule_s)
         why = "the link before it was not observed" if signal_s is None else "no scrape in between was recorded"
         links.add("scrape", scrape_s, scrape_interval_s, why)
-        links.add("rule", rule_s, rule_interval_s, "")
+        links.add("rule", rule_s, self._rule_interval_s, "")
 
     def _scraped_s(self, signal_s: float, rule_s: float) -> float | None:
         """When every replica that was scraped in between had been scraped."""
-        first = []
-        for series in self._run.signals.get(SignalName.UP, {}).values():
-            times = series.t_s[(series.t_s >= signal_s) & (series.t_s <= rule_s) & (series.value > 0)]
-            first += [float(times[0])] if len(times) else []
+        at = ((times, int(np.searchsorted(times, signal_s))) for times in self._scrapes_s)
+        first = [float(times[index]) for times, index in at if index < len(times) and times[index] <= rule_s]
         return max(first, default=None)
 
     def _adapted_s(self, threshold: float, decided_s: float, rule_s: float, *, up: bool) -> float | None:
         if not self._polled:
             return None
-        series = mean_over_pods(self._polled, stale_s(self._run))
-        at_s = _crossed(series, threshold, decided_s, self._scaler.sync_period_s, up=up)
+        at_s = self._crossed(self._read, threshold, decided_s, self._scaler.sync_period_s, up=up)
         return None if at_s is None else max(at_s, rule_s)
 
     def _no_adapter(self) -> str:
@@ -105,6 +107,13 @@ class DecisionChain:
         if not self._polled:
             return "the metrics API was not polled"
         return "the polled value was not beyond its target at the decision"
+
+    def _crossed(self, series: Series, threshold: float, until_s: float, within_s: float, *, up: bool) -> float | None:
+        """Start of the last span beyond the threshold that contains `until_s`, or ends at most `within_s` before it."""
+        key = id(series), up  # the threshold depends on the direction alone
+        if key not in self._beyond:
+            self._beyond[key] = Beyond(series, threshold, up=up)
+        return self._beyond[key].since_s(until_s, within_s)
 
     def _first_sync_s(self, visible_s: float, decided_s: float) -> float | None:
         """The first sync that could read the value; the decision itself if none before it could."""
@@ -155,17 +164,6 @@ class _Links:
             )
         )
         self._previous_s = self._previous_s if at_s is None else at_s
-
-
-def _crossed(series: Series, threshold: float, until_s: float, within_s: float, *, up: bool) -> float | None:
-    """Start of the last span beyond the threshold that contains `until_s`, or ends at most `within_s` before it."""
-    known = np.isfinite(series.value) & (series.t_s <= until_s)
-    times, values = series.t_s[known], series.value[known]
-    beyond: Bools = values > threshold if up else values < threshold
-    spans = runs(beyond)
-    if not spans or times[spans[-1][1]] < until_s - within_s:
-        return None
-    return float(times[spans[-1][0]])
 
 
 def _interval_s(pods: Mapping[str, Series]) -> float | None:

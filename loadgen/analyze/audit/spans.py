@@ -1,5 +1,6 @@
 """Condenses replayed syncs into spans, and describes the ones that changed the replicas."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -59,16 +60,15 @@ def decisions(
         links: The links before a scaling event; None without a known signal.
     """
     made = []
+    times_s = [each.sync.t_s for each in replayed]
+    decided_s = [event.decided_s for event in events]
     for number, each in enumerate(replayed):
         if not each.sync.rescaled:
             continue
-        event = _event_of(each, events)
+        event = _event_of(each, events, decided_s)
         since_s = None if event is None else _since(events[event])
-        held = [
-            other
-            for other in replayed[:number]
-            if since_s is not None and other.sync.t_s >= since_s and not other.sync.rescaled
-        ]
+        first = number if since_s is None else bisect_left(times_s, since_s, hi=number)
+        held = [other for other in replayed[first:number] if not other.sync.rescaled]
         decision = each.decision
         made.append(
             AuditDecision(
@@ -83,13 +83,14 @@ def decisions(
     return tuple(made)
 
 
-def _event_of(replayed: Replayed, events: Sequence[ScalingEvent]) -> int | None:
+def _event_of(replayed: Replayed, events: Sequence[ScalingEvent], decided_s: Sequence[float]) -> int | None:
     """Index of the scaling event of a decision: the nearest one with the same replicas."""
     sync = replayed.sync
+    first, last = bisect_left(decided_s, sync.t_s - _SAME_S), bisect_right(decided_s, sync.t_s + _SAME_S)
     near = [
-        (abs(event.decided_s - sync.t_s), number)
-        for number, event in enumerate(events)
-        if (event.before, event.after) == (sync.current, sync.desired) and abs(event.decided_s - sync.t_s) <= _SAME_S
+        (abs(decided_s[number] - sync.t_s), number)
+        for number in range(first, last)
+        if (events[number].before, events[number].after) == (sync.current, sync.desired)
     ]
     return min(near)[1] if near else None
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results.audit import Unit
+from loadgen.analyze.too_many import MAX_SYNCS
 from loadgen.autoscale.arithmetic import MAX_INT32, MAX_INT64
 from loadgen.autoscale.manifest import parse_hpa
 from loadgen.autoscale.record import Inputs, parse_inputs
@@ -130,11 +131,11 @@ def spec_of(run: Observed) -> HpaSpec | str:
 
 
 def recorded_syncs(run: Observed, spec: HpaSpec) -> list[Sync]:
-    """The syncs that were recorded, in order; an event whose data cannot be read is skipped."""
+    """The first `MAX_SYNCS` syncs that were recorded, in order; an event whose data cannot be read is skipped."""
     syncs: list[Sync] = []
     from_status = run.info.cluster is not None
     manifest = run.info.cluster.hpa_manifest if run.info.cluster else None
-    for event in run.of_kind(EventKind.HPA_SYNC):
+    for event in run.of_kind(EventKind.HPA_SYNC)[:MAX_SYNCS]:
         try:
             data = _Data.model_validate(event.data)
         except ValidationError:

@@ -14,11 +14,12 @@ number of slots is known), without those that took more than ten times the media
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from loadgen.analyze.observed import Bools, Floats
+from loadgen.analyze.observed import Bools, Floats, Ints
 from loadgen.analyze.results.demand import ServiceMethod
 
 MIN_ALONE = 20
@@ -33,6 +34,8 @@ SLOTS_VARY = 0.25
 MIN_CONSTANT = 0.5
 """Share of the time with waiting requests in which it does not differ by more, if they wait for a slot."""
 _MEDIAN = 0.5
+_PIECE = 1 << 18
+"""Requests whose starts and ends are put in order together, so that memory is bounded."""
 MIN_FULL = 20
 """Services that must have started in a full batch before only those count."""
 
@@ -164,21 +167,57 @@ def slots(sent_s: Floats, start_s: Floats, ended_s: Floats, replicas: Floats, me
     if waited.sum() < MIN_WAITED:
         return None
     served = sent & np.isfinite(start_s)
-    edges = np.sort(np.concatenate((sent_s[waited], leaves_queue_s[waited], start_s[served], ended_s[served])))
-    middle = (edges[1:] + edges[:-1]) / 2
-    waiting = _between(sent_s[waited], leaves_queue_s[waited], middle) > 0
-    busy = _between(start_s[served], ended_s[served], middle)
+    queued_s, left_s = np.sort(sent_s[waited]), np.sort(leaves_queue_s[waited])
+    begun_s, over_s = np.sort(start_s[served]), np.sort(ended_s[served])
     order = np.flatnonzero(sent)[np.argsort(sent_s[sent], kind="stable")]
-    at = np.clip(np.searchsorted(sent_s[order], middle, side="right") - 1, 0, len(order) - 1)
-    fleet = np.nan_to_num(replicas[order][at], nan=1.0)
-    for use, share in ((waiting & (fleet == 1), _MEDIAN), (waiting & (fleet >= 1), 0.9)):
-        lasts = np.diff(edges)[use]
+    dispatched_s, fleets = sent_s[order], np.nan_to_num(replicas[order], nan=1.0)
+    alone, every = list[tuple[Floats, Floats]](), list[tuple[Floats, Floats]]()
+    for edges in _edges(queued_s, left_s, begun_s, over_s):
+        middle = (edges[1:] + edges[:-1]) / 2
+        waiting = _count(queued_s, middle) > _count(left_s, middle)
+        middle, lasts = middle[waiting], np.diff(edges)[waiting]
+        fleet = fleets[np.clip(_count(dispatched_s, middle) - 1, 0, len(order) - 1)]
+        busy = _count(begun_s, middle) - _count(over_s, middle)
+        one, some = fleet == 1, fleet >= 1
+        alone.append(_added(busy[one], lasts[one]))
+        every.append(_added(busy[some] / fleet[some], lasts[some]))
+    for pieces, share in ((alone, _MEDIAN), (every, 0.9)):
+        values, lasts = (np.concatenate(each) for each in zip(*pieces, strict=True))
         if lasts.sum() >= CLEAR_WAIT * MIN_WAITED * mean_service_s:
-            found = max(1, round(_quantile(busy[use] / fleet[use], lasts, share)))
-            constant = np.abs(busy[use] - found) <= SLOTS_VARY * found
-            one = share == _MEDIAN
+            found = max(1, round(_quantile(values, lasts, share)))
+            constant = np.abs(values - found) <= SLOTS_VARY * found
+            one = pieces is alone
             return 0 if one and (lasts * constant).sum() < MIN_CONSTANT * lasts.sum() else found
     return None
+
+
+def _added(values: Floats | Ints, weights: Floats) -> tuple[Floats, Floats]:
+    """Each value once, with the sum of its weights."""
+    each, place = np.unique(values.astype(np.float64), return_inverse=True)
+    sums: Floats = np.bincount(place, weights, minlength=len(each)).astype(np.float64)
+    return each, sums
+
+
+def _edges(*times_s: Floats) -> Iterator[Floats]:
+    """All times in order, in pieces of a bounded number; each begins with the last time of the one before.
+
+    Args:
+        times_s: Some times, each in order.
+    """
+    longest = max(times_s, key=len)
+    cuts = [*longest[_PIECE::_PIECE].tolist(), np.inf]
+    first, last_s = [0] * len(times_s), np.empty(0)
+    for cut in cuts:
+        until = [int(np.searchsorted(each, cut, side="left")) for each in times_s]
+        parts = [each[low:high] for each, low, high in zip(times_s, first, until, strict=True)]
+        edges = np.concatenate((last_s, np.sort(np.concatenate(parts))))
+        yield edges
+        first, last_s = until, edges[-1:]
+
+
+def _count(ordered: Floats, at_s: Floats) -> Ints:
+    """How many of the times in order are not after each time."""
+    return np.searchsorted(ordered, at_s, side="right")
 
 
 def most_at_once(start_s: Floats, ended_s: Floats, replicas: Floats) -> int:

@@ -8,7 +8,7 @@ from loadgen.analyze.findings.windows import window_of
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.results import ClockOffset, Finding
 from loadgen.analyze.scaling.replicas import Fleet
-from loadgen.base.display import clock, tenths
+from loadgen.base.display import clock, listed, tenths
 from loadgen.dataset.names import EventKind, SignalName
 
 _STAMPED = (
@@ -33,7 +33,7 @@ def clock_steps(run: Observed, fleet: Fleet) -> list[Finding]:
     texts = [f"{event.message} (at {clock(event.t_s)})" for event in events if event.message]
     if len(outside):
         texts.append(f"{len(outside):,} samples and events have times outside the run, and are left out")
-    advice = f"{'; '.join(texts)}."
+    advice = f"{listed(texts)}."
     blind_s = _blind_s(run, fleet)
     limit_s = run.info.validity.scrape_gap_s
     severity = None

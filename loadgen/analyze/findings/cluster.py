@@ -8,6 +8,7 @@ from loadgen.analyze.observed import Observed, Series
 from loadgen.analyze.queueing import last_sample, stale_s
 from loadgen.analyze.results import Finding
 from loadgen.analyze.scaling.replicas import Fleet
+from loadgen.base.display import listed
 from loadgen.dataset.names import SignalName
 
 VALUE_TOLERANCE = 0.25
@@ -47,7 +48,7 @@ def cluster_warnings(run: Observed, ratio: Series) -> list[Finding]:
             )
         )
     if info.lacking:
-        advice = f"{'; '.join(info.lacking)}."
+        advice = f"{listed(info.lacking)}."
         if any(sentence.startswith("missing RBAC permissions") for sentence in info.lacking):
             advice += " Ask an administrator for a Role with these permissions; the chart charts/loadgen contains one."
         findings.append(codes.CLUSTER_LACKING.finding(measured=float(len(info.lacking)), limit=0.0, advice=advice))

@@ -141,6 +141,12 @@ DAMAGED_ROWS = _invalid(
     "Rows of the run folder cannot be true and are left out, such as one with a time that is not a number; a warning "
     "if they cannot change the verdict.",
 )
+TOO_LARGE = _warning(
+    "run.too_large",
+    "Analyzed only in total",
+    "count",
+    "The run has more stages, scaling events or syncs of the autoscaler than are analyzed one by one.",
+)
 GENERATOR = _invalid(
     "validity.generator",
     "Requests that the load generator ended",
@@ -364,6 +370,7 @@ ALL: tuple[FindingCode, ...] = (
     INTERRUPTED,
     ROWS,
     DAMAGED_ROWS,
+    TOO_LARGE,
     GENERATOR,
     SEND_LAG,
     SAMPLES,

@@ -6,7 +6,7 @@ from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.windows import window_of
 from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Demand, Finding, ScalingEvent, Window
-from loadgen.base.display import clock
+from loadgen.base.display import clock, listed
 from loadgen.dataset.names import EventKind, RescaleReason
 
 
@@ -15,10 +15,12 @@ def unnecessary_scale_ups(scaling: Sequence[ScalingEvent], demand: Demand) -> li
     unnecessary = [(number, event) for number, event in enumerate(scaling) if event.needless]
     if not unnecessary or not demand.rates:
         return []
-    changes = "; ".join(
-        f"{event.before} → {event.after} at {clock(event.decided_s)}, while the load did not exceed the capacity of "
-        f"{_rate(demand, event.before)}"
-        for _, event in unnecessary
+    changes = listed(
+        [
+            f"{event.before} → {event.after} at {clock(event.decided_s)}, while the load did not exceed the capacity "
+            f"of {_rate(demand, event.before)}"
+            for _, event in unnecessary
+        ]
     )
     # The ratio had crossed its target before an earlier scale-up, which this decision repeats.
     repeated = any(
@@ -86,7 +88,7 @@ def rescales_by_others(run: Observed) -> list[Finding]:
     ]
     if not events:
         return []
-    changes = "; ".join(f"{e.data.get('before')} → {e.data.get('after')} at {clock(e.t_s)}" for e in events)
+    changes = listed([f"{e.data.get('before')} → {e.data.get('after')} at {clock(e.t_s)}" for e in events])
     advice = (
         f"{changes}: something other than the autoscaler changed the number of replicas, such as a user, a rollout or "
         f"another autoscaler. These changes are not judged; prevent them to judge the autoscaler."

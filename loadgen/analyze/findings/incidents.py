@@ -7,6 +7,7 @@ from loadgen.analyze.findings import codes
 from loadgen.analyze.findings.windows import window_of
 from loadgen.analyze.observed import Event, Observed
 from loadgen.analyze.results import Finding
+from loadgen.base.display import listed
 from loadgen.dataset.names import EventKind
 
 _INCIDENTS = (
@@ -38,7 +39,8 @@ def incidents(run: Observed) -> list[Finding]:
             name = str(event.pod or event.data.get("part") or event.data.get("source") or "?")
             by_name.setdefault(name, []).append(event)
         window = window_of(events)
-        names = ", ".join(_describe(name, group, alone=len(by_name) == 1) for name, group in sorted(by_name.items()))
+        described = [_describe(name, group, alone=len(by_name) == 1) for name, group in sorted(by_name.items())]
+        names = listed(described, ", ")
         advice = f"{names}: {cause.format(logs=logs)}."
         count = float(sum(_count(group) for group in by_name.values()))
         findings.append(declared.finding(measured=count, limit=0.0, window=window, advice=advice))
@@ -61,7 +63,7 @@ def _recording_delays(run: Observed) -> list[Finding]:
 
 def _describe(name: str, events: Sequence[Event], *, alone: bool) -> str:
     """The name of a source with its watches, and with its window unless it is the only source."""
-    watches = ", ".join(sorted({str(event.data["watch"]) for event in events if "watch" in event.data}))
+    watches = listed(sorted({str(event.data["watch"]) for event in events if "watch" in event.data}), ", ")
     details = [each for each in (watches, "" if alone else str(window_of(events))) if each]
     return f"{name} ({'; '.join(details)})" if details else name
 

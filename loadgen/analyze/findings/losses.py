@@ -1,7 +1,8 @@
 """Findings about replicas and nodes that were lost without a scale-down."""
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Collection
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Finding, Window
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.steps import Interval
-from loadgen.base.display import clock, tenths
+from loadgen.base.display import clock, listed, tenths
 from loadgen.dataset.names import EventKind, Outcome
 
 TIMESTAMP_S = 2.0
@@ -49,14 +50,15 @@ def failed_in_drain(run: Observed, fleet: Fleet) -> list[Finding]:
 def lost_replicas(run: Observed, fleet: Fleet) -> list[tuple[str, float]]:
     """Name and time of every replica that stopped beyond the number that the desired count fell by, in order."""
     falls = [
-        (event.t_s, counts[0] - counts[1])
+        (event.t_s, max(counts[0] - counts[1], 0))
         for event in run.of_kind(EventKind.HPA_RESCALE)
         if (counts := event.replica_counts) is not None
     ]
+    fall_s, fallen = np.array([at for at, _ in falls]), np.cumsum([0, *(fall for _, fall in falls)])
     stops = [(pod.draining_s if pod.draining_s is not None else pod.stopped_s, pod.name) for pod in fleet.pods.values()]
     scaled_down, lost = 0, []
     for stop, name in sorted((at, name) for at, name in stops if at is not None and at < fleet.end_s):
-        if scaled_down < sum(max(fall, 0) for at, fall in falls if at <= stop + TIMESTAMP_S):
+        if scaled_down < fallen[np.searchsorted(fall_s, stop + TIMESTAMP_S, side="right")]:
             scaled_down += 1
         else:
             lost.append((name, stop))
@@ -70,7 +72,7 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
     restored = [_restored_s(fleet, at, run.end_s) for _, at in lost]
     spans = [(at, run.end_s if again is None else again) for (_, at), again in zip(lost, restored, strict=True)]
     start, end = spans[0][0], max(end for _, end in spans)
-    names = ", ".join(name for name, _ in lost)
+    names = listed([name for name, _ in lost], ", ")
     longest = max(end - start for start, end in spans)
     until = f"{tenths(longest)} at most until as many replicas were ready as desired"
     if None in restored:
@@ -86,18 +88,17 @@ def _replicas(run: Observed, fleet: Fleet) -> list[Finding]:
 
 def _nodes(run: Observed) -> list[Finding]:
     summaries, spans, pods = [], [], set()
+    back_s: dict[object, list[float]] = {}
+    for each in run.of_kind(EventKind.NODE_BACK):
+        back_s.setdefault(each.data.get("node"), []).append(each.t_s)
     for event in run.of_kind(EventKind.NODE_LOST):
         node, replicas = event.data.get("node"), event.data.get("pods")
         if not replicas:
             continue  # it had no replicas, so it does not matter to the workload
-        back = (
-            each.t_s
-            for each in run.of_kind(EventKind.NODE_BACK)
-            if each.data.get("node") == node and each.t_s > event.t_s
-        )
+        back = back_s.get(node, [])[bisect_right(back_s.get(node, []), event.t_s) :][:1]
         silent = event.data.get("silent_s")
         start = event.t_s - (silent if isinstance(silent, int | float) else 0.0)
-        span = max(start, 0.0), min(next(back, run.end_s), run.end_s)
+        span = max(start, 0.0), min(*back, run.end_s, run.end_s)
         if span[1] <= span[0]:
             continue
         spans.append(span)
@@ -107,7 +108,7 @@ def _nodes(run: Observed) -> list[Finding]:
     if not spans:
         return []
     advice = (
-        f"{'; '.join(summaries)}. Replicas on it: {', '.join(sorted(pods))}; {_failures(run, spans)} during this "
+        f"{listed(summaries)}. Replicas on it: {listed(sorted(pods), ', ')}; {_failures(run, spans)} during this "
         f"time. Replicas on an unreachable node receive requests until Kubernetes marks the node not ready (50 s by "
         f"default), and are replaced when their toleration of node.kubernetes.io/unreachable ends (300 s by default): "
         f"set a shorter tolerationSeconds, and enable health checks of the replicas in the gateway."
@@ -125,11 +126,10 @@ def _restored_s(fleet: Fleet, lost_s: float, end_s: float) -> float | None:
     return float(restored[0]) if len(restored) else None
 
 
-def _failures(run: Observed, spans: Iterable[Interval]) -> str:
+def _failures(run: Observed, spans: Collection[Interval]) -> str:
     requests = run.requests
     ended = requests.ended_s[requests.judged & ~requests.ok]
-    inside = np.zeros(len(ended), dtype=np.bool_)
-    for start, end in spans:
-        inside |= (ended >= start) & (ended <= end)
+    starts, ends = (np.sort([span[edge] for span in spans]) for edge in (0, 1))
+    inside = np.searchsorted(starts, ended, side="right") > np.searchsorted(ends, ended, side="left")
     count = int(inside.sum())
     return f"{count:,} request{'' if count == 1 else 's'} failed"

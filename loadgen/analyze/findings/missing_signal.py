@@ -7,7 +7,7 @@ import numpy as np
 from loadgen.analyze.observed import Floats, Observed
 from loadgen.analyze.results import SignalGap, Window
 from loadgen.analyze.steps import Interval
-from loadgen.base.display import tenths
+from loadgen.base.display import listed, tenths
 from loadgen.dataset.names import EventKind, GapSource, SignalName
 from loadgen.dataset.run_info import SIGNAL_NOT_OBSERVED
 
@@ -19,7 +19,7 @@ def no_sample_advice(run: Observed) -> str:
     reasons = [sentence for sentence in cluster.lacking if SIGNAL_NOT_OBSERVED in sentence] if cluster else []
     if reasons:
         return (
-            f"{start}: {'; '.join(reasons)}. Grant what is missing, or name a Prometheus that this account can read "
+            f"{start}: {listed(reasons)}. Grant what is missing, or name a Prometheus that this account can read "
             f"with --kube-prometheus (NAMESPACE/SERVICE:PORT, or a URL)."
         )
     span = (0.0, run.end_s)

@@ -7,6 +7,7 @@ from loadgen.analyze.observed import Observed
 from loadgen.analyze.results import Finding, Window
 from loadgen.analyze.scaling.replicas import Fleet, Replica
 from loadgen.analyze.steps import Interval
+from loadgen.base.display import listed
 from loadgen.dataset.names import EventKind
 
 _RESOURCE = re.compile(r"Insufficient ([\w./-]*\w)")
@@ -34,7 +35,7 @@ def unschedulable_replicas(run: Observed, fleet: Fleet) -> list[Finding]:
         return []
     needed = f"more {' and '.join(sorted(resources))}" if resources else "a node that fits"
     advice = (
-        f"{'; '.join(summaries)}. The autoscaler requested more replicas than fit on the nodes: add {needed}, free "
+        f"{listed(summaries)}. The autoscaler requested more replicas than fit on the nodes: add {needed}, free "
         f"resources, or lower maxReplicas. If a cluster autoscaler adds nodes, their start-up is part of the lag."
     )
     window = Window(min(start for start, _ in spans), max(end for _, end in spans))

@@ -9,6 +9,7 @@ from loadgen.analyze.queueing import autoscaler_reads, true_ratio, true_ratios
 from loadgen.analyze.results import Finding, SignalTruth, Window
 from loadgen.analyze.scaling.replicas import Fleet
 from loadgen.analyze.signal.deviation import TRUTH_TOLERANCE
+from loadgen.base.display import listed
 from loadgen.dataset.names import EventKind, SignalName
 
 FIRST_SAMPLE_S = 5.0
@@ -120,7 +121,7 @@ def unreadable_metric(run: Observed) -> list[Finding]:
     ]
     if not spans or run.length_s is None:
         return []
-    reasons = ", ".join(sorted({reason for *_, reason in spans}))
+    reasons = listed(sorted({reason for *_, reason in spans}), ", ")
     advice = (
         f"The autoscaler could not read its metric ({reasons}) and kept the number of replicas: check the metrics API, "
         f"its adapter and Prometheus during this time."

@@ -175,6 +175,8 @@ class Audit:
         mismatches: Syncs that differ from the algorithm, at most the first 100.
         mismatch_count: Number of all such syncs.
         why_missing: Why the syncs were not replayed.
+        not_replayed: How many of the syncs, the last ones, were not replayed because there are too many; they are in
+            no other number but `syncs` and `inferred`.
     """
 
     source: Literal["inputs", "status"] | None = None
@@ -186,3 +188,4 @@ class Audit:
     mismatches: tuple[AuditMismatch, ...] = ()
     mismatch_count: int = 0
     why_missing: str | None = None
+    not_replayed: int = 0

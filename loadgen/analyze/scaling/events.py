@@ -1,45 +1,25 @@
 """Reconstructs scaling events, from the need of the load to the recovery of latency."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
 
 from loadgen.analyze.demand.lag import lags, worst
 from loadgen.analyze.demand.need import Need
 from loadgen.analyze.demand.served import supply
-from loadgen.analyze.observed import Event, Observed, Series
-from loadgen.analyze.results import Direction, ScalingEvent, Span
+from loadgen.analyze.observed import Observed, Series
+from loadgen.analyze.results import ScalingEvent, Span
 from loadgen.analyze.results.demand import LevelLag
+from loadgen.analyze.scaling.decisions import Crossings, Decision, decisions
 from loadgen.analyze.scaling.recovery import broke_limit, recovered_s, recovery_limit
 from loadgen.analyze.scaling.replicas import Fleet, Replica
-from loadgen.analyze.steps import runs
 from loadgen.base.display import clock
-from loadgen.dataset.names import EventKind, RescaleReason
 
 EARLY_S = 1.0
 """A replica may seem to be created this much before the decision: Kubernetes stamps whole seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Decision:
-    """One rescale, with the times of the decisions before and after it, and of the one that took back a scale-up."""
-
-    event: Event
-    before: int
-    after: int
-    previous_s: float
-    next_s: float
-    taken_back_s: float
-
-    @property
-    def direction(self) -> Direction:
-        return "up" if self.after > self.before else "down"
-
-
 def scaling_events(run: Observed, fleet: Fleet, ratio: Series, needed: Need | str) -> tuple[ScalingEvent, ...]:
-    """Every change of the desired count that the autoscaler may have made, in order.
+    """The first `MAX_SCALING_EVENTS` changes of the desired count that the autoscaler may have made, in order.
 
     Args:
         run: The run.
@@ -50,9 +30,10 @@ def scaling_events(run: Observed, fleet: Fleet, ratio: Series, needed: Need | st
     found = () if isinstance(needed, str) else lags(needed.spans, supply(fleet), run.end_s)
     events: list[ScalingEvent] = []
     assigned: set[str] = set()
-    for decision in _decisions(run, fleet):
+    crossings = Crossings(run.info.autoscaler, ratio)
+    for decision in decisions(run, fleet):
         missing: list[str] = []
-        crossed = _crossed(run, decision, ratio, missing)
+        crossed = crossings.before(decision, missing)
         # A crossing before the previous decision does not belong to this step.
         over = None if crossed is None else max(crossed, decision.previous_s)
         trigger = lag = at_least = None
@@ -109,68 +90,13 @@ def first_known(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _decisions(run: Observed, fleet: Fleet) -> list[_Decision]:
-    """The decisions of the autoscaler; changes by others are not decisions, but they end the span of the one before."""
-    changes: list[tuple[Event, int, int]] = []
-    for event in run.of_kind(EventKind.HPA_RESCALE):
-        before, after = event.replica_counts or (0, 0)
-        if before != after:
-            changes.append((_corrected(fleet, event, up=after > before), before, after))
-    times = [-math.inf, *(event.t_s for event, _, _ in changes), math.inf]
-    downs = [(event.t_s, after) for event, before, after in changes if after < before]
-    return [
-        _Decision(
-            event=event,
-            before=before,
-            after=after,
-            previous_s=times[number],
-            next_s=times[number + 2],
-            taken_back_s=next((at for at, left in downs if at > event.t_s and left <= before), math.inf),
-        )
-        for number, (event, before, after) in enumerate(changes)
-        if event.reason != RescaleReason.NOT_BY_AUTOSCALER
-    ]
-
-
-def _corrected(fleet: Fleet, event: Event, *, up: bool) -> Event:
-    """A rescale that was observed late happened no later than the first replica that it can have created or stopped."""
-    late_s = event.data.get("late_s")
-    if not isinstance(late_s, int | float):
-        return event
-    times = (pod.created_s if up else pod.draining_s for pod in fleet.pods.values())
-    consequences = [at for at in times if at is not None and event.t_s - late_s <= at <= event.t_s]
-    return replace(event, t_s=min(consequences, default=event.t_s))
-
-
-def _crossed(run: Observed, decision: _Decision, ratio: Series, missing: list[str]) -> float | None:
-    """Start of the last span beyond the target that contains the decision or closely precedes it."""
-    scaler = run.info.autoscaler
-    if scaler is None:
-        missing.append("over target: the run has no autoscaler whose metric is known")
-        return None
-    known = np.isfinite(ratio.value) & (ratio.t_s <= decision.event.t_s)
-    times, values = ratio.t_s[known], ratio.value[known]
-    if not len(times):
-        missing.append("over target: there is no ratio sample before the decision")
-        return None
-    up = decision.direction == "up"
-    threshold = scaler.target * (1 + scaler.tolerance if up else 1 - scaler.tolerance)
-    spans = runs(values > threshold if up else values < threshold)
-    if not spans or times[spans[-1][1]] < decision.event.t_s - scaler.sync_period_s:
-        missing.append(
-            f"over target: the sampled ratio was not {'above' if up else 'below'} {threshold:g} at the decision"
-        )
-        return None
-    return float(times[spans[-1][0]])
-
-
-def _is_comparable(run: Observed, decision: _Decision, needed: Need | str) -> bool:
+def _is_comparable(run: Observed, decision: Decision, needed: Need | str) -> bool:
     """Whether the need is known, and the decision came during the load."""
     return not isinstance(needed, str) and run.length_s is not None and decision.event.t_s >= 0
 
 
 def _answered(
-    run: Observed, decision: _Decision, needed: Need | str, found: Sequence[LevelLag], missing: list[str]
+    run: Observed, decision: Decision, needed: Need | str, found: Sequence[LevelLag], missing: list[str]
 ) -> LevelLag | None:
     """The worst lag of the needs that a scale-up answered; None, with the reason, if it answered none."""
     if isinstance(needed, str):
@@ -191,7 +117,7 @@ def _answered(
     return lag
 
 
-def _fell(run: Observed, decision: _Decision, needed: Need | str, missing: list[str]) -> float | None:
+def _fell(run: Observed, decision: Decision, needed: Need | str, missing: list[str]) -> float | None:
     """When the need last fell to the replicas after a scale-down; None, with the reason, if it did not."""
     if isinstance(needed, str):
         missing.append(f"load step: {needed}")
@@ -221,7 +147,7 @@ def _rate(needed: Need, replicas: int) -> str:
 
 
 def _added(
-    run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, assigned: set[str], missing: list[str]
+    run: Observed, fleet: Fleet, decision: Decision, event: ScalingEvent, assigned: set[str], missing: list[str]
 ) -> ScalingEvent:
     """Complete a scale-up with the replicas that were created after this decision and before the next."""
     created = [
@@ -259,7 +185,7 @@ def _added(
 
 
 def _removed(
-    run: Observed, fleet: Fleet, decision: _Decision, event: ScalingEvent, assigned: set[str], missing: list[str]
+    run: Observed, fleet: Fleet, decision: Decision, event: ScalingEvent, assigned: set[str], missing: list[str]
 ) -> ScalingEvent:
     """Complete a scale-down with the replicas that began to terminate after this decision and before the next."""
     terminating = [
@@ -280,7 +206,7 @@ def _removed(
     )
 
 
-def _last(pods: list[Replica], phase: str, label: str, decision: _Decision, missing: list[str]) -> float | None:
+def _last(pods: list[Replica], phase: str, label: str, decision: Decision, missing: list[str]) -> float | None:
     """When the last of the pods reached a phase; None, with the reason, when one of them did not.
 
     A timestamp in whole seconds may be before the decision; the event then happened in the rest of that second.

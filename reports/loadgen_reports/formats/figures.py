@@ -4,6 +4,7 @@ import io
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from loadgen.analyze.results import Analysis, Timeline
+from loadgen.dataset.names import MarkSymbol
 from loadgen_reports import format as fmt
 from loadgen_reports.chart import drawn_panels, lanes, measured
 from loadgen_reports.lags import Bar, bars
@@ -78,10 +80,13 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(LIGHT["rule"])
+    pixel_s = (timeline.t_s[-1] + timeline.bin_s - timeline.t_s[0]) / _MAX_BINS
     for i, span in enumerate(analysis.stage_spans):
-        if i % 2:
+        if i % 2 and span.end_s - span.start_s > pixel_s:
             axes.axvspan(span.start_s, span.end_s, color=LIGHT["band"], zorder=0)
     for window in analysis.lag_windows:
+        if window.end_s - window.start_s <= pixel_s:
+            continue
         axes.axvspan(
             window.start_s,
             window.end_s,
@@ -95,11 +100,7 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
     for k, (start_s, end_s) in enumerate(unknown_spans(timeline) if panel.key == "latency" else ()):
         label = "lower bound, or no value" if k == 0 else "_nolegend_"
         axes.axvspan(start_s, end_s, color=LIGHT["vermillion"], alpha=0.15, lw=0, zorder=0.5, label=label)
-    for mark in analysis.marks:
-        symbol = symbols()[symbol_key(mark)]
-        if symbol.line:
-            dash = ":" if symbol.shape == "disc" else "-" if symbol.shape == "cross" else "--"
-            axes.axvline(mark.t_s, color=LIGHT[symbol.colour], linestyle=dash, linewidth=0.8, alpha=0.6)
+    _marks(axes, analysis, pixel_s)
     if panel.by_replica:
         for k, lane in enumerate(lanes(timeline.ratio_by_pod)):
             label = "each replica" if k == 0 else "_nolegend_"
@@ -127,6 +128,30 @@ def _panel(axes: Axes, analysis: Analysis, timeline: Timeline, panel: Panel) -> 
         borderaxespad=0.2,
         labelcolor=LIGHT["ink"],
     )
+
+
+def _marks(axes: Axes, analysis: Analysis, pixel_s: float) -> None:
+    """Draw the marks that have a line; of several of one kind in one pixel, the first."""
+    times: dict[MarkSymbol, list[float]] = {}
+    for mark in analysis.marks:
+        own = times.setdefault(symbol_key(mark), [])
+        if not own or mark.t_s - own[-1] >= pixel_s:
+            own.append(mark.t_s)
+    for key, at_s in times.items():
+        symbol = symbols()[key]
+        if symbol.line:
+            dash: Literal[":", "-", "--"] = ":" if symbol.shape == "disc" else "-" if symbol.shape == "cross" else "--"
+            axes.vlines(
+                at_s,
+                0,
+                1,
+                transform=axes.get_xaxis_transform(),
+                colors=LIGHT[symbol.colour],
+                linestyles=dash,
+                linewidth=0.8,
+                alpha=0.6,
+                zorder=2,
+            )
 
 
 def _line(axes: Axes, timeline: Timeline, line: Line) -> None:

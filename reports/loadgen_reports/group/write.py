@@ -4,10 +4,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from loadgen.analyze.results import Group
-from loadgen.base.errors import LoadgenError
 from loadgen.base.files import replace_file
 from loadgen_reports.group import render
-from loadgen_reports.write import check_formats
+from loadgen_reports.write import cannot_write, check_formats
 
 _FILES = {
     "json": ("group.json", render.json),
@@ -41,7 +40,4 @@ def write_group(group: Group, folder: Path, formats: Collection[str]) -> dict[st
             if name in formats
         }
     except OSError as error:
-        raise LoadgenError(
-            f"cannot write reports into {folder}: {error.strerror or error}; "
-            f"free space or fix its permissions, then run `loadgen report {folder}`"
-        ) from error
+        raise cannot_write(folder, error) from error

@@ -1,5 +1,6 @@
 """Parts of a table: what is no Parquet file with the declared columns is refused in one sentence."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadgen.base.errors import DatasetError
-from loadgen.dataset import parts
+from loadgen.dataset import part_size
 from loadgen.dataset.folder import RunFolder
 from loadgen.dataset.parts import Parts, read_parts
 from loadgen.dataset.tables import REQUESTS, SAMPLES, TOKENS
@@ -90,7 +91,7 @@ def test_a_table_beyond_the_memory_is_refused_before_it_is_read(
     constant = pa.table({name: pa.repeat(ROW[name], 100_000) for name in SAMPLES.names}).cast(SAMPLES)
     part = put(tmp_path, constant)
     assert part.stat().st_size < 50_000
-    monkeypatch.setattr(parts, "free_memory_bytes", lambda: 6_400_000)
+    monkeypatch.setattr(part_size, "free_memory_bytes", lambda: 6_400_000)
     assert read_parts(tmp_path, SAMPLES).num_rows == 100_000
     put(tmp_path, SAMPLE, 1)
     with pytest.raises(DatasetError, match=r"part-a-000001.* needs 0\.0 GB of memory or more"):
@@ -122,3 +123,57 @@ def test_times_have_no_dictionary(tmp_path: Path) -> None:
     assert [chunks[0].column(n).has_dictionary_page for n in range(4)] == [False, True, True, False]
     assert "BYTE_STREAM_SPLIT" in chunks[1].column(1).encodings
     assert folder.table("tokens").to_pylist() == [{"request_id": 1, "t_s": [1.0, 2.5]}]
+
+
+def equal_rows(count: int) -> pa.Table:
+    return pa.table({name: pa.repeat(ROW[name], count) for name in SAMPLES.names}).cast(SAMPLES)
+
+
+def long_text(rows: int, size: int) -> pa.Table:
+    """As many rows with the same text, which is once on disk."""
+    text = pa.DictionaryArray.from_arrays(pa.repeat(0, rows).cast(pa.int32()), pa.array(["x" * size]))
+    return equal_rows(rows).set_column(SAMPLES.get_field_index("pod"), "pod", text)
+
+
+def equal_times(rows: int, tokens: int) -> pa.Table:
+    offsets = pa.array([tokens * number for number in range(rows + 1)], pa.int32())
+    lists = pa.ListArray.from_arrays(offsets, pa.repeat(1.0, rows * tokens))
+    return pa.table([pa.array(range(rows), pa.int64()), lists], schema=TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
+        (SAMPLES, lambda: equal_rows(3_000_000)),
+        (SAMPLES, lambda: long_text(500, 1 << 20)),
+        (SAMPLES, lambda: long_text(300_000, 1 << 10)),
+        (TOKENS, lambda: equal_times(1, 10_000_000)),
+        (TOKENS, lambda: equal_times(1_000, 10_000)),
+    ],
+    ids=["rows", "a text in many rows", "a text in very many rows", "tokens of one row", "tokens"],
+)
+def test_a_small_part_that_becomes_large_is_refused_before_it_is_decoded(
+    schema: pa.Schema, data: Callable[[], pa.Table], tmp_path: Path
+) -> None:
+    """Whatever memory is free: no part of a run needs 500 times its size."""
+    part = put(tmp_path, data(), compression="zstd")
+    assert part.stat().st_size < 200_000
+    with pytest.raises(DatasetError, match=r"part-a-000000.* bytes on disk, and its values need 0\.[1-9] GB of memory"):
+        list(Parts(tmp_path, schema)) if schema is TOKENS else read_parts(tmp_path, schema)
+
+
+def test_a_long_text_is_read_where_it_is_small_enough(tmp_path: Path) -> None:
+    """Texts that may become large are read as those of other parts."""
+    data = long_text(100_000, 500)
+    put(tmp_path, data)
+    assert read_parts(tmp_path, SAMPLES).column("pod").to_pylist() == data.column("pod").to_pylist()
+
+
+def test_a_hundred_copies_of_one_part_are_refused(tmp_path: Path) -> None:
+    """Fewer are rows that are there twice, which the analysis counts."""
+    for number in range(99):
+        put(tmp_path, SAMPLE, number)
+    assert read_parts(tmp_path, SAMPLES).num_rows == 99
+    put(tmp_path, SAMPLE, 99)
+    with pytest.raises(DatasetError, match=r" has 99 copies of part-a-000000\.parquet, such as part-a-000001\."):
+        read_parts(tmp_path, SAMPLES)

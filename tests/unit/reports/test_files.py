@@ -1,7 +1,10 @@
 """JUnit, Markdown and figures, and writing all formats."""
 
+import os
 import re
+import resource
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -226,10 +229,46 @@ def test_a_failed_write_keeps_the_previous_report(tmp_path: Path, failing: Analy
     """When a file cannot be replaced, the error says what to do, and no partial file is left."""
     (tmp_path / "report.html").mkdir()
     (tmp_path / "report.html" / "old").write_text("old")
-    with pytest.raises(
-        LoadgenError, match=r"cannot write reports into .*: .*; free space or fix its permissions"
-    ) as raised:
+    says = r"cannot write reports into .*: .*/report\.html is a folder and not a file; move or delete it, then run"
+    with pytest.raises(LoadgenError, match=says) as raised:
         write_reports(failing, tmp_path, formats=["html"])
     assert raised.value.exit_code == ExitCode.TOOL
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html" / "old").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "says"),
+    [
+        ("analysis", lambda path: path.write_text("x"), "analysis is a file and not a folder; move or delete it"),
+        ("analysis", os.mkfifo, "analysis is a FIFO and not a folder; move or delete it"),
+        ("analysis", lambda path: path.symlink_to("nothing"), "analysis is a link that leads nowhere; move or delete"),
+        ("analysis", lambda path: path.symlink_to("analysis"), "analysis is a link that leads nowhere; move or delete"),
+        ("analysis.json", Path.mkdir, "analysis.json is a folder and not a file; move or delete it"),
+        (".", lambda path: (path.rmdir(), path.write_text("x")), "run is a file and not a folder; move or delete it"),
+        (".", lambda path: (path.rmdir(), path.symlink_to("no")), "run is a link that leads nowhere; move or delete"),
+    ],
+)
+def test_what_is_in_the_way_of_a_report_is_named(
+    name: str, make: Callable[[Path], object], says: str, tmp_path: Path, failing: Analysis
+) -> None:
+    """A file in place of a folder, or the other way round, is no lack of space or of permissions."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    make(folder / name)
+    with pytest.raises(LoadgenError) as raised:
+        write_reports(failing, folder, formats=["json"])
+    assert f"{says}" in str(raised.value)
+    assert str(raised.value).endswith(f", then run `loadgen report {folder}`")
+
+
+def test_a_limit_on_the_size_of_files_is_named(tmp_path: Path, failing: Analysis) -> None:
+    """More space would not help."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(LoadgenError, match=r"limit on the size of a file; raise the limit \(ulimit -f\), then run"):
+            write_reports(failing, tmp_path, formats=["markdown"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
