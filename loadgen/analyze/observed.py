@@ -203,6 +203,21 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How requests came from the load generator onto the wire; None where it was not recorded.
+
+    Attributes:
+        wait_p99_s: 99th percentile of the time from sending to the last byte that the kernel took.
+        wait_max_s: The longest.
+        resent: Requests that were sent a second time.
+    """
+
+    wait_p99_s: float | None = None
+    wait_max_s: float | None = None
+    resent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """One run, ready for analysis; every time is seconds with 0 at the start of the load.
 
@@ -215,6 +230,7 @@ class Observed:
         last_s: Time of the last record.
         interrupted: Whether the tool died before the end of the load.
         requests: Scheduled requests.
+        delivery: How they came onto the wire.
         answers: Their responses, part by part; they are read each time that they are iterated.
         signals: Signal → replica ("" for the fleet) → samples.
         events: All events in order.
@@ -237,6 +253,7 @@ class Observed:
     misdated_s: Floats
     damage: tuple[Damage, ...] = ()
     chunks: bool = False
+    delivery: Delivery = Delivery()
 
     @property
     def warm_up_s(self) -> float:

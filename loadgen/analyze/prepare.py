@@ -11,6 +11,7 @@ from loadgen.analyze.event_data import parse_data
 from loadgen.analyze.incarnations import split_incarnations
 from loadgen.analyze.observed import (
     Damage,
+    Delivery,
     Event,
     Floats,
     Ints,
@@ -21,6 +22,7 @@ from loadgen.analyze.observed import (
 )
 from loadgen.analyze.request_rows import RequestRows
 from loadgen.analyze.rows import MONOTONIC_EVENTS, MONOTONIC_SIGNALS, OUTSIDE_S, Checked, checked, series_of, span
+from loadgen.analyze.stats import quantile
 from loadgen.analyze.tokens import Tokens
 from loadgen.base.text import clean
 from loadgen.dataset.names import GENERATOR_CAUSES, Cause, Outcome, TokenSource
@@ -33,7 +35,7 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
     given = RequestRows(info, tables)
     rows = checked(info, tables)
     earliest_s, latest_s = span(info)
-    requests, chunks = _requests(given, zero, _timeout_s(info))
+    requests, chunks, delivery = _requests(given, zero, _timeout_s(info))
     samples, events_table, misdated = _of_this_run(info, rows, requests, zero)
     events, event_damage = _events(events_table, zero, len(tables.events))
     events, signals = split_incarnations(events, _signals(samples, zero))
@@ -55,6 +57,7 @@ def observe(info: RunInfo, tables: Tables) -> Observed:
         last_s=max(last, length or 0.0),
         interrupted=info.state in ("starting", "loading"),
         requests=requests,
+        delivery=delivery,
         answers=Tokens(parts=_parts(tables), zero_s=zero, earliest_s=earliest_s, latest_s=latest_s, ids=requests.ids),
         signals=signals,
         events=events,
@@ -101,8 +104,8 @@ def _timeout_s(info: RunInfo) -> float:
     return float(timeout_s) if isinstance(timeout_s, int | float) else math.inf
 
 
-def _requests(given: RequestRows, zero_s: float, timeout_s: float) -> tuple[Requests, bool]:
-    """The requests in order of their due time, and whether chunks of any answer were counted."""
+def _requests(given: RequestRows, zero_s: float, timeout_s: float) -> tuple[Requests, bool, Delivery]:
+    """The requests in order of their due time, whether chunks were counted, and how requests came onto the wire."""
     chunks = bool((given.take_texts("token_source") == TokenSource.CHUNKS).any())
     scheduled_s = given.take("scheduled_s")
     order = _by_due_time(scheduled_s, given.ids)
@@ -123,6 +126,7 @@ def _requests(given: RequestRows, zero_s: float, timeout_s: float) -> tuple[Requ
     ok = outcome == Outcome.OK
     sent_s, ended_s = given.take("sent_s")[order], given.take("ended_s")[order]
     timed_out = ended_s - sent_s >= timeout_s
+    delivery = _delivery(sent_s, given.take("on_wire_s")[order], given.take("resent"))
     for values in (scheduled_s, sent_s, ended_s):
         values -= zero_s
     requests = Requests(
@@ -144,7 +148,18 @@ def _requests(given: RequestRows, zero_s: float, timeout_s: float) -> tuple[Requ
         engine_decode_s=durations("engine_decode_s"),
         pod=given.take_texts("pod")[order],
     )
-    return requests, chunks
+    return requests, chunks, delivery
+
+
+def _delivery(sent_s: Floats, on_wire_s: Floats, resent: Floats) -> Delivery:
+    waits_s = on_wire_s - sent_s
+    waits_s = waits_s[waits_s >= 0]
+    known = resent[~np.isnan(resent)]
+    return Delivery(
+        wait_p99_s=quantile(waits_s, 0.99) if len(waits_s) else None,
+        wait_max_s=float(waits_s.max()) if len(waits_s) else None,
+        resent=int(known.sum()) if len(known) else None,
+    )
 
 
 def _by_due_time(scheduled_s: Floats, ids: Ints) -> Ints:

@@ -21,9 +21,9 @@ from loadgen.dataset.names import OUTCOMES, Cause, Outcome
 from loadgen.dataset.run_info import RunInfo
 from loadgen.dataset.tables import MAX_REQUEST_ID, MAX_RUN_S
 
-TIMES = ("scheduled_s", "sent_s", "first_token_s", "last_token_s", "ended_s")
+TIMES = ("scheduled_s", "sent_s", "on_wire_s", "first_token_s", "last_token_s", "ended_s")
 _DURATIONS = ("engine_queue_s", "engine_prefill_s", "engine_decode_s")
-_NUMBERS = (*TIMES, "output_tokens", "max_tokens", *_DURATIONS)
+_NUMBERS = (*TIMES, "output_tokens", "max_tokens", "resent", *_DURATIONS)
 _TEXTS = ("outcome", "cause", "token_source", "pod")
 _CHUNK_ROWS = 1 << 16
 """Rows that are checked at a time: a few parts, whose columns fit into the cache."""

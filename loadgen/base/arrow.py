@@ -29,6 +29,8 @@ def valid_of(array: pa.Array) -> npt.NDArray[np.bool_]:
 def floats_of(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """A column of numbers, NaN for a missing one."""
     array = joined(column)
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.float64())  # Arrow has flags as bits
     values = np.asarray(values_of(array), dtype=np.float64)
     return np.where(valid_of(array), values, np.nan) if array.null_count else values
 

@@ -16,6 +16,9 @@ def generator(analysis: Analysis) -> Table:
         if found is None
         else (
             ("Send lag p99", fmt.seconds(found.send_lag_p99_s)),
+            ("From sending to the wire, p99", fmt.seconds(found.wire_wait_p99_s)),
+            ("From sending to the wire, longest", fmt.seconds(found.wire_wait_max_s)),
+            ("Requests sent again", fmt.count(found.resent) if found.resent is not None else fmt.MISSING),
             ("Event loop lag, p99", fmt.seconds(found.loop_lag_p99_s)),
             ("Event loop lag, longest", fmt.seconds(found.loop_lag_max_s)),
             ("Processes", fmt.count(found.processes) if found.processes else fmt.MISSING),

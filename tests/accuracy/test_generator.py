@@ -72,3 +72,23 @@ def test_the_slowest_requests_are_named():
     assert (first.request_id, first.due_s, first.ttft_s) == (100, pytest.approx(10.05), pytest.approx(3.1))
     assert (second.request_id, third.ttft_s) == (300, pytest.approx(0.1))
     assert first.outcome == "ok"
+
+
+def test_waits_between_sending_and_the_wire():
+    """Of 100 requests, 3 waited 0.2 s for a connection or a window, and 2 were sent again; others took 1 ms."""
+    rows = []
+    for number in range(100):
+        row = request(number, 0.1 * number, 0.1, 1.0)
+        wait_s = 0.2 if number in (10, 20, 30) else 0.001
+        rows.append({**row, "on_wire_s": row["sent_s"] + wait_s, "resent": number in (10, 20)})
+    found = analyze(info(autoscaler=None), tables(requests=rows)).generator
+    assert (found.wire_wait_p99_s, found.wire_wait_max_s) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert found.resent == 2
+    found = analyze(info(autoscaler=None), tables(requests=rows[:1])).generator
+    assert found.resent == 0
+
+
+def test_folders_of_earlier_releases_have_no_time_on_the_wire():
+    """Nothing is said about what was not recorded."""
+    found = run()
+    assert (found.wire_wait_p99_s, found.wire_wait_max_s, found.resent) == (None, None, None)

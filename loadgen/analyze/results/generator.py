@@ -40,6 +40,10 @@ class Generator:
         reason: Why, one sentence.
         processes: Its processes that were sampled.
         send_lag_p99_s: 99th percentile of the send lag.
+        wire_wait_p99_s: 99th percentile of the time from sending a request until the kernel had taken its last byte:
+            connecting, TLS, a window of flow control or a full socket.
+        wire_wait_max_s: The longest.
+        resent: Requests that were sent a second time, because the first server said that it had not taken them.
         loop_lag_p99_s: 99th percentile of the lateness of its event loop.
         loop_lag_max_s: The longest.
         cpu_mean_ratio: CPU time / time of its busiest process; 1 is one whole CPU.
@@ -55,6 +59,9 @@ class Generator:
     reason: str
     processes: int = 0
     send_lag_p99_s: float | None = None
+    wire_wait_p99_s: float | None = None
+    wire_wait_max_s: float | None = None
+    resent: int | None = None
     loop_lag_p99_s: float | None = None
     loop_lag_max_s: float | None = None
     cpu_mean_ratio: float | None = None
