@@ -12,7 +12,8 @@ python tests/benchmarks/load_engine.py [--rows unary,rate,streams,schedule] [--p
 
 Each row is measured plain and with headers of a gateway, which differ in every answer. Clients take turns, each
 beginning in turn; tables have the median, the smallest and the largest of `--repeats` runs. A `--product` is a checkout
-with its `.venv`: give two to compare commits in one call. On a machine that is not quiet only ratios mean anything.
+with its `.venv`, and `NAME=CHECKOUT@reference` one whose runs have `--client reference`: give two to compare commits or
+clients in one call. On a machine that is not quiet only ratios mean anything.
 """
 
 import argparse

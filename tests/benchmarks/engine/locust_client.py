@@ -1,4 +1,6 @@
-"""Locust users that send one request after another, each with a `request` event: requests/s of a client.
+"""Requests one after another in a Locust process, each with a `request` event: requests/s of a client.
+
+`engine-grpc` and `engine-http` are the load engine, which needs no users; the others send from Locust users.
 
 python locust_client.py CLIENT ADDRESS USERS SECONDS
 
@@ -70,10 +72,57 @@ CLIENTS = {
 }
 
 
+def run_engine(name: str, address: str, in_flight: int, environment: Environment) -> None:
+    """Keep requests in flight over one channel; a greenlet decodes the answers and fires their events."""
+    from collections import deque
+
+    from gevent.event import Event
+
+    from loadgen.load.garbage import PausedCollector
+    from loadgen.protocols.detect import Model
+    from loadgen.protocols.endpoint import Endpoint
+    from loadgen.protocols.wire.exchange import Exchange
+
+    PausedCollector()
+    model = Model(name=MODEL, family="trtllm", batched=True, decoupled=False, streams=False, counts_tokens=False)
+    protocol: Any = name.removeprefix("engine-")
+    client = Endpoint(address=address, protocol=protocol).open(model, stream=False)
+    ended: deque[Exchange] = deque()
+    some_ended = Event()
+
+    def end(exchange: Exchange) -> None:
+        ended.append(exchange)
+        some_ended.set()
+
+    def submit() -> None:
+        client.channel.submit(Exchange(client.codec.encode("hello", 1), TIMEOUT_S, end))
+
+    def loop() -> None:
+        for _ in range(in_flight):
+            submit()
+        while True:
+            some_ended.wait()
+            some_ended.clear()
+            for _ in range(len(ended)):
+                exchange = ended.popleft()
+                answer = client.answer(exchange)
+                environment.events.request.fire(
+                    request_type="infer",
+                    name=name,
+                    response_time=(answer.ended - exchange.submitted_at) * 1000,
+                    response_length=answer.received_bytes,
+                    exception=None if answer.outcome == "ok" else RuntimeError(answer.cause),
+                    context={},
+                )
+                submit()
+
+    gevent.spawn(loop)
+
+
 def main() -> None:
-    """Run the users in this process."""
+    """Run the users, or the engine, in this process."""
     name, address, users, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-    if name.endswith("grpc"):
+    if name.endswith("grpc") and not name.startswith("engine"):
         import grpc.experimental.gevent
 
         grpc.experimental.gevent.init_gevent()
@@ -104,8 +153,13 @@ def main() -> None:
 
     environment = Environment(user_classes=[ClosedUser], catch_exceptions=False)
     runner = environment.create_local_runner()
-    runner.start(users, spawn_rate=users)
-    while runner.user_count < users or environment.stats.total.num_requests < 10 * users:
+    engine = name.startswith("engine-")
+    if engine:
+        runner.start(0, spawn_rate=1)
+        run_engine(name, address, users, environment)
+    else:
+        runner.start(users, spawn_rate=users)
+    while runner.user_count < (0 if engine else users) or environment.stats.total.num_requests < 10 * users:
         gevent.sleep(0.01)
     total = environment.stats.total  # the start replaced the one before
     began, cpu, before, failed = time.perf_counter(), cpu_s(), total.num_requests, total.num_failures

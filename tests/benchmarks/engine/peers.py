@@ -160,8 +160,10 @@ def unary(
     """Return the clients of one protocol, products first."""
     columns: dict[str, Column] = {}
     for product in products:
-        columns[f"{product.name}, client in Locust"] = lambda product=product: locust_client(
-            f"product-{protocol}", server, cpus, seconds, product
+        has_engine = (product.root / "loadgen/protocols/wire").exists() and product.client != "reference"
+        kind = "engine" if has_engine else "product"
+        columns[f"{product.name} in Locust"] = lambda product=product, kind=kind: locust_client(
+            f"{kind}-{protocol}", server, cpus, seconds, product
         )
     columns[f"tritonclient.{protocol} in Locust"] = lambda: locust_client(
         f"tritonclient.{protocol}", server, cpus, seconds

@@ -25,16 +25,19 @@ class Product:
     Attributes:
         name: What the tables call it.
         root: Its folder, with `.venv`.
+        client: Client that its runs choose with `--client`; None for its default.
     """
 
     name: str
     root: Path
+    client: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Product":
-        """Read `NAME=FOLDER`."""
-        name, _, folder = text.partition("=")
-        return cls(name=name, root=Path(folder).resolve())
+        """Read `NAME=FOLDER` or `NAME=FOLDER@CLIENT`."""
+        name, _, rest = text.partition("=")
+        folder, _, client = rest.partition("@")
+        return cls(name=name, root=Path(folder).resolve(), client=client or None)
 
     def program(self, name: str) -> str:
         """Return a program of its environment.
@@ -61,6 +64,7 @@ class Product:
                 "PYTHONPATH": os.pathsep.join([str(self.root), str(self.root / "reports")]),
             }
             command = [self.program("locust"), "-f", str(HERE / "flat.py"), "--headless", "--target", target]
+            command += ["--client", self.client] if self.client else []
             process = finished(cpus.pinned([*command, "--reports", "json", *flags]), cwd=Path(folder), env=env)
             runs = list(Path(folder, "runs").glob("*/analysis.json"))
             if not runs:
