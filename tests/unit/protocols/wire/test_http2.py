@@ -463,13 +463,13 @@ def test_a_server_that_breaks_the_rules(world: World, bad: bytes, code: int) -> 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n<html>", "HTTP/1.1 rather than HTTP/2: 400 Bad Request"),
-        (b"HTTP/1.1 503 Service Unavailable\r\n", "HTTP/1.1 rather than HTTP/2: 503 Service Unavailable"),
-        (b"<html><title>no</title>\n", "does not speak HTTP/2: <html>"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n<html>", "does not speak gRPC: HTTP/1.1 400 Bad Request"),
+        (b"HTTP/1.1 503 Service Unavailable\r\n", "does not speak gRPC: HTTP/1.1 503 Service Unavailable"),
+        (b"<html><title>no</title>\n", "does not speak gRPC: <html>"),
         (raw(HEADERS, 4, 1, block(*GRPC)), "sends no settings"),
         (raw(GOAWAY, 0, 0, b"\0" * 8), "sends no settings"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP/2: SSH-2.0"),
-        (b"HTTP/1.1 " + b"x" * 2000, "HTTP/1.1 rather than HTTP/2: xxx"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak gRPC: SSH-2.0"),
+        (b"HTTP/1.1 " + b"x" * 2000, "does not speak gRPC: HTTP/1.1 xxx"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 1 << 20])
@@ -483,7 +483,7 @@ def test_a_server_without_http2(world: World, data: bytes, message: str, step: i
     if step > 1 or data.startswith((b"HTTP", b"\0")):
         assert message in exchange.message
     else:
-        assert "does not speak HTTP/2" in exchange.message
+        assert "does not speak gRPC" in exchange.message
 
 
 def test_pings_are_answered_in_one_write(world: World) -> None:
