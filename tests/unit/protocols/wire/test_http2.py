@@ -203,7 +203,7 @@ def test_requests_wait_for_the_limits_of_the_server(world: World) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2])
 def test_more_requests_than_streams(world: World, limit: int) -> None:
-    """Requests beyond MAX_CONCURRENT_STREAMS go to other connections, are not counted as resent, and none is refused."""
+    """Requests beyond MAX_CONCURRENT_STREAMS go to other connections, and do not count as sent twice."""
     world.net.settings[SettingCodes.MAX_CONCURRENT_STREAMS] = limit
     exchanges = [world.submit() for _ in range(6)]
     for peer in world.peers:  # grows while it is read
@@ -505,8 +505,16 @@ def test_a_server_that_pings_and_does_not_read(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "name"), [(0, "NO_ERROR"), (1, "PROTOCOL_ERROR"), (2, "INTERNAL_ERROR"), (8, "CANCEL"), (11, "ENHANCE_YOUR_CALM"), (99, "99")]
-)  # fmt: skip
+    ("code", "name"),
+    [
+        (0, "NO_ERROR"),
+        (1, "PROTOCOL_ERROR"),
+        (2, "INTERNAL_ERROR"),
+        (8, "CANCEL"),
+        (11, "ENHANCE_YOUR_CALM"),
+        (99, "99"),
+    ],
+)
 def test_a_stream_that_the_server_resets(world: World, code: int, name: str) -> None:
     """The cause names the code; the connection carries the next request."""
     peer, exchange = world.connected()
@@ -636,7 +644,7 @@ def test_numbers_of_streams_run_out(world: World) -> None:
 
 
 def test_a_connection_without_a_word_is_not_used_again(world: World) -> None:
-    """After a time-out in which nothing arrived, as from a replica that vanished: the next request is not its victim."""
+    """After a time-out in which nothing arrived, as from a replica that vanished, the next request avoids it."""
     peer, _ = world.connected()
     exchange = world.submit(timeout_s=0.0)
     world.channel._tick()
