@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -58,11 +58,11 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     ca = trustme.CA()
     file = tmp_path_factory.mktemp("tls") / "ca.pem"
     ca.cert_pem.write_to_path(str(file))
-    yield Authority(file=str(file), ca=ca)
+    return Authority(file=str(file), ca=ca)
 
 
 @pytest.fixture(params=["http", "grpc"])
