@@ -59,7 +59,7 @@ def test_an_answer_in_pieces() -> None:
 @pytest.mark.parametrize(
     ("steps", "cause"),
     [
-        ((b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", silence), "answers CONNECT with status 407 Proxy Auth"),
+        ((b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", silence), "answers CONNECT with status 407 Proxy"),
         ((b"HTTP/1.1 502 Bad Gateway\r\n\r\n", silence), "answers CONNECT with status 502 Bad Gateway"),
         ((b"SSH-2.0-OpenSSH 200\r\n\r\n", silence), "answers CONNECT with"),
         ((forever(b"X: 1\r\n"),), "answers CONNECT with an endless header"),

@@ -366,6 +366,8 @@ class Http2Connection:
         if flags & h2.ACK:
             return
         values = dict(h2.settings_in(payload))
+        if not self._is_ready:  # what the first frame does not name has the protocol's default, not what was assumed
+            values = {h2.MAX_CONCURRENT_STREAMS: h2.MAX_STREAM_ID, h2.INITIAL_WINDOW_SIZE: h2.DEFAULT_WINDOW} | values
         self._acknowledge(frame(h2.SETTINGS, h2.ACK, 0))
         self._is_ready = self._may_send = self._channel.has_settings = True
         if (streams := values.get(h2.MAX_CONCURRENT_STREAMS)) is not None:

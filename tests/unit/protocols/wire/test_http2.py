@@ -606,6 +606,17 @@ def test_a_later_connection_assumes_the_limits_of_the_first(world: World) -> Non
     assert exchange.on_wire_at is None  # 1,000 bytes were sent, and the rest waits for a window
 
 
+def test_a_later_connection_with_the_limits_of_the_protocol(world: World) -> None:
+    """A server that names no limits in its first settings has the defaults, whatever another one said."""
+    world.connected(MAX_CONCURRENT_STREAMS=1, INITIAL_WINDOW_SIZE=1000)
+    exchange = world.submit(b"x" * 2000)
+    peer = world.peers[1]
+    peer.receiver.opened()
+    peer.read(raw(SETTINGS, 0, 0))
+    assert exchange.on_wire_at is not None
+    assert world.submit().connection is peer.receiver
+
+
 def test_an_answer_that_is_cut(world: World) -> None:
     """After its header the message says so, and what arrived stays."""
     peer, exchange = world.connected()
