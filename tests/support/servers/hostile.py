@@ -281,7 +281,14 @@ SCRIPTS: dict[str, Script] = {
         frame(SETTINGS, 0, 0, b"\0\4\0\0\0\0"), silence, outcome="timeout", cause="no last token", timeout_s=0.3
     ),
     # -- broken at every stage
-    "http-reset-at-once": http(reset, outcome="error", cause="connection closed before an answer", read=False),
+    "http-interim-alone": http(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+        silence,
+        outcome="timeout",
+        cause="no last token",
+        timeout_s=0.3,
+    ),
+    "http-reset-at-once": http(reset, outcome="error", cause="", read=False),
     "http-reset-after-request": http(reset, outcome="error", cause=RESET),
     "http-closed-after-request": http(outcome="error", cause=CLOSED),
     "http-half-closed-without-answer": http(half_close, outcome="error", cause=CLOSED),
