@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import eq
 from typing import Protocol
 
 import gevent
@@ -48,6 +50,8 @@ class Answer:
         output_tokens: Number of output tokens received; None when unknown.
         token_source: What `output_tokens` counts: the server's own count, or received chunks; None when unknown.
         received_bytes: Size of the output text.
+        coalesced: Number of `token_times` that are those of the next token, as one read returned both: all that is
+            known of their arrival is that it was after the connection's previous read.
         engine: How long the request took in the engine, as far as the server says.
         pod: Name of the replica that answered; None when it was not observed.
         on_wire: When the kernel took the last byte of the request; None when it was not observed.
@@ -63,6 +67,7 @@ class Answer:
     output_tokens: int | None = None
     token_source: TokenSource | None = None
     received_bytes: int = 0
+    coalesced: int = 0
     engine: EngineTimes = _NOT_MEASURED
     pod: str | None = None
     on_wire: float | None = None
@@ -143,6 +148,8 @@ def answer_of(
     tokens, source = counted.tokens, TokenSource.SERVER
     if tokens is None and stream:
         tokens, source = len(arrived), TokenSource.CHUNKS
+    # times of different reads differ, as the clock has nanoseconds
+    coalesced = sum(map(eq, arrived, islice(arrived, 1, None))) if stream else 0
     return Answer(
         outcome=Outcome.OK,
         token_times=arrived if stream else [],
@@ -151,6 +158,7 @@ def answer_of(
         output_tokens=tokens,
         token_source=None if tokens is None else source,
         received_bytes=counted.received_bytes,
+        coalesced=coalesced,
     )
 
 

@@ -27,6 +27,7 @@ _SERVICE: Final = "/inference.GRPCInferenceService"
 _PREFIX = struct.Struct(">BI")  # whether the message is compressed, and its size
 _PREFIX_BYTES: Final = _PREFIX.size
 _RAW_INPUT_CONTENTS: Final = b"\x3a"  # field 7, length-delimited
+_CONTENT_TYPE: Final = "application/grpc"
 _MALFORMED: Final = "an answer that is not a message of Triton"
 _COMPRESSED: Final = "a compressed message, which was not requested"
 _STATUS_NAMES: Final = {str(code.value[0]): code.name for code in grpc.StatusCode}
@@ -73,7 +74,8 @@ class GrpcCodec:
         """Return the answer of an exchange that has ended, or that a stop ends now."""
         ended = time.monotonic() if exchange.ended_at is None else exchange.ended_at
         fault: str | None
-        if exchange.status == 200:
+        kind = exchange.headers.get("content-type", _CONTENT_TYPE)
+        if exchange.status == 200 and kind.startswith(_CONTENT_TYPE):
             answer, fault = self._stream_answer(exchange, ended) if self._streamed else self._one(exchange, ended)
         else:
             answer, fault = answer_of([], [], [], ended, stream=self._stream), ""
@@ -147,7 +149,7 @@ class GrpcCodec:
             return ("INTERNAL" if fault in (_MALFORMED, _COMPRESSED) else ""), fault
         if status is None:
             kind = headers.get("content-type", "")
-            if not kind.startswith("application/grpc"):
+            if not kind.startswith(_CONTENT_TYPE):
                 return "", unexpected_body(bytes(exchange.data[:MAX_ERROR_BYTES]), kind, "gRPC")
             return "", "the stream ended without a status"
         if status != "0":

@@ -79,7 +79,7 @@ class Http1Parser:
         end = _HEADER_END.search(data, max(at, self._searched))
         if end is None:
             if not b"HTTP/1.".startswith(data[at : at + 7]):
-                raise MalformedAnswerError("the answer is not HTTP/1.1")
+                raise MalformedAnswerError("the answer is not HTTP")
             self._limit(len(data) - at)
             self._searched = max(0, len(data) - at - 2)  # the rest moves to the start of the buffer
             return at
@@ -89,7 +89,7 @@ class Http1Parser:
         first, *lines = data[at : end.start()].decode("latin-1").split("\n")
         status_line = _STATUS_LINE.match(first.rstrip("\r"))
         if status_line is None:
-            raise MalformedAnswerError("the answer is not HTTP/1.1")
+            raise MalformedAnswerError("the answer is not HTTP")
         status = int(status_line[2])
         if status == 101:
             raise MalformedAnswerError("the server switches to another protocol, which was not requested")

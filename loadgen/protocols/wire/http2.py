@@ -239,10 +239,7 @@ class Http2Connection:
         if self._is_ready:
             return f"a frame of more than {h2.MAX_FRAME_BYTES // 2**10} KiB"
         line = data.partition(b"\n")[0][:_MAX_FIRST_LINE].decode("latin-1").strip()
-        version, _, status = line.partition(" ")
-        if version.startswith("HTTP/1."):
-            return f"the server answers with HTTP/1.1 rather than HTTP/2: {status}"
-        return f"the server does not speak HTTP/2: {line}"
+        return f"the server does not speak gRPC: {line}"
 
     def _end(self, message: str, code: ErrorCode) -> None:
         """Close the connection because of what the peer did."""
@@ -263,7 +260,7 @@ class Http2Connection:
         if self._blocks.unfinished != (kind == h2.CONTINUATION):
             raise ProtocolError("a header block is interrupted by another frame")
         if not self._is_ready and kind != h2.SETTINGS:
-            raise ProtocolError("the server does not speak HTTP/2: it sends no settings")
+            raise ProtocolError("the server does not speak gRPC: it sends no settings")
         if kind in h2.OF_CONNECTION and stream_id:
             raise ProtocolError("a frame of the connection names a stream")
         if kind == h2.DATA:
@@ -369,6 +366,8 @@ class Http2Connection:
         if flags & h2.ACK:
             return
         values = dict(h2.settings_in(payload))
+        if not self._is_ready:  # what the first frame does not name has the protocol's default, not what was assumed
+            values = {h2.MAX_CONCURRENT_STREAMS: h2.MAX_STREAM_ID, h2.INITIAL_WINDOW_SIZE: h2.DEFAULT_WINDOW} | values
         self._acknowledge(frame(h2.SETTINGS, h2.ACK, 0))
         self._is_ready = self._may_send = self._channel.has_settings = True
         if (streams := values.get(h2.MAX_CONCURRENT_STREAMS)) is not None:

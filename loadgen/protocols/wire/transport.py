@@ -165,15 +165,18 @@ class Transport:
             self._connection_made()
 
     def _tunnel_answered(self, head: bytearray, data: bytes, stamp: float) -> None:
-        """Read the answer of a proxy to CONNECT; nothing else may follow its header."""
+        """Read the answer of a proxy to CONNECT; what a server says first, such as its settings, may follow at once."""
         head += data
-        if b"\r\n\r\n" in head:
-            status = head.split(b"\r\n", 1)[0].split(b" ", 2)[1:]
-            if status[:1] and status[0].startswith(b"2"):
+        answer, end, rest = bytes(head).partition(b"\r\n\r\n")
+        if end:
+            version, _, status = answer.split(b"\r\n", 1)[0].partition(b" ")
+            if version.startswith(b"HTTP/1.") and status.startswith(b"2"):
                 self._connection_made()
+                if rest and self._stage is not None:
+                    self._stage(rest, stamp)
             else:
-                answer = b" ".join(status).decode("latin-1")
-                self._lost(f"failed to connect: the proxy answers CONNECT with {answer}", None)
+                said = status.decode("latin-1")
+                self._lost(f"failed to connect: the proxy answers CONNECT with status {said}", None)
         elif len(head) > READ_BYTES:
             self._lost("failed to connect: the proxy answers CONNECT with an endless header", None)
 

@@ -1,5 +1,6 @@
 """The HPACK decoder and encoder against the `hpack` package."""
 
+import contextlib
 import random
 from collections.abc import Sequence
 
@@ -66,12 +67,8 @@ def test_damaged_blocks(fields: list[tuple[str, str]], seed: int, huffman: bool)
         else:
             del block[at : at + chosen.randint(1, 5)]
             block += bytes((chosen.randrange(256),))
-    try:
-        found = Decoder().decode(bytes(block))
-    except HpackError as error:
-        assert len(str(error)) < 200
-    else:
-        assert found.keys() <= WANTED
+    with contextlib.suppress(HpackError):
+        assert Decoder().decode(bytes(block)).keys() <= WANTED
 
 
 @pytest.mark.parametrize(

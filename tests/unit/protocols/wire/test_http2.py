@@ -203,7 +203,7 @@ def test_requests_wait_for_the_limits_of_the_server(world: World) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2])
 def test_more_requests_than_streams(world: World, limit: int) -> None:
-    """Requests beyond MAX_CONCURRENT_STREAMS go to other connections, are not counted as resent, and none is refused."""
+    """Requests beyond MAX_CONCURRENT_STREAMS go to other connections, and do not count as sent twice."""
     world.net.settings[SettingCodes.MAX_CONCURRENT_STREAMS] = limit
     exchanges = [world.submit() for _ in range(6)]
     for peer in world.peers:  # grows while it is read
@@ -463,13 +463,13 @@ def test_a_server_that_breaks_the_rules(world: World, bad: bytes, code: int) -> 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n<html>", "HTTP/1.1 rather than HTTP/2: 400 Bad Request"),
-        (b"HTTP/1.1 503 Service Unavailable\r\n", "HTTP/1.1 rather than HTTP/2: 503 Service Unavailable"),
-        (b"<html><title>no</title>\n", "does not speak HTTP/2: <html>"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n<html>", "does not speak gRPC: HTTP/1.1 400 Bad Request"),
+        (b"HTTP/1.1 503 Service Unavailable\r\n", "does not speak gRPC: HTTP/1.1 503 Service Unavailable"),
+        (b"<html><title>no</title>\n", "does not speak gRPC: <html>"),
         (raw(HEADERS, 4, 1, block(*GRPC)), "sends no settings"),
         (raw(GOAWAY, 0, 0, b"\0" * 8), "sends no settings"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP/2: SSH-2.0"),
-        (b"HTTP/1.1 " + b"x" * 2000, "HTTP/1.1 rather than HTTP/2: xxx"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak gRPC: SSH-2.0"),
+        (b"HTTP/1.1 " + b"x" * 2000, "does not speak gRPC: HTTP/1.1 xxx"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 1 << 20])
@@ -483,7 +483,7 @@ def test_a_server_without_http2(world: World, data: bytes, message: str, step: i
     if step > 1 or data.startswith((b"HTTP", b"\0")):
         assert message in exchange.message
     else:
-        assert "does not speak HTTP/2" in exchange.message
+        assert "does not speak gRPC" in exchange.message
 
 
 def test_pings_are_answered_in_one_write(world: World) -> None:
@@ -505,8 +505,16 @@ def test_a_server_that_pings_and_does_not_read(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "name"), [(0, "NO_ERROR"), (1, "PROTOCOL_ERROR"), (2, "INTERNAL_ERROR"), (8, "CANCEL"), (11, "ENHANCE_YOUR_CALM"), (99, "99")]
-)  # fmt: skip
+    ("code", "name"),
+    [
+        (0, "NO_ERROR"),
+        (1, "PROTOCOL_ERROR"),
+        (2, "INTERNAL_ERROR"),
+        (8, "CANCEL"),
+        (11, "ENHANCE_YOUR_CALM"),
+        (99, "99"),
+    ],
+)
 def test_a_stream_that_the_server_resets(world: World, code: int, name: str) -> None:
     """The cause names the code; the connection carries the next request."""
     peer, exchange = world.connected()
@@ -598,6 +606,17 @@ def test_a_later_connection_assumes_the_limits_of_the_first(world: World) -> Non
     assert exchange.on_wire_at is None  # 1,000 bytes were sent, and the rest waits for a window
 
 
+def test_a_later_connection_with_the_limits_of_the_protocol(world: World) -> None:
+    """A server that names no limits in its first settings has the defaults, whatever another one said."""
+    world.connected(MAX_CONCURRENT_STREAMS=1, INITIAL_WINDOW_SIZE=1000)
+    exchange = world.submit(b"x" * 2000)
+    peer = world.peers[1]
+    peer.receiver.opened()
+    peer.read(raw(SETTINGS, 0, 0))
+    assert exchange.on_wire_at is not None
+    assert world.submit().connection is peer.receiver
+
+
 def test_an_answer_that_is_cut(world: World) -> None:
     """After its header the message says so, and what arrived stays."""
     peer, exchange = world.connected()
@@ -636,7 +655,7 @@ def test_numbers_of_streams_run_out(world: World) -> None:
 
 
 def test_a_connection_without_a_word_is_not_used_again(world: World) -> None:
-    """After a time-out in which nothing arrived, as from a replica that vanished: the next request is not its victim."""
+    """After a time-out in which nothing arrived, as from a replica that vanished, the next request avoids it."""
     peer, _ = world.connected()
     exchange = world.submit(timeout_s=0.0)
     world.channel._tick()
