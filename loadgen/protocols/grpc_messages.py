@@ -16,7 +16,7 @@ def complete(answer: Answer, model: Model, first: pb.ModelInferResponse, last: p
     if model.engine_times:
         places = {output.name: number for number, output in enumerate(last.outputs)}
         answer.engine = engine_times({name: _integer(last, places[name]) for name in TIME_OUTPUTS if name in places})
-    answer.pod = _pod(first) or (None if last is first else _pod(last))
+    answer.pod = pod_of(first) or (None if last is first else pod_of(last))
 
 
 def output_text(response: pb.ModelInferResponse, name: str = "text_output") -> bytes:
@@ -63,7 +63,7 @@ def _integer(response: pb.ModelInferResponse, number: int) -> int | None:
     return values[0] if values else None
 
 
-def _pod(response: pb.ModelInferResponse) -> str | None:
+def pod_of(response: pb.ModelInferResponse) -> str | None:
     """Return the replica that a response names, in a parameter or in an output."""
     if POD_NAME in response.parameters:
         return pod_name(response.parameters[POD_NAME].string_param)

@@ -39,8 +39,12 @@ def count_tokens(texts: Sequence[bytes], counts: Sequence[int | None]) -> Counte
     """
     given = [number for number, count in enumerate(counts) if count]
     values = [counts[number] or 0 for number in given]
-    sizes = _sizes(texts)
-    cumulative = _is_cumulative(values, [sizes[number] for number in given])
+    cumulative = False
+    if values and values[-1] != values[0]:
+        sizes = _sizes(texts)
+        cumulative = _is_cumulative(values, [sizes[number] for number in given])
+    if not given:
+        return Counted(has_output=list(map(bool, texts)), tokens=None, received_bytes=sum(map(len, texts)))
     added = dict(zip(given, _steps(values) if cumulative else values, strict=True))
     return Counted(
         has_output=[bool(text) or added.get(number, 0) > 0 for number, text in enumerate(texts)],

@@ -10,6 +10,13 @@ MAX_ANSWER_BYTES: Final = 64 * 2**20
 MAX_ERROR_BYTES: Final = 64 * 2**10
 """Largest body of an error that is read to its end."""
 
+Pause = Callable[[], None]
+"""Called now and then while an answer is decoded, so that the hub can read and send meanwhile."""
+
+
+def no_pause() -> None:
+    """Decode an answer in one go."""
+
 
 class Exchange:
     """One request and its answer. All times are readings of the monotonic clock, seconds.

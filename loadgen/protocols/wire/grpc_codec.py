@@ -17,15 +17,17 @@ from loadgen.protocols.answer import Answer, answer_of, classify_failure
 from loadgen.protocols.detect import Model
 from loadgen.protocols.engine import POD_HEADER, pod_name
 from loadgen.protocols.generate import error_text, unexpected_body
-from loadgen.protocols.grpc_messages import complete, output_text, output_token_count
+from loadgen.protocols.grpc_messages import complete
 from loadgen.protocols.local_fault import local_fault
 from loadgen.protocols.text import valid_text
-from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange
+from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange, Pause, no_pause
 from loadgen.protocols.wire.grpc_scan import Scanner
 
 _SERVICE: Final = "/inference.GRPCInferenceService"
 _PREFIX = struct.Struct(">BI")  # whether the message is compressed, and its size
 _PREFIX_BYTES: Final = _PREFIX.size
+_SIZE = struct.Struct("<I")  # of a string in a raw tensor
+_PAUSE_MASK: Final = 31
 _RAW_INPUT_CONTENTS: Final = b"\x3a"  # field 7, length-delimited
 _CONTENT_TYPE: Final = "application/grpc"
 _MALFORMED: Final = "an answer that is not a message of Triton"
@@ -62,21 +64,28 @@ class GrpcCodec:
             # otherwise Triton does not send a final response that has no output
             request.parameters["triton_enable_empty_final_response"].bool_param = True
         self._constant = request.SerializeToString()
-        self._scanner = Scanner()
+        self._scanner = Scanner(streamed=self._streamed)
+        self._limits: dict[int, bytes] = {}
 
     def encode(self, prompt: str, max_tokens: int) -> bytes:
         """Return the request as a gRPC message: the bytes of repeated fields may follow all others."""
-        text, limit = self._text.encode(valid_text(prompt)), self._limit.encode(max_tokens)
-        message = b"".join((self._constant, *_raw(text), *_raw(limit)))
+        text = valid_text(prompt).encode()
+        limit = self._limits.get(max_tokens)
+        if limit is None:
+            limit = self._limits[max_tokens] = _raw(self._limit.encode(max_tokens))
+        size = len(text)
+        message = b"".join((self._constant, _RAW_INPUT_CONTENTS, _varint(size + 4), _SIZE.pack(size), text, limit))
         return _PREFIX.pack(0, len(message)) + message
 
-    def decode(self, exchange: Exchange) -> Answer:
+    def decode(self, exchange: Exchange, pause: Pause = no_pause) -> Answer:
         """Return the answer of an exchange that has ended, or that a stop ends now."""
         ended = time.monotonic() if exchange.ended_at is None else exchange.ended_at
         fault: str | None
         kind = exchange.headers.get("content-type", _CONTENT_TYPE)
         if exchange.status == 200 and kind.startswith(_CONTENT_TYPE):
-            answer, fault = self._stream_answer(exchange, ended) if self._streamed else self._one(exchange, ended)
+            answer, fault = (
+                self._stream_answer(exchange, ended, pause) if self._streamed else self._one(exchange, ended)
+            )
         else:
             answer, fault = answer_of([], [], [], ended, stream=self._stream), ""
         answer.pod = answer.pod or pod_name(exchange.headers.get(POD_HEADER))
@@ -89,49 +98,55 @@ class GrpcCodec:
 
     def _one(self, exchange: Exchange, ended: float) -> tuple[Answer, str | None]:
         """Return the answer of ModelInfer, and what is wrong with it, empty if only the status says so."""
-        nothing = answer_of([], [], [], ended, stream=self._stream)
         data = bytes(exchange.data)
+        fault = ""
         try:
             for start, end in messages(data):
-                response = pb.ModelInferResponse.FromString(data[start:end])
-                texts, counts = [output_text(response)], [output_token_count(response)]
-                answer = answer_of(texts, counts, [exchange.arrival(end)], ended, stream=self._stream)
-                complete(answer, self._model, response, response)
+                found = self._scanner.response(data, start, end)
+                at = exchange.arrival(end)
+                answer = answer_of([found.text], [found.tokens], [at], ended, stream=self._stream)
+                answer.pod = found.pod
+                if self._model.engine_times:
+                    response = pb.ModelInferResponse.FromString(data[start:end])
+                    complete(answer, self._model, response, response)
                 whole = exchange.complete and exchange.headers.get("grpc-status") == "0"
                 return answer, None if whole else ""
         except DecodeError as error:
-            return nothing, _malformed(error)
-        return nothing, ""
+            fault = _malformed(error)
+        return answer_of([], [], [], ended, stream=self._stream), fault
 
-    def _stream_answer(self, exchange: Exchange, ended: float) -> tuple[Answer, str | None]:
+    def _stream_answer(self, exchange: Exchange, ended: float, pause: Pause) -> tuple[Answer, str | None]:
         """Return the answer of ModelStreamInfer, which is whole after Triton's final response, and what is wrong."""
         texts: list[bytes] = []
         counts: list[int | None] = []
         ends: list[int] = []
-        first = last = None
+        pod: str | None = None
+        last = finished_at = None
         fault = ""
-        finished_at = None
         scan = self._scanner.response
         data = bytes(exchange.data)
         try:
             for at, end in messages(data):
-                text, count, has_outputs, final, fault = scan(data, at, end)
+                text, count, has_outputs, final, own, fault = scan(data, at, end)
                 if fault:
                     break
                 ends.append(end)
                 texts.append(text)
                 counts.append(count)
                 if has_outputs:
-                    first, last = first or (at, end), (at, end)
+                    last, pod = (at, end), pod or own
                 if final:
                     finished_at = exchange.arrival(end)
+                if not len(ends) & _PAUSE_MASK:
+                    pause()
         except DecodeError as error:
             fault = _malformed(error)
         answer = answer_of(texts, counts, exchange.arrivals(ends), finished_at or ended, stream=self._stream)
-        if first is not None and last is not None:
-            one = pb.ModelStreamInferResponse.FromString(data[slice(*first)]).infer_response
-            other = one if last is first else pb.ModelStreamInferResponse.FromString(data[slice(*last)]).infer_response
-            complete(answer, self._model, one, other)
+        answer.pod = pod
+        if last is not None and self._model.engine_times:
+            response = pb.ModelStreamInferResponse.FromString(data[slice(*last)]).infer_response
+            complete(answer, self._model, response, response)
+            answer.pod = pod or answer.pod
         return answer, None if finished_at is not None else fault
 
     def _failure(self, exchange: Exchange, fault: str, *, began: bool) -> tuple[str, str]:
@@ -185,11 +200,15 @@ def _malformed(error: DecodeError) -> str:
     return text if text in (_COMPRESSED, _TOO_MANY) else _MALFORMED
 
 
-def _raw(content: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the parts of an element of `raw_input_contents`."""
-    size, length = len(content), bytearray()
-    while size >= 128:
-        length.append(size & 127 | 128)
-        size >>= 7
-    length.append(size)
-    return _RAW_INPUT_CONTENTS, bytes(length), content
+def _raw(content: bytes) -> bytes:
+    """Return an element of `raw_input_contents`."""
+    return _RAW_INPUT_CONTENTS + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value >= 128:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

@@ -1,4 +1,4 @@
-"""Decodes the responses of ModelStreamInfer fast: most responses of a stream have the same layout.
+"""Decodes the responses of Triton's inference calls fast: most of them have the same layout.
 
 In the encoding of protobuf, fields follow each other, and the bytes before a value say how long it is. Two messages of
 the same size that agree in all bytes but those of text, numbers and other contents therefore have them at the same
@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from tritonclient.grpc import service_pb2 as pb
 
 from loadgen.protocols.answer import valid_token_count
-from loadgen.protocols.grpc_messages import INTEGERS, output_text, output_token_count
+from loadgen.protocols.engine import POD_NAME
+from loadgen.protocols.grpc_messages import INTEGERS, output_text, output_token_count, pod_of
 
 _INFER_RESPONSE: Final = b"\x12"  # field 2, length-delimited
 _RAW_CONTENT: Final = b"\x32"  # field 6, length-delimited
@@ -26,6 +27,7 @@ class Response(NamedTuple):
         tokens: The server's number of output tokens; None without one.
         has_outputs: Whether it has outputs.
         final: Whether it is the last response to the request.
+        pod: The replica that answers; None where the response does not name it in a parameter.
         error: The server's error message; empty without one.
     """
 
@@ -33,6 +35,7 @@ class Response(NamedTuple):
     tokens: int | None
     has_outputs: bool
     final: bool
+    pod: str | None = None
     error: str = ""
 
 
@@ -47,6 +50,7 @@ class _Layout(NamedTuple):
         signed: Whether that number has a sign.
         has_outputs: Whether there are outputs.
         final: Whether this is the last response to the request.
+        pod: The replica that answers.
     """
 
     start: bytes
@@ -56,12 +60,18 @@ class _Layout(NamedTuple):
     signed: bool
     has_outputs: bool
     final: bool
+    pod: str | None
 
 
 class Scanner:
-    """Decodes responses, and remembers their layouts."""
+    """Decodes responses, and remembers their layouts.
 
-    def __init__(self) -> None:
+    Args:
+        streamed: Whether they are those of ModelStreamInfer, which have the response of ModelInfer, or an error, inside.
+    """
+
+    def __init__(self, *, streamed: bool) -> None:
+        self._streamed = streamed
         self._layouts: dict[int, list[_Layout]] = {}  # by the size of the message
         self._known = 0
 
@@ -71,7 +81,7 @@ class Scanner:
         Raises:
             DecodeError: it is malformed.
         """
-        for start, others, text, count, signed, has_outputs, final in self._layouts.get(end - at, ()):
+        for start, others, text, count, signed, has_outputs, final, pod in self._layouts.get(end - at, ()):
             if data.startswith(start, at):
                 for place, same in others:
                     if not data.startswith(same, at + place):
@@ -81,26 +91,47 @@ class Scanner:
                     if count[1]:
                         number = int.from_bytes(data[at + count[0] : at + count[1]], "little", signed=signed)
                         number = valid_token_count(number)
-                    return Response(data[at + text[0] : at + text[1]], number, has_outputs, final)
+                    return Response(data[at + text[0] : at + text[1]], number, has_outputs, final, pod)
         return self._by_library(data[at:end])
 
     def _by_library(self, message: bytes) -> Response:
-        decoded = pb.ModelStreamInferResponse.FromString(message)
-        answered = decoded.infer_response
+        error, inner = "", 0
+        if self._streamed:
+            decoded = pb.ModelStreamInferResponse.FromString(message)
+            error, answered = decoded.error_message, decoded.infer_response
+            inner = _inner(message)
+        else:
+            answered = pb.ModelInferResponse.FromString(message)
         final = answered.parameters["triton_final_response"].bool_param
-        count = output_token_count(answered)
-        if not decoded.error_message and len(message) <= _MAX_LAYOUT_BYTES:
-            layout = _layout_of(message, answered, final=final)
+        found = Response(
+            output_text(answered),
+            output_token_count(answered),
+            bool(answered.outputs),
+            final,
+            pod_of(answered),
+            error,
+        )
+        if not error and (inner or not self._streamed) and len(message) <= _MAX_LAYOUT_BYTES:
+            layout = _layout_of(message, inner, answered, found)
             if layout is not None:
                 if self._known >= _MAX_LAYOUTS:
                     self._layouts.clear()
                     self._known = 0
                 self._layouts.setdefault(len(message), []).append(layout)
                 self._known += 1
-        return Response(output_text(answered), count, bool(answered.outputs), final, decoded.error_message)
+        return found
 
 
-def _layout_of(message: bytes, answered: pb.ModelInferResponse, *, final: bool) -> _Layout | None:
+def _inner(message: bytes) -> int:
+    """Return where the response of ModelInfer begins in one of ModelStreamInfer; 0 if there is more than that."""
+    inner = len(_INFER_RESPONSE)
+    while inner < len(message) and message[inner] >= 128:
+        inner += 1
+    inner += 1
+    return inner if message.startswith(_INFER_RESPONSE + _varint(len(message) - inner)) else 0
+
+
+def _layout_of(message: bytes, inner: int, answered: pb.ModelInferResponse, found: Response) -> _Layout | None:
     """Return the layout of a message; None if its raw contents are not at its end, one for each output."""
     contents = answered.raw_output_contents
     names = [output.name for output in answered.outputs]
@@ -108,11 +139,7 @@ def _layout_of(message: bytes, answered: pb.ModelInferResponse, *, final: bool) 
         return None
     tail = b"".join(_RAW_CONTENT + _varint(len(each)) + each for each in contents)
     head = len(message) - len(tail)
-    inner = len(_INFER_RESPONSE)
-    while inner < head and message[inner] >= 128:
-        inner += 1
-    inner += 1
-    if not message.startswith(_INFER_RESPONSE + _varint(len(message) - inner)) or not message.endswith(tail):
+    if not message.endswith(tail) or POD_NAME in names:
         return None
     if pb.ModelInferResponse.FromString(message[inner:head]).raw_output_contents:
         return None
@@ -138,7 +165,7 @@ def _layout_of(message: bytes, answered: pb.ModelInferResponse, *, final: bool) 
     while len(same) > 1 and same[0][0] + len(same[0][1]) == same[1][0]:
         (place, first), (_, second), *rest = same
         same = [(place, first + second), *rest]
-    return _Layout(same[0][1], tuple(same[1:]), text, count, signed, bool(names), final)
+    return _Layout(same[0][1], tuple(same[1:]), text, count, signed, bool(names), found.final, found.pod)
 
 
 def _varint(value: int) -> bytes:

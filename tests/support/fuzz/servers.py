@@ -267,7 +267,7 @@ TARGETS = (
             "loadgen.protocols.grpc_messages:output_text",
             "loadgen.protocols.grpc_messages:strings_in",
             "loadgen.protocols.grpc_messages:_integer",
-            "loadgen.protocols.grpc_messages:_pod",
+            "loadgen.protocols.grpc_messages:pod_of",
             "loadgen.protocols.grpc_messages:output_token_count",
         ),
     ),
