@@ -28,8 +28,8 @@ _AHEAD_S = 2.0
 """How long before their due times requests are encoded."""
 _AHEAD_BYTES = 64 * 2**20
 """Most bytes of requests that are encoded and not yet due."""
-_SLICE_S = 0.0005
-"""Longest time that encoding or decoding keeps the hub from reading and sending."""
+_SLICE_S = 0.0001
+"""Time after which encoding and decoding let the hub read and send."""
 _PER_TURN = 64
 """Most requests that one turn of the hub sends."""
 _POLL_S = 0.1
@@ -76,6 +76,7 @@ class Dispatcher:
         self._something_to_report = Event()
         self._stopped_at: float | None = None
         self._fault: BaseException | None = None
+        self._slice_end = 0.0
         self._timer = Timer(self._send_due)
         self._greenlets = [
             gevent.spawn(self._guarded, each) for each in (self._encode_ahead, self._record, self._report)
@@ -184,17 +185,21 @@ class Dispatcher:
         while True:
             self._something_ended.wait()
             self._something_ended.clear()
-            slice_end = time.monotonic() + _SLICE_S
+            self._slice_end = time.monotonic() + _SLICE_S
             while self._ended:
                 exchange = self._ended.popleft()
                 self._record_one(exchange, *self._in_flight.pop(exchange))
-                if time.monotonic() >= slice_end:
-                    gevent.sleep(0)
-                    slice_end = time.monotonic() + _SLICE_S
+                self._pause()
+
+    def _pause(self) -> None:
+        """Let the hub read and send, once the slice of the recording greenlet is over."""
+        if time.monotonic() >= self._slice_end:
+            gevent.sleep(0)
+            self._slice_end = time.monotonic() + _SLICE_S
 
     def _record_one(self, exchange: Exchange, arrival: Arrival, due: float) -> None:
         try:
-            answer = self._client.answer(exchange)
+            answer = self._client.answer(exchange, self._pause)
         except Exception as error:  # a bug of ours must not lose the row: it is an outcome, which the report shows
             cause = cause_template(f"client: {error!r}")
             answer = Answer(outcome=Outcome.ERROR, cause=cause, ended=exchange.ended_at or time.monotonic())

@@ -13,6 +13,8 @@ OnAnswer = Callable[[Arrival, float, Answer], None]
 """Called with an arrival, its due time (monotonic clock, seconds) and its answer."""
 
 _RECENT_S = 10.0
+_RECENT = 2000
+"""Most TTFT that are remembered for the progress line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class Counts:
         sent: Requests sent.
         ok: Requests with outcome `ok`.
         failed: Requests with any other outcome.
-        recent_ttft_s: TTFT of the requests that ended within the last ten seconds.
+        recent_ttft_s: TTFT of the requests that ended within the last ten seconds, at most of the last 2,000.
         closed: Whether all rows are written.
         error: Why a process failed, as one sentence.
     """
@@ -70,7 +72,7 @@ class Tally:
         self._total = total
         self.sent = 0
         self._ok = self._failed = 0
-        self._recent: deque[tuple[float, float]] = deque()
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
 
     def ended(self, due: float, answer: Answer) -> None:
         """Count the outcome of a request that was sent."""

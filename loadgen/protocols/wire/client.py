@@ -15,7 +15,7 @@ from loadgen.protocols.answer import Answer, Interrupted
 from loadgen.protocols.detect import Model
 from loadgen.protocols.wire.addresses import Addresses
 from loadgen.protocols.wire.channel import Channel, Route
-from loadgen.protocols.wire.exchange import Exchange
+from loadgen.protocols.wire.exchange import Exchange, Pause, no_pause
 from loadgen.protocols.wire.generate_codec import GenerateCodec
 from loadgen.protocols.wire.grpc_codec import GrpcCodec
 from loadgen.protocols.wire.hpack import encode
@@ -32,8 +32,8 @@ class Codec(Protocol):
         """Return the body of a request."""
         ...
 
-    def decode(self, exchange: Exchange) -> Answer:
-        """Return the answer of an exchange that has ended, or that a stop ends now."""
+    def decode(self, exchange: Exchange, pause: Pause = no_pause) -> Answer:
+        """Return the answer of an exchange that has ended, or that a stop ends now; `pause` is called now and then."""
         ...
 
 
@@ -69,9 +69,9 @@ class WireClient:
             raise
         return self.answer(exchange)
 
-    def answer(self, exchange: Exchange) -> Answer:
-        """Return the answer of an exchange that has ended, or that a stop ends now."""
-        answer = self.codec.decode(exchange)
+    def answer(self, exchange: Exchange, pause: Pause = no_pause) -> Answer:
+        """Return the answer of an exchange that has ended, or that a stop ends now; `pause` is called now and then."""
+        answer = self.codec.decode(exchange, pause)
         answer.on_wire, answer.resent = exchange.on_wire_at, exchange.resent
         return answer
 

@@ -10,7 +10,7 @@ from loadgen.protocols.answer import Answer
 from loadgen.protocols.detect import Model
 from loadgen.protocols.generate import Generate, error_text, unexpected_body
 from loadgen.protocols.local_fault import local_fault
-from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange
+from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange, Pause, no_pause
 
 MAX_LINE_BYTES: Final = 2**20
 """Longest line of a stream of events."""
@@ -32,7 +32,7 @@ class GenerateCodec:
         """Return the JSON body of a request."""
         return self._bodies.body(prompt, max_tokens)
 
-    def decode(self, exchange: Exchange) -> Answer:
+    def decode(self, exchange: Exchange, pause: Pause = no_pause) -> Answer:
         """Return the answer of an exchange that has ended, or that a stop ends now."""
         ended = time.monotonic() if exchange.ended_at is None else exchange.ended_at
         code, message = exchange.code, exchange.message
@@ -59,7 +59,7 @@ class GenerateCodec:
         elif exchange.status and not code:  # also an error whose body is not whole
             body = bytes(exchange.data[:MAX_ERROR_BYTES])
             code, message = str(exchange.status), error_text(body) if body or exchange.complete else message
-        return self._bodies.answer(events, times, code, message, ended, exchange.headers)
+        return self._bodies.answer(events, times, code, message, ended, exchange.headers, pause)
 
 
 def events_in(exchange: Exchange) -> tuple[list[bytes], list[float], str]:

@@ -67,7 +67,7 @@ class Scanner:
     """Decodes responses, and remembers their layouts.
 
     Args:
-        streamed: Whether they are those of ModelStreamInfer, which have the response of ModelInfer, or an error, inside.
+        streamed: Whether they are those of ModelStreamInfer, which have a response of ModelInfer, or an error, inside.
     """
 
     def __init__(self, *, streamed: bool) -> None:

@@ -2,18 +2,23 @@
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from loadgen.protocols.wire.exchange import Exchange
 
 MAX_HEADER_BYTES: Final = 64 * 2**10
 """Largest header or trailer section, and the largest sum of all interim answers."""
 _MAX_CHUNK_LINE: Final = 4 * 2**10
+_MAX_KNOWN: Final = 256
+"""Most headers that are remembered."""
+_MAX_KNOWN_BYTES: Final = 1024
+"""Longest header that is remembered."""
 _WANTED: Final = frozenset({"content-type", "location", "x-pod-name"})
 _FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding"})
 _HEADER_END: Final = re.compile(rb"\n\r?\n")  # some small servers omit carriage returns
 _STATUS_LINE: Final = re.compile(r"HTTP/1\.(\d) ([1-9]\d\d)(?: |$)", re.ASCII)
 _CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?", re.DOTALL)
+_PLAIN_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _NO_BODY: Final = frozenset({204, 304})
 
 
@@ -55,6 +60,8 @@ class Http1Parser:
             self._buffer += data
             data = bytes(self._buffer)
             self._buffer.clear()
+        if self._state is Http1Parser._chunk_size and self._one_chunk(data, stamp):
+            return
         at, size = 0, len(data)
         while not self.done:
             before = at
@@ -73,6 +80,16 @@ class Http1Parser:
             self._finish()
         return self.done
 
+    def _one_chunk(self, data: bytes, stamp: float) -> bool:
+        """Take a read that is exactly one chunk, as most reads of a stream are; False if it is something else."""
+        end = data.find(b"\r\n", 0, 18)
+        size = _PLAIN_SIZE.fullmatch(data, 0, end) if end > 0 else None
+        if size is None or end + 4 + int(size[0], 16) != len(data) or not data.endswith(b"\r\n") or len(data) < end + 5:
+            return False
+        if not self.exchange.add(data[end + 2 : -2], stamp):
+            raise MalformedAnswerError(f"an answer of more than {len(self.exchange.data) // 2**10} KiB")
+        return True
+
     # each state takes data from `at` on, and returns up to where it used it
 
     def _header(self, data: bytes, at: int, stamp: float) -> int:
@@ -86,47 +103,21 @@ class Http1Parser:
         self._searched = 0
         self._limit(end.start() - at)
         self._headers_bytes += end.end() - at
-        first, *lines = data[at : end.start()].decode("latin-1").split("\n")
-        status_line = _STATUS_LINE.match(first.rstrip("\r"))
-        if status_line is None:
-            raise MalformedAnswerError("the answer is not HTTP")
-        status = int(status_line[2])
-        if status == 101:
-            raise MalformedAnswerError("the server switches to another protocol, which was not requested")
-        if status >= 200:
-            self._body(status, status_line[1] == "0", lines)
+        self._body(_framing(data[at : end.start()]))
         return end.end()
 
     def _limit(self, size: int) -> None:
         if self._headers_bytes + size > MAX_HEADER_BYTES:
             raise MalformedAnswerError(f"a header of more than {MAX_HEADER_BYTES // 2**10} KiB")
 
-    def _body(self, status: int, is_http10: bool, lines: list[str]) -> None:
-        """Find out how the body ends (RFC 9112, section 6.3)."""
-        fields = _fields(lines)
-        exchange = self.exchange
-        exchange.status = status
-        exchange.headers = {name: ", ".join(values) for name, values in fields.items() if name in _WANTED}
-        options = {each.strip() for value in fields.get("connection", ()) for each in value.lower().split(",")}
-        codings = [each.strip() for value in fields.get("transfer-encoding", ()) for each in value.lower().split(",")]
-        lengths = {each.strip() for value in fields.get("content-length", ()) for each in value.split(",")}
-        self.keep_alive = "close" not in options and (not is_http10 or "keep-alive" in options)
-        if status in _NO_BODY:
+    def _body(self, framing: "_Framing") -> None:
+        status, headers, self.keep_alive, self._state, self._left = framing
+        if status < 200:
+            self._state, self.keep_alive = Http1Parser._header, True
+            return
+        self.exchange.status, self.exchange.headers = status, headers
+        if self._state is Http1Parser._sized and not self._left:
             self._finish()
-        elif codings:
-            # a length beside it, or the old version, may be the trace of another message between the two
-            self.keep_alive = self.keep_alive and not lengths and not is_http10
-            self._state = Http1Parser._chunk_size if codings[-1] == "chunked" else Http1Parser._until_close
-        elif lengths:
-            length = lengths.pop()
-            if lengths or not (length.isascii() and length.isdigit()) or len(length) > 18:
-                raise MalformedAnswerError("the answer has no valid Content-Length")
-            self._left = int(length)
-            self._state = Http1Parser._sized
-            if not self._left:
-                self._finish()
-        else:
-            self._state = Http1Parser._until_close
 
     def _sized(self, data: bytes, at: int, stamp: float) -> int:
         at = self._take(data, at, stamp)
@@ -191,6 +182,68 @@ class Http1Parser:
 
     def _finish(self) -> None:
         self.done = self.exchange.complete = True
+
+
+_State = Callable[[Http1Parser, bytes, int, float], int]
+
+
+class _Framing(NamedTuple):
+    """What a header says: status, the fields that are read, whether the connection stays, and how the body ends."""
+
+    status: int
+    headers: dict[str, str]
+    keep_alive: bool
+    state: _State
+    length: int
+
+
+_known: dict[bytes, _Framing] = {}
+
+
+def _framing(header: bytes) -> _Framing:
+    """Return what a header says; most servers repeat a few headers, which are parsed once.
+
+    Raises:
+        MalformedAnswerError: it is not a header.
+    """
+    found = _known.get(header)
+    if found is None:
+        found = _parsed(header)
+        if len(header) <= _MAX_KNOWN_BYTES:
+            if len(_known) >= _MAX_KNOWN:
+                _known.clear()
+            _known[header] = found
+    return found
+
+
+def _parsed(header: bytes) -> _Framing:
+    """Find out how the body ends (RFC 9112, section 6.3)."""
+    first, *lines = header.decode("latin-1").split("\n")
+    status_line = _STATUS_LINE.match(first.rstrip("\r"))
+    if status_line is None:
+        raise MalformedAnswerError("the answer is not HTTP")
+    status, is_http10 = int(status_line[2]), status_line[1] == "0"
+    if status == 101:
+        raise MalformedAnswerError("the server switches to another protocol, which was not requested")
+    fields = _fields(lines) if status >= 200 else {}
+    headers = {name: ", ".join(values) for name, values in fields.items() if name in _WANTED}
+    options = {each.strip() for value in fields.get("connection", ()) for each in value.lower().split(",")}
+    codings = [each.strip() for value in fields.get("transfer-encoding", ()) for each in value.lower().split(",")]
+    lengths = {each.strip() for value in fields.get("content-length", ()) for each in value.split(",")}
+    keep_alive = "close" not in options and (not is_http10 or "keep-alive" in options)
+    if status in _NO_BODY:
+        return _Framing(status, headers, keep_alive, Http1Parser._sized, 0)
+    if codings:
+        # a length beside it, or the old version, may be the trace of another message between the two
+        keep_alive = keep_alive and not lengths and not is_http10
+        state = Http1Parser._chunk_size if codings[-1] == "chunked" else Http1Parser._until_close
+        return _Framing(status, headers, keep_alive, state, 0)
+    if not lengths:
+        return _Framing(status, headers, keep_alive, Http1Parser._until_close, 0)
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdigit()) or len(length) > 18:
+        raise MalformedAnswerError("the answer has no valid Content-Length")
+    return _Framing(status, headers, keep_alive, Http1Parser._sized, int(length))
 
 
 def _fields(lines: list[str]) -> dict[str, list[str]]:

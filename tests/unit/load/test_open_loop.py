@@ -49,7 +49,7 @@ class Server:
     def cancel(self, exchange: Exchange, message: str, code: str) -> None:
         exchange.fail(message, code=code)
 
-    def answer(self, exchange: Exchange) -> Answer:
+    def answer(self, exchange: Exchange, pause: object = None) -> Answer:
         assert exchange.ended_at is not None
         first = exchange.submitted_at
         return Answer(outcome="ok", token_times=[first], last=first, ended=exchange.ended_at, output_tokens=1)
@@ -182,10 +182,10 @@ def test_an_answer_that_cannot_be_decoded_is_an_outcome(tmp_path: Path) -> None:
     """A fault of ours in one answer costs this answer."""
 
     class Faulty(Server):
-        def answer(self, exchange: Exchange) -> Answer:
+        def answer(self, exchange: Exchange, pause: object = None) -> Answer:
             if len(self.submitted) == 7:
                 raise ValueError("boom")
-            return super().answer(exchange)
+            return super().answer(exchange, pause)
 
     bench = Bench(tmp_path, Faulty())
     bench.wait()
