@@ -19,7 +19,7 @@ from loadgen.dataset.names import Cause, Outcome
 from loadgen.load.plan import Arrival, LoadPlan
 from loadgen.load.recorder import Recorder
 from loadgen.load.tally import Counts, OnAnswer, Tally
-from loadgen.load.timer import Timer
+from loadgen.load.timer import Pause, Timer
 from loadgen.protocols.answer import Answer
 from loadgen.protocols.wire.client import WireClient
 from loadgen.protocols.wire.exchange import Exchange
@@ -28,8 +28,6 @@ _AHEAD_S = 2.0
 """How long before their due times requests are encoded."""
 _AHEAD_BYTES = 64 * 2**20
 """Most bytes of requests that are encoded and not yet due."""
-_SLICE_S = 0.0001
-"""Time after which encoding and decoding let the hub read and send."""
 _PER_TURN = 64
 """Most requests that one turn of the hub sends."""
 _POLL_S = 0.1
@@ -76,7 +74,7 @@ class Dispatcher:
         self._something_to_report = Event()
         self._stopped_at: float | None = None
         self._fault: BaseException | None = None
-        self._slice_end = 0.0
+        self._pauses = {name: Pause() for name in ("encode", "record", "report")}
         self._timer = Timer(self._send_due)
         self._greenlets = [
             gevent.spawn(self._guarded, each) for each in (self._encode_ahead, self._record, self._report)
@@ -111,6 +109,8 @@ class Dispatcher:
         while (self._in_flight or self._answers) and time.monotonic() < deadline and self._fault is None:
             gevent.sleep(_POLL_S / 10)
         gevent.killall(self._greenlets)
+        for pause in self._pauses.values():
+            pause.close()
         self._client.close()
 
     def _guarded(self, function: Callable[[], None]) -> None:
@@ -137,15 +137,13 @@ class Dispatcher:
             yield arrival
 
     def _encode_ahead(self) -> None:
-        slice_end = time.monotonic() + _SLICE_S
+        pause = self._pauses["encode"]
         while self._next is not None and self._stopped_at is None:
-            now = time.monotonic()
-            if self._encoded_bytes > _AHEAD_BYTES or self._start + self._next.due_s > now + _AHEAD_S:
+            if self._encoded_bytes > _AHEAD_BYTES or self._start + self._next.due_s > time.monotonic() + _AHEAD_S:
                 gevent.sleep(_POLL_S)
-            elif now >= slice_end:
-                gevent.sleep(0)
-                slice_end = time.monotonic() + _SLICE_S
+                pause.begin()
             else:
+                pause()
                 self._encode_next()
                 if len(self._encoded) == 1:
                     self._timer.start(self._encoded[0][1])
@@ -182,24 +180,19 @@ class Dispatcher:
 
     def _record(self) -> None:
         """Decode and record answers as they end, in slices between which the hub reads and sends."""
+        pause = self._pauses["record"]
         while True:
             self._something_ended.wait()
             self._something_ended.clear()
-            self._slice_end = time.monotonic() + _SLICE_S
+            pause.begin()
             while self._ended:
                 exchange = self._ended.popleft()
                 self._record_one(exchange, *self._in_flight.pop(exchange))
-                self._pause()
-
-    def _pause(self) -> None:
-        """Let the hub read and send, once the slice of the recording greenlet is over."""
-        if time.monotonic() >= self._slice_end:
-            gevent.sleep(0)
-            self._slice_end = time.monotonic() + _SLICE_S
+                pause()
 
     def _record_one(self, exchange: Exchange, arrival: Arrival, due: float) -> None:
         try:
-            answer = self._client.answer(exchange, self._pause)
+            answer = self._client.answer(exchange, self._pauses["record"])
         except Exception as error:  # a bug of ours must not lose the row: it is an outcome, which the report shows
             cause = cause_template(f"client: {error!r}")
             answer = Answer(outcome=Outcome.ERROR, cause=cause, ended=exchange.ended_at or time.monotonic())
@@ -212,13 +205,12 @@ class Dispatcher:
 
     def _report(self) -> None:
         """Report answers to Locust, whose listeners may take their time."""
+        pause = self._pauses["report"]
         while True:
             self._something_to_report.wait()
             self._something_to_report.clear()
-            slice_end = time.monotonic() + _SLICE_S
+            pause.begin()
             while self._answers:
                 self._on_answer(*self._answers[0])
                 self._answers.popleft()
-                if time.monotonic() >= slice_end:
-                    gevent.sleep(0)
-                    slice_end = time.monotonic() + _SLICE_S
+                pause()

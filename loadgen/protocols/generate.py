@@ -102,6 +102,7 @@ class Generate:
                 self._events.learn(data, event, counts[-1])
                 arrived.append(at)
                 first, last = first or event, event
+        pause()
         answer = answer_of(texts, counts, arrived, ended, stream=self._stream)
         if self._model.engine_times:
             answer.engine = engine_times(last)

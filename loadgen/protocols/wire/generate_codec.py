@@ -43,6 +43,7 @@ class GenerateCodec:
         if exchange.status == 200:
             if self._stream:
                 events, times, fault = events_in(exchange)
+                pause()
                 if exchange.complete and not exchange.bounded:
                     fault = fault or "the connection closed, and nothing says that the answer was whole"
                 elif exchange.complete and not events:
