@@ -10,12 +10,10 @@ from loadgen.dataset.names import Cause
 from loadgen.protocols.answer import Answer, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
 from loadgen.protocols.engine import POD_HEADER, POD_NAME, engine_times, integer, pod_name
+from loadgen.protocols.json_text import JSON_ERRORS, parsed_json, text_bytes
 from loadgen.protocols.text import valid_text
 
-JSON_ERRORS = (ValueError, RecursionError)
-"""What the parser raises: text that is not JSON, and JSON that is nested too deeply."""
 _EXCERPT_BYTES = 4096
-_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # which raw_decode calls, too
 
 
 class Generate:
@@ -65,7 +63,7 @@ class Generate:
         last: dict[str, Any] = {}
         for data, at in zip(events, times, strict=True):
             try:
-                event = _parsed(data)
+                event = parsed_json(data)
             except JSON_ERRORS:
                 message = message or "an answer that is not JSON"
                 continue
@@ -87,18 +85,6 @@ class Generate:
                 code, self._redacted(message), began=answer.last is not None
             )
         return answer
-
-
-def _parsed(data: bytes) -> object:
-    """Parse JSON; faster than `json.loads`, and bytes that are no UTF-8 stay what they are."""
-    text = data.decode("utf-8", "surrogateescape").strip()
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:
-        raise ValueError("not JSON") from None
-    if end != len(text):
-        raise ValueError("not JSON alone")
-    return value
 
 
 def error_text(body: bytes) -> str:
@@ -129,8 +115,4 @@ def unexpected_body(body: bytes, content_type: str, expected: str) -> str:
 
 def _text(value: object) -> bytes:
     """Return the text of an event; several strings are joined."""
-    text = "".join(map(str, value)) if isinstance(value, list) else str(value or "")
-    try:
-        return text.encode("utf-8", "surrogateescape")  # bytes that are no UTF-8, such as a part of an emoji
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")  # an escape that is half of a pair
+    return text_bytes("".join(map(str, value)) if isinstance(value, list) else str(value or ""))
