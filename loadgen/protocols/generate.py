@@ -10,7 +10,7 @@ from loadgen.dataset.names import Cause
 from loadgen.protocols.answer import Answer, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
 from loadgen.protocols.engine import POD_HEADER, POD_NAME, engine_times, integer, pod_name
-from loadgen.protocols.json_text import JSON_ERRORS, parsed_json, text_bytes
+from loadgen.protocols.json_text import JSON_ERRORS, error_message, parsed_json, text_bytes
 from loadgen.protocols.text import valid_text
 
 _EXCERPT_BYTES = 4096
@@ -88,7 +88,7 @@ class Generate:
 
 
 def error_text(body: bytes) -> str:
-    """Return the message in the body of an error: that of Triton's JSON, or else the first line."""
+    """Return the message in the body of an error: that of its JSON, or else the first line."""
     try:
         parsed = json.loads(body)
     except JSON_ERRORS:
@@ -96,7 +96,9 @@ def error_text(body: bytes) -> str:
         title = re.search(r"<title>([^<]*)</title>", text, re.IGNORECASE)  # of a page by another server
         first = next((line for line in (title[1] if title else text).splitlines() if line.strip()), "an empty body")
         return clean(first)
-    return clean(parsed.get("error", parsed) if isinstance(parsed, dict) else parsed)
+    if isinstance(parsed, dict):
+        return error_message(parsed) or clean(parsed.get("error", parsed))
+    return clean(parsed)
 
 
 def unexpected_body(body: bytes, content_type: str, expected: str) -> str:

@@ -1,6 +1,10 @@
 """Parses the JSON of answers, whose text may have bytes that are no UTF-8, such as a part of an emoji."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
+
+from loadgen.base.text import clean
 
 JSON_ERRORS = (ValueError, RecursionError)
 """What the parser raises: text that is not JSON, and JSON that is nested too deeply."""
@@ -30,3 +34,13 @@ def text_bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")  # an escape that is half of a pair
+
+
+def error_message(value: Mapping[str, Any]) -> str | None:
+    """Return the message of a JSON error: of Triton, of OpenAI's API in its forms, or of a proxy; None without one."""
+    error = value.get("error")
+    if isinstance(error, str) and error:
+        return clean(error)
+    own, keys = (error, ("message", "type", "code")) if isinstance(error, dict) else (value, ("message", "detail"))
+    texts = (own.get(key) for key in keys)
+    return next((clean(text) for text in texts if isinstance(text, str) and text), None)
