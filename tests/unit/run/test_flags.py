@@ -96,3 +96,20 @@ def test_a_scenario_knows_the_reports_that_can_be_written() -> None:
     assert get_args(ReportFormat) == FORMATS
     with pytest.raises(SettingsError, match=r"Scenario.reports.0: input should be 'json', .*, got 'pdf'"):
         SCENARIO.replace(reports=("pdf",))
+
+
+def test_the_protocol_openai_by_flags() -> None:
+    """Flags choose protocol and call; the reference client, which has no such protocol, is refused."""
+    options = Namespace(
+        target="http://a:8000/v1",
+        protocol="openai",
+        openai_call="completions",
+        stream=None,
+        model="m",
+        client="built-in",
+    )
+    scenario = with_flags(SCENARIO, Environment(user_classes=[Silent], parsed_options=options))
+    assert (scenario.wire, scenario.openai_call, scenario.model) == ("openai", "completions", "m")
+    options.client = "reference"
+    with pytest.raises(SettingsError, match="--client reference has no client of OpenAI's API: omit it"):
+        with_flags(SCENARIO, Environment(user_classes=[Silent], parsed_options=options))
