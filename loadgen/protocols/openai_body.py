@@ -9,6 +9,7 @@ from loadgen.protocols.json_text import error_message, text_bytes
 
 BROKEN_OFF = frozenset({"abort", "aborted", "cancelled", "error", "timeout"})
 """Values of `finish_reason` with which servers end an answer that is not whole."""
+_TEXTS = frozenset({"content", "reasoning_content", "refusal"})
 _MAX_CHOICES = 1024
 """More choices than this in one object are not read."""
 
@@ -51,21 +52,36 @@ def _texts(choice: Mapping[str, Any]) -> list[str]:
     if not isinstance(message, dict):
         text = choice.get("text")  # of /completions
         return [text] if isinstance(text, str) else []
-    # some servers send the same reasoning under both names
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    texts = [text for text in (reasoning, message.get("refusal")) if isinstance(text, str)]
-    content = message.get("content")
-    if isinstance(content, str):
-        texts.append(content)
-    elif isinstance(content, list):
-        texts += [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
-    calls = message.get("tool_calls")
-    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-    functions.append(message.get("function_call"))  # the earlier name, for one call
-    for function in functions:
-        if isinstance(function, dict):
-            texts += [text for key in ("name", "arguments") if isinstance(text := function.get(key), str)]
+    texts: list[str] = []
+    for key, value in message.items():
+        if not value:
+            continue
+        if key in _TEXTS:
+            texts += _strings(value)
+        elif key == "reasoning":
+            if not message.get("reasoning_content"):  # some servers send the same under both names
+                texts += _strings(value)
+        elif key == "tool_calls" and isinstance(value, list):
+            for call in value:
+                texts += _function(call.get("function")) if isinstance(call, dict) else ()
+        elif key == "function_call":  # the earlier name, for one call
+            texts += _function(value)
     return texts
+
+
+def _strings(value: object) -> list[str]:
+    """Return a text, or the texts in a list of parts."""
+    if isinstance(value, str):
+        return [value]
+    parts = value if isinstance(value, list) else ()
+    return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+
+
+def _function(value: object) -> list[str]:
+    """Return name and arguments of a tool call, as far as they are in this part of it."""
+    if not isinstance(value, dict):
+        return []
+    return [text for key in ("name", "arguments") if isinstance(text := value.get(key), str)]
 
 
 def error_of(value: Mapping[str, Any]) -> tuple[str, str] | None:

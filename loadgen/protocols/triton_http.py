@@ -137,7 +137,7 @@ class HttpControlPlane:
             path=connection.path,
             kind="Triton",
             hint="check host and port (Triton's HTTP port is usually 8000)",
-            question="is it Triton's HTTP port (usually 8000)?",
+            question="is it Triton's HTTP port (usually 8000)? For OpenAI's API, set --protocol openai",
         )
         try:
             self.server = self._http.ask("GET", "/v2")
