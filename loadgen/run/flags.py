@@ -144,7 +144,8 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     ignored = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
     if changes.get("stream") is False and ignored:
         changes["slo"] = Slo(**{**dict(scenario.slo), **ignored})
-    changed = scenario.replace(**changes) if changes else scenario
+    # with the protocol openai also to check the target, which the scenario could leave to a flag
+    changed = scenario.replace(**changes) if changes or scenario.wire == "openai" else scenario
     if changed.wire == "openai" and getattr(options, "client", None) == "reference":
         raise SettingsError("--client reference has no client of OpenAI's API: omit it")
     return changed

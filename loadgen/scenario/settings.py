@@ -233,6 +233,8 @@ class Scenario(Settings):
     def _check_openai(self) -> None:
         example = "http://127.0.0.1:8000/v1"
         if self.target in FLEETS:
+            if "target" not in self.model_fields_set:
+                return  # a flag can still set it
             raise ValueError(
                 f"protocol openai needs the URL of a server as target, such as {example}: the target {self.target} "
                 f"speaks Triton's protocols, grpc and http"

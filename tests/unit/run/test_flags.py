@@ -113,3 +113,17 @@ def test_the_protocol_openai_by_flags() -> None:
     options.client = "reference"
     with pytest.raises(SettingsError, match="--client reference has no client of OpenAI's API: omit it"):
         with_flags(SCENARIO, Environment(user_classes=[Silent], parsed_options=options))
+
+
+def test_a_flag_names_the_target_of_a_scenario_with_the_protocol_openai() -> None:
+    """A scenario with the protocol openai may leave its target to a flag; a run without one is refused."""
+
+    class OpenAi(TritonUser):
+        scenario = Scenario(name="x", load=Constant(per_s=1, duration_s=60), protocol="openai")
+
+    options = Namespace(target="http://a:8000", protocol=None, stream=None, model=None)
+    environment = Environment(user_classes=[OpenAi], parsed_options=options)
+    assert with_flags(OpenAi.scenario, environment).target == "http://a:8000"
+    options.target = None
+    with pytest.raises(SettingsError, match="protocol openai needs the URL of a server as target"):
+        with_flags(OpenAi.scenario, environment)

@@ -50,7 +50,7 @@ LOAD = Constant(per_s=1, duration_s=10)
             "protocol grpc contradicts target http://a:8000",
         ),
         (
-            lambda: Scenario(name="x", load=LOAD, protocol="openai"),
+            lambda: Scenario(name="x", load=LOAD, protocol="openai", target="local"),
             "protocol openai needs the URL of a server as target, such as http://127.0.0.1:8000/v1: the target local",
         ),
         (
