@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from loadgen.base.connection import Connection
@@ -19,6 +20,7 @@ from loadgen.protocols.wire.events import events_in
 from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange
 
 _DONE: Final = b"[DONE]"
+_PAUSE_MASK: Final = 31
 _MALFORMED: Final = "an answer that is not a JSON object"
 NOT_WHOLE: Final = "the stream ended without finish_reason and [DONE]"
 
@@ -49,15 +51,15 @@ class OpenAiCodec:
         asked: dict[str, Any] = {"messages": [{"role": "user", "content": text}]} if self._chat else {"prompt": text}
         return json.dumps({**self._constant, **asked, "max_tokens": max_tokens}).encode()
 
-    def decode(self, exchange: Exchange) -> Answer:
-        """Return the answer of an exchange that has ended, or that a stop ends now.
+    def decode(self, exchange: Exchange, pause: Callable[[], None] = lambda: None) -> Answer:
+        """Return the answer of an exchange that has ended, or that a stop ends now; `pause` is called now and then.
 
         It is whole with `[DONE]`, or with a `finish_reason` of every choice, whatever follows.
         """
         ended = time.monotonic() if exchange.ended_at is None else exchange.ended_at
         reading = _Reading(self._choices)
         if exchange.status == 200 and self._stream:
-            reading.read_stream(exchange)
+            reading.read_stream(exchange, pause)
         elif exchange.status == 200 and exchange.complete:
             reading.read_whole(exchange)
         if reading.whole_at is not None:
@@ -103,10 +105,12 @@ class _Reading:
         self.code = self.error = self.fault = ""
         self.objects = 0
 
-    def read_stream(self, exchange: Exchange) -> None:
+    def read_stream(self, exchange: Exchange, pause: Callable[[], None]) -> None:
         """Read a stream of events, up to its end or its first error."""
         events, times, fault = events_in(exchange)
-        for data, at in zip(events, times, strict=True):
+        for number, (data, at) in enumerate(zip(events, times, strict=True)):
+            if not number & _PAUSE_MASK:
+                pause()
             if data.strip() == _DONE:
                 self.whole_at = at
                 break
