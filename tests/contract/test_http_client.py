@@ -186,8 +186,9 @@ def test_tokens_that_are_halves_of_pairs(client: ClientName, stream: bool) -> No
         (http_response("200 OK", rb'["\ud83d"]'), "is not Triton"),
         (http_response("200 OK", b"x" * (20 * 2**20)), "answers /v2 with an answer of more than 16384 KiB"),
         (http_response("404 x", b"\n<html>\n<b>Sign in</b>" + b" " * 2**20), "answers /v2 with 404: <html>; is it"),
+        (http_response("404 x", b'{"detail": "Not Found"}'), "404: Not Found; is it .* set --protocol openai"),
     ],
-    ids=["nested", "surrogate", "20-MB", "html"],
+    ids=["nested", "surrogate", "20-MB", "html", "openai"],
 )
 def test_a_control_plane_that_is_not_triton(response: bytes, message: str) -> None:
     """The message is one sentence of bounded length."""

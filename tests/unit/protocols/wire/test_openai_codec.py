@@ -270,3 +270,10 @@ def test_how_a_stream_is_cut_into_reads_does_not_matter(data: st.DataObject) -> 
     assert (answer.outcome, answer.output_tokens, answer.received_bytes) == ("ok", USAGE_TOKENS, 5)
     assert len(answer.token_times) == 2
     assert answer.token_times == sorted(answer.token_times)
+
+
+def test_a_long_stream_is_decoded_in_parts() -> None:
+    """Decoding calls `pause` every 32 events, so that a long answer does not keep others from being read."""
+    pauses: list[None] = []
+    answer = codec().decode(exchange_of(event(A) * 100 + DONE), lambda: pauses.append(None))
+    assert (answer.output_tokens, len(pauses)) == (100, 4)
