@@ -25,7 +25,7 @@ from loadgen.load.sender import Sender
 from loadgen.load.tally import Counts, OnAnswer
 from loadgen.protocols import triton_grpc
 from loadgen.protocols.detect import Model
-from loadgen.protocols.endpoint import Endpoint, connections
+from loadgen.protocols.endpoint import AnyModel, Endpoint, connections, model_from_message
 from loadgen.protocols.reference import MODEL
 from loadgen.scenario.settings import Scenario
 
@@ -55,7 +55,7 @@ class Assignment:
     folder: str
     master: Host
     endpoint: Endpoint
-    model: Model
+    model: AnyModel
     stream: bool
     reference: Endpoint
     worker: int
@@ -73,7 +73,7 @@ class Assignment:
             **message,
             "master": Host(**message["master"]),
             "endpoint": Endpoint.from_message(message["endpoint"]),
-            "model": Model.from_message(message["model"]),
+            "model": model_from_message(message["model"]),
             "reference": Endpoint.from_message(message["reference"]),
         }
         return cls(**parts)

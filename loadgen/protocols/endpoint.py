@@ -13,15 +13,19 @@ from loadgen.dataset.run_info import ConnectionInfo
 from loadgen.protocols import triton_grpc, triton_http
 from loadgen.protocols.answer import Client
 from loadgen.protocols.detect import ControlPlane, Model, find_model
+from loadgen.protocols.openai import CALLS, OpenAiControlPlane, OpenAiModel, choose_model
 from loadgen.protocols.triton_grpc import GrpcClient, GrpcControlPlane
 from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
-from loadgen.protocols.wire.client import WireClient, grpc_client, http_client
+from loadgen.protocols.wire.client import WireClient, grpc_client, http_client, openai_client
 from loadgen.protocols.wire.http2_channel import MAX_STREAMS
-from loadgen.scenario.settings import API_PATH, WireProtocol
+from loadgen.scenario.settings import API_PATH, OPENAI_CALL_PATH, OpenAiCall, WireProtocol
 
 # Triton's default ports; Triton has no HTTPS, so there a proxy on port 443 is assumed
 _DEFAULT_PORT = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}
+_OPENAI_PORT = {"http": 80, "https": 443}
 
+AnyModel = Model | OpenAiModel
+"""A model under test."""
 
 ClientName = Literal["built-in", "reference"]
 """The client of this package, or those of tritonclient (gRPC) and geventhttpclient (HTTP)."""
@@ -32,9 +36,14 @@ def connections(protocol: WireProtocol, client: ClientName, in_flight: int) -> i
 
     A connection over gRPC carries many; while it is replaced because of its age, there are two in its place.
     """
-    if protocol == "http" or client == "reference":
+    if protocol != "grpc" or client == "reference":
         return in_flight
     return 2 * -(-in_flight // MAX_STREAMS)
+
+
+def model_from_message(message: Mapping[str, Any]) -> AnyModel:
+    """Build a model from the plain values of a Locust message."""
+    return OpenAiModel(**message) if "call" in message else Model.from_message(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +68,7 @@ class Endpoint:
     def parse(cls, url: str, protocol: WireProtocol, connection: Connection = DIRECT) -> "Endpoint":
         """Parse a URL such as `http://host:8000` or `grpcs://host/path`.
 
-        Ports default to Triton's, that of https to 443.
+        Ports default to Triton's, that of https to 443; with the protocol `openai` to 80 and 443.
 
         Args:
             url: The URL.
@@ -69,18 +78,19 @@ class Endpoint:
         Raises:
             SettingsError: the URL is invalid, or the environment names a proxy that cannot be used.
         """
-        example = f"{protocol}://127.0.0.1:{_DEFAULT_PORT[protocol]}"
+        ports, api = (_OPENAI_PORT, OPENAI_CALL_PATH) if protocol == "openai" else (_DEFAULT_PORT, API_PATH)
+        example = "http://127.0.0.1:8000/v1" if protocol == "openai" else f"{protocol}://127.0.0.1:{ports[protocol]}"
         try:
-            target = parse_url(url, schemes=_DEFAULT_PORT, example=example, path=True, api=API_PATH)
+            target = parse_url(url, schemes=ports, example=example, path=True, api=api)
         except ValueError as error:
             raise SettingsError(f"target {error}") from None
         tls = target.scheme.endswith("s")
         try:
-            proxy = proxy_for(target.host, target.port or _DEFAULT_PORT[target.scheme], tls=tls)
+            proxy = proxy_for(target.host, target.port or ports[target.scheme], tls=tls)
         except ValueError as error:
             raise SettingsError(str(error)) from None
         return cls(
-            address=target.address(_DEFAULT_PORT[target.scheme]),
+            address=target.address(ports[target.scheme]),
             protocol=protocol,
             tls=tls,
             connection=replace(connection, path=target.path, proxy=proxy),
@@ -106,18 +116,26 @@ class Endpoint:
         )
 
     def find_model(
-        self, *, requested: str | None, stream: bool, inputs: Mapping[str, object] | None = None
-    ) -> tuple[Model, str]:
+        self,
+        *,
+        requested: str | None,
+        stream: bool,
+        inputs: Mapping[str, object] | None = None,
+        openai_call: OpenAiCall = "chat",
+    ) -> tuple[AnyModel, str]:
         """Return the model to test, and the server's name and version.
 
         Args:
             requested: Name of the model that the user requested, if any.
             stream: Whether answers are to be streamed.
             inputs: Values of further inputs of the model, by name.
+            openai_call: Call of requests, with the protocol `openai`.
 
         Raises:
-            TargetError: the server is unreachable, is not Triton, or has no compatible model.
+            TargetError: the server is unreachable, does not speak the protocol, or has no compatible model.
         """
+        if self.protocol == "openai":
+            return self._find_openai_model(requested, openai_call, inputs or {})
         plane = self._control_plane()
         try:
             checked: ControlPlane = plane
@@ -130,6 +148,17 @@ class Endpoint:
                 f"one: send the load over gRPC (protocol='grpc')"
             )
         return model, clean(f"{plane.server.get('name', 'unknown')} {plane.server.get('version', '')}")
+
+    def _find_openai_model(
+        self, requested: str | None, call: OpenAiCall, inputs: Mapping[str, object]
+    ) -> tuple[OpenAiModel, str]:
+        plane = OpenAiControlPlane(self.address, tls=self.tls, connection=self.connection)
+        try:
+            models = plane.models()
+        finally:
+            plane.close()
+        model = choose_model(models, requested=requested, call=call, inputs=inputs)
+        return model, f"OpenAI API ({models[model.name]})"
 
     def is_triton(self) -> bool:
         """Whether a Triton server answers; an open connection is not enough, as some proxies accept any address."""
@@ -144,21 +173,25 @@ class Endpoint:
             return GrpcControlPlane(self.address, tls=self.tls, connection=self.connection)
         return HttpControlPlane(self.address, tls=self.tls, connection=self.connection)
 
-    def connect(self, model: Model, *, stream: bool) -> Client:
+    def connect(self, model: AnyModel, *, stream: bool) -> Client:
         """Open a connection that sends one request at a time."""
-        if self.client == "built-in":
+        if self.client == "built-in" or isinstance(model, OpenAiModel):
             return self.open(model, stream=stream)
         if self.protocol == "grpc":
             return GrpcClient(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
         return HttpClient(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
 
-    def open(self, model: Model, *, stream: bool) -> WireClient:
+    def open(self, model: AnyModel, *, stream: bool) -> WireClient:
         """Return the built-in client, which sends any number of requests at a time."""
+        if isinstance(model, OpenAiModel):
+            return openai_client(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
         create = grpc_client if self.protocol == "grpc" else http_client
         return create(self.address, model, stream=stream, tls=self.tls, connection=self.connection)
 
-    def call_name(self, model: Model, *, stream: bool) -> str:
-        """Return the name of the inference call, as in Triton's documentation."""
+    def call_name(self, model: AnyModel, *, stream: bool) -> str:
+        """Return the name of the inference call, as in Triton's or OpenAI's documentation."""
+        if isinstance(model, OpenAiModel):
+            return CALLS[model.call]
         if self.protocol == "grpc":
             return triton_grpc.call_name(model, stream=stream)
         return triton_http.call_name(stream=stream)

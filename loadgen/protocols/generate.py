@@ -11,10 +11,9 @@ from loadgen.dataset.names import Cause
 from loadgen.protocols.answer import Answer, answer_of, classify_failure, valid_token_count
 from loadgen.protocols.detect import Model
 from loadgen.protocols.engine import POD_HEADER, POD_NAME, engine_times, integer, pod_name
+from loadgen.protocols.json_text import JSON_ERRORS, error_message, parsed_json, text_bytes
 from loadgen.protocols.text import valid_text
 
-JSON_ERRORS = (ValueError, RecursionError)
-"""What the parser raises: text that is not JSON, and JSON that is nested too deeply."""
 _EXCERPT_BYTES = 4096
 _MARK = "\0"
 _PAUSE_MASK = 31
@@ -23,7 +22,6 @@ _MAX_LAYOUT_BYTES = 4096
 _TEXT_KEY = b'"text_output"'
 _TEXT = re.compile(rb'"text_output"\s*:\s*"([^"\\\x00-\x1f]*)"')
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
-_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # which raw_decode calls, too
 
 
 class Generate:
@@ -88,7 +86,7 @@ class Generate:
                 first, last = first or like, like
                 continue
             try:
-                event = _parsed(data)
+                event = parsed_json(data)
             except JSON_ERRORS:
                 message = message or "an answer that is not JSON"
                 continue
@@ -145,20 +143,8 @@ class _Events:
             self._layouts.append((data[: found.start(1)], data[found.end(1) :], tokens, event))
 
 
-def _parsed(data: bytes) -> object:
-    """Parse JSON; faster than `json.loads`, and bytes that are no UTF-8 stay what they are."""
-    text = data.decode("utf-8", "surrogateescape").strip()
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:
-        raise ValueError("not JSON") from None
-    if end != len(text):
-        raise ValueError("not JSON alone")
-    return value
-
-
 def error_text(body: bytes) -> str:
-    """Return the message in the body of an error: that of Triton's JSON, or else the first line."""
+    """Return the message in the body of an error: that of its JSON, or else the first line."""
     try:
         parsed = json.loads(body)
     except JSON_ERRORS:
@@ -166,7 +152,9 @@ def error_text(body: bytes) -> str:
         title = re.search(r"<title>([^<]*)</title>", text, re.IGNORECASE)  # of a page by another server
         first = next((line for line in (title[1] if title else text).splitlines() if line.strip()), "an empty body")
         return clean(first)
-    return clean(parsed.get("error", parsed) if isinstance(parsed, dict) else parsed)
+    if isinstance(parsed, dict):
+        return error_message(parsed) or clean(parsed.get("error", parsed))
+    return clean(parsed)
 
 
 def unexpected_body(body: bytes, content_type: str, expected: str) -> str:
@@ -185,8 +173,4 @@ def unexpected_body(body: bytes, content_type: str, expected: str) -> str:
 
 def _text(value: object) -> bytes:
     """Return the text of an event; several strings are joined."""
-    text = "".join(map(str, value)) if isinstance(value, list) else str(value or "")
-    try:
-        return text.encode("utf-8", "surrogateescape")  # bytes that are no UTF-8, such as a part of an emoji
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")  # an escape that is half of a pair
+    return text_bytes("".join(map(str, value)) if isinstance(value, list) else str(value or ""))

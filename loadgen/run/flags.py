@@ -11,7 +11,7 @@ from loadgen.load.adapters.users import TritonUser
 from loadgen.protocols.endpoint import ClientName
 from loadgen.run.connection_flags import add_connection_flags
 from loadgen.scenario.fleets import Kube
-from loadgen.scenario.settings import TOKEN_LIMITS, ReportFormat, Scenario, Slo, WireProtocol
+from loadgen.scenario.settings import TOKEN_LIMITS, OpenAiCall, ReportFormat, Scenario, Slo, WireProtocol
 
 REPORT_FORMATS: tuple[str, ...] = get_args(ReportFormat)
 
@@ -41,7 +41,18 @@ def add_flags(parser: LocustArgumentParser) -> None:
         help="'local' (embedded stack), 'sandbox' (a real Kubernetes control plane on this machine), 'kube' (a "
         "cluster), or the URL of a Triton: http://host:8000, grpc://host:8001",
     )
-    group.add_argument("--protocol", choices=get_args(WireProtocol), default=None, help="wire protocol of the requests")
+    group.add_argument(
+        "--protocol",
+        choices=get_args(WireProtocol),
+        default=None,
+        help="wire protocol of the requests: Triton's over gRPC or HTTP, or OpenAI's API",
+    )
+    group.add_argument(
+        "--openai-call",
+        choices=get_args(OpenAiCall),
+        default=None,
+        help="with --protocol openai: send requests to /v1/chat/completions (chat) or /v1/completions",
+    )
     group.add_argument("--stream", dest="stream", action="store_const", const=True, default=None, help="stream tokens")
     group.add_argument(
         "--no-stream", dest="stream", action="store_const", const=False, help="wait for the whole response"
@@ -122,8 +133,8 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     changes: dict[str, Any] = {}
     if target := options.target or _host(environment):
         changes["target"] = target
-    for flag in ("protocol", "stream", "model"):
-        if (value := getattr(options, flag)) not in (None, ""):
+    for flag in ("protocol", "openai_call", "stream", "model"):
+        if (value := getattr(options, flag, None)) not in (None, ""):
             changes[flag] = value
     if reports := getattr(options, "reports", None):
         changes["reports"] = _report_formats(reports)
@@ -133,7 +144,11 @@ def with_flags(scenario: Scenario, environment: Environment) -> Scenario:
     ignored = {name: None for name, limit in scenario.slo if name in TOKEN_LIMITS and limit is not None}
     if changes.get("stream") is False and ignored:
         changes["slo"] = Slo(**{**dict(scenario.slo), **ignored})
-    return scenario.replace(**changes) if changes else scenario
+    # with the protocol openai also to check the target, which the scenario could leave to a flag
+    changed = scenario.replace(**changes) if changes or scenario.wire == "openai" else scenario
+    if changed.wire == "openai" and getattr(options, "client", None) == "reference":
+        raise SettingsError("--client reference has no client of OpenAI's API: omit it")
+    return changed
 
 
 def _report_formats(text: str) -> tuple[str, ...]:

@@ -20,8 +20,7 @@ from loadgen.dataset.names import EventKind, StopCause
 from loadgen.dataset.outage import Outage
 from loadgen.dataset.run_info import GroupInfo, Limit, PromptInfo, RunInfo, Stage, ValidityLimits
 from loadgen.protocols import triton_grpc
-from loadgen.protocols.detect import Model
-from loadgen.protocols.endpoint import Endpoint
+from loadgen.protocols.endpoint import AnyModel, Endpoint
 from loadgen.protocols.reference_process import ReferenceProcess
 from loadgen.run.phase import start_of, start_sentence, with_sync
 from loadgen.run.progress import Fleet
@@ -40,7 +39,7 @@ class ServedModel:
     """The model that requests go to, and where it is served."""
 
     endpoint: Endpoint
-    model: Model
+    model: AnyModel
 
 
 class Run:
@@ -78,7 +77,9 @@ class Run:
         Raises:
             SelfCheckError: the server does not start.
         """
-        self._reference = ReferenceProcess(self.scenario.wire, self.folder.logs / "reference.log")
+        # requests of OpenAI's API go over the same connections as Triton's over HTTP
+        protocol = "http" if self.scenario.wire == "openai" else self.scenario.wire
+        self._reference = ReferenceProcess(protocol, self.folder.logs / "reference.log")
         return self._reference.endpoint
 
     def stop_reference(self) -> None:
@@ -100,7 +101,12 @@ class Run:
         self._update(**_target_fields(target.info, scenario.validity))
         endpoint = target.endpoint
         self._update(connection=endpoint.connection_info())
-        model, server = endpoint.find_model(requested=scenario.model, stream=scenario.stream, inputs=scenario.inputs)
+        model, server = endpoint.find_model(
+            requested=scenario.model,
+            stream=scenario.stream,
+            inputs=scenario.inputs,
+            openai_call=scenario.openai_call,
+        )
         self._update(
             model=model.name,
             versions={**self.info.versions, **target.versions(server)},
@@ -255,7 +261,7 @@ def _initial_info(
     return info.model_copy(update=_target_fields(target, scenario.validity))
 
 
-def emulated_engine(model: Model) -> str | None:
+def emulated_engine(model: AnyModel) -> str | None:
     """What a model says of itself, where the target does not know."""
     if model.emulated is None:
         return None

@@ -10,8 +10,10 @@ def _checked(value: Any) -> Any:
     """Return a value with tuples for lists.
 
     Raises:
-        ValueError: it is neither an element nor a list of values.
+        ValueError: it is neither an element, nor a list or dictionary of values.
     """
+    if isinstance(value, dict):
+        return {_checked_name(name): _checked(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return tuple(_checked(item) for item in value)
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
@@ -21,5 +23,11 @@ def _checked(value: Any) -> Any:
     return value
 
 
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"the names in a dictionary are text, got {name!r:.80}")
+    return str(_checked(name))
+
+
 Inputs = dict[Annotated[str, AfterValidator(_checked)], Annotated[Any, AfterValidator(_checked)]]
-"""Values by name of the input: one element, or nested lists of elements."""
+"""Values by name of the input: one element, or nested lists of elements; also dictionaries, for bodies of JSON."""

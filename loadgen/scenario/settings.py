@@ -21,6 +21,8 @@ from loadgen.scenario.rates import Rate
 
 API_PATH = "/v2"
 """Path of Triton's API, below the path of a target."""
+OPENAI_CALL_PATH = "/completions"
+"""End of the path of OpenAI's calls, which requests add to the path of a target."""
 
 
 class Slo(Settings):
@@ -114,7 +116,9 @@ class Pricing(Settings):
     gpus_per_replica: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
 
 
-WireProtocol = Literal["grpc", "http"]
+WireProtocol = Literal["grpc", "http", "openai"]
+
+OpenAiCall = Literal["chat", "completions"]
 
 
 class Seeds(Settings):
@@ -140,16 +144,22 @@ class Scenario(Settings):
         load: Requests per second over time.
         arrivals: `poisson` (seeded, non-homogeneous) or `even` spacing along the same rate.
         target: `local`, `sandbox` (a real Kubernetes control plane on this machine), `kube` (a cluster), or the base
-            URL of an existing Triton (`http://host:8000` or `grpc://host:8001`), with a path if a gateway needs one.
-        protocol: `grpc` or `http`; None means that of the target's scheme, and `grpc` for `local`.
+            URL of an existing Triton (`http://host:8000` or `grpc://host:8001`), with a path if a gateway needs one;
+            with the protocol `openai`, that of a server with OpenAI's API (`http://host:8000/v1`).
+        protocol: `grpc` or `http` (Triton), or `openai` (any server with OpenAI's API); None means that of the
+            target's scheme, and `grpc` for `local`.
+        openai_call: With the protocol `openai`, the call of requests: `chat` (`/v1/chat/completions`) or
+            `completions` (`/v1/completions`).
         prompts: Source of the prompts.
         slo: Limits that decide between pass and fail.
         validity: Limits beyond which a run cannot be judged.
         stream: Stream tokens (ModelStreamInfer, generate_stream) or wait for the whole answer.
-        model: Model to test; None means the one with the tensors of TensorRT-LLM.
+        model: Model to test; None means the one with the tensors of TensorRT-LLM, or the only one with the protocol
+            `openai`.
         inputs: Further inputs of the model, the same in every request: values by name, such as
             `{"min_tokens": 8, "temperature": 0.7, "stop_words": ["END"]}`. A value is a number, True, False, text, or
-            a list of them; its data type and shape are those that the model declares.
+            a list of them; its data type and shape are those that the model declares. With the protocol `openai`, they
+            are fields of the JSON body, and a value can be a dictionary, too.
         request_timeout_s: Time limit for the last token of a request; beyond it, the outcome is `timeout`.
         warm_up_s: Requests due before this time are sent and counted and not judged: a cold server answers slower.
         settle_s: How long to continue observing after the last answer, to include the scale-down.
@@ -170,6 +180,7 @@ class Scenario(Settings):
     validity: Validity = Validity()
     target: str = "local"
     protocol: WireProtocol | None = None
+    openai_call: OpenAiCall = "chat"
     stream: bool = True
     model: str | None = None
     inputs: Inputs = Field(default_factory=dict)
@@ -206,7 +217,9 @@ class Scenario(Settings):
         return self
 
     def _check_urls(self) -> None:
-        if self.target not in FLEETS:
+        if self.protocol == "openai":
+            self._check_openai()
+        elif self.target not in FLEETS:
             example = f"http://127.0.0.1:8000, or 'local', 'sandbox' or 'kube'{meant(self.target, FLEETS)}"
             schemes = ("http", "https", "grpc", "grpcs")
             scheme = parsed_url("target", self.target, schemes, example, path=True, api=API_PATH).scheme.rstrip("s")
@@ -215,6 +228,20 @@ class Scenario(Settings):
                     f"protocol {self.protocol} contradicts target {self.target}: omit one, or write the target as "
                     f"{self.protocol}://host:port"
                 )
+        self._check_metrics_urls()
+
+    def _check_openai(self) -> None:
+        example = "http://127.0.0.1:8000/v1"
+        if self.target in FLEETS:
+            if "target" not in self.model_fields_set:
+                return  # a flag can still set it
+            raise ValueError(
+                f"protocol openai needs the URL of a server as target, such as {example}: the target {self.target} "
+                f"speaks Triton's protocols, grpc and http"
+            )
+        parsed_url("target", self.target, ("http", "https"), example, path=True, api=OPENAI_CALL_PATH)
+
+    def _check_metrics_urls(self) -> None:
         if self.metrics_url is not None:
             parsed_url("metrics_url", self.metrics_url, ("http", "https"), "http://127.0.0.1:8002", path=True)
         if self.prometheus_url is not None:

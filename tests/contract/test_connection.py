@@ -11,8 +11,8 @@ from loadgen.base.connection import DIRECT, Connection
 from loadgen.base.errors import SettingsError, TargetError
 from loadgen.protocols.answer import Answer
 from loadgen.protocols.endpoint import ClientName, Endpoint
+from loadgen.protocols.http_connection import tls_context
 from loadgen.protocols.reference import Script
-from loadgen.protocols.triton_http import tls_context
 from loadgen.scenario.settings import WireProtocol
 from support.servers.gateway import Certificates, Gateway, make_certificates, serve_gateway
 from support.servers.proxy import Proxy, proxy_to

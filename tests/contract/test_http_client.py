@@ -12,10 +12,11 @@ import pytest
 from geventhttpclient.connectionpool import SSLConnectionPool
 
 from loadgen.base.errors import TargetError
-from loadgen.protocols import triton_http
+from loadgen.protocols import http_control
 from loadgen.protocols.endpoint import ClientName
+from loadgen.protocols.http_connection import tls_context
 from loadgen.protocols.reference import Script
-from loadgen.protocols.triton_http import HttpClient, HttpControlPlane, tls_context
+from loadgen.protocols.triton_http import HttpClient, HttpControlPlane
 from support.servers.gateway import make_certificates
 from support.servers.raw import dripping_server, raw_server
 from support.servers.reference import BLS, client_of
@@ -185,8 +186,9 @@ def test_tokens_that_are_halves_of_pairs(client: ClientName, stream: bool) -> No
         (http_response("200 OK", rb'["\ud83d"]'), "is not Triton"),
         (http_response("200 OK", b"x" * (20 * 2**20)), "answers /v2 with an answer of more than 16384 KiB"),
         (http_response("404 x", b"\n<html>\n<b>Sign in</b>" + b" " * 2**20), "answers /v2 with 404: <html>; is it"),
+        (http_response("404 x", b'{"detail": "Not Found"}'), "404: Not Found; is it .* set --protocol openai"),
     ],
-    ids=["nested", "surrogate", "20-MB", "html"],
+    ids=["nested", "surrogate", "20-MB", "html", "openai"],
 )
 def test_a_control_plane_that_is_not_triton(response: bytes, message: str) -> None:
     """The message is one sentence of bounded length."""
@@ -198,7 +200,7 @@ def test_a_control_plane_that_is_not_triton(response: bytes, message: str) -> No
 
 def test_a_control_plane_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time limit is on the whole answer, so a server that sends a byte now and then does not hang the start."""
-    monkeypatch.setattr(triton_http, "_CONTROL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(http_control, "_TIMEOUT_S", 0.5)
     with dripping_server() as port, pytest.raises(TargetError, match=r"no whole answer within 0\.5 s"):
         HttpControlPlane(f"127.0.0.1:{port}")
 

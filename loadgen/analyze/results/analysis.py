@@ -39,7 +39,7 @@ class Run:
             `never_started` (it ended before any load).
         stop_cause: How the load was stopped early; None if it was not, and for runs of earlier releases.
         target: `local` or URL.
-        protocol: `grpc` or `http`.
+        protocol: `grpc` or `http` (Triton), or `openai`.
         stream: Whether tokens were streamed.
         model: Model under test.
         emulated: One sentence about the emulated parts; None when nothing is emulated.

@@ -24,7 +24,7 @@ def statistics_listener(environment: Environment, *, protocol: str, name: str) -
 
     Args:
         environment: Locust's environment.
-        protocol: Type of the entry, `grpc` or `http`.
+        protocol: Type of the entry: `grpc`, `http` or `openai`.
         name: Name of the entry: call and model.
     """
     messages: set[str] = set()

@@ -13,6 +13,7 @@ from gevent.hub import Waiter
 from loadgen.base.connection import Connection
 from loadgen.protocols.answer import Answer, Interrupted
 from loadgen.protocols.detect import Model
+from loadgen.protocols.openai import OpenAiModel
 from loadgen.protocols.wire.addresses import Addresses
 from loadgen.protocols.wire.channel import Channel, Route
 from loadgen.protocols.wire.exchange import Exchange, Pause, no_pause
@@ -21,6 +22,7 @@ from loadgen.protocols.wire.grpc_codec import GrpcCodec
 from loadgen.protocols.wire.hpack import encode
 from loadgen.protocols.wire.http1 import Http1Channel
 from loadgen.protocols.wire.http2_channel import Http2Channel
+from loadgen.protocols.wire.openai_codec import OpenAiCodec
 
 _USER_AGENT = "triton-loadgen"
 
@@ -110,13 +112,27 @@ def http_client(address: str, model: Model, *, stream: bool, tls: bool, connecti
         SettingsError: a certificate cannot be read.
     """
     codec = GenerateCodec(model, stream=stream, connection=connection)
+    return _http_client(address, codec, codec.path, tls=tls, connection=connection)
+
+
+def openai_client(address: str, model: OpenAiModel, *, stream: bool, tls: bool, connection: Connection) -> WireClient:
+    """Return a client of OpenAI's calls.
+
+    Raises:
+        SettingsError: a certificate cannot be read.
+    """
+    codec = OpenAiCodec(model, stream=stream, connection=connection)
+    return _http_client(address, codec, codec.path, tls=tls, connection=connection)
+
+
+def _http_client(address: str, codec: Codec, path: str, *, tls: bool, connection: Connection) -> WireClient:
     own = {name.lower() for name, _ in connection.headers}
     defaults = (("Host", _host(address, tls=tls)), ("User-Agent", _USER_AGENT), ("Content-Type", "application/json"))
     fields = [(name, value) for name, value in defaults if name.lower() not in own]
     fields += [(name, value) for name, value in connection.headers if name.lower() != "content-length"]
-    target = codec.path
+    target = path
     if connection.proxy and not tls:  # a proxy takes the whole URL
-        target = f"http://{address}{codec.path}"
+        target = f"http://{address}{path}"
         fields += _proxy_authorization(connection.proxy)
     lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "Content-Length: "]
     head = "\r\n".join(lines).encode("utf-8")

@@ -52,6 +52,10 @@ WITH_SUBSTITUTIONS = {
         "another endpoint and a shorter load",
         "tests/contract/test_locust.py",
     ),
+    "uv run locust -f scenarios/waves.py --headless --target http://vllm.example:8000/v1 --protocol openai": (
+        "another endpoint and a shorter load",
+        "tests/contract/test_openai.py",
+    ),
     "uv run loadgen deploy --namespace llm --values charts/triton-trtllm/examples/llama-3.1-8b-h100.yaml": (
         "values of an emulated engine",
         "tests/kube/run/test_target_kube.py",

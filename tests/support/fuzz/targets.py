@@ -1,9 +1,10 @@
 """All fuzz targets."""
 
-from support.fuzz import audit, cluster, files, manifests, metrics, servers, texts, wire
+from support.fuzz import audit, cluster, files, manifests, metrics, openai, servers, texts, wire
 
 TARGETS = (
     *servers.TARGETS,
+    *openai.TARGETS,
     *metrics.TARGETS,
     *cluster.TARGETS,
     *files.TARGETS,

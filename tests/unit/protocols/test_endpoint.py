@@ -7,6 +7,8 @@ import pytest
 from loadgen.base.errors import SettingsError
 from loadgen.protocols.detect import Model
 from loadgen.protocols.endpoint import Endpoint
+from loadgen.protocols.openai import OpenAiModel
+from loadgen.protocols.wire.openai_codec import OpenAiCodec
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,21 @@ def test_call_names(protocol: Literal["grpc", "http"], stream: bool, decoupled: 
     model = Model(name="m", family="trtllm", batched=True, decoupled=decoupled, streams=True, counts_tokens=False)
     endpoint = Endpoint(address="127.0.0.1:1", protocol=protocol)
     assert endpoint.call_name(model, stream=stream) == call
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "tls", "path"),
+    [
+        ("http://127.0.0.1:8000/v1", "127.0.0.1:8000", False, "/v1/completions"),
+        ("http://127.0.0.1:8000", "127.0.0.1:8000", False, "/v1/completions"),
+        ("http://gateway.example/team/v1/", "gateway.example:80", False, "/team/v1/completions"),
+        ("https://[::1]/v1", "[::1]:443", True, "/v1/completions"),
+    ],
+)
+def test_urls_of_openai(url: str, address: str, tls: bool, path: str) -> None:
+    """Ports default to those of HTTP, and /v1 may be part of the URL or not."""
+    endpoint = Endpoint.parse(url, "openai")
+    assert (endpoint.address, endpoint.tls) == (address, tls)
+    model = OpenAiModel(name="m", call="completions")
+    assert OpenAiCodec(model, stream=True, connection=endpoint.connection).path == path
+    assert endpoint.call_name(model, stream=True) == "completions"

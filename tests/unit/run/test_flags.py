@@ -96,3 +96,34 @@ def test_a_scenario_knows_the_reports_that_can_be_written() -> None:
     assert get_args(ReportFormat) == FORMATS
     with pytest.raises(SettingsError, match=r"Scenario.reports.0: input should be 'json', .*, got 'pdf'"):
         SCENARIO.replace(reports=("pdf",))
+
+
+def test_the_protocol_openai_by_flags() -> None:
+    """Flags choose protocol and call; the reference client, which has no such protocol, is refused."""
+    options = Namespace(
+        target="http://a:8000/v1",
+        protocol="openai",
+        openai_call="completions",
+        stream=None,
+        model="m",
+        client="built-in",
+    )
+    scenario = with_flags(SCENARIO, Environment(user_classes=[Silent], parsed_options=options))
+    assert (scenario.wire, scenario.openai_call, scenario.model) == ("openai", "completions", "m")
+    options.client = "reference"
+    with pytest.raises(SettingsError, match="--client reference has no client of OpenAI's API: omit it"):
+        with_flags(SCENARIO, Environment(user_classes=[Silent], parsed_options=options))
+
+
+def test_a_flag_names_the_target_of_a_scenario_with_the_protocol_openai() -> None:
+    """A scenario with the protocol openai may leave its target to a flag; a run without one is refused."""
+
+    class OpenAi(TritonUser):
+        scenario = Scenario(name="x", load=Constant(per_s=1, duration_s=60), protocol="openai")
+
+    options = Namespace(target="http://a:8000", protocol=None, stream=None, model=None)
+    environment = Environment(user_classes=[OpenAi], parsed_options=options)
+    assert with_flags(OpenAi.scenario, environment).target == "http://a:8000"
+    options.target = None
+    with pytest.raises(SettingsError, match="protocol openai needs the URL of a server as target"):
+        with_flags(OpenAi.scenario, environment)

@@ -49,6 +49,23 @@ LOAD = Constant(per_s=1, duration_s=10)
             lambda: Scenario(name="x", load=LOAD, target="http://a:8000", protocol="grpc"),
             "protocol grpc contradicts target http://a:8000",
         ),
+        (
+            lambda: Scenario(name="x", load=LOAD, protocol="openai", target="local"),
+            "protocol openai needs the URL of a server as target, such as http://127.0.0.1:8000/v1: the target local",
+        ),
+        (
+            lambda: Scenario(name="x", load=LOAD, protocol="openai", target="grpc://a:8001"),
+            "target 'grpc://a:8001' is not a URL (http, https): write it like http://127.0.0.1:8000/v1",
+        ),
+        (
+            lambda: Scenario(name="x", load=LOAD, protocol="openai", target="http://a/v1/chat/completions"),
+            "of which every request adds /completions itself",
+        ),
+        (
+            lambda: Scenario(name="x", load=LOAD, protocol="openai", target="http://a/v1", openai_call="chats"),
+            "openai_call",
+        ),
+        (lambda: Scenario(name="x", load=LOAD, inputs={"a": {1: 2}}), "the names in a dictionary are text, got 1"),
         # beyond 32 bits
         (lambda: Uniform(1, 2**31), "Uniform.high: input should be less than or equal to 2147483647, got 2147483648"),
         (lambda: Fixed(10**30), "Fixed.value: input should be less than or equal to 2147483647"),
