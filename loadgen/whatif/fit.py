@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 
-from loadgen.analyze.demand.capacity import MIN_SERVICES
 from loadgen.analyze.demand.occupancy import occupancy
 from loadgen.analyze.demand.services import MIN_ALONE, Services, others_in_flight
 from loadgen.analyze.observed import Floats, Observed
@@ -71,10 +70,11 @@ def fit(run: Observed, fleet: Fleet, *, slots: int | None = None) -> Fit:
     if scaler is None:
         raise SettingsError("the run had no autoscaler whose metric is known: there is nothing to change")
     occupied = occupancy(run, fleet, run.requests.service_s)
-    known = 0 if isinstance(occupied, str) else int(occupied.services.known.sum())
-    if isinstance(occupied, str) or known < _MIN_SERVICES:
-        few = f"of {known} requests" if known else f"of fewer than {MIN_SERVICES} requests"
-        raise SettingsError(f"the service times {few} are known: a simulation needs {_MIN_SERVICES}")
+    if isinstance(occupied, str):
+        raise SettingsError(f"the load cannot be simulated, because {occupied}")
+    known = int(occupied.services.known.sum())
+    if known < _MIN_SERVICES:
+        raise SettingsError(f"the service times of {known} requests are known: a simulation needs {_MIN_SERVICES}")
     services = occupied.services
     assumptions: list[str] = []
     hpa = _hpa(run.info, scaler)

@@ -71,7 +71,7 @@ def test_a_disk_that_stays_full(writer: Writer, monkeypatch: pytest.MonkeyPatch)
     """After a while the error of the disk ends the process."""
     monkeypatch.setattr(outage, "FULL_DISK_S", -1.0)
     writer.block()
-    with pytest.raises(RecordError, match=r"cannot create .*stack: File exists; free space"):
+    with pytest.raises(RecordError, match=r"cannot create .*stack is a file and not a folder; move or delete it"):
         writer.writer.emit(Event(1.0, "a"))
 
 

@@ -22,7 +22,7 @@ def test_the_error_of_a_percentile_is_known_once_gaps_are_counted_in_bins(monkey
     monkeypatch.setattr(gaps, "EXACT", 2)
     assert analyze(info(), few).itl_error_ratio == gaps.ERROR
     many = gaps.Gaps((), np.arange(1000), np.zeros(1000))
-    many.add(np.ones(3), np.arange(3))
+    many.add(np.ones(3), np.arange(3), np.array([1, 1, 1]))
     # 42 powers of two, 1,000 groups and 2^24 bins: 399 for each power, of which a power of two is 256, not 1,024.
     assert many.error_ratio == 4 * gaps.ERROR
 

@@ -10,6 +10,7 @@ from loadgen.analyze.columns import Texts
 from loadgen.analyze.observed import Bools, Floats, Observed, Requests
 from loadgen.analyze.read import read_observed
 from loadgen.analyze.scaling.replicas import Fleet, fleet
+from loadgen.base.errors import SettingsError
 from loadgen.whatif.check import Check, check
 from loadgen.whatif.evidence import contradictions
 from loadgen.whatif.fit import fit
@@ -62,11 +63,18 @@ def test_doubled_services_are_unfit(run: tuple[Observed, Fleet]) -> None:
     assert any(each.startswith(expected) for each in problems), problems
 
 
-@pytest.mark.parametrize("share", [0.5, 0.85])
-def test_load_without_rows_is_unfit(run: tuple[Observed, Fleet], share: float) -> None:
+def test_load_without_half_of_its_rows_is_refused(run: tuple[Observed, Fleet]) -> None:
+    """The requests that are left wait for those of another client, so the slots of a replica are unknown."""
+    observed, replicas = run
+    rows = np.random.default_rng(1).uniform(size=len(observed.requests)) < 0.5
+    with pytest.raises(SettingsError, match=r"cannot be simulated, because some requests waited while .* is unknown"):
+        checked(replace(observed, requests=only(observed.requests, rows)), replicas)
+
+
+def test_load_without_rows_is_unfit(run: tuple[Observed, Fleet]) -> None:
     """Triton's counters have the requests of another client."""
     observed, replicas = run
-    rows = np.random.default_rng(1).uniform(size=len(observed.requests)) < share
+    rows = np.random.default_rng(1).uniform(size=len(observed.requests)) < 0.85
     problems = checked(replace(observed, requests=only(observed.requests, rows)), replicas).problems
     assert any(f"requests, of which the run sent {rows.sum():,} at most" in each for each in problems), problems
 
