@@ -30,6 +30,8 @@ def _of_type(field: pa.Field) -> dict[str, Any]:
     if pa.types.is_list(field.type):
         lists = {f"with {name}": [LOAD_START_S + 1.0, value] for name, value in _TIMES.items()}
         return {**lists, "null": None, "empty": [], "backwards": [LOAD_START_S + 2.0, LOAD_START_S + 1.9921]}
+    if pa.types.is_boolean(field.type):
+        return {"null": None, "true": True, "false": False}
     return {"null": None, "empty": "", "unknown": "\x1b[31msurprise", "long": "x" * 100_000}
 
 
