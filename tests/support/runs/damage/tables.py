@@ -49,6 +49,8 @@ def _is_impossible(table: str, field: pa.Field, name: str) -> bool:
     """Whether a row with this value cannot be true, so that it must be left out."""
     if pa.types.is_string(field.type):
         return field.name == "outcome" or (name == "null" and not field.nullable)
+    if pa.types.is_boolean(field.type):
+        return False
     if name in ("NaN", "null"):
         return not field.nullable or field.name in ("sent_s", "last_token_s", "ended_s")
     # A time of another year may come from another machine's clock that was set (`clock.step`).
