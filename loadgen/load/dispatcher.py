@@ -86,6 +86,13 @@ class Dispatcher:
             self._stopped_at = time.monotonic()
             self._timer.close()
 
+    def drain(self, grace_s: float) -> None:
+        """Wait for the requests in flight, until `grace_s` seconds after the stop."""
+        assert self._stopped_at is not None
+        deadline = self._stopped_at + grace_s
+        while self._in_flight and time.monotonic() < deadline:
+            gevent.sleep(min(_POLL_S, max(deadline - time.monotonic(), 0.0)))
+
     def counts(self) -> Counts:
         """Return the progress of this process."""
         counts = self._tally.counts()
@@ -99,9 +106,7 @@ class Dispatcher:
         """
         self.stop()
         assert self._stopped_at is not None
-        deadline = self._stopped_at + grace_s
-        while self._in_flight and time.monotonic() < deadline:
-            gevent.sleep(min(_POLL_S, max(deadline - time.monotonic(), 0.0)))
+        self.drain(grace_s)
         for exchange in [each for each in self._in_flight if each.ended_at is None]:
             self._client.channel.cancel(exchange, Cause.RUN_STOPPED, "STOPPED")
         self._record_unsent(self._stopped_at)

@@ -158,10 +158,16 @@ class LoadShare:
         counts = self.sender.counts() if self.sender else Counts(total=len(self._plan))
         return replace(counts, error=self._error, closed=self._closed)
 
-    def stop(self) -> None:
-        """Stop sending; requests in flight continue."""
+    def stop(self, grace_s: float = 0.0) -> None:
+        """Stop sending; requests in flight continue.
+
+        Args:
+            grace_s: Time to wait for them where no user of Locust does, seconds.
+        """
         if self.sender is not None:
             self.sender.stop()
+        if isinstance(self.sender, Dispatcher):
+            self.sender.drain(grace_s)
 
     def close(self, grace_s: float = 0.0) -> None:
         """Stop sending and write the remaining rows. A second call does nothing.

@@ -142,7 +142,7 @@ class LocalGenerator:
 
     def _stop(self, **_: Any) -> None:
         if self._share is not None:
-            self._share.stop()
+            self._share.stop(self._environment.stop_timeout or 0.0)  # as Locust waits for its users
 
 
 class DistributedGenerator:
