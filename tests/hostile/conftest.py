@@ -1,4 +1,4 @@
-"""Fixtures of the accuracy tests."""
+"""Fixtures of the tests of hostile servers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
