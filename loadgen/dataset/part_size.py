@@ -46,7 +46,7 @@ class Room:
         """Take the memory of a column of text that is still encoded: a long text may be in all rows."""
         for chunk in column.chunks:
             lengths = pc.binary_length(chunk.dictionary)
-            self._add(pc.sum(pc.take(lengths.cast(pa.int64()), chunk.indices)).as_py() or 0)
+            self._add(pc.sum(pc.take(lengths.cast(pa.int64()), chunk.indices), min_count=0).as_py())
 
     def _add(self, needed: int, on_disk: int = 0) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ import ssl
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from email.utils import formatdate
 from itertools import count
 from pathlib import Path
@@ -96,7 +97,7 @@ class _Tokens:
             self._timer.start(self._due[0][0])
 
 
-class _Connection:
+class _Connection(ABC):
     """A connection of a client; its subclass knows the protocol."""
 
     def __init__(self, sock: Any, tokens: _Tokens, *, gateway: bool) -> None:
@@ -134,13 +135,13 @@ class _Connection:
             self._watcher.close()
             self._sock.close()
 
+    @abstractmethod
     def requests(self, data: bytes) -> bytes:
         """Answer the whole requests in `data`; return the rest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def token(self, stream_id: int, *, final: bool) -> None:
         """Send a token."""
-        raise NotImplementedError
 
 
 class _Http(_Connection):

@@ -64,10 +64,12 @@ def log_all(entry: StatsEntry, times_ms: Sequence[float]) -> None:
     first, *rest = times_ms
     entry.log(first, 0)  # type: ignore[arg-type]  # declared int; Locust itself logs floats
     if rest:
+        assert entry.last_request_timestamp is not None
+        assert entry.min_response_time is not None
         entry.num_requests += len(rest)
-        entry.num_reqs_per_sec[int(entry.last_request_timestamp or 0)] += len(rest)
+        entry.num_reqs_per_sec[int(entry.last_request_timestamp)] += len(rest)
         entry.total_response_time += sum(rest)  # type: ignore[assignment]
-        entry.min_response_time = min(entry.min_response_time or 0, *rest)  # type: ignore[assignment]
+        entry.min_response_time = min(entry.min_response_time, *rest)  # type: ignore[assignment]
         entry.max_response_time = max(entry.max_response_time, *rest)  # type: ignore[assignment]
         for bucket, count in Counter(map(bucket_response_time, rest)).items():
             entry.response_times[bucket] += count

@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,7 @@ class Route:
         return now - created_at < self.max_age_s and now - idle_since < self.idle_s
 
 
-class Channel:
+class Channel(ABC):
     """Sends requests to one server; the subclass knows the protocol. Everything happens in gevent's hub.
 
     Args:
@@ -118,18 +119,18 @@ class Channel:
                 del self._by_timeout[timeout_s]
         self._expire(now)
 
+    @abstractmethod
     def _send(self, exchange: Exchange) -> None:
         """Give a request to a connection."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _cancel(self, exchange: Exchange) -> None:
         """Take a request back from its connection, and tell the peer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _expire(self, now: float) -> None:
         """Close connections that have been idle for too long."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _close(self) -> None:
         """Close all connections."""
-        raise NotImplementedError

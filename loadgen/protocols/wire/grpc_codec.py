@@ -21,7 +21,7 @@ from loadgen.protocols.grpc_messages import complete
 from loadgen.protocols.local_fault import local_fault
 from loadgen.protocols.text import valid_text
 from loadgen.protocols.wire.exchange import MAX_ERROR_BYTES, Exchange, Pause, no_pause
-from loadgen.protocols.wire.grpc_scan import Scanner
+from loadgen.protocols.wire.grpc_scan import Scanner, varint
 
 _SERVICE: Final = "/inference.GRPCInferenceService"
 _PREFIX = struct.Struct(">BI")  # whether the message is compressed, and its size
@@ -74,7 +74,7 @@ class GrpcCodec:
         if limit is None:
             limit = self._limits[max_tokens] = _raw(self._limit.encode(max_tokens))
         size = len(text)
-        message = b"".join((self._constant, _RAW_INPUT_CONTENTS, _varint(size + 4), _SIZE.pack(size), text, limit))
+        message = b"".join((self._constant, _RAW_INPUT_CONTENTS, varint(size + 4), _SIZE.pack(size), text, limit))
         return _PREFIX.pack(0, len(message)) + message
 
     def decode(self, exchange: Exchange, pause: Pause = no_pause) -> Answer:
@@ -202,13 +202,4 @@ def _malformed(error: DecodeError) -> str:
 
 def _raw(content: bytes) -> bytes:
     """Return an element of `raw_input_contents`."""
-    return _RAW_INPUT_CONTENTS + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value >= 128:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return _RAW_INPUT_CONTENTS + varint(len(content)) + content

@@ -128,7 +128,7 @@ def _inner(message: bytes) -> int:
     while inner < len(message) and message[inner] >= 128:
         inner += 1
     inner += 1
-    return inner if message.startswith(_INFER_RESPONSE + _varint(len(message) - inner)) else 0
+    return inner if message.startswith(_INFER_RESPONSE + varint(len(message) - inner)) else 0
 
 
 def _layout_of(message: bytes, inner: int, answered: pb.ModelInferResponse, found: Response) -> _Layout | None:
@@ -137,7 +137,7 @@ def _layout_of(message: bytes, inner: int, answered: pb.ModelInferResponse, foun
     names = [output.name for output in answered.outputs]
     if len(contents) != len(names) or len(set(names)) != len(names):
         return None
-    tail = b"".join(_RAW_CONTENT + _varint(len(each)) + each for each in contents)
+    tail = b"".join(_RAW_CONTENT + varint(len(each)) + each for each in contents)
     head = len(message) - len(tail)
     if not message.endswith(tail) or POD_NAME in names:
         return None
@@ -148,7 +148,7 @@ def _layout_of(message: bytes, inner: int, answered: pb.ModelInferResponse, foun
     signed = False
     at = head
     for name, output, content in zip(names, answered.outputs, contents, strict=True):
-        prefix = _RAW_CONTENT + _varint(len(content))
+        prefix = _RAW_CONTENT + varint(len(content))
         begin = at + len(prefix)
         if name == "text_output":
             if len(content) < 4 or int.from_bytes(content[:4], "little") != len(content) - 4:
@@ -168,7 +168,8 @@ def _layout_of(message: bytes, inner: int, answered: pb.ModelInferResponse, foun
     return _Layout(same[0][1], tuple(same[1:]), text, count, signed, bool(names), found.final, found.pod)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number in the encoding of protobuf."""
     encoded = bytearray()
     while value >= 128:
         encoded.append(value & 127 | 128)
